@@ -1,0 +1,135 @@
+"""Files that are either whole or absent: atomic writes, content hashes, safetensors with a JSON card.
+
+Nothing here pickles. A reader never sees a half-written file: each is written beside its place, synced to
+the disk and renamed.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from emospace.errors import EmospaceError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def cache_dir() -> Path:
+    """Return the folder for what can be made again: ``$EMOSPACE_CACHE`` or ``~/.cache/emospace``."""
+    return Path(os.environ.get("EMOSPACE_CACHE", Path.home() / ".cache" / "emospace"))
+
+
+def atomic_write(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a temporary file beside `path`, sync it and rename it to `path`.
+
+    Raises
+    ------
+    EmospaceError
+        If the disk is full or the folder cannot be written; what was there before stays as it was.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    except OSError as error:
+        raise _disk_error(path, error) from error
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(path)
+    except OSError as error:
+        raise _disk_error(path, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _disk_error(path: Path, error: OSError) -> EmospaceError:
+    if error.errno == errno.ENOSPC:
+        return EmospaceError(
+            str(path), "the disk is full", "Free some space and run the same command again: finished parts are kept."
+        )
+    return EmospaceError(
+        str(path), f"it cannot be written ({error.strerror or error})", "Choose another folder or mend its rights."
+    )
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    atomic_write(path, lambda temporary: temporary.write_text(text, encoding="utf-8") and None)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically; numbers that JSON cannot hold (NaN, infinity) become null."""
+    write_text(path, json.dumps(jsonable(value), ensure_ascii=False, indent=1) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def write_parquet(path: Path, frame: pd.DataFrame) -> None:
+    """Write a table as parquet, atomically."""
+    atomic_write(path, lambda temporary: frame.to_parquet(temporary, index=False))
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> None:
+    """Write numpy arrays as one safetensors file, atomically."""
+    from safetensors.numpy import save_file
+
+    arrays = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
+    atomic_write(path, lambda temporary: save_file(arrays, str(temporary), metadata=dict(metadata or {})))
+
+
+def jsonable(value: Any) -> Any:
+    """Return `value` with numpy scalars and arrays, tuples and paths as plain JSON values."""
+    if isinstance(value, Mapping):
+        return {str(key): jsonable(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return jsonable(value.tolist())
+    if isinstance(value, list | tuple | set | frozenset):
+        return [jsonable(item) for item in value]
+    if isinstance(value, np.generic):
+        return jsonable(value.item())
+    if isinstance(value, float):
+        return value if np.isfinite(value) else None
+    return str(value) if isinstance(value, Path) else value
+
+
+def content_hash(*parts: Any) -> str:
+    """Return 16 hex digits that change when any part (JSON value, bytes or array) changes."""
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, bytes):
+            digest.update(part)
+        elif isinstance(part, np.ndarray):
+            digest.update(str((part.dtype, part.shape)).encode())
+            digest.update(np.ascontiguousarray(part).data)
+        else:
+            digest.update(json.dumps(jsonable(part), ensure_ascii=False, sort_keys=True).encode())
+        digest.update(b"\0")
+    return digest.hexdigest()[:16]
+
+
+def file_hash(paths: Path | Iterable[Path]) -> str:
+    """Return the sha256 (64 hex digits) over the bytes of one or several files, in the order given."""
+    digest = hashlib.sha256()
+    for path in [paths] if isinstance(paths, Path) else paths:
+        with path.open("rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+    return digest.hexdigest()

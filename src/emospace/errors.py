@@ -1,0 +1,32 @@
+"""The one error a user sees: what was given, why it cannot be used, and how to mend it."""
+
+from __future__ import annotations
+
+
+class EmospaceError(Exception):
+    """A problem with something the user gave; the command line prints it and exits with code 2.
+
+    Parameters
+    ----------
+    what
+        The input at fault, named as the user knows it (a path, a category, a model name).
+    why
+        The reason it cannot be used, one clause.
+    mend
+        What to do about it, an instruction.
+    """
+
+    def __init__(self, what: str, why: str, mend: str) -> None:
+        self.what = what
+        self.why = why
+        self.mend = mend
+        super().__init__(f"{what}: {why}. {mend}")
+
+
+def unknown(kind: str, given: str, known: list[str] | tuple[str, ...]) -> EmospaceError:
+    """Return the error for a name that is not in a list, with the nearest known names."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(given, known, n=3, cutoff=0.5)
+    mend = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(sorted(known))}."
+    return EmospaceError(f"{kind} '{given}'", f"there is no such {kind}", mend)
