@@ -1,0 +1,325 @@
+"""The shape of a published figure: what `results.json` holds, one flat record per number.
+
+A record says what was measured, on what, with which interval and on how many; a figure that could not be
+given is null and carries the reason. No record holds a time of day: two runs of one command are equal.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from emospace.artefacts import jsonable, read_json, write_json
+from emospace.errors import EmospaceError
+
+FORMAT = 1
+
+FeatureSet = Literal[
+    "space",
+    "shared",
+    "specific",
+    "outside",
+    "outside_random",
+    "top_firing",
+    "shuffled",
+    "all",
+    "dense",
+    "static",
+    "surface",
+]
+Statistic = Literal["rsa_spearman", "rsa_partial", "pc1_r", "best_pc_r", "cebra_r2", "procrustes"]
+Provenance = Literal["curated", "associations"]
+P = Field(default=None, ge=0, le=1)
+UNDEFINED = "the figure is not defined for these data"
+
+
+class Flat(BaseModel):
+    """A frozen record of plain values: numpy scalars become Python ones, NaN and infinity become null."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        return {name: _plain(value) for name, value in given.items()}
+
+
+class Record(Flat):
+    """What every record carries.
+
+    `layer` is the residual stream after that many blocks (null where none is meant), `n` the cases the
+    figure rests on (words, categories or tokens, as the record says) and `seed` that of its random draws.
+    """
+
+    model: str
+    layer: int | None
+    n: int = Field(ge=0)
+    seed: int
+    reason: str | None = None
+
+    def _figure(self) -> float | None:
+        return math.nan
+
+    @model_validator(mode="after")
+    def _reason_for_null(self) -> Self:
+        if self._figure() is None and not self.reason:
+            object.__setattr__(self, "reason", UNDEFINED)
+        return self
+
+
+class PredictionRecord(Record):
+    """Out-of-fold Pearson r of one feature set with one rating; n counts the scored words.
+
+    With ``excluded_concepts`` the concept words and their inflections are out of the test folds. For the
+    sets made of many draws (outside, outside_random, shuffled) r is the mean over ``n_draws`` and
+    ``draws_low``/``draws_high`` their central 95%; ``draws_beaten`` is the fraction of matched draws the set
+    exceeds, ``layer`` the layer chosen most often inside the folds, ``ceiling`` the root of the ratings'
+    reliability and ``disattenuated_r`` r divided by it.
+    """
+
+    language: str
+    norms: str
+    target: str
+    features: FeatureSet
+    static_source: str | None = None
+    excluded_concepts: bool
+    n_features: int = Field(ge=0)
+    r: float | None
+    ci_low: float | None
+    ci_high: float | None
+    p: float | None = P
+    p_fdr: float | None = P
+    r2: float | None = None
+    n_draws: int | None = None
+    draws_low: float | None = None
+    draws_high: float | None = None
+    draws_beaten: float | None = P
+    ceiling: float | None = None
+    reliability: float | None = None
+    disattenuated_r: float | None = None
+    layers_chosen: str | None = None
+    trained_on: str | None = None
+
+    def _figure(self) -> float | None:
+        return self.r
+
+
+class ComparisonRecord(Record):
+    """Difference in r between two feature sets on the same words, by paired bootstrap over word groups.
+
+    ``ci_low``/``ci_high`` bound 95%, ``equivalence_low``/``equivalence_high`` 90%; ``equivalent`` says
+    whether the latter lie within ``margin`` on both sides of zero.
+    """
+
+    language: str
+    norms: str
+    target: str
+    features: FeatureSet
+    against: FeatureSet
+    static_source: str | None = None
+    excluded_concepts: bool
+    difference: float | None
+    ci_low: float | None
+    ci_high: float | None
+    equivalence_low: float | None = None
+    equivalence_high: float | None = None
+    margin: float | None = None
+    equivalent: bool | None = None
+    p: float | None = P
+
+    def _figure(self) -> float | None:
+        return self.difference
+
+
+class AlignmentRecord(Record):
+    """One statistic between the model's category structure and people's; n counts the categories.
+
+    ``against`` names the human side ("valence_arousal", "goemotions"), ``space`` what stands for the model,
+    ``component`` the principal component (from 1), ``controls`` what a partial correlation holds constant.
+    ``n_label`` and ``n_derived`` count categories whose human rating is that of their label and those
+    where it is the mean of their concepts. ``baseline`` is the same statistic for ``baseline_name``.
+    """
+
+    language: str
+    against: str
+    statistic: Statistic
+    target: str | None
+    value: float | None
+    ci_low: float | None
+    ci_high: float | None
+    p: float | None = P
+    ceiling: float | None = None
+    ceiling_kind: str | None = None
+    space: str = "sae"
+    norms: str | None = None
+    n_features: int | None = None
+    n_label: int | None = None
+    n_derived: int | None = None
+    n_permutations: int | None = None
+    component: int | None = None
+    controls: str | None = None
+    baseline: float | None = None
+    baseline_name: str | None = None
+    provenance: Provenance | None = None
+
+    def _figure(self) -> float | None:
+        return self.value
+
+
+class LanguageRSARecord(Record):
+    """Spearman correlation of two languages' category RDMs in one model; n counts the shared categories."""
+
+    language_a: str
+    language_b: str
+    value: float | None
+    ci_low: float | None
+    ci_high: float | None
+    p: float | None = P
+    ceiling: float | None = None
+    space: str = "sae"
+    n_shared: int | None = None
+    n_permutations: int | None = None
+    baseline: float | None = None
+    baseline_name: str | None = None
+
+    def _figure(self) -> float | None:
+        return self.value
+
+
+class FeatureRecord(Record):
+    """How many features one concept-set yields in one language; n counts the words tested, pool included."""
+
+    language: str
+    category: str
+    n_concepts: int = Field(ge=0)
+    n_features: int = Field(ge=0)
+    basic: bool | None = None
+    n_shared: int | None = None
+    provenance: Provenance | None = None
+
+
+class ModelRecord(Record):
+    """The language model as it was run; for a GGUF file its hash and quantisation. n counts the words run."""
+
+    source: str | None = None
+    revision: str | None = None
+    file_hash: str | None = None
+    quantisation: str | None = None
+    architecture: str | None = None
+    n_blocks: int | None = None
+    d_model: int | None = None
+    n_parameters: int | None = None
+    dtype: str | None = None
+    device: str | None = None
+    licence: str | None = None
+
+
+class SaeRecord(Record):
+    """The sparse autoencoder's card; n counts its training tokens, rates are over the held-out ones."""
+
+    source: str | None = None
+    architecture: str | None = None
+    n_latents: int | None = None
+    l0: float | None = None
+    explained_variance: float | None = None
+    loss_recovered: float | None = None
+    dead_latents: float | None = P
+    n_heldout: int | None = None
+    corpus: str | None = None
+    command: str | None = None
+    file_hash: str | None = None
+    licence: str | None = None
+
+
+class Source(Flat):
+    """Something the study took from people: a norms set, a concept-set, a category structure or a corpus."""
+
+    kind: Literal["norms", "concepts", "structure", "corpus"]
+    name: str
+    language: str | None = None
+    n: int | None = None
+    n_rejected: int | None = None
+    provenance: Provenance | None = None
+    scale: str | None = None
+    licence: str | None = None
+    citation: str | None = None
+    note: str | None = None
+    content_hash: str | None = None
+
+
+class NotComputed(Flat):
+    """A figure or section the study did not give, and why."""
+
+    what: str
+    why: str
+    language: str | None = None
+
+
+class Manifest(Record):
+    """What the figures hang on: command, seed, inputs, file hashes and versions. n counts distinct words."""
+
+    command: str
+    languages: tuple[str, ...] = ()
+    categories: str | None = None
+    carriers: dict[str, tuple[str, ...]] = {}
+    sources: tuple[Source, ...] = ()
+    files: dict[str, str] = {}
+    versions: dict[str, str] = {}
+
+
+class Results(Flat):
+    """Everything in `results.json`."""
+
+    format: int = FORMAT
+    prediction: tuple[PredictionRecord, ...] = ()
+    comparison: tuple[ComparisonRecord, ...] = ()
+    alignment: tuple[AlignmentRecord, ...] = ()
+    language_rsa: tuple[LanguageRSARecord, ...] = ()
+    features: tuple[FeatureRecord, ...] = ()
+    not_computed: tuple[NotComputed, ...] = ()
+    model: ModelRecord
+    sae: SaeRecord | None = None
+    manifest: Manifest
+
+    def save(self, path: Path | str) -> Path:
+        """Write the records as JSON, atomically, and return the path."""
+        write_json(Path(path), self.model_dump(mode="json"))
+        return Path(path)
+
+    @classmethod
+    def load(cls, path: Path | str) -> Results:
+        """Read `results.json`.
+
+        Raises
+        ------
+        EmospaceError
+            If there is no such file, it is not JSON, or a record does not have the fields of this version.
+        """
+        path = Path(path)
+        try:
+            return cls.model_validate(read_json(path))
+        except FileNotFoundError as error:
+            mend = "Give the folder of a finished `emospace study`, or run the study first."
+            raise EmospaceError(str(path), "there is no such file", mend) from error
+        except OSError as error:
+            raise EmospaceError(
+                str(path), f"it cannot be read ({error.strerror})", "Mend its rights or give another run."
+            ) from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "the whole file"
+            why = f"{where} is not as this version writes it ({first['msg'].lower()})"
+            raise EmospaceError(str(path), why, "Run the study again into the same folder.") from error
+        except ValueError as error:
+            raise EmospaceError(
+                str(path), "it is not JSON", "Run the study again into the same folder."
+            ) from error
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, BaseModel | list | tuple) else jsonable(value)
