@@ -1,0 +1,229 @@
+"""Word ratings on a declared scale, with what is known of their raters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from emospace.artefacts import content_hash
+from emospace.errors import EmospaceError, unknown
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TARGETS = ("valence", "arousal", "dominance")
+SENSE = r"^\S.*?\s*[(（][^()（）]+[)）]$"
+
+
+def rejection_table(rows: list[tuple[int, str, str]]) -> pd.DataFrame:
+    """Return the rows left out of a set as a table ``[row, word, reason]``."""
+    import pandas as pd
+
+    return pd.DataFrame(rows, columns=["row", "word", "reason"])
+
+
+@dataclass(frozen=True, eq=False)
+class WordNorms:
+    """Human ratings of words, one row a word, every word rated on every target.
+
+    Parameters
+    ----------
+    name
+        The set, e.g. ``en_glasgow_2019``.
+    language
+        ISO 639-1 code.
+    table
+        ``[n_words]`` rows: ``word``; for each target ``<target>`` (mean rating, on the published scale) and,
+        where known, ``<target>_sd`` (over raters) and ``<target>_n`` (raters of that word).
+    scales
+        Target -> (lowest, highest) answer the raters could give.
+    targets
+        Those of `TARGETS` that were rated.
+    rejected
+        ``[row, word, reason]``: rows of the source left out; ``row`` counts as a spreadsheet does (header = 1).
+    reading
+        How the file was read: layout, encoding, separator, decimal, rows, blank lines, merged duplicates.
+    senses_left_out
+        How many sense-marked entries `without_senses` took away.
+    """
+
+    name: str
+    language: str
+    table: pd.DataFrame
+    scales: Mapping[str, tuple[float, float]]
+    targets: tuple[str, ...]
+    licence: str = ""
+    citation: str = ""
+    note: str = ""
+    source: str = ""
+    redistributable: bool = False
+    rejected: pd.DataFrame = field(default_factory=lambda: rejection_table([]))
+    reading: Mapping[str, Any] = field(default_factory=dict)
+    script: str = ""
+    senses_left_out: int = 0
+
+    def __len__(self) -> int:
+        """Return the number of words."""
+        return len(self.table)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The rated words, in the order of the source."""
+        return tuple(self.table["word"])
+
+    def ratings(self, target: str) -> pd.Series:
+        """Return the mean ratings ``[n_words]`` on the published scale, indexed by word."""
+        import pandas as pd
+
+        self._check(target)
+        return pd.Series(self.table[target].to_numpy(float), index=list(self.words), name=target)
+
+    def unit(self, target: str) -> pd.Series:
+        """Return the mean ratings ``[n_words]`` mapped from the published scale to -1..1, indexed by word."""
+        low, high = self.scales[self._check(target)]
+        return 2 * (self.ratings(target) - low) / (high - low) - 1
+
+    def reliability(self, target: str) -> float | None:
+        """Return the reliability of the mean ratings, ``1 - mean(sd^2 / n) / var(means)``.
+
+        The error variance of a mean is its rater variance over its number of raters (classical test theory,
+        Lord & Novick 1968). None where SD or n are unknown for more than half of the words.
+        """
+        self._check(target)
+        if not {f"{target}_sd", f"{target}_n"} <= set(self.table.columns):
+            return None
+        mean, sd, n = (self.table[c].to_numpy(float) for c in (target, f"{target}_sd", f"{target}_n"))
+        known = np.isfinite(sd) & (n >= 2)
+        if known.sum() < max(2, len(self) / 2):
+            return None
+        return float(1 - np.mean(sd[known] ** 2 / n[known]) / np.var(mean[known], ddof=1))
+
+    def ceiling(self, target: str) -> float | None:
+        """Return the highest r a perfect predictor could reach: the square root of the reliability."""
+        reliability = self.reliability(target)
+        return None if reliability is None else float(np.sqrt(max(reliability, 0.0)))
+
+    @property
+    def sense_marked(self) -> np.ndarray:
+        """Which words ``[n_words]`` name a sense in brackets, as "bank (money)" does."""
+        return self.table["word"].str.match(SENSE).to_numpy(bool)
+
+    def without_senses(self) -> WordNorms:
+        """Return the norms without sense-marked entries; `senses_left_out` and the note say how many.
+
+        A model that reads "bank (money)" reads the gloss as well, so such an entry is no bare word.
+        """
+        marked = self.sense_marked
+        n = int(marked.sum())
+        if not n:
+            return self
+        said = f"{n:,} sense-marked entries left out"
+        return replace(
+            self,
+            table=self.table[~marked].reset_index(drop=True),
+            note=f"{self.note}; {said}" if self.note else said,
+            senses_left_out=self.senses_left_out + n,
+        )
+
+    def only(self, targets: tuple[str, ...]) -> WordNorms:
+        """Return the norms with these targets alone, in the order of `TARGETS`."""
+        kept = tuple(t for t in TARGETS if t in {self._check(target) for target in targets})
+        columns = [c for c in self.table.columns if c == "word" or c.rpartition("_")[0] in kept or c in kept]
+        return replace(
+            self, table=self.table[columns], targets=kept, scales={t: self.scales[t] for t in kept}
+        )
+
+    @property
+    def content_hash(self) -> str:
+        """16 hex digits that change with any word, rating, scale or the language."""
+        numbers = self.table.drop(columns="word")
+        return content_hash(
+            self.language,
+            {t: self.scales[t] for t in self.targets},
+            list(self.words),
+            list(numbers.columns),
+            numbers.to_numpy(float),
+        )
+
+    def _check(self, target: str) -> str:
+        if target in TARGETS and target not in self.targets:
+            raise EmospaceError(
+                f"norms '{self.name}'", f"they hold no {target}", f"Rated are: {', '.join(self.targets)}."
+            )
+        if target not in self.targets:
+            raise unknown("target", target, self.targets)
+        return target
+
+
+def check_norms(norms: WordNorms) -> pd.DataFrame:
+    """Return what a user of a set should know: a table ``[problem, target, n, detail]``, one row a finding.
+
+    ``n`` counts the words (or rows of the source) concerned; ``target`` is empty where none is.
+    """
+    import pandas as pd
+
+    found: list[tuple[str, str, int, str]] = []
+
+    def find(problem: str, words: list[str], target: str = "", detail: str = "") -> None:
+        if words:
+            found.append((problem, target, len(words), detail or _examples(words)))
+
+    for reason, group in norms.rejected.groupby(norms.rejected["reason"].map(_kind), sort=False):
+        find(f"rejected: {reason}", group["word"].tolist(), detail=str(group["reason"].iloc[0]))
+    for key, what in {
+        "merged": "duplicate rows that agree, merged",
+        "blank": "blank lines",
+        "unread": "SD or n that cannot be read, taken as unknown",
+    }.items():
+        count = int(norms.reading.get(key, 0))
+        if count:
+            found.append((what, "", count, ""))
+
+    words = norms.table["word"]
+    find("sense-marked entries", words[norms.sense_marked].tolist())
+    find(
+        "entries of several words", words[~norms.sense_marked & words.str.contains(r"\s").to_numpy()].tolist()
+    )
+    find("words that differ by case alone", words[words.str.casefold().duplicated(keep=False)].tolist())
+    find("words that end in a mark", words[words.str.contains(r"[*†‡§\d]$", regex=True)].tolist())
+    for target in norms.targets:
+        _check_target(norms, target, find)
+    return pd.DataFrame(found, columns=["problem", "target", "n", "detail"])
+
+
+def _check_target(norms: WordNorms, target: str, find: Any) -> None:
+    words, (low, high) = norms.table["word"], norms.scales[target]
+    ratings = norms.table[target]
+    if ratings.max() - ratings.min() < (high - low) / 2:
+        find(
+            "ratings fill less than half of the scale",
+            words.tolist(),
+            target,
+            f"{ratings.min():g} to {ratings.max():g} on {low:g}..{high:g}",
+        )
+    columns = [f"{target}_sd", f"{target}_n"]
+    for column, what in zip(columns, ("SD", "rater count"), strict=True):
+        if column not in norms.table:
+            find(f"no {what}: no reliability can be given", words.tolist(), target, "the set has none")
+        else:
+            find(f"no {what}", words[norms.table[column].isna()].tolist(), target)
+    if columns[0] in norms.table:
+        sd = norms.table[columns[0]]
+        apart = (ratings - ratings.round()).abs() > 0.05
+        whole = float(low).is_integer() and float(high).is_integer()
+        find("SD 0 with a mean no single answer gives", words[(sd == 0) & apart & whole].tolist(), target)
+        n = norms.table[columns[1]] if columns[1] in norms.table else sd * np.nan
+        n = n.fillna(np.inf).clip(lower=2)
+        widest = np.sqrt((ratings - low) * (high - ratings) / (1 - 1 / n)) + 0.02 * (high - low)
+        find("SD larger than the scale allows", words[sd > widest].tolist(), target)
+
+
+def _kind(reason: str) -> str:
+    return reason.partition(":")[0]
+
+
+def _examples(words: list[str]) -> str:
+    return ", ".join(words[:3]) + (", ..." if len(words) > 3 else "")

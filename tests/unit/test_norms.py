@@ -1,0 +1,504 @@
+from __future__ import annotations
+
+import os
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from emospace.artefacts import file_hash
+from emospace.errors import EmospaceError
+from emospace.norms import LAYOUTS, Layout, check_norms, list_norms, load_norms, norms_from_table
+from emospace.norms.reading import decode
+
+TIDY = [["word", "valence", "arousal"], ["joy", "8.5", "6.1"], ["null", "4.5", "2.0"], ["nan", "5", "5"]]
+
+
+def text(rows: list[list[str]], separator: str = ",", end: str = "\n") -> str:
+    return end.join(separator.join(row) for row in rows) + end
+
+
+def planted(folder: Path, content: str | bytes, name: str = "ratings.csv") -> Path:
+    path = folder / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def english(path: Path, **said):
+    return load_norms(path, **{"language": "en", "scale": (1, 9), **said})
+
+
+# What is bundled
+
+
+def test_every_bundled_set_is_whole_and_on_its_scale():
+    listed = list_norms()
+    assert len(listed) == 12 and set(listed["language"]) == {"en", "zh", "pl", "it", "fi", "id", "ko"}
+    for row in listed.itertuples():
+        norms = load_norms(row.name)
+        assert len(norms) == row.words and norms.redistributable
+        assert norms.licence and norms.citation and "sha256:" in norms.source
+        assert norms.table["word"].is_unique and (norms.table["word"] != "").all()
+        for target in norms.targets:
+            low, high = norms.scales[target]
+            assert norms.ratings(target).between(low, high).all()
+            assert norms.unit(target).between(-1, 1).all()
+
+
+def test_bundled_files_are_those_of_the_index():
+    import tomllib
+
+    folder = Path(str(files("emospace"))) / "data" / "norms"
+    index = tomllib.loads((folder / "index.toml").read_text(encoding="utf-8"))
+    assert {path.stem for path in folder.glob("*.parquet")} == set(index)
+    for name, entry in index.items():
+        assert file_hash(folder / f"{name}.parquet") == entry["sha256"]
+        assert "NC" not in entry["licence"] and "ND" not in entry["licence"]
+
+
+def test_a_part_of_a_name_is_enough_where_only_one_set_has_it():
+    assert load_norms("glasgow").name == "en_glasgow_2019"
+    assert load_norms("va_kor").name == "ko_va_kor_merged"
+    assert load_norms("Imbir").name == "pl_imbir_2016_anpw_r"
+    with pytest.raises(EmospaceError, match="it_borsa_2025, it_borelli_2018_pain, it_falcinelli_2024"):
+        load_norms("it")
+    with pytest.raises(EmospaceError, match="glasgow"):
+        load_norms("glasgwo")
+    with pytest.raises(EmospaceError, match="path of your copy"):
+        load_norms("warriner")
+    with pytest.raises(EmospaceError, match="'en', not 'zh'"):
+        load_norms("glasgow", language="zh")
+
+
+def test_what_is_special_about_a_set_is_said():
+    assert "four-character" in load_norms("liu").note
+    assert load_norms("liu").table["word"].str.len().eq(4).all()
+    assert (load_norms("liu").script, load_norms("yee").script) == ("Hans", "Hant")
+    assert load_norms("borelli").scales == {"valence": (-3, 3), "arousal": (1, 7)}
+    assert load_norms("borelli").rejected["reason"].tolist() == ["no valence rating"] * 2
+    assert not load_norms("park_min").table["word"].str.contains("*", regex=False).any()
+
+
+def test_senses_are_left_out_and_counted():
+    norms = load_norms("glasgow")
+    bare = norms.without_senses()
+    assert bare.senses_left_out == 871 and len(bare) == len(norms) - 871
+    assert "871 sense-marked entries left out" in bare.note
+    assert "bank (money)" in norms.words and not any("(" in word for word in bare.words)
+    assert bare.content_hash != norms.content_hash
+    assert bare.without_senses() is bare
+
+
+def test_reliability_of_glasgow_and_of_a_set_without_raters():
+    norms = load_norms("glasgow")
+    assert norms.reliability("valence") == pytest.approx(0.979, abs=0.001)
+    assert norms.ceiling("arousal") == pytest.approx(np.sqrt(0.894), abs=0.001)
+    assert (
+        load_norms("imbir").reliability("valence") is None and load_norms("imbir").ceiling("valence") is None
+    )
+    with pytest.raises(EmospaceError, match="hold no dominance"):
+        load_norms("borsa").ratings("dominance")
+
+
+def test_reliability_recovers_a_planted_one():
+    rng = np.random.default_rng(1)
+    truth = rng.normal(5, 1, 4000)
+    answers = truth[:, None] + rng.normal(0, 2, (4000, 12))
+    frame = pd.DataFrame({"word": [f"w{i}" for i in range(4000)], "valence": answers.mean(1)})
+    frame["valence_sd"], frame["valence_n"] = answers.std(1, ddof=1), 12
+    norms = norms_from_table(frame, "planted", language="en", scale=(-9, 19))
+    planted_reliability = np.corrcoef(truth, answers.mean(1))[0, 1] ** 2
+    assert norms.reliability("valence") == pytest.approx(planted_reliability, abs=0.02)
+
+
+# Encodings, separators, file kinds
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "gb18030"])
+def test_chinese_is_read_in_every_encoding(tmp_path, encoding):
+    rows = [["word", "valence"], ["高兴", "8"], ["鬱悶", "2"], ["null", "5"]]
+    norms = english(planted(tmp_path, text(rows).encode(encoding)), language="zh")
+    assert norms.words == ("高兴", "鬱悶", "null")
+    assert norms.reading["encoding"] == encoding
+
+
+@pytest.mark.parametrize(
+    ("encoding", "found", "words"),
+    [
+        ("latin-1", "latin-1", ["Ärger", "Süße", "für", "Überfluß"]),
+        ("cp1252", "latin-1", ["été", "naïveté", "forêt", "œuvre"]),
+        ("cp949", "cp949", ["기쁨", "슬픔", "분노", "공포"]),
+        ("gb18030", "gb18030", ["高興", "說話", "愤怒", "恐惧"]),
+    ],
+)
+def test_encodings_without_a_mark_are_told_apart(encoding, found, words):
+    content = text([["word", "valence"], *([word, "5.1"] for word in words)]).encode(encoding)
+    decoded, name = decode(content)
+    assert name == found and all(word in decoded for word in words)
+
+
+def test_a_given_encoding_stands(tmp_path):
+    path = planted(tmp_path, text([["word", "valence"], ["źle", "2"]]).encode("cp1250"))
+    assert english(path, language="pl", encoding="cp1250").words == ("źle",)
+    with pytest.raises(EmospaceError, match="cannot be read as utf-8"):
+        english(path, encoding="utf-8")
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_separators_and_line_ends(tmp_path, separator, end):
+    norms = english(planted(tmp_path, text(TIDY, separator, end)))
+    assert norms.words == ("joy", "null", "nan") and norms.ratings("arousal")["nan"] == 5
+    assert norms.reading["separator"] == separator
+
+
+def test_decimal_commas(tmp_path):
+    rows = [
+        ["word", "valence", "valence_sd", "valence_n"],
+        ["Glück", "8,5", "0,75", "20"],
+        ["Leid", "1,5", "1,25", "21"],
+    ]
+    norms = english(planted(tmp_path, text(rows, ";")), language="de")
+    assert norms.ratings("valence").tolist() == [8.5, 1.5]
+    assert norms.table["valence_sd"].tolist() == [0.75, 1.25]
+    assert norms.reading["decimal"] == ","
+    quoted = text([["word", "valence"], ["Glück", '"8,5"'], ["Leid", '"1,5"']])
+    assert english(planted(tmp_path, quoted)).ratings("valence").tolist() == [8.5, 1.5]
+
+
+def test_unquoted_decimal_commas_between_commas_are_refused(tmp_path):
+    with pytest.raises(EmospaceError, match=r"2 of 2 rows.*more cells than the header.*semicolons"):
+        english(planted(tmp_path, "word,valence\njoy,8,5\ngrief,1,5\n"))
+
+
+def test_quotation_marks_that_are_no_quotes_swallow_nothing(tmp_path):
+    rows = [["word", "valence", "arousal"], ['"odd', "5", "5"], *([f"w{i}", "5", "5"] for i in range(60))]
+    assert len(english(planted(tmp_path, text(rows, "\t")))) == 61
+    rows[40][0] = '"odder'
+    assert len(english(planted(tmp_path, text(rows, "\t")))) == 61
+
+
+def test_workbooks_keep_their_words(tmp_path):
+    frame = pd.DataFrame({"word": ["null", True, "joy"], "valence": [4.5, 6, 8.25], "arousal": [2, 3, 6]})
+    path = tmp_path / "ratings.xlsx"
+    with pd.ExcelWriter(path) as book:
+        pd.DataFrame({"about": ["this sheet is prose"]}).to_excel(book, sheet_name="Legend", index=False)
+        frame.to_excel(book, sheet_name="Data", index=False)
+    norms = english(path)
+    assert norms.words == ("null", "true", "joy") and norms.ratings("valence").tolist() == [4.5, 6, 8.25]
+    assert norms.reading["sheet"] == "Data"
+    with pytest.raises(EmospaceError, match="no sheet 'Daten'"):
+        english(path, sheet="Daten")
+
+
+def test_parquet_and_old_workbooks(tmp_path):
+    pd.DataFrame({"word": ["null", "joy"], "valence": [4.5, 8.25]}).to_parquet(tmp_path / "r.parquet")
+    assert english(tmp_path / "r.parquet").ratings("valence")["null"] == 4.5
+    with pytest.raises(EmospaceError, match="no whole workbook"):
+        english(planted(tmp_path, b"\xd0\xcf\x11\xe0 not a workbook", "r.xls"))
+    with pytest.raises(EmospaceError, match="no whole parquet"):
+        english(planted(tmp_path, b"PAR1 cut short", "r2.parquet"))
+
+
+def test_a_text_file_under_a_workbooks_suffix_is_read(tmp_path):
+    assert len(english(planted(tmp_path, text(TIDY, "\t"), "ratings.xls"))) == 3
+
+
+# Layouts
+
+WARRINER = (
+    ",Word,V.Mean.Sum,V.SD.Sum,V.Rat.Sum,A.Mean.Sum,A.SD.Sum,A.Rat.Sum,D.Mean.Sum,D.SD.Sum,D.Rat.Sum,V.Mean.M"
+)
+MOORS = [
+    ["", "", "All", "", "", "", "", "", "", "", "", "Men", "", ""],
+    [
+        "Words",
+        "Translation",
+        "M V",
+        "SD V",
+        "N V",
+        "M A",
+        "SD A",
+        "N A",
+        "M P",
+        "SD P",
+        "N P",
+        "M V",
+        "SD V",
+        "N V",
+    ],
+    ["blij", "glad", "6,1", "0,8", "64", "4,7", "1,1", "64", "4,9", "1", "64", "1,0", "9", "9"],
+]
+GLASGOW = [
+    ["Words", "Length", "AROU", "", "", "VAL", "", "", "DOM", "", ""],
+    ["", "", "M", "SD", "N", "M", "SD", "N", "M", "SD", "N"],
+    ["abattoir", "8", "4.2", "2.4", "25", "2.864", "1.74", "22", "4.333", "1.285", "21"],
+]
+MONTEFINESE = (
+    "anew_id,anew,translate_word_english,word_italian,N_valence_arousal_dominance,valence_mean,valence_sd,"
+    "arousal_mean,arousal_sd,dominance_mean,dominance_sd"
+)
+PUBLISHED = {
+    "en_warriner_2013": (
+        f"{WARRINER}\n1,null,4.32,1.06,19,3.05,2.2,22,5,1.1,15,9\n",
+        {
+            "words": ("null",),
+            "valence": 4.32,
+            "arousal": 3.05,
+            "dominance": 5,
+            "n": 19,
+            "scale": (1, 9),
+            "language": "en",
+        },
+    ),
+    "en_nrc_vad_v1": (
+        "Word\tValence\tArousal\tDominance\naardvark\t0.427\t0.490\t0.437\n",
+        {"words": ("aardvark",), "valence": 0.427, "dominance": 0.437, "scale": (0, 1), "language": "en"},
+    ),
+    "en_nrc_vad_v2": (
+        "term\tvalence\tarousal\tdominance\na cappella\t0.281\t-0.1\t-0.02\n",
+        {"words": ("a cappella",), "valence": 0.281, "arousal": -0.1, "scale": (-1, 1), "language": "en"},
+    ),
+    "en_glasgow_2019": (
+        text(GLASGOW),
+        {
+            "words": ("abattoir",),
+            "valence": 2.864,
+            "arousal": 4.2,
+            "n": 22,
+            "scale": (1, 9),
+            "language": "en",
+        },
+    ),
+    "nl_moors_2013": (
+        text(MOORS, ";"),
+        {
+            "words": ("blij",),
+            "valence": 6.1,
+            "arousal": 4.7,
+            "dominance": 4.9,
+            "n": 64,
+            "scale": (1, 7),
+            "language": "nl",
+        },
+    ),
+    "de_bawl_r_2009": (
+        "wordStem,wordClass,valence,arousal\nLIEBE,N,2.9,3.65\n",
+        {"words": ("LIEBE",), "valence": 2.9, "arousal": 3.65, "scale": (-3, 3), "language": "de"},
+    ),
+    "zh_cvaw": (
+        "No.\tWord\tValence_Mean\tArousal_Mean\tValence_SD\tArousal_SD\n1\t乏味\t3\t3.2\t0.6\t1.1\n",
+        {"words": ("乏味",), "valence": 3, "arousal": 3.2, "scale": (1, 9), "language": "zh"},
+    ),
+    "it_montefinese_2014": (
+        f"\ufeff{MONTEFINESE}\n1,abduction,abduction,rapimento,30,1.7,1.1,6.4,2.4,3,2\n",
+        {"words": ("rapimento",), "valence": 1.7, "dominance": 3, "n": 30, "scale": (1, 9), "language": "it"},
+    ),
+    "es_redondo_2007": (
+        "Number,E-Word,S-Word,Val-Mn-All,Val-Sd-All,Aro-Mn-All,Aro-Sd-All,Dom-Mn-All,Dom-Sd-All,Val-Mn-Fem\n"
+        "1,abduction,abducción,1.64,1.2,7.4,1.5,2.6,1.9,9\n",
+        {"words": ("abducción",), "valence": 1.64, "arousal": 7.4, "scale": (1, 9), "language": "es"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_layouts_are_recognised(tmp_path, name):
+    content, told = PUBLISHED[name]
+    norms = load_norms(planted(tmp_path, content, "some file.txt"))
+    assert norms.name == name and norms.citation and not norms.redistributable
+    assert norms.words == told["words"] and norms.language == told["language"]
+    assert norms.scales["valence"] == told["scale"]
+    for target in {"valence", "arousal", "dominance"} & set(told):
+        assert norms.ratings(target).iloc[0] == told[target]
+    if "n" in told:
+        assert norms.table["valence_n"].tolist() == [told["n"]]
+
+
+def test_every_named_layout_is_tested():
+    assert {layout.name for layout in LAYOUTS} - {""} == set(PUBLISHED)
+
+
+def test_two_scales_in_one_file(tmp_path):
+    norms = load_norms(planted(tmp_path, PUBLISHED["de_bawl_r_2009"][0]))
+    assert norms.scales == {"valence": (-3, 3), "arousal": (1, 5)}
+    assert norms.unit("arousal").iloc[0] == pytest.approx(0.325)
+
+
+def test_the_glasgow_file_of_one_header_row(tmp_path):
+    header = "word_english,valence_mean,valence_sd,valence_n,gender_mean,size_mean,aoa_mean,familiar_mean"
+    norms = load_norms(planted(tmp_path, f"{header}\nabbey,5.78,1.2,32,1,1,1,1\n"))
+    assert (norms.name, norms.scales["valence"]) == ("en_glasgow_2019", (1, 9))
+
+
+def test_the_word_column_named_after_its_language(tmp_path):
+    rows = "CONCEPTICON_ID\tCONCEPTICON_GLOSS\tTURKISH\tTURKISH_VALENCE_MEAN\tTURKISH_VALENCE_SD\r\n1\tFEAR\tkorku\t2.1\t1\r\n"
+    norms = load_norms(planted(tmp_path, rows), scale=(1, 9))
+    assert (norms.words, norms.language, norms.targets) == (("korku",), "tr", ("valence",))
+    norms = load_norms(
+        planted(tmp_path, "word_italian,translate_word_english,valence_mean\nmare,sea,7\n"), scale=(1, 9)
+    )
+    assert (norms.words, norms.language) == (("mare",), "it")
+
+
+def test_a_common_header_is_no_proof_of_a_set(tmp_path):
+    path = planted(tmp_path, "Word,Valence,Arousal,Dominance\njoy,8.2,6,6\ngrief,1.7,5,3\n")
+    with pytest.raises(EmospaceError, match=r"on which scale valence was rated.*scale=\(lowest, highest\)"):
+        load_norms(path, language="en")
+    assert load_norms(path, language="en", scale=(1, 9)).name == "ratings"
+
+
+def test_a_title_above_the_header_is_passed_over(tmp_path):
+    assert len(english(planted(tmp_path, "Ratings of a study\n" + text(TIDY)))) == 3
+
+
+def test_a_new_layout_is_one_entry(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "emospace.norms.layouts.LAYOUTS",
+        [
+            Layout("fi_new", {"word": "sana", "valence": "miellyttävyys"}, scale=(0, 10), language="fi"),
+            *LAYOUTS,
+        ],
+    )
+    norms = load_norms(planted(tmp_path, "Sana;Miellyttävyys\nilo;9,5\n"))
+    assert (norms.name, norms.unit("valence")["ilo"]) == ("fi_new", pytest.approx(0.9))
+
+
+def test_columns_scale_and_language_can_be_said_in_a_card(tmp_path):
+    path = planted(tmp_path, "Wort;Angenehm;StAbw;Z\nGlück;6,5;0,5;10\n")
+    with pytest.raises(EmospaceError, match=r"no word column.*'Wort', 'Angenehm', 'StAbw', 'Z'"):
+        load_norms(path)
+    card = (
+        'language = "de"\nscale = [1, 7]\ncitation = "Ours"\n[columns]\nword = "Wort"\nvalence = "Angenehm"\n'
+    )
+    planted(tmp_path, card + 'valence_sd = "StAbw"\nvalence_n = "Z"\n', "ratings.csv.toml")
+    norms = load_norms(path)
+    assert (norms.language, norms.scales["valence"], norms.citation) == ("de", (1, 7), "Ours")
+    assert norms.table.iloc[0].tolist() == ["Glück", 6.5, 0.5, 10]
+    assert load_norms(path, scale=(0, 10)).scales["valence"] == (0, 10)
+    planted(tmp_path, "langage = 'de'\n", "ratings.csv.toml")
+    with pytest.raises(EmospaceError, match="language"):
+        load_norms(path)
+
+
+def test_the_language_may_stand_in_a_column(tmp_path):
+    path = planted(tmp_path, "word,language,valence\nmare,it,7\nsole,it,8\n")
+    assert load_norms(path, scale=(1, 9)).language == "it"
+    path = planted(tmp_path, "word,language,valence\nmare,it,7\nsun,en,8\n")
+    with pytest.raises(EmospaceError, match="which language"):
+        load_norms(path, scale=(1, 9))
+
+
+# Bad input
+
+
+def test_bad_rows_are_rejected_with_reason_and_counted(tmp_path):
+    good = [[f"w{i}", str(2 + i % 6), "5"] for i in range(40)]
+    bad = [
+        ["", "5", "5"],
+        ["high", "9.5", "5"],
+        ["prose", "n/a", "5"],
+        ["gap", "5", ""],
+        ["wide", "5", "5", "5"],
+    ]
+    twice = [["same", "4", "5"], ["same", "4.0000000001", "5"], ["bank", "4", "5"], ["bank", "7", "5"]]
+    norms = english(planted(tmp_path, text([TIDY[0], *good, *bad, [""], *twice])))
+    assert dict(zip(norms.rejected["row"], norms.rejected["reason"].str.partition(":")[0], strict=True)) == {
+        42: "no word",
+        43: "valence off the scale 1 to 9",
+        44: "valence is no number",
+        45: "no arousal rating",
+        46: "more cells than the header",
+        50: "rated more than once and the ratings differ",
+        51: "rated more than once and the ratings differ",
+    }
+    assert len(norms) == 41 and "bank" not in norms.words and norms.words.count("same") == 1
+    assert (norms.reading["rows"], norms.reading["merged"], norms.reading["blank"]) == (49, 1, 1)
+    assert norms.reading["rows"] == len(norms) + len(norms.rejected) + norms.reading["merged"]
+    found = check_norms(norms).set_index("problem")["n"]
+    assert found["rejected: rated more than once and the ratings differ"] == 2
+    assert found["duplicate rows that agree, merged"] == 1 and found["blank lines"] == 1
+
+
+def test_words_are_told_apart_by_case_but_not_by_unicode_form_or_spaces(tmp_path):
+    rows = "word,valence\nTurkey,5\nturkey,6\ncafe\u0301,7\ncafé ,7\n"
+    norms = english(planted(tmp_path, rows))
+    assert norms.words == ("Turkey", "turkey", "café") and norms.reading["merged"] == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "said", "message"),
+    [
+        ("word,valence\njoy,80\ngrief,10\n", {}, r"2 of 2 rows.*off the scale 1 to 9.*Give the scale"),
+        (
+            "word,valence,arousal\njoy,8,\ngrief,1,\n",
+            {},
+            r"no arousal rating.*targets=\('valence', 'dominance'\)",
+        ),
+        ("word,valence\nbank,8\nbank,1\n", {}, "rated more than once"),
+        ("word,valence\n", {}, "no ratings"),
+        ("", {}, "empty"),
+        ("joy\ngrief\n", {}, "one column only"),
+        ("joy,8\ngrief,1\n", {}, "no word column.*add a header row"),
+        ("word,frequency\njoy,8\n", {}, "no column of valence or arousal"),
+        (text(TIDY), {"scale": (9, 1)}, "is no scale"),
+        (text(TIDY), {"scale": {"valence": (1, 9)}}, "on which scale arousal"),
+        (text(TIDY), {"targets": ["dominance"]}, "no dominance ratings"),
+        (text(TIDY), {"targets": ["valance"]}, "valence"),
+        (text(TIDY), {"language": None}, "which language"),
+        (text(TIDY), {"columns": {"word": "words", "valence": "valence"}}, "no column 'words'"),
+        (text(TIDY), {"columns": {"word": "word"}}, "lack the word or its ratings"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_with_a_mend(tmp_path, content, said, message):
+    with pytest.raises(EmospaceError, match=message):
+        english(planted(tmp_path, content), **said)
+
+
+def test_missing_files_and_folders(tmp_path):
+    with pytest.raises(EmospaceError, match="no such file"):
+        load_norms(str(tmp_path / "none.csv"))
+    with pytest.raises(EmospaceError, match="is a folder"):
+        load_norms(tmp_path)
+
+
+def test_targets_can_be_left_out(tmp_path):
+    norms = english(planted(tmp_path, "word,valence,valence_n,arousal\njoy,8,20,\n"), targets=["valence"])
+    assert norms.targets == ("valence",) and list(norms.table) == ["word", "valence", "valence_n"]
+    assert load_norms("glasgow", targets=["arousal"]).targets == ("arousal",)
+
+
+def test_findings_about_ratings(tmp_path):
+    rows = (
+        "word,valence,valence_sd,valence_n\n"
+        + "calm,4.5,0,20\nodd,4.6,9,20\nshaky,4.7,1,many\nstar*,4.8,1,20\n"
+    )
+    norms = english(planted(tmp_path, rows + "ice cream,5,1,20\n"))
+    found = check_norms(norms).set_index("problem")["detail"]
+    assert found["SD 0 with a mean no single answer gives"] == "calm"
+    assert found["SD larger than the scale allows"] == "odd"
+    assert found["no rater count"] == "shaky" and found["words that end in a mark"] == "star*"
+    assert found["entries of several words"] == "ice cream"
+    assert found["ratings fill less than half of the scale"] == "4.5 to 5 on 1..9"
+    assert norms.reading["unread"] == 1
+
+
+def test_the_hash_follows_the_ratings(tmp_path):
+    first = english(planted(tmp_path, text(TIDY)))
+    again = english(planted(tmp_path, text(TIDY, ";")))
+    other = english(planted(tmp_path, text(TIDY).replace("8.5", "8.4")))
+    assert first.content_hash == again.content_hash != other.content_hash
+    assert english(planted(tmp_path, text(TIDY)), scale=(0, 10)).content_hash != first.content_hash
+
+
+@pytest.mark.skipif("EMOSPACE_WARRINER" not in os.environ, reason="EMOSPACE_WARRINER is not set")
+def test_the_original_warriner_file():
+    norms = load_norms(os.environ["EMOSPACE_WARRINER"])
+    assert len(norms) == 13_915 and norms.rejected.empty and "null" in norms.words
+    assert norms.scales == dict.fromkeys(("valence", "arousal", "dominance"), (1, 9))
+    assert norms.ratings("valence")["null"] == 4.32 and norms.table["valence_n"].iloc[0] == 19
+    assert norms.reliability("valence") == pytest.approx(0.912, abs=0.001)
+    assert norms.reliability("arousal") == pytest.approx(0.690, abs=0.001)
+    assert not norms.redistributable
