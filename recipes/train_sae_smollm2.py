@@ -1,0 +1,85 @@
+"""Train the autoencoder that ships for SmolLM2-135M-Instruct.
+
+    python recipes/train_sae_smollm2.py --data DATA [--tokens 3000000] [--passes 1.5]
+
+DATA is the folder of public corpora and labelled texts listed in ``docs/data.md``; labels are not used. Texts
+that later validate readings (EmoBank, the test and validation splits) are left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from emospace.models import load_model
+from emospace.sae import Corpus, SaeSpec, read_texts, train_sae
+
+
+def corpora(data: Path) -> list[Corpus]:
+    """Return the mixture: mostly English in three registers, a fifth Chinese."""
+    goemotions = pd.read_parquet(data / "structure/goemotions/goemotions.parquet")
+    xed = pd.read_parquet(data / "texts/xed/xed.parquet")
+    brighter = pd.read_parquet(data / "texts/brighter_semeval2025/brighter_semeval2025.parquet")
+    pairs = pd.read_csv(
+        data / "corpora/tatoeba_en_zh.tsv",
+        sep="\t",
+        names=["en", "zh"],
+        quoting=3,
+        keep_default_na=False,
+        dtype=str,
+    )
+    short = {
+        "GoEmotions (train)": goemotions[goemotions.split == "train"].text,
+        "XED (en)": xed[xed.language == "en"].text,
+        "BRIGHTER (en, zh; train)": brighter[
+            brighter.language.isin(["en", "zh"]) & (brighter.split == "train")
+        ].text,
+        "RepE scenarios": pd.read_parquet(data / "texts/repe_emotions/repe_emotions.parquet").text,
+        "Tatoeba (en)": pairs.en.drop_duplicates(),
+    }
+    sizes = {name: texts.astype(str).str.len().sum() for name, texts in short.items()}
+    total = sum(sizes.values())
+    return [
+        Corpus(
+            "English fiction (public domain)",
+            read_texts(data / "corpora/en_fiction.txt.xz", limit_bytes=30_000_000),
+            0.50,
+        ),
+        *[Corpus(name, list(texts.astype(str)), 0.30 * sizes[name] / total) for name, texts in short.items()],
+        Corpus("Chinese prose", read_texts(data / "corpora/zh_prose.txt.xz", limit_bytes=6_000_000), 0.15),
+        Corpus("Tatoeba (zh)", pairs.zh.drop_duplicates().tolist(), 0.05),
+    ]
+
+
+def main() -> None:
+    """Parse, train, write."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=Path("runs/sae-smollm2"))
+    parser.add_argument("--tokens", type=int, default=3_000_000)
+    parser.add_argument("--passes", type=float, default=1.5)
+    parser.add_argument("--layer", type=int, default=18)
+    parser.add_argument("--latents", type=int, default=6144)
+    parser.add_argument("--k", type=int, default=48)
+    options = parser.parse_args()
+    spec = SaeSpec(
+        layer=options.layer,
+        n_latents=options.latents,
+        k=options.k,
+        n_tokens=options.tokens,
+        passes=options.passes,
+    )
+    command = (
+        f"python recipes/train_sae_smollm2.py --data DATA --tokens {options.tokens} --passes {options.passes}"
+    )
+    train_sae(load_model(), corpora(options.data), spec, options.out, command=command)
+    sys.stdout.write(f"{options.out}\n")
+
+
+if __name__ == "__main__":
+    main()

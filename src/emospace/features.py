@@ -1,0 +1,414 @@
+"""Concept-set -> features: the latents that fire for a category's concepts and not for matched neutral words."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+
+from emospace.artefacts import read_json, write_json, write_parquet
+from emospace.display import track
+from emospace.errors import EmospaceError, unknown
+from emospace.stats import fdr_bh, max_t_strata, stratified_rank_sum, stratified_rate_test
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from scipy.sparse import csr_matrix
+
+    from emospace.concepts import ConceptSets
+    from emospace.lexicon import WordFrequencies
+
+log = logging.getLogger(__name__)
+
+Rule = Literal["rank", "rate", "standardised"]
+
+MAX_FEATURES = 370
+_LENGTH_BINS, _FREQUENCY_BINS = 4, 5
+_TOP_WORDS = 8
+
+
+@dataclass(frozen=True)
+class MatchedPool:
+    """Neutral words drawn to match concept words on length and frequency, and the strata of both.
+
+    Attributes
+    ----------
+    words
+        The pool.
+    concept_strata, pool_strata
+        int ``[n_concept_words]`` and ``[n_pool_words]``: the cell of length x frequency each lies in.
+    matched_on
+        ``length, frequency``; ``length, tokens`` for a language without a frequency table.
+    n_unmatched
+        Concept words in cells where the pool has no word; they inform no test.
+    """
+
+    words: tuple[str, ...]
+    concept_strata: np.ndarray
+    pool_strata: np.ndarray
+    matched_on: str
+    n_unmatched: int
+
+
+@dataclass(frozen=True)
+class FeatureDictionary:
+    """The features of one language: which latents, for which category, how strongly, and their top words.
+
+    Attributes
+    ----------
+    table
+        One row a category and latent: category, latent, effect (of the rule), weight (effects of a category
+        scaled to sum to 1), rate_in and rate_pool (shares of words it fires on), z, p (one-sided, exact
+        moments), q (Benjamini-Hochberg over latents x categories), p_max (family-wise, max-T), top_words.
+    """
+
+    language: str
+    table: pd.DataFrame
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Categories that have at least one feature."""
+        return tuple(dict.fromkeys(self.table.category))
+
+    @property
+    def latents(self) -> np.ndarray:
+        """All latents chosen for any category, ascending: the emotion space's columns."""
+        return np.unique(self.table.latent.to_numpy(dtype=np.int64))
+
+    def of(self, category: str) -> np.ndarray:
+        """Return the latents of one category, strongest first."""
+        rows = self.table[self.table.category == category]
+        return rows.sort_values("effect", ascending=False).latent.to_numpy(dtype=np.int64)
+
+    def save(self, folder: Path) -> None:
+        """Write ``features.parquet`` and its card."""
+        write_parquet(folder / "features.parquet", self.table)
+        write_json(folder / "features.json", {"language": self.language, "settings": dict(self.settings)})
+
+    @classmethod
+    def load(cls, folder: Path) -> FeatureDictionary:
+        """Read what `save` wrote."""
+        import pandas as pd
+
+        card = read_json(folder / "features.json")
+        return cls(card["language"], pd.read_parquet(folder / "features.parquet"), card["settings"])
+
+
+def matched_pool(
+    concept_words: Sequence[str],
+    candidates: Sequence[str],
+    frequencies: WordFrequencies,
+    *,
+    token_counts: Callable[[Sequence[str]], np.ndarray],
+    ratio: float = 1.5,
+    seed: int = 0,
+) -> MatchedPool:
+    """Draw neutral words that match concept words on length and frequency alone.
+
+    Both are cut at the concept words' quantiles; each cell gives `ratio` pool words for each of its concept
+    words, or all it has. No rating is consulted, and no concept word is in the pool.
+
+    Raises
+    ------
+    EmospaceError
+        If fewer than half as many pool words as concept words can be found.
+    """
+    concepts = list(concept_words)
+    pool = [word for word in dict.fromkeys(candidates) if word not in set(concepts)]
+    known = frequencies.corpus is not None
+    second = frequencies.zipf if known else token_counts
+    lengths = [np.array([len(word) for word in words], dtype=float) for words in (concepts, pool)]
+    others = [np.asarray(second(words), dtype=float) for words in (concepts, pool)]
+    cells = _cells(lengths, _LENGTH_BINS) * _FREQUENCY_BINS * 10 + _cells(others, _FREQUENCY_BINS)
+    concept_cells, pool_cells = cells[: len(concepts)], cells[len(concepts) :]
+    rng = np.random.default_rng(seed)
+    chosen: list[int] = []
+    for cell, count in zip(*np.unique(concept_cells, return_counts=True), strict=True):
+        members = np.flatnonzero(pool_cells == cell)
+        take = min(len(members), int(np.ceil(count * ratio)))
+        chosen += sorted(rng.choice(members, take, replace=False)) if take else []
+    if len(chosen) < len(concepts) / 2:
+        raise EmospaceError(
+            f"the neutral pool ({len(candidates):,} candidates)",
+            f"only {len(chosen)} of them match the {len(concepts)} concept words on length and frequency",
+            "Give more ordinary words of that language.",
+        )
+    unmatched = int(np.sum(~np.isin(concept_cells, pool_cells)))
+    return MatchedPool(
+        tuple(pool[index] for index in chosen),
+        concept_cells,
+        pool_cells[chosen],
+        "length, frequency" if known else "length, tokens",
+        unmatched,
+    )
+
+
+def select_features(
+    codes: csr_matrix,
+    words: Sequence[str],
+    sets: ConceptSets,
+    language: str,
+    pool: MatchedPool,
+    *,
+    rule: Rule = "rank",
+    q: float = 0.05,
+    max_features: int = MAX_FEATURES,
+    n_permutations: int = 999,
+    seed: int = 0,
+) -> FeatureDictionary:
+    """Choose the latents of each category by testing its concepts against the matched pool.
+
+    A latent is a candidate where the stratified rank-sum test of its activations (labels exchangeable within
+    matching strata) passes Benjamini-Hochberg over all latents and categories at `q`, and it fires more often
+    on the concepts than on the pool. Candidates are ordered by the rule's effect; every category gives as many
+    of its best as fit into `max_features` distinct latents in all.
+
+    Parameters
+    ----------
+    codes
+        ``[n_words, n_latents]``, rows as `words`; holds concept and pool words.
+    rule
+        The effect candidates are ordered by: ``rank`` (chance of exceeding a pool word of the stratum, minus
+        one half), ``rate`` (Mantel-Haenszel difference of firing rates), ``standardised`` (difference of mean
+        activations over the pool's and the set's pooled standard deviation).
+
+    Raises
+    ------
+    EmospaceError
+        If no latent passes for any category, or a concept word has no codes.
+    """
+    if rule not in EFFECTS:
+        raise unknown("selection rule", rule, list(EFFECTS))
+    row_of = {word: index for index, word in enumerate(words)}
+    concepts = sets.words(language)
+    missing = [word for word in (*concepts, *pool.words) if word not in row_of]
+    if missing:
+        raise EmospaceError(
+            f"{len(missing)} words, such as {missing[:3]}",
+            "they have no codes",
+            "Encode concept and pool words first.",
+        )
+    order = [*concepts, *pool.words]
+    values = codes[[row_of[word] for word in order]].tocsr()
+    strata = np.concatenate([pool.concept_strata, pool.pool_strata])
+    categories = [category for category in sets.categories if sets.words(language, category)]
+    position = {word: index for index, word in enumerate(concepts)}
+    # Other categories' concepts are neither in the set nor neutral: they stay out of its test.
+    is_pool = np.arange(len(order)) >= len(concepts)
+    tests = []
+    for category in track(categories, f"Features, {language}", "categories"):
+        members = np.zeros(len(order), dtype=bool)
+        members[[position[word] for word in sets.words(language, category)]] = True
+        rows = np.flatnonzero(members | is_pool)
+        tests.append(_test(values[rows], members[rows], strata[rows], rule, n_permutations, seed))
+    q_values = fdr_bh(np.stack([test.p for test in tests]))
+    effect = np.stack([test.effect for test in tests])
+    passes = (q_values <= q) & np.stack([test.rate_in > test.rate_pool for test in tests]) & (effect > 0)
+    if not passes.any():
+        raise EmospaceError(
+            f"the concept-sets of '{language}'",
+            f"no latent passes q <= {q} for any of the {len(categories)} categories",
+            "Use more concepts, another layer, or an SAE trained on text in this language.",
+        )
+    chosen = _best_within(effect, passes, max_features)
+    return FeatureDictionary(
+        language,
+        _dictionary_table(categories, tests, effect, q_values, chosen, values, order),
+        {
+            "rule": rule,
+            "q": q,
+            "max_features": max_features,
+            "matched_on": pool.matched_on,
+            "n_pool": len(pool.words),
+            "n_unmatched": pool.n_unmatched,
+            "n_permutations": n_permutations,
+            "seed": seed,
+            "provenance": sets.provenance,
+        },
+    )
+
+
+def shared_latents(dictionaries: Mapping[str, FeatureDictionary]) -> np.ndarray:
+    """Return the latents that are features in every language, ascending."""
+    common = None
+    for dictionary in dictionaries.values():
+        common = dictionary.latents if common is None else np.intersect1d(common, dictionary.latents)
+    return np.array([], dtype=np.int64) if common is None else common
+
+
+def specific_latents(dictionaries: Mapping[str, FeatureDictionary], language: str) -> np.ndarray:
+    """Return the latents that are features in one language and in no other, ascending."""
+    others = [other.latents for name, other in dictionaries.items() if name != language]
+    return np.setdiff1d(dictionaries[language].latents, np.concatenate(others) if others else [])
+
+
+def shuffled_sets(sets: ConceptSets, language: str, words: Sequence[str], seed: int) -> ConceptSets:
+    """Return concept-sets of the same sizes and weights whose words are drawn at random from `words`.
+
+    The control for selection itself: whatever it finds for these is what selecting by contrast finds anyway.
+    """
+    from dataclasses import replace
+
+    rng = np.random.default_rng(seed)
+    table = sets.table[sets.table.language == language].copy()
+    distinct = list(dict.fromkeys(table.word))
+    drawn = rng.choice(np.array(words, dtype=object), len(distinct), replace=False)
+    table["word"] = table.word.map(dict(zip(distinct, drawn, strict=True)))
+    return replace(sets, table=table.reset_index(drop=True))
+
+
+def dense_directions(
+    states: np.ndarray,
+    words: Sequence[str],
+    sets: ConceptSets,
+    language: str,
+    pool: MatchedPool,
+    kind: Literal["mean_difference", "lda"] = "mean_difference",
+) -> np.ndarray:
+    """Return a unit direction for each category straight from the states, the baseline without an SAE.
+
+    Parameters
+    ----------
+    states
+        ``[n_words, d_model]`` of one layer, rows as `words`.
+    kind
+        ``mean_difference`` (weighted mean of the concepts minus mean of the pool) or ``lda`` (that difference
+        whitened by the pooled within-group covariance, Ledoit-Wolf shrunk).
+
+    Returns
+    -------
+    ndarray
+        ``[n_categories, d_model]``, rows in the order of the categories that have concepts.
+    """
+    row_of = {word: index for index, word in enumerate(words)}
+    pool_states = states[[row_of[word] for word in pool.words]]
+    centre = pool_states.mean(0)
+    categories = [category for category in sets.categories if sets.words(language, category)]
+    members = [states[[row_of[word] for word in sets.words(language, category)]] for category in categories]
+    means = np.stack(
+        [
+            np.average(rows, axis=0, weights=sets.weights(language, category))
+            for rows, category in zip(members, categories, strict=True)
+        ]
+    )
+    directions = means - centre
+    if kind == "lda":
+        from sklearn.covariance import ledoit_wolf
+
+        within = [rows - rows.mean(0) for rows in members]
+        covariance, _ = ledoit_wolf(np.concatenate([pool_states - centre, *within]).astype(np.float64))
+        directions = np.linalg.solve(covariance, directions.T).T
+    return np.asarray(directions / np.linalg.norm(directions, axis=1, keepdims=True), dtype=np.float32)
+
+
+class _Test(NamedTuple):
+    """Tests of one category, each field ``[n_latents]``."""
+
+    effect: np.ndarray
+    z: np.ndarray
+    p: np.ndarray
+    p_max: np.ndarray
+    rate_in: np.ndarray
+    rate_pool: np.ndarray
+
+
+def _rank_effect(values: csr_matrix, members: np.ndarray, strata: np.ndarray) -> np.ndarray:
+    return np.asarray(stratified_rank_sum(values, members, strata).auc) - 0.5
+
+
+def _rate_effect(values: csr_matrix, members: np.ndarray, strata: np.ndarray) -> np.ndarray:
+    return np.asarray(stratified_rate_test(values, members, strata).difference)
+
+
+def _standardised_effect(values: csr_matrix, members: np.ndarray, strata: np.ndarray) -> np.ndarray:
+    inside, outside = _moments(values[members]), _moments(values[~members])
+    return (inside[0] - outside[0]) / np.sqrt((inside[1] + outside[1]) / 2 + 1e-12)
+
+
+EFFECTS: Mapping[str, Callable[[csr_matrix, np.ndarray, np.ndarray], np.ndarray]] = {
+    "rank": _rank_effect,
+    "rate": _rate_effect,
+    "standardised": _standardised_effect,
+}
+"""Selection rules: what candidates are ordered by, from codes, set membership and strata to ``[n_latents]``."""
+
+
+def _test(
+    values: csr_matrix, members: np.ndarray, strata: np.ndarray, rule: Rule, n_permutations: int, seed: int
+) -> _Test:
+    ranks = stratified_rank_sum(values, members, strata)
+    fires = values > 0
+    return _Test(
+        EFFECTS[rule](values, members, strata),
+        ranks.z,
+        ranks.p,
+        max_t_strata(values, members, strata, seed=seed, n_permutations=n_permutations),
+        np.asarray(fires[members].mean(0)).ravel(),
+        np.asarray(fires[~members].mean(0)).ravel(),
+    )
+
+
+def _moments(values: csr_matrix) -> tuple[np.ndarray, np.ndarray]:
+    mean = np.asarray(values.mean(0)).ravel()
+    return mean, np.asarray(values.multiply(values).mean(0)).ravel() - mean**2
+
+
+def _cells(columns: Sequence[np.ndarray], n_bins: int) -> np.ndarray:
+    """Return the quantile bin, by the first column's quantiles, of the values of all columns in order."""
+    edges = np.unique(np.quantile(columns[0], np.linspace(0, 1, n_bins + 1)[1:-1]))
+    return np.digitize(np.concatenate(columns), edges)
+
+
+def _best_within(effect: np.ndarray, passes: np.ndarray, max_features: int) -> np.ndarray:
+    """Return which candidates are kept: each category's best, as deep as `max_features` distinct latents allow."""
+    ranked = np.where(passes, effect, -np.inf)
+    depth_of = np.argsort(np.argsort(-ranked, axis=1), axis=1)
+    kept = np.zeros_like(passes)
+    for depth in range(int(passes.sum(1).max())):
+        grown = passes & (depth_of <= depth)
+        if grown.any(0).sum() > max_features:
+            break
+        kept = grown
+    return kept
+
+
+def _dictionary_table(
+    categories: Sequence[str],
+    tests: Sequence[_Test],
+    effect: np.ndarray,
+    q_values: np.ndarray,
+    chosen: np.ndarray,
+    values: csr_matrix,
+    words: Sequence[str],
+) -> pd.DataFrame:
+    import pandas as pd
+
+    columns = values.tocsc()
+    top_words: dict[int, str] = {}
+    for latent in np.flatnonzero(chosen.any(0)):
+        column = columns[:, latent]
+        best = column.indices[np.argsort(-column.data, kind="stable")[:_TOP_WORDS]]
+        top_words[int(latent)] = ", ".join(words[index] for index in best)
+    rows = [
+        {
+            "category": category,
+            "latent": int(latent),
+            "effect": float(effect[index, latent]),
+            "weight": float(effect[index, latent] / effect[index, chosen[index]].sum()),
+            "rate_in": float(test.rate_in[latent]),
+            "rate_pool": float(test.rate_pool[latent]),
+            "z": float(test.z[latent]),
+            "p": float(test.p[latent]),
+            "q": float(q_values[index, latent]),
+            "p_max": float(test.p_max[latent]),
+            "top_words": top_words[int(latent)],
+        }
+        for index, (category, test) in enumerate(zip(categories, tests, strict=True))
+        for latent in sorted(np.flatnonzero(chosen[index]), key=lambda latent: -effect[index, latent])
+    ]
+    return pd.DataFrame(rows)

@@ -1,0 +1,19 @@
+"""Sparse autoencoders: encode, load from anywhere, train for a model that has none."""
+
+from emospace.sae.autoencoder import SparseAutoencoder, bundled_sae, load_sae, save_sae
+from emospace.sae.corpus import Corpus, read_texts
+from emospace.sae.quality import SaeQuality, measure_quality
+from emospace.sae.training import SaeSpec, train_sae
+
+__all__ = [
+    "Corpus",
+    "SaeQuality",
+    "SaeSpec",
+    "SparseAutoencoder",
+    "bundled_sae",
+    "load_sae",
+    "measure_quality",
+    "read_texts",
+    "save_sae",
+    "train_sae",
+]

@@ -1,0 +1,128 @@
+"""Running text for training: files of any common kind become shuffled windows of token ids."""
+
+from __future__ import annotations
+
+import lzma
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from emospace.errors import EmospaceError
+
+if TYPE_CHECKING:
+    from emospace.models import LanguageModel
+
+WINDOW = (12, 128)
+"""Shortest and longest window in tokens: word carriers are short, stories are long, both are to be covered."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Texts with the share of the training tokens they are to make up.
+
+    Attributes
+    ----------
+    name
+        As the card will name it.
+    texts
+        One document or paragraph each.
+    share
+        Part of all tokens; shares are normalised to sum to one.
+    """
+
+    name: str
+    texts: Sequence[str]
+    share: float = 1.0
+
+
+def read_texts(path: Path, column: str = "text", limit_bytes: int | None = None) -> list[str]:
+    """Return the texts of a ``.txt``, ``.txt.xz`` (one a line), ``.tsv``/``.csv`` or ``.parquet`` file.
+
+    Raises
+    ------
+    EmospaceError
+        If the file is not there, of an unknown kind, or has no such column.
+    """
+    if not path.is_file():
+        raise EmospaceError(f"corpus '{path}'", "there is no such file", "Check the path.")
+    if path.suffix in {".txt", ".xz"}:
+        texts, size = [], 0
+        with (
+            lzma.open(path, "rt", encoding="utf-8")
+            if path.suffix == ".xz"
+            else path.open(encoding="utf-8") as file
+        ):
+            for line in file:
+                size += len(line)
+                if limit_bytes is not None and size > limit_bytes:
+                    break
+                if line.strip():
+                    texts.append(line.strip())
+        return texts
+    import pandas as pd
+
+    if path.suffix == ".parquet":
+        frame = pd.read_parquet(path)
+    elif path.suffix in {".tsv", ".csv"}:
+        separator = "\t" if path.suffix == ".tsv" else ","
+        frame = pd.read_csv(
+            path, sep=separator, keep_default_na=False, dtype=str, quoting=3 if separator == "\t" else 0
+        )
+    else:
+        raise EmospaceError(
+            f"corpus '{path}'", "its kind is not known", "Give .txt, .txt.xz, .tsv, .csv or .parquet."
+        )
+    if column not in frame:
+        raise EmospaceError(
+            f"corpus '{path}'", f"it has no column '{column}'", f"Columns: {', '.join(frame.columns)}."
+        )
+    return [text for text in frame[column].astype(str) if text.strip()]
+
+
+def token_windows(
+    model: LanguageModel, corpora: Sequence[Corpus], n_tokens: int, seed: int
+) -> list[tuple[int, ...]]:
+    """Return shuffled windows of token ids that hold `n_tokens` tokens after each first one is left out.
+
+    Windows start at the beginning of a text or where the one before ended; their lengths are drawn
+    log-uniformly from `WINDOW`.
+
+    Raises
+    ------
+    EmospaceError
+        If a corpus is too small for its share.
+    """
+    rng = np.random.default_rng(seed)
+    total = sum(corpus.share for corpus in corpora)
+    windows: list[tuple[int, ...]] = []
+    for corpus in corpora:
+        wanted, have = int(n_tokens * corpus.share / total), 0
+        for window in _cut(model, corpus.texts, rng):
+            if have >= wanted:
+                break
+            windows.append(window)
+            have += len(window) - 1
+        if have < wanted:
+            raise EmospaceError(
+                f"corpus '{corpus.name}'",
+                f"it has {have:,} tokens where its share asks for {wanted:,}",
+                "Lower its share or the number of tokens, or add text.",
+            )
+    rng.shuffle(windows)
+    return windows
+
+
+def _cut(model: LanguageModel, texts: Sequence[str], rng: np.random.Generator) -> Iterator[tuple[int, ...]]:
+    order = rng.permutation(len(texts))
+    low, high = np.log(WINDOW[0]), np.log(WINDOW[1])
+    for start in range(0, len(order), 512):
+        chunk = [texts[index] for index in order[start : start + 512]]
+        for ids in model.tokenizer(chunk, add_special_tokens=False)["input_ids"]:
+            begin = 0
+            while len(ids) - begin >= 4:
+                length = int(np.exp(rng.uniform(low, high)))
+                yield tuple(ids[begin : begin + length])
+                begin += length
