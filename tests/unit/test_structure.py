@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import pearsonr, spearmanr
+
+from emospace.artefacts import file_hash
+from emospace.concepts import categories, load_concepts
+from emospace.errors import EmospaceError
+from emospace.norms import load_norms, norms_from_table
+from emospace.structure import CategoryStructure, category_ratings, list_structures, load_structure, phi
+
+PAPER26 = [category.name for category in categories("paper26")]
+
+
+@dataclass
+class Sets:
+    labels: dict = field(default_factory=dict)
+    concepts: dict = field(default_factory=dict)
+    languages: tuple = ("en",)
+
+    @property
+    def categories(self):
+        return tuple(self.concepts)
+
+    def words(self, language, category=None):
+        return tuple(self.concepts[category])
+
+    def weights(self, language, category):
+        return np.array(list(self.concepts[category].values()), float)
+
+
+def norms(words, language="en", **columns):
+    table = pd.DataFrame({"word": list(words), "valence": list(words.values()), "arousal": 5.0})
+    return norms_from_table(table.assign(**columns), "planted", language=language, scale=(1, 9))
+
+
+# Structures
+
+
+def test_phi_is_the_correlation_of_the_indicators():
+    rng = np.random.default_rng(3)
+    marks = (rng.random((200, 4)) < 0.3).astype(int)
+    marks[:, 1] |= marks[:, 0]
+    similarity = phi(marks.T @ marks, 200)
+    for i in range(4):
+        for j in range(4):
+            assert similarity[i, j] == pytest.approx(pearsonr(marks[:, i], marks[:, j]).statistic)
+
+
+def test_goemotions_holds_the_26_categories_and_counts_of_texts():
+    structure = load_structure("goemotions")
+    assert set(structure.categories) - set(PAPER26) == {"realization"} and set(PAPER26) <= set(
+        structure.categories
+    )
+    assert structure.n_items == 54_263 and "neutral" not in structure.categories
+    at = structure.categories.index
+    assert structure.counts[at("admiration"), at("admiration")] == 5_122
+    assert structure.similarity[at("anger"), at("annoyance")] > structure.similarity[at("anger"), at("joy")]
+    np.testing.assert_array_equal(structure.similarity, structure.similarity.T)
+    np.testing.assert_allclose(np.diag(structure.similarity), 1)
+    np.testing.assert_allclose(np.diag(structure.rdm()), 0, atol=1e-12)
+
+
+def test_every_bundled_structure_is_whole_and_said_where_from():
+    listed = list_structures()
+    assert listed["name"].is_unique and {"goemotions", "kote", "clics", "childfer"} <= set(listed["name"])
+    for row in listed.itertuples():
+        structure = load_structure(row.name)
+        n = len(structure.categories)
+        assert n and structure.licence and structure.citation and structure.note and structure.kind
+        assert structure.similarity.shape == (n, n)
+        np.testing.assert_allclose(np.diag(structure.similarity), 1)
+        known = structure.similarity[np.isfinite(structure.similarity)]
+        assert known.min() >= -1 and known.max() <= 1 + 1e-12
+        np.testing.assert_array_equal(structure.similarity, structure.similarity.T)
+
+
+def test_bundled_structures_are_those_of_the_index():
+    import tomllib
+
+    folder = Path(str(files("emospace"))) / "data" / "structure"
+    index = tomllib.loads((folder / "index.toml").read_text(encoding="utf-8"))
+    assert {path.stem for path in folder.glob("*.parquet")} == set(index)
+    assert all(file_hash(folder / f"{name}.parquet") == entry["sha256"] for name, entry in index.items())
+    for path in folder.glob("*.parquet"):
+        assert "text" not in pd.read_parquet(path).columns
+
+
+def test_split_half_follows_its_halves():
+    structure = load_structure("goemotions").select(PAPER26)
+    said = structure.split_half()
+    upper = np.triu_indices(26, 1)
+    first, second = structure.halves[0]
+    r = spearmanr(first[upper], second[upper]).statistic
+    assert said.low <= 2 * r / (1 + r) <= said.high and said.n_splits == 20
+    assert 0.95 < said.value < 0.98
+    assert load_structure("clics").split_half() is None
+
+
+def test_split_half_of_planted_halves():
+    rng = np.random.default_rng(0)
+    base, noise = rng.normal(size=(30, 30)), rng.normal(size=(50, 2, 30, 30))
+    halves = base + noise
+    planted = CategoryStructure(
+        "p", "en", tuple(f"c{i}" for i in range(30)), base, "co-annotation", halves=halves
+    )
+    assert planted.split_half().value == pytest.approx(2 / 3, abs=0.05)
+    none = CategoryStructure("p", "en", planted.categories, base, "co-annotation", halves=noise)
+    assert abs(none.split_half().value) < 0.05
+
+
+def test_selecting_keeps_the_order_given():
+    whole = load_structure("kote")
+    part = whole.select(["joy", "anger", "fear"])
+    at = [whole.categories.index(name) for name in ("joy", "anger", "fear")]
+    np.testing.assert_array_equal(part.similarity, whole.similarity[np.ix_(at, at)])
+    np.testing.assert_array_equal(part.counts, whole.counts[np.ix_(at, at)])
+    np.testing.assert_array_equal(part.halves[7, 1], whole.halves[7, 1][np.ix_(at, at)])
+    assert part.categories == ("joy", "anger", "fear") and part.content_hash != whole.content_hash
+    with pytest.raises(EmospaceError, match="sadness"):
+        whole.select(["sadnes"])
+
+
+def test_colexification_over_and_within_families():
+    everywhere, here = load_structure("clics"), load_structure("clics/indo-european")
+    assert len(everywhere.categories) == 21 and set(here.categories) < set(everywhere.categories)
+    at = everywhere.categories.index
+    assert everywhere.similarity[at("desire"), at("love")] == pytest.approx(11 / 17)
+    assert np.isnan(everywhere.similarity).any() and np.isfinite(here.similarity).all()
+
+
+def test_children_and_adults_are_apart():
+    children, adults = load_structure("childfer"), load_structure("childfer/adults-rating")
+    assert children.name == "childfer/children-rating"
+    assert children.categories == ("joy", "sadness", "anger", "fear") == adults.categories
+    assert not np.allclose(children.similarity, adults.similarity)
+
+
+def test_an_unknown_structure_is_refused():
+    with pytest.raises(EmospaceError, match="goemotions"):
+        load_structure("goemotion")
+    with pytest.raises(EmospaceError, match="clics/uralic"):
+        load_structure("clics/uralik")
+
+
+# Ratings of categories
+
+
+def test_label_before_lemma_before_concepts():
+    sets = Sets(
+        labels={
+            "en": {"joy": ("joy", "joyful"), "anger": ("anger", "angry"), "awe": ("awe",), "envy": ("envy",)}
+        },
+        concepts={
+            "joy": {"party": 1.0},
+            "anger": {"fight": 1.0},
+            "awe": {"mountain": 3.0, "storm": 1.0, "unrated": 9.0},
+            "envy": {"rival": 1.0},
+        },
+    )
+    rated = category_ratings(
+        sets, norms({"Joy": 8, "joyful": 9, "angry": 2, "fight": 1, "mountain": 7, "storm": 3}), "en"
+    )
+    table = rated.table.set_index("category")
+    assert table["source"].to_dict() == {"joy": "label", "anger": "lemma", "awe": "derived"}
+    assert table["word"].tolist() == ["joy", "angry", ""] and table["n_words"].tolist() == [1, 1, 2]
+    assert table["valence"].tolist() == pytest.approx([0.75, -0.75, 0.25])
+    assert (rated.n_label, rated.n_lemma, rated.n_derived, rated.unrated) == (2, 1, 1, ("envy",))
+    np.testing.assert_allclose(rated.values("valence", ["awe", "envy", "joy"]), [0.25, np.nan, 0.75])
+    np.testing.assert_allclose(rated.rdm(["joy", "anger"]), [[0, 1.5], [1.5, 0]])
+
+
+def test_exact_case_wins():
+    sets = Sets(labels={"en": {"awe": ("AWE", "awe")}}, concepts={"awe": {"storm": 1.0}})
+    assert category_ratings(sets, norms({"awe": 2, "AWE": 8}), "en").values("valence").tolist() == [0.75]
+
+
+def test_sd_and_n_come_along_on_the_same_scale():
+    sets = Sets(
+        labels={"en": {"joy": ("joy",)}}, concepts={"joy": {"party": 1.0}, "awe": {"a": 1.0, "b": 3.0}}
+    )
+    given = norms({"joy": 8, "a": 5, "b": 6}, valence_sd=[2.0, 1.0, 2.0], valence_n=[25, 20, 30])
+    table = category_ratings(sets, given, "en").table.set_index("category")
+    assert list(table.columns) == [
+        "valence",
+        "valence_sd",
+        "valence_n",
+        "arousal",
+        "source",
+        "word",
+        "n_words",
+    ]
+    assert table.loc["joy", ["valence_sd", "valence_n"]].tolist() == [0.5, 25]
+    error = np.sqrt((0.25**2) * 0.25**2 / 20 + (0.75**2) * 0.5**2 / 30)
+    assert table.loc["awe", "valence_n"] == 50
+    assert table.loc["awe", "valence_sd"] / np.sqrt(50) == pytest.approx(error)
+
+
+def test_few_rated_categories_give_no_axes_and_say_why():
+    concepts = {f"c{i}": {f"w{i}": 1.0} for i in range(20)}
+    few = category_ratings(Sets(concepts=concepts), norms({f"w{i}": 5 for i in range(14)}), "en")
+    assert (
+        few.no_axes == "only 14 of 20 categories in 'en' are rated by the norms 'planted', and axes need 15"
+    )
+    enough = category_ratings(Sets(concepts=concepts), norms({f"w{i}": 5 for i in range(15)}), "en")
+    assert enough.no_axes == "" and len(enough.unrated) == 5
+    none = category_ratings(Sets(concepts=concepts), norms({"x": 5}), "en")
+    assert none.categories == () and none.no_axes.startswith("only 0 of 20")
+
+
+def test_languages_must_agree():
+    sets = Sets(concepts={"awe": {"storm": 1.0}})
+    with pytest.raises(EmospaceError, match="rate words of 'de', not 'en'"):
+        category_ratings(sets, norms({"storm": 5}, language="de"), "en")
+    with pytest.raises(EmospaceError, match="language"):
+        category_ratings(sets, norms({"storm": 5}, language="de"), "de")
+
+
+def test_the_bundled_sets_with_bundled_norms():
+    sets = load_concepts()
+    english = category_ratings(sets, load_norms("glasgow").without_senses(), "en")
+    assert len(english.categories) == 41 and english.no_axes == "" and english.n_label >= 35
+    values = dict(zip(english.categories, english.values("valence"), strict=True))
+    assert values["joy"] > 0.5 and values["grief"] < -0.5
+    assert english.table["valence_n"].notna().all()
+    if "zh" in sets.languages:
+        chinese = category_ratings(sets, load_norms("liu"), "zh")
+        assert chinese.n_derived == len(chinese.categories) and "four-character" in chinese.note
