@@ -1,0 +1,197 @@
+"""Concept-sets from word-association norms of the Small World of Words layout."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from emospace.concepts.files import read_text, valid_carriers
+from emospace.concepts.loading import Selection, bundled, bundled_languages, categories
+from emospace.concepts.sets import COLUMNS, ConceptSets, folded
+from emospace.display import say
+from emospace.errors import EmospaceError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def import_associations(
+    path: Path | str,
+    language: str,
+    *,
+    selection: Selection = "all",
+    labels: Mapping[str, Sequence[str]] | None = None,
+    carriers: Sequence[str] | None = None,
+    threshold: float = 0.01,
+    min_count: int = 2,
+    min_words: int = 10,
+    max_words: int = 50,
+) -> ConceptSets:
+    """Build concept-sets from a word-association file of the Small World of Words layout.
+
+    The cues of a category are its label lemmas. Over those found, a response's strength is the share of all
+    answers it got, sum(R123) / sum(N); its weight is that strength over the strongest one's. Single-token cues
+    belong to the set with weight 1. Spellings that differ in case alone are one word, written as most people
+    wrote it. What is left out is counted in `ConceptSets.notes` and told to the user.
+
+    Parameters
+    ----------
+    path
+        Comma-, semicolon- or tab-separated, columns cue, response, R123, N, R123.Strength (or R1, R1.Strength).
+    language
+        The file's language.
+    selection, labels, carriers
+        Categories wanted; their cues (category -> label lemmas) and the carriers, the bundled ones when None.
+    threshold
+        Least strength, a share of all answers in 0..1.
+    min_count
+        Least number of answers.
+    min_words, max_words
+        A category with fewer concepts is left out; of more, the strongest are kept.
+
+    Raises
+    ------
+    EmospaceError
+        If the file, a column, the cues or any usable category is missing.
+
+    References
+    ----------
+    De Deyne et al. (2019), The "Small World of Words" English word association norms for over 12,000 cue
+    words. Behavior Research Methods 51, 987-1006.
+    """
+    import pandas as pd
+
+    path = Path(path)
+    known = bundled(language) if language in bundled_languages() else None
+    if labels is None:
+        if known is None:
+            raise EmospaceError(
+                f"language '{language}'",
+                "its categories have no label words to look up as cues",
+                "Give them: labels={'joy': ['joy', 'joyful'], ...}.",
+            )
+        labels = known.labels[language]
+    wanted = [
+        c.name for c in categories(selection, own=list(labels)) if c.name in labels or selection != "all"
+    ]
+    answers, notes = _read_associations(path)
+
+    frames: list[pd.DataFrame] = []
+    kept: dict[str, tuple[str, ...]] = {}
+    left: dict[str, int] = {}
+    for category in wanted:
+        lemmas = tuple(labels.get(category, ()))
+        rows = answers[answers["cue"].isin({folded(lemma) for lemma in lemmas})]
+        if rows.empty:
+            notes.append(
+                f"{category}: left out, none of its cues ({', '.join(lemmas) or 'none given'}) is there"
+            )
+            continue
+        concepts, dropped = _associated(rows, lemmas, threshold, min_count, max_words)
+        for reason, count in dropped.items():
+            left[reason] = left.get(reason, 0) + count
+        if len(concepts) < min_words:
+            notes.append(f"{category}: left out, {len(concepts)} concepts, fewer than {min_words}")
+            continue
+        frames.append(concepts.assign(language=language, category=category))
+        kept[category] = lemmas
+    if not frames:
+        raise EmospaceError(
+            str(path),
+            f"no category gets {min_words} concepts from it",
+            "Check that the cues are in the language named, or lower threshold, min_count or min_words.",
+        )
+    notes = [*notes, *(f"responses left out, {reason}: {count}" for reason, count in left.items())]
+    say(f"{path}: concept-sets for {len(kept)} of {len(wanted)} categories")
+    for note in notes:
+        say(f"  {note}")
+    if carriers is None:
+        carriers = known.carriers[language] if known else ("{word}",)
+    return ConceptSets(
+        table=pd.concat(frames, ignore_index=True)[list(COLUMNS)],
+        labels={language: kept},
+        carriers={language: valid_carriers(path, carriers)},
+        provenance="associations",
+        names={language: known.names[language] if known else language},
+        notes=tuple(notes),
+    )
+
+
+def _read_associations(path: Path) -> tuple[pd.DataFrame, list[str]]:
+    """Return the usable rows as columns cue (case-folded), response, count, total, and notes on the others."""
+    import pandas as pd
+
+    text = read_text(path)
+    header = text.split("\n", 1)[0]
+    separator = max("\t,;", key=header.count)
+    # In tab-separated files a quotation mark is as a rule part of an answer, and often unpaired.
+    quoting: Literal[0, 3] = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
+    try:
+        table = pd.read_csv(
+            io.StringIO(text),
+            sep=separator,
+            dtype=str,
+            keep_default_na=False,
+            quoting=quoting,
+        )
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise EmospaceError(
+            str(path), f"it cannot be read as a table ({error})", "Save it as csv or tsv with a header line."
+        ) from error
+    table.columns = table.columns.str.strip(' "')
+    kind = "R1" if "R123.Strength" not in table and "R1.Strength" in table else "R123"
+    for column in ("cue", "response", kind, "N", f"{kind}.Strength"):
+        if column not in table:
+            raise EmospaceError(
+                str(path),
+                f"it has no column '{column}' (its columns: {', '.join(table.columns)})",
+                "Use a strength file with cue, response, R123, N and R123.Strength.",
+            )
+    answers = pd.DataFrame(
+        {
+            "cue": table["cue"].str.strip(' "').map(folded),
+            "response": table["response"].str.strip(' "'),
+            "count": pd.to_numeric(table[kind].str.strip(' "'), errors="coerce"),
+            "total": pd.to_numeric(table["N"].str.strip(' "'), errors="coerce"),
+        }
+    )
+    usable = (answers["count"] > 0) & (answers["total"] > 0)
+    bad = int((~usable).sum())
+    return answers[usable], [f"rows without a usable {kind} and N: {bad}"] if bad else []
+
+
+def _associated(
+    rows: pd.DataFrame, lemmas: Sequence[str], threshold: float, min_count: int, max_words: int
+) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Return a category's concepts (word, weight) and how many responses were left out, by reason."""
+    import pandas as pd
+
+    total = rows.drop_duplicates("cue")["total"].sum()
+    keyed = rows.assign(key=rows["response"].map(folded))
+    spelled: pd.DataFrame = keyed.groupby(["key", "response"])["count"].sum().reset_index()
+    spelled = spelled.sort_values(["count", "response"], ascending=[False, True])
+    by_key = spelled.groupby("key", sort=False)
+    pooled = pd.DataFrame({"word": by_key["response"].first(), "count": by_key["count"].sum()})
+    pooled = pooled.sort_values(["count", "word"], ascending=[False, True])
+
+    single = pooled["word"].map(lambda word: word != "" and not re.search(r"[\s_]", word))
+    lettered = pooled["word"].map(lambda word: any(letter.isalpha() for letter in word))
+    strong = (pooled["count"] / total >= threshold) & (pooled["count"] >= min_count)
+    found = set(rows["cue"])
+    cues = {folded(cue): cue for cue in lemmas if folded(cue) in found and not re.search(r"[\s_]", cue)}
+    kept = pooled[single & lettered & strong & ~pooled.index.isin(cues)]
+    weights = kept["count"] / kept["count"].max()
+    concepts = pd.DataFrame(
+        {"word": [*cues.values(), *kept["word"]], "weight": [*[1.0] * len(cues), *weights]},
+    )
+    dropped = {
+        "several words": int((~single).sum()),
+        "no letters": int((single & ~lettered).sum()),
+        "too weak": int((single & lettered & ~strong).sum()),
+        f"beyond the strongest {max_words}": max(0, len(concepts) - max_words),
+    }
+    return concepts[:max_words], {reason: count for reason, count in dropped.items() if count}

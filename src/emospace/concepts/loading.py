@@ -1,0 +1,121 @@
+"""From a name or a path to concept-sets: the bundled languages, a user's own files, selections of categories."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import TypeAlias, cast
+
+from emospace.concepts.category import BUNDLED, CATEGORIES, CATEGORIES_FILE, Category, place
+from emospace.concepts.checks import FATAL, check_concepts
+from emospace.concepts.files import joined, listed, read_language, read_sets
+from emospace.concepts.sets import ConceptSets, no_language
+from emospace.errors import EmospaceError, unknown
+
+Selection: TypeAlias = str | Path | Sequence[str]
+
+
+def categories(selection: Selection = "all", *, own: Sequence[str] = ()) -> tuple[Category, ...]:
+    """Return the categories of a selection, in the order of ``categories.toml``, own ones last.
+
+    Parameters
+    ----------
+    selection
+        ``"all"`` (41), ``"paper26"``, ``"basic"`` (6), a list of names, a text file with a name a line
+        (``#`` begins a comment), or a TOML file or folder of concept-sets (whatever it holds).
+    own
+        Names known besides the bundled ones.
+
+    Raises
+    ------
+    EmospaceError
+        If a name is unknown, none is given, or the file is missing or unreadable.
+    """
+    if _holds_sets(selection):
+        found = read_sets(Path(cast("str | Path", selection))).categories
+        return categories(found, own=found)
+    known = {category.name: category for category in CATEGORIES}
+    known = {name: Category(name) for name in own} | known
+    if selection == "all":
+        return tuple(sorted(known.values(), key=place))
+    if selection in ("paper26", "basic"):
+        return tuple(category for category in CATEGORIES if getattr(category, str(selection)))
+    names = listed(Path(selection)) if isinstance(selection, str | Path) else list(selection)
+    if not names:
+        raise EmospaceError(
+            f"categories {selection}",
+            "no category is named",
+            "Name at least one, or use all, paper26 or basic.",
+        )
+    for name in names:
+        if name not in known:
+            raise unknown("category", name, tuple(known))
+    return tuple(sorted((known[name] for name in dict.fromkeys(names)), key=place))
+
+
+def bundled_languages() -> tuple[str, ...]:
+    """Return the languages whose concept-sets come with emospace."""
+    return tuple(sorted(file.stem for file in BUNDLED.glob("*.toml") if file.name != CATEGORIES_FILE))
+
+
+def load_concepts(
+    languages: Sequence[str] | None = None,
+    selection: Selection = "all",
+    *,
+    path: Path | str | None = None,
+    strict: bool = True,
+) -> ConceptSets:
+    """Load concept-sets: the bundled ones, or those of a user's TOML file or folder of such files.
+
+    Parameters
+    ----------
+    languages
+        Languages wanted; all there are when None.
+    selection
+        As in `categories`. A TOML file or folder is taken as `path`, whole.
+    path
+        Concept-sets to use in place of the bundled ones; they may have categories of their own.
+    strict
+        Refuse empty sets, duplicate words and weights outside (0, 1]; `check_concepts` lists them all.
+
+    Raises
+    ------
+    EmospaceError
+        If a file is missing, unreadable or malformed, a language or category unknown, or a set unusable.
+    """
+    if path is None and _holds_sets(selection):
+        path, selection = Path(cast("str | Path", selection)), "all"
+    if path is None:
+        known = bundled_languages()
+        for language in languages or ():
+            if language not in known:
+                raise no_language(language, known)
+        sets = joined([bundled(language) for language in dict.fromkeys(languages or known)], str(BUNDLED))
+    else:
+        sets = read_sets(Path(path))
+    wanted = None if selection == "all" else categories(selection, own=sets.categories)
+    sets = sets.select(languages, None if wanted is None else [category.name for category in wanted])
+    if strict:
+        problems = check_concepts(sets)
+        for row in problems[problems["problem"].isin(FATAL)].to_dict("records"):
+            what = f"{path or 'bundled concept-sets'}: {row['language']}, category '{row['category']}'"
+            raise EmospaceError(
+                what + (f", word '{row['word']}'" if row["word"] else ""),
+                f"{row['problem']} ({row['detail']})",
+                "Mend the file; `emospace concepts check` lists every such problem.",
+            )
+    return sets
+
+
+@cache
+def bundled(language: str) -> ConceptSets:
+    """Return the bundled concept-sets of one language; they are shared, so not to be changed."""
+    return read_language(BUNDLED / f"{language}.toml")
+
+
+def _holds_sets(selection: Selection) -> bool:
+    if not isinstance(selection, str | Path):
+        return False
+    path = Path(selection)
+    return path.suffix == ".toml" or (path.is_dir() and any(path.glob("*.toml")))

@@ -1,0 +1,214 @@
+"""The object itself: weighted words for each language and category, and how it is written as TOML."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emospace import artefacts
+from emospace.concepts.category import Category, place
+from emospace.errors import EmospaceError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Provenance: TypeAlias = Literal["curated", "associations"]
+
+COLUMNS = ("language", "category", "word", "weight")
+
+
+@dataclass(frozen=True, eq=False)
+class ConceptSets:
+    """Weighted words for each language and category.
+
+    Parameters
+    ----------
+    table
+        Columns language, category, word, weight; a row a concept, weight in (0, 1], 1 the most typical.
+    labels
+        language -> category -> label lemmas, the label first; they name the category in word norms and are
+        its cues in association data. A category without any concept stands here alone.
+    carriers
+        language -> sentences with ``{word}`` in them.
+    provenance
+        ``curated`` or ``associations``.
+    names
+        language -> its name for people.
+    notes
+        What an import left out, with counts.
+    """
+
+    table: pd.DataFrame
+    labels: Mapping[str, Mapping[str, tuple[str, ...]]]
+    carriers: Mapping[str, tuple[str, ...]]
+    provenance: Provenance
+    names: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The languages, in the order they were loaded."""
+        return tuple(self.labels)
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """The categories of all languages, in the order of ``categories.toml``, own ones last."""
+        names = dict.fromkeys(name for labels in self.labels.values() for name in labels)
+        return tuple(category.name for category in sorted(map(Category, names), key=place))
+
+    def words(self, language: str, category: str | None = None) -> tuple[str, ...]:
+        """Return the words of one category, or of all without repeats, in the order they are listed."""
+        return tuple(dict.fromkeys(self.rows(language, category)["word"]))
+
+    def weights(self, language: str, category: str) -> NDArray[np.float64]:
+        """Return the weights ``[n_words]`` of a category's words, in the order of `words`."""
+        rows = self.rows(language, category).drop_duplicates("word")
+        return rows["weight"].to_numpy(dtype=np.float64)
+
+    def rows(self, language: str, category: str | None = None) -> pd.DataFrame:
+        """Return the rows of `table` for a language, or one category of it.
+
+        Raises
+        ------
+        EmospaceError
+            If there is no such language, or no such category in it.
+        """
+        if language not in self.labels:
+            raise no_language(language, self.languages)
+        rows = self.table[self.table["language"] == language]
+        if category is None:
+            return rows
+        if category not in self.labels[language]:
+            raise EmospaceError(
+                f"category '{category}'",
+                f"the concept-sets of '{language}' have none of that name",
+                f"They have: {', '.join(self.labels[language])}.",
+            )
+        return rows[rows["category"] == category]
+
+    def select(
+        self, languages: Sequence[str] | None = None, categories: Sequence[str] | None = None
+    ) -> ConceptSets:
+        """Return the sets of some languages and categories only.
+
+        Raises
+        ------
+        EmospaceError
+            If a language, or a category in one of the languages, is not there.
+        """
+        languages = self.languages if languages is None else tuple(dict.fromkeys(languages))
+        for language in languages:
+            for category in categories or ():
+                self.rows(language, category)
+            self.rows(language)
+        labels = {
+            language: {
+                category: lemmas
+                for category, lemmas in self.labels[language].items()
+                if categories is None or category in categories
+            }
+            for language in languages
+        }
+        kept = self.table["language"].isin(languages)
+        if categories is not None:
+            kept &= self.table["category"].isin(categories)
+        return replace(
+            self,
+            table=self.table[kept].reset_index(drop=True),
+            labels=labels,
+            carriers={language: self.carriers[language] for language in languages},
+            names={language: self.names.get(language, language) for language in languages},
+        )
+
+    def without_shared(self) -> ConceptSets:
+        """Return the sets with every word that stands in two or more of a language's sets removed from all."""
+        shared = self.table.duplicated(["language", "word"], keep=False)
+        return replace(self, table=self.table[~shared].reset_index(drop=True))
+
+    @property
+    def content_hash(self) -> str:
+        """16 hex digits of the content; the order of languages, categories, words and carriers is no part of it.
+
+        The order of a category's label lemmas is: the first rated one stands for the category.
+        """
+        rows = sorted(zip(*(self.table[column].tolist() for column in COLUMNS), strict=True))
+        carriers = {language: sorted(sentences) for language, sentences in self.carriers.items()}
+        return artefacts.content_hash(rows, self.labels, carriers, self.provenance)
+
+    def save(self, path: Path | str) -> None:
+        """Write the sets as TOML: one language to a ``.toml`` file, any number into a folder.
+
+        Raises
+        ------
+        EmospaceError
+            If several languages are to go into one file, the folder holds other languages, or the disk
+            cannot be written.
+        """
+        path = Path(path)
+        if path.suffix == ".toml":
+            if len(self.languages) != 1:
+                raise EmospaceError(
+                    str(path), f"a file holds one language, these are {len(self.languages)}", "Name a folder."
+                )
+            artefacts.write_text(path, _to_toml(self, self.languages[0]))
+            return
+        foreign = sorted({file.stem for file in path.glob("*.toml")} - {*self.languages, "categories"})
+        if foreign:
+            raise EmospaceError(
+                str(path),
+                f"the folder holds other concept-sets ({', '.join(foreign)})",
+                "Name another folder.",
+            )
+        for language in self.languages:
+            artefacts.write_text(path / f"{language}.toml", _to_toml(self, language))
+
+    @staticmethod
+    def load(path: Path | str) -> ConceptSets:
+        """Read what `save` wrote; the same as ``load_concepts(path=path)``."""
+        from emospace.concepts.loading import load_concepts
+
+        return load_concepts(path=path)
+
+
+def folded(word: str) -> str:
+    """Return the form in which two spellings of one word agree: composed (NFC) and without case."""
+    return unicodedata.normalize("NFC", word).casefold()
+
+
+def no_language(language: str, known: Sequence[str]) -> EmospaceError:
+    """Return the error for a language without concept-sets."""
+    return EmospaceError(
+        f"language '{language}'",
+        f"there are no concept-sets for it (there are: {', '.join(known)})",
+        "Choose one of those, or give a TOML file of your own in the format of en.toml.",
+    )
+
+
+def _to_toml(sets: ConceptSets, language: str) -> str:
+    def strings(values: Sequence[str]) -> str:
+        return "[" + ", ".join(json.dumps(value, ensure_ascii=False) for value in values) + "]"
+
+    lines = [
+        f"language = {json.dumps(language)}",
+        f"name = {json.dumps(sets.names.get(language, language), ensure_ascii=False)}",
+        f'provenance = "{sets.provenance}"',
+        f"carriers = {strings(sets.carriers[language])}",
+    ]
+    if sets.notes:
+        lines.append(f"notes = {strings(sets.notes)}")
+    for category, lemmas in sets.labels[language].items():
+        rows = sets.rows(language, category)
+        words = [
+            word if weight == 1 and ":" not in word else f"{word}:{float(weight)!r}"
+            for word, weight in zip(rows["word"], rows["weight"], strict=True)
+        ]
+        lines += ["", f"[{json.dumps(category, ensure_ascii=False)}]"]
+        lines += [f"labels = {strings(lemmas)}", f"words = {strings(words)}"]
+    return "\n".join(lines) + "\n"
