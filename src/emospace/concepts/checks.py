@@ -35,14 +35,14 @@ def overlap(sets: ConceptSets, language: str) -> pd.DataFrame:
     """
     import pandas as pd
 
-    members = {category: set(sets.words(language, category)) for category in sets.labels[language]}
+    members = {category: dict.fromkeys(sets.words(language, category)) for category in sets.labels[language]}
     rows = []
     for a, b in combinations(members, 2):
-        shared = [word for word in sets.words(language, a) if word in members[b]]
+        shared = [word for word in members[a] if word in members[b]]
         if shared:
             n = len(shared)
-            smaller, union = min(len(members[a]), len(members[b])), len(members[a] | members[b])
-            rows.append((a, b, n, n / smaller, n / union, tuple(shared)))
+            n_a, n_b = len(members[a]), len(members[b])
+            rows.append((a, b, n, n / min(n_a, n_b), n / (n_a + n_b - n), tuple(shared)))
     columns = ["category_a", "category_b", "n_shared", "share", "jaccard", "words"]
     table = pd.DataFrame(rows, columns=columns)
     return table.sort_values("jaccard", ascending=False, kind="stable", ignore_index=True)

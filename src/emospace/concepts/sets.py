@@ -6,6 +6,7 @@ import json
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -82,16 +83,22 @@ class ConceptSets:
         """
         if language not in self.labels:
             raise no_language(language, self.languages)
-        rows = self.table[self.table["language"] == language]
         if category is None:
-            return rows
+            return self.table[self.table["language"] == language]
         if category not in self.labels[language]:
             raise EmospaceError(
                 f"category '{category}'",
                 f"the concept-sets of '{language}' have none of that name",
                 f"They have: {', '.join(self.labels[language])}.",
             )
-        return rows[rows["category"] == category]
+        return self.table.iloc[self._places.get((language, category), [])]
+
+    @cached_property
+    def _places(self) -> dict[tuple[str, str], list[int]]:
+        places: dict[tuple[str, str], list[int]] = {}
+        for row, key in enumerate(zip(self.table["language"], self.table["category"], strict=True)):
+            places.setdefault(key, []).append(row)
+        return places
 
     def select(
         self, languages: Sequence[str] | None = None, categories: Sequence[str] | None = None

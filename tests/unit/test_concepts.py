@@ -1,0 +1,460 @@
+"""Concept-sets: the bundled ones, a user's own, association files, checks, and bad input."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from emospace.concepts import (
+    CATEGORIES,
+    ConceptSets,
+    bundled_languages,
+    categories,
+    check_concepts,
+    import_associations,
+    load_concepts,
+    overlap,
+)
+from emospace.errors import EmospaceError
+
+BASIC = {"anger", "disgust", "fear", "joy", "sadness", "surprise"}
+OWN = """
+language = "pt"
+name = "Português"
+carriers = ["A palavra é {word}"]
+[saudade]
+labels = ["saudade"]
+words = ["saudade", "lembrança:0.8", "ausência:0.6"]
+[joy]
+labels = ["alegria", "alegre"]
+words = ["alegria", "alegre:0.9"]
+"""
+
+
+def written(folder: Path, text: str | bytes, name: str = "own.toml") -> Path:
+    path = folder / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def toml(words: str, labels: str = '["joy"]') -> str:
+    return f'language = "en"\n[joy]\nlabels = {labels}\nwords = {words}\n'
+
+
+def small(words: dict[str, dict[str, float]]) -> ConceptSets:
+    rows = [("en", category, *item) for category, items in words.items() for item in items.items()]
+    return ConceptSets(
+        table=pd.DataFrame(rows, columns=["language", "category", "word", "weight"]),
+        labels={"en": {category: (category,) for category in words}},
+        carriers={"en": ("The word is {word}",)},
+        provenance="curated",
+    )
+
+
+def table_set(sets: ConceptSets) -> set[tuple[object, ...]]:
+    return set(sets.table.itertuples(index=False, name=None))
+
+
+# The bundled sets
+
+
+def test_there_are_41_categories_of_which_26_and_six_are_marked():
+    assert len(CATEGORIES) == len({category.name for category in CATEGORIES}) == 41
+    assert {category.name for category in categories("basic")} == BASIC
+    assert len(categories("paper26")) == 26
+    assert all(category.paper26 for category in categories("basic"))
+    assert all(category.definition.endswith(".") for category in CATEGORIES)
+
+
+@pytest.mark.parametrize("language", bundled_languages())
+def test_a_bundled_language_is_complete_and_without_problems(language: str):
+    sets = load_concepts([language])
+    assert sets.categories == tuple(category.name for category in CATEGORIES)
+    assert check_concepts(sets).empty, check_concepts(sets).to_string()
+    for category in sets.categories:
+        weights = sets.weights(language, category)
+        assert 25 <= len(sets.words(language, category)) <= 50
+        assert len(weights) == len(sets.words(language, category))
+        assert weights[0] == 1
+        assert (np.diff(weights) <= 0).all()
+    assert 3 <= len(sets.carriers[language]) <= 4
+    assert sets.provenance == "curated"
+
+
+def test_english_words_are_single_and_lower_case():
+    words = load_concepts(["en"]).words("en")
+    assert [word for word in words if not word.isalpha() or word != word.lower()] == []
+
+
+def test_words_of_all_categories_come_without_repeats():
+    sets = load_concepts(["en"])
+    words = sets.words("en")
+    assert len(words) == len(set(words)) == sets.table["word"].nunique()
+    assert len(words) < len(sets.table)
+
+
+# Selection
+
+
+def test_selection_keeps_the_order_of_the_house(tmp_path: Path):
+    listed = written(tmp_path, "# two\nsadness\njoy  # the other\n\nsadness\n", "few.txt")
+    assert [category.name for category in categories(listed)] == ["joy", "sadness"]
+    assert [category.name for category in categories(["awe", "anger"])] == ["anger", "awe"]
+    assert load_concepts(["en"], str(listed)).categories == ("joy", "sadness")
+    assert set(load_concepts(["en"], "basic").table["category"]) == BASIC
+
+
+def test_a_toml_file_as_selection_brings_its_own_sets(tmp_path: Path):
+    path = written(tmp_path, OWN)
+    assert [category.name for category in categories(path)] == ["joy", "saudade"]
+    sets = load_concepts(selection=path)
+    assert sets.languages == ("pt",)
+    assert sets.categories == ("joy", "saudade")
+    assert sets.words("pt", "saudade") == ("saudade", "lembrança", "ausência")
+    assert sets.weights("pt", "saudade").tolist() == [1.0, 0.8, 0.6]
+    assert sets.labels["pt"]["joy"] == ("alegria", "alegre")
+    assert sets.names["pt"] == "Português"
+    assert load_concepts(path=path, selection=["saudade"]).categories == ("saudade",)
+
+
+def test_select_narrows_table_labels_and_carriers():
+    sets = load_concepts()
+    narrowed = sets.select(["en"], ["fear", "joy"])
+    assert narrowed.languages == tuple(narrowed.carriers) == tuple(narrowed.names) == ("en",)
+    assert narrowed.categories == ("fear", "joy")
+    assert narrowed.words("en", "joy") == sets.words("en", "joy")
+    assert set(narrowed.table["category"]) == {"fear", "joy"}
+
+
+def test_loaded_tables_are_the_callers_own():
+    first = load_concepts(["en"])
+    first.table.loc[0, "word"] = "changed"
+    assert load_concepts(["en"]).table.loc[0, "word"] != "changed"
+
+
+def test_without_shared_removes_a_shared_word_from_every_set():
+    sets = small({"joy": {"joy": 1, "birthday": 0.5}, "excitement": {"thrill": 1, "birthday": 0.4}})
+    assert table_set(sets.without_shared()) == {("en", "joy", "joy", 1), ("en", "excitement", "thrill", 1)}
+
+
+# Hash, save and load
+
+
+def test_the_hash_ignores_order_and_nothing_else():
+    sets = small({"joy": {"joy": 1.0, "glad": 0.8}, "fear": {"fear": 1.0}})
+    turned = small({"fear": {"fear": 1.0}, "joy": {"glad": 0.8, "joy": 1.0}})
+    assert sets.content_hash == turned.content_hash
+    others = [
+        small({"joy": {"joy": 1.0, "glad": 0.7}, "fear": {"fear": 1.0}}),
+        small({"joy": {"joy": 1.0}, "fear": {"fear": 1.0, "glad": 0.8}}),
+        small({"joy": {"joy": 1.0, "glad": 0.8}, "fear": {"fear": 1.0}, "awe": {}}),
+    ]
+    hashes = {sets.content_hash, *(other.content_hash for other in others)}
+    assert len(hashes) == 4
+
+
+def test_save_and_load_give_the_same_sets(tmp_path: Path):
+    sets = load_concepts()
+    sets.save(tmp_path / "all")
+    again = ConceptSets.load(tmp_path / "all")
+    assert again.content_hash == sets.content_hash
+    assert again.categories == sets.categories
+    assert again.names == sets.names
+    for language in sets.languages:
+        one = sets.select([language])
+        one.save(tmp_path / f"{language}.toml")
+        assert ConceptSets.load(tmp_path / f"{language}.toml").content_hash == one.content_hash
+        assert again.words(language) == sets.words(language)
+
+
+def test_saving_keeps_odd_words_and_exact_weights(tmp_path: Path):
+    sets = small({"joy": {'say "hi"': 1 / 3, "a:b": 1.0, "back\\slash": 0.1, "nan": 1.0, "null": 0.5}})
+    sets.save(tmp_path / "odd.toml")
+    assert table_set(ConceptSets.load(tmp_path / "odd.toml")) == table_set(sets)
+
+
+def test_saving_several_languages_into_one_file_or_beside_others_is_refused(tmp_path: Path):
+    sets = load_concepts(["en"])
+    both = ConceptSets(
+        sets.table,
+        {"en": sets.labels["en"], "xx": {}},
+        {"en": sets.carriers["en"], "xx": ("{word}",)},
+        "curated",
+    )
+    with pytest.raises(EmospaceError, match="one language"):
+        both.save(tmp_path / "both.toml")
+    written(tmp_path, OWN, "pt.toml")
+    with pytest.raises(EmospaceError, match="pt"):
+        sets.save(tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["pt.toml"]
+
+
+# Checks
+
+
+def problems(sets: ConceptSets, **given: object) -> set[tuple[str, str, str]]:
+    table = check_concepts(sets, **given)
+    return set(table[["problem", "category", "word"]].itertuples(index=False, name=None))
+
+
+def test_check_lists_every_problem(tmp_path: Path):
+    words = '["joy", "Joy:0.9", "glad:1.5", "calm:0", "odd:nan", "ice cream:0.5"]'
+    path = written(tmp_path, toml(words) + '[saudade]\nlabels = ["saudade"]\nwords = []\n')
+    sets = load_concepts(path=path, strict=False)
+    assert problems(sets) == {
+        ("few concepts", "joy", ""),
+        ("duplicate word", "joy", "Joy"),
+        ("weight out of range", "joy", "glad"),
+        ("weight out of range", "joy", "calm"),
+        ("weight out of range", "joy", "odd"),
+        ("several words", "joy", "ice cream"),
+        ("own category", "saudade", ""),
+        ("empty set", "saudade", ""),
+    }
+
+
+def test_overlap_is_measured_by_pair_and_checked_against_the_smaller_set():
+    joy = {f"joy{i}": 0.5 for i in range(30)}
+    sets = small(
+        {
+            "joy": joy | {"shared": 1.0},
+            "love": {f"love{i}": 0.5 for i in range(24)} | {f"joy{i}": 0.4 for i in range(6)},
+            "fear": {f"fear{i}": 0.5 for i in range(24)} | {"shared": 0.5},
+        }
+    )
+    pairs = overlap(sets, "en")
+    assert pairs[["category_a", "category_b", "n_shared"]].to_numpy().tolist() == [
+        ["joy", "love", 6],
+        ["joy", "fear", 1],
+    ]
+    assert pairs["jaccard"].tolist() == pytest.approx([6 / 55, 1 / 55])
+    assert pairs["share"].tolist() == pytest.approx([6 / 30, 1 / 25])
+    found = check_concepts(sets)
+    assert found["problem"].tolist() == ["overlap"]
+    assert found.loc[0, "category"] == "joy + love"
+    assert found.loc[0, "word"] == ", ".join(f"joy{i}" for i in range(6))
+
+
+def test_check_reports_a_category_another_language_lacks(tmp_path: Path):
+    written(tmp_path, OWN, "pt.toml")
+    written(tmp_path, toml('["joy"]'), "en.toml")
+    found = check_concepts(load_concepts(path=tmp_path))
+    missing = found[found["problem"] == "missing category"]
+    assert missing[["language", "category"]].to_numpy().tolist() == [["en", "saudade"]]
+
+
+def test_check_reports_words_a_tokenizer_cannot_write():
+    class Few:
+        unk_token_id = 0
+
+        def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
+            return {"joy": [5], "glad": [7, 0], "": []}.get(text, []) + [1] * add_special_tokens
+
+    sets = small({"joy": {"joy": 1, "glad": 0.9, "merry": 0.8}})
+    assert problems(sets, tokenizer=Few()) - problems(sets) == {
+        ("unknown token", "joy", "glad"),
+        ("no token", "joy", "merry"),
+    }
+
+
+def test_a_real_tokenizer_is_taken():
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0, "joy": 1}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[UNK]")
+    sets = small({"joy": {"joy": 1, "glad": 0.9}})
+    assert problems(sets, tokenizer=fast) - problems(sets) == {("unknown token", "joy", "glad")}
+
+
+# Association files
+
+
+def swow(rows: list[tuple[object, ...]], separator: str = ",", kind: str = "R123") -> str:
+    header = ("cue", "response", kind, "N", f"{kind}.Strength")
+    return "\n".join(separator.join(map(str, row)) for row in (header, *rows)) + "\n"
+
+
+def answer(cue: str, response: str, count: int, total: int = 100) -> tuple[object, ...]:
+    return (cue, response, count, total, count / total)
+
+
+JOY = [
+    answer("joy", "Happy", 30),
+    answer("joy", "happy", 10),
+    answer("joyful", "happy", 20, total=300),
+    answer("joy", "null", 20),
+    answer("joy", "smile", 4),
+    answer("joyful", "joy", 90, total=300),
+    answer("joy", "christmas day", 30),
+    answer("joy", ":)", 30),
+    answer("joy", "rare", 3),
+    answer("table", "chair", 50),
+]
+
+
+@pytest.mark.parametrize("separator", [",", "\t", ";"])
+@pytest.mark.parametrize("kind", ["R123", "R1"])
+def test_association_files_become_concept_sets(tmp_path: Path, separator: str, kind: str, capsys):
+    path = written(tmp_path, swow(JOY, separator, kind), "swow.csv")
+    sets = import_associations(path, "en", selection=["joy", "fear"], min_words=3)
+    # Strength over both cues together: happy 60/400, null 20/400, smile 4/400 = the threshold, rare 3/400.
+    assert sets.words("en", "joy") == ("joy", "joyful", "Happy", "null", "smile")
+    assert sets.weights("en", "joy").tolist() == pytest.approx([1, 1, 1, 20 / 60, 4 / 60])
+    assert sets.provenance == "associations"
+    assert sets.categories == ("joy",)
+    assert sets.carriers == {"en": load_concepts(["en"]).carriers["en"]}
+    notes = "\n".join(sets.notes)
+    assert "fear: left out, none of its cues" in notes
+    for reason in ("several words: 1", "no letters: 1", "too weak: 1"):
+        assert reason in notes
+    told = capsys.readouterr().err
+    assert "1 of 2 categories" in told
+    assert all(note in told for note in sets.notes)
+
+
+def test_an_import_is_saved_with_its_provenance_and_notes(tmp_path: Path):
+    sets = import_associations(written(tmp_path, swow(JOY), "swow.csv"), "en", selection=["joy"], min_words=3)
+    sets.save(tmp_path / "en.toml")
+    again = ConceptSets.load(tmp_path / "en.toml")
+    assert again.content_hash == sets.content_hash
+    assert (again.provenance, again.notes) == ("associations", sets.notes)
+
+
+def test_thresholds_bounds_and_unusable_rows_are_counted(tmp_path: Path):
+    rows = [answer("joy", f"word{letter}", 40 - i) for i, letter in enumerate("abcdefghij")]
+    path = written(tmp_path, swow([*rows, ("joy", "broken", "x", 100, 0.1)]), "swow.csv")
+    sets = import_associations(path, "en", selection=["joy"], threshold=0.35, max_words=5, min_words=2)
+    assert sets.words("en", "joy") == ("joy", "worda", "wordb", "wordc", "wordd")
+    assert sets.notes == (
+        "rows without a usable R123 and N: 1",
+        "responses left out, too weak: 4",
+        "responses left out, beyond the strongest 5: 2",
+    )
+
+
+def test_an_unpaired_quotation_mark_in_a_tab_file_loses_no_row(tmp_path: Path):
+    rows = [answer("joy", '"glad', 30), answer("joy", "happy", 20), answer('"joy"', "merry", 10)]
+    path = written(tmp_path, swow(rows, "\t"), "swow.tsv")
+    sets = import_associations(path, "en", selection=["joy"], min_words=1)
+    assert sets.words("en", "joy") == ("joy", "glad", "happy", "merry")
+
+
+def test_a_language_without_bundled_sets_needs_labels(tmp_path: Path):
+    path = written(tmp_path, swow([answer("alegria", "festa", 30)]), "swow.csv")
+    with pytest.raises(EmospaceError, match="labels="):
+        import_associations(path, "pt")
+    sets = import_associations(path, "pt", labels={"joy": ["alegria"], "saudade": ["saudade"]}, min_words=1)
+    assert sets.words("pt", "joy") == ("alegria", "festa")
+    assert sets.carriers["pt"] == ("{word}",)
+    assert any(note.startswith("saudade: left out") for note in sets.notes)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "gb18030"])
+def test_chinese_files_are_read_in_the_usual_encodings(tmp_path: Path, encoding: str):
+    rows = [answer("快乐", "开心", 30), answer("快乐", "高兴", 20), answer("快乐", "卡拉OK", 10)]
+    path = written(tmp_path, swow(rows).encode(encoding), "swow.csv")
+    sets = import_associations(path, "zh", labels={"joy": ["快乐"]}, min_words=1)
+    assert sets.words("zh", "joy") == ("快乐", "开心", "高兴", "卡拉OK")
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("language = ", "not valid TOML"),
+        ('[joy]\nlabels = ["joy"]\nwords = ["joy"]\n', "names no language"),
+        ('language = "../en"\n', "names no language"),
+        ('language = "en"\n', "no category"),
+        ('language = "en"\nprovenance = "found"\n', "provenance"),
+        ('language = "en"\ncarriers = ["The word is"]\n', "carrier"),
+        ('language = "en"\n[joy]\nwords = ["joy"]\n', "labels and words"),
+        ('language = "en"\njoy = 3\n', "labels and words"),
+        (toml('["joy"]', "[]"), "no label"),
+        (toml('"joy"'), "list of strings"),
+        (toml("[3]"), "list of strings"),
+        (toml('["joy:high"]'), "'high' is no number"),
+        (toml('[":0.5"]'), "no word"),
+        (toml("[]"), "empty set"),
+        (toml('["joy", "joy:0.5"]'), "word 'joy': duplicate word"),
+        (toml('["joy:2"]'), "weight out of range"),
+    ],
+)
+def test_a_malformed_file_is_named_with_reason_and_mend(tmp_path: Path, text: str, message: str):
+    path = written(tmp_path, text)
+    with pytest.raises(EmospaceError, match=message) as raised:
+        load_concepts(path=path)
+    assert str(path) in raised.value.what
+    assert raised.value.mend
+
+
+def test_missing_files_unknown_names_and_other_encodings(tmp_path: Path):
+    with pytest.raises(EmospaceError, match="no such file"):
+        load_concepts(path=tmp_path / "none.toml")
+    with pytest.raises(EmospaceError, match="no such file"):
+        load_concepts(selection=str(tmp_path / "none.toml"))
+    with pytest.raises(EmospaceError, match="neither all"):
+        categories("paper62")
+    with pytest.raises(EmospaceError, match="no TOML file"):
+        load_concepts(path=tmp_path)
+    with pytest.raises(EmospaceError, match="Did you mean joy"):
+        load_concepts(["en"], ["joi"])
+    with pytest.raises(EmospaceError, match="no category is named"):
+        categories(written(tmp_path, "# nothing\n", "empty.txt"))
+    with pytest.raises(EmospaceError, match="language 'xx'"):
+        load_concepts(["xx"])
+    with pytest.raises(EmospaceError, match="not UTF-8"):
+        load_concepts(path=written(tmp_path, OWN.encode("latin-1")))
+    with pytest.raises(EmospaceError, match="language 'en'"):
+        load_concepts(["en"], path=written(tmp_path, OWN))
+    with pytest.raises(EmospaceError, match=r"category 'awe'.*'pt'"):
+        load_concepts(path=written(tmp_path, OWN), selection=["awe"])
+
+
+def test_asking_for_what_is_not_there_names_it():
+    sets = load_concepts(["en"], "basic")
+    with pytest.raises(EmospaceError, match="language 'zz'"):
+        sets.words("zz")
+    with pytest.raises(EmospaceError, match="category 'awe'"):
+        sets.weights("en", "awe")
+    with pytest.raises(EmospaceError, match="language 'zz'"):
+        sets.select(["zz"])
+
+
+def test_two_files_of_one_language_are_refused(tmp_path: Path):
+    written(tmp_path, OWN, "a.toml")
+    written(tmp_path, OWN, "b.toml")
+    with pytest.raises(EmospaceError, match="two files are of one language"):
+        load_concepts(path=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "cannot be read as a table"),
+        ("cue,response\njoy,happy\n", "no column 'R123'"),
+        ("word,response,R123,N,R123.Strength\njoy,happy,3,9,.3\n", "no column 'cue'"),
+        (swow(JOY) + "joy,a,b,c,d,e,f\n", "cannot be read as a table"),
+        (swow([answer("table", "chair", 50)]), "no category gets 10 concepts"),
+        (swow(JOY), "no category gets 10 concepts"),
+    ],
+)
+def test_an_unusable_association_file_is_named(tmp_path: Path, text: str, message: str):
+    path = written(tmp_path, text, "swow.csv")
+    with pytest.raises(EmospaceError, match=message) as raised:
+        import_associations(path, "en")
+    assert raised.value.what == str(path)
+
+
+def test_association_files_that_are_missing_or_in_another_encoding(tmp_path: Path):
+    with pytest.raises(EmospaceError, match="no such file"):
+        import_associations(tmp_path / "none.csv", "en")
+    path = written(tmp_path, swow([answer("joie", "fête", 30)]).encode("latin-1"), "swow.csv")
+    with pytest.raises(EmospaceError, match="not UTF-8"):
+        import_associations(path, "en")
