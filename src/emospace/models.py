@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stderr
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.util import find_spec
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emospace.artefacts import cache_dir, content_hash, file_hash, read_json, write_json
+from emospace.display import is_terminal
 from emospace.errors import EmospaceError
 
 if TYPE_CHECKING:
@@ -141,34 +144,36 @@ def load_model(
     Raises
     ------
     EmospaceError
-        If the model is not there, cannot be read, or is no causal language model.
+        If the model is not there, cannot be read, or is no causal language model, or if the device is not there.
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     if dtype not in DTYPES:
         raise EmospaceError(f"dtype '{dtype}'", "it is not a precision we load", f"Use {', '.join(DTYPES)}.")
+    placed = None if device == "map" else _device(device)
     source, identity = _resolve(name)
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
     if revision and not Path(source).exists():
         options["revision"] = revision
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, **options)
-        model = AutoModelForCausalLM.from_pretrained(
-            source,
-            dtype=getattr(torch, dtype),
-            device_map="auto" if device == "map" else None,
-            **options,
-        )
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
+        with quiet_bars():
+            tokenizer = AutoTokenizer.from_pretrained(source, **options)
+            model = AutoModelForCausalLM.from_pretrained(
+                source,
+                dtype=getattr(torch, dtype),
+                device_map="auto" if device == "map" else None,
+                **options,
+            )
+        if placed is not None:
+            model = model.to(placed)
+    # Configs, weights and tokenizers can be wrong in ways that raise anything.
+    except Exception as error:
         raise EmospaceError(
             f"model '{name}'",
-            f"it could not be loaded ({reason})",
+            f"it could not be loaded ({_first_line(error)})",
             "Give a hub id you can reach, a folder with config.json, weights and tokenizer, or a .gguf file.",
         ) from error
-    if device != "map":
-        model = model.to(_device(device))
     identity |= {"dtype": dtype, "revision": getattr(model.config, "_commit_hash", None) or revision}
     if "sha256" not in identity and Path(source).is_dir():
         identity["sha256"] = _folder_hash(Path(source))
@@ -180,12 +185,31 @@ def wrap_model(
 ) -> LanguageModel:
     """Return a model already in memory as a `LanguageModel`.
 
-    Without an identity its weights are hashed, so that caches and manifests stay right.
+    Without an identity its weights, config and tokenizer are hashed, so that caches and manifests stay right.
     """
     model.eval()
     if identity is None:
-        identity = {"sha256": _weights_hash(model), "dtype": str(model.dtype).removeprefix("torch.")}
+        identity = {
+            "sha256": _memory_hash(model, tokenizer),
+            "dtype": str(model.dtype).removeprefix("torch."),
+        }
     return LanguageModel(name, model, tokenizer, find_blocks(model), {"name": name, **identity})
+
+
+@contextmanager
+def quiet_bars() -> Iterator[None]:
+    """Keep the progress bars of `transformers` and of the hub off a stream that is no terminal."""
+    from transformers.utils import logging as theirs
+
+    shown = theirs.is_progress_bar_enabled()
+    if is_terminal() or not shown:
+        yield
+        return
+    theirs.disable_progress_bar()
+    try:
+        yield
+    finally:
+        theirs.enable_progress_bar()
 
 
 def find_blocks(model: Any) -> Sequence[torch.nn.Module]:
@@ -293,21 +317,31 @@ def _from_gguf(path: Path, name: str) -> tuple[str, dict[str, str | None]]:
         log.info("turning %s into safetensors, once", path.name)
         location = {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
         try:
-            tokenizer = AutoTokenizer.from_pretrained(**location)
-            model = AutoModelForCausalLM.from_pretrained(**location)
-        except (OSError, ValueError, KeyError, ImportError, NotImplementedError) as error:
-            reason = str(error).strip().splitlines()[0][:300]
+            # The bar over the tensors cannot be turned off; it is kept off a stream that is no terminal.
+            with quiet_bars(), nullcontext() if is_terminal() else redirect_stderr(StringIO()):
+                tokenizer = AutoTokenizer.from_pretrained(**location)
+                model = AutoModelForCausalLM.from_pretrained(**location)
+        # A damaged file can be wrong in ways that raise anything.
+        except Exception as error:
             raise EmospaceError(
                 f"model '{path}'",
-                f"the GGUF file could not be read ({reason})",
-                "Give a GGUF file of an architecture transformers reads.",
+                f"the GGUF file could not be read ({_first_line(error)})",
+                "Give a whole GGUF file of an architecture transformers reads.",
             ) from error
         # The weights are plain floats now: without this `transformers` refuses to save a quantised model.
         model.hf_quantizer, model.is_quantized = None, False
         if hasattr(model.config, "quantization_config"):
             del model.config.quantization_config
-        model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
+        try:
+            with quiet_bars():
+                model.save_pretrained(folder)
+                tokenizer.save_pretrained(folder)
+        except Exception as error:
+            raise EmospaceError(
+                f"folder '{folder}'",
+                f"the model could not be written there ({_first_line(error)})",
+                "Free some space, or set EMOSPACE_CACHE to a folder that can be written.",
+            ) from error
         write_json(card, {"name": name, "sha256": digest, "quantisation": _gguf_quantisation(path)})
     known = read_json(card)
     return str(folder), {
@@ -345,26 +379,43 @@ def _folder_hash(folder: Path) -> str:
     return digest
 
 
-def _weights_hash(model: Any) -> str:
+def _memory_hash(model: Any, tokenizer: Any) -> str:
+    """Return the hash of the weights, the config and the tokenizer of a model that came from no file."""
     import hashlib
 
     import torch
 
-    digest = hashlib.sha256()
+    config = {key: value for key, value in model.config.to_dict().items() if key != "_name_or_path"}
+    pieces = tokenizer.backend_tokenizer.to_str() if tokenizer.is_fast else tokenizer.get_vocab()
+    digest = hashlib.sha256(content_hash([repr(config), pieces, tokenizer.special_tokens_map]).encode())
     for name, value in sorted(model.state_dict().items()):
         digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+        digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
+def _first_line(error: Exception) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0][:300] if text else type(error).__name__
+
+
 def _device(device: str) -> str:
+    """Return the device to use, once a tensor could be put there."""
     import torch
 
-    if device != "auto":
-        return device
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+    if device == "auto":
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise EmospaceError(
+            f"device '{device}'",
+            f"it cannot be used ({_first_line(error)})",
+            "Use auto, cpu, cuda, cuda:1, mps or map.",
+        ) from error
+    return device
 
 
 __all__ = [
@@ -376,5 +427,6 @@ __all__ = [
     "find_blocks",
     "list_models",
     "load_model",
+    "quiet_bars",
     "wrap_model",
 ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +20,12 @@ if TYPE_CHECKING:
 
     from emospace.models import LanguageModel
 
+log = logging.getLogger(__name__)
+
 ARCHITECTURES = ("standard", "topk", "jumprelu")
 NORMALISATIONS = ("none", "layer_norm", "constant_norm_rescale")
+UNSCALED = "expected_average_only_in"
+"""SAELens' name for training on states scaled by a factor that belongs into the weights afterwards."""
 
 _BUNDLED = Path(__file__).parent.parent / "data" / "sae"
 
@@ -94,7 +100,7 @@ class SparseAutoencoder:
         if self.rescale_by_decoder_norm:
             hidden = hidden * self.w_dec.to(x).norm(dim=1)
         if self.architecture == "topk":
-            values, indices = hidden.topk(self.k or 1, dim=-1, sorted=False)
+            values, indices = hidden.topk(min(self.k or 1, self.n_latents), dim=-1, sorted=False)
             return torch.zeros_like(hidden).scatter_(-1, indices, values.relu())
         if self.architecture == "jumprelu" and self.threshold is not None:
             return hidden.relu() * (hidden > self.threshold.to(x))
@@ -146,7 +152,10 @@ class SparseAutoencoder:
 
 
 def save_sae(sae: SparseAutoencoder, folder: Path, *, model_name: str, dtype: str = "float32") -> Path:
-    """Write an autoencoder as a SAELens folder (``cfg.json``, ``sae_weights.safetensors``) with its card."""
+    """Write an autoencoder as a SAELens folder (``cfg.json``, ``sae_weights.safetensors``) with its card.
+
+    `dtype` is that of the stored weights; whoever loads them computes in float32.
+    """
     import torch
     from safetensors.torch import save_file
 
@@ -158,12 +167,14 @@ def save_sae(sae: SparseAutoencoder, folder: Path, *, model_name: str, dtype: st
         "architecture": sae.architecture,
         "d_in": sae.d_model,
         "d_sae": sae.n_latents,
-        "dtype": dtype,
+        "dtype": "float32",
         "device": "cpu",
         "apply_b_dec_to_input": sae.subtract_decoder_bias,
         "normalize_activations": sae.normalisation,
         "reshape_activations": "none",
         "metadata": {
+            # Without it SAELens takes the file for one of its old format and drops what follows.
+            "sae_lens_version": version("sae-lens"),
             "model_name": model_name,
             "hook_name": f"blocks.{sae.layer - 1}.hook_resid_post"
             if sae.layer
@@ -239,12 +250,13 @@ def bundled_sae(model: LanguageModel) -> str | None:
 
 
 def _read_folder(folder: Path) -> SparseAutoencoder:
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
         config = read_json(folder / "cfg.json")
         tensors = load_file(str(folder / "sae_weights.safetensors"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise EmospaceError(
             f"SAE '{folder}'", f"it cannot be read ({error})", "Give a folder in SAELens' format."
         ) from error
@@ -278,18 +290,25 @@ def _build(
 ) -> SparseAutoencoder:
     architecture = config.get("architecture", "standard")
     normalisation = config.get("normalize_activations") or "none"
-    # Both architectures are saved for inference as the simpler one they become once trained.
-    architecture = {"batchtopk": "jumprelu"}.get(architecture, architecture)
-    if architecture not in ARCHITECTURES or normalisation not in {
-        *NORMALISATIONS,
-        "expected_average_only_in",
-    }:
+    k = config.get("k")
+    # SAELens before version 6 wrote top-k as an activation function of the standard architecture.
+    if (config.get("activation_fn_str") or config.get("activation_fn")) == "topk":
+        architecture, k = "topk", (config.get("activation_fn_kwargs") or {}).get("k", k)
+    if architecture not in ARCHITECTURES or normalisation not in {*NORMALISATIONS, UNSCALED}:
         raise EmospaceError(
             f"SAE '{source}'",
             f"architecture '{architecture}' with normalisation '{normalisation}' is not supported",
-            f"Use one of {', '.join(ARCHITECTURES)}.",
+            f"Use one of {', '.join(ARCHITECTURES)} (BatchTopK is saved for inference as jumprelu).",
         )
+    if normalisation == UNSCALED:
+        log.warning(
+            "SAE %s was trained on states scaled by their average norm, and the scale is not in the file; "
+            "like SAELens we encode the states as they are",
+            source,
+        )
+        normalisation = "none"
     weights = {name: tensor.detach().float().cpu() for name, tensor in tensors.items()}
+    _check_weights(weights, architecture, k, source)
     hook = (config.get("metadata") or {}).get("hook_name") or config.get("hook_name") or ""
     return SparseAutoencoder(
         w_enc=weights["W_enc"],
@@ -298,13 +317,36 @@ def _build(
         b_dec=weights["b_dec"],
         architecture=architecture,
         layer=_layer_of(hook, source),
-        threshold=weights.get("threshold"),
-        k=config.get("k"),
-        normalisation="none" if normalisation == "expected_average_only_in" else normalisation,
+        threshold=weights["threshold"] if architecture == "jumprelu" else None,
+        k=k if architecture == "topk" else None,
+        normalisation=normalisation,
         subtract_decoder_bias=bool(config.get("apply_b_dec_to_input", True)),
         rescale_by_decoder_norm=bool(config.get("rescale_acts_by_decoder_norm", False)),
         card=card,
     )
+
+
+def _check_weights(
+    weights: Mapping[str, torch.Tensor], architecture: str, k: int | None, source: str
+) -> None:
+    """Raise where weights are missing or do not fit each other."""
+    needed = ["W_enc", "b_enc", "W_dec", "b_dec", *(["threshold"] if architecture == "jumprelu" else [])]
+    missing = [name for name in needed if name not in weights]
+    if architecture == "topk" and not k:
+        missing.append("k")
+    if missing:
+        raise EmospaceError(
+            f"SAE '{source}'", f"it has no {', '.join(missing)}", "Give a folder in SAELens' format."
+        )
+    d_model, n_latents = weights["W_enc"].shape
+    sizes = {"b_enc": (n_latents,), "W_dec": (n_latents, d_model), "b_dec": (d_model,)}
+    wrong = [name for name, size in sizes.items() if tuple(weights[name].shape) != size]
+    if wrong:
+        raise EmospaceError(
+            f"SAE '{source}'",
+            f"its {', '.join(wrong)} do not fit W_enc of {d_model} x {n_latents}",
+            "Give a folder in SAELens' format.",
+        )
 
 
 def _layer_of(hook: str, source: str) -> int:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext, redirect_stderr
 from dataclasses import asdict
+from functools import partial
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +15,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from emospace.artefacts import atomic_write, content_hash, read_json, write_json, write_tensors
-from emospace.display import progress, say
+from emospace.display import is_terminal, progress, say
+from emospace.errors import EmospaceError
 from emospace.sae.autoencoder import SparseAutoencoder, save_sae
 from emospace.sae.corpus import Corpus, token_windows
 from emospace.sae.quality import measure_quality
@@ -40,7 +44,7 @@ class SaeSpec(BaseModel):
     n_tokens: int = Field(default=2_000_000, gt=0, description="distinct training tokens")
     passes: float = Field(default=1.0, gt=0, description="how often each is seen")
     n_heldout: int = Field(default=200_000, gt=0, description="tokens for the card's figures")
-    batch: int = Field(default=2048, gt=0)
+    batch: int = Field(default=2048, gt=0, le=SHARD_TOKENS)
     learning_rate: float = Field(default=4e-4, gt=0)
     aux_loss: float = Field(default=1.0, ge=0, description="weight of the loss that revives dead latents")
     seed: int = 0
@@ -75,10 +79,21 @@ def train_sae(
     Raises
     ------
     EmospaceError
-        If a corpus is too small or the disk is full.
+        If a corpus is too small, the layer does not exist, the tokens do not fill a batch, or the disk is full.
     """
+    if spec.layer > model.n_blocks:
+        raise EmospaceError(
+            f"layer {spec.layer}", f"the model has layers 0 to {model.n_blocks}", "Name one of them."
+        )
     windows = token_windows(model, corpora, spec.n_tokens + spec.n_heldout, spec.seed)
     heldout, training = _split(windows, spec.n_heldout)
+    n_training = sum(len(window) - 1 for window in training)
+    if min(n_training, int(spec.n_tokens * spec.passes)) < spec.batch:
+        raise EmospaceError(
+            f"{n_training:,} training tokens",
+            f"they do not fill one batch of {spec.batch:,}",
+            "Raise n_tokens or lower batch.",
+        )
     shards = capture_shards(model, training, spec.layer, out / "states")
     weights = _fit(shards, model.d_model, spec, out / "checkpoint")
     sae = _finish(weights, spec, dtype)
@@ -89,7 +104,7 @@ def train_sae(
         "model_sha256": model.identity.get("sha256"),
         "quantisation": model.identity.get("quantisation"),
         "corpus": {corpus.name: round(corpus.share / total, 4) for corpus in corpora},
-        "n_training_tokens": sum(len(window) - 1 for window in training),
+        "n_training_tokens": n_training,
         **spec.model_dump(),
         **asdict(quality),
         "command": command,
@@ -106,14 +121,20 @@ def train_sae(
 def capture_shards(
     model: LanguageModel, windows: Sequence[tuple[int, ...]], layer: int, folder: Path
 ) -> list[Path]:
-    """Write the states of all tokens but each window's first in shards of float16, and return their paths."""
+    """Write the states of all tokens but each window's first in shards of float16, and return their paths.
+
+    Raises
+    ------
+    EmospaceError
+        If states are too large for float16, or the disk is full.
+    """
     paths: list[Path] = []
     groups = _group(windows)
     with progress("States for the SAE", len(groups), "shards") as advance:
         for group in groups:
             key = content_hash(model.content_hash, layer, [list(window) for window in group])
             path = folder / f"{key}.safetensors"
-            if not path.is_file():
+            if not _is_whole(path):
                 write_tensors(path, {"states": window_states(model, group, layer)})
             paths.append(path)
             advance()
@@ -144,7 +165,27 @@ def window_states(
         with torch.autocast(model.device.type, torch.bfloat16):
             states = token_states(model, ids.to(model.device), layer)
         parts.append(states[inside.to(states.device)].to(torch.float16).cpu().numpy())
+        if not np.isfinite(parts[-1]).all():
+            raise EmospaceError(
+                f"layer {layer} of '{model.name}'",
+                "its states are too large for the float16 they are stored in",
+                "Choose an earlier layer.",
+            )
     return np.concatenate(parts)
+
+
+def _is_whole(path: Path) -> bool:
+    """Return whether a shard is there and as long as its header says."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        return False
+    try:
+        with safe_open(str(path), framework="np"):
+            return True
+    except SafetensorError as error:
+        log.warning("shard %s is damaged (%s); computing it again", path.name, error)
+        return False
 
 
 def _split(
@@ -212,6 +253,7 @@ def _fit(paths: Sequence[Path], d_model: int, spec: SaeSpec, checkpoint: Path) -
         total_training_samples=samples,
         train_batch_size_samples=spec.batch,
         lr=spec.learning_rate,
+        lr_end=spec.learning_rate / 10,
         lr_warm_up_steps=min(200, steps // 10),
         lr_decay_steps=steps // 4,
         dead_feature_window=max(20, min(300, steps // 10)),
@@ -223,14 +265,15 @@ def _fit(paths: Sequence[Path], d_model: int, spec: SaeSpec, checkpoint: Path) -
     progress_file, weights_file = checkpoint / "progress.json", checkpoint / "weights.safetensors"
     key = content_hash(spec.model_dump(), [path.name for path in paths])
     known = read_json(progress_file) if progress_file.is_file() else {}
-    resumed = known.get("key") == key
-    if resumed:
+    if known.get("key") == key:
         _restore(trainer, load_file(str(weights_file)), known)
-        log.info("going on from step %d", known["step"])
+        log.info("going on from step %d", trainer.n_training_steps)
     else:
-        trainer.activation_scaler.estimate_scaling_factor(
-            d_model, trainer.data_provider, config.n_batches_for_norm_estimate
-        )
+        progress_file.unlink(missing_ok=True)
+        with nullcontext() if is_terminal() else redirect_stderr(StringIO()):
+            trainer.activation_scaler.estimate_scaling_factor(
+                d_model, trainer.data_provider, config.n_batches_for_norm_estimate
+            )
     with progress("Training the SAE", steps, "steps") as advance:
         advance(trainer.n_training_steps)
         while trainer.n_training_steps < steps:
@@ -239,7 +282,7 @@ def _fit(paths: Sequence[Path], d_model: int, spec: SaeSpec, checkpoint: Path) -
             advance()
             if trainer.n_training_steps % _CHECKPOINT_STEPS == 0:
                 state = _state(trainer)
-                atomic_write(weights_file, lambda path, state=state: save_file(state, str(path)))
+                atomic_write(weights_file, partial(save_file, state))
                 scale = trainer.activation_scaler.scaling_factor
                 write_json(progress_file, {"key": key, "step": trainer.n_training_steps, "scale": scale})
     trainer.sae.fold_activation_norm_scaling_factor(trainer.activation_scaler.scaling_factor)
@@ -247,11 +290,17 @@ def _fit(paths: Sequence[Path], d_model: int, spec: SaeSpec, checkpoint: Path) -
 
 
 def _state(trainer: Any) -> dict[str, torch.Tensor]:
-    """Return all a resumed run needs: weights, Adam's moments, and since when each latent is silent."""
+    """Return all a resumed run needs: weights, Adam's moments, since when each latent is silent, the step.
+
+    The step lies in the same file as the weights, so that a kill between two files cannot part them.
+    """
+    import torch
+
     tensors = {f"weight.{name}": tensor for name, tensor in trainer.sae.state_dict().items()}
     for index, moments in trainer.optimizer.state_dict()["state"].items():
         tensors |= {f"adam.{index}.{name}": tensor for name, tensor in moments.items()}
     tensors["silent"] = trainer.n_forward_passes_since_fired
+    tensors["step"] = torch.tensor(trainer.n_training_steps)
     return {name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}
 
 
@@ -266,14 +315,15 @@ def _restore(trainer: Any, tensors: dict[str, torch.Tensor], known: dict[str, An
             _, index, moment = name.split(".", 2)
             optimizer["state"].setdefault(int(index), {})[moment] = value
     trainer.optimizer.load_state_dict(optimizer)
-    trainer.n_forward_passes_since_fired = tensors["silent"].clone()
+    trainer.n_forward_passes_since_fired = tensors["silent"].to(trainer.sae.device)
     trainer.activation_scaler.scaling_factor = known["scale"]
-    for _ in range(trainer.cfg.n_batches_for_norm_estimate + known["step"]):
+    step = int(tensors.get("step", known["step"]))
+    for _ in range(trainer.cfg.n_batches_for_norm_estimate + step):
         next(trainer.data_provider)
-    for _ in range(known["step"]):
+    for _ in range(step):
         trainer.lr_scheduler.step()
-    trainer.n_training_steps = known["step"]
-    trainer.n_training_samples = known["step"] * trainer.cfg.train_batch_size_samples
+    trainer.n_training_steps = step
+    trainer.n_training_samples = step * trainer.cfg.train_batch_size_samples
 
 
 def _finish(weights: dict[str, torch.Tensor], spec: SaeSpec, dtype: str) -> SparseAutoencoder:

@@ -1,0 +1,17 @@
+"""Residual-stream states of words and texts: what is pooled, the hot path, and the store."""
+
+from emospace.activations.capture import Pooling, pooled_states, token_states
+from emospace.activations.spans import Span, text_spans, word_spans
+from emospace.activations.states import States, extract, extract_words
+
+__all__ = [
+    "Pooling",
+    "Span",
+    "States",
+    "extract",
+    "extract_words",
+    "pooled_states",
+    "text_spans",
+    "token_states",
+    "word_spans",
+]

@@ -1,0 +1,177 @@
+"""`States` of words and texts, from a store that is content-addressed, verified and resumable."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from emospace.activations.capture import TOKEN_BUDGET, Pooling, check_layers, pooled_states
+from emospace.activations.spans import Span, text_spans, word_spans
+from emospace.artefacts import content_hash, write_tensors
+from emospace.display import progress
+from emospace.errors import EmospaceError
+
+if TYPE_CHECKING:
+    from emospace.models import LanguageModel
+
+log = logging.getLogger(__name__)
+
+SHARD_WORDS = 2048
+"""Words in one shard of the store: the unit that is computed, written and resumed."""
+
+
+@dataclass(frozen=True)
+class States:
+    """Pooled residual-stream states.
+
+    Attributes
+    ----------
+    texts
+        The words or texts, in the order given.
+    layers
+        Layer `l` is the residual stream after `l` blocks; 0 is what enters the first.
+    states
+        float32 ``[n_texts, n_layers, d_model]``.
+    """
+
+    texts: tuple[str, ...]
+    layers: tuple[int, ...]
+    states: np.ndarray
+
+    def layer(self, layer: int) -> np.ndarray:
+        """Return the states of one layer, ``[n_texts, d_model]``."""
+        if layer not in self.layers:
+            raise EmospaceError(f"layer {layer}", "it was not captured", f"Captured: {list(self.layers)}.")
+        return self.states[:, self.layers.index(layer)]
+
+
+def extract_words(
+    model: LanguageModel,
+    words: Sequence[str],
+    carrier: str,
+    layers: Sequence[int],
+    *,
+    pooling: Pooling = "last",
+    store: Path | None = None,
+    token_budget: int = TOKEN_BUDGET,
+    title: str = "States of words",
+) -> States:
+    """Return the states of words inside a carrier sentence.
+
+    Parameters
+    ----------
+    carrier
+        A sentence with ``{word}`` in it; ``"{word}"`` alone is the bare word after BOS. What follows the word
+        is never run, since a causal model's states do not depend on it.
+    layers
+        Layers to capture, 0 to `n_blocks`.
+    pooling
+        ``last`` token of the word, or ``mean`` over its tokens.
+    store
+        Folder of a content-addressed store: shards found there are verified and reused, new ones are written
+        whole or not at all, so an interrupted run goes on where it stopped.
+    token_budget
+        Tokens, padding included, in one forward pass; the batch is halved where memory runs out.
+
+    Returns
+    -------
+    States
+        ``[n_words, n_layers, d_model]``, float32.
+
+    Raises
+    ------
+    EmospaceError
+        If the carrier has no place for the word, a layer does not exist, words have no tokens, or one word
+        alone does not fit into memory.
+    """
+    wanted = check_layers(model, layers)
+    spans = word_spans(model, words, carrier)
+    describe = [carrier, pooling, list(wanted)]
+    return _extract(model, words, spans, wanted, pooling, describe, store, token_budget, title)
+
+
+def extract(
+    model: LanguageModel,
+    texts: Sequence[str],
+    layers: Sequence[int],
+    *,
+    pooling: Pooling = "mean",
+    max_tokens: int = 512,
+    store: Path | None = None,
+    token_budget: int = TOKEN_BUDGET,
+    title: str = "States of texts",
+) -> States:
+    """Return the states of whole texts, pooled over every position but the first.
+
+    Parameters and errors are those of `extract_words`; texts are cut after `max_tokens` tokens, or where the
+    model's positions end (logged).
+    """
+    wanted = check_layers(model, layers)
+    spans = text_spans(model, texts, max_tokens)
+    return _extract(
+        model,
+        texts,
+        spans,
+        wanted,
+        pooling,
+        ["text", pooling, list(wanted), max_tokens],
+        store,
+        token_budget,
+        title,
+    )
+
+
+def _extract(
+    model: LanguageModel,
+    texts: Sequence[str],
+    spans: list[Span],
+    layers: tuple[int, ...],
+    pooling: Pooling,
+    describe: list[Any],
+    store: Path | None,
+    token_budget: int,
+    title: str,
+) -> States:
+    states = np.empty((len(spans), len(layers), model.d_model), dtype=np.float32)
+    with progress(title, len(spans), "words") as advance:
+        for low in range(0, len(spans), SHARD_WORDS):
+            part = slice(low, low + SHARD_WORDS)
+            key = content_hash(model.content_hash, describe, [[span.ids, span.start] for span in spans[part]])
+            path = store / key[:2] / f"{key}.safetensors" if store else None
+            found = _read_shard(path) if path else None
+            if found is not None:
+                states[part] = found
+                advance(len(found))
+                continue
+            for indices, values in pooled_states(
+                model, spans[part], layers, pooling, token_budget=token_budget
+            ):
+                states[low + indices] = values
+                advance(len(indices))
+            if path:
+                write_tensors(path, {"states": states[part]}, {"checksum": content_hash(states[part])})
+    return States(tuple(texts), layers, states)
+
+
+def _read_shard(path: Path) -> np.ndarray | None:
+    """Return a shard's states, or None where it is absent or damaged (then it is computed again)."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(str(path), framework="np") as file:
+            states: np.ndarray = file.get_tensor("states")
+            checksum = (file.metadata() or {}).get("checksum")
+    except (SafetensorError, OSError) as error:
+        log.warning("shard %s cannot be read (%s); computing it again", path.name, error)
+        return None
+    if checksum != content_hash(states):
+        log.warning("shard %s is damaged; computing it again", path.name)
+        return None
+    return states
