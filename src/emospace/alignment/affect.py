@@ -1,0 +1,220 @@
+"""Valence and arousal in the space: principal axes, the circumplex, decoding of unseen categories."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from emospace import stats
+from emospace.alignment.figure import (
+    AFFECT,
+    Alignment,
+    Floats,
+    Statistic,
+    figure,
+    rated_categories,
+    rater_ceiling,
+)
+from emospace.space import CebraDecoding, EmotionSpace, cebra_decoding
+
+if TYPE_CHECKING:
+    from emospace.concepts import ConceptSets
+    from emospace.structure import CategoryRatings
+
+
+@dataclass(frozen=True)
+class Circumplex:
+    """Model categories turned onto the human plane, for drawing: both [n_categories, 2] (valence, arousal)."""
+
+    categories: tuple[str, ...]
+    human: Floats
+    model: Floats
+
+
+def axes(
+    space: EmotionSpace,
+    ratings: CategoryRatings,
+    *,
+    seed: int,
+    n_components: int = 5,
+    n_permutations: int = 9999,
+) -> list[Alignment]:
+    """Correlate PC1, and the best of the first components, with human valence and arousal.
+
+    The components are those of all categories of the space; a component has no sign, so values are |r|. The
+    p of the best one comes from permutations that choose it again. The interval resamples categories and holds
+    the component (and, for the best one, its choice) fixed. The ceiling simulates human mean ratings from
+    rater SD and n; it is None where the norms lack them or ratings are derived.
+
+    Returns
+    -------
+    Four figures (pc1_r and best_pc_r for either target), without values when fewer than 15 categories are rated.
+    """
+    rated = rated_categories(space, ratings, seed)
+    scores = space.pca(n_components).scores[[space.categories.index(name) for name in rated.categories]]
+    figures = []
+    for column, target in enumerate(AFFECT):
+        choices: tuple[tuple[Statistic, Floats], ...] = (("pc1_r", scores[:, :1]), ("best_pc_r", scores))
+        for statistic, components in choices:
+            if rated.reason:
+                figures.append(figure(statistic, target, rated.common, reason=rated.reason))
+                continue
+            best = stats.best_of_components(
+                components, rated.values[:, column], seed=seed, n_permutations=n_permutations
+            )
+            ceiling = stats.rating_ceiling(
+                rated.values[:, column], rated.sd[:, column], rated.raters[:, column], seed=seed
+            )
+            figures.append(
+                figure(
+                    statistic,
+                    target,
+                    rated.common,
+                    best.r,
+                    (best.low, best.high),
+                    best.p,
+                    component=best.component + 1,
+                    n_permutations=n_permutations,
+                    **rater_ceiling(ceiling),
+                )
+            )
+    return figures
+
+
+def procrustes(
+    space: EmotionSpace,
+    ratings: CategoryRatings,
+    *,
+    seed: int,
+    n_components: int = 2,
+    n_permutations: int = 9999,
+    n_bootstrap: int = 2000,
+) -> tuple[Alignment, Circumplex | None]:
+    """Turn the first components onto the human valence-arousal plane and test the fit (PROTEST).
+
+    The value is the Procrustes correlation sqrt(1 - m^2): the sum of singular values of Y'X for centred
+    configurations of unit size. Components are brought to unit variance first, so that the model's plane can
+    be as round as the human one, and valence and arousal likewise. p relabels categories.
+
+    Returns
+    -------
+    The figure, and the turned configuration (None without a figure).
+
+    References
+    ----------
+    Jackson (1995), Ecoscience 2, 297-303; Peres-Neto & Jackson (2001), Oecologia 129, 169-178.
+    """
+    rated = rated_categories(space, ratings, seed)
+    if rated.reason:
+        return figure("procrustes", "circumplex", rated.common, reason=rated.reason), None
+    scores = space.pca(n_components).scores[[space.categories.index(name) for name in rated.categories]]
+    x, y = _unit_columns(scores), _unit_columns(rated.values)
+    if x is None or y is None:
+        return figure("procrustes", "circumplex", rated.common), None
+    left, size, right = np.linalg.svd(x.T @ y, full_matrices=False)
+    scale = np.linalg.norm(x) * np.linalg.norm(y)
+    value = size.sum() / scale
+
+    n = len(x)
+    rng = np.random.default_rng(seed)
+    order = rng.permuted(np.tile(np.arange(n), (n_permutations, 1)), axis=1)
+    cross = np.einsum("nk,pnd->pkd", x, y[order], optimize=True)
+    null = np.linalg.svd(cross, compute_uv=False).sum(axis=1) / scale
+    p = (1 + (null >= value - 1e-12).sum()) / (1 + n_permutations)
+
+    drawn = rng.integers(0, n, (n_bootstrap, n))
+    xs, ys = x[drawn], y[drawn]
+    xs, ys = xs - xs.mean(axis=1, keepdims=True), ys - ys.mean(axis=1, keepdims=True)
+    sizes = np.linalg.norm(xs, axis=(1, 2)) * np.linalg.norm(ys, axis=(1, 2))
+    draws = np.linalg.svd(xs.swapaxes(1, 2) @ ys, compute_uv=False).sum(axis=1) / sizes
+    fit = figure(
+        "procrustes",
+        "circumplex",
+        rated.common,
+        value,
+        np.quantile(draws, [0.025, 0.975]),
+        float(p),
+        n_permutations=n_permutations,
+    )
+    spread, mean = rated.values.std(axis=0), rated.values.mean(axis=0)
+    turned = x @ left @ right * (size.sum() / np.linalg.norm(x) ** 2) * np.sqrt(n) * spread + mean
+    return fit, Circumplex(rated.categories, rated.values, turned)
+
+
+def _unit_columns(points: Floats) -> Floats | None:
+    centred = points - points.mean(axis=0)
+    size = np.linalg.norm(centred, axis=0)
+    return None if (size < 1e-12).any() else centred / size
+
+
+def cebra_alignment(
+    space: EmotionSpace,
+    features: Floats,
+    words: Sequence[str],
+    sets: ConceptSets,
+    ratings: CategoryRatings,
+    *,
+    seed: int,
+    **settings: Any,
+) -> tuple[list[Alignment], CebraDecoding | None]:
+    """Decode valence and arousal of unseen categories from the CEBRA embedding of the space's concept words.
+
+    Parameters
+    ----------
+    features
+        [n_words, n_features] standardised codes of `words` (see `space.standardise`).
+    settings
+        Passed on to `space.cebra_decoding`.
+
+    Returns
+    -------
+    R2 for valence and arousal with PCA of equal dimension as the baseline, then that of the label-shuffled CEBRA
+    (its `space` ends in "_shuffled"); and the whole decoding, None without figures.
+    """
+    rated = rated_categories(space, ratings, seed)
+    if rated.reason:
+        return [figure("cebra_r2", target, rated.common, reason=rated.reason) for target in AFFECT], None
+    row = {word: index for index, word in enumerate(words)}
+    members = [
+        (row[word], label)
+        for label, category in enumerate(rated.categories)
+        for word in sets.words(space.language, category)
+        if word in row
+    ]
+    rows, labels = np.array(members, dtype=np.intp).T
+    found = cebra_decoding(
+        features[rows],
+        labels,
+        rated.values,
+        seed=seed,
+        words=[words[index] for index in rows],
+        targets=AFFECT,
+        **settings,
+    )
+    figures = [
+        figure(
+            "cebra_r2",
+            target,
+            rated.common,
+            found.r2[column],
+            (found.ci_low[column], found.ci_high[column]),
+            found.p[column],
+            n_permutations=found.n_permutations,
+            baseline=float(found.pca_r2[column]),
+            baseline_name=f"PCA of {found.dimension} dimensions",
+        )
+        for column, target in enumerate(AFFECT)
+    ]
+    shuffled = [
+        figure(
+            "cebra_r2",
+            target,
+            {**rated.common, "space": f"{space.kind}_shuffled"},
+            found.shuffled_r2[column],
+        )
+        for column, target in enumerate(AFFECT)
+    ]
+    return [*figures, *shuffled], found

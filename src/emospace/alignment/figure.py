@@ -1,0 +1,136 @@
+"""`Alignment`, one figure between model and people, and the rated categories it rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emospace.structure import FEWEST_RATED
+
+if TYPE_CHECKING:
+    from emospace.space import EmotionSpace
+    from emospace.structure import CategoryRatings
+
+Floats = NDArray[np.float64]
+Statistic = Literal["rsa_spearman", "rsa_partial", "pc1_r", "best_pc_r", "cebra_r2", "procrustes"]
+AFFECT = ("valence", "arousal")
+AGAINST_AFFECT = "valence_arousal"
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """One statistic between the model's categories and people's.
+
+    Field names and meanings are those of `records.AlignmentRecord`: `value` with its 95% interval and
+    permutation p, `n` categories, `component` counted from 1, `ceiling` what a perfect model would reach and
+    `ceiling_kind` why, `baseline` the same statistic for `baseline_name`; `reason` when there is no value.
+    """
+
+    language: str
+    against: str
+    statistic: Statistic
+    target: str | None
+    value: float | None
+    ci_low: float | None
+    ci_high: float | None
+    p: float | None
+    n: int
+    seed: int
+    ceiling: float | None = None
+    ceiling_kind: str | None = None
+    space: str = "sae"
+    norms: str | None = None
+    n_features: int | None = None
+    n_label: int | None = None
+    n_derived: int | None = None
+    n_permutations: int | None = None
+    component: int | None = None
+    controls: str | None = None
+    baseline: float | None = None
+    baseline_name: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Rated:
+    """The space's categories that people rated, in the space's order, on the -1..1 scale."""
+
+    categories: tuple[str, ...]
+    values: Floats
+    sd: Floats
+    raters: Floats
+    common: Mapping[str, Any]
+    reason: str | None
+
+
+def rated_categories(space: EmotionSpace, ratings: CategoryRatings, seed: int) -> Rated:
+    """Return the space's categories that have both ratings, or the reason why there are too few."""
+    table = ratings.table.set_index("category")
+    columns = [target + suffix for suffix in ("", "_sd", "_n") for target in AFFECT]
+    table = table.reindex(columns=[*columns, "source"])
+    known = table[list(AFFECT)].notna().all(axis=1)
+    names = tuple(name for name in space.categories if name in table.index and known[name])
+    rows = table.loc[list(names)]
+
+    values, sd, raters = np.split(rows[columns].to_numpy(dtype=np.float64, na_value=np.nan), 3, axis=1)
+    n_derived = int((rows["source"] == "derived").sum())
+    reason = None
+    if len(names) < FEWEST_RATED:
+        reason = (
+            f"{ratings.norms} rates {len(names)} of {len(space.categories)} categories in {space.language}; "
+            f"at least {FEWEST_RATED} are needed"
+        )
+    common = {
+        "language": space.language,
+        "against": AGAINST_AFFECT,
+        "n": len(names),
+        "seed": seed,
+        "space": space.kind,
+        "norms": ratings.norms,
+        "n_features": len(space.latents),
+        "n_label": len(names) - n_derived,
+        "n_derived": n_derived,
+    }
+    return Rated(names, values, sd, raters, common, reason)
+
+
+def finite(value: float) -> float | None:
+    """Return a plain number, or None for NaN."""
+    return float(value) if np.isfinite(value) else None
+
+
+def figure(
+    statistic: Statistic,
+    target: str | None,
+    common: Mapping[str, Any],
+    value: float | None = None,
+    interval: Sequence[float] = (np.nan, np.nan),
+    p: float = np.nan,
+    **more: Any,
+) -> Alignment:
+    """Return an `Alignment`; without a finite value, one with a reason."""
+    found = value is not None and np.isfinite(value)
+    if not found:
+        more.setdefault("reason", "a side of the comparison does not vary")
+    return Alignment(
+        statistic=statistic,
+        target=target,
+        value=float(value) if found and value is not None else None,
+        ci_low=finite(interval[0]) if found else None,
+        ci_high=finite(interval[1]) if found else None,
+        p=finite(p) if found else None,
+        **{**common, **more},
+    )
+
+
+def rater_ceiling(ceiling: float) -> dict[str, Any]:
+    """Return the fields of a ceiling from rater noise, empty where the norms do not allow one."""
+    known = bool(np.isfinite(ceiling))
+    return {
+        "ceiling": ceiling if known else None,
+        "ceiling_kind": "simulated from rater SD and n" if known else None,
+    }

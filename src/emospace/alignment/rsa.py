@@ -1,0 +1,204 @@
+"""Representational similarity: the space's RDM against valence-arousal distance, human structure, other languages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from emospace import stats
+from emospace.alignment.figure import Alignment, Floats, figure, finite, rated_categories, rater_ceiling
+from emospace.errors import EmospaceError
+from emospace.space import EmotionSpace, Metric
+from emospace.structure import FEWEST_RATED
+
+if TYPE_CHECKING:
+    from emospace.structure import CategoryRatings, CategoryStructure
+
+
+@dataclass(frozen=True)
+class LanguageAlignment:
+    """RSA of two languages' spaces in one model; `n` categories, `n_shared` latents that both spaces hold."""
+
+    language_a: str
+    language_b: str
+    value: float | None
+    ci_low: float | None
+    ci_high: float | None
+    p: float | None
+    n: int
+    seed: int
+    space: str = "sae"
+    n_shared: int | None = None
+    n_permutations: int | None = None
+    reason: str | None = None
+
+
+def _rsa(
+    model: Floats,
+    human: Floats,
+    common: Mapping[str, Any],
+    seed: int,
+    n_permutations: int,
+    controls: Mapping[str, Floats],
+    target: str | None,
+    **more: Any,
+) -> Alignment:
+    partial = tuple(controls.values())
+    options: dict[str, Any] = {"seed": seed, "partial": partial}
+    try:
+        test = stats.mantel(model, human, n_permutations=n_permutations, **options)
+    except EmospaceError as error:
+        return figure("rsa_partial" if partial else "rsa_spearman", target, common, reason=str(error), **more)
+    interval = stats.bootstrap_rdm(model, human, **options)
+    return figure(
+        "rsa_partial" if partial else "rsa_spearman",
+        target,
+        common,
+        test.value,
+        interval,
+        test.p,
+        n_permutations=n_permutations,
+        controls=" + ".join(controls) or None,
+        **more,
+    )
+
+
+def _rows_of(rdm: Floats | None, space: EmotionSpace, names: Sequence[str], metric: Metric) -> Floats:
+    square = np.asarray(space.rdm(metric) if rdm is None else rdm, dtype=np.float64)
+    if square.shape != (len(space.categories),) * 2:
+        raise EmospaceError(
+            f"a dissimilarity matrix of shape {square.shape}",
+            f"the space has {len(space.categories)} categories",
+            "Give square matrices in the order of the space's categories.",
+        )
+    rows = [space.categories.index(name) for name in names]
+    return square[np.ix_(rows, rows)]
+
+
+def rsa_affect(
+    space: EmotionSpace,
+    ratings: CategoryRatings,
+    *,
+    seed: int,
+    n_permutations: int = 9999,
+    metric: Metric = "correlation",
+    rdm: Floats | None = None,
+    controls: Mapping[str, Floats] | None = None,
+) -> Alignment:
+    """Correlate the space's RDM with Euclidean distances in the human valence-arousal plane (Spearman, Mantel).
+
+    Parameters
+    ----------
+    rdm
+        [n_categories, n_categories] RDM to use in place of `space.rdm(metric)`, such as `disjoint_rdm`.
+    controls
+        Name -> RDM over the space's categories to hold constant (set overlap, static embeddings); the
+        statistic is then "rsa_partial".
+    """
+    rated = rated_categories(space, ratings, seed)
+    held = controls or {}
+    if rated.reason:
+        return figure(
+            "rsa_partial" if held else "rsa_spearman", "distance", rated.common, reason=rated.reason
+        )
+    human = np.linalg.norm(rated.values[:, None] - rated.values[None], axis=-1)
+    ceiling = stats.rating_ceiling(rated.values, rated.sd, rated.raters, seed=seed, between="distances")
+    return _rsa(
+        _rows_of(rdm, space, rated.categories, metric),
+        human,
+        rated.common,
+        seed,
+        n_permutations,
+        {name: _rows_of(part, space, rated.categories, metric) for name, part in held.items()},
+        "distance",
+        **({} if held else rater_ceiling(ceiling)),
+    )
+
+
+def rsa_structure(
+    space: EmotionSpace,
+    structure: CategoryStructure,
+    *,
+    seed: int,
+    n_permutations: int = 9999,
+    metric: Metric = "correlation",
+    rdm: Floats | None = None,
+    controls: Mapping[str, Floats] | None = None,
+    split_half: float | None = None,
+) -> Alignment:
+    """Correlate the space's RDM with a human category structure on the categories they share.
+
+    Parameters
+    ----------
+    rdm, controls
+        As in `rsa_affect`.
+    split_half
+        Split-half-over-texts reliability of the structure; None computes it on the shared categories where
+        the structure has halves. It is recorded as such and is no noise ceiling: raters agree less.
+    """
+    names = tuple(name for name in space.categories if name in structure.categories)
+    held = controls or {}
+    common = {
+        "language": space.language,
+        "against": structure.name,
+        "n": len(names),
+        "seed": seed,
+        "space": space.kind,
+        "n_features": len(space.latents),
+    }
+    if len(names) < FEWEST_RATED:
+        reason = f"{structure.name} and the space share {len(names)} categories; at least {FEWEST_RATED} are needed"
+        return figure("rsa_partial" if held else "rsa_spearman", "structure", common, reason=reason)
+    people = structure.select(names)
+    if split_half is None:
+        halves = people.split_half()
+        split_half = halves.value if halves is not None else None
+    return _rsa(
+        _rows_of(rdm, space, names, metric),
+        people.rdm(),
+        common,
+        seed,
+        n_permutations,
+        {name: _rows_of(part, space, names, metric) for name, part in held.items()},
+        "structure",
+        **({} if split_half is None else {"ceiling": split_half, "ceiling_kind": "split-half over texts"}),
+    )
+
+
+def language_rsa(
+    space_a: EmotionSpace,
+    space_b: EmotionSpace,
+    *,
+    seed: int,
+    n_permutations: int = 9999,
+    metric: Metric = "correlation",
+) -> LanguageAlignment:
+    """Correlate the RDMs of two languages on their common categories (Spearman, Mantel)."""
+    names = tuple(name for name in space_a.categories if name in space_b.categories)
+    common: dict[str, Any] = {
+        "language_a": space_a.language,
+        "language_b": space_b.language,
+        "n": len(names),
+        "seed": seed,
+        "space": space_a.kind,
+        "n_shared": len(np.intersect1d(space_a.latents, space_b.latents)),
+        "n_permutations": n_permutations,
+    }
+    nothing: dict[str, Any] = {"value": None, "ci_low": None, "ci_high": None, "p": None}
+    if len(names) < FEWEST_RATED:
+        reason = f"the languages share {len(names)} categories; at least {FEWEST_RATED} are needed"
+        return LanguageAlignment(**nothing, reason=reason, **common)
+    pair = _rows_of(None, space_a, names, metric), _rows_of(None, space_b, names, metric)
+    try:
+        test = stats.mantel(*pair, seed=seed, n_permutations=n_permutations)
+    except EmospaceError as error:
+        return LanguageAlignment(**nothing, reason=str(error), **common)
+    if not np.isfinite(test.value):
+        return LanguageAlignment(**nothing, reason="a side of the comparison does not vary", **common)
+    interval = stats.bootstrap_rdm(*pair, seed=seed)
+    return LanguageAlignment(
+        value=test.value, ci_low=finite(interval.low), ci_high=finite(interval.high), p=test.p, **common
+    )

@@ -1,0 +1,27 @@
+"""The emotion space: categories x features (`matrix`) and its CEBRA embedding (`embedding`)."""
+
+from emospace.space.embedding import CebraDecoding, cebra_decoding, cebra_embedding
+from emospace.space.matrix import (
+    PCA,
+    EmotionSpace,
+    Metric,
+    build_space,
+    disjoint_rdm,
+    dissimilarity,
+    overlap_rdm,
+    standardise,
+)
+
+__all__ = [
+    "PCA",
+    "CebraDecoding",
+    "EmotionSpace",
+    "Metric",
+    "build_space",
+    "cebra_decoding",
+    "cebra_embedding",
+    "disjoint_rdm",
+    "dissimilarity",
+    "overlap_rdm",
+    "standardise",
+]

@@ -1,0 +1,334 @@
+"""CEBRA (Schneider, Lee & Mathis, 2023): a low-dimensional embedding of concept words, tested out of category."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import permutations
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from emospace.display import progress
+from emospace.errors import EmospaceError
+
+Floats = NDArray[np.float64]
+Auxiliary = Literal["affect", "category"]
+
+
+@dataclass(frozen=True)
+class CebraDecoding:
+    """How well ratings of unseen categories are decoded from the embedding, beside its two controls.
+
+    R2 is 1 - SSE/SST over categories, each predicted by a fold that held none of its words; it can be negative.
+
+    Parameters
+    ----------
+    targets
+        Names of the ratings decoded.
+    r2
+        [n_targets] mean over seeds; `r2_runs` [n_seeds, n_targets] each.
+    ci_low, ci_high
+        [n_targets] 95% bootstrap over categories, seeds averaged.
+    p
+        [n_targets] one-sided, truth relabelled among categories (predictions averaged over seeds).
+    pca_r2
+        [n_targets] the same decoder on as many principal components of the same training words.
+    shuffled_r2
+        [n_targets] mean over seeds, CEBRA fitted with the auxiliary variable shuffled.
+    predicted
+        [n_categories, n_targets] mean over seeds.
+    consistency, shuffled_consistency
+        Mean linear-fit R2 between the embeddings of two seeds, both ways, all words, folds averaged.
+    n, n_words
+        Categories and (category, word) rows.
+    """
+
+    targets: tuple[str, ...]
+    r2: Floats
+    r2_runs: Floats
+    ci_low: Floats
+    ci_high: Floats
+    p: Floats
+    pca_r2: Floats
+    shuffled_r2: Floats
+    predicted: Floats
+    consistency: float
+    shuffled_consistency: float
+    auxiliary: Auxiliary
+    dimension: int
+    n: int
+    n_words: int
+    n_seeds: int
+    n_permutations: int
+    seed: int
+
+
+def cebra_embedding(
+    features: ArrayLike,
+    auxiliary: ArrayLike,
+    *,
+    seed: int,
+    transform: ArrayLike | None = None,
+    dimension: int = 3,
+    n_iterations: int = 100,
+    batch_size: int = 256,
+    learning_rate: float = 3e-3,
+    temperature: float = 0.3,
+    delta: float = 0.6,
+) -> Floats:
+    """Fit CEBRA on words and return their embedding, or that of other words.
+
+    The network is cebra's `offset1-model` (32 hidden units, output on the unit sphere). Rows are words, not
+    moments, so positive pairs share the auxiliary variable: the category, or a rating within a normal step of
+    `delta`; cebra's default of neighbouring rows would mean nothing here.
+
+    Parameters
+    ----------
+    features
+        [n_words, n_features] standardised codes.
+    auxiliary
+        [n_words] integers (categories) or [n_words, k] floats (ratings, brought to unit variance here).
+    transform
+        [n_others, n_features] words to embed instead of the fitted ones.
+    delta
+        Standard deviation of the step between the ratings of a positive pair, in those of the ratings.
+
+    Returns
+    -------
+    [n_words or n_others, dimension] float64. The same seed gives the same embedding; the global random
+    states of torch and numpy are left as they were.
+    """
+    import cebra
+    import torch
+
+    inputs = torch.as_tensor(np.asarray(features, dtype=np.float32))
+    variable = np.asarray(auxiliary)
+    with _seeded(seed):
+        model = cebra.models.init("offset1-model", inputs.shape[1], 32, dimension)
+        options = {"num_steps": n_iterations, "batch_size": batch_size}
+        if np.issubdtype(variable.dtype, np.integer):
+            codes = np.unique(variable, return_inverse=True)[1]
+            dataset = cebra.data.TensorDataset(inputs, discrete=torch.as_tensor(codes))
+            loader: Any = cebra.data.DiscreteDataLoader(dataset=dataset, **options)
+        else:
+            ratings = variable.reshape(len(variable), -1)
+            ratings = (ratings - ratings.mean(axis=0)) / np.maximum(ratings.std(axis=0), 1e-9)
+            continuous = torch.as_tensor(ratings.astype(np.float32))
+            dataset = cebra.data.TensorDataset(inputs, continuous=continuous)
+            loader = cebra.data.ContinuousDataLoader(
+                dataset=dataset, conditional="delta_normal", delta=delta, **options
+            )
+            # cebra draws references from a generator of its own that takes its seed from the system.
+            loader.distribution.prior.generator.manual_seed(seed)
+        dataset.configure_for(model)
+        criterion = cebra.models.FixedCosineInfoNCE(temperature=temperature)
+        optimiser = torch.optim.Adam(model.parameters(), lr=learning_rate)
+        solver = cebra.solver.init(
+            "single-session", model=model, criterion=criterion, optimizer=optimiser, tqdm_on=False
+        )
+        model.train()
+        for batch in loader:
+            solver.step(batch)
+    model.eval()
+    others = inputs if transform is None else torch.as_tensor(np.asarray(transform, dtype=np.float32))
+    with torch.no_grad():
+        embedded = model(others.unsqueeze(-1))
+    return np.asarray(embedded.reshape(len(others), dimension).numpy(), dtype=np.float64)
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Seed the global generators that cebra draws from, and put them back."""
+    import torch
+
+    numpy_state = np.random.get_state()  # noqa: NPY002
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        np.random.seed(seed % 2**32)  # noqa: NPY002
+        try:
+            yield
+        finally:
+            np.random.set_state(numpy_state)  # noqa: NPY002
+
+
+def cebra_decoding(
+    features: ArrayLike,
+    categories: ArrayLike,
+    ratings: ArrayLike,
+    *,
+    seed: int,
+    words: Sequence[str] | None = None,
+    targets: Sequence[str] = ("valence", "arousal"),
+    auxiliary: Auxiliary = "affect",
+    n_seeds: int = 5,
+    folds: int = 5,
+    dimension: int = 3,
+    n_iterations: int = 100,
+    n_permutations: int = 9999,
+    penalty: float = 1e-3,
+) -> CebraDecoding:
+    """Decode human ratings of whole unseen categories from CEBRA, PCA and a label-shuffled CEBRA.
+
+    Each fold leaves whole categories, and every word of theirs wherever else it stands, out of both fits: the
+    embedding and the ridge decoder on it. A category's prediction is the mean over its words. The shuffled
+    CEBRA permutes the auxiliary variable among the training rows.
+
+    Parameters
+    ----------
+    features
+        [n_words, n_features] standardised codes, one row per (category, word).
+    categories
+        [n_words] index of each row's category in `ratings`.
+    ratings
+        [n_categories, n_targets] human ratings.
+    words
+        [n_words] the words, so that one in two sets is never on both sides of a fold; None: all distinct.
+    auxiliary
+        What CEBRA is told of a training word: its category's ratings ("affect") or its "category".
+
+    Raises
+    ------
+    EmospaceError
+        If there are fewer categories than twice the folds, a category has no word, or a rating is missing.
+    """
+    inputs, labels = np.asarray(features, dtype=np.float64), np.asarray(categories, dtype=np.intp)
+    truth = np.asarray(ratings, dtype=np.float64)
+    _check(labels, truth, folds)
+    names = np.asarray(words if words is not None else np.arange(len(labels)))
+    rng = np.random.default_rng(seed)
+    fold_of = rng.permutation(np.arange(len(truth)) % folds)
+    seeds = [int(drawn) for drawn in rng.integers(0, 2**31 - 1, n_seeds)]
+
+    shape = (n_seeds, *truth.shape)
+    predicted, shuffled, components = np.zeros(shape), np.zeros(shape), np.zeros(truth.shape)
+    consistency, shuffled_consistency = [], []
+    with progress("CEBRA, unseen categories", folds * n_seeds * 2, "fits") as advance:
+        for fold in range(folds):
+            held = np.isin(labels, np.flatnonzero(fold_of == fold))
+            train = ~held & ~np.isin(names, names[held])
+            known = truth[labels[train]]
+            told = known if auxiliary == "affect" else labels[train]
+
+            def decode(
+                points: Floats, held: Any = held, train: Any = train, known: Floats = known, fold: int = fold
+            ) -> Floats:
+                guess = _ridge(points[train], known, points[held], penalty)
+                rows = labels[held]
+                return np.stack(
+                    [guess[rows == category].mean(axis=0) for category in np.flatnonzero(fold_of == fold)]
+                )
+
+            test = fold_of == fold
+            components[test] = decode(_pca(inputs[train], inputs, dimension))
+            runs: tuple[list[Floats], list[Floats]] = ([], [])
+            for index, run_seed in enumerate(seeds):
+                mixed = np.random.default_rng(run_seed).permutation(told)
+                for variable, result, kept in ((told, predicted, runs[0]), (mixed, shuffled, runs[1])):
+                    points = cebra_embedding(
+                        inputs[train],
+                        variable,
+                        seed=run_seed,
+                        transform=inputs,
+                        dimension=dimension,
+                        n_iterations=n_iterations,
+                    )
+                    result[index, test] = decode(points)
+                    kept.append(points)
+                    advance()
+            consistency.append(_consistency(runs[0]))
+            shuffled_consistency.append(_consistency(runs[1]))
+
+    low, high = _interval(predicted, truth, rng)
+    mean = predicted.mean(axis=0)
+    runs_r2 = np.stack([_r2(run, truth) for run in predicted])
+    return CebraDecoding(
+        tuple(targets),
+        runs_r2.mean(axis=0),
+        runs_r2,
+        low,
+        high,
+        _relabelling_p(mean, truth, n_permutations, rng),
+        _r2(components, truth),
+        np.stack([_r2(run, truth) for run in shuffled]).mean(axis=0),
+        mean,
+        float(np.mean(consistency)),
+        float(np.mean(shuffled_consistency)),
+        auxiliary,
+        dimension,
+        len(truth),
+        len(labels),
+        n_seeds,
+        n_permutations,
+        seed,
+    )
+
+
+def _check(labels: NDArray[np.intp], truth: Floats, folds: int) -> None:
+    if len(truth) < 2 * folds:
+        raise EmospaceError(
+            f"{len(truth)} rated categories",
+            f"{folds} folds of whole categories need at least {2 * folds}",
+            "Rate more categories, or take fewer folds.",
+        )
+    empty = np.setdiff1d(np.arange(len(truth)), labels)
+    if len(empty):
+        raise EmospaceError(
+            f"categories {empty.tolist()}", "they have ratings and no words", "Leave them out of the ratings."
+        )
+    if not np.isfinite(truth).all():
+        raise EmospaceError("the category ratings", "some are missing", "Leave the unrated categories out.")
+
+
+def _ridge(x: Floats, y: Floats, new: Floats, penalty: float) -> Floats:
+    """Return the predictions for `new`; the penalty is in units of the mean feature variance."""
+    mean, centre = x.mean(axis=0), y.mean(axis=0)
+    gram = (x - mean).T @ (x - mean)
+    gram[np.diag_indices_from(gram)] += penalty * np.trace(gram) / len(gram) + 1e-12
+    weights = np.linalg.solve(gram, (x - mean).T @ (y - centre))
+    return np.asarray((new - mean) @ weights + centre)
+
+
+def _pca(train: Floats, rows: Floats, dimension: int) -> Floats:
+    mean = train.mean(axis=0)
+    right = np.linalg.svd(train - mean, full_matrices=False)[2]
+    return np.asarray((rows - mean) @ right[:dimension].T)
+
+
+def _consistency(embeddings: list[Floats]) -> float:
+    """Return the mean R2 of linear fits from each embedding to each other one."""
+    if len(embeddings) < 2:
+        return float("nan")
+    scores = []
+    for source, goal in permutations(embeddings, 2):
+        centred = goal - goal.mean(axis=0)
+        design = source - source.mean(axis=0)
+        rest = centred - design @ np.linalg.lstsq(design, centred, rcond=None)[0]
+        scores.append(1 - (rest**2).sum() / max((centred**2).sum(), 1e-12))
+    return float(np.mean(scores))
+
+
+def _r2(predicted: Floats, truth: Floats) -> Floats:
+    """Return [..., n_targets] from [..., n_categories, n_targets]."""
+    spread = ((truth - truth.mean(axis=-2, keepdims=True)) ** 2).sum(axis=-2)
+    error = ((truth - predicted) ** 2).sum(axis=-2)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(np.where(spread > 0, 1 - error / spread, np.nan))
+
+
+def _interval(predicted: Floats, truth: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    rows = rng.integers(0, len(truth), (2000, len(truth)))
+    draws = np.mean([_r2(run[rows], truth[rows]) for run in predicted], axis=0)
+    low, high = np.nanquantile(draws, [0.025, 0.975], axis=0)
+    return low, high
+
+
+def _relabelling_p(predicted: Floats, truth: Floats, n_permutations: int, rng: np.random.Generator) -> Floats:
+    """R2 rises with sum(predicted * truth) alone when the truth is relabelled, so that is what is compared."""
+    centred = predicted - predicted.mean(axis=0)
+    observed = (centred * truth).sum(axis=0)
+    order = rng.permuted(np.tile(np.arange(len(truth)), (n_permutations, 1)), axis=1)
+    drawn = np.einsum("pct,ct->pt", truth[order], centred)
+    return np.asarray((1 + (drawn >= observed - 1e-12).sum(axis=0)) / (1 + n_permutations))

@@ -1,0 +1,370 @@
+"""`EmotionSpace`: one vector a category, the weighted mean of its concepts' features."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from emospace.artefacts import write_tensors
+from emospace.errors import EmospaceError, unknown
+
+if TYPE_CHECKING:
+    from emospace.concepts import ConceptSets
+
+Floats = NDArray[np.float64]
+Metric = Literal["correlation", "cosine", "euclidean"]
+Transform = Literal["log1p", "raw"]
+Scale = Literal["pool", "categories", "none"]
+_METRICS: tuple[Metric, ...] = ("correlation", "cosine", "euclidean")
+
+
+class PCA(NamedTuple):
+    """Principal components of the categories.
+
+    `scores` [n_categories, k]; `explained` [k] shares of the variance; `components` [k, n_features] unit
+    directions. A component's sign is set so that its score furthest from zero is positive.
+    """
+
+    scores: Floats
+    explained: Floats
+    components: Floats
+
+
+@dataclass(frozen=True)
+class EmotionSpace:
+    """Categories x features of one language.
+
+    Parameters
+    ----------
+    latents
+        [n_features] index of each feature in its code book (SAE latents; 0.. for dense directions).
+    matrix
+        [n_categories, n_features] standardised mean activations.
+    kind
+        What the features are: "sae", "dense" or "static".
+    n_words
+        [n_categories] concept words behind each row.
+    missing
+        Concept words that had no codes.
+    """
+
+    language: str
+    categories: tuple[str, ...]
+    latents: NDArray[np.int64]
+    matrix: Floats
+    kind: str = "sae"
+    n_words: tuple[int, ...] = ()
+    missing: int = 0
+
+    def rdm(self, metric: Metric = "correlation") -> Floats:
+        """Return the dissimilarities [n_categories, n_categories] of the rows (see `dissimilarity`)."""
+        return dissimilarity(self.matrix, metric)
+
+    def pca(self, n: int = 5) -> PCA:
+        """Return the first `n` principal components (fewer when the matrix has fewer)."""
+        centred = self.matrix - self.matrix.mean(axis=0)
+        left, size, right = np.linalg.svd(centred, full_matrices=False)
+        n = min(n, len(self.categories) - 1, centred.shape[1])
+        scores = left[:, :n] * size[:n]
+        sign = np.sign(scores[np.abs(scores).argmax(axis=0), np.arange(n)])
+        sign[sign == 0] = 1
+        total = (size**2).sum()
+        explained = size[:n] ** 2 / total if total > 0 else np.zeros(n)
+        return PCA(scores * sign, explained, right[:n] * sign[:, None])
+
+    def select(self, categories: Sequence[str]) -> EmotionSpace:
+        """Return the space of some categories, in the order given.
+
+        Raises
+        ------
+        EmospaceError
+            If a category is not in the space.
+        """
+        for name in categories:
+            if name not in self.categories:
+                raise unknown("category", name, self.categories)
+        rows = [self.categories.index(name) for name in categories]
+        n_words = tuple(self.n_words[row] for row in rows) if self.n_words else ()
+        return EmotionSpace(
+            self.language,
+            tuple(categories),
+            self.latents,
+            self.matrix[rows],
+            self.kind,
+            n_words,
+            self.missing,
+        )
+
+    def save(self, path: Path) -> None:
+        """Write the space as one safetensors file with its card in the metadata."""
+        card = {
+            "language": self.language,
+            "categories": self.categories,
+            "kind": self.kind,
+            "n_words": self.n_words,
+            "missing": self.missing,
+        }
+        tensors = {"matrix": self.matrix, "latents": self.latents}
+        write_tensors(path, tensors, {"emotion_space": json.dumps(card, ensure_ascii=False)})
+
+    @classmethod
+    def load(cls, path: Path) -> EmotionSpace:
+        """Read a saved space.
+
+        Raises
+        ------
+        EmospaceError
+            If the file is missing or is no emotion space.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        if not path.is_file():
+            raise EmospaceError(str(path), "there is no such file", "Build the space and save it first.")
+        try:
+            with safe_open(str(path), framework="np") as file:
+                card = json.loads((file.metadata() or {})["emotion_space"])
+                matrix, latents = file.get_tensor("matrix"), file.get_tensor("latents")
+        except (SafetensorError, KeyError, ValueError) as error:
+            raise EmospaceError(
+                str(path), "it holds no emotion space", "Give a file that `save` wrote."
+            ) from error
+        return cls(
+            card["language"],
+            tuple(card["categories"]),
+            latents,
+            matrix,
+            card["kind"],
+            tuple(card["n_words"]),
+            card["missing"],
+        )
+
+
+def dissimilarity(rows: ArrayLike, metric: Metric = "correlation") -> Floats:
+    """Return the pairwise dissimilarities of rows as a square matrix with a zero diagonal.
+
+    Parameters
+    ----------
+    rows
+        [n, n_features].
+    metric
+        "correlation": 1 - Pearson r across features; "cosine": 1 - cosine; "euclidean". A constant
+        (for cosine: zero) row has no angle: its entries are NaN.
+    """
+    if metric not in _METRICS:
+        raise unknown("metric", metric, _METRICS)
+    points = np.asarray(rows, dtype=np.float64)
+    if metric == "euclidean":
+        squares = (points * points).sum(axis=1)
+        result = np.sqrt(np.maximum(squares[:, None] + squares[None, :] - 2 * points @ points.T, 0))
+    else:
+        if metric == "correlation":
+            points = points - points.mean(axis=1, keepdims=True)
+        size = np.linalg.norm(points, axis=1, keepdims=True)
+        unit = np.divide(points, size, out=np.full_like(points, np.nan), where=size > 1e-12)
+        result = 1 - np.clip(unit @ unit.T, -1, 1)
+    np.fill_diagonal(result, 0)
+    return np.asarray(result)
+
+
+def standardise(
+    codes: Any,
+    latents: ArrayLike | None = None,
+    *,
+    pool: Any = None,
+    transform: Transform = "log1p",
+    scale: Scale = "pool",
+) -> Floats:
+    """Return the features of words: chosen latents, compressed, in units of their spread.
+
+    Parameters
+    ----------
+    codes
+        [n_words, n_latents] activations, dense or scipy sparse.
+    latents
+        [n_features] columns to keep (None: all).
+    pool
+        [n_pool, n_latents] codes of the matched neutral words, needed for `scale="pool"`.
+    transform
+        "log1p" compresses by log(1 + x), mirrored below zero; "raw" keeps activations.
+    scale
+        "pool": (x - pool mean) / s, with s the root mean of the two groups' variances (the standardised
+        difference of Austin, 2009), since a good emotion latent is silent on the pool and has no spread
+        there; "categories" and "none" leave the units (`build_space` handles the former). A latent that
+        never varies becomes zero.
+
+    Returns
+    -------
+    [n_words, n_features] float64.
+    """
+    words = _compressed(codes, latents, transform)
+    if scale != "pool":
+        return words
+    if pool is None:
+        raise EmospaceError(
+            "the matched pool",
+            "standardising against it needs its codes",
+            "Give pool=, or choose scale='categories' or 'none'.",
+        )
+    neutral = _compressed(pool, latents, transform)
+    spread = np.sqrt((words.var(axis=0) + neutral.var(axis=0)) / 2)
+    centred = words - neutral.mean(axis=0)
+    return np.asarray(np.divide(centred, spread, out=np.zeros_like(centred), where=spread > 1e-9))
+
+
+def _compressed(codes: Any, latents: ArrayLike | None, transform: Transform) -> Floats:
+    if latents is not None:
+        codes = (codes.tocsc() if hasattr(codes, "tocsc") else np.asarray(codes))[:, np.asarray(latents)]
+    dense = codes.toarray() if hasattr(codes, "toarray") else np.asarray(codes)
+    values: Floats = np.asarray(dense, dtype=np.float64)
+    if transform == "raw":
+        return values
+    return np.asarray(np.sign(values) * np.log1p(np.abs(values)))
+
+
+def build_space(
+    codes: Any,
+    words: Sequence[str],
+    sets: ConceptSets,
+    language: str,
+    latents: ArrayLike | None = None,
+    *,
+    pool: Any = None,
+    kind: str = "sae",
+    transform: Transform | None = None,
+    scale: Scale = "pool",
+) -> EmotionSpace:
+    """Build the space: each category the weighted mean of its concepts' standardised features.
+
+    Parameters
+    ----------
+    codes
+        [n_words, n_latents] activations of `words`, dense or scipy sparse.
+    words
+        [n_words] distinct words; concepts not among them are counted in `missing`.
+    latents
+        [n_features] columns of `codes` to keep (None: all).
+    pool
+        [n_pool, n_latents] codes of the matched neutral words.
+    transform
+        See `standardise`; None is "log1p" for SAE codes and "raw" otherwise.
+    scale
+        "pool" (see `standardise`), "categories" (z over the category rows) or "none".
+
+    Raises
+    ------
+    EmospaceError
+        If a category has no word with codes, or the pool is needed and missing.
+    """
+    if transform is None:
+        transform = "log1p" if kind == "sae" else "raw"
+    features = standardise(codes, latents, pool=pool, transform=transform, scale=scale)
+    members = _members(words, sets, language)
+    rows = np.stack([weights @ features[index] / weights.sum() for index, weights in members.values()])
+    if scale == "categories":
+        spread = rows.std(axis=0)
+        rows = np.divide(rows - rows.mean(axis=0), spread, out=np.zeros_like(rows), where=spread > 1e-9)
+    chosen = np.arange(rows.shape[1]) if latents is None else np.asarray(latents)
+    return EmotionSpace(
+        language,
+        tuple(members),
+        chosen.astype(np.int64),
+        rows,
+        kind,
+        tuple(len(index) for index, _ in members.values()),
+        len(set(sets.words(language)) - set(words)),
+    )
+
+
+def _members(
+    words: Sequence[str], sets: ConceptSets, language: str
+) -> dict[str, tuple[NDArray[np.intp], Floats]]:
+    """Return category -> (rows of `words`, weights) for the concepts that have codes."""
+    row = {word: index for index, word in enumerate(words)}
+    members = {}
+    for category in _categories(sets, language):
+        concepts = sets.words(language, category)
+        weights = np.asarray(sets.weights(language, category), dtype=np.float64)
+        found = [(row[word], weight) for word, weight in zip(concepts, weights, strict=True) if word in row]
+        if not found:
+            raise EmospaceError(
+                f"category '{category}' in {language}",
+                f"none of its {len(concepts)} concept words is left to build its vector from",
+                "Add concept words of its own to the set, or leave the category out.",
+            )
+        members[category] = (
+            np.array([index for index, _ in found], dtype=np.intp),
+            np.array([weight for _, weight in found], dtype=np.float64),
+        )
+    return members
+
+
+def _categories(sets: ConceptSets, language: str) -> list[str]:
+    """Return the categories that have a set in this language (other languages may have more)."""
+    return [name for name in sets.categories if name in sets.labels[language]]
+
+
+def overlap_rdm(sets: ConceptSets, language: str) -> Floats:
+    """Return 1 - weighted Jaccard overlap of the concept-sets [n_categories, n_categories].
+
+    Weights are normalised within a set, so that the overlap sum(min)/sum(max) is of shares; a control for RSA.
+    """
+    shares: list[Mapping[str, float]] = []
+    for category in _categories(sets, language):
+        weights = np.asarray(sets.weights(language, category), dtype=np.float64)
+        shares.append(dict(zip(sets.words(language, category), weights / weights.sum(), strict=True)))
+    n = len(shares)
+    result = np.zeros((n, n))
+    for i in range(n):
+        for j in range(i):
+            common = sum(
+                min(shares[i][word], shares[j][word]) for word in shares[i].keys() & shares[j].keys()
+            )
+            result[i, j] = result[j, i] = 1 - common / (2 - common)
+    return result
+
+
+def disjoint_rdm(
+    features: Floats, words: Sequence[str], sets: ConceptSets, language: str, metric: Metric = "correlation"
+) -> Floats:
+    """Return the RDM in which each pair of categories is compared without the words both sets hold.
+
+    Dropping the shared words pair by pair keeps far more of the sets than dropping every shared word
+    everywhere, and still no word makes two categories alike by standing in both.
+
+    Parameters
+    ----------
+    features
+        [n_words, n_features] from `standardise`.
+
+    Raises
+    ------
+    EmospaceError
+        If one set holds no word of its own against another.
+    """
+    members = _members(words, sets, language)
+    sums = {name: (weights @ features[index], weights.sum()) for name, (index, weights) in members.items()}
+    names = list(members)
+    result = np.zeros((len(names), len(names)))
+    for i, one in enumerate(names):
+        for j, other in enumerate(names[:i]):
+            common = np.intersect1d(members[one][0], members[other][0])
+            pair = []
+            for name, against in ((one, other), (other, one)):
+                index, weights = members[name]
+                gone = np.isin(index, common)
+                if gone.all():
+                    raise EmospaceError(
+                        f"category '{name}' in {language}",
+                        f"each of its {len(index)} concept words is also in '{against}'",
+                        "Give it words of its own, or leave one of the two out.",
+                    )
+                total, weight = sums[name]
+                pair.append((total - weights[gone] @ features[index[gone]]) / (weight - weights[gone].sum()))
+            result[i, j] = result[j, i] = dissimilarity(np.stack(pair), metric)[0, 1]
+    return result

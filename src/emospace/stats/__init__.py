@@ -1,0 +1,71 @@
+"""Arithmetic of inference: arrays in, named tuples out, a seed for everything that draws.
+
+Ranks and correlations (`correlation`), representational dissimilarity matrices (`rdm`), resampling of
+categories and word groups (`resampling`), many tests at once (`multiple`), and tests of word sets within
+matching strata (`strata`).
+"""
+
+from emospace.stats.correlation import (
+    disattenuate,
+    pearson,
+    pearson_interval,
+    rank_rows,
+    rating_ceiling,
+    spearman,
+)
+from emospace.stats.multiple import fdr_bh, max_t
+from emospace.stats.rdm import (
+    Interval,
+    Test,
+    bootstrap_rdm,
+    condensed,
+    mantel,
+    rdm_correlation,
+)
+from emospace.stats.resampling import (
+    BestComponent,
+    Difference,
+    best_of_components,
+    bootstrap_correlations,
+    bootstrap_r,
+    difference_of,
+    equivalent,
+    paired_bootstrap,
+)
+from emospace.stats.strata import (
+    RankSum,
+    RateTest,
+    max_t_strata,
+    stratified_rank_sum,
+    stratified_rate_test,
+)
+
+__all__ = [
+    "BestComponent",
+    "Difference",
+    "Interval",
+    "RankSum",
+    "RateTest",
+    "Test",
+    "best_of_components",
+    "bootstrap_correlations",
+    "bootstrap_r",
+    "bootstrap_rdm",
+    "condensed",
+    "difference_of",
+    "disattenuate",
+    "equivalent",
+    "fdr_bh",
+    "mantel",
+    "max_t",
+    "max_t_strata",
+    "paired_bootstrap",
+    "pearson",
+    "pearson_interval",
+    "rank_rows",
+    "rating_ceiling",
+    "rdm_correlation",
+    "spearman",
+    "stratified_rank_sum",
+    "stratified_rate_test",
+]
