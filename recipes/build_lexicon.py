@@ -1,0 +1,382 @@
+"""Count words and train static vectors: makes ``data/lexicon`` and ``data/baselines``.
+
+    python recipes/build_lexicon.py --data DIR [--languages en,zh] [--only counts|vectors]
+
+`DIR` holds ``corpora/*.txt.xz`` (one paragraph a line), ``corpora/tatoeba_en_zh.tsv``, ``texts/`` and
+``structure/goemotions/``. Only figures leave it: strings with counts, and vectors. No label and no rating is
+read; of the norms only the word column, so that rated words are covered.
+"""
+
+from __future__ import annotations
+
+import argparse
+import lzma
+import math
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from emospace.artefacts import write_json, write_parquet
+from emospace.baselines import DATA as BASELINES
+from emospace.baselines import PpmiSettings, train_ppmi_svd, write_vectors
+from emospace.concepts import load_concepts
+from emospace.display import say
+from emospace.errors import EmospaceError
+from emospace.lexicon import DATA as LEXICON
+from emospace.lexicon import base_language, spelling, word_groups
+
+COMMAND = "python recipes/build_lexicon.py --data DIR"
+LETTERS = r"[^\W\d_]+"
+ENGLISH = r"(?<![^\W\d_]')[^\W\d_]+(?:'(?:t|ll|re|ve|d|m)\b)?"
+HAN = r"[\u3400-\u4dbf\u4e00-\u9fff々〇]+"
+KANA_HAN = r"[\u3041-\u309f\u30a1-\u30fa\u30fc\u3400-\u4dbf\u4e00-\u9fff々〇]+"
+
+MIN_COUNT = 3
+POOL_COUNT, POOL_SIZE, FUNCTION_RANK = 5, 15_000, 100
+STRING_COUNT, STRING_PMI, STRING_ENTROPY = 10, 1.5, 1.2
+WORD_COUNT, WORD_PMI, WORD_ENTROPY, EDGE_CHARACTERS = 20, 2.0, 1.5, 100
+
+
+@dataclass(frozen=True)
+class Language:
+    """What is counted for a language, and how; `run` matches a word, or unbroken characters where none are spaced."""
+
+    corpus: str
+    run: str = LETTERS
+    spaced: bool = True
+    names_are_capitalised: bool = True
+    max_words: int = 60_000
+    n_vectors: int = 6_000
+
+
+LANGUAGES = {
+    "en": Language("en_fiction", run=ENGLISH, n_vectors=28_000),
+    "zh": Language("zh_prose", run=HAN, spaced=False, n_vectors=8_000),
+    "de": Language("de_fiction", names_are_capitalised=False),
+    "es": Language("es_fiction"),
+    "fr": Language("fr_fiction"),
+    "ja": Language("ja_fiction", run=KANA_HAN, spaced=False, max_words=40_000, n_vectors=0),
+}
+SOURCES = {
+    "en_fiction": "public-domain English fiction",
+    "zh_prose": "Chinese prose (figures only)",
+    "de_fiction": "public-domain German fiction",
+    "es_fiction": "public-domain Spanish fiction",
+    "fr_fiction": "public-domain French fiction",
+    "ja_fiction": "public-domain Japanese fiction",
+    "tatoeba": "Tatoeba sentences (CC BY 2.0 FR)",
+    "goemotions": "GoEmotions texts (Apache-2.0; Demszky et al. 2020)",
+    "emobank": "EmoBank texts (CC BY-SA 4.0; Buechel & Hahn 2017)",
+    "xed": "XED subtitle lines (CC BY 4.0; Ohman et al. 2020)",
+    "brighter": "BRIGHTER texts (CC BY 4.0; Muhammad et al. 2025)",
+}
+SHORT_TEXTS = {
+    "goemotions": "structure/goemotions/goemotions.parquet",
+    "emobank": "texts/emobank/emobank.parquet",
+    "xed": "texts/xed/xed.parquet",
+    "brighter": "texts/brighter_semeval2025/brighter_semeval2025.parquet",
+}
+
+
+def read_texts(data: Path, language: str) -> dict[str, list[str]]:
+    """Return the texts of a language by source, the long corpus first: NFC, straight apostrophes."""
+    texts: dict[str, list[str]] = {}
+    corpus = LANGUAGES[language].corpus
+    with lzma.open(data / "corpora" / f"{corpus}.txt.xz", "rt", encoding="utf-8") as file:
+        texts[corpus] = list(file)
+    if language in ("en", "zh"):
+        pairs = (data / "corpora" / "tatoeba_en_zh.tsv").read_text(encoding="utf-8").splitlines()
+        column = ("en", "zh").index(language)
+        texts["tatoeba"] = list(dict.fromkeys(pair.split("\t")[column] for pair in pairs if "\t" in pair))
+    for source, path in SHORT_TEXTS.items():
+        table = pd.read_parquet(data / path)
+        spoken = table["language"] if "language" in table else pd.Series("en", index=table.index)
+        lines = table.loc[spoken == language, "text"].dropna().drop_duplicates()
+        if len(lines):
+            texts[source] = [re.sub(r"\[[A-Z]+\]", " ", line) for line in lines]
+    return {
+        source: [unicodedata.normalize("NFC", line).replace("’", "'") for line in lines]
+        for source, lines in texts.items()
+    }
+
+
+def wanted_words(data: Path, language: str) -> set[str]:
+    """Return the concept words and the words of the redistributable norms of a language, as they are counted."""
+    words: set[str] = set()
+    try:
+        words.update(load_concepts([language]).words(language))
+    except EmospaceError:
+        say(f"{language}: no concept-sets")
+    for path in sorted((data / "norms").glob("*/*.parquet")):
+        table = pd.read_parquet(path, columns=["word", "language"])
+        words.update(table.loc[table["language"].map(base_language) == language, "word"])
+    return {spelling(word) for word in words}
+
+
+def count_words(lines: Iterable[str], spec: Language) -> tuple[pd.DataFrame, int]:
+    """Return the words of spaced text (word, count, pool), most frequent first, and the number of tokens."""
+    token, inside = re.compile(spec.run), re.compile(rf"(?<=[^\W\d_] ){LETTERS}|(?<=[,;] ){LETTERS}")
+    counts: Counter[str] = Counter()
+    within: Counter[str] = Counter()
+    for line in lines:
+        counts.update(token.findall(line.lower()))
+        within.update(inside.findall(line))
+    capital: Counter[str] = Counter()
+    lower: Counter[str] = Counter()
+    for form, n in within.items():
+        (capital if form[0].isupper() else lower)[form.lower()] += n
+
+    def ordinary(rank: int, word: str, n: int) -> bool:
+        named = spec.names_are_capitalised and capital[word] > lower[word]
+        return rank >= FUNCTION_RANK and n >= POOL_COUNT and len(word) > 2 and word.isalpha() and not named
+
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    rows = [(word, n, ordinary(rank, word, n)) for rank, (word, n) in enumerate(ranked) if n >= MIN_COUNT]
+    return pd.DataFrame(rows[: spec.max_words], columns=["word", "count", "pool"]), counts.total()
+
+
+def count_strings(runs: list[str]) -> tuple[pd.DataFrame, int]:
+    """Return the strings of 1 to 4 characters with count, cohesion and freedom, and the number of characters.
+
+    Cohesion (``pmi``) is the least pointwise mutual information over the ways of cutting the string in two,
+    freedom (``entropy``) the lesser of its left and right branching entropies in nats, a text boundary being a
+    neighbour of its own kind each time. Both are given for strings seen `MIN_COUNT` times and are infinite for
+    single characters.
+    """
+    codes = np.frombuffer(("\n" + "\n".join(runs) + "\n").encode("utf-32-le"), dtype=np.uint32)
+    alphabet, ids = np.unique(codes, return_inverse=True)
+    ids = ids.astype(np.int64)
+    bits, n_characters = int(len(alphabet) - 1).bit_length(), int((ids > 0).sum())
+    seen: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    frames = []
+    for length in range(1, 5):
+        places = len(ids) - length + 1
+        keys, whole = np.zeros(places, dtype=np.int64), np.ones(places, dtype=bool)
+        for offset in range(length):
+            keys = (keys << bits) | ids[offset : offset + places]
+            whole &= ids[offset : offset + places] > 0
+        starts = np.flatnonzero(whole)
+        strings, which, counts = np.unique(keys[starts], return_inverse=True, return_counts=True)
+        seen[length] = strings, counts
+        kept = counts >= MIN_COUNT
+        entropy = np.full(len(strings), np.inf)
+        if length > 1:
+            for neighbours in (ids[starts - 1], ids[starts + length]):
+                entropy = np.minimum(entropy, branching_entropy(which, neighbours, counts, len(alphabet)))
+        pmi = np.full(int(kept.sum()), np.inf)
+        for head in range(1, length):
+            tail = length - head
+            before = _lookup(seen[head], strings[kept] >> (bits * tail))
+            after = _lookup(seen[tail], strings[kept] & ((1 << (bits * tail)) - 1))
+            pmi = np.minimum(pmi, np.log(counts[kept] * n_characters / (before * after)))
+        letters = [
+            (strings[kept] >> (bits * (length - 1 - offset))) & ((1 << bits) - 1) for offset in range(length)
+        ]
+        words = alphabet[np.stack(letters, axis=1)].astype("<u4")
+        frames.append(
+            pd.DataFrame(
+                {
+                    "word": [row.tobytes().decode("utf-32-le") for row in words],
+                    "count": counts[kept],
+                    "pmi": pmi,
+                    "entropy": entropy[kept],
+                }
+            )
+        )
+    return pd.concat(frames, ignore_index=True), n_characters
+
+
+def branching_entropy(
+    which: np.ndarray, neighbours: np.ndarray, counts: np.ndarray, n_alphabet: int
+) -> np.ndarray:
+    """Return the entropy (nats) of the neighbours of each string, ``[n_strings]``; neighbour 0 is a boundary."""
+    inner = neighbours > 0
+    pairs, n = np.unique(which[inner] * n_alphabet + neighbours[inner], return_counts=True)
+    repeated = np.bincount(pairs // n_alphabet, weights=n * np.log(n), minlength=len(counts))
+    entropy: np.ndarray = np.log(counts) - repeated / counts
+    return entropy
+
+
+def _lookup(seen: tuple[np.ndarray, np.ndarray], keys: np.ndarray) -> np.ndarray:
+    strings, counts = seen
+    return counts[np.searchsorted(strings, keys)].astype(float)
+
+
+def discovered(strings: pd.DataFrame) -> pd.Series:
+    """Return which strings pass for words: frequent, cohesive, free, no particle at an edge of a long one."""
+    length = strings["word"].str.len()
+    singles = strings[length == 1].nlargest(EDGE_CHARACTERS, "count")["word"]
+    edged = (length > 2) & (strings["word"].str[0].isin(singles) | strings["word"].str[-1].isin(singles))
+    enough = (
+        (strings["count"] >= WORD_COUNT) & (strings["pmi"] >= WORD_PMI) & (strings["entropy"] >= WORD_ENTROPY)
+    )
+    return enough & (length > 1) & ~edged
+
+
+def string_table(texts: dict[str, list[str]], spec: Language, wanted: set[str]) -> tuple[pd.DataFrame, int]:
+    """Return the strings of unspaced text (word, count, pool), most frequent first, and the number of characters.
+
+    The pool holds discovered words that the short texts (sentences, comments, subtitles) use too, which
+    leaves out the names and titles of the long corpus; without short texts all discovered words.
+    """
+    run = re.compile(spec.run)
+    runs = [found for lines in texts.values() for line in lines for found in run.findall(line)]
+    strings, n_characters = count_strings(runs)
+    strings["pool"] = discovered(strings)
+    short = "\n".join(line for source, lines in texts.items() if source != spec.corpus for line in lines)
+    if len(short) > 100_000:
+        parts = {short[i : i + n] for n in (2, 3, 4) for i in range(len(short) - n + 1)}
+        strings["pool"] &= strings["word"].isin(parts)
+    firm = (
+        strings["count"].ge(STRING_COUNT)
+        & strings["pmi"].ge(STRING_PMI)
+        & strings["entropy"].ge(STRING_ENTROPY)
+    )
+    ranked = strings.sort_values(["count", "word"], ascending=[False, True])
+    known = ranked[firm.loc[ranked.index] | ranked["pool"] | ranked["word"].isin(wanted)]
+    head = known[: spec.max_words]
+    rare = known[spec.max_words :]
+    missing = sorted(wanted - set(known["word"]))
+    text = "\n".join(runs)
+    tail = pd.DataFrame({"word": missing, "count": [text.count(word) for word in missing], "pool": False})
+    table = pd.concat([head, rare[rare["word"].isin(wanted)], tail[tail["count"] > 0]], ignore_index=True)
+    return table[["word", "count", "pool"]], n_characters
+
+
+def segmenter(counts: dict[str, int]) -> Callable[[str], list[str]]:
+    """Return a function that cuts a run of characters into its most probable words (unigram model, Viterbi)."""
+    total = math.log(sum(counts.values()))
+    cost = {word: total - math.log(n) for word, n in counts.items()}
+    longest = max(map(len, cost))
+
+    def cut(run: str) -> list[str]:
+        best, back = [0.0], [0]
+        for end in range(1, len(run) + 1):
+            least, start = best[end - 1] + cost.get(run[end - 1], total), end - 1
+            for begin in range(max(0, end - longest), end - 1):
+                price = cost.get(run[begin:end])
+                if price is not None and best[begin] + price < least:
+                    least, start = best[begin] + price, begin
+            best.append(least)
+            back.append(start)
+        words, end = [], len(run)
+        while end:
+            words.append(run[back[end] : end])
+            end = back[end]
+        return words[::-1]
+
+    return cut
+
+
+def tokenised(lines: Iterable[str], spec: Language, words: dict[str, int]) -> Iterator[list[str]]:
+    """Yield the running words of each text; unspaced text is cut with the words given."""
+    run = re.compile(spec.run)
+    if spec.spaced:
+        for line in lines:
+            yield run.findall(line.lower())
+        return
+    cut = segmenter(words)
+    for line in lines:
+        yield [word for part in run.findall(line) for word in cut(part)]
+
+
+def build_counts(language: str, texts: dict[str, list[str]], wanted: set[str], note: dict[str, Any]) -> None:
+    """Write the frequency table of a language and its card."""
+    spec = LANGUAGES[language]
+    if spec.spaced:
+        table, n_tokens = count_words((line for lines in texts.values() for line in lines), spec)
+    else:
+        table, n_tokens = string_table(texts, spec, wanted)
+    members = table.loc[table["pool"], "word"]
+    families = word_groups(tuple(members), language)
+    firsts = members[~pd.Series(families, index=members.index).duplicated()]
+    table["pool"] = table["word"].isin(firsts[:POOL_SIZE])
+    write_parquet(LEXICON / f"{language}.parquet", table.astype({"count": "int32"}))
+    card = {
+        **note,
+        "n_tokens": n_tokens,
+        "unit": "words" if spec.spaced else "characters",
+        "n_words": len(table),
+        "min_count": MIN_COUNT if spec.spaced else STRING_COUNT,
+        "n_pool": int(table["pool"].sum()),
+        "pool": (
+            f"count >= {POOL_COUNT}, the most frequent form of its family, three letters or more, not among the {FUNCTION_RANK} most frequent"
+            + (", not mostly capitalised inside sentences" if spec.names_are_capitalised else "")
+            if spec.spaced
+            else f"strings of 2 to 4 characters, count >= {WORD_COUNT}, least PMI over cuts >= {WORD_PMI}, branching "
+            f"entropy >= {WORD_ENTROPY} nats, longer ones without one of the {EDGE_CHARACTERS} most frequent "
+            "characters at an edge; seen in short texts too where there are some"
+        ),
+        "command": f"{COMMAND} --languages {language} --only counts",
+    }
+    write_json(LEXICON / f"{language}.json", card)
+    say(f"{language}: {len(table):,} words of {n_tokens:,} tokens, pool {card['n_pool']:,}")
+
+
+def build_vectors(language: str, texts: dict[str, list[str]], wanted: set[str], note: dict[str, Any]) -> None:
+    """Write the PPMI-SVD vectors of a language and their card; the frequency table must be there."""
+    spec = LANGUAGES[language]
+    table = pd.read_parquet(LEXICON / f"{language}.parquet")
+    words = dict(zip(table["word"], table["count"].tolist(), strict=True))
+    settings = PpmiSettings()
+    lines = (line for lines in texts.values() for line in lines)
+    running = list(tokenised(lines, spec, words))
+    counts = Counter(word for text in running for word in text)
+    vocabulary = [word for word, n in sorted(counts.items(), key=lambda item: (-item[1], item[0])) if n >= 5]
+    vocabulary += sorted(word for word in wanted if 0 < counts[word] < 5)
+    number = {word: row for row, word in enumerate(vocabulary)}
+    gap = [-1] * settings.window
+    tokens = np.array(
+        [n for text in running for n in (*(number.get(w, -1) for w in text), *gap)], dtype=np.int64
+    )
+    say(f"{language}: {counts.total():,} running words, vocabulary {len(vocabulary):,}")
+    vectors = train_ppmi_svd(tokens, len(vocabulary), settings)
+    first = [word for word in vocabulary if word in wanted]
+    shown = (first + [word for word in vocabulary if word not in wanted and len(word) > 1])[: spec.n_vectors]
+    rows = sorted(number[word] for word in shown)
+    card = {
+        **note,
+        "method": "PPMI, truncated SVD, rows of unit length, 8 bits (Levy & Goldberg 2014; Levy et al. 2015)",
+        "n_tokens": counts.total(),
+        "n_vocabulary": len(vocabulary),
+        "unit": "words" if spec.spaced else "words cut by a unigram model over the frequency table",
+        "command": f"{COMMAND} --languages {language} --only vectors",
+    }
+    path = BASELINES / f"{language}.safetensors"
+    write_vectors(path, [vocabulary[row] for row in rows], vectors[rows], settings, card)
+    say(f"{language}: {len(rows):,} vectors, {len(first):,} of {len(wanted):,} rated and concept words")
+
+
+def main() -> None:
+    """Read the arguments and build."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--languages", default=",".join(LANGUAGES))
+    parser.add_argument("--only", choices=("counts", "vectors"))
+    arguments = parser.parse_args()
+    for language in arguments.languages.split(","):
+        texts, wanted = read_texts(arguments.data, language), wanted_words(arguments.data, language)
+        note = {
+            "language": language,
+            "corpus": "; ".join(SOURCES[source] for source in texts),
+            "licence": "figures: Apache-2.0, as the package; the texts keep their own licences and are not included",
+            "date": date.today().isoformat(),
+        }
+        if arguments.only != "vectors":
+            build_counts(language, texts, wanted, note)
+        if arguments.only != "counts" and LANGUAGES[language].n_vectors:
+            build_vectors(language, texts, wanted, note)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,202 @@
+"""Word frequencies counted from running text, the neutral pool drawn from them, and word families.
+
+The tables under ``data/lexicon`` are figures (strings and counts) made by ``recipes/build_lexicon.py``; the
+card beside each names its corpora. No rating and no emotion list has a say in any of them.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from emospace.artefacts import read_json
+from emospace.errors import unknown
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+DATA = Path(__file__).parent / "data" / "lexicon"
+
+STEMMERS: Mapping[str, str] = {
+    "ar": "arabic",
+    "ca": "catalan",
+    "cs": "czech",
+    "da": "danish",
+    "de": "german",
+    "el": "greek",
+    "en": "english",
+    "es": "spanish",
+    "et": "estonian",
+    "eu": "basque",
+    "fa": "persian",
+    "fi": "finnish",
+    "fr": "french",
+    "ga": "irish",
+    "hi": "hindi",
+    "hu": "hungarian",
+    "hy": "armenian",
+    "id": "indonesian",
+    "it": "italian",
+    "lt": "lithuanian",
+    "ne": "nepali",
+    "nl": "dutch",
+    "no": "norwegian",
+    "pl": "polish",
+    "pt": "portuguese",
+    "ro": "romanian",
+    "ru": "russian",
+    "sr": "serbian",
+    "sv": "swedish",
+    "ta": "tamil",
+    "tr": "turkish",
+    "yi": "yiddish",
+}
+"""Snowball algorithm of each language; the others are grouped by their spelling alone."""
+
+SUFFIXES: Mapping[str, tuple[str, ...]] = {"zh": ("的", "地", "得", "了", "着", "著")}
+"""Particles that make another form of the same word, where there is no stemmer and no space."""
+
+_SENSE = re.compile(r"\s*[(（][^)）]*[)）]\s*$")
+
+
+@dataclass(frozen=True)
+class WordFrequencies:
+    """How often the words of a language occur in its bundled corpora.
+
+    Attributes
+    ----------
+    language
+        Language code.
+    corpus
+        What was counted; None when the language has no table, and then matching is on length and token count.
+    n_tokens
+        Running words counted (running characters where the script puts no spaces between words).
+    counts
+        Occurrences of each word, lower case; strings anywhere in the text where there are no spaces.
+    pool
+        Words that may stand in the neutral pool, most frequent first.
+    """
+
+    language: str
+    corpus: str | None = None
+    n_tokens: int = 0
+    counts: Mapping[str, int] = field(default_factory=dict, repr=False)
+    pool: tuple[str, ...] = field(default=(), repr=False)
+
+    def known(self, words: Sequence[str]) -> NDArray[np.bool_]:
+        """Return whether each word is in the table, ``[n_words]``."""
+        return np.array([spelling(word) in self.counts for word in words], dtype=bool)
+
+    def zipf(self, words: Sequence[str]) -> NDArray[np.float64] | None:
+        """Return the Zipf frequency of each word, ``[n_words]``, or None when the language has no table.
+
+        The base-10 logarithm of occurrences per billion tokens with one added to every count, so a word
+        outside the table has the value of a word never seen (van Heuven et al. 2014, Q J Exp Psychol 67).
+        """
+        if self.corpus is None:
+            return None
+        counts = np.array([self.counts.get(spelling(word), 0) for word in words], dtype=float)
+        return np.log10((counts + 1) / (self.n_tokens + len(self.counts))) + 9
+
+
+def spelling(word: str) -> str:
+    """Return the form under which a word is counted: composed, lower case, straight apostrophe, no sense mark."""
+    return _SENSE.sub("", unicodedata.normalize("NFC", word)).strip().lower().replace("’", "'")
+
+
+def base_language(language: str) -> str:
+    """Return the language of a tag without script or region: ``zh-Hant`` gives ``zh``."""
+    return language.replace("_", "-").split("-")[0].lower()
+
+
+def lexicon_languages() -> tuple[str, ...]:
+    """Return the languages that have a frequency table."""
+    return tuple(sorted(path.stem for path in DATA.glob("*.parquet")))
+
+
+@lru_cache(maxsize=16)
+def frequency_table(language: str) -> WordFrequencies:
+    """Return the word frequencies of a language; without a table, an empty one whose `corpus` is None."""
+    import pandas as pd
+
+    code = base_language(language)
+    path = DATA / f"{code}.parquet"
+    if not path.exists():
+        return WordFrequencies(code)
+    table, card = pd.read_parquet(path), read_json(DATA / f"{code}.json")
+    return WordFrequencies(
+        language=code,
+        corpus=card["corpus"],
+        n_tokens=card["n_tokens"],
+        counts=dict(zip(table["word"], table["count"].tolist(), strict=True)),
+        pool=tuple(table.loc[table["pool"], "word"]),
+    )
+
+
+def pool_words(language: str, exclude: Iterable[str] = ()) -> tuple[str, ...]:
+    """Return ordinary words from which matched neutral pools are drawn, most frequent first.
+
+    They are chosen by form and frequency alone: seen at least 5 times (concept words can be rare, and a pool
+    must reach as low), letters only, one form of each family, no proper noun where capitals tell one. No
+    rating and no emotion list filters them.
+
+    Parameters
+    ----------
+    language
+        Language code.
+    exclude
+        Words to leave out together with their families (see `same_family`), usually the concept words.
+
+    Raises
+    ------
+    EmospaceError
+        If the language has no frequency table.
+    """
+    frequencies = frequency_table(language)
+    if not frequencies.pool:
+        raise unknown("pool language", language, lexicon_languages())
+    barred = same_family(frequencies.pool, tuple(exclude), language)
+    return tuple(word for word, out in zip(frequencies.pool, barred, strict=True) if not out)
+
+
+def word_groups(words: Sequence[str], language: str) -> NDArray[np.int64]:
+    """Return a group number for each word, ``[n_words]``; words of one group must stay in the same fold.
+
+    One group holds duplicates, case variants, senses of one word ("bank (money)"), and inflections and simple
+    derivations that share a Snowball stem (Porter 2001). Where there is no stemmer the spelling decides; in
+    Chinese also the word with 的, 地, 得, 了 or 着 after it. Irregular forms ("mice") are not joined.
+    Numbers run from 0 in order of first appearance.
+    """
+    numbers: dict[str, int] = {}
+    return np.array(
+        [numbers.setdefault(key, len(numbers)) for key in _families(words, language)], dtype=np.int64
+    )
+
+
+def same_family(words: Sequence[str], concept_words: Iterable[str], language: str) -> NDArray[np.bool_]:
+    """Return whether each word is a concept word or an inflection of one, ``[n_words]``, by `word_groups`' rule."""
+    concepts = set(_families(tuple(concept_words), language))
+    return np.array([key in concepts for key in _families(words, language)], dtype=bool)
+
+
+def _families(words: Sequence[str], language: str) -> list[str]:
+    stem = _stemmer(base_language(language))
+    return [" ".join(stem(part) for part in spelling(word).casefold().split()) for word in words]
+
+
+@lru_cache(maxsize=16)
+def _stemmer(language: str) -> Callable[[str], str]:
+    if language in STEMMERS:
+        from snowballstemmer import stemmer
+
+        stem: Callable[[str], str] = stemmer(STEMMERS[language]).stemWord
+        return lru_cache(maxsize=100_000)(stem)
+    suffixes = SUFFIXES.get(language, ())
+    return lambda word: word[:-1] if len(word) > 2 and word.endswith(suffixes) else word
