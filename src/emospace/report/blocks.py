@@ -1,0 +1,152 @@
+"""What a section of the page is made of: prose, figures, tables, cards, reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A plotly figure as plain JSON; colours are written ``var(--name)`` and resolved on the page.
+
+    ``variants`` holds one or several drawings of the same axes (concept words in or out); ``shape`` is
+    "flow" (fixed height) or "square" (plotting area as high as wide); ``options`` go to the page's script.
+    """
+
+    variants: Mapping[str, Mapping[str, Any]]
+    height: int = 360
+    shape: str = "flow"
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A figure with what a reader needs beside it: heading, caption, and words for who cannot see it."""
+
+    key: str
+    heading: str
+    caption: str
+    alt: str
+    chart: Chart
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Panels in a grid; ``switch`` offers their variants as (key, label) pairs."""
+
+    panels: Sequence[Panel]
+    columns: int = 2
+    heading: str = ""
+    switch: Sequence[tuple[str, str]] = ()
+    switch_label: str = ""
+    group: str = ""
+    kind: str = "figures"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A table cell: its text, a number to sort by, the language of the text, a note shown on hover."""
+
+    text: str
+    value: float | None = None
+    lang: str | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A captioned table; ``numeric`` names the columns set flush right, ``search`` adds the filter row.
+
+    With ``search`` the first column is offered as a choice; ``brief`` holds, per row, whether print keeps it.
+    """
+
+    key: str
+    caption: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    numeric: Sequence[str] = ()
+    heading: str = ""
+    search: str = ""
+    brief: Sequence[bool] = ()
+    strong: Sequence[bool] = ()
+    kind: str = "table"
+
+
+@dataclass(frozen=True)
+class Meter:
+    """One line of a card: the figure with its interval, n and the baselines beside it."""
+
+    label: str
+    value: str
+    detail: str
+    beside: str
+    fill: float
+    ticks: Sequence[tuple[float, str]] = ()
+
+
+@dataclass(frozen=True)
+class Card:
+    """A key figure, one meter per language."""
+
+    title: str
+    meters: Sequence[Meter]
+
+
+@dataclass(frozen=True)
+class Cards:
+    """The key figures."""
+
+    cards: Sequence[Card]
+    kind: str = "cards"
+
+
+@dataclass(frozen=True)
+class Prose:
+    """Paragraphs."""
+
+    paragraphs: Sequence[str]
+    role: str = "text"
+    kind: str = "prose"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Named values."""
+
+    heading: str
+    facts: Sequence[tuple[str, str]]
+    code: Sequence[str] = ()
+    kind: str = "facts"
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a part of a section is not given."""
+
+    what: str
+    why: str
+    kind: str = "reason"
+
+
+@dataclass(frozen=True)
+class Code:
+    """A command to copy."""
+
+    text: str
+    heading: str = ""
+    kind: str = "code"
+
+
+Block = Figures | Table | Cards | Prose | Facts | Reason | Code
+
+
+@dataclass(frozen=True)
+class Section:
+    """A numbered section: its anchor, its title, its name in the navigation and its blocks."""
+
+    key: str
+    title: str
+    short: str
+    blocks: Sequence[Block]

@@ -1,0 +1,282 @@
+"""The answer in words and the key figures, made from the records and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from emospace.records import AlignmentRecord, PredictionRecord
+from emospace.report.blocks import Card, Meter
+from emospace.report.run import Run
+from emospace.report.wording import (
+    DASH,
+    counted,
+    figure,
+    interval,
+    language_name,
+    listed,
+    p_clause,
+    percent,
+    plain_name,
+    space_name,
+    structure_name,
+    upper_first,
+)
+
+BEATS = 0.95
+SIGNIFICANT = 0.05
+
+
+def headline(run: Run, language: str, target: str) -> dict[str, PredictionRecord]:
+    """Return the records behind a language's headline figure for a rating, by feature set.
+
+    The norms are those with most words; concept words are out of the test folds where that was computed.
+    Of several static sources the stronger is kept.
+    """
+    for norms in run.norms(language):
+        for excluded in (True, False):
+            records = [r for r in run.predictions(language, norms, target, excluded) if r.r is not None]
+            if any(record.features == "space" for record in records):
+                records.sort(key=lambda record: record.r or 0.0)
+                return {record.features: record for record in records}
+    return {}
+
+
+def targets(run: Run) -> tuple[str, ...]:
+    """Return every predicted rating, in the order of the records."""
+    return tuple(dict.fromkeys(record.target for record in run.results.prediction))
+
+
+def geometry(run: Run, language: str, against: str) -> AlignmentRecord | None:
+    """Return the RSA of the emotion space with one human structure, if it was given."""
+    found = run.alignment(
+        lambda record: (
+            (record.language, record.against, record.statistic) == (language, against, "rsa_spearman")
+            and record.space == "sae"
+            and record.value is not None
+        )
+    )
+    return found[0] if found else None
+
+
+def structures(run: Run, language: str) -> tuple[str, ...]:
+    """Return the human structures a language's RSA was run against."""
+    found = run.alignment(lambda record: record.language == language and record.statistic == "rsa_spearman")
+    names = dict.fromkeys(record.against for record in found)
+    return tuple(sorted(names, key=lambda name: name != "valence_arousal"))
+
+
+def static_counterpart(run: Run, record: AlignmentRecord) -> tuple[str, float] | None:
+    """Return the baseline beside an alignment figure: its own, or the same statistic of static embeddings."""
+    if record.baseline is not None:
+        return (plain_name(record.baseline_name or "baseline"), record.baseline)
+    key = (record.language, record.against, record.statistic, record.target, record.controls)
+    for other in run.results.alignment:
+        same = (other.language, other.against, other.statistic, other.target, other.controls) == key
+        if same and other.space == "static" and other is not record and other.value is not None:
+            return (space_name("static"), other.value)
+    return None
+
+
+def answer(run: Run) -> tuple[str, ...]:
+    """Return the question answered: a verdict, then one sentence or two per language."""
+    return (_verdict(run), *(line for language in run.languages if (line := _language_line(run, language))))
+
+
+def _verdict(run: Run) -> str:
+    model = run.results.model.model
+    ratings, arrangement, asked = [], [], []
+    for language in run.languages:
+        name = language_name(language)
+        space = [sets["space"] for target in targets(run) if (sets := headline(run, language, target))]
+        shapes = [
+            record for against in structures(run, language) if (record := geometry(run, language, against))
+        ]
+        if space or shapes:
+            asked.append(name)
+        if any((record.draws_beaten or 0) >= BEATS and (record.r or 0) > 0 for record in space):
+            ratings.append(name)
+        if any((record.value or 0) > 0 and _significant(record) for record in shapes):
+            arrangement.append(name)
+    if not asked:
+        return f"Whether {model} represents emotion as people do cannot be said: the run holds no figure that bears on it."
+    parts = []
+    if ratings:
+        parts.append(
+            f"features chosen with {run.provenance} concept-sets predict people's ratings better than matched features do ({listed(ratings)})"
+        )
+    if arrangement:
+        parts.append(
+            f"its emotion categories are arranged like people's, beyond chance ({listed(arrangement)})"
+        )
+    if not parts:
+        return (
+            f"By these measures, {model} does not represent emotion as people do: in {listed(asked)} neither the "
+            "predicted ratings nor the arrangement of categories exceeds its controls."
+        )
+    return f"{model} represents emotion partly as people do: {', and '.join(parts)}."
+
+
+def _significant(record: AlignmentRecord) -> bool:
+    return record.p is not None and record.p < SIGNIFICANT
+
+
+def _language_line(run: Run, language: str) -> str:
+    sentences: list[str] = []
+    for target in targets(run):
+        sets = headline(run, language, target)
+        if not sets:
+            continue
+        space = sets["space"]
+        said = f"r = {figure(space.r)} (95% CI {interval(space.ci_low, space.ci_high)}; {_beside(sets)})"
+        if sentences:
+            sentences.append(f"{target}, {said}")
+            continue
+        where = (
+            "that are not concepts themselves" if space.excluded_concepts else "(concept words among them)"
+        )
+        sentences.append(
+            f"In {language_name(language)}, {counted(space.n_features, 'feature')} chosen with {run.provenance} "
+            f"concept-sets predict the {target} of {counted(space.n, 'word')} {where} at {said}"
+        )
+    text = "; ".join(sentences) + "." if sentences else ""
+    text += _top_firing_note(run, language)
+    shapes = [record for against in structures(run, language) if (record := geometry(run, language, against))]
+    for record in shapes:
+        lead = "The arrangement" if text else f"In {language_name(language)}, the arrangement"
+        text += (
+            f" {lead} of {counted(record.n, 'category')} correlates with people's {structure_name(record.against)} "
+            f"at {figure(record.value)} ({_alignment_beside(run, record)})."
+        )
+    return text.strip()
+
+
+def _top_firing_note(run: Run, language: str) -> str:
+    beaten_by = []
+    for target in targets(run):
+        sets = headline(run, language, target)
+        top, space = sets.get("top_firing"), sets.get("space")
+        if top and space and (top.r or 0) >= (space.r or 0):
+            beaten_by.append(f"{target} {figure(top.r)}")
+    if not beaten_by:
+        return ""
+    return f" As many of the most active latents, chosen without any concept, reach as much or more: {listed(beaten_by)}."
+
+
+def _beside(sets: dict[str, PredictionRecord]) -> str:
+    space = sets["space"]
+    parts = []
+    if "outside" in sets:
+        parts.append(f"matched features outside the space {figure(sets['outside'].r)}")
+    if "static" in sets:
+        parts.append(f"static embeddings {figure(sets['static'].r)}")
+    if space.ceiling is not None:
+        parts.append(f"people's ceiling {figure(space.ceiling)}")
+    return "; ".join(parts) or "no baseline was computed"
+
+
+def _alignment_beside(run: Run, record: AlignmentRecord) -> str:
+    parts = [p_clause(record.p)] if record.p is not None else []
+    if record.ci_low is not None:
+        parts.append(f"95% CI {interval(record.ci_low, record.ci_high)}")
+    if other := static_counterpart(run, record):
+        parts.append(f"{other[0]} {figure(other[1])}")
+    if record.ceiling is not None:
+        parts.append(f"ceiling {figure(record.ceiling)}")
+    return "; ".join(parts) or "no baseline was computed"
+
+
+def cards(run: Run) -> tuple[Card, ...]:
+    """Return the key figures, at most five, each with n and its baseline beside it."""
+    made = [
+        _card(
+            f"{upper_first(target)} from the emotion space",
+            [_rating_meter(run, lang, target) for lang in run.languages],
+        )
+        for target in targets(run)[:2]
+    ]
+    made.append(
+        _card("Best axis and human valence", [_axis_meter(run, language) for language in run.languages])
+    )
+    against = dict.fromkeys(name for language in run.languages for name in structures(run, language))
+    for name in list(against)[:2]:
+        meters = [_geometry_meter(run, language, name) for language in run.languages]
+        made.append(_card(f"Categories and {structure_name(name)}", meters))
+    return tuple(card for card in made if card)[:5]
+
+
+def _card(title: str, meters: Sequence[Meter | None]) -> Card | None:
+    given = [meter for meter in meters if meter]
+    return Card(title, given) if any(meter.detail for meter in given) else None
+
+
+def _rating_meter(run: Run, language: str, target: str) -> Meter | None:
+    sets = headline(run, language, target)
+    if not sets:
+        return None
+    space = sets["space"]
+    names = (("outside", "matched outside"), ("static", "static embeddings"), ("top_firing", "most active"))
+    beside = [f"{label} {figure(sets[name].r)}" for name, label in names if name in sets]
+    ticks = [(sets[name].r or 0.0, label) for name, label in names[:1] if name in sets]
+    if space.ceiling is not None:
+        beside.append(f"ceiling {figure(space.ceiling)}")
+        ticks.append((space.ceiling, "ceiling"))
+    if space.draws_beaten is not None:
+        beside.append(f"above {percent(space.draws_beaten)} of matched draws")
+    words = counted(space.n, "word") + (", concept words out" if space.excluded_concepts else "")
+    detail = f"{interval(space.ci_low, space.ci_high)} · {words} · {counted(space.n_features, 'feature')}"
+    return _meter(language, space.r, detail, beside, ticks)
+
+
+def _geometry_meter(run: Run, language: str, against: str) -> Meter:
+    record = geometry(run, language, against)
+    return _alignment_meter(run, record) if record else _no_meter(run, language, "rsa_spearman", against)
+
+
+def _axis_meter(run: Run, language: str) -> Meter:
+    found = run.alignment(
+        lambda record: (
+            (record.language, record.statistic, record.target) == (language, "best_pc_r", "valence")
+            and record.space == "sae"
+            and record.value is not None
+        )
+    )
+    return _alignment_meter(run, found[0]) if found else _no_meter(run, language, "best_pc_r", "valence")
+
+
+def _no_meter(run: Run, language: str, statistic: str, of: str) -> Meter:
+    reasons = [
+        record.reason
+        for record in run.results.alignment
+        if (record.language, record.statistic) == (language, statistic)
+        and of in (record.against, record.target)
+    ]
+    reason = next((reason for reason in reasons if reason), "not computed in this language")
+    return Meter(language_name(language), DASH, "", upper_first(reason), 0.0)
+
+
+def _alignment_meter(run: Run, record: AlignmentRecord) -> Meter:
+    beside, ticks = [], []
+    if other := static_counterpart(run, record):
+        beside.append(f"{other[0]} {figure(other[1])}")
+        ticks.append((other[1], other[0]))
+    if record.ceiling is not None:
+        beside.append(f"ceiling {figure(record.ceiling)}")
+        ticks.append((record.ceiling, "ceiling"))
+    parts = [interval(record.ci_low, record.ci_high), p_clause(record.p), counted(record.n, "category")]
+    parts += [f"component {record.component}"] if record.component else []
+    detail = " · ".join(part for part in parts if part)
+    return _meter(record.language, record.value, detail, beside, ticks)
+
+
+def _meter(
+    language: str, value: float | None, detail: str, beside: list[str], ticks: list[tuple[float, str]]
+) -> Meter:
+    shown = abs(value or 0.0)
+    return Meter(
+        label=language_name(language),
+        value=figure(value),
+        detail=detail,
+        beside=" · ".join(beside) or "no baseline was computed",
+        fill=min(100.0, 100 * shown),
+        ticks=[(min(100.0, max(0.0, 100 * abs(place))), name) for place, name in ticks],
+    )

@@ -1,0 +1,103 @@
+"""The page: sections rendered into one HTML file that opens offline."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from emospace.artefacts import jsonable, write_text
+from emospace.report.blocks import Block, Code, Figures, Reason, Section
+from emospace.report.run import Run, read_run
+from emospace.report.sections import sections
+from emospace.report.tables import manifest_tables
+from emospace.report.wording import count, language_name, listed
+
+
+def write_report(run_dir: Path | str) -> Path:
+    """Write `report.html` into a run folder from its `results.json` and tables, and return its path.
+
+    The page holds its style, script and plotly.js, asks nothing of the network, and depends on nothing but
+    the run folder: the same folder gives the same bytes. A table that is absent leaves its section with the
+    reason.
+
+    Raises
+    ------
+    EmospaceError
+        If the folder has no `results.json`, or one that this version cannot read.
+    """
+    run = read_run(run_dir)
+    path = run.folder / "report.html"
+    write_text(path, render(run))
+    return path
+
+
+def render(run: Run) -> str:
+    """Return the page as HTML."""
+    import jinja2
+
+    parts = [*sections(run), _manifest(run)]
+    folder = files("emospace.report")
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(lambda name: (folder / name).read_text(encoding="utf-8")),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    charts = _charts(block for part in parts for block in part.blocks)
+    return environment.get_template("page.html").render(
+        model=run.results.model.model,
+        summary=_summary(run),
+        sections=parts,
+        style=(folder / "page.css").read_text(encoding="utf-8"),
+        script=(folder / "page.js").read_text(encoding="utf-8"),
+        plotly=_plotly() if charts else "",
+        charts=script_json(charts),
+    )
+
+
+def _summary(run: Run) -> str:
+    languages = listed([language_name(code) for code in run.languages]) or "no language"
+    sae = run.results.sae
+    latents = f"{count(sae.n_latents)} latents" if sae and sae.n_latents else "no sparse autoencoder"
+    layer = run.results.model.layer
+    where = "" if layer is None else f", layer {layer}"
+    return f"Emotion concepts in {languages}{where}, {latents}; concept-sets {run.provenance}."
+
+
+def _manifest(run: Run) -> Section:
+    blocks: list[Block] = [
+        Code(run.results.manifest.command, heading="Command that makes these figures again")
+    ]
+    blocks += manifest_tables(run)
+    if not run.results.manifest.sources:
+        blocks.append(Reason("Sources", "the manifest names none"))
+    return Section("manifest", "What these figures rest on", "Manifest", blocks)
+
+
+def _charts(blocks: Iterable[Block]) -> dict[str, Any]:
+    return {
+        panel.key: {
+            "variants": panel.chart.variants,
+            "shape": panel.chart.shape,
+            "options": panel.chart.options,
+        }
+        for block in blocks
+        if isinstance(block, Figures)
+        for panel in block.panels
+    }
+
+
+def script_json(value: Any) -> str:
+    """Return JSON that can stand inside a script element whatever the words in it are."""
+    text = json.dumps(jsonable(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def _plotly() -> str:
+    return (files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8")

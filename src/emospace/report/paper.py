@@ -1,0 +1,234 @@
+"""Figures for a paper: circumplex, similarity matrices and prediction bars as PDF and PNG."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from emospace.artefacts import atomic_write
+from emospace.display import say
+from emospace.records import PredictionRecord
+from emospace.report.charts import ORDER, high_of, low_of, percentiles
+from emospace.report.findings import geometry
+from emospace.report.run import Absent, Run, read_run
+from emospace.report.sections import CIRCUMPLEX, category_order
+from emospace.report.wording import FEATURE_SETS, figure, plain_name, set_name, structure_name, upper_first
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLOURS = {"concepts": "#0072b2", "control": "#8b95a1", "other": "#d9822b"}
+CEILING, QUIET = "#00795a", "#8b95a1"
+HUES = ("#d55e00", "#009e73", "#aa4499", "#e69f00", "#0072b2", "#56b4e9")
+STYLE: dict[str, Any] = {
+    "font.size": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "pdf.fonttype": 42,
+    "axes.linewidth": 0.6,
+}
+
+
+def figures(run_dir: Path | str) -> tuple[Path, ...]:
+    """Write the circumplex, RDMs and prediction bars of a run into ``figures/`` and return the files.
+
+    Each comes as PDF (vector, fonts embedded) and PNG (300 dpi), at 7 inches wide, one of a kind per
+    language. A figure whose table is absent is left out, and a line says why.
+
+    Raises
+    ------
+    EmospaceError
+        If the folder has no `results.json`, or one that this version cannot read.
+    """
+    import matplotlib as mpl
+
+    run = read_run(run_dir)
+    written: list[Path] = []
+    with mpl.rc_context(STYLE):  # type: ignore[arg-type]
+        for language in run.languages:
+            for name, draw in (("circumplex", _circumplex), ("rdms", _rdms)):
+                try:
+                    written += _save(run, f"{name}_{language}", draw(run, language))
+                except Absent as reason:
+                    say(f"figures/{name}_{language} is left out: {reason}")
+            for norms, drawn in _bars(run, language):
+                written += _save(run, f"prediction_{language}_{norms}", drawn)
+    return tuple(written)
+
+
+def _save(run: Run, name: str, drawn: Figure) -> Iterator[Path]:
+    for suffix, dates in (("pdf", {"CreationDate": None}), ("png", {"Software": None})):
+        path = run.folder / "figures" / f"{name}.{suffix}"
+        atomic_write(path, lambda temporary, d=dates: drawn.savefig(temporary, dpi=300, metadata=d))  # type: ignore[misc]
+        yield path
+
+
+def _new(rows: int, columns: int, height: float, **options: Any) -> tuple[Figure, np.ndarray]:
+    from matplotlib.figure import Figure
+
+    drawn = Figure(figsize=(7, height), layout="constrained")
+    return drawn, drawn.subplots(rows, columns, squeeze=False, **options)[0]
+
+
+def _circumplex(run: Run, language: str) -> Figure:
+    table = run.table("circumplex", ("language", *CIRCUMPLEX))
+    part = table[table["language"] == language]
+    if part.empty:
+        raise Absent("tables/circumplex.parquet has no rows of this language")
+    drawn, axes = _new(1, 2, 3.6)
+    panels = (("People", "human_valence", "human_arousal"), (run.results.model.model, "model_x", "model_y"))
+    for axis, (title, x, y) in zip(axes, panels, strict=True):
+        shown = part.dropna(subset=[x, y]).sort_values("category")
+        _scatter(axis, shown, x, y)
+        axis.set_title(title, fontsize=8)
+        axis.set(xlabel="valence", ylabel="arousal")
+    return drawn
+
+
+def _scatter(axis: Axes, part: pd.DataFrame, x: str, y: str) -> None:
+    basic = part["basic"].astype(bool).to_numpy()
+    hues = iter(HUES * (int(basic.sum()) // len(HUES) + 1))
+    points = part[[x, y]].to_numpy(dtype=float)
+    limit = 1.18 * float(np.abs(points).max(initial=0.1))
+    axis.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
+    axis.axhline(0, color="#dde2e8", lw=0.6, zorder=0)
+    axis.axvline(0, color="#dde2e8", lw=0.6, zorder=0)
+    for point, flag, source in zip(points, basic, part["human_source"], strict=True):
+        colour = next(hues) if flag else QUIET
+        face = "none" if source == "derived" else colour
+        axis.scatter(
+            point[0],
+            point[1],
+            s=26 if flag else 10,
+            facecolor=face,
+            edgecolor=colour,
+            linewidth=0.9,
+            zorder=3,
+        )
+    names = [plain_name(name) for name in part["category"]]
+    for name, flag, point, spot in zip(
+        names, basic, points, place_labels(points, names, basic, limit), strict=True
+    ):
+        if spot is not None:
+            near = np.hypot(*(spot - point)) < 0.09 * limit + 0.012 * limit * len(name)
+            line = (
+                None if near else {"arrowstyle": "-", "lw": 0.4, "color": QUIET, "shrinkA": 1, "shrinkB": 2}
+            )
+            weight = "bold" if flag else "normal"
+            axis.annotate(
+                name,
+                (point[0], point[1]),
+                (spot[0], spot[1]),
+                ha="center",
+                va="center",
+                fontsize=5.6,
+                weight=weight,
+                arrowprops=line,
+                zorder=4,
+            )
+
+
+def place_labels(
+    points: np.ndarray, names: Sequence[str], first: np.ndarray, limit: float
+) -> list[np.ndarray | None]:
+    """Return a free spot for each label near its point, or None where there is none.
+
+    Points [n, 2] lie in a square of half-width `limit`; labels flagged in `first` choose before the others.
+    Sizes are those of 5.6 pt text on a panel 2.8 inches wide.
+    """
+    unit = 2 * limit / (2.8 * 72)
+    sizes = (
+        np.array([[0.5 * 5.6 * 0.6 * len(name) + 1, 0.5 * 5.6 * 1.15] for name in names]).reshape(-1, 2)
+        * unit
+    )
+    taken = [(point, np.full(2, 2.6 * unit)) for point in points]
+    angles = np.arange(16) * np.pi / 8
+    spots: list[np.ndarray | None] = [None] * len(names)
+    crowd = (np.linalg.norm(points[:, None] - points[None], axis=2) < 0.2 * limit).sum(axis=1)
+    for i in sorted(range(len(names)), key=lambda i: (not first[i], crowd[i])):
+        for reach in np.arange(3, 61, 3) * unit:
+            around = points[i] + np.c_[np.cos(angles), np.sin(angles)] * (sizes[i] + reach)
+            free = [
+                spot
+                for spot in around
+                if (np.abs(spot) + sizes[i] <= limit).all()
+                and all((np.abs(spot - at) >= sizes[i] + half).any() for at, half in taken)
+            ]
+            if free:
+                spots[i] = free[0]
+                taken.append((free[0], sizes[i]))
+                break
+    return spots
+
+
+def _rdms(run: Run, language: str) -> Figure:
+    model = run.rdm(f"rdm_{language}")
+    human = {name: run.rdm(f"rdm_human_{language}_{name}") for name in run.human_structures(language)}
+    order = category_order(model, human)
+    panels = {run.results.model.model: model} | {
+        upper_first(structure_name(name)): rdm for name, rdm in human.items()
+    }
+    drawn, axes = _new(1, len(panels), 0.5 + 6.0 / len(panels))
+    for axis, (title, square) in zip(axes, panels.items(), strict=True):
+        values = percentiles(square.reindex(index=list(order), columns=list(order)).to_numpy(dtype=float))
+        axis.imshow(values, cmap="viridis", vmin=0, vmax=1, interpolation="nearest")
+        axis.set_title(title, fontsize=7)
+        axis.set(xticks=[], yticks=[])
+        axis.tick_params(length=0)
+        axis.spines[:].set_visible(False)
+    size = min(6.0, 330 / len(panels) / len(order))
+    axes[0].set_yticks(range(len(order)), [plain_name(name) for name in order], fontsize=size)
+    for axis, against in zip(axes[1:], human, strict=True):
+        if record := geometry(run, language, against):
+            axis.set_xlabel(f"RSA {figure(record.value)}, n = {record.n}", fontsize=7)
+    return drawn
+
+
+def _bars(run: Run, language: str) -> Iterator[tuple[str, Figure]]:
+    for norms in run.norms(language):
+        targets = run.targets(language, norms)
+        panels = {target: _strict(run, language, norms, target) for target in targets}
+        names = list(
+            dict.fromkeys(
+                set_name(r) for r in sorted(sum(panels.values(), ()), key=lambda r: ORDER[r.features])
+            )
+        )
+        drawn, axes = _new(1, len(panels), 0.9 + 0.19 * len(names), sharey=True)
+        for axis, (target, records) in zip(axes, panels.items(), strict=True):
+            _bar_axis(axis, records, names)
+            words = "concept words out" if records and records[0].excluded_concepts else "all words"
+            n = max((record.n for record in records), default=0)
+            axis.set_title(f"{upper_first(target)} (n = {n:,}, {words})", fontsize=7.5)
+            axis.set_xlabel("r, out of fold")
+        yield norms, drawn
+
+
+def _strict(run: Run, language: str, norms: str, target: str) -> tuple[PredictionRecord, ...]:
+    for excluded in (True, False):
+        if records := [r for r in run.predictions(language, norms, target, excluded) if r.r is not None]:
+            return tuple(records)
+    return ()
+
+
+def _bar_axis(axis: Axes, records: Sequence[PredictionRecord], names: list[str]) -> None:
+    axis.set_yticks(range(len(names)), names)
+    axis.set_ylim(len(names) - 0.4, -0.6)
+    for record in records:
+        r, place = record.r or 0.0, names.index(set_name(record))
+        low, high = low_of(record), high_of(record)
+        axis.barh(place, r, 0.7, color=COLOURS[FEATURE_SETS[record.features][1]])
+        if low is not None and high is not None:
+            axis.plot([low, high], [place, place], color="black", lw=0.8)
+        axis.text(max(r, high or r) + 0.015, place, figure(r), va="center", fontsize=6.5)
+        if record.features == "outside" and record.draws_low is not None and record.draws_high is not None:
+            axis.axvspan(record.draws_low, record.draws_high, color=QUIET, alpha=0.18, lw=0, zorder=0)
+    if (
+        ceiling := next((record.ceiling for record in records if record.ceiling is not None), None)
+    ) is not None:
+        axis.axvline(ceiling, color=CEILING, lw=1, ls="--")
+    axis.set_xlim(min(0, axis.get_xlim()[0]), 1.05)

@@ -1,0 +1,122 @@
+"""The run folder as the report reads it: records, and tables that may be absent."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from emospace.records import AlignmentRecord, PredictionRecord, Results
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Absent(Exception):
+    """A part of the report cannot be given; the message is the reason a reader sees."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder: `results.json` read, tables read when asked for."""
+
+    folder: Path
+    results: Results
+
+    def table(self, name: str, columns: Sequence[str] = ()) -> pd.DataFrame:
+        """Return ``tables/<name>.parquet``, or raise `Absent` when it is missing, unreadable or lacks columns."""
+        return _read_table(self.folder / "tables" / f"{name}.parquet", tuple(columns))
+
+    def rdm(self, name: str) -> pd.DataFrame:
+        """Return a square table [n_categories, n_categories] indexed by category on both sides."""
+        table = self.table(name, ["category"])
+        square = table.set_index("category")
+        square.index = square.index.astype(str)
+        if set(square.index) != set(square.columns):
+            raise Absent(f"tables/{name}.parquet does not hold the same categories in rows and columns")
+        return square[list(square.index)].astype(float)
+
+    def human_structures(self, language: str) -> tuple[str, ...]:
+        """Return what human RDMs there are for a language; the valence-arousal one comes first."""
+        pattern = re.compile(rf"rdm_human_{re.escape(language)}_(.+)\.parquet")
+        found = [
+            match[1]
+            for path in self.folder.glob("tables/rdm_human_*")
+            if (match := pattern.fullmatch(path.name))
+        ]
+        return tuple(sorted(found, key=lambda against: (against != "valence_arousal", against)))
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Languages in the order of the manifest, then those that only records name."""
+        results = self.results
+        named = [record.language for record in results.prediction]
+        named += [record.language for record in results.alignment]
+        named += [record.language for record in results.features]
+        return tuple(dict.fromkeys((*results.manifest.languages, *named)))
+
+    @property
+    def provenance(self) -> str:
+        """What the concept-sets are: "curated", "associations", both, or "of unstated provenance"."""
+        sources = [source.provenance for source in self.results.manifest.sources if source.kind == "concepts"]
+        said = [*sources, *(record.provenance for record in self.results.features)]
+        return " and ".join(dict.fromkeys(name for name in said if name)) or "of unstated provenance"
+
+    def norms(self, language: str) -> tuple[str, ...]:
+        """Return the norms predicted in a language, the one with most words first."""
+        sizes: dict[str, int] = {}
+        for record in self.results.prediction:
+            if record.language == language:
+                sizes[record.norms] = max(sizes.get(record.norms, 0), record.n)
+        return tuple(sorted(sizes, key=lambda name: (-sizes[name], name)))
+
+    def targets(self, language: str, norms: str) -> tuple[str, ...]:
+        """Return the ratings predicted for a norms set, in the order of the records."""
+        records = [record for record in self.results.prediction if record.language == language]
+        return tuple(dict.fromkeys(record.target for record in records if record.norms == norms))
+
+    def predictions(
+        self, language: str, norms: str, target: str, excluded: bool
+    ) -> tuple[PredictionRecord, ...]:
+        """Return the records of one panel of bars."""
+        key = (language, norms, target, excluded)
+        return tuple(
+            record
+            for record in self.results.prediction
+            if (record.language, record.norms, record.target, record.excluded_concepts) == key
+        )
+
+    def alignment(self, keep: Callable[[AlignmentRecord], bool]) -> tuple[AlignmentRecord, ...]:
+        """Return the alignment records that `keep` accepts."""
+        return tuple(record for record in self.results.alignment if keep(record))
+
+
+def read_run(folder: Path | str) -> Run:
+    """Read a run folder.
+
+    Raises
+    ------
+    EmospaceError
+        If it has no `results.json` or one that this version cannot read.
+    """
+    folder = Path(folder)
+    return Run(folder, Results.load(folder / "results.json"))
+
+
+def _read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+    import pandas as pd
+
+    name = f"tables/{path.name}"
+    if not path.exists():
+        raise Absent(f"the run folder has no {name}")
+    try:
+        table = pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise Absent(f"{name} cannot be read ({str(error).splitlines()[0]})") from error
+    if lacking := [column for column in columns if column not in table.columns]:
+        raise Absent(f"{name} lacks the column {', '.join(lacking)}")
+    if table.empty:
+        raise Absent(f"{name} has no rows")
+    return table

@@ -1,0 +1,461 @@
+"""The sections of the report: each takes the run and gives blocks, or the reason it has none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from emospace.records import LanguageRSARecord, PredictionRecord
+from emospace.report import charts, findings
+from emospace.report.blocks import Block, Cards, Chart, Figures, Panel, Prose, Reason, Section
+from emospace.report.run import Absent, Run
+from emospace.report.tables import (
+    alignment_table,
+    comparison_table,
+    counts_table,
+    dictionary_table,
+    language_table,
+    missing_table,
+    prediction_table,
+)
+from emospace.report.wording import (
+    FEATURE_SETS,
+    counted,
+    figure,
+    interval,
+    language_name,
+    listed,
+    p_clause,
+    percent,
+    plain_name,
+    space_name,
+    structure_name,
+    upper_first,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CIRCUMPLEX = ("category", "basic", "human_valence", "human_arousal", "human_source", "model_x", "model_y")
+WORDS_OUT, WORDS_IN = "concept words out of the test folds", "all words"
+
+
+def sections(run: Run) -> tuple[Section, ...]:
+    """Return the sections in reading order; `manifest` is added by the page."""
+    made: tuple[tuple[str, str, str, Callable[[Run], Iterator[Block]]], ...] = (
+        ("answer", "Does the model represent emotion as people do?", "Answer", _answer),
+        ("circumplex", "Categories on valence and arousal", "Circumplex", _circumplex),
+        ("rdms", "Which categories are alike", "Similarity", _rdms),
+        ("layers", "Where in the model ratings can be read", "Layers", _layers),
+        ("prediction", "Predicting people's ratings of words", "Prediction", _prediction),
+        ("words", "Predicted and observed ratings, word by word", "Words", _words),
+        ("dictionary", "Feature dictionary", "Dictionary", _dictionary),
+        ("languages", "One language against another", "Languages", _languages),
+        ("missing", "What was not computed, and why", "Not computed", _missing),
+    )
+    return tuple(Section(key, title, short, tuple(build(run))) for key, title, short, build in made)
+
+
+@contextmanager
+def _or_reason(blocks: list[Block], what: str) -> Iterator[None]:
+    try:
+        yield
+    except Absent as reason:
+        blocks.append(Reason(what, str(reason)))
+
+
+def _answer(run: Run) -> Iterator[Block]:
+    yield Prose(findings.answer(run), role="answer")
+    if made := findings.cards(run):
+        yield Cards(made)
+    else:
+        yield Reason("Key figures", "results.json holds no prediction or alignment figure")
+
+
+def _circumplex(run: Run) -> Iterator[Block]:
+    blocks: list[Block] = []
+    with _or_reason(blocks, "Circumplex"):
+        table = run.table("circumplex", ("language", *CIRCUMPLEX))
+        for language, part in table.groupby("language", sort=False):
+            blocks.append(_circumplex_figures(run, str(language), part.reset_index(drop=True)))
+    said = [
+        "The circumplex sets emotions on two axes, how pleasant and how exciting they are. On the left are people's "
+        "ratings of the category names; on the right is the model's own arrangement, rotated, mirrored and scaled to "
+        "lie as near people's as it can. That fit is a drawing aid: the tests are in the table of the next section.",
+        f"Filled points are rated by name or a listed lemma; open points are means of the category's {run.provenance} "
+        "concepts. The basic emotions are in colour. Values are on a scale of −1 to 1.",
+    ]
+    yield Prose(said)
+    yield from blocks
+
+
+def _circumplex_figures(run: Run, language: str, part: pd.DataFrame) -> Figures:
+    rated = part.dropna(subset=["human_valence", "human_arousal"]).reset_index(drop=True)
+    placed = part.dropna(subset=["model_x", "model_y"]).reset_index(drop=True)
+    derived = int((rated["human_source"].astype(str) == "derived").sum())
+    procrustes = run.alignment(
+        lambda r: (
+            (r.language, r.statistic, r.space) == (language, "procrustes", "sae") and r.value is not None
+        )
+    )
+    fit = ""
+    if procrustes:
+        fit = f" Procrustes fit {figure(procrustes[0].value)}"
+        fit += f", {p_clause(procrustes[0].p)}." if procrustes[0].p is not None else "."
+    people = charts.circumplex(rated, "human_valence", "human_arousal", ("valence", "arousal"))
+    model = charts.circumplex(placed, "model_x", "model_y", ("valence direction", "arousal direction"))
+    corners = "Pleasant categories lie to the right, exciting ones above."
+    panels = [
+        Panel(
+            f"circumplex-{language}-people",
+            "People",
+            f"n = {counted(len(rated), 'category')}, {derived} of them derived from their concepts' ratings.",
+            f"Scatter plot of {len(rated)} emotion categories by human valence and arousal. {corners}",
+            people,
+        ),
+        Panel(
+            f"circumplex-{language}-model",
+            run.results.model.model,
+            f"n = {counted(len(placed), 'category')}.{fit}",
+            f"Scatter plot of {len(placed)} emotion categories in the model, rotated onto valence and arousal.",
+            model,
+        ),
+    ]
+    return Figures(panels, heading=language_name(language))
+
+
+def _rdms(run: Run) -> Iterator[Block]:
+    yield Prose(
+        [
+            "Each square compares two categories, dark for the most alike and bright for the least (as percentiles of "
+            "each matrix, since the test is on ranks). All matrices of a language share one order, the clusters of "
+            "people's valence-arousal distances; blank rows are categories that a structure does not have."
+        ]
+    )
+    for language in run.languages:
+        yield _rdm_figures(run, language)
+    if run.results.alignment:
+        yield alignment_table(run)
+    else:
+        yield Reason("Table of alignment", "results.json holds no alignment figure")
+
+
+def _rdm_figures(run: Run, language: str) -> Block:
+    try:
+        model = run.rdm(f"rdm_{language}")
+    except Absent as reason:
+        return Reason(f"Similarity of categories in {language_name(language)}", str(reason))
+    human: dict[str, pd.DataFrame] = {}
+    for against in run.human_structures(language):
+        blocks: list[Block] = []
+        with _or_reason(blocks, against):
+            human[against] = run.rdm(f"rdm_human_{language}_{against}")
+    order = category_order(model, human)
+    panels = [
+        Panel(
+            f"rdm-{language}-model",
+            run.results.model.model,
+            f"Emotion space, {counted(len(model), 'category')}.",
+            f"Heat map of dissimilarity between {len(model)} categories in the model.",
+            charts.rdm(model, order, first=True),
+        )
+    ]
+    for against, square in human.items():
+        caption = _rsa_caption(run, language, against)
+        panels.append(
+            Panel(
+                f"rdm-{language}-{against}",
+                upper_first(structure_name(against)),
+                caption,
+                f"Heat map of human dissimilarity between {len(square)} categories. {caption}",
+                charts.rdm(square, order, first=False),
+            )
+        )
+    return Figures(panels, columns=max(3, len(panels)), heading=language_name(language), group="rdm")
+
+
+def _rsa_caption(run: Run, language: str, against: str) -> str:
+    record = findings.geometry(run, language, against)
+    if record is None:
+        reasons = [
+            r.reason
+            for r in run.results.alignment
+            if (r.language, r.against) == (language, against) and r.reason
+        ]
+        return f"No RSA was given: {reasons[0] if reasons else 'results.json holds none for this structure'}."
+    parts = [f"RSA with the model {figure(record.value)}"]
+    if record.ci_low is not None:
+        parts.append(f"95% CI {interval(record.ci_low, record.ci_high)}")
+    parts += [p_clause(record.p)] if record.p is not None else []
+    parts.append(f"n = {counted(record.n, 'category')}")
+    if other := findings.static_counterpart(run, record):
+        parts.append(f"{other[0]} {figure(other[1])}")
+    if record.ceiling is not None:
+        parts.append(f"ceiling {figure(record.ceiling)}")
+    return ", ".join(parts) + "."
+
+
+def category_order(model: pd.DataFrame, human: dict[str, pd.DataFrame]) -> list[str]:
+    """Return the model's categories in clustering order of the first human RDM, those it lacks at the end."""
+    from scipy.cluster.hierarchy import leaves_list, linkage
+    from scipy.spatial.distance import squareform
+
+    base = next(iter(human.values()), model)
+    names = [name for name in base.index if name in model.index]
+    square = base.loc[names, names].to_numpy(dtype=float)
+    rest = [name for name in model.index if name not in names]
+    if len(names) < 3 or not np.isfinite(square).all():
+        return names + rest
+    square = (square + square.T) / 2
+    np.fill_diagonal(square, 0.0)
+    tree = linkage(squareform(square, checks=False), method="average", optimal_ordering=True)
+    return [names[place] for place in leaves_list(tree)] + rest
+
+
+def _layers(run: Run) -> Iterator[Block]:
+    yield Prose(
+        [
+            "Correlation of predicted with people's ratings when dense states of one layer alone are read. The dotted "
+            "line is the layer that nested cross-validation chose most often for the emotion space, never having seen "
+            "the words it is scored on."
+        ]
+    )
+    try:
+        table = run.table("layer_curve", ("language", "norms", "target", "layer", "r"))
+    except Absent as reason:
+        yield Reason("Layer curves", str(reason))
+        return
+    panels = []
+    for language, part in table.groupby("language", sort=False):
+        code = str(language)
+        used = findings.headline(run, code, findings.targets(run)[0]) if run.results.prediction else {}
+        best = part.sort_values("r", kind="stable").iloc[-1]
+        sizes = {name: _n_words(run, code, name) for name in dict.fromkeys(part["norms"].astype(str))}
+        said = [f"{name}: n = {counted(n, 'word')}" for name, n in sizes.items() if n]
+        peak = f"Highest: layer {int(best['layer'])}, r = {figure(float(best['r']))} ({best['target']}, {best['norms']})."
+        panels.append(
+            Panel(
+                f"layers-{code}",
+                language_name(code),
+                f"{peak} {'; '.join(said)}{'.' if said else ''}",
+                f"Line chart of correlation by layer in {language_name(code)}. {peak}",
+                charts.layer_curve(part, used["space"].layer if used else None),
+            )
+        )
+    yield Figures(panels)
+
+
+def _n_words(run: Run, language: str, norms: str) -> int:
+    records = [r for r in run.results.prediction if (r.language, r.norms) == (language, norms)]
+    return max((record.n for record in records), default=0)
+
+
+def _prediction(run: Run) -> Iterator[Block]:
+    if not run.results.prediction:
+        yield Reason("Prediction of ratings", "results.json holds no prediction figure")
+        return
+    yield Prose(
+        [
+            "Ridge regression from each set of features to the ratings, layer and penalty chosen inside each fold. "
+            "Blue sets are chosen with concept-sets; grey sets are their controls of the same size; orange sets are "
+            "what other representations carry. Whiskers are 95% intervals, for controls made of many draws the "
+            "central 95% of the draws; the grey band repeats that of the matched draws. The green line is the highest r that "
+            "the ratings' own reliability allows."
+        ]
+    )
+    excluded = tuple(dict.fromkeys(record.excluded_concepts for record in run.results.prediction))
+    switch = [(_words_key(flag), _words_label(flag)) for flag in sorted(excluded, reverse=True)]
+    for language in run.languages:
+        for norms in run.norms(language):
+            panels = [_bars_panel(run, language, norms, target) for target in run.targets(language, norms)]
+            heading = f"{language_name(language)}, {norms}"
+            yield Figures(panels, heading=heading, switch=switch, switch_label="Scored on", group="folds")
+    for language in run.languages:
+        yield from _draws(run, language)
+    if run.results.comparison:
+        yield comparison_table(run)
+    yield prediction_table(run)
+
+
+def _words_key(excluded: bool) -> str:
+    return "out" if excluded else "in"
+
+
+def _words_label(excluded: bool) -> str:
+    return WORDS_OUT if excluded else WORDS_IN
+
+
+def _bars_panel(run: Run, language: str, norms: str, target: str) -> Panel:
+    variants: dict[str, Sequence[PredictionRecord]] = {}
+    said, alt = [], []
+    for flag in (True, False):
+        records = run.predictions(language, norms, target, flag)
+        if not records:
+            continue
+        variants[_words_key(flag)] = records
+        said.append(f"{_words_label(flag)}: n = {counted(max(r.n for r in records), 'word')}")
+        r = {record.features: record for record in records if record.r is not None}
+        if "space" in r:
+            others = [f"{FEATURE_SETS[name][0].lower()} {figure(r[name].r)}" for name in r if name != "space"]
+            alt.append(f"{_words_label(flag)}: emotion space r {figure(r['space'].r)}; {', '.join(others)}")
+            if r["space"].draws_beaten is not None:
+                said[-1] += f", space above {percent(r['space'].draws_beaten)} of matched draws"
+    key = f"bars-{language}-{norms}-{target}"
+    alt_text = f"Bar chart of correlation with human {target}. {'. '.join(alt)}."
+    return Panel(
+        key,
+        upper_first(target),
+        f"{upper_first('; '.join(said))}.",
+        alt_text,
+        charts.prediction_bars(variants),
+    )
+
+
+def _draws(run: Run, language: str) -> Iterator[Block]:
+    columns = ("language", "norms", "target", "excluded_concepts", "kind", "r")
+    try:
+        table = run.table("draws", columns)
+    except Absent as reason:
+        if language == run.languages[0]:
+            yield Reason("Distribution of the matched draws", str(reason))
+        return
+    table = table[table["language"] == language]
+    panels, seen = [], set()
+    for (norms, target), part in table.groupby(["norms", "target"], sort=False):
+        variants, sizes = {}, {}
+        for flag, draws in sorted(part.groupby("excluded_concepts"), key=lambda pair: not pair[0]):
+            records = run.predictions(language, str(norms), str(target), bool(flag))
+            space = next((record for record in records if record.features == "space"), None)
+            variants[_words_key(bool(flag))] = charts.draws(draws, space.r if space else None)
+            sizes[_words_label(bool(flag))] = space.n if space else None
+            seen.add(bool(flag))
+        said = [f"{label}: n = {counted(n, 'word')}" for label, n in sizes.items() if n]
+        panels.append(
+            Panel(
+                f"draws-{language}-{norms}-{target}",
+                f"{upper_first(str(target))}, {norms}",
+                f"{upper_first('; '.join(said))}." if said else "",
+                f"Distribution of correlation over control draws for {target}, {norms}, with the emotion space marked.",
+                Chart(variants, height=300),
+            )
+        )
+    if panels:
+        switch = [(_words_key(flag), _words_label(flag)) for flag in sorted(seen, reverse=True)]
+        heading = f"{language_name(language)}: the space among its controls"
+        yield Figures(panels, heading=heading, switch=switch, switch_label="Scored on", group="folds")
+
+
+def _words(run: Run) -> Iterator[Block]:
+    try:
+        table = run.table("predictions", ("language", "norms", "word", "target", "observed", "predicted"))
+    except Absent as reason:
+        yield Reason("Words", str(reason))
+        return
+    yield Prose(
+        [
+            f"Every point is a word, predicted by a model that never saw it; at most {charts.MAX_POINTS:,} words are "
+            "drawn, the figures are over all. On the dotted line prediction and rating are equal. "
+            "Hover or tap for the word."
+        ]
+    )
+    columns = {"space": "predicted"}
+    if "predicted_dense" in table.columns and table["predicted_dense"].notna().any():
+        columns["dense"] = "predicted_dense"
+    switch = [(key, FEATURE_SETS[key][0]) for key in columns]
+    for (language, norms), part in table.groupby(["language", "norms"], sort=False):
+        panels = []
+        for target, words in part.groupby("target", sort=False):
+            whole = words.dropna(subset=["observed", "predicted"])
+            if len(whole) < 3:
+                continue
+            r = {key: float(whole["observed"].corr(whole[column])) for key, column in columns.items()}
+            said = listed([f"{FEATURE_SETS[key][0].lower()} r = {figure(value)}" for key, value in r.items()])
+            caption = f"{upper_first(said)} over {counted(len(whole), 'word')}."
+            panels.append(
+                Panel(
+                    f"words-{language}-{norms}-{target}",
+                    upper_first(str(target)),
+                    caption,
+                    f"Scatter plot of predicted and human {target} of words. {caption}",
+                    charts.observed_predicted(whole, columns, run.results.manifest.seed, str(language)),
+                )
+            )
+        if panels:
+            heading = f"{language_name(str(language))}, {norms}"
+            switched = switch if len(switch) > 1 else ()
+            yield Figures(
+                panels, heading=heading, switch=switched, switch_label="Predicted from", group="from"
+            )
+        else:
+            yield Reason(f"Words of {norms}", "fewer than three of them have both a rating and a prediction")
+
+
+def _dictionary(run: Run) -> Iterator[Block]:
+    yield Prose(
+        [
+            f"The latents that respond to a category's concepts more than to matched neutral words, from {run.provenance} "
+            "concept-sets. Effect is the standardised difference; the two rates are how often the latent fires on concepts "
+            "and on the matched pool; q is the false discovery rate over all latents and categories. Top words are "
+            "those with the highest activation."
+        ]
+    )
+    if run.results.features:
+        yield counts_table(run)
+    columns = ("language", "category", "latent", "effect", "rate_in", "rate_pool", "q", "top_words")
+    try:
+        table = run.table("features", columns)
+    except Absent as reason:
+        yield Reason("Feature dictionary", str(reason))
+        return
+    for language, part in table.groupby("language", sort=False):
+        yield dictionary_table(run, str(language), part)
+
+
+def _languages(run: Run) -> Iterator[Block]:
+    given = [record for record in run.results.language_rsa if record.value is not None]
+    if not run.results.language_rsa:
+        one = len(run.languages) < 2
+        why = "the run has one language" if one else "results.json holds no language-language figure"
+        yield Reason("Language-language RSA", why)
+        return
+    yield Prose(
+        [
+            "Correlation of the category RDMs of two languages in the same model, over the categories both have."
+        ]
+    )
+    groups: dict[str, list[LanguageRSARecord]] = {}
+    for record in given:
+        groups.setdefault(record.space, []).append(record)
+    panels = [
+        Panel(
+            f"languages-{space}",
+            upper_first(space_name(space)),
+            "Whiskers are 95% intervals, bootstrapped over categories.",
+            "; ".join(f"{r.language_a} and {r.language_b}: {figure(r.value)}, n = {r.n}" for r in records)
+            + ".",
+            charts.language_pairs(records),
+        )
+        for space, records in groups.items()
+    ]
+    if panels:
+        yield Figures(panels)
+    yield language_table(run)
+
+
+def _missing(run: Run) -> Iterator[Block]:
+    table = missing_table(run)
+    if table.rows:
+        yield table
+    else:
+        yield Prose(["Every figure this study asks for was computed."])
+    if unnamed := [name for name in ("curated",) if name in run.provenance]:
+        yield Prose(
+            [
+                f"The concept-sets are {listed([plain_name(name) for name in unnamed])}: chosen by this project's authors, "
+                "not collected from speakers. Figures that rest on them say what such a choice of words finds, and "
+                "imported association norms may find something else."
+            ]
+        )
