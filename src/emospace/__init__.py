@@ -1,1 +1,124 @@
-"""emospace."""
+"""emospace: does a language model represent emotion as people do?
+
+``import emospace as es`` gives the names below; each is imported when it is first used, so the import itself
+loads none of the heavy libraries.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from emospace.activations import States, extract, extract_words
+    from emospace.alignment import Alignment, axes, language_rsa, procrustes, rsa_affect, rsa_structure
+    from emospace.baselines import input_embeddings, ppmi_vectors, surface_features
+    from emospace.concepts import ConceptSets, categories, check_concepts, import_associations, load_concepts
+    from emospace.errors import EmospaceError
+    from emospace.features import FeatureDictionary, dense_directions, matched_pool, select_features
+    from emospace.lexicon import frequency_table, pool_words, word_groups
+    from emospace.models import LanguageModel, list_models, load_model, wrap_model
+    from emospace.norms import WordNorms, check_norms, list_norms, load_norms, norms_from_table
+    from emospace.prediction import Predicted, compare, predict_ratings, transfer
+    from emospace.records import Results
+    from emospace.report import figures, write_report
+    from emospace.sae import Corpus, SaeSpec, SparseAutoencoder, bundled_sae, load_sae, read_texts, train_sae
+    from emospace.space import EmotionSpace, build_space
+    from emospace.structure import CategoryStructure, category_ratings, list_structures, load_structure
+    from emospace.study import Study, StudySpec, run_study
+
+__all__ = [
+    "Alignment",
+    "CategoryStructure",
+    "ConceptSets",
+    "Corpus",
+    "EmospaceError",
+    "EmotionSpace",
+    "FeatureDictionary",
+    "LanguageModel",
+    "Predicted",
+    "Results",
+    "SaeSpec",
+    "SparseAutoencoder",
+    "States",
+    "Study",
+    "StudySpec",
+    "WordNorms",
+    "axes",
+    "build_space",
+    "bundled_sae",
+    "categories",
+    "category_ratings",
+    "check_concepts",
+    "check_norms",
+    "compare",
+    "dense_directions",
+    "extract",
+    "extract_words",
+    "figures",
+    "frequency_table",
+    "import_associations",
+    "input_embeddings",
+    "language_rsa",
+    "list_models",
+    "list_norms",
+    "list_structures",
+    "load_concepts",
+    "load_model",
+    "load_norms",
+    "load_sae",
+    "load_structure",
+    "matched_pool",
+    "norms_from_table",
+    "pool_words",
+    "ppmi_vectors",
+    "predict_ratings",
+    "procrustes",
+    "read_texts",
+    "rsa_affect",
+    "rsa_structure",
+    "run_study",
+    "select_features",
+    "surface_features",
+    "train_sae",
+    "transfer",
+    "word_groups",
+    "wrap_model",
+    "write_report",
+]
+
+_ROOMS = {
+    "activations": ("States", "extract", "extract_words"),
+    "alignment": ("Alignment", "axes", "language_rsa", "procrustes", "rsa_affect", "rsa_structure"),
+    "baselines": ("input_embeddings", "ppmi_vectors", "surface_features"),
+    "concepts": ("ConceptSets", "categories", "check_concepts", "import_associations", "load_concepts"),
+    "errors": ("EmospaceError",),
+    "features": ("FeatureDictionary", "dense_directions", "matched_pool", "select_features"),
+    "lexicon": ("frequency_table", "pool_words", "word_groups"),
+    "models": ("LanguageModel", "list_models", "load_model", "wrap_model"),
+    "norms": ("WordNorms", "check_norms", "list_norms", "load_norms", "norms_from_table"),
+    "prediction": ("Predicted", "compare", "predict_ratings", "transfer"),
+    "records": ("Results",),
+    "report": ("figures", "write_report"),
+    "sae": ("Corpus", "SaeSpec", "SparseAutoencoder", "bundled_sae", "load_sae", "read_texts", "train_sae"),
+    "space": ("EmotionSpace", "build_space"),
+    "structure": ("CategoryStructure", "category_ratings", "list_structures", "load_structure"),
+    "study": ("Study", "StudySpec", "run_study"),
+}
+_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("emospace")
+    if name not in _ROOM_OF:
+        raise AttributeError(f"module 'emospace' has no attribute '{name}'")
+    value = getattr(import_module(f"emospace.{_ROOM_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,13 @@
+"""The command line: parse, call, print. One file for each group of commands."""
+
+from emospace.cli import concepts, models, norms, sae, study
+from emospace.cli.app import app, main
+
+app.add_typer(sae.app, name="sae")
+app.add_typer(concepts.app, name="concepts")
+app.add_typer(norms.app, name="norms")
+app.add_typer(models.app, name="models")
+app.command("study")(study.study)
+app.command("report")(study.report)
+
+__all__ = ["app", "main"]

@@ -1,0 +1,138 @@
+"""`emospace concepts`: the concept-sets there are, what is wrong with one's own, and import."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from emospace.cli.options import split
+from emospace.display import say, table
+from emospace.errors import EmospaceError
+
+app = typer.Typer(no_args_is_help=True, help="Concept-sets: list, check, import.")
+
+Sets = Annotated[
+    Path | None, typer.Argument(help="A TOML file or a folder of them; the bundled sets without one.")
+]
+Languages = Annotated[list[str] | None, typer.Option(help="Comma-separated or repeated; all without it.")]
+Categories = Annotated[str, typer.Option(help="all, paper26, basic, or a file with a name a line.")]
+
+
+@app.command("list")
+def list_sets(path: Sets = None, languages: Languages = None, categories: Categories = "all") -> None:
+    """Show the categories and how many concepts each has in each language."""
+    from emospace.concepts import CATEGORIES, load_concepts
+
+    sets = load_concepts(split(languages or ()) or None, categories, path=path, strict=False)
+    flags = {category.name: category for category in CATEGORIES}
+    rows = []
+    for category in sets.categories:
+        flag = flags.get(category)
+        counts = [
+            len(sets.words(language, category)) if category in sets.labels[language] else None
+            for language in sets.languages
+        ]
+        rows.append(
+            (
+                category,
+                "yes" if flag and flag.basic else "",
+                "yes" if flag and flag.paper26 else "",
+                *counts,
+            )
+        )
+    total = sum(len(sets.words(language)) for language in sets.languages)
+    title = f"{sets.provenance} concept-sets: {len(sets.categories)} categories, {total} words"
+    table(title, ("category", "basic", "paper26", *sets.languages), rows)
+
+
+@app.command()
+def check(
+    path: Sets = None,
+    languages: Languages = None,
+    categories: Categories = "all",
+    model: Annotated[
+        str | None, typer.Option(help="Also check that this model's tokenizer knows the words.")
+    ] = None,
+) -> None:
+    """List what is wrong or doubtful; a set that cannot be used ends with exit code 2."""
+    from emospace.concepts import check_concepts, load_concepts
+    from emospace.concepts.checks import FATAL
+
+    sets = load_concepts(split(languages or ()) or None, categories, path=path, strict=False)
+    tokenizer = None
+    if model is not None:
+        from emospace.models import load_model
+
+        tokenizer = load_model(model).tokenizer
+    found = check_concepts(sets, tokenizer)
+    n_sets = sum(len(labels) for labels in sets.labels.values())
+    if found.empty:
+        say(f"{n_sets} sets in {len(sets.languages)} languages: nothing wrong.")
+        return
+    table(f"{len(found)} findings", list(found.columns), found.itertuples(index=False))
+    fatal = found[found["problem"].isin(FATAL)]
+    if len(fatal):
+        raise EmospaceError(
+            str(path or "the bundled concept-sets"),
+            f"{len(fatal)} findings make sets unusable ({', '.join(dict.fromkeys(fatal['problem']))})",
+            "Mend the file where the table says.",
+        )
+
+
+@app.command("import")
+def import_sets(
+    path: Annotated[
+        Path, typer.Argument(help="Word associations with cue, response, R123, N and R123.Strength.")
+    ],
+    language: Annotated[str, typer.Option(help="The file's language.")],
+    out: Annotated[Path, typer.Option(help="TOML file to write.")],
+    categories: Categories = "all",
+    labels: Annotated[
+        Path | None,
+        typer.Option(help='TOML file of cues, joy = ["joy", "joyful"], for a language without bundled sets.'),
+    ] = None,
+    carrier: Annotated[list[str] | None, typer.Option(help="Sentence with {word} in it; repeatable.")] = None,
+    threshold: Annotated[float, typer.Option(help="Least strength, as a share of all answers.")] = 0.01,
+    min_count: Annotated[int, typer.Option(help="Least number of answers.")] = 2,
+    min_words: Annotated[int, typer.Option(help="Fewest concepts a category may have.")] = 10,
+    max_words: Annotated[int, typer.Option(help="Most concepts a category keeps.")] = 50,
+) -> None:
+    """Build concept-sets from a word-association file (Small World of Words layout)."""
+    from emospace.concepts import import_associations
+
+    if out.suffix != ".toml":
+        raise EmospaceError(f"--out {out}", "it is no .toml file", f"Name it {out.with_suffix('.toml')}.")
+    sets = import_associations(
+        path,
+        language,
+        selection=categories,
+        labels=read_labels(labels) if labels else None,
+        carriers=carrier or None,
+        threshold=threshold,
+        min_count=min_count,
+        min_words=min_words,
+        max_words=max_words,
+    )
+    sets.save(out)
+    say(f"Written: {out}. Use it with: emospace study --concepts {out} --languages {language}")
+
+
+def read_labels(path: Path) -> dict[str, list[str]]:
+    """Return category -> label lemmas from a TOML file."""
+    from emospace.concepts.files import read_text
+
+    try:
+        labels = tomllib.loads(read_text(path))
+    except tomllib.TOMLDecodeError as error:
+        raise EmospaceError(
+            str(path), f"it is no TOML ({error})", 'Write lines like joy = ["joy"].'
+        ) from error
+    for category, lemmas in labels.items():
+        if not isinstance(lemmas, list) or not all(isinstance(lemma, str) for lemma in lemmas) or not lemmas:
+            raise EmospaceError(
+                f"{path}: '{category}'", "it is no list of words", 'Write joy = ["joy", "joyful"].'
+            )
+    return labels

@@ -1,0 +1,68 @@
+"""`emospace models`: what can be loaded, and whether one model works with everything else."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from emospace.display import say, table
+
+app = typer.Typer(no_args_is_help=True, help="Language models: list, check.")
+
+
+@app.command("list")
+def list_all() -> None:
+    """Show the embedded model and the families whose blocks are known."""
+    from emospace.models import list_models
+
+    table("Models", ("name", "kind", "detail"), [tuple(row.values()) for row in list_models()])
+    say("Any other causal model of transformers is loaded too: its blocks are searched for.")
+
+
+@app.command()
+def check(
+    name: Annotated[str, typer.Argument(help="embedded, a hub id, a folder or a GGUF file.")] = "embedded",
+    sae: Annotated[str, typer.Option(help="auto, none, a SAELens folder, or release:id.")] = "auto",
+    word: Annotated[str, typer.Option(help="A word to run.")] = "joy",
+    carrier: Annotated[str, typer.Option(help="Sentence to run it in.")] = "The word is {word}",
+    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
+    device: Annotated[str, typer.Option(help="auto or a torch device.")] = "auto",
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Run code that comes with the model.")
+    ] = False,
+) -> None:
+    """Load a model, fit an SAE to it and run one word through all layers."""
+    import numpy as np
+
+    from emospace.activations import extract_words
+    from emospace.models import load_model
+    from emospace.sae import bundled_sae, load_sae
+
+    model = load_model(name, dtype=dtype, device=device, trust_remote_code=trust_remote_code)
+    rows: list[tuple[str, object]] = [
+        ("family", model.model.config.model_type),
+        ("blocks", model.n_blocks),
+        ("layers", f"0 to {model.n_blocks}"),
+        ("d_model", model.d_model),
+        ("parameters", f"{sum(weight.numel() for weight in model.model.parameters()):,}"),
+        ("device", str(model.device)),
+        *((key, value) for key, value in model.identity.items() if value is not None),
+    ]
+    source = bundled_sae(model) if sae == "auto" else None if sae == "none" else sae
+    fitted = load_sae(source, model) if source else None
+    if fitted is None:
+        rows.append(("SAE", "none ships for it: train one, or study dense directions"))
+    else:
+        rows.append(("SAE", f"{source}: {fitted.n_latents} latents at layer {fitted.layer}, fits"))
+    layers = range(model.n_blocks + 1)
+    states = extract_words(model, [word], carrier, tuple(layers)).states[0]
+    norms = np.linalg.norm(states, axis=1)
+    rows.append(
+        (f"state norm of '{word}'", f"{norms[0]:.1f} at layer 0, {norms[-1]:.1f} at {model.n_blocks}")
+    )
+    if fitted is not None:
+        codes = fitted.encode(states[[fitted.layer]])
+        rows.append((f"latents active on '{word}'", int(codes.nnz)))
+    table(name, ("what", "value"), rows)
+    say("It works." if np.isfinite(norms).all() else "Its states are not finite: try --dtype float32.")

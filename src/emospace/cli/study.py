@@ -1,0 +1,197 @@
+"""`emospace study` and `emospace report`: the whole way for one model, and its page again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from emospace.cli.options import build_spec, command_line, run_folder, split
+from emospace.display import say
+
+OPTIONS = {
+    "model": "--model",
+    "languages": "--languages",
+    "norms": "--norms",
+    "categories": "--categories",
+    "concepts": "--concepts",
+    "sae": "--sae",
+    "sae_corpus": "--sae-corpus",
+    "sae_tokens": "--sae-tokens",
+    "dtype": "--dtype",
+    "device": "--device",
+    "trust_remote_code": "--trust-remote-code",
+    "n_carriers": "--carriers",
+    "layer": "--layer",
+    "rule": "--rule",
+    "q": "--q",
+    "max_features": "--max-features",
+    "n_draws": "--draws",
+    "n_shuffled": "--shuffled",
+    "n_permutations": "--permutations",
+    "folds": "--folds",
+    "cebra": "--cebra",
+    "seed": "--seed",
+}
+"""Field of `StudySpec` -> option."""
+
+_WHAT, _MODEL, _TESTS = "What is studied", "Model and SAE", "Features and tests"
+
+
+def study(
+    model: Annotated[
+        str,
+        typer.Option(
+            help="embedded (SmolLM2-135M-Instruct), a hub id, a folder or a GGUF file.", rich_help_panel=_WHAT
+        ),
+    ] = "embedded",
+    languages: Annotated[
+        list[str], typer.Option(help="Comma-separated or repeated.", rich_help_panel=_WHAT)
+    ] = ["en,zh"],  # noqa: B006
+    norms: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A bundled set or a file; repeatable. None: each language's default set.",
+            rich_help_panel=_WHAT,
+        ),
+    ] = None,
+    categories: Annotated[
+        str,
+        typer.Option(
+            help="all (41), paper26, basic (6), or a file with a name a line.", rich_help_panel=_WHAT
+        ),
+    ] = "all",
+    concepts: Annotated[
+        Path | None,
+        typer.Option(help="Your own concept-sets: a TOML file or a folder of them.", rich_help_panel=_WHAT),
+    ] = None,
+    out: Annotated[
+        Path,
+        typer.Option(help="Run folder; a run that stopped goes on from it.", rich_help_panel=_WHAT),
+    ] = Path("runs/study"),
+    sae: Annotated[
+        str,
+        typer.Option(
+            help="auto (the shipped one, else none), none (dense directions), train, a SAELens folder, or "
+            "release:id.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = "auto",
+    sae_corpus: Annotated[
+        list[Path] | None,
+        typer.Option(help="Running text for --sae train; repeatable.", rich_help_panel=_MODEL),
+    ] = None,
+    sae_tokens: Annotated[
+        int, typer.Option(help="Training tokens for --sae train.", rich_help_panel=_MODEL)
+    ] = 2_000_000,
+    dtype: Annotated[
+        str, typer.Option(help="float32, bfloat16 or float16.", rich_help_panel=_MODEL)
+    ] = "float32",
+    device: Annotated[
+        str,
+        typer.Option(
+            help="auto, a torch device, or map to spread over several GPUs.", rich_help_panel=_MODEL
+        ),
+    ] = "auto",
+    trust_remote_code: Annotated[
+        bool,
+        typer.Option(
+            "--trust-remote-code",
+            help="Run code that comes with the model. Only if you trust its authors.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = False,
+    layer: Annotated[
+        int | None,
+        typer.Option(
+            help="Layer of dense directions, or of the SAE to train; else chosen by depth.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None,
+    carriers: Annotated[
+        int, typer.Option(help="Carrier sentences to average over.", rich_help_panel=_MODEL)
+    ] = 3,
+    rule: Annotated[
+        str,
+        typer.Option(help="Effect that orders features: rank, rate or standardised.", rich_help_panel=_TESTS),
+    ] = "rank",
+    q: Annotated[
+        float, typer.Option(help="False discovery rate of feature selection.", rich_help_panel=_TESTS)
+    ] = 0.05,
+    max_features: Annotated[
+        int, typer.Option(help="Largest number of features in a space.", rich_help_panel=_TESTS)
+    ] = 370,
+    draws: Annotated[
+        int, typer.Option(help="Matched draws of outside latents.", rich_help_panel=_TESTS)
+    ] = 1000,
+    shuffled: Annotated[int, typer.Option(help="Shuffled concept-sets.", rich_help_panel=_TESTS)] = 10,
+    permutations: Annotated[
+        int, typer.Option(help="Relabellings of categories.", rich_help_panel=_TESTS)
+    ] = 9999,
+    folds: Annotated[
+        int, typer.Option(help="Folds of the nested cross-validation.", rich_help_panel=_TESTS)
+    ] = 5,
+    cebra: Annotated[
+        bool, typer.Option("--cebra/--no-cebra", help="Fit CEBRA embeddings.", rich_help_panel=_TESTS)
+    ] = True,
+    seed: Annotated[int, typer.Option(help="Of every random draw.", rich_help_panel=_TESTS)] = 0,
+) -> None:
+    """Study one model: from concept-sets to a report of how it represents emotion.
+
+    Writes results.json, tables/ and report.html into the run folder. A study that was stopped goes on with the
+    same command.
+    """
+    from emospace.study import StudySpec, run_study
+
+    spec = build_spec(
+        StudySpec,
+        OPTIONS,
+        {
+            "model": model,
+            "languages": split(languages),
+            "norms": tuple(norms or ()),
+            "categories": categories,
+            "concepts": concepts,
+            "sae": sae,
+            "sae_corpus": tuple(sae_corpus or ()),
+            "sae_tokens": sae_tokens,
+            "dtype": dtype,
+            "device": device,
+            "trust_remote_code": trust_remote_code,
+            "n_carriers": carriers,
+            "layer": layer,
+            "rule": rule,
+            "q": q,
+            "max_features": max_features,
+            "n_draws": draws,
+            "n_shuffled": shuffled,
+            "n_permutations": permutations,
+            "folds": folds,
+            "cebra": cebra,
+            "seed": seed,
+        },
+    )
+    folder = run_folder(out)
+    results = run_study(spec, folder, command=command_line("emospace study", spec, OPTIONS, out))
+    from emospace.cli.closing import show_results
+
+    show_results(results)
+    say(f"Report: {folder / 'report.html'}")
+
+
+def report(
+    run: Annotated[Path, typer.Argument(help="Run folder of a study.")],
+    figures: Annotated[
+        bool, typer.Option("--figures", help="Also draw the figures for a paper (PDF and PNG).")
+    ] = False,
+) -> None:
+    """Write the report of a finished study again, from its results.json and tables."""
+    from emospace.report import write_report
+
+    say(f"Report: {write_report(run)}")
+    if figures:
+        from emospace.report import figures as draw
+
+        for path in draw(run):
+            say(f"Figure: {path}")
