@@ -247,19 +247,31 @@ def specific_latents(dictionaries: Mapping[str, FeatureDictionary], language: st
     return np.setdiff1d(dictionaries[language].latents, np.concatenate(others) if others else [])
 
 
-def shuffled_sets(sets: ConceptSets, language: str, words: Sequence[str], seed: int) -> ConceptSets:
-    """Return concept-sets of the same sizes and weights whose words are drawn at random from `words`.
+def shuffled_sets(
+    sets: ConceptSets, language: str, pool: MatchedPool, seed: int
+) -> tuple[ConceptSets, MatchedPool]:
+    """Return concept-sets of random neutral words, and the pool that is left to test them against.
 
     The control for selection itself: whatever it finds for these is what selecting by contrast finds anyway.
+    Sizes shrink in proportion, so that half of the pool stays neutral.
     """
     from dataclasses import replace
 
     rng = np.random.default_rng(seed)
-    table = sets.table[sets.table.language == language].copy()
-    distinct = list(dict.fromkeys(table.word))
-    drawn = rng.choice(np.array(words, dtype=object), len(distinct), replace=False)
-    table["word"] = table.word.map(dict(zip(distinct, drawn, strict=True)))
-    return replace(sets, table=table.reset_index(drop=True))
+    order = rng.permutation(len(pool.words))
+    drawn, left = np.sort(order[: len(order) // 2]), np.sort(order[len(order) // 2 :])
+    table = sets.table[sets.table.language == language].drop_duplicates("word")
+    table = table.iloc[np.sort(rng.choice(len(table), min(len(drawn), len(table)), replace=False))].copy()
+    members = drawn[: len(table)]
+    table["word"] = [pool.words[index] for index in rng.permutation(members)]
+    shuffled = replace(sets, table=table.reset_index(drop=True))
+    stratum = dict(zip(pool.words, pool.pool_strata, strict=True))
+    return shuffled, replace(
+        pool,
+        words=tuple(pool.words[index] for index in left),
+        concept_strata=np.array([stratum[word] for word in shuffled.words(language)]),
+        pool_strata=pool.pool_strata[left],
+    )
 
 
 def dense_directions(
@@ -325,9 +337,9 @@ def _rate_effect(values: csr_matrix, members: np.ndarray, strata: np.ndarray) ->
     return np.asarray(stratified_rate_test(values, members, strata).difference)
 
 
-def _standardised_effect(values: csr_matrix, members: np.ndarray, strata: np.ndarray) -> np.ndarray:
+def _standardised_effect(values: csr_matrix, members: np.ndarray, _strata: np.ndarray) -> np.ndarray:
     inside, outside = _moments(values[members]), _moments(values[~members])
-    return (inside[0] - outside[0]) / np.sqrt((inside[1] + outside[1]) / 2 + 1e-12)
+    return np.asarray((inside[0] - outside[0]) / np.sqrt((inside[1] + outside[1]) / 2 + 1e-12))
 
 
 EFFECTS: Mapping[str, Callable[[csr_matrix, np.ndarray, np.ndarray], np.ndarray]] = {
@@ -361,7 +373,7 @@ def _moments(values: csr_matrix) -> tuple[np.ndarray, np.ndarray]:
 def _cells(columns: Sequence[np.ndarray], n_bins: int) -> np.ndarray:
     """Return the quantile bin, by the first column's quantiles, of the values of all columns in order."""
     edges = np.unique(np.quantile(columns[0], np.linspace(0, 1, n_bins + 1)[1:-1]))
-    return np.digitize(np.concatenate(columns), edges)
+    return np.asarray(np.digitize(np.concatenate(columns), edges))
 
 
 def _best_within(effect: np.ndarray, passes: np.ndarray, max_features: int) -> np.ndarray:

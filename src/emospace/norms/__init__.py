@@ -4,7 +4,7 @@
 """
 
 from emospace.norms.layouts import LAYOUTS, Layout
-from emospace.norms.loading import list_norms, load_norms, norms_from_table
+from emospace.norms.loading import default_norms, list_norms, load_norms, norms_from_table
 from emospace.norms.word_norms import TARGETS, WordNorms, check_norms
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Layout",
     "WordNorms",
     "check_norms",
+    "default_norms",
     "list_norms",
     "load_norms",
     "norms_from_table",

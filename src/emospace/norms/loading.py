@@ -130,6 +130,12 @@ def list_norms() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def default_norms(language: str) -> tuple[str, ...]:
+    """Return the bundled sets of a language, the one with most words first."""
+    entries = {name: entry for name, entry in _index().items() if entry["language"] == language}
+    return tuple(sorted(entries, key=lambda name: -entries[name]["words"]))
+
+
 def _index() -> dict[str, Any]:
     return tomllib.loads((files("emospace") / "data" / "norms" / "index.toml").read_text(encoding="utf-8"))
 

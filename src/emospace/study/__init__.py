@@ -1,0 +1,6 @@
+"""The whole way through the house for one model: cached, resumable, ending in records, tables and a report."""
+
+from emospace.study.run import Study, run_study
+from emospace.study.spec import StudySpec
+
+__all__ = ["Study", "StudySpec", "run_study"]

@@ -1,0 +1,65 @@
+"""Stage results on disk: records as JSON, tables as parquet, keyed by all that went into them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from emospace.artefacts import content_hash, read_json, write_json, write_parquet
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from emospace.records import NotComputed, Record
+
+FORMAT = 1
+"""Raised when a stage computes something else from the same inputs, so that old results are not taken for new."""
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What a stage publishes: records by kind, tables by name, and what it could not give."""
+
+    records: Mapping[str, Sequence[Record]] = field(default_factory=dict)
+    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    not_computed: Sequence[NotComputed] = ()
+
+
+def remembered(
+    folder: Path,
+    stage: str,
+    inputs: Sequence[Any],
+    kinds: Mapping[str, type[Record]],
+    compute: Callable[[], StageResult],
+) -> StageResult:
+    """Return a stage's result from `folder` if one with the same inputs is there, else compute and keep it."""
+    from emospace.records import NotComputed
+
+    home = folder / f"{stage}-{content_hash(FORMAT, *inputs)}"
+    done = home / "records.json"
+    if not done.is_file():
+        result = compute()
+        for name, table in result.tables.items():
+            write_parquet(home / f"{name}.parquet", table)
+        write_json(
+            done,
+            {
+                "records": {
+                    kind: [row.model_dump(mode="json") for row in rows]
+                    for kind, rows in result.records.items()
+                },
+                "not_computed": [row.model_dump(mode="json") for row in result.not_computed],
+                "tables": list(result.tables),
+            },
+        )
+        return result
+    import pandas as pd
+
+    saved = read_json(done)
+    return StageResult(
+        {kind: [kinds[kind].model_validate(row) for row in rows] for kind, rows in saved["records"].items()},
+        {name: pd.read_parquet(home / f"{name}.parquet") for name in saved["tables"]},
+        [NotComputed.model_validate(row) for row in saved["not_computed"]],
+    )

@@ -1,0 +1,51 @@
+"""What a study is asked to do: one specification, shared by library, command line and API."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from emospace.features import MAX_FEATURES, Rule
+
+
+class StudySpec(BaseModel):
+    """A study of one model in some languages.
+
+    Names are resolved when the study runs: a model by `models.load_model`, norms by `norms.load_norms` (a bundled
+    name or a file), an SAE by `sae.load_sae`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str = "embedded"
+    languages: tuple[str, ...] = ("en", "zh")
+    norms: tuple[str, ...] = Field(
+        default=(), description="names or files; none: the default set of each language"
+    )
+    categories: str = Field(default="all", description="all, paper26, basic, or a file")
+    concepts: Path | None = Field(default=None, description="your own concept-sets, TOML")
+    sae: str = Field(default="auto", description="auto, none, train, a folder, or release:id")
+    sae_corpus: tuple[Path, ...] = Field(default=(), description="running text, for sae='train'")
+    sae_tokens: int = Field(default=2_000_000, gt=0, description="training tokens, for sae='train'")
+    dtype: str = "float32"
+    device: str = "auto"
+    trust_remote_code: bool = False
+    n_carriers: int = Field(default=3, gt=0, description="carrier sentences averaged over")
+    layer: int | None = Field(default=None, description="layer of dense directions when there is no SAE")
+    rule: Rule = "rank"
+    q: float = Field(default=0.05, gt=0, lt=1)
+    max_features: int = Field(default=MAX_FEATURES, gt=0)
+    n_draws: int = Field(default=1000, ge=0, description="matched draws of outside latents")
+    n_shuffled: int = Field(default=10, ge=0, description="shuffled concept-sets")
+    n_permutations: int = Field(default=9999, gt=0)
+    folds: int = Field(default=5, ge=3)
+    cebra: bool = True
+    seed: int = 0
+
+    @field_validator("languages")
+    @classmethod
+    def _some_language(cls, languages: tuple[str, ...]) -> tuple[str, ...]:
+        if not languages:
+            raise ValueError("name at least one language")
+        return tuple(dict.fromkeys(languages))
