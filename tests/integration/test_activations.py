@@ -1,0 +1,538 @@
+"""The hot path held to plain forward passes: every family, every way to batch, pad and share."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import CARRIER, FAMILIES, TEXTS, WORDS, make_hf_model, make_tokenizer, tiny
+from emospace.activations import (
+    Span,
+    capture,
+    extract,
+    extract_words,
+    pooled_states,
+    states,
+    text_spans,
+    token_states,
+    word_spans,
+)
+from emospace.errors import EmospaceError
+from emospace.models import LanguageModel, wrap_model
+
+TOLERANCE = 1e-5
+SAME_HEAD = ("joy", "grief", "fear", "calm", "anger", "happiness", "hope")
+FINAL_NORMS = ("norm", "ln_f", "final_layer_norm", "final_layernorm")
+
+
+def without_final_norm(model: LanguageModel):
+    """Return a copy of the blocks' module whose output is the residual stream itself; no hook involved."""
+    backbone = copy.deepcopy(model.backbone)
+    (name,) = [name for name in FINAL_NORMS if hasattr(backbone, name)]
+    setattr(backbone, name, torch.nn.Identity())
+    return backbone
+
+
+def plain_states(model: LanguageModel, ids: torch.Tensor, **inputs: torch.Tensor) -> torch.Tensor:
+    """Return every layer's state of every token from plain forward passes, [n_layers, n_rows, n_tokens, d]."""
+    with torch.inference_mode():
+        hidden = model.model(ids, output_hidden_states=True, use_cache=False, **inputs).hidden_states
+        last = without_final_norm(model)(ids, use_cache=False, **inputs).last_hidden_state
+    assert len(hidden) == model.n_blocks + 1
+    return torch.stack([*hidden[:-1], last])
+
+
+def single_runs(model: LanguageModel, spans: list[Span], pooling: str) -> np.ndarray:
+    rows = []
+    for span in spans:
+        plain = plain_states(model, torch.tensor([span.ids]))[:, 0]
+        rows.append(plain[:, -1] if pooling == "last" else plain[:, span.start :].mean(1))
+    return torch.stack(rows).numpy()
+
+
+def left_padded_run(model: LanguageModel, spans: list[Span]) -> np.ndarray:
+    width = max(len(span.ids) for span in spans)
+    ids = torch.zeros(len(spans), width, dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    for row, span in enumerate(spans):
+        ids[row, -len(span.ids) :] = torch.tensor(span.ids)
+        mask[row, -len(span.ids) :] = 1
+    inputs = {"attention_mask": mask}
+    if model.model.config.model_type != "bloom":
+        inputs["position_ids"] = (mask.cumsum(1) - 1).clamp(min=0)
+    return plain_states(model, ids, **inputs)[:, :, -1].transpose(0, 1).numpy()
+
+
+def collect(model: LanguageModel, spans: list[Span], pooling: str = "last", **options) -> np.ndarray:
+    layers = range(model.n_blocks + 1)
+    found = np.full((len(spans), model.n_blocks + 1, model.d_model), np.nan, dtype=np.float32)
+    for indices, values in pooled_states(model, spans, layers, pooling, **options):
+        assert np.isnan(found[indices]).all(), "a span came twice"
+        found[indices] = values
+    return found
+
+
+def relative_error(found: np.ndarray, reference: np.ndarray) -> float:
+    assert found.shape == reference.shape
+    return float((np.linalg.norm(found - reference, axis=-1) / np.linalg.norm(reference, axis=-1)).max())
+
+
+@pytest.fixture(params=FAMILIES)
+def model(request) -> LanguageModel:
+    return tiny(request.param)
+
+
+# --- what is captured -------------------------------------------------------------------------------------
+
+
+def test_states_are_the_residual_stream_at_every_layer(model):
+    ids = torch.tensor([word_spans(model, ["happiness"], CARRIER)[0].ids])
+    with torch.inference_mode():
+        theirs = model.model(ids, output_hidden_states=True, use_cache=False).hidden_states
+    plain = plain_states(model, ids)
+    for layer in range(model.n_blocks + 1):
+        ours = token_states(model, ids, layer)
+        assert relative_error(ours.numpy(), plain[layer].numpy()) <= TOLERANCE, layer
+    assert relative_error(ours.numpy(), theirs[-1].numpy()) > 0.05, "the last layer is after the final norm"
+
+
+def test_every_way_to_run_gives_the_same_states(model):
+    spans = word_spans(model, WORDS, CARRIER)
+    reference = single_runs(model, spans, "last")
+    head = spans[0].start
+    assert head > 2 * 4, "the carrier is to be longer than every sliding window"
+    runs = {
+        "batched, padded right": collect(model, spans, share_heads=False),
+        "one by one": collect(model, spans, share_heads=False, token_budget=1),
+        "shared head": collect(model, spans, share_heads=True),
+        "shared head, one by one": collect(model, spans, share_heads=True, token_budget=1),
+        "padded left, plain": left_padded_run(model, spans),
+    }
+    errors = {name: relative_error(found, reference) for name, found in runs.items()}
+    assert max(errors.values()) <= TOLERANCE, errors
+
+
+def test_mean_pooling_is_the_mean_of_the_span(model):
+    spans = word_spans(model, WORDS, CARRIER)
+    assert max(len(span.ids) - span.start for span in spans) > 2
+    reference = single_runs(model, spans, "mean")
+    for share in (False, True):
+        assert relative_error(collect(model, spans, "mean", share_heads=share), reference) <= TOLERANCE
+
+
+def test_bare_words_run_after_bos(model):
+    spans = word_spans(model, WORDS, "{word}")
+    assert {(span.ids[0], span.start) for span in spans} == {(1, 1)}
+    assert relative_error(collect(model, spans), single_runs(model, spans, "last")) <= TOLERANCE
+
+
+def test_texts_pool_all_but_the_first_position(model):
+    spans = text_spans(model, TEXTS, 64)
+    assert {(span.ids[0], span.start) for span in spans} == {(1, 1)}
+    assert relative_error(collect(model, spans, "mean"), single_runs(model, spans, "mean")) <= TOLERANCE
+
+
+def test_the_head_runs_once_and_nothing_after_the_last_wanted_block(model):
+    calls = {"head": 0, "norm": 0, **{f"block {index}": 0 for index in range(model.n_blocks)}}
+    tokens = []
+
+    def count(name):
+        def hook(*_):
+            calls[name] += 1
+
+        return hook
+
+    def measure(_module, args, kwargs):
+        tokens.append((args[0] if args else kwargs["hidden_states"]).shape[:2])
+
+    (norm,) = [getattr(model.backbone, name) for name in FINAL_NORMS if hasattr(model.backbone, name)]
+    modules = [
+        ("head", model.model.get_output_embeddings()),
+        ("norm", norm),
+        *((f"block {index}", block) for index, block in enumerate(model.blocks)),
+    ]
+    handles = [module.register_forward_hook(count(name)) for name, module in modules]
+    handles.append(model.blocks[0].register_forward_pre_hook(measure, with_kwargs=True))
+    try:
+        spans = word_spans(model, SAME_HEAD, CARRIER)
+        head = spans[0].start
+        for _ in pooled_states(model, spans, [0, 2]):
+            pass
+        # The shared head is one run, the words are another.
+        assert calls == {"head": 0, "norm": 0, "block 0": 2, "block 1": 2, "block 2": 0}
+        assert tokens == [(1, head), (len(SAME_HEAD), max(len(span.ids) for span in spans) - head)]
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def test_a_run_that_stops_early_leaves_the_model_as_it_was(model):
+    ids = torch.tensor([[1, 40, 41, 42, 43]])
+    with torch.inference_mode():
+        before = model.model(ids, output_hidden_states=True)
+        collect(model, word_spans(model, WORDS, CARRIER))
+        after = model.model(ids, output_hidden_states=True)
+    assert torch.equal(before.logits, after.logits)
+    assert len(after.hidden_states) == model.n_blocks + 1
+    assert all(torch.equal(a, b) for a, b in zip(before.hidden_states, after.hidden_states, strict=True))
+
+
+@pytest.mark.parametrize("family", ["gemma3_text", "qwen2"])
+def test_a_window_shorter_than_the_carrier_after_a_full_first_block(family):
+    kinds = ["full_attention", "sliding_attention", "full_attention"]
+    mixed = make_hf_model(family, layer_types=kinds, sliding_window=4, use_sliding_window=True)
+    model = wrap_model(mixed, make_tokenizer(), name="mixed")
+    spans = word_spans(model, WORDS, CARRIER)
+    assert relative_error(collect(model, spans), single_runs(model, spans, "last")) <= TOLERANCE
+
+
+def test_eager_attention_shares_heads_too():
+    model = wrap_model(make_hf_model("mistral", attn_implementation="eager"), make_tokenizer(), name="eager")
+    assert model.model.config._attn_implementation == "eager"
+    spans = word_spans(model, WORDS, CARRIER)
+    assert relative_error(collect(model, spans), single_runs(model, spans, "last")) <= TOLERANCE
+
+
+def unlisted(family: str) -> LanguageModel:
+    import transformers
+
+    sizes = {"vocab_size": len(make_tokenizer()), "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+    config = {
+        "opt": lambda: transformers.OPTConfig(
+            hidden_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            ffn_dim=32,
+            word_embed_proj_dim=32,
+            **sizes,
+        ),
+        "mpt": lambda: transformers.MptConfig(d_model=32, n_layers=2, n_heads=2, **sizes),
+        "mamba": lambda: transformers.MambaConfig(hidden_size=32, num_hidden_layers=2, state_size=4, **sizes),
+    }[family]()
+    model = transformers.AutoModelForCausalLM.from_config(config)
+    return wrap_model(model, make_tokenizer(), name=family)
+
+
+@pytest.mark.parametrize(("family", "after_first_block"), [("opt", 1), ("mpt", 1), ("mamba", 0)])
+def test_an_unlisted_family_is_found_and_runs_whole_carriers(family, after_first_block):
+    model = unlisted(family)
+    assert model.n_blocks == 2
+    spans = word_spans(model, WORDS, CARRIER)
+    with torch.inference_mode():
+        single = [
+            model.model(torch.tensor([span.ids]), output_hidden_states=True).hidden_states[after_first_block][
+                0, -1
+            ]
+            for span in spans
+        ]
+    assert relative_error(collect(model, spans)[:, 1], torch.stack(single).numpy()) <= TOLERANCE
+
+
+def test_half_precision_states_come_back_as_float32():
+    half = wrap_model(make_hf_model("llama").to(torch.bfloat16), make_tokenizer(), name="half")
+    states = extract_words(half, WORDS, CARRIER, [0, 3]).states
+    assert states.dtype == np.float32
+    full = extract_words(tiny("llama"), WORDS, CARRIER, [0, 3]).states
+    assert relative_error(states, full) < 0.1
+
+
+# --- which tokens are pooled ------------------------------------------------------------------------------
+
+
+def pooled_text(model: LanguageModel, span: Span) -> str:
+    return model.tokenizer.decode(span.ids[span.start :])
+
+
+@pytest.mark.parametrize("adds_bos", [False, True])
+@pytest.mark.parametrize(
+    "carrier", [CARRIER, "They said {word} to them, and {more}", "This is “{word}”.", "{word} is the word"]
+)
+def test_the_span_is_the_word(carrier, adds_bos):
+    model = tiny("llama", adds_bos=adds_bos)
+    words = [*WORDS, "{}", "{word}", "x{y}z", "null"]
+    for word, span in zip(words, word_spans(model, words, carrier), strict=True):
+        assert pooled_text(model, span).strip() == word
+        assert span.start >= 1
+        assert span.ids.count(1) == (1 if adds_bos or carrier.startswith("{word}") else 0)
+        before = carrier[: carrier.index("{word}")]
+        assert model.tokenizer.decode(span.ids, skip_special_tokens=True) == before + word
+
+
+def test_a_word_of_several_tokens_is_pooled_to_its_last_or_over_all():
+    model = tiny()
+    (span,) = word_spans(model, ["unaccountable"], CARRIER)
+    assert len(span.ids) - span.start > 3
+    plain = plain_states(model, torch.tensor([span.ids]))[:, 0]
+    last = extract_words(model, ["unaccountable"], CARRIER, range(4)).states[0]
+    mean = extract_words(model, ["unaccountable"], CARRIER, range(4), pooling="mean").states[0]
+    assert relative_error(last, plain[:, -1].numpy()) <= TOLERANCE
+    assert relative_error(mean, plain[:, span.start :].mean(1).numpy()) <= TOLERANCE
+
+
+def test_a_piece_that_joins_carrier_and_word_counts_as_the_words():
+    model = tiny()
+    pieces = model.tokenizer("这个词是快乐", return_offsets_mapping=True)["offset_mapping"]
+    assert any(low < 4 < high for low, high in pieces), (
+        "the tokenizer is to merge across the word's beginning"
+    )
+    joined, apart = word_spans(model, ["快乐", "恨"], "这个词是{word}")
+    assert pooled_text(model, joined).endswith("快乐")
+    assert pooled_text(model, joined) != "快乐"
+    assert pooled_text(model, apart).endswith("恨")
+
+
+def test_no_piece_reaches_past_the_end_of_the_word():
+    model = tiny()
+    whole = model.tokenizer("我快乐。这", return_offsets_mapping=True)["offset_mapping"]
+    (span,) = word_spans(model, ["快"], "我{word}乐。")
+    assert any(low < 2 < high for low, high in whole), "the tokenizer is to merge across the word's end"
+    assert pooled_text(model, span).endswith("快")
+
+
+def test_a_carrier_needs_its_place_and_words_need_tokens():
+    model = tiny()
+    for carrier in ("The word is", "{word} and {word}"):
+        with pytest.raises(EmospaceError, match="exactly once"):
+            word_spans(model, ["joy"], carrier)
+    with pytest.raises(EmospaceError, match=r"2 word\(s\), such as '', ''"):
+        word_spans(model, ["joy", "", ""], CARRIER)
+
+
+def test_a_slow_tokenizer_is_refused():
+    class Slow:
+        is_fast = False
+        bos_token_id = eos_token_id = 1
+
+        def __call__(self, *_args, **_options):
+            return {"input_ids": []}
+
+    model = LanguageModel("slow", tiny().model, Slow(), tiny().blocks)
+    with pytest.raises(EmospaceError, match=r"tokenizer of 'slow'.*offsets"):
+        word_spans(model, ["joy"], CARRIER)
+
+
+def test_texts_are_cut_where_asked_and_where_positions_end(caplog):
+    model = tiny("gpt2")
+    with caplog.at_level(logging.WARNING):
+        (span,) = text_spans(model, ["joy " * 1000], 10)
+        assert len(span.ids) == 10
+        (span,) = text_spans(model, ["joy " * 1000], 100_000)
+        assert len(span.ids) == 256
+    assert caplog.text.count("1 of 1 texts were cut") == 2
+    assert np.isfinite(extract(model, ["joy " * 1000], [3], max_tokens=100_000).states).all()
+
+
+@pytest.mark.parametrize("adds_bos", [False, True])
+def test_a_text_without_tokens_and_a_limit_without_room_are_refused(adds_bos):
+    model = tiny("llama", adds_bos=adds_bos)
+    with pytest.raises(EmospaceError, match="text ''"):
+        extract(model, ["joy", ""], [1])
+    with pytest.raises(EmospaceError, match="first position is never pooled"):
+        extract(model, ["joy"], [1], max_tokens=1)
+
+
+@pytest.mark.parametrize("layers", [[], [-1], [4], [0, 9]])
+def test_a_layer_that_is_not_there_is_refused(layers):
+    with pytest.raises(EmospaceError, match="layers 0 to 3"):
+        extract_words(tiny(), ["joy"], CARRIER, layers)
+
+
+def test_layers_come_sorted_and_once_and_an_absent_one_is_refused():
+    found = extract_words(tiny(), ["joy", "grief"], CARRIER, [3, 0, 3])
+    assert found.layers == (0, 3)
+    assert found.states.shape == (2, 2, 32)
+    assert np.array_equal(found.layer(3), found.states[:, 1])
+    with pytest.raises(EmospaceError, match="it was not captured"):
+        found.layer(1)
+    with pytest.raises(EmospaceError, match="layers 0 to 3"):
+        token_states(tiny(), torch.tensor([[1, 5]]), 4)
+
+
+# --- batches ----------------------------------------------------------------------------------------------
+
+
+def record_batches(
+    monkeypatch, limit: int | None = None, error: Exception | None = None
+) -> list[tuple[int, int]]:
+    """Record rows and padded width of each batch that ran; raise for more than `limit` rows."""
+    ran = []
+    inner = capture._run_batch
+
+    def run(model, spans, prefix, n_head, layers, pooling):
+        if limit is not None and len(spans) > limit:
+            raise error
+        ran.append((len(spans), max(len(span.ids) for span in spans) - n_head))
+        return inner(model, spans, prefix, n_head, layers, pooling)
+
+    monkeypatch.setattr(capture, "_run_batch", run)
+    return ran
+
+
+def test_batches_keep_to_the_token_budget_and_results_to_the_order(monkeypatch):
+    model = tiny()
+    reference = single_runs(model, word_spans(model, WORDS, CARRIER), "last")
+    ran = record_batches(monkeypatch)
+    found = extract_words(model, WORDS, CARRIER, range(4), token_budget=16)
+    assert found.texts == WORDS
+    assert relative_error(found.states, reference) <= TOLERANCE
+    assert len(ran) > 2
+    assert all(rows * width <= 16 or rows == 1 for rows, width in ran)
+    assert sum(rows for rows, _ in ran) == len(WORDS)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        MemoryError(),
+        RuntimeError("can't allocate memory: 9 bytes"),
+    ],
+)
+def test_a_batch_is_halved_where_memory_runs_out(monkeypatch, caplog, error):
+    model = tiny()
+    reference = single_runs(model, word_spans(model, WORDS, CARRIER), "last")
+    ran = record_batches(monkeypatch, limit=2, error=error)
+    with caplog.at_level(logging.WARNING):
+        found = extract_words(model, WORDS, CARRIER, range(4)).states
+    assert relative_error(found, reference) <= TOLERANCE
+    assert max(rows for rows, _ in ran) == 2
+    assert "halving" in caplog.text
+
+
+def test_a_text_too_large_for_memory_alone_is_named(monkeypatch):
+    record_batches(monkeypatch, limit=0, error=torch.OutOfMemoryError("CUDA out of memory"))
+    with pytest.raises(EmospaceError, match=r"a text of \d+ tokens: memory runs out"):
+        extract_words(tiny(), WORDS, CARRIER, [1])
+
+
+def test_an_error_that_is_not_about_memory_is_not_swallowed(monkeypatch):
+    ran = record_batches(monkeypatch, limit=0, error=RuntimeError("shapes do not match"))
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        extract_words(tiny(), WORDS, CARRIER, [1])
+    assert ran == []
+
+
+def test_no_words_give_no_states():
+    assert extract_words(tiny(), [], CARRIER, [0, 1]).states.shape == (0, 2, 32)
+
+
+# --- the store --------------------------------------------------------------------------------------------
+
+
+def shards(store: Path) -> list[Path]:
+    return sorted(path for path in store.rglob("*.safetensors") if not path.name.startswith("."))
+
+
+def test_a_second_run_reads_and_a_changed_request_does_not(monkeypatch, tmp_path):
+    monkeypatch.setattr(states, "SHARD_WORDS", 4)
+    ran = record_batches(monkeypatch)
+    first = extract_words(tiny(), WORDS, CARRIER, [1, 3], store=tmp_path).states
+    assert len(shards(tmp_path)) == 3
+    n_ran = len(ran)
+    again = extract_words(tiny(), WORDS, CARRIER, [3, 1], store=tmp_path).states
+    assert np.array_equal(first, again)
+    assert len(ran) == n_ran
+    for change in (
+        {"pooling": "mean"},
+        {"layers": [1, 2]},
+        {"carrier": "The word is {word}"},
+        {"model": tiny("qwen2")},
+        {"words": [word.upper() for word in WORDS]},
+    ):
+        request = {"model": tiny(), "words": WORDS, "carrier": CARRIER, "layers": [1, 3], **change}
+        other = extract_words(**request, store=tmp_path).states
+        assert len(ran) > n_ran, change
+        assert not np.allclose(other, first)
+        n_ran = len(ran)
+    extract_words(tiny(), WORDS, CARRIER, [1, 3], store=tmp_path)
+    assert len(ran) == n_ran
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "text"])
+def test_a_damaged_shard_is_computed_again_and_said(monkeypatch, tmp_path, caplog, damage):
+    monkeypatch.setattr(states, "SHARD_WORDS", 4)
+    first = extract_words(tiny(), WORDS, CARRIER, [1, 3], store=tmp_path).states
+    path = shards(tmp_path)[1]
+    whole = path.read_bytes()
+    flipped = bytearray(whole)
+    flipped[-3] ^= 255
+    path.write_bytes(
+        {"truncated": whole[:-10], "flipped": bytes(flipped), "empty": b"", "text": b"no"}[damage]
+    )
+    ran = record_batches(monkeypatch)
+    with caplog.at_level(logging.WARNING):
+        again = extract_words(tiny(), WORDS, CARRIER, [1, 3], store=tmp_path).states
+    assert np.allclose(first, again, atol=1e-6)
+    assert sum(rows for rows, _ in ran) <= 4
+    assert path.name in caplog.text
+    assert "computing it again" in caplog.text
+    assert path.read_bytes() == whole
+
+
+def test_an_interrupted_run_keeps_its_finished_shards(monkeypatch, tmp_path):
+    monkeypatch.setattr(states, "SHARD_WORDS", 4)
+    reference = extract_words(tiny(), WORDS, CARRIER, [1, 3]).states
+    inner, calls = capture._run_batch, []
+
+    def interrupt(*args):
+        calls.append(args)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return inner(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(capture, "_run_batch", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            extract_words(tiny(), WORDS, CARRIER, [1, 3], store=tmp_path)
+    kept = len(shards(tmp_path))
+    assert kept >= 1
+    ran = record_batches(monkeypatch)
+    found = extract_words(tiny(), WORDS, CARRIER, [1, 3], store=tmp_path).states
+    assert np.allclose(found, reference, atol=1e-6)
+    assert sum(rows for rows, _ in ran) == len(WORDS) - 4 * kept
+
+
+KILLED = """
+import os, signal, sys
+from conftest import CARRIER, WORDS, tiny
+from emospace.activations import extract_words, states
+
+states.SHARD_WORDS = 4
+sync, calls = os.fsync, []
+
+def kill_in_the_third(handle):
+    calls.append(handle)
+    if len(calls) == 3:
+        os.ftruncate(handle, 100)
+        os.kill(os.getpid(), signal.SIGKILL)
+    sync(handle)
+
+os.fsync = kill_in_the_third
+from pathlib import Path
+extract_words(tiny(), WORDS, CARRIER, [1, 3], store=Path(sys.argv[1]))
+"""
+
+
+def test_kill_9_leaves_nothing_half_written(monkeypatch, tmp_path):
+    tests = Path(__file__).parents[1]
+    environment = {**os.environ, "PYTHONPATH": str(tests), "OMP_NUM_THREADS": "1"}
+    run = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tmp_path)], env=environment, capture_output=True, check=False
+    )
+    assert run.returncode == -signal.SIGKILL, run.stderr.decode()[-2000:]
+    assert len(shards(tmp_path)) == 2
+    assert all(states._read_shard(path) is not None for path in shards(tmp_path))
+    monkeypatch.setattr(states, "SHARD_WORDS", 4)
+    ran = record_batches(monkeypatch)
+    found = extract_words(tiny(), WORDS, CARRIER, [1, 3], store=tmp_path).states
+    assert sum(rows for rows, _ in ran) == len(WORDS) - 8
+    assert np.allclose(found, extract_words(tiny(), WORDS, CARRIER, [1, 3]).states, atol=1e-6)
