@@ -41,8 +41,10 @@ KANA_HAN = r"[\u3041-\u309f\u30a1-\u30fa\u30fc\u3400-\u4dbf\u4e00-\u9fff々〇]+
 
 MIN_COUNT = 3
 POOL_COUNT, POOL_SIZE, FUNCTION_RANK = 5, 15_000, 100
-STRING_COUNT, STRING_PMI, STRING_ENTROPY = 10, 1.5, 1.2
-WORD_COUNT, WORD_PMI, WORD_ENTROPY, EDGE_CHARACTERS = 20, 2.0, 1.5, 100
+STRING = {"count": 10, "pmi": 1.5, "entropy": 1.2}
+PAIR = {"count": 5, "pmi": 2.0, "entropy": 1.0}
+LONGER = {"count": 10, "pmi": 4.0, "entropy": 1.5}
+EDGE_CHARACTERS = 100
 
 
 @dataclass(frozen=True)
@@ -211,44 +213,46 @@ def _lookup(seen: tuple[np.ndarray, np.ndarray], keys: np.ndarray) -> np.ndarray
 
 
 def discovered(strings: pd.DataFrame) -> pd.Series:
-    """Return which strings pass for words: frequent, cohesive, free, no particle at an edge of a long one."""
+    """Return which strings pass for words: frequent, cohesive, free; a long one has no particle at its edges."""
     length = strings["word"].str.len()
     singles = strings[length == 1].nlargest(EDGE_CHARACTERS, "count")["word"]
-    edged = (length > 2) & (strings["word"].str[0].isin(singles) | strings["word"].str[-1].isin(singles))
-    enough = (
-        (strings["count"] >= WORD_COUNT) & (strings["pmi"] >= WORD_PMI) & (strings["entropy"] >= WORD_ENTROPY)
-    )
-    return enough & (length > 1) & ~edged
+    edged = strings["word"].str[0].isin(singles) | strings["word"].str[-1].isin(singles)
+    return (_at_least(strings, PAIR) & (length == 2)) | (_at_least(strings, LONGER) & (length > 2) & ~edged)
+
+
+def _at_least(strings: pd.DataFrame, limits: dict[str, float]) -> pd.Series:
+    return (strings[list(limits)] >= pd.Series(limits)).all(axis=1)
 
 
 def string_table(texts: dict[str, list[str]], spec: Language, wanted: set[str]) -> tuple[pd.DataFrame, int]:
     """Return the strings of unspaced text (word, count, pool), most frequent first, and the number of characters.
 
-    The pool holds discovered words that the short texts (sentences, comments, subtitles) use too, which
-    leaves out the names and titles of the long corpus; without short texts all discovered words.
+    The pool holds discovered words that both the long corpus and the short texts (sentences, comments,
+    subtitles) use, which leaves out the names and titles of the one and the other script of the others;
+    without short texts all discovered words.
     """
     run = re.compile(spec.run)
-    runs = [found for lines in texts.values() for line in lines for found in run.findall(line)]
-    strings, n_characters = count_strings(runs)
+    runs = {
+        source: [found for line in lines for found in run.findall(line)] for source, lines in texts.items()
+    }
+    strings, n_characters = count_strings([found for part in runs.values() for found in part])
     strings["pool"] = discovered(strings)
-    short = "\n".join(line for source, lines in texts.items() if source != spec.corpus for line in lines)
-    if len(short) > 100_000:
-        parts = {short[i : i + n] for n in (2, 3, 4) for i in range(len(short) - n + 1)}
-        strings["pool"] &= strings["word"].isin(parts)
-    firm = (
-        strings["count"].ge(STRING_COUNT)
-        & strings["pmi"].ge(STRING_PMI)
-        & strings["entropy"].ge(STRING_ENTROPY)
-    )
-    ranked = strings.sort_values(["count", "word"], ascending=[False, True])
-    known = ranked[firm.loc[ranked.index] | ranked["pool"] | ranked["word"].isin(wanted)]
-    head = known[: spec.max_words]
-    rare = known[spec.max_words :]
+    short = [found for source, part in runs.items() if source != spec.corpus for found in part]
+    if sum(map(len, short)) > 100_000:
+        parts = Counter(
+            found[i : i + n] for found in short for n in (2, 3, 4) for i in range(len(found) - n + 1)
+        )
+        in_short = strings["word"].map(parts).fillna(0)
+        strings["pool"] &= (in_short > 0) & (in_short < strings["count"])
+    firm = _at_least(strings, STRING)
+    kept = strings["pool"] | strings["word"].isin(wanted)
+    known = strings[firm | kept].sort_values(["count", "word"], ascending=[False, True])
+    known = known[(np.arange(len(known)) < spec.max_words) | kept.loc[known.index]]
     missing = sorted(wanted - set(known["word"]))
-    text = "\n".join(runs)
+    text = "\n".join(found for part in runs.values() for found in part)
     tail = pd.DataFrame({"word": missing, "count": [text.count(word) for word in missing], "pool": False})
-    table = pd.concat([head, rare[rare["word"].isin(wanted)], tail[tail["count"] > 0]], ignore_index=True)
-    return table[["word", "count", "pool"]], n_characters
+    table = pd.concat([known[["word", "count", "pool"]], tail[tail["count"] > 0]], ignore_index=True)
+    return table.sort_values(["count", "word"], ascending=[False, True], ignore_index=True), n_characters
 
 
 def segmenter(counts: dict[str, int]) -> Callable[[str], list[str]]:
@@ -305,15 +309,16 @@ def build_counts(language: str, texts: dict[str, list[str]], wanted: set[str], n
         "n_tokens": n_tokens,
         "unit": "words" if spec.spaced else "characters",
         "n_words": len(table),
-        "min_count": MIN_COUNT if spec.spaced else STRING_COUNT,
         "n_pool": int(table["pool"].sum()),
+        "kept": f"count >= {MIN_COUNT}" if spec.spaced else f"{STRING}, pool, concept and rated words",
         "pool": (
-            f"count >= {POOL_COUNT}, the most frequent form of its family, three letters or more, not among the {FUNCTION_RANK} most frequent"
+            f"count >= {POOL_COUNT}, the most frequent form of its family, three letters or more, not among the "
+            f"{FUNCTION_RANK} most frequent"
             + (", not mostly capitalised inside sentences" if spec.names_are_capitalised else "")
             if spec.spaced
-            else f"strings of 2 to 4 characters, count >= {WORD_COUNT}, least PMI over cuts >= {WORD_PMI}, branching "
-            f"entropy >= {WORD_ENTROPY} nats, longer ones without one of the {EDGE_CHARACTERS} most frequent "
-            "characters at an edge; seen in short texts too where there are some"
+            else f"pairs of characters {PAIR}; three or four {LONGER} without one of the {EDGE_CHARACTERS} most "
+            "frequent characters at an edge; least PMI over cuts, branching entropy in nats; where there are "
+            "short texts, seen in them and in the long corpus"
         ),
         "command": f"{COMMAND} --languages {language} --only counts",
     }
@@ -325,7 +330,8 @@ def build_vectors(language: str, texts: dict[str, list[str]], wanted: set[str], 
     """Write the PPMI-SVD vectors of a language and their card; the frequency table must be there."""
     spec = LANGUAGES[language]
     table = pd.read_parquet(LEXICON / f"{language}.parquet")
-    words = dict(zip(table["word"], table["count"].tolist(), strict=True))
+    whole = table["pool"] | table["word"].isin(wanted) | (table["word"].str.len() <= 2)
+    words = dict(zip(table.loc[whole, "word"], table.loc[whole, "count"].tolist(), strict=True))
     settings = PpmiSettings()
     lines = (line for lines in texts.values() for line in lines)
     running = list(tokenised(lines, spec, words))
@@ -347,7 +353,9 @@ def build_vectors(language: str, texts: dict[str, list[str]], wanted: set[str], 
         "method": "PPMI, truncated SVD, rows of unit length, 8 bits (Levy & Goldberg 2014; Levy et al. 2015)",
         "n_tokens": counts.total(),
         "n_vocabulary": len(vocabulary),
-        "unit": "words" if spec.spaced else "words cut by a unigram model over the frequency table",
+        "unit": "words"
+        if spec.spaced
+        else "words cut by a unigram model over the table's pool, rated and concept words, pairs and single characters",
         "command": f"{COMMAND} --languages {language} --only vectors",
     }
     path = BASELINES / f"{language}.safetensors"

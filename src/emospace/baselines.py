@@ -119,8 +119,8 @@ def input_embeddings(model: Any, words: Sequence[str]) -> NDArray[np.float32]:
     with torch.no_grad():
         rows = weight.index_select(0, flat).float().cpu().numpy()
     starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-    means: NDArray[np.float32] = np.add.reduceat(rows, starts, axis=0) / lengths[:, None].astype(np.float32)
-    return means
+    sums = np.add.reduceat(rows, starts, axis=0)
+    return np.asarray(sums / lengths[:, None], dtype=np.float32)
 
 
 def vector_languages() -> tuple[str, ...]:

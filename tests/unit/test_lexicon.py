@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from emospace.errors import EmospaceError
+from emospace.lexicon import (
+    DATA,
+    WordFrequencies,
+    frequency_table,
+    lexicon_languages,
+    pool_words,
+    same_family,
+    spelling,
+    word_groups,
+)
+
+RECIPE = Path(__file__).parents[2] / "recipes" / "build_lexicon.py"
+
+
+@pytest.fixture(scope="module")
+def recipe():
+    spec = importlib.util.spec_from_file_location("build_lexicon", RECIPE)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["build_lexicon"] = module
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules["build_lexicon"]
+
+
+def test_zipf_is_log_occurrences_per_billion_with_one_added():
+    frequencies = WordFrequencies("xx", corpus="c", n_tokens=996, counts={"a": 99, "b": 9, "c": 0, "d": 1})
+    assert frequencies.zipf(["a", "B", "unseen"]) == pytest.approx([8.0, 7.0, 6.0])
+    assert frequencies.known(["A", "unseen"]).tolist() == [True, False]
+
+
+def test_zipf_orders_real_words_and_is_never_nan():
+    zipf = frequency_table("en").zipf(["the", "Happy", "melancholy", "null", "nan", "zzyzx", ""])
+    assert np.isfinite(zipf).all()
+    assert zipf[0] > zipf[1] > zipf[2] > zipf[5]
+    assert 7 < zipf[0] < 8
+    chinese = frequency_table("zh").zipf(["没有", "快乐", "不存在的词"])
+    assert chinese[0] > chinese[1] > chinese[2]
+
+
+def test_a_language_without_table_says_so():
+    frequencies = frequency_table("xx")
+    assert frequencies.corpus is None
+    assert frequencies.zipf(["word"]) is None
+    assert not frequencies.known(["word"]).any()
+    with pytest.raises(EmospaceError, match="en"):
+        pool_words("xx")
+
+
+def test_script_and_region_tags_use_the_table_of_the_language():
+    assert frequency_table("zh-Hant").counts == frequency_table("zh").counts
+    assert frequency_table("en_GB").n_tokens == frequency_table("en").n_tokens
+
+
+def test_tables_are_small_unique_sorted_and_name_their_corpus():
+    assert {"en", "zh", "de", "es", "fr"} <= set(lexicon_languages())
+    assert sum(path.stat().st_size for path in DATA.iterdir()) < 4_000_000
+    for language in lexicon_languages():
+        table = pd.read_parquet(DATA / f"{language}.parquet")
+        assert table["word"].is_unique
+        assert (table["count"] > 0).all()
+        assert frequency_table(language).corpus
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_pool_is_large_ordered_and_ordinary(language):
+    frequencies = frequency_table(language)
+    pool = pool_words(language)
+    assert 8_000 <= len(pool) <= 15_000
+    assert all(word.isalpha() for word in pool)
+    counts = [frequencies.counts[word] for word in pool]
+    assert counts == sorted(counts, reverse=True)
+    assert min(counts) >= 5
+    assert pool == pool_words(language)
+
+
+def test_english_pool_leaves_names_and_function_words_but_no_emotion():
+    pool = set(pool_words("en"))
+    assert not pool & {"london", "john", "the", "and", "sunday", "don't"}
+    assert {"table", "happy", "fear", "water"} <= pool
+
+
+def test_english_pool_has_one_form_of_each_family():
+    pool = pool_words("en")
+    assert len(set(word_groups(pool, "en"))) == len(pool)
+
+
+def test_excluded_words_leave_with_their_inflections():
+    everything, rest = set(pool_words("en")), set(pool_words("en", exclude=["Fears", "happy"]))
+    assert everything - rest >= {"fear", "happy"}
+    assert len(everything - rest) < 8
+
+
+def test_groups_join_case_duplicates_inflections_senses_and_derivations():
+    words = ["Happy", "happiness", "walk", "walked", "walks", "walk", "table", "bank (money)", "bank"]
+    assert word_groups(words, "en").tolist() == [0, 0, 1, 1, 1, 1, 2, 3, 3]
+    assert word_groups([], "en").shape == (0,)
+
+
+def test_groups_without_a_stemmer_go_by_spelling():
+    assert word_groups(["Ab", "ab", "abs"], "xx").tolist() == [0, 0, 1]
+
+
+def test_chinese_groups_join_particles_and_nothing_else():
+    words = ["快乐", "快乐的", "快乐地", "不快乐", "目的", "目"]
+    assert word_groups(words, "zh").tolist() == [0, 0, 0, 1, 2, 3]
+
+
+def test_other_languages_are_stemmed():
+    assert word_groups(["Freude", "Freuden", "Haus"], "de").tolist() == [0, 0, 1]
+    assert word_groups(["triste", "tristes", "mesa"], "es").tolist() == [0, 0, 1]
+
+
+def test_same_family_finds_concept_words_and_their_inflections():
+    found = same_family(["FEAR", "fears", "feared", "fearful", "table"], ["fear"], "en")
+    assert found.tolist() == [True, True, True, True, False]
+    assert not same_family(["fear"], [], "en").any()
+
+
+def test_spelling_composes_and_straightens():
+    assert spelling("Cafe\u0301") == "café"
+    assert spelling("Don’t") == "don't"
+
+
+def test_words_are_counted_and_names_told_by_capitals(recipe, monkeypatch):
+    monkeypatch.setattr(recipe, "FUNCTION_RANK", 0)
+    lines = ["He saw London, and the river's bank; London rose."] * 30 + [
+        "The river ran. Don't run! The bank ran."
+    ] * 30
+    table, n_tokens = recipe.count_words(lines, recipe.LANGUAGES["en"])
+    counts = dict(zip(table["word"], table["count"], strict=True))
+    assert counts["london"] == 60
+    assert counts["river"] == 60
+    assert counts["don't"] == 30
+    assert "s" not in counts
+    assert n_tokens == 30 * 9 + 30 * 8
+    pool = set(table.loc[table["pool"], "word"])
+    assert {"river", "bank", "saw"} <= pool
+    assert not pool & {"london", "don't", "he"}
+
+
+def test_branching_entropy_is_that_of_the_neighbours(recipe):
+    which = np.array([0, 0, 0, 0, 1, 1])
+    neighbours = np.array([3, 3, 5, 5, 0, 0])
+    entropy = recipe.branching_entropy(which, neighbours, np.array([4, 2]), 10)
+    assert entropy == pytest.approx([np.log(2), np.log(2)])
+
+
+def test_strings_are_counted_within_runs_only(recipe):
+    table, n_characters = recipe.count_strings(["甲乙丙", "甲乙丁", "甲乙", "乙甲"])
+    counts = dict(zip(table["word"], table["count"], strict=True))
+    assert counts == {"甲": 4, "乙": 4, "甲乙": 3}
+    assert n_characters == 10
+    row = table.set_index("word").loc["甲乙"]
+    assert row["pmi"] == pytest.approx(np.log(3 * 10 / 16))
+    assert row["entropy"] == pytest.approx(np.log(3))
+
+
+def test_segmenter_prefers_probable_words(recipe):
+    cut = recipe.segmenter({"研究": 50, "研究生": 10, "生命": 50, "命": 5, "生": 5})
+    assert cut("研究生命") == ["研究", "生命"]
+    assert cut("研究生") == ["研究生"]
+    assert cut("") == []
