@@ -1,0 +1,57 @@
+# Every target sets up .venv first: Python 3.11 or later with venv, git and make are all that is needed.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types results warriner setup clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.synced
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+
+help: ## Show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | \
+		while IFS="$$(printf '\t')" read -r target text; do printf '  make %-9s %s\n' "$$target" "$$text"; done
+
+demo: $(STAMP) ## Study the embedded model in English and Chinese; writes runs/demo/report.html
+	$(BIN)/emospace study --languages en,zh --out runs/demo
+	@echo "Open this in a browser: $(CURDIR)/runs/demo/report.html"
+
+test: $(STAMP) ## Lint, check types and run all tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+lint: $(STAMP) ## Lint and format check only
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP) ## Type check only
+	$(BIN)/mypy
+
+results: warriner $(STAMP) ## Make docs/results/smollm2.json again: make results WARRINER=path/to/Ratings_Warriner_et_al.csv
+	$(BIN)/emospace study --norms glasgow --norms zh_liu_2021 --norms "$(WARRINER)" --out runs/results
+	$(BIN)/python recipes/publish_results.py runs/results --name smollm2 \
+		--command "make results WARRINER=$(notdir $(WARRINER))"
+
+# Asked before anything is installed.
+warriner:
+	@test -f "$(WARRINER)" || { echo "Give your copy of the Warriner norms (CC BY-NC-ND, never bundled):"; \
+		echo "  make results WARRINER=path/to/Ratings_Warriner_et_al.csv"; exit 2; }
+
+setup: $(STAMP) ## Only set up .venv
+
+# The venv module gives pip, pip gives uv, and uv installs exactly what uv.lock names.
+$(STAMP): uv.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed: apt-get install python3 python3-venv"; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "The venv module is needed: apt-get install python3-venv"; exit 2; }
+	@test -x $(BIN)/uv || $(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	UV_PROJECT_ENVIRONMENT=$(VENV) UV_PYTHON_DOWNLOADS=never $(BIN)/uv sync --frozen
+	@touch $(STAMP)
+
+clean: ## Remove the environment and the caches of tools; runs/ is kept
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist
+	find src tests recipes -name __pycache__ -type d -prune -exec rm -rf {} +

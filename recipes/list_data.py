@@ -1,0 +1,129 @@
+"""Write docs/data.md: what is bundled, from the cards beside the data.
+
+python recipes/list_data.py
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from emospace.artefacts import read_json, write_text
+
+ROOT = Path(__file__).parent.parent
+DATA = ROOT / "src" / "emospace" / "data"
+
+HEAD = """# Bundled data
+
+Written by `recipes/list_data.py` from the cards beside the data (`index.toml`, `*.json`); do not edit.
+
+No text of anybody's is bundled: frequencies, vectors and matrices are figures counted from texts. The norms of
+Warriner, Kuperman & Brysbaert (2013) are CC BY-NC-ND and so never bundled: give the path of your own copy,
+`emospace study --norms path/to/Ratings_Warriner_et_al.csv`.
+"""
+
+
+def row(*cells: object) -> str:
+    """Return a line of a markdown table."""
+    return "| " + " | ".join(str(cell).replace("|", "/") for cell in cells) + " |"
+
+
+def table(columns: tuple[str, ...], rows: list[str]) -> str:
+    """Return a markdown table."""
+    return "\n".join([row(*columns), row(*("---" for _ in columns)), *rows])
+
+
+def cards(folder: str) -> dict[str, Any]:
+    """Return the entries of a folder's index."""
+    return tomllib.loads((DATA / folder / "index.toml").read_text(encoding="utf-8"))
+
+
+def norms() -> str:
+    """Return the section on word norms."""
+    rows = [
+        row(
+            f"`{name}`",
+            card["language"],
+            card["words"],
+            ", ".join(card["scales"]),
+            card["licence"],
+            card["citation"],
+            card["note"],
+        )
+        for name, card in cards("norms").items()
+    ]
+    columns = ("name", "language", "words", "rated", "licence", "citation", "note")
+    return f"## Word norms\n\n{table(columns, rows)}\n"
+
+
+def structures() -> str:
+    """Return the section on category structures."""
+    rows = [
+        row(f"`{name}`", card["language"], card["kind"], card["licence"], card["citation"], card["note"])
+        for name, card in cards("structure").items()
+        if "licence" in card
+    ]
+    columns = ("name", "language", "kind", "licence", "citation", "note")
+    return f"## Category structures\n\n{table(columns, rows)}\n"
+
+
+def concepts() -> str:
+    """Return the section on concept-sets."""
+    rows = []
+    for path in sorted((DATA / "concepts").glob("*.toml")):
+        sets = tomllib.loads(path.read_text(encoding="utf-8"))
+        if "language" in sets:
+            n = sum(isinstance(entry, dict) for entry in sets.values())
+            rows.append(row(f"`{sets['language']}`", sets["name"], n, sets["provenance"], "Apache-2.0"))
+    said = (
+        "Written for emospace from the definitions in `categories.toml`, each language natively, without looking "
+        "at any rating or association data. They are therefore *curated*, and every result says so. The 26 "
+        "categories of `paper26` are our reconstruction of those of Wu et al. (arXiv 2506.13978).\n"
+    )
+    columns = ("language", "name", "categories", "provenance", "licence")
+    return f"## Concept-sets\n\n{said}\n{table(columns, rows)}\n"
+
+
+def counted(folder: str, title: str) -> str:
+    """Return the section on figures counted from corpora."""
+    rows = []
+    for path in sorted((DATA / folder).glob("*.json")):
+        card = read_json(path)
+        rows.append(
+            row(f"`{card['language']}`", card["n_words"], card["n_tokens"], card["corpus"], card["licence"])
+        )
+    columns = ("language", "words", "tokens counted", "corpus", "licence")
+    return f"## {title}\n\n{table(columns, rows)}\n"
+
+
+def autoencoders() -> str:
+    """Return the section on sparse autoencoders."""
+    rows = []
+    for path in sorted((DATA / "sae").glob("*/card.json")):
+        card = read_json(path)
+        corpus = ", ".join(f"{name} {share:.0%}" for name, share in card["corpus"].items())
+        rows.append(
+            row(
+                f"`{path.parent.name}`", card["model"], card["layer"], card["n_latents"], corpus, "Apache-2.0"
+            )
+        )
+    if not rows:
+        return ""
+    columns = ("name", "model", "layer", "latents", "trained on", "licence")
+    return f"## Sparse autoencoders\n\n{table(columns, rows)}\n"
+
+
+def page() -> str:
+    """Return the page."""
+    parts = [HEAD, concepts(), norms(), structures()]
+    parts += [
+        counted("lexicon", "Word frequencies"),
+        counted("baselines", "PPMI-SVD vectors"),
+        autoencoders(),
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+if __name__ == "__main__":
+    write_text(ROOT / "docs" / "data.md", page())
