@@ -1,0 +1,236 @@
+"""Figures between the model's categories and people's: values, reasons for none, and their fields."""
+
+from dataclasses import asdict, replace
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.stats
+from scipy.spatial import procrustes as scipy_procrustes
+
+from emospace.alignment import axes, cebra_alignment, language_rsa, procrustes, rsa_affect, rsa_structure
+from emospace.errors import EmospaceError
+from emospace.records import AlignmentRecord, LanguageRSARecord
+from emospace.space import EmotionSpace
+from emospace.structure import CategoryRatings, CategoryStructure
+
+NAMES = tuple(f"c{index:02d}" for index in range(24))
+PERMUTATIONS = 499
+
+
+def ratings_of(values, names=NAMES, sd=0.3, n=20):
+    table = pd.DataFrame({"category": names, "valence": values[:, 0], "arousal": values[:, 1]})
+    for target in ("valence", "arousal"):
+        table[f"{target}_sd"], table[f"{target}_n"] = sd, n
+    table["source"] = ["label"] * (len(names) - 2) + ["lemma", "derived"]
+    table["word"], table["n_words"] = "", 1
+    return CategoryRatings("en", "norms", table, ("valence", "arousal"))
+
+
+@pytest.fixture
+def human():
+    return np.random.default_rng(0).uniform(-1, 1, (24, 2)) * [1.0, 0.5]
+
+
+@pytest.fixture
+def space(human):
+    rng = np.random.default_rng(1)
+    matrix = human @ rng.normal(size=(2, 60)) + 0.2 * rng.normal(size=(24, 60))
+    return EmotionSpace("en", NAMES, np.arange(60), matrix)
+
+
+def test_axes_give_pc1_and_the_best_component_for_both_targets(space, human):
+    found = axes(space, ratings_of(human), seed=0, n_permutations=PERMUTATIONS)
+    assert [(row.statistic, row.target) for row in found] == [
+        ("pc1_r", "valence"),
+        ("best_pc_r", "valence"),
+        ("pc1_r", "arousal"),
+        ("best_pc_r", "arousal"),
+    ]
+    scores = space.pca(5).scores
+    r = np.abs([scipy.stats.pearsonr(scores[:, k], human[:, 1]).statistic for k in range(5)])
+    assert found[2].value == pytest.approx(r[0])
+    assert found[3].value == pytest.approx(r.max())
+    assert found[3].component == r.argmax() + 1
+    assert found[1].p == 1 / 500
+    assert 0.9 < found[0].ceiling < 1
+    assert found[0].ceiling_kind == "simulated from rater SD and n"
+    assert (found[0].n, found[0].n_label, found[0].n_derived, found[0].n_features) == (24, 23, 1, 60)
+    assert found[1].ci_low < found[1].value < found[1].ci_high
+
+
+def test_norms_without_rater_spread_give_no_ceiling(space, human):
+    found = axes(space, ratings_of(human, sd=np.nan), seed=0, n_permutations=99)
+    assert found[0].value is not None
+    assert (found[0].ceiling, found[0].ceiling_kind) == (None, None)
+
+
+def test_fewer_than_fifteen_rated_categories_give_reasons_and_no_figures(space, human):
+    ratings = ratings_of(human[:14], NAMES[:14])
+    circumplex_figure, circumplex = procrustes(space, ratings, seed=0)
+    decoded, decoding = cebra_alignment(space, np.zeros((0, 60)), (), SimpleNamespace(), ratings, seed=0)
+    assert circumplex is None
+    assert decoding is None
+    for row in [
+        *axes(space, ratings, seed=0),
+        rsa_affect(space, ratings, seed=0),
+        circumplex_figure,
+        *decoded,
+    ]:
+        assert row.value is row.p is row.ci_low is None
+        assert "rates 14 of 24 categories in en" in row.reason
+        assert row.n == 14
+
+
+def test_norms_that_rate_no_arousal_give_a_reason(space, human):
+    ratings = ratings_of(human)
+    half = replace(
+        ratings,
+        table=ratings.table.drop(columns=["arousal", "arousal_sd", "arousal_n"]),
+        targets=("valence",),
+    )
+    assert "rates 0 of 24" in axes(space, half, seed=0)[0].reason
+
+
+def test_every_figure_fits_its_record(space, human):
+    ratings = ratings_of(human)
+    figures = [
+        *axes(space, ratings, seed=0, n_permutations=99),
+        *axes(space, ratings_of(human[:5], NAMES[:5]), seed=0),
+        rsa_affect(space, ratings, seed=0, n_permutations=99),
+        procrustes(space, ratings, seed=0, n_permutations=99)[0],
+    ]
+    for row in figures:
+        AlignmentRecord(model="m", layer=3, provenance="curated", **asdict(row))
+    LanguageRSARecord(model="m", layer=3, **asdict(language_rsa(space, space, seed=0, n_permutations=99)))
+
+
+def test_rsa_against_affect_is_spearman_with_plane_distances(space, human):
+    found = rsa_affect(space, ratings_of(human), seed=0, n_permutations=PERMUTATIONS)
+    upper = np.triu_indices(24, 1)
+    distance = np.linalg.norm(human[:, None] - human[None], axis=-1)[upper]
+    expected = scipy.stats.spearmanr(space.rdm()[upper], distance).statistic
+    assert found.value == pytest.approx(expected)
+    assert (found.statistic, found.against, found.target) == ("rsa_spearman", "valence_arousal", "distance")
+    assert found.p == 1 / 500
+    assert found.ci_low < found.value < found.ci_high
+    assert 0.5 < found.ceiling < 1
+
+
+def test_a_control_turns_rsa_partial(space, human):
+    ratings = ratings_of(human)
+    rng = np.random.default_rng(2)
+    noise = rng.random((24, 24))
+    noise = noise + noise.T
+    plain = rsa_affect(space, ratings, seed=0, n_permutations=99)
+    partial = rsa_affect(
+        space,
+        ratings,
+        seed=0,
+        n_permutations=99,
+        controls={"set overlap": noise, "static": space.rdm() ** 3 + noise},
+    )
+    assert (partial.statistic, partial.controls) == ("rsa_partial", "set overlap + static")
+    assert partial.value < plain.value
+    itself = rsa_affect(space, ratings, seed=0, n_permutations=99, controls={"static": space.rdm()})
+    assert itself.value is None
+    assert itself.reason == "a side of the comparison does not vary"
+
+
+def test_a_given_rdm_replaces_the_spaces_own(space, human):
+    ratings = ratings_of(human)
+    distance = np.linalg.norm(human[:, None] - human[None], axis=-1)
+    assert rsa_affect(space, ratings, rdm=distance, seed=0, n_permutations=99).value == pytest.approx(1)
+    with pytest.raises(EmospaceError, match="24 categories"):
+        rsa_affect(space, ratings, rdm=distance[:9, :9], seed=0)
+
+
+def test_a_silent_category_gives_a_reason(space, human):
+    matrix = space.matrix.copy()
+    matrix[4] = 0
+    found = rsa_affect(replace(space, matrix=matrix), ratings_of(human), seed=0, n_permutations=99)
+    assert found.value is None
+    assert "23 of its 276 entries" in found.reason
+
+
+def structure_of(similarity, names, halves=None):
+    return CategoryStructure("people", "en", tuple(names), similarity, "co-annotation", halves=halves)
+
+
+def test_rsa_with_a_structure_uses_the_common_categories(space):
+    order = [5, 3, *range(6, 22), 0]
+    names = [*(NAMES[index] for index in order), "realization"]
+    similarity = np.eye(len(names))
+    similarity[:-1, :-1] = 1 - space.rdm()[np.ix_(order, order)]
+    halves = np.stack([np.stack([similarity, similarity])] * 3)
+    found = rsa_structure(space, structure_of(similarity, names, halves), seed=0, n_permutations=99)
+    assert found.value == pytest.approx(1)
+    assert (found.n, found.against, found.target) == (19, "people", "structure")
+    assert (found.ceiling, found.ceiling_kind) == (pytest.approx(1), "split-half over texts")
+    bare = rsa_structure(space, structure_of(similarity, names), seed=0, n_permutations=99)
+    assert (bare.ceiling, bare.ceiling_kind) == (None, None)
+
+
+def test_a_structure_with_few_common_categories_gives_a_reason(space):
+    found = rsa_structure(space, structure_of(np.eye(6), NAMES[:6]), seed=0)
+    assert found.value is None
+    assert "share 6 categories" in found.reason
+
+
+def test_languages_are_compared_on_common_categories(space):
+    other = EmotionSpace("zh", NAMES[::-1][2:], np.arange(30, 90), space.matrix[::-1][2:] * 2 + 1)
+    found = language_rsa(space, other, seed=0, n_permutations=PERMUTATIONS)
+    assert (found.language_a, found.language_b, found.n, found.n_shared) == ("en", "zh", 22, 30)
+    assert found.value == pytest.approx(1)
+    assert found.p == 1 / 500
+    few = language_rsa(space, other.select(NAMES[3:9]), seed=0)
+    assert few.value is None
+    assert "share 6 categories" in few.reason
+
+
+def test_procrustes_matches_scipy_and_turns_the_model_onto_people(space, human):
+    found, circumplex = procrustes(space, ratings_of(human), seed=0, n_permutations=PERMUTATIONS)
+    scores = space.pca(2).scores
+    disparity = scipy_procrustes(human / human.std(axis=0), scores / scores.std(axis=0))[2]
+    assert found.value == pytest.approx(np.sqrt(1 - disparity))
+    assert found.p == 1 / 500
+    assert found.ci_low < found.value < found.ci_high
+    assert circumplex.categories == NAMES
+    for axis in range(2):
+        assert np.corrcoef(circumplex.model[:, axis], human[:, axis])[0, 1] > 0.8
+    assert np.allclose(circumplex.model.mean(axis=0), human.mean(axis=0))
+
+
+def test_cebra_figures_stand_beside_pca_and_the_shuffled_fit(space, human):
+    rng = np.random.default_rng(3)
+    words = [f"{name}_{index}" for name in NAMES for index in range(5)]
+    features = np.repeat(space.matrix, 5, axis=0) + 0.3 * rng.normal(size=(120, 60))
+    sets = SimpleNamespace(
+        words=lambda language, category: [word for word in words if word.startswith(category)]
+    )
+    found, decoding = cebra_alignment(
+        space,
+        features,
+        words,
+        sets,
+        ratings_of(human),
+        seed=0,
+        n_seeds=1,
+        folds=3,
+        n_iterations=40,
+        n_permutations=99,
+    )
+    assert [(row.space, row.target) for row in found] == [
+        ("sae", "valence"),
+        ("sae", "arousal"),
+        ("sae_shuffled", "valence"),
+        ("sae_shuffled", "arousal"),
+    ]
+    assert found[0].value == decoding.r2[0] > 0.4
+    assert found[0].baseline == decoding.pca_r2[0]
+    assert found[0].baseline_name == "PCA of 3 dimensions"
+    assert found[2].value == decoding.shuffled_r2[0] < found[0].value
+    assert decoding.n_words == 120
+    for row in found:
+        AlignmentRecord(model="m", layer=3, provenance="curated", **asdict(row))

@@ -1,0 +1,402 @@
+"""The arithmetic of inference against slow, obvious, or library versions of itself."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import scipy.stats
+
+from emospace import stats
+from emospace.errors import EmospaceError
+
+
+def random_rdm(rng, n, rounded=False):
+    square = rng.random((n, n))
+    square = (square + square.T) / 2
+    np.fill_diagonal(square, 0)
+    return np.round(square, 1) if rounded else square
+
+
+def test_ranks_share_ties_like_scipy():
+    values = np.random.default_rng(0).integers(0, 4, (5, 3, 17)).astype(float)
+    assert np.array_equal(stats.rank_rows(values), scipy.stats.rankdata(values, axis=-1))
+
+
+def test_correlations_match_scipy():
+    rng = np.random.default_rng(1)
+    x, y = rng.integers(0, 9, 40), rng.normal(size=40)
+    assert stats.pearson(x, y) == pytest.approx(scipy.stats.pearsonr(x, y).statistic)
+    assert stats.spearman(x, y) == pytest.approx(scipy.stats.spearmanr(x, y).statistic)
+    assert np.isnan(stats.pearson(np.ones(40), y))
+
+
+def test_fisher_interval_matches_scipy():
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=30)
+    y = x + rng.normal(size=30)
+    found = scipy.stats.pearsonr(x, y)
+    assert stats.pearson_interval(found.statistic, 30) == pytest.approx(tuple(found.confidence_interval()))
+    assert np.isnan(stats.pearson_interval(0.3, 3)[0])
+
+
+def test_disattenuation_divides_by_the_root_of_reliability():
+    assert stats.disattenuate(0.6, 0.81) == pytest.approx(0.6 / 0.9)
+    with pytest.raises(EmospaceError, match="reliability"):
+        stats.disattenuate(0.6, 0)
+
+
+def test_rating_ceiling_is_the_root_of_the_reliability():
+    rng = np.random.default_rng(3)
+    true = rng.normal(size=4000)
+    observed = true + rng.normal(size=4000) * 2 / np.sqrt(8)
+    expected = np.corrcoef(true, observed)[0, 1]
+    found = stats.rating_ceiling(observed, np.full(4000, 2.0), np.full(4000, 8), seed=0, n_simulations=50)
+    assert found == pytest.approx(expected, abs=0.01)
+    assert found == pytest.approx(np.sqrt(1 - 0.5 / observed.var()), abs=0.01)
+
+
+def test_rating_ceiling_of_distances_falls_with_noise_and_skips_unknown_items():
+    rng = np.random.default_rng(4)
+    points, raters = rng.normal(size=(30, 2)), np.full((30, 2), 20.0)
+    sharp, dull = (
+        stats.rating_ceiling(
+            points, np.full((30, 2), sd), raters, seed=0, n_simulations=50, between="distances"
+        )
+        for sd in (0.2, 2.0)
+    )
+    assert 0.98 < sharp <= 1
+    assert dull < sharp - 0.05
+    assert np.isnan(stats.rating_ceiling(points, np.full((30, 2), np.nan), raters, seed=0))
+
+
+def test_fdr_matches_scipy_and_leaves_untested_entries_alone():
+    p = np.random.default_rng(5).random((4, 25)) ** 3
+    expected = scipy.stats.false_discovery_control(p.ravel()).reshape(p.shape)
+    assert np.allclose(stats.fdr_bh(p), expected)
+    with_gap = np.append(p.ravel(), np.nan)
+    assert np.allclose(stats.fdr_bh(with_gap)[:-1], expected.ravel())
+    assert np.isnan(stats.fdr_bh(with_gap)[-1])
+
+
+def test_max_t_counts_maxima():
+    null = np.array([[1.0, 0.0], [0.0, 2.0], [3.0, 1.0]])
+    assert stats.max_t([2.0, 5.0], null) == pytest.approx([3 / 4, 1 / 4])
+    assert stats.max_t([2.0, 5.0], null.max(axis=1)) == pytest.approx([3 / 4, 1 / 4])
+
+
+def test_rdm_correlation_matches_scipy():
+    rng = np.random.default_rng(6)
+    a, b = random_rdm(rng, 12, rounded=True), random_rdm(rng, 12)
+    upper = np.triu_indices(12, 1)
+    expected = scipy.stats.spearmanr(a[upper], b[upper]).statistic
+    assert stats.rdm_correlation(a, b) == pytest.approx(expected)
+    expected = np.corrcoef(a[upper], b[upper])[0, 1]
+    assert stats.rdm_correlation(a, b, statistic="pearson") == pytest.approx(expected)
+
+
+def test_partial_correlation_is_that_of_residual_ranks():
+    rng = np.random.default_rng(7)
+    a, b, c, d = (random_rdm(rng, 14)[np.triu_indices(14, 1)] for _ in range(4))
+    design = np.column_stack([np.ones_like(a), scipy.stats.rankdata(c), scipy.stats.rankdata(d)])
+    residuals = []
+    for values in (a, b):
+        ranks = scipy.stats.rankdata(values)
+        residuals.append(ranks - design @ np.linalg.lstsq(design, ranks, rcond=None)[0])
+    expected = np.corrcoef(*residuals)[0, 1]
+    assert stats.rdm_correlation(a, b, partial=[c, d]) == pytest.approx(expected)
+    assert np.isnan(stats.rdm_correlation(a, b, partial=[a]))
+
+
+@pytest.mark.parametrize("statistic", ["spearman", "pearson"])
+@pytest.mark.parametrize("controls", [0, 1])
+def test_mantel_p_counts_relabellings_as_the_plain_loop_does(statistic, controls):
+    rng = np.random.default_rng(8)
+    a, b = random_rdm(rng, 7, rounded=True), random_rdm(rng, 7, rounded=True)
+    b = b + 0.6 * a
+    partial = [random_rdm(rng, 7) for _ in range(controls)]
+    found = stats.mantel(a, b, seed=11, n_permutations=400, statistic=statistic, partial=partial)
+    upper = np.triu_indices(7, 1)
+    order = np.random.default_rng(11).permuted(np.tile(np.arange(7), (400, 1)), axis=1)
+    rank = scipy.stats.rankdata if statistic == "spearman" else np.asarray
+    design = np.column_stack([np.ones(21), *(rank(part[upper]) for part in partial)])
+
+    def rest(values):
+        return values - design @ np.linalg.lstsq(design, values, rcond=None)[0]
+
+    moved = np.zeros((7, 7))
+    moved[upper] = rest(rank(a[upper]))
+    moved += moved.T
+    fixed = rest(rank(b[upper]))
+    values = [np.corrcoef(rest(moved[np.ix_(o, o)][upper]), fixed)[0, 1] for o in order]
+    reached = sum(value >= found.value - 1e-9 for value in values)
+    assert found.p == pytest.approx((1 + reached) / 401)
+    assert (found.n, found.n_permutations) == (7, 400)
+
+
+def test_mantel_reads_square_and_condensed_alike_and_is_seeded():
+    rng = np.random.default_rng(9)
+    a, b = random_rdm(rng, 20), random_rdm(rng, 20)
+    upper = np.triu_indices(20, 1)
+    square = stats.mantel(a, b, seed=3, n_permutations=500)
+    assert square == stats.mantel(a[upper], b[upper], seed=3, n_permutations=500)
+    assert square.p != stats.mantel(a, b, seed=4, n_permutations=500).p
+
+
+def test_rdms_that_cannot_be_compared_are_refused():
+    rng = np.random.default_rng(10)
+    a = random_rdm(rng, 6)
+    broken = a.copy()
+    broken[0, 1] = np.nan
+    with pytest.raises(EmospaceError, match="1 of its 15 entries"):
+        stats.mantel(broken, a, seed=0)
+    with pytest.raises(EmospaceError, match="3 categories"):
+        stats.mantel(a[:3, :3], a[:3, :3], seed=0)
+    with pytest.raises(ValueError, match="no RDM"):
+        stats.condensed(np.zeros(7))
+    with pytest.raises(ValueError, match="different sizes"):
+        stats.mantel(a, random_rdm(rng, 7), seed=0)
+    assert np.isnan(stats.mantel(np.ones((6, 6)), a, seed=0).p)
+
+
+@pytest.mark.parametrize("partial", [False, True])
+def test_bootstrap_of_rdms_equals_ranking_each_resample_anew(partial):
+    rng = np.random.default_rng(12)
+    a, b, c = (random_rdm(rng, 9, rounded=True) for _ in range(3))
+    controls = [c] if partial else []
+    found = stats.bootstrap_rdm(a, b, seed=5, n=60, partial=controls)
+    draws = np.random.default_rng(5).integers(0, 9, (60, 9))
+    values = []
+    for draw in draws:
+        i, j = np.triu_indices(9, 1)
+        kept = draw[i] != draw[j]
+        at = (draw[i][kept], draw[j][kept])
+        ranks = [scipy.stats.rankdata(rdm[at]) for rdm in (a, b, *controls)]
+        if partial:
+            design = np.column_stack([np.ones_like(ranks[2]), ranks[2]])
+            ranks = [r - design @ np.linalg.lstsq(design, r, rcond=None)[0] for r in ranks[:2]]
+        values.append(np.corrcoef(ranks[0], ranks[1])[0, 1])
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(values, [0.025, 0.975])))
+    assert found.n == 60
+
+
+def test_best_component_is_found_whatever_its_sign():
+    rng = np.random.default_rng(13)
+    y = rng.normal(size=40)
+    scores = rng.normal(size=(40, 5))
+    scores[:, 3] = -y + 0.3 * rng.normal(size=40)
+    best = stats.best_of_components(scores, y, seed=0, n_permutations=999)
+    assert (best.component, best.sign) == (3, -1)
+    assert best.r == pytest.approx(-np.corrcoef(scores[:, 3], y)[0, 1])
+    assert best.low < best.r < best.high
+    assert best.p == 1 / 1000
+
+
+def test_p_of_the_best_component_exceeds_that_of_one():
+    rng = np.random.default_rng(14)
+    y, scores = rng.normal(size=30), rng.normal(size=(30, 5))
+    best = stats.best_of_components(scores, y, seed=0, n_permutations=1999)
+    alone = stats.best_of_components(scores[:, [best.component]], y, seed=0, n_permutations=1999)
+    assert best.r == alone.r
+    assert best.p > alone.p
+    assert alone.p == pytest.approx(scipy.stats.pearsonr(scores[:, best.component], y).pvalue, abs=0.02)
+    assert np.isnan(stats.best_of_components(scores, np.ones(30), seed=0).p)
+
+
+def test_bootstrap_correlations_resample_whole_groups():
+    rng = np.random.default_rng(15)
+    y, x = rng.normal(size=50) + 100, rng.normal(size=(2, 50))
+    groups = rng.integers(0, 20, 50)
+    draws = stats.bootstrap_correlations(x, y, groups, seed=7, n=30)
+    names = np.unique(groups)
+    for draw, found in zip(
+        np.random.default_rng(7).integers(0, len(names), (30, len(names))), draws, strict=True
+    ):
+        rows = np.concatenate([np.flatnonzero(groups == names[g]) for g in draw])
+        assert found == pytest.approx([np.corrcoef(row[rows], y[rows])[0, 1] for row in x])
+
+
+def test_equivalence_needs_the_whole_interval_inside_the_margin():
+    rng = np.random.default_rng(16)
+    y = rng.normal(size=4000)
+    good = y + rng.normal(size=4000)
+    same = good + 0.05 * rng.normal(size=4000)
+    worse = y + 2 * rng.normal(size=4000)
+    near = stats.paired_bootstrap(good, same, y, seed=0, n=500)
+    far = stats.paired_bootstrap(good, worse, y, seed=0, n=500)
+    few = stats.paired_bootstrap(good[:60], -good[:60][::-1], y[:60], seed=0, n=500)
+    assert stats.equivalent(near)
+    assert not stats.equivalent(far)
+    assert not stats.equivalent(few)
+    assert far.low <= far.low90 < far.value < far.high90 <= far.high
+    assert far.p == pytest.approx(2 / 501)
+    low, high = stats.bootstrap_r(good, y, seed=0, n=500)
+    assert low < np.corrcoef(good, y)[0, 1] < high
+
+
+def words_in_strata(rng, n_words=60, n_latents=12, n_strata=4, negative=False):
+    values = rng.integers(0, 5, (n_words, n_latents)) * (rng.random((n_words, n_latents)) < 0.4)
+    values = values - (2 if negative else 0) * (rng.random((n_words, n_latents)) < 0.2)
+    labels = rng.random((3, n_words)) < 0.3
+    return values.astype(float), labels, rng.integers(0, n_strata, n_words)
+
+
+@pytest.mark.parametrize("negative", [False, True])
+def test_stratified_rank_sum_is_van_elteren_with_exact_variance(negative):
+    rng = np.random.default_rng(17)
+    values, labels, strata = words_in_strata(rng, negative=negative)
+    found = stats.stratified_rank_sum(values, labels, strata)
+    sparse = stats.stratified_rank_sum(sp.csc_array(values), labels, strata)
+    for row, label in enumerate(labels):
+        for latent in range(values.shape[1]):
+            total = variance = pairs = 0.0
+            for stratum in np.unique(strata):
+                inside = strata == stratum
+                n, m = inside.sum(), (inside & label).sum()
+                ranks = scipy.stats.rankdata(values[inside, latent])
+                total += (ranks[label[inside]].sum() - m * (n + 1) / 2) / (n + 1)
+                variance += m * (n - m) / n * ranks.var(ddof=1) / (n + 1) ** 2
+                pairs += m * (n - m) / (n + 1)
+            assert found.z[row, latent] == pytest.approx(total / np.sqrt(variance))
+            assert found.auc[row, latent] == pytest.approx(0.5 + total / pairs)
+    for dense, thin in zip(found, sparse, strict=True):
+        assert np.allclose(dense, thin)
+
+
+def test_one_stratum_rank_sum_agrees_with_mann_whitney():
+    rng = np.random.default_rng(18)
+    values = rng.normal(size=(80, 1))
+    label = np.arange(80) < 40
+    values[label] += 0.4
+    found = stats.stratified_rank_sum(values, label, np.zeros(80))
+    expected = scipy.stats.mannwhitneyu(
+        values[label, 0], values[~label, 0], alternative="greater", use_continuity=False, method="asymptotic"
+    )
+    assert found.p[0] == pytest.approx(expected.pvalue, rel=1e-6)
+    assert found.auc[0] == pytest.approx(expected.statistic / 1600)
+
+
+def test_rank_sum_tail_is_right_for_latents_that_hardly_fire():
+    """Two of three firing words in a set of 40 among 2,000: the normal tail would say 1e-20."""
+    values = np.zeros((2000, 1))
+    values[[0, 1, 1000]] = 1.0
+    label = np.arange(2000) < 40
+    found = stats.stratified_rank_sum(values, label, np.zeros(2000))
+    exact = scipy.stats.hypergeom(2000, 3, 40).sf(1)
+    assert exact / 3 < found.p[0] < exact * 3
+
+
+def test_rank_sum_tail_follows_permutation():
+    rng = np.random.default_rng(19)
+    n = 400
+    values = np.maximum(rng.normal(size=(n, 4)) - np.array([-1, 0, 0.8, 1.3]), 0)
+    strata = np.arange(n) % 5
+    label = rng.permutation(n) < 30
+    values[label] *= 1.8
+    values[label] += 0.3
+    found = stats.stratified_rank_sum(values, label, strata)
+    scores = np.empty_like(values)
+    for stratum in range(5):
+        inside = strata == stratum
+        scores[inside] = (scipy.stats.rankdata(values[inside], axis=0) - (inside.sum() + 1) / 2) / (
+            inside.sum() + 1
+        )
+    home = np.argsort(strata, kind="stable")
+    draws = np.zeros((5000, n), dtype=bool)
+    draws[:, home] = label[np.argsort(strata + rng.random((5000, n)), axis=1)]
+    assert set(draws.sum(axis=1)) == {30}
+    expected = (draws @ scores >= label @ scores - 1e-9).mean(axis=0)
+    assert np.allclose(found.p, expected, rtol=0.3, atol=0.004)
+
+
+def test_strata_without_both_kinds_of_word_say_nothing():
+    values = np.arange(12.0)[:, None]
+    label = np.array([True] * 6 + [False] * 6)
+    strata = np.array([0] * 6 + [1] * 6)
+    ranks = stats.stratified_rank_sum(values, label, strata)
+    rates = stats.stratified_rate_test(values, label, strata)
+    assert (ranks.z[0], ranks.p[0], ranks.auc[0]) == (0, 1, 0.5)
+    assert (rates.z[0], rates.p[0], rates.difference[0]) == (0, 1, 0)
+
+
+def test_rate_test_matches_cochran_mantel_haenszel():
+    rng = np.random.default_rng(20)
+    values, labels, strata = words_in_strata(rng, n_words=200)
+    found = stats.stratified_rate_test(sp.csr_array(values), labels, strata)
+    fires = values > 0
+    for row, label in enumerate(labels):
+        assert found.rate_in[row] == pytest.approx(fires[label].mean(axis=0))
+        assert found.rate_out[row] == pytest.approx(fires[~label].mean(axis=0))
+        excess = variance = weight = 0.0
+        for cell in (strata == s for s in range(4)):
+            n, m, f = cell.sum(), (cell & label).sum(), fires[cell].sum(axis=0)
+            excess = excess + fires[cell & label].sum(axis=0) - m * f / n
+            variance = variance + scipy.stats.hypergeom(n, f, m).var()
+            weight += m * (n - m) / n
+        assert found.z[row] == pytest.approx(excess / np.sqrt(variance))
+        assert found.difference[row] == pytest.approx(excess / weight)
+
+
+def test_rate_test_is_exact_in_one_stratum_and_over_several():
+    values = np.zeros((50, 1))
+    values[[0, 1, 2, 30, 45]] = 1
+    label = np.arange(50) < 10
+    law = scipy.stats.hypergeom(50, 5, 10)
+    plain = stats.stratified_rate_test(values, label, np.zeros(50), mid_p=False)
+    middle = stats.stratified_rate_test(values, label, np.zeros(50))
+    assert plain.p[0] == pytest.approx(law.sf(2))
+    assert middle.p[0] == pytest.approx(law.sf(3) + law.pmf(3) / 2)
+
+    strata = np.arange(50) % 2
+    both = stats.stratified_rate_test(values, label, strata, mid_p=False)
+    laws = [scipy.stats.hypergeom(25, int(values[strata == s].sum()), 5).pmf(np.arange(6)) for s in (0, 1)]
+    assert both.p[0] == pytest.approx(np.convolve(*laws)[3:].sum())
+
+
+def test_large_sets_use_a_tail_close_to_the_exact_one():
+    rng = np.random.default_rng(21)
+    values = (rng.random((1500, 8)) < 0.1).astype(float)
+    label, strata = rng.random(1500) < 0.2, rng.integers(0, 6, 1500)
+    values[label] = np.maximum(values[label], rng.random((label.sum(), 8)) < 0.08)
+    for mid_p in (True, False):
+        exact = stats.stratified_rate_test(values, label, strata, mid_p=mid_p, exact_below=10_000).p
+        near = stats.stratified_rate_test(values, label, strata, mid_p=mid_p, exact_below=0).p
+        assert np.allclose(np.log10(near), np.log10(exact), atol=0.12)
+
+
+def test_max_t_equals_a_plain_permutation_of_the_same_statistic():
+    rng = np.random.default_rng(22)
+    values, labels, strata = words_in_strata(rng, n_words=80, n_latents=5)
+    values[labels[0], 0] += 3
+    found = stats.max_t_strata(values, labels, strata, seed=9, n_permutations=150)
+    assert found.shape == (3, 5)
+
+    from emospace.stats.strata import _design, _moments, _normal_scale, _rank_scores, _standardise
+
+    home = np.argsort(strata, kind="stable")
+    order = np.random.default_rng(9)
+
+    def largest(mixed):
+        sets, cells, sizes = _design(mixed, strata)
+        scores = _rank_scores(values, cells, sizes)
+        return _normal_scale(*_standardise(*_moments(scores, sets, cells, sizes)))
+
+    observed, maxima = largest(labels), []
+    moved = np.empty((150, 80), dtype=int)
+    moved[:, home] = np.argsort(strata + order.random((150, 80)), axis=1)
+    for row in moved:
+        mixed = np.zeros_like(labels)
+        for s, label in enumerate(labels):
+            mixed[s, row[np.flatnonzero(label)]] = True
+        assert np.array_equal(
+            [mixed[:, strata == s].sum(1) for s in range(4)],
+            [labels[:, strata == s].sum(1) for s in range(4)],
+        )
+        maxima.append(largest(mixed).max())
+    assert np.allclose(found, stats.max_t(observed.ravel(), np.array(maxima)).reshape(3, 5))
+    assert found[0, 0] < 0.05
+
+
+def test_labels_that_do_not_fit_the_words_are_refused():
+    with pytest.raises(ValueError, match="5 labels for 6 words"):
+        stats.stratified_rank_sum(np.ones((6, 2)), np.ones(5, dtype=bool), np.zeros(6))
+    with pytest.raises(ValueError, match="7 rows of values for 6 words"):
+        stats.stratified_rank_sum(np.ones((7, 2)), np.ones(6, dtype=bool), np.zeros(6))
