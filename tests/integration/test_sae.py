@@ -1,0 +1,531 @@
+"""Autoencoders: the codes SAELens gives, files SAELens reads, training that goes on where it stopped."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import D_MODEL, N_BLOCKS, TEXTS, tiny
+from emospace.errors import EmospaceError
+from emospace.sae import (
+    Corpus,
+    SaeSpec,
+    SparseAutoencoder,
+    bundled_sae,
+    load_sae,
+    measure_quality,
+    quality,
+    read_texts,
+    save_sae,
+    train_sae,
+    training,
+)
+from emospace.sae.corpus import WINDOW, token_windows
+from emospace.sae.training import capture_shards, window_states
+
+N_LATENTS, K = 96, 6
+
+
+def random_sae(architecture="topk", **settings) -> SparseAutoencoder:
+    generator = torch.Generator().manual_seed(3)
+
+    def draw(*shape):
+        return torch.randn(*shape, generator=generator)
+
+    given = {
+        "topk": {"k": K},
+        "jumprelu": {"threshold": draw(N_LATENTS).abs()},
+        "standard": {},
+    }[architecture]
+    return SparseAutoencoder(
+        w_enc=draw(D_MODEL, N_LATENTS) / 4,
+        b_enc=draw(N_LATENTS) / 4,
+        w_dec=draw(N_LATENTS, D_MODEL),
+        b_dec=draw(D_MODEL),
+        architecture=architecture,
+        layer=2,
+        **{**given, **settings},
+    )
+
+
+def random_states(n=50) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return (rng.normal(size=(n, D_MODEL)) * rng.uniform(0.5, 5, (n, 1)) + 1).astype(np.float32)
+
+
+def theirs(folder, **options):
+    from sae_lens import SAE
+
+    return SAE.load_from_disk(folder, device="cpu", **options)
+
+
+KINDS = [
+    ("standard", {}),
+    ("standard", {"subtract_decoder_bias": False}),
+    ("topk", {}),
+    ("topk", {"rescale_by_decoder_norm": True}),
+    ("jumprelu", {}),
+    ("standard", {"normalisation": "layer_norm"}),
+    ("topk", {"normalisation": "layer_norm", "rescale_by_decoder_norm": True}),
+    ("jumprelu", {"normalisation": "layer_norm"}),
+    ("standard", {"normalisation": "constant_norm_rescale"}),
+    ("topk", {"normalisation": "constant_norm_rescale"}),
+    ("jumprelu", {"normalisation": "constant_norm_rescale", "subtract_decoder_bias": False}),
+]
+
+
+# --- the same codes as SAELens ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("architecture", "settings"), KINDS)
+def test_codes_and_reconstructions_are_those_of_saelens(tmp_path, architecture, settings):
+    sae = random_sae(architecture, **settings)
+    save_sae(sae, tmp_path, model_name="tiny")
+    peer, states = theirs(tmp_path), random_states()
+    with torch.inference_mode():
+        codes = peer.encode(torch.from_numpy(states))
+        rebuilt = peer(torch.from_numpy(states))
+    ours = sae.encode(states)
+    assert ours.shape == (50, N_LATENTS)
+    assert ours.dtype == np.float32
+    assert 0 < ours.nnz < 50 * N_LATENTS
+    np.testing.assert_allclose(ours.toarray(), codes.numpy(), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(sae.reconstruct(torch.from_numpy(states)), rebuilt, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("architecture", "settings"), KINDS)
+def test_a_folder_brings_everything_back(tmp_path, architecture, settings):
+    sae = random_sae(architecture, card={"corpus": {"x": 1.0}, "seed": 0}, **settings)
+    found = load_sae(save_sae(sae, tmp_path, model_name="tiny"))
+    assert found.content_hash == sae.content_hash
+    assert found.card == sae.card
+    assert (found.encode(random_states()) != sae.encode(random_states())).nnz == 0
+
+
+def test_half_precision_weights_give_saelens_and_us_the_same_codes(tmp_path):
+    save_sae(random_sae(), tmp_path, model_name="tiny", dtype="float16")
+    sae, peer, states = load_sae(tmp_path), theirs(tmp_path), random_states()
+    with torch.inference_mode():
+        codes = peer.encode(torch.from_numpy(states)).numpy()
+    np.testing.assert_allclose(sae.encode(states).toarray(), codes, rtol=1e-4, atol=1e-5)
+    size = sum(path.stat().st_size for path in tmp_path.glob("*.safetensors"))
+    assert size < 2.2 * (2 * N_LATENTS * D_MODEL + N_LATENTS + D_MODEL)
+
+
+@pytest.mark.parametrize("layer", [0, 1, 3])
+def test_the_layer_is_saelens_hook_point(tmp_path, layer):
+    save_sae(replace(random_sae(), layer=layer), tmp_path, model_name="tiny-model")
+    metadata = theirs(tmp_path).cfg.metadata
+    assert metadata.hook_name == (
+        "blocks.0.hook_resid_pre" if layer == 0 else f"blocks.{layer - 1}.hook_resid_post"
+    )
+    assert metadata.model_name == "tiny-model"
+    assert load_sae(tmp_path).layer == layer
+
+
+def test_a_folder_saved_by_saelens_itself_is_read(tmp_path):
+    from sae_lens import TopKSAE, TopKSAEConfig
+
+    config = TopKSAEConfig(d_in=D_MODEL, d_sae=N_LATENTS, k=K, rescale_acts_by_decoder_norm=True)
+    config.metadata.hook_name = "blocks.1.hook_resid_post"
+    peer = TopKSAE(config)
+    peer.save_model(tmp_path)
+    sae, states = load_sae(tmp_path), random_states()
+    assert (sae.layer, sae.k) == (2, K)
+    with torch.inference_mode():
+        codes = peer.encode(torch.from_numpy(states)).numpy()
+    np.testing.assert_allclose(sae.encode(states).toarray(), codes, rtol=1e-4, atol=1e-5)
+
+
+def test_states_that_were_scaled_in_training_are_encoded_as_saelens_does_and_said(tmp_path, caplog):
+    save_sae(random_sae(), tmp_path, model_name="tiny")
+    edit(tmp_path, normalize_activations="expected_average_only_in")
+    with caplog.at_level(logging.WARNING):
+        sae = load_sae(tmp_path)
+    assert "scaled by their average norm" in caplog.text
+    with torch.inference_mode():
+        codes = theirs(tmp_path).encode(torch.from_numpy(random_states())).numpy()
+    np.testing.assert_allclose(sae.encode(random_states()).toarray(), codes, rtol=1e-4, atol=1e-5)
+
+
+def edit(folder, **changes):
+    config = json.loads((folder / "cfg.json").read_text())
+    for key, value in changes.items():
+        if value is None:
+            config.pop(key)
+        else:
+            config[key] = value
+    (folder / "cfg.json").write_text(json.dumps(config))
+
+
+def test_top_k_as_saelens_wrote_it_before_version_6_is_read(tmp_path):
+    save_sae(random_sae(), tmp_path, model_name="tiny")
+    edit(
+        tmp_path,
+        architecture="standard",
+        k=None,
+        metadata=None,
+        hook_name="blocks.1.hook_resid_post",
+        activation_fn_str="topk",
+        activation_fn_kwargs={"k": K},
+    )
+    sae = load_sae(tmp_path)
+    assert (sae.architecture, sae.k, sae.layer) == ("topk", K, 2)
+
+
+def test_top_k_keeps_at_most_k_and_none_that_is_negative():
+    sae = random_sae()
+    codes = sae.encode(random_states())
+    assert codes.getnnz(axis=1).max() <= K
+    assert codes.min() >= 0
+    np.testing.assert_allclose(sae.encode(random_states(), batch=7).toarray(), codes.toarray(), atol=1e-5)
+    assert sae.encode(np.zeros((0, D_MODEL), np.float32)).shape == (0, N_LATENTS)
+
+
+# --- what does not fit ------------------------------------------------------------------------------------
+
+
+def test_a_width_or_layer_that_does_not_fit_is_named(tmp_path):
+    save_sae(random_sae(), tmp_path, model_name="tiny")
+    assert load_sae(tmp_path, tiny()).d_model == D_MODEL
+    with pytest.raises(EmospaceError, match="states given are 5 wide"):
+        random_sae().encode(np.zeros((2, 5), np.float32))
+    save_sae(replace(random_sae(), layer=N_BLOCKS + 1), tmp_path / "deep", model_name="tiny")
+    with pytest.raises(EmospaceError, match="reads layer 4, but 'tiny-llama' has 3 blocks"):
+        load_sae(tmp_path / "deep", tiny())
+    narrow = SparseAutoencoder(
+        torch.zeros(8, 4), torch.zeros(4), torch.zeros(4, 8), torch.zeros(8), "standard", layer=1
+    )
+    save_sae(narrow, tmp_path / "narrow", model_name="other")
+    with pytest.raises(EmospaceError, match="8 wide, but 'tiny-llama' has 32"):
+        load_sae(tmp_path / "narrow", tiny())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"architecture": "gated"}, "architecture 'gated'"),
+        ({"architecture": "jumprelu"}, "it has no threshold"),
+        ({"k": None}, "it has no k"),
+        ({"normalize_activations": "covariance_whitening"}, "'covariance_whitening' is not supported"),
+        ({"metadata": {"hook_name": "blocks.1.attn.hook_z"}}, "not the residual stream"),
+        ({"metadata": {}}, "not the residual stream"),
+    ],
+)
+def test_a_config_we_cannot_honour_is_refused(tmp_path, change, message):
+    save_sae(random_sae(), tmp_path, model_name="tiny")
+    edit(tmp_path, **change)
+    with pytest.raises(EmospaceError, match=message):
+        load_sae(tmp_path)
+
+
+def test_a_folder_that_is_missing_damaged_or_partial_is_refused(tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    with pytest.raises(EmospaceError, match=r"SAE 'no-such-sae'"):
+        load_sae("no-such-sae")
+    with pytest.raises(EmospaceError, match=r"no cfg\.json"):
+        load_sae(tmp_path)
+    save_sae(random_sae(), tmp_path, model_name="tiny")
+    weights = tmp_path / "sae_weights.safetensors"
+    tensors = load_file(weights)
+    save_file({**tensors, "b_enc": torch.zeros(3)}, weights)
+    with pytest.raises(EmospaceError, match="b_enc do not fit"):
+        load_sae(tmp_path)
+    save_file({name: tensor for name, tensor in tensors.items() if name != "W_dec"}, weights)
+    with pytest.raises(EmospaceError, match="it has no W_dec"):
+        load_sae(tmp_path)
+    weights.write_bytes(weights.read_bytes()[:50])
+    with pytest.raises(EmospaceError, match="cannot be read"):
+        load_sae(tmp_path)
+    weights.unlink()
+    with pytest.raises(EmospaceError, match="cannot be read"):
+        load_sae(tmp_path)
+
+
+def test_a_release_saelens_does_not_know_is_one_message():
+    with pytest.raises(EmospaceError, match=r"SAE 'no-such-release:layer_1'.*SAELens could not load it"):
+        load_sae("no-such-release:layer_1")
+
+
+def test_a_shipped_autoencoder_is_for_its_very_weights_only(tmp_path, monkeypatch):
+    from emospace.sae import autoencoder
+
+    monkeypatch.setattr(autoencoder, "_BUNDLED", tmp_path)
+    assert bundled_sae(tiny()) is None
+    save_sae(
+        replace(random_sae(), card={"model_sha256": tiny().identity["sha256"]}),
+        tmp_path / "ours",
+        model_name="t",
+    )
+    assert bundled_sae(tiny()) == "ours"
+    assert bundled_sae(tiny("qwen2")) is None
+    assert load_sae("ours", tiny()).layer == 2
+
+
+# --- running text -----------------------------------------------------------------------------------------
+
+CORPORA = (Corpus("en", TEXTS[:3] * 100, 3.0), Corpus("zh", TEXTS[3:] * 120, 1.0))
+
+
+def test_windows_keep_their_shares_and_lengths_and_a_seed_repeats_them():
+    model = tiny()
+    windows = token_windows(model, CORPORA, 2000, seed=1)
+    assert 2000 <= sum(len(window) - 1 for window in windows) < 2000 + 2 * WINDOW[1]
+    assert max(map(len, windows)) <= WINDOW[1]
+    assert min(map(len, windows)) >= 2
+    chinese = {piece for text in TEXTS[3:] for piece in model.tokenizer(text)["input_ids"]}
+    in_chinese = sum(len(window) - 1 for window in windows if set(window) <= chinese)
+    assert 0.2 < in_chinese / 2000 < 0.33
+    assert token_windows(model, CORPORA, 2000, seed=1) == windows
+    assert token_windows(model, CORPORA, 2000, seed=2) != windows
+    with pytest.raises(EmospaceError, match=r"corpus 'en'.*its share asks for"):
+        token_windows(model, CORPORA, 10_000_000, seed=1)
+
+
+def test_texts_of_every_kind_are_read(tmp_path):
+    import lzma
+
+    import pandas as pd
+
+    (tmp_path / "a.txt").write_text("one\n\n two \n快乐\n", encoding="utf-8")
+    with lzma.open(tmp_path / "a.txt.xz", "wt", encoding="utf-8") as file:
+        file.write("one\n\n two \n快乐\n")
+    frame = pd.DataFrame({"text": ["null", "a, b", " "], "x": ["1", "2", "3"]})
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    frame.to_csv(tmp_path / "a.tsv", index=False, sep="\t")
+    frame.to_parquet(tmp_path / "a.parquet")
+    for name in ("a.txt", "a.txt.xz"):
+        assert read_texts(tmp_path / name) == ["one", "two", "快乐"]
+        assert read_texts(tmp_path / name, limit_bytes=5) == ["one"]
+    for name in ("a.csv", "a.tsv", "a.parquet"):
+        assert read_texts(tmp_path / name) == ["null", "a, b"]
+    assert read_texts(tmp_path / "a.csv", column="x") == ["1", "2", "3"]
+    for name, message in (("no.txt", "no such file"), ("a.csv", "no column 'words'. Columns: text, x")):
+        with pytest.raises(EmospaceError, match=message):
+            read_texts(tmp_path / name, column="words")
+    (tmp_path / "a.doc").write_text("")
+    with pytest.raises(EmospaceError, match="kind is not known"):
+        read_texts(tmp_path / "a.doc")
+
+
+def test_states_leave_every_first_position_out_and_padding_changes_nothing():
+    model = tiny()
+    windows = token_windows(model, CORPORA, 300, seed=0)
+    states = window_states(model, windows, 2, budget=256)
+    assert states.dtype == np.float16
+    assert states.shape == (sum(len(window) - 1 for window in windows), D_MODEL)
+    rows = []
+    for window in sorted(windows, key=len, reverse=True):
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+            hidden = model.model(torch.tensor([window]), output_hidden_states=True).hidden_states[2]
+        rows.append(hidden[0, 1:].float().numpy())
+    reference = np.concatenate(rows)
+    error = np.linalg.norm(states - reference, axis=1) / np.linalg.norm(reference, axis=1)
+    assert np.median(error) < 0.02
+    assert error.max() < 0.15, "bfloat16 products, not another position"
+
+
+def test_states_too_large_for_float16_are_refused(monkeypatch):
+    import emospace.activations
+
+    monkeypatch.setattr(
+        emospace.activations,
+        "token_states",
+        lambda _model, ids, _layer: torch.full((*ids.shape, D_MODEL), 1e6),
+    )
+    with pytest.raises(EmospaceError, match="too large for the float16"):
+        window_states(tiny(), [(1, 2, 3)], 1)
+
+
+def count_captures(monkeypatch) -> list[int]:
+    captured = []
+    inner = training.window_states
+
+    def count(model, windows, layer, *rest):
+        captured.append(len(windows))
+        return inner(model, windows, layer, *rest)
+
+    monkeypatch.setattr(training, "window_states", count)
+    return captured
+
+
+def test_shards_are_found_again_and_a_damaged_one_is_made_again(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(training, "SHARD_TOKENS", 200)
+    windows = token_windows(tiny(), CORPORA, 1000, seed=0)
+    captured = count_captures(monkeypatch)
+    paths = capture_shards(tiny(), windows, 2, tmp_path)
+    assert len(paths) == len(captured) >= 4
+    assert sum(captured) == len(windows)
+    bytes_before = [path.read_bytes() for path in paths]
+    captured.clear()
+    assert capture_shards(tiny(), windows, 2, tmp_path) == paths
+    assert captured == []
+    paths[1].write_bytes(bytes_before[1][:-7])
+    paths[2].unlink()
+    with caplog.at_level(logging.WARNING):
+        capture_shards(tiny(), windows, 2, tmp_path)
+    assert len(captured) == 2
+    assert f"{paths[1].name} is damaged" in caplog.text
+    assert [path.read_bytes() for path in paths] == bytes_before
+    assert not set(capture_shards(tiny(), windows, 1, tmp_path)) & set(paths)
+
+
+# --- training ---------------------------------------------------------------------------------------------
+
+SPEC = SaeSpec(layer=2, n_latents=64, k=4, n_tokens=2560, n_heldout=400, batch=64, learning_rate=3e-3)
+
+
+class StoppedError(Exception):
+    pass
+
+
+def stop_at(monkeypatch, step):
+    from sae_lens.training.sae_trainer import SAETrainer
+
+    inner = SAETrainer.step
+
+    def run(self, batch):
+        if self.n_training_steps == step:
+            raise StoppedError
+        return inner(self, batch)
+
+    monkeypatch.setattr(SAETrainer, "step", run)
+
+
+def test_training_end_to_end_and_resumed_to_the_same_weights(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(training, "SHARD_TOKENS", 512)
+    monkeypatch.setattr(training, "_CHECKPOINT_STEPS", 10)
+    model = tiny()
+    straight = train_sae(model, CORPORA, SPEC, tmp_path / "a", command="test", dtype="float32")
+    err = capfd.readouterr().err
+    assert "SAE written to" in err
+    assert "it/s" not in err
+
+    with monkeypatch.context() as patch:
+        stop_at(patch, 25)
+        with pytest.raises(StoppedError):
+            train_sae(model, CORPORA, SPEC, tmp_path / "b", command="test", dtype="float32")
+    assert not (tmp_path / "b" / "cfg.json").exists()
+    captured = count_captures(monkeypatch)
+    steps = []
+    from sae_lens.training.sae_trainer import SAETrainer
+
+    inner = SAETrainer.step
+    monkeypatch.setattr(SAETrainer, "step", lambda self, batch: steps.append(1) or inner(self, batch))
+    resumed = train_sae(model, CORPORA, SPEC, tmp_path / "b", command="test", dtype="float32")
+    assert len(steps) == 20, "it goes on from step 20 of 40"
+    assert captured == [], "shards are not captured again"
+    for name in ("w_enc", "b_enc", "w_dec", "b_dec"):
+        assert torch.equal(getattr(straight, name), getattr(resumed, name)), name
+    assert straight.card == resumed.card
+
+    card = straight.card
+    assert card["corpus"] == {"en": 0.75, "zh": 0.25}
+    assert card["n_training_tokens"] >= 2560 - WINDOW[1]
+    assert card["n_heldout_tokens"] >= 400
+    assert (card["layer"], card["n_latents"], card["k"], card["seed"]) == (2, 64, 4, 0)
+    assert card["model_sha256"] == model.identity["sha256"]
+    assert card["command"] == "test"
+    assert 0.3 < card["variance_explained"] < 1
+    assert 0 <= card["dead_share"] < 1
+    assert 0 < card["mean_active"] <= 4
+    assert torch.allclose(straight.w_dec.norm(dim=1), torch.ones(64), atol=1e-4)
+    assert load_sae(tmp_path / "a", model).content_hash == straight.content_hash
+    states = window_states(model, token_windows(model, CORPORA, 300, seed=9), 2).astype(np.float32)
+    with torch.inference_mode():
+        codes = theirs(tmp_path / "a").encode(torch.from_numpy(states)).numpy()
+    np.testing.assert_allclose(straight.encode(states).toarray(), codes, rtol=1e-3, atol=1e-3)
+
+    # Another request does not take up this one's checkpoint.
+    steps.clear()
+    train_sae(model, CORPORA, SPEC.model_copy(update={"seed": 1}), tmp_path / "b", command="test")
+    assert len(steps) == 40
+
+
+def test_folding_decoder_norms_changes_codes_units_and_nothing_else():
+    from sae_lens import TopKTrainingSAE, TopKTrainingSAEConfig
+
+    torch.manual_seed(0)
+    trained = TopKTrainingSAE(TopKTrainingSAEConfig(d_in=D_MODEL, d_sae=N_LATENTS, k=K))
+    with torch.no_grad():
+        trained.W_dec.mul_(torch.rand(N_LATENTS, 1) * 3 + 0.1)
+        trained.b_enc.normal_()
+    weights = {name: value.detach().float() for name, value in trained.state_dict().items()}
+    sae = training._finish(weights, SaeSpec(layer=2, n_latents=N_LATENTS, k=K), "float32")
+    states = torch.from_numpy(random_states())
+    with torch.inference_mode():
+        np.testing.assert_allclose(sae.reconstruct(states), trained(states), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"layer": 4}, "layers 0 to 3"),
+        ({"batch": 4096}, "do not fill one batch of 4,096"),
+        ({"passes": 0.01}, "do not fill one batch"),
+        ({"n_tokens": 10_000_000}, "its share asks for"),
+    ],
+)
+def test_training_that_cannot_work_is_refused_before_it_begins(tmp_path, change, message):
+    with pytest.raises(EmospaceError, match=message):
+        train_sae(tiny(), CORPORA, SPEC.model_copy(update=change), tmp_path, command="test")
+    assert not list(tmp_path.iterdir())
+
+
+# --- figures ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+@pytest.mark.parametrize("layer", [0, 2])
+def test_the_identity_recovers_all_loss_and_the_mean_none(family, layer):
+    model = tiny(family)
+    windows = token_windows(model, CORPORA, 400, seed=5)
+    states = torch.from_numpy(window_states(model, windows, layer).astype(np.float32))
+
+    class Identity:
+        n_latents = 10
+
+        def __init__(self):
+            self.layer = layer
+
+        def activations(self, rows):
+            return torch.cat([torch.ones(len(rows), 4), torch.zeros(len(rows), 6)], 1)
+
+        def reconstruct(self, rows):
+            return rows
+
+    class Mean(Identity):
+        def reconstruct(self, rows):
+            return states.mean(0).expand_as(rows)
+
+    best, worst = measure_quality(model, Identity(), windows), measure_quality(model, Mean(), windows)
+    assert (best.loss_recovered, best.variance_explained) == (1, 1)
+    assert worst.loss_recovered == pytest.approx(0, abs=1e-4)
+    assert worst.variance_explained == pytest.approx(0, abs=1e-4)
+    assert best.loss_clean == best.loss_reconstructed
+    assert abs(best.loss_mean_ablated - best.loss_clean) > 0.01
+    assert (best.mean_active, best.dead_share) == (4, 0.6)
+    assert best.n_heldout_tokens == len(states)
+
+
+def test_the_clean_loss_is_the_models_own():
+    from torch.nn.functional import cross_entropy
+
+    model = tiny()
+    windows = token_windows(model, CORPORA, 200, seed=5)
+    losses = []
+    with torch.inference_mode():
+        for window in windows:
+            ids = torch.tensor([window])
+            losses += cross_entropy(model.model(ids).logits[0, :-1], ids[0, 1:], reduction="none").tolist()
+    ours = quality._loss(model, windows, 2, lambda hidden: hidden, "clean")
+    assert ours == pytest.approx(np.mean(losses), rel=1e-5)
+    again = quality._loss(model, windows, 2, lambda hidden: hidden * 2, "doubled")
+    assert again != pytest.approx(ours, rel=1e-3)
+    assert quality._loss(model, windows, 0, lambda hidden: hidden, "clean") == pytest.approx(ours, rel=1e-6)
