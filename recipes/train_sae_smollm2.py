@@ -1,6 +1,6 @@
 """Train the autoencoder that ships for SmolLM2-135M-Instruct.
 
-    python recipes/train_sae_smollm2.py --data DATA [--tokens 3000000] [--passes 1.5]
+    python recipes/train_sae_smollm2.py --data DATA [--tokens 2200000] [--passes 1.25]
 
 DATA is the folder of public corpora and labelled texts listed in ``docs/data.md``; labels are not used. Texts
 that later validate readings (EmoBank, the test and validation splits) are left out.
@@ -61,10 +61,10 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path("runs/sae-smollm2"))
-    parser.add_argument("--tokens", type=int, default=3_000_000)
-    parser.add_argument("--passes", type=float, default=1.5)
+    parser.add_argument("--tokens", type=int, default=2_200_000)
+    parser.add_argument("--passes", type=float, default=1.25)
     parser.add_argument("--layer", type=int, default=18)
-    parser.add_argument("--latents", type=int, default=6144)
+    parser.add_argument("--latents", type=int, default=4608)
     parser.add_argument("--k", type=int, default=48)
     options = parser.parse_args()
     spec = SaeSpec(

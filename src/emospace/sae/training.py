@@ -45,7 +45,7 @@ class SaeSpec(BaseModel):
     passes: float = Field(default=1.0, gt=0, description="how often each is seen")
     n_heldout: int = Field(default=200_000, gt=0, description="tokens for the card's figures")
     batch: int = Field(default=2048, gt=0, le=SHARD_TOKENS)
-    learning_rate: float = Field(default=4e-4, gt=0)
+    learning_rate: float = Field(default=8e-4, gt=0)
     aux_loss: float = Field(default=1.0, ge=0, description="weight of the loss that revives dead latents")
     seed: int = 0
 
@@ -274,6 +274,9 @@ def _fit(paths: Sequence[Path], d_model: int, spec: SaeSpec, checkpoint: Path) -
             trainer.activation_scaler.estimate_scaling_factor(
                 d_model, trainer.data_provider, config.n_batches_for_norm_estimate
             )
+        # Starting at the mean state keeps its direction, which all tokens share, from claiming the latents.
+        mean = next(_batches(paths, 16_384, spec.seed)).mean(0)
+        trainer.sae.b_dec.data.copy_(mean * trainer.activation_scaler.scaling_factor)
     with progress("Training the SAE", steps, "steps") as advance:
         advance(trainer.n_training_steps)
         while trainer.n_training_steps < steps:

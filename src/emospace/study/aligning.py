@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from emospace.alignment import Alignment, axes, cebra_alignment, procrustes, rsa_affect, rsa_structure
 from emospace.errors import EmospaceError
 from emospace.records import AlignmentRecord, NotComputed
-from emospace.space import EmotionSpace, build_space, disjoint_rdm, overlap_rdm, standardise
+from emospace.space import EmotionSpace, Transform, build_space, disjoint_rdm, overlap_rdm, standardise
 from emospace.structure import category_ratings, load_structure
 from emospace.study.cache import StageResult
 
@@ -59,7 +59,7 @@ def align(
     sources = {kind: (codes, chosen), "dense": (encoded.states, None), "static": (static, None)}
     spaces, features = {}, {}
     for name, (values, latents) in sources.items():
-        transform = "log1p" if name == "sae" else "raw"
+        transform: Transform = "log1p" if name == "sae" else "raw"
         features[name] = standardise(values[rows], latents, pool=values[pool_rows], transform=transform)
         spaces[name] = build_space(
             values[rows], concepts, sets, language, latents, pool=values[pool_rows], kind=name
@@ -71,7 +71,7 @@ def align(
     found: list[Alignment] = []
     tables: dict[str, pd.DataFrame] = {f"rdm_{language}": _square(rdms[kind], main.categories)}
     missing: list[NotComputed] = []
-    options = {"seed": spec.seed, "n_permutations": spec.n_permutations}
+    options: dict[str, Any] = {"seed": spec.seed, "n_permutations": spec.n_permutations}
     for norm in norms:
         ratings = category_ratings(sets, norm, language)
         if ratings.no_axes:

@@ -24,21 +24,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Encoded:
-    """Words with their states at one layer and their codes, both averaged over carriers.
+    """A language's words with their states and codes, averaged over carriers.
 
     Attributes
     ----------
     words
-        Distinct words.
+        Distinct words, the normed ones first.
     states
-        float32 ``[n_words, d_model]``.
+        float32 ``[n_words, d_model]`` at the layer of the space.
     codes
         ``[n_words, n_latents]``; None without an SAE.
+    normed_states
+        float32 ``[n_normed, n_blocks + 1, d_model]``: the normed words at every layer.
     """
 
     words: tuple[str, ...]
     states: np.ndarray
     codes: csr_matrix | None
+    normed_states: np.ndarray
 
     def rows(self, words: Sequence[str]) -> np.ndarray:
         """Return the row of each word."""
@@ -61,43 +64,31 @@ def usable(model: LanguageModel, words: Sequence[str]) -> np.ndarray:
 def encode_words(
     model: LanguageModel,
     sae: SparseAutoencoder | None,
-    words: Sequence[str],
+    normed: Sequence[str],
+    others: Sequence[str],
     carriers: Sequence[str],
     layer: int,
     store: Path,
-    title: str,
+    language: str,
 ) -> Encoded:
-    """Run words at one layer in each carrier; average states and codes over carriers."""
-    total = np.zeros((len(words), model.d_model), dtype=np.float32)
-    codes = None
+    """Run normed words through all layers and the others up to one; average states and codes over carriers."""
+    from scipy.sparse import csr_matrix
+
+    every = range(model.n_blocks + 1)
+    n_words = len(normed) + len(others)
+    states = np.zeros((n_words, model.d_model), dtype=np.float32)
+    normed_states = np.zeros((len(normed), model.n_blocks + 1, model.d_model), dtype=np.float32)
+    codes = csr_matrix((n_words, sae.n_latents), dtype=np.float32) if sae else None
     for number, carrier in enumerate(carriers, 1):
-        states = extract_words(
-            model, words, carrier, [layer], store=store, title=f"{title} {number}/{len(carriers)}"
-        ).layer(layer)
-        total += states / len(carriers)
+        count = f"{language}, carrier {number} of {len(carriers)}"
+        deep = extract_words(model, normed, carrier, every, store=store, title=f"Normed words, {count}")
+        flat = extract_words(model, others, carrier, [layer], store=store, title=f"Other words, {count}")
+        here = np.concatenate([deep.layer(layer), flat.layer(layer)])
+        normed_states += deep.states / len(carriers)
+        states += here / len(carriers)
         if sae is not None:
-            part = sae.encode(states) / len(carriers)
-            codes = part if codes is None else codes + part
-    return Encoded(tuple(words), total, codes.tocsr() if codes is not None else None)
-
-
-def layer_states(
-    model: LanguageModel,
-    words: Sequence[str],
-    carriers: Sequence[str],
-    layers: Sequence[int],
-    store: Path,
-    title: str,
-) -> np.ndarray:
-    """Return states at many layers averaged over carriers, float32 ``[n_words, n_layers, d_model]``."""
-    total: np.ndarray | None = None
-    for number, carrier in enumerate(carriers, 1):
-        states = extract_words(
-            model, words, carrier, layers, store=store, title=f"{title} {number}/{len(carriers)}"
-        ).states
-        total = states / len(carriers) if total is None else total + states / len(carriers)
-    assert total is not None
-    return total
+            codes = codes + sae.encode(here) / len(carriers)
+    return Encoded((*normed, *others), states, codes, normed_states)
 
 
 def neutral_pool(model: LanguageModel, sets: ConceptSets, language: str, seed: int) -> MatchedPool:

@@ -17,6 +17,7 @@ from emospace.prediction import (
     Predicted,
     above_draws,
     compare,
+    latent_profile,
     matched_draws,
     predict_draws,
     predict_ratings,
@@ -25,7 +26,6 @@ from emospace.prediction import (
 )
 from emospace.records import ComparisonRecord, NotComputed, PredictionRecord
 from emospace.study.cache import StageResult
-from emospace.study.encoding import layer_states
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,12 +92,7 @@ def predict(study: Study, language: str, norms: WordNorms, shared: np.ndarray) -
         missing.append(
             NotComputed(what="outside, top-firing and shuffled controls", why=why, language=language)
         )
-    layers = tuple(range(model.n_blocks + 1))
-    states = layer_states(
-        model, words, study.carriers(language), layers, study.store, f"All layers, {norms.name}"
-    )
-    sets["dense", None] = predict_ratings(states, ratings, groups, layers=layers, **common)
-    del states
+    sets["dense", None] = predict_ratings(encoded.normed_states[rows], ratings, groups, **common)
     sets["static", "input embeddings"] = predict_ratings(
         input_embeddings(model, words), ratings, groups, **common
     )
@@ -141,14 +136,9 @@ def _latent_sets(
     fires = np.asarray((values > 0).sum(0)).ravel()
     # A latent that fires on fewer words than there are folds cannot be standardised in each of them.
     return sets | {
-        "top_firing": top_firing(profile(values), len(space)),
+        "top_firing": top_firing(latent_profile(values), len(space)),
         "all": np.flatnonzero(fires >= study.spec.folds),
     }
-
-
-def profile(values: csr_matrix) -> np.ndarray:
-    """Return firing rate and mean activation of each latent over words, ``[n_latents, 2]``."""
-    return np.stack([np.asarray((values > 0).mean(0)).ravel(), np.asarray(values.mean(0)).ravel()], axis=1)
 
 
 def _draws(
@@ -164,7 +154,7 @@ def _draws(
     spec, space = study.spec, study.dictionary(language).latents
     options = {name: common[name] for name in ("scored", "folds", "seed")}
     every = np.unique(np.concatenate([study.dictionary(name).latents for name in spec.languages]))
-    sizes = profile(values)
+    sizes = latent_profile(values)
     found = {}
     if spec.n_draws:
         matched = matched_draws(space, sizes, spec.n_draws, seed=spec.seed, exclude=every)

@@ -32,7 +32,7 @@ from emospace.records import (
     Source,
 )
 from emospace.study.cache import StageResult, remembered
-from emospace.study.encoding import Encoded, encode_words, neutral_pool
+from emospace.study.encoding import Encoded, encode_words, neutral_pool, usable
 from emospace.study.spec import StudySpec
 
 if TYPE_CHECKING:
@@ -114,9 +114,17 @@ class Study:
     @cached_property
     def sets(self) -> ConceptSets:
         """The concept-sets of the study's languages and categories."""
+        from dataclasses import replace
+
         from emospace.concepts import load_concepts
 
-        return load_concepts(self.spec.languages, self.spec.categories, path=self.spec.concepts)
+        sets = load_concepts(self.spec.languages, self.spec.categories, path=self.spec.concepts)
+        known = usable(self.model, sets.table.word.tolist())
+        if not known.all():
+            say(
+                f"{int((~known).sum())} concept words have no tokens in the model's vocabulary and are left out."
+            )
+        return replace(sets, table=sets.table[known].reset_index(drop=True))
 
     @cached_property
     def norms(self) -> Mapping[str, Sequence[WordNorms]]:
@@ -151,19 +159,17 @@ class Study:
     def encoded(self, language: str) -> Encoded:
         """Return states and codes of a language's concept, pool and normed words."""
         if language not in self._encoded:
-            from emospace.study.encoding import usable
-
-            normed = [word for norms in self.norms[language] for word in norms.words]
-            words = list(dict.fromkeys([*self.sets.words(language), *self.pool(language).words, *normed]))
-            kept = usable(self.model, words)
+            normed = dict.fromkeys(word for norms in self.norms[language] for word in norms.words)
+            others = dict.fromkeys([*self.sets.words(language), *self.pool(language).words])
             self._encoded[language] = encode_words(
                 self.model,
                 self.sae,
-                [word for word, good in zip(words, kept, strict=True) if good],
+                [word for word, good in zip(normed, usable(self.model, list(normed)), strict=True) if good],
+                [word for word in others if word not in normed],
                 self.carriers(language),
                 self.layer,
                 self.store,
-                f"Words, {language}",
+                language,
             )
         return self._encoded[language]
 
@@ -292,19 +298,14 @@ class Study:
 
         def compute() -> StageResult:
             pool, encoded = self.pool(language), self.encoded(language)
-            words = list(dict.fromkeys([*self.sets.words(language), *pool.words]))
-            rows = encoded.rows(words)
-            part = Encoded(
-                tuple(words), encoded.states[rows], encoded.codes[rows] if encoded.codes is not None else None
-            )
             return align(
                 self.spec.model,
                 self.layer,
                 self.spec,
                 self.sets,
                 language,
-                part,
-                input_embeddings(self.model, words),
+                encoded,
+                input_embeddings(self.model, encoded.words),
                 pool,
                 self.dictionary(language),
                 self.norms[language],

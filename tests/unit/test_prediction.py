@@ -1,0 +1,291 @@
+"""Prediction: equality with explicit scikit-learn loops, masks, draws, matching, comparison, transfer."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from emospace.errors import EmospaceError
+from emospace.prediction import (
+    above_draws,
+    assign_folds,
+    compare,
+    correlation,
+    latent_profile,
+    matched_draws,
+    predict_draws,
+    predict_ratings,
+    random_draws,
+    score,
+    top_firing,
+    transfer,
+)
+
+GRID = (0.01, 0.1, 1.0, 10.0)
+
+
+def planted(n: int, d: int, seed: int = 0, noise: float = 1.0):
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((n, d)) * rng.uniform(0.1, 5, d) + rng.normal(0, 3, d)
+    z = (x - x.mean(0)) / x.std(0)
+    y = z[:, :6] @ rng.standard_normal((6, 2)) + noise * rng.standard_normal((n, 2)) + [5.0, -2.0]
+    groups = rng.integers(0, int(n * 0.8), n)
+    return x, y, groups
+
+
+def explicit(layers, y, fold_of, trains, penalties):
+    """Nested cross-validation as one would write it down: every loop, scikit-learn's scaler and ridge."""
+    from sklearn.linear_model import Ridge
+    from sklearn.preprocessing import StandardScaler
+
+    def fitted(x, target, train, test, penalty):
+        scaler = StandardScaler().fit(x[train])
+        model = Ridge(alpha=penalty * train.sum()).fit(scaler.transform(x[train]), target[train])
+        return model.predict(scaler.transform(x[test]))
+
+    out = np.zeros_like(y)
+    chosen = {}
+    folds = np.unique(fold_of)
+    for t in range(y.shape[1]):
+        for outer in folds:
+            errors = {}
+            for layer, x in enumerate(layers):
+                for penalty in penalties:
+                    errors[layer, penalty] = 0.0
+                    for inner in folds[folds != outer]:
+                        train = (fold_of != outer) & (fold_of != inner) & trains
+                        test = (fold_of == inner) & trains
+                        residual = y[test, t] - fitted(x, y[:, t], train, test, penalty)
+                        errors[layer, penalty] += float(residual @ residual)
+            layer, penalty = min(errors, key=lambda key: errors[key])
+            chosen[t, outer] = (layer, penalty)
+            train, test = (fold_of != outer) & trains, fold_of == outer
+            out[test, t] = fitted(layers[layer], y[:, t], train, test, penalty)
+    return out, chosen
+
+
+@pytest.mark.parametrize(("n", "d"), [(160, 12), (90, 120)], ids=["primal", "dual"])
+def test_predictions_equal_explicit_nested_cross_validation(n, d):
+    x, y, groups = planted(n, d, noise=2.0)
+    rng = np.random.default_rng(1)
+    layers = np.stack([x + 8 * rng.standard_normal(x.shape), x, rng.standard_normal(x.shape)], axis=1)
+    trains = rng.random(n) > 0.1
+    predicted = predict_ratings(
+        layers, y, groups, penalties=GRID, train_mask=trains, layers=(3, 6, 9), seed=4
+    )
+    fold_of = assign_folds(groups, 5, seed=4)
+    expected, chosen = explicit([layers[:, i] for i in range(3)], y, fold_of, trains, GRID)
+    for t, one in enumerate(predicted):
+        np.testing.assert_allclose(one.out_of_fold, expected[:, t], rtol=1e-6, atol=1e-6)
+        assert one.layer == tuple((3, 6, 9)[chosen[t, fold][0]] for fold in range(5))
+        assert one.penalty == pytest.approx(tuple(chosen[t, fold][1] for fold in range(5)))
+
+
+def test_float32_and_sparse_features_predict_as_dense_ones():
+    x, y, groups = planted(120, 200)
+    x[np.random.default_rng(0).random(x.shape) < 0.6] = 0
+    whole = predict_ratings(x, y, groups)
+    for features in (sparse.csr_matrix(x), x.astype(np.float32)):
+        for a, b in zip(whole, predict_ratings(features, y, groups), strict=True):
+            np.testing.assert_allclose(a.out_of_fold, b.out_of_fold, atol=1e-4)
+
+
+def test_latents_constant_in_training_or_everywhere_get_no_weight():
+    x, y, groups = planted(150, 8)
+    fold_of = assign_folds(groups)
+    rare = np.zeros((150, 2))
+    rare[np.flatnonzero(fold_of == 2)[0], 0] = 100.0
+    with_rare = predict_ratings(np.hstack([x, rare, np.full((150, 1), 7.0)]), y, groups)
+    without = predict_ratings(x, y, groups)
+    inside = fold_of == 2
+    np.testing.assert_allclose(with_rare[0].out_of_fold[inside], without[0].out_of_fold[inside], atol=1e-6)
+    assert with_rare[0].n_features == 11
+
+
+def test_folds_keep_groups_together_and_are_balanced():
+    groups = np.random.default_rng(0).integers(0, 300, 1000)
+    fold_of = assign_folds(groups, 5, seed=1)
+    assert all(len(set(fold_of[groups == group])) == 1 for group in np.unique(groups))
+    sizes = np.bincount(fold_of)
+    assert sizes.max() - sizes.min() <= 1
+    assert (fold_of == assign_folds(groups, 5, seed=1)).all()
+    assert (fold_of != assign_folds(groups, 5, seed=2)).any()
+
+
+def test_scored_words_come_from_the_same_predictions():
+    x, y, groups = planted(200, 10)
+    scored = np.arange(200) % 4 > 0
+    masked = predict_ratings(x, y, groups, scored=scored)[0]
+    plain = predict_ratings(x, y, groups)[0]
+    np.testing.assert_array_equal(masked.out_of_fold, plain.out_of_fold)
+    assert masked.all_words == plain.all_words == plain.without_concepts
+    assert masked.without_concepts.n == scored.sum()
+    by_hand = correlation(plain.out_of_fold[scored], y[scored, 0], plain.folds[scored])
+    assert masked.without_concepts.r == pytest.approx(float(by_hand))
+    assert masked.layer_r.tolist() == [pytest.approx([masked.r, masked.without_concepts.r])]
+
+
+def test_words_out_of_training_are_still_predicted():
+    x, y, groups = planted(200, 10)
+    trains = np.arange(200) % 5 > 0
+    spoiled = y.copy()
+    spoiled[~trains] += 1000
+    kept, changed = (predict_ratings(x, ratings, groups, train_mask=trains)[0] for ratings in (y, spoiled))
+    np.testing.assert_allclose(kept.out_of_fold, changed.out_of_fold, atol=1e-6)
+
+
+def test_draws_are_predicted_as_spaces_are():
+    x, y, groups = planted(180, 40)
+    codes = np.maximum(x, 0)
+    draws = random_draws(40, 9, 5, seed=2)
+    scored = np.arange(180) % 3 > 0
+    double = predict_draws(codes, draws, y, groups, scored=scored, precision="float64", batch=2, seed=3)
+    single = predict_draws(sparse.csr_matrix(codes), draws, y, groups, scored=scored, seed=3)
+    assert double.shape == (5, 2, 2)
+    np.testing.assert_allclose(single, double, atol=1e-3)
+    for draw, r in zip(draws, double, strict=True):
+        space = predict_ratings(codes[:, draw], y, groups, scored=scored, seed=3)
+        expected = [[one.r, one.without_concepts.r] for one in space]
+        np.testing.assert_allclose(r, expected, atol=1e-9)
+
+
+def skewed_profile(n_latents: int = 800, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    rate = np.exp(rng.normal(-4, 1.2, n_latents)).clip(0, 1)
+    size = np.exp(rng.normal(0, 0.5, n_latents)) * (1 + rate)
+    rate[:100] = 0
+    return np.stack([rate, rate * size, np.where(rate > 0, size, 0)], axis=1)
+
+
+def test_latent_profile_reads_dense_and_sparse_codes():
+    codes = np.array([[0.0, 2.0, 0.0], [0.0, 4.0, 1.0]])
+    expected = [[0, 0, 0], [1, 3, 3], [0.5, 0.5, 1]]
+    np.testing.assert_allclose(latent_profile(codes), expected)
+    np.testing.assert_allclose(latent_profile(sparse.csr_matrix(codes)), expected)
+
+
+def test_matched_draws_stay_outside_and_never_repeat():
+    profile = skewed_profile()
+    space = np.argsort(-profile[:, 0])[10:110:2]
+    matched = matched_draws(space, profile, 60, exclude=[0, 700], seed=1)
+    assert matched.draws.shape == (60, 50)
+    assert not np.isin(matched.draws, np.concatenate([space, [0, 700]])).any()
+    assert all(len(set(draw)) == 50 for draw in matched.draws)
+    assert len({tuple(draw) for draw in matched.draws}) == 60
+    np.testing.assert_array_equal(
+        matched.draws, matched_draws(space, profile, 60, exclude=[0, 700], seed=1).draws
+    )
+    assert not matched.scarce
+    assert (matched.n_outside, matched.n_used) == (800 - 50 - 2, len(np.unique(matched.draws)))
+
+
+def test_scarce_outside_is_said():
+    profile = skewed_profile()
+    active = np.flatnonzero(profile[:, 0] > 0)
+    matched = matched_draws(active[:400], profile, 5)
+    assert matched.scarce
+    assert matched.n_active == len(active) - 400
+    assert matched.imbalance[0] < -0.1
+    assert matched.beyond_caliper > 0.2
+    with pytest.raises(EmospaceError, match="only 300 outside"):
+        matched_draws(np.arange(500), profile, 5)
+
+
+def test_top_firing_and_random_draws_respect_exclusion():
+    profile = np.array([[0.5, 1, 2], [0.9, 1, 1], [0.5, 3, 6], [0.1, 9, 90]])
+    assert top_firing(profile, 2).tolist() == [1, 2]
+    assert top_firing(profile, 2, exclude=[1]).tolist() == [2, 0]
+    draws = random_draws(30, 20, 40, exclude=np.arange(5))
+    assert draws.min() >= 5
+    assert all(len(set(draw)) == 20 for draw in draws)
+    with pytest.raises(EmospaceError):
+        top_firing(profile, 5)
+
+
+def test_compare_tells_equal_from_worse():
+    x, y, groups = planted(600, 10, noise=0.5)
+    good = predict_ratings(x, y, groups)[0]
+    poor = predict_ratings(x[:, 4:], y, groups)[0]
+    same = compare(good, good)
+    assert (same.difference, same.equivalent, same.p) == (0, True, 1)
+    worse = compare(poor, good)
+    assert worse.difference == pytest.approx(poor.r - good.r)
+    assert worse.ci_high < 0
+    assert worse.p < 0.01
+    assert not worse.equivalent
+    assert worse.ci_low < worse.low90 < worse.high90 < worse.ci_high
+    other = dataclasses.replace(poor, observed=poor.observed[::-1])
+    with pytest.raises(EmospaceError, match="different words"):
+        compare(good, other)
+
+
+def test_above_draws_counts_ties_against_the_value():
+    assert above_draws(0.5, np.array([0.1, 0.5, 0.7, 0.2])) == (0.5, 3 / 5, 4)
+
+
+def test_duplicated_words_do_not_narrow_the_interval():
+    rng = np.random.default_rng(0)
+    y = rng.standard_normal(300)
+    p, groups, folds = y + rng.standard_normal(300), np.arange(300), np.arange(300) % 5
+    once = score(p, y, groups, folds)
+    thrice = score(*(np.tile(v, 3) for v in (p, y, groups, folds)))
+    assert (thrice.n, thrice.n_groups) == (900, 300)
+    assert thrice.ci_high - thrice.ci_low == pytest.approx(once.ci_high - once.ci_low, rel=0.01)
+    assert thrice.p == pytest.approx(once.p)
+
+
+def test_disattenuated_r_divides_by_the_root_of_the_reliability():
+    one = score(
+        np.arange(20.0), np.arange(20.0) + np.tile([0, 3], 10), np.arange(20), np.zeros(20, dtype=int)
+    )
+    assert one.disattenuated(0.81) == pytest.approx(one.r / 0.9)
+    assert one.disattenuated(None) is None
+
+
+def test_constant_predictions_score_zero():
+    one = score(np.ones(30), np.random.default_rng(0).random(30), np.arange(30), np.arange(30) % 5)
+    assert one.r == 0
+    assert one.p == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("d", [8, 200], ids=["primal", "dual"])
+def test_transfer_fits_on_one_language_and_predicts_another(d):
+    from sklearn.linear_model import Ridge
+    from sklearn.preprocessing import StandardScaler
+
+    x, y, groups = planted(400, d)
+    rng = np.random.default_rng(5)
+    train, test = np.arange(400) < 150, np.arange(400) >= 150
+    layers = np.stack([rng.standard_normal(x.shape), x], axis=1)
+    out = transfer(
+        layers[train],
+        y[train],
+        groups[train],
+        layers[test],
+        y[test],
+        groups[test],
+        layers=(0, 7),
+        penalties=GRID,
+    )[0]
+    scaler = StandardScaler().fit(x[train])
+    model = Ridge(alpha=out.penalty * train.sum()).fit(scaler.transform(x[train]), y[train, 0])
+    np.testing.assert_allclose(out.predicted, model.predict(scaler.transform(x[test])), atol=1e-6)
+    assert out.layer == 7
+    assert out.score.r == pytest.approx(np.corrcoef(out.predicted, y[test, 0])[0, 1])
+
+
+def test_bad_input_is_named():
+    x, y, groups = planted(60, 4)
+    with pytest.raises(EmospaceError, match="features of 59 words"):
+        predict_ratings(x[:-1], y, groups)
+    with pytest.raises(EmospaceError, match="not finite"):
+        predict_ratings(x, np.where(y > 5, np.nan, y), groups)
+    with pytest.raises(EmospaceError, match="word groups, too few"):
+        predict_ratings(x, y, np.zeros(60, dtype=int))
+    with pytest.raises(EmospaceError, match="are named"):
+        predict_ratings(x, y, groups, targets=("valence",))
+    with pytest.raises(EmospaceError, match="the training features are"):
+        transfer(x, y, groups, x[:, :3], y, groups)
