@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -297,3 +298,302 @@ def _square(path: Path, names, points: np.ndarray, rng) -> None:
     frame = pd.DataFrame(distance, columns=list(names))
     frame.insert(0, "category", list(names))
     frame.to_parquet(path, index=False)
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory) -> Path:
+    folder = write_run(tmp_path_factory.mktemp("run") / "full")
+    write_report(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(run_dir) -> str:
+    return (run_dir / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory) -> str:
+    folder = write_run(tmp_path_factory.mktemp("run") / "bare", full=False)
+    return write_report(folder).read_text(encoding="utf-8")
+
+
+class Outline(HTMLParser):
+    """Collects what the structure tests ask of a page, scripts left out."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict]] = []
+        self.text: list[str] = []
+        self.inside = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self.inside = tag
+
+    def handle_endtag(self, tag):
+        self.inside = ""
+
+    def handle_data(self, data):
+        if self.inside not in ("script", "style"):
+            self.text.append(data)
+
+    def all(self, tag: str) -> list[dict]:
+        return [attrs for name, attrs in self.tags if name == tag]
+
+    @property
+    def words(self) -> str:
+        return re.sub(r"\s+", " ", "".join(self.text))
+
+
+def charts_of(html: str) -> dict:
+    return json.loads(re.search(r'id="charts">(.*?)</script>', html, re.S)[1])
+
+
+def changed(folder: Path, source: Path, **parts) -> Path:
+    """Write the results of one run, with some parts changed, into another folder."""
+    folder.mkdir(exist_ok=True)
+    Results.load(source / "results.json").model_copy(update=parts).save(folder / "results.json")
+    return folder
+
+
+def test_page_is_one_small_file_that_asks_nothing_of_the_network(run_dir, page):
+    assert (run_dir / "report.html").stat().st_size < 10e6
+    outline = Outline(page)
+    assert not [attrs for attrs in outline.all("script") if "src" in attrs]
+    assert [attrs["href"] for attrs in outline.all("link")] == ["data:,"]
+    assert all(attrs["href"].startswith("#") for attrs in outline.all("a"))
+    assert "@import" not in page.split("</style>")[0]
+
+
+def test_the_same_run_gives_the_same_bytes(run_dir, page):
+    assert write_report(run_dir).read_text(encoding="utf-8") == page
+
+
+def test_sections_come_in_order_and_the_navigation_leads_to_each(page):
+    outline = Outline(page)
+    sections = [attrs["id"] for attrs in outline.all("section")]
+    assert sections == [
+        "answer", "circumplex", "rdms", "layers", "prediction", "words", "dictionary", "languages", "missing", "manifest",
+    ]  # fmt: skip
+    assert [attrs["href"] for attrs in outline.all("a")[1:]] == [f"#{name}" for name in sections]
+
+
+def test_every_figure_has_words_and_every_table_a_caption(page):
+    outline = Outline(page)
+    plots = [attrs for attrs in outline.all("div") if "plot" in attrs.get("class", "").split()]
+    assert {plot["id"] for plot in plots} == charts_of(page).keys()
+    assert all(len(plot["aria-label"]) > 30 for plot in plots)
+    assert len(outline.all("caption")) == len(outline.all("table")) > 5
+    assert len(outline.all("h1")) == 1
+    levels = [int(tag[1]) for tag, _ in outline.tags if re.fullmatch(r"h[1-6]", tag)]
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+    names = [attrs["id"] for _, attrs in outline.tags if "id" in attrs]
+    assert len(names) == len(set(names))
+
+
+def test_the_answer_gives_each_figure_with_n_interval_and_baselines(page):
+    words = Outline(page).words
+    assert "SmolLM2-135M-Instruct represents emotion partly as people do" in words
+    assert "312 features chosen with curated concept-sets predict the valence of 4,042 words" in words
+    assert (
+        "r = .73 (95% CI .72 to .74; matched features outside the space .48; static embeddings .71; people's ceiling .97)"
+        in words
+    )
+    assert "most active latents, chosen without any concept, reach as much or more: valence .75" in words
+    assert "beyond chance and static embeddings (English)" in words
+
+
+def test_a_language_below_its_static_baseline_is_not_said_to_be_arranged_like_people(page):
+    verdict = re.search(r'<div class="answer">\s*<p>(.*?)</p>', page, re.S)[1]
+    assert "matched features do (English and Chinese)" in verdict
+    assert verdict.endswith("static embeddings (English).")
+
+
+def test_without_an_advantage_over_the_controls_the_verdict_is_no(run_dir, tmp_path):
+    results = Results.load(run_dir / "results.json")
+    folder = changed(
+        tmp_path, run_dir,
+        prediction=tuple(r.model_copy(update={"draws_beaten": 0.5} if r.features == "space" else {}) for r in results.prediction),
+        alignment=tuple(a.model_copy(update={"p": 0.4}) for a in results.alignment),
+    )  # fmt: skip
+    assert "does not represent emotion as people do" in Outline(write_report(folder).read_text()).words
+
+
+def test_without_controls_nothing_is_claimed(run_dir, tmp_path):
+    folder = changed(
+        tmp_path, run_dir, prediction=(), comparison=(), alignment=(), features=(), language_rsa=()
+    )
+    words = Outline(write_report(folder).read_text()).words
+    assert "cannot be said" in words
+    assert "Prediction of ratings: not shown." in words
+
+
+def test_a_study_without_an_sae_reads_its_dense_space(run_dir, tmp_path):
+    results = Results.load(run_dir / "results.json")
+    dense = [a.model_copy(update={"space": "dense"}) for a in results.alignment if a.space == "sae"]
+    folder = changed(tmp_path, run_dir, sae=None, alignment=tuple(dense))
+    words = Outline(write_report(folder).read_text()).words
+    assert "no sparse autoencoder" in words
+    assert "correlates with people's valence-arousal distance at .56" in words
+
+
+def test_absent_tables_leave_their_reason(bare):
+    words = Outline(bare).words
+    for name in ("circumplex", "rdm_en", "layer_curve", "draws", "predictions", "features"):
+        assert f"the run folder has no tables/{name}.parquet" in words
+    assert charts_of(bare).keys() >= {"bars-en-en_glasgow_2019-valence", "languages-sae"}
+
+
+@pytest.mark.parametrize(
+    ("write", "reason"),
+    [
+        (lambda path: path.write_bytes(b"no parquet"), "tables/layer_curve.parquet cannot be read"),
+        (
+            lambda path: pd.DataFrame({"language": ["en"]}).to_parquet(path),
+            "lacks the column norms, target, layer, r",
+        ),
+        (
+            lambda path: pd.DataFrame(columns=["language", "norms", "target", "layer", "r"]).to_parquet(path),
+            "has no rows",
+        ),
+    ],
+)
+def test_a_table_that_cannot_be_used_leaves_its_reason(run_dir, tmp_path, write, reason):
+    folder = changed(tmp_path, run_dir)
+    (folder / "tables").mkdir()
+    write(folder / "tables" / "layer_curve.parquet")
+    assert reason in Outline(write_report(folder).read_text()).words
+
+
+def test_no_results_is_one_error_that_says_what_to_do(tmp_path):
+    with pytest.raises(EmospaceError, match="no such file") as caught:
+        write_report(tmp_path)
+    assert "emospace study" in caught.value.mend
+
+
+def test_null_figures_are_listed_with_their_reason(page):
+    missing = page.split('id="missing"')[1].split('id="manifest"')[0]
+    assert "12 of the 15 rated categories that are needed" in missing
+    assert "the norms do not rate it" in missing
+
+
+def test_curated_is_said_wherever_concept_sets_are_shown(page):
+    for section in re.split(r"<section ", page)[1:]:
+        if re.match(r'id="(answer|circumplex|rdms|dictionary|missing|manifest)"', section):
+            assert "curated" in section.split("</section>")[0]
+
+
+def test_bars_hold_both_scorings_with_ceiling_and_matched_band(page):
+    chart = charts_of(page)["bars-en-en_glasgow_2019-valence"]
+    assert set(chart["variants"]) == {"out", "in"}
+    out = chart["variants"]["out"]
+    bars = dict(zip(out["data"][0]["y"], out["data"][0]["x"], strict=True))
+    assert bars["Emotion space"] == pytest.approx(0.732)
+    assert {"Static, input", "Static, PPMI-SVD", "Most active latents"} <= bars.keys()
+    band, ceiling = out["layout"]["shapes"]
+    assert (band["x0"], band["x1"]) == pytest.approx((0.482 - 0.07, 0.482 + 0.07))
+    assert ceiling["x0"] == pytest.approx(0.974)
+
+
+def test_rdms_share_one_order_and_leave_unknown_categories_blank(page):
+    charts = charts_of(page)
+    rows = [
+        charts[f"rdm-en-{name}"]["options"]["rows"] for name in ("model", "valence_arousal", "goemotions")
+    ]
+    assert rows[0] == rows[1] == rows[2]
+    trace = charts["rdm-en-goemotions"]["variants"][""]["data"][0]
+    z = np.array(trace["z"], dtype=float)
+    known = [name.replace(" ", "_") in GOEMOTIONS for name in trace["y"]]
+    assert np.isfinite(z[np.ix_(known, known)]).all()
+    assert np.isnan(z[~np.array(known)]).all()
+
+
+def test_order_puts_two_planted_clusters_side_by_side():
+    names = [f"c{i}" for i in range(8)]
+    points = np.array([0, 9, 0.5, 9.5, 0.2, 9.2, 0.7, 9.9])[:, None]
+    square = pd.DataFrame(np.abs(points - points.T), index=names, columns=names)
+    order = category_order(square, {"valence_arousal": square})
+    assert {frozenset(order[:4]), frozenset(order[4:])} == {frozenset(names[::2]), frozenset(names[1::2])}
+
+
+def test_scatter_is_sampled_but_its_figures_are_over_all_words(run_dir, page):
+    chart = charts_of(page)["words-en-en_glasgow_2019-valence"]
+    assert len(chart["variants"]["space"]["data"][0]["x"]) == 1200
+    table = pd.read_parquet(run_dir / "tables" / "predictions.parquet").query(
+        "language == 'en' and target == 'valence'"
+    )
+    r = table["observed"].corr(table["predicted"])
+    assert f"Emotion space r = {figure(r)}" in page
+    assert "over 4,682 words" in page
+
+
+def test_words_cannot_break_out_of_the_page(page):
+    assert "<b>cheer" not in page
+    assert "&lt;b&gt;cheer&lt;/b&gt;" in page
+    hostile = {"word": "</script><script>alert(1)</script>\u2028&"}
+    assert "<" not in script_json(hostile)
+    assert json.loads(script_json(hostile)) == hostile
+
+
+def test_basic_categories_are_known_without_their_column(run_dir, tmp_path):
+    folder = changed(tmp_path, run_dir)
+    (folder / "tables").mkdir()
+    table = pd.read_parquet(run_dir / "tables" / "circumplex.parquet").drop(columns="basic")
+    table.to_parquet(folder / "tables" / "circumplex.parquet")
+    labels = charts_of(write_report(folder).read_text())["circumplex-en-people"]["options"]["labels"]
+    assert {label["text"] for label in labels if label["bold"]} == set(BASIC)
+
+
+def test_percentiles_are_ranks_off_the_diagonal():
+    square = np.array([[0, 1, 9], [1, 0, 5], [9, 5, 0.0]])
+    assert np.array_equal(percentiles(square), [[0, 0, 1], [0, 0, 0.5], [1, 0.5, 0]])
+
+
+def test_paper_figures_are_written_and_absent_ones_said(run_dir, tmp_path, capsys):
+    source = write_run(tmp_path / "one", languages=("en",))
+    (source / "tables" / "rdm_en.parquet").unlink()
+    written = figures(source)
+    assert sorted(path.name for path in written) == [
+        "circumplex_en.pdf", "circumplex_en.png", "prediction_en_en_glasgow_2019.pdf", "prediction_en_en_glasgow_2019.png",
+    ]  # fmt: skip
+    assert all(path.stat().st_size > 5000 for path in written)
+    assert "rdms_en is left out: the run folder has no tables/rdm_en.parquet" in capsys.readouterr().err
+
+
+def test_placed_labels_do_not_overlap_and_stay_inside():
+    rng = np.random.default_rng(0)
+    points = rng.uniform(-0.6, 0.6, (30, 2))
+    names = [f"category {i}" for i in range(30)]
+    spots = place_labels(points, names, np.arange(30) < 6, 1.0)
+    unit = 2 / (2.8 * 72)
+    half = np.array([[0.5 * 5.6 * 0.6 * len(name) + 1, 0.5 * 5.6 * 1.15] for name in names]) * unit
+    placed = [i for i, spot in enumerate(spots) if spot is not None]
+    assert len(placed) == 30
+    for i in placed:
+        assert (np.abs(spots[i]) + half[i] <= 1.0001).all()
+        for j in placed[: placed.index(i)]:
+            assert (np.abs(spots[i] - spots[j]) >= half[i] + half[j] - 1e-9).any()
+
+
+def test_model_paths_are_titled_by_their_name(run_dir, tmp_path):
+    model = Results.load(run_dir / "results.json").model.model_copy(
+        update={"model": "/models/own/Small.Q4_1.gguf"}
+    )
+    assert read_run(changed(tmp_path, run_dir, model=model)).title == "Small.Q4_1"
+
+
+def test_numbers_are_written_as_papers_write_them():
+    assert [figure(x) for x in (0.784, -0.05, 1.0, -0.001, None)] == [".78", "−.05", "1.00", ".00", "–"]
+    assert [p_clause(p) for p in (1e-5, 0.0312, 0.4)] == [
+        "p\u00a0<\u00a0.001",
+        "p\u00a0=\u00a0.031",
+        "p\u00a0=\u00a0.40",
+    ]
+    assert [percent(x) for x in (0.998, 1.0, 0.5, 0.002)] == ["99.8%", "100%", "50%", "0.2%"]
+    assert (count(13915), counted(1, "word"), counted(26, "category")) == (
+        "13,915",
+        "1 word",
+        "26 categories",
+    )

@@ -57,9 +57,9 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """A captioned table; ``numeric`` names the columns set flush right, ``search`` adds the filter row.
+    """A captioned table; ``numeric`` names the columns set flush right, ``wrap`` those of free text.
 
-    With ``search`` the first column is offered as a choice; ``brief`` holds, per row, whether print keeps it.
+    ``search`` adds a filter row; the first column is offered as a choice; ``brief`` holds, per row, whether print keeps it.
     """
 
     key: str
@@ -67,6 +67,7 @@ class Table:
     columns: Sequence[str]
     rows: Sequence[Sequence[Cell]]
     numeric: Sequence[str] = ()
+    wrap: Sequence[str] = ()
     heading: str = ""
     search: str = ""
     brief: Sequence[bool] = ()

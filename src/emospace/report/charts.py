@@ -58,7 +58,7 @@ def circumplex(table: pd.DataFrame, x: str, y: str, titles: tuple[str, str]) -> 
             "color": colours,
             "size": [11 if flag else 7 for flag in basic],
             "symbol": ["circle-open" if flag else "circle" for flag in derived],
-            "line": {"width": 1.5},
+            "line": {"width": 1.5, "color": colours},
         },
     }
     limit = 1.15 * float(np.nanmax(np.abs(table[[x, y]].to_numpy(dtype=float)), initial=0.1))
@@ -117,7 +117,7 @@ def percentiles(values: np.ndarray) -> np.ndarray:
     given = np.isfinite(values) & ~np.eye(len(values), dtype=bool)
     if given.any():
         ranks = rankdata(values[given])
-        shown[given] = (ranks - 1) / max(ranks.max() - 1, 1)
+        shown[given] = (ranks - ranks.min()) / max(ranks.max() - ranks.min(), 1)
     on_diagonal = np.isfinite(values).any(axis=0)
     shown[np.diag_indices(len(values))] = np.where(on_diagonal, 0.0, np.nan)
     return shown

@@ -51,7 +51,7 @@ def geometry(run: Run, language: str, against: str) -> AlignmentRecord | None:
     found = run.alignment(
         lambda record: (
             (record.language, record.against, record.statistic) == (language, against, "rsa_spearman")
-            and record.space == "sae"
+            and record.space == run.main_space
             and record.value is not None
         )
     )
@@ -69,9 +69,16 @@ def static_counterpart(run: Run, record: AlignmentRecord) -> tuple[str, float] |
     """Return the baseline beside an alignment figure: its own, or the same statistic of static embeddings."""
     if record.baseline is not None:
         return (plain_name(record.baseline_name or "baseline"), record.baseline)
-    key = (record.language, record.against, record.statistic, record.target, record.controls)
+    key = (record.language, record.against, record.statistic, record.target, record.controls, record.norms)
     for other in run.results.alignment:
-        same = (other.language, other.against, other.statistic, other.target, other.controls) == key
+        same = (
+            other.language,
+            other.against,
+            other.statistic,
+            other.target,
+            other.controls,
+            other.norms,
+        ) == key
         if same and other.space == "static" and other is not record and other.value is not None:
             return (space_name("static"), other.value)
     return None
@@ -83,22 +90,25 @@ def answer(run: Run) -> tuple[str, ...]:
 
 
 def _verdict(run: Run) -> str:
-    model = run.results.model.model
-    ratings, arrangement, asked = [], [], []
+    model = run.title
+    ratings: list[str] = []
+    arrangement: list[str] = []
+    asked: list[str] = []
     for language in run.languages:
         name = language_name(language)
         space = [sets["space"] for target in targets(run) if (sets := headline(run, language, target))]
         shapes = [
             record for against in structures(run, language) if (record := geometry(run, language, against))
         ]
-        if space or shapes:
+        tested = [record for record in space if record.draws_beaten is not None]
+        if tested or any(record.p is not None for record in shapes):
             asked.append(name)
         if any((record.draws_beaten or 0) >= BEATS and (record.r or 0) > 0 for record in space):
             ratings.append(name)
-        if any((record.value or 0) > 0 and _significant(record) for record in shapes):
+        if any(_significant(record) and _beats_static(run, record) for record in shapes):
             arrangement.append(name)
     if not asked:
-        return f"Whether {model} represents emotion as people do cannot be said: the run holds no figure that bears on it."
+        return f"Whether {model} represents emotion as people do cannot be said: the run holds no figure that was tested against its controls."
     parts = []
     if ratings:
         parts.append(
@@ -106,7 +116,7 @@ def _verdict(run: Run) -> str:
         )
     if arrangement:
         parts.append(
-            f"its emotion categories are arranged like people's, beyond chance ({listed(arrangement)})"
+            f"its emotion categories are arranged like people's, beyond chance and static embeddings ({listed(arrangement)})"
         )
     if not parts:
         return (
@@ -117,7 +127,12 @@ def _verdict(run: Run) -> str:
 
 
 def _significant(record: AlignmentRecord) -> bool:
-    return record.p is not None and record.p < SIGNIFICANT
+    return record.p is not None and record.p < SIGNIFICANT and (record.value or 0) > 0
+
+
+def _beats_static(run: Run, record: AlignmentRecord) -> bool:
+    other = static_counterpart(run, record)
+    return other is None or (record.value or 0) > other[1]
 
 
 def _language_line(run: Run, language: str) -> str:
@@ -236,7 +251,7 @@ def _axis_meter(run: Run, language: str) -> Meter:
     found = run.alignment(
         lambda record: (
             (record.language, record.statistic, record.target) == (language, "best_pc_r", "valence")
-            and record.space == "sae"
+            and record.space == run.main_space
             and record.value is not None
         )
     )

@@ -48,8 +48,8 @@ def render(run: Run) -> str:
         undefined=jinja2.StrictUndefined,
     )
     charts = _charts(block for part in parts for block in part.blocks)
-    return environment.get_template("page.html").render(
-        model=run.results.model.model,
+    page = environment.get_template("page.html").render(
+        model=run.title,
         summary=_summary(run),
         sections=parts,
         style=(folder / "page.css").read_text(encoding="utf-8"),
@@ -57,6 +57,7 @@ def render(run: Run) -> str:
         plotly=_plotly() if charts else "",
         charts=script_json(charts),
     )
+    return page.lstrip()
 
 
 def _summary(run: Run) -> str:
@@ -65,7 +66,7 @@ def _summary(run: Run) -> str:
     latents = f"{count(sae.n_latents)} latents" if sae and sae.n_latents else "no sparse autoencoder"
     layer = run.results.model.layer
     where = "" if layer is None else f", layer {layer}"
-    return f"Emotion concepts in {languages}{where}, {latents}; concept-sets {run.provenance}."
+    return f"Emotion concepts in {languages}{where}, {latents}; {run.provenance} concept-sets."
 
 
 def _manifest(run: Run) -> Section:

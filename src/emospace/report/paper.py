@@ -14,7 +14,7 @@ from emospace.records import PredictionRecord
 from emospace.report.charts import ORDER, high_of, low_of, percentiles
 from emospace.report.findings import geometry
 from emospace.report.run import Absent, Run, read_run
-from emospace.report.sections import CIRCUMPLEX, category_order
+from emospace.report.sections import CIRCUMPLEX, basic_marked, category_order
 from emospace.report.wording import FEATURE_SETS, figure, plain_name, set_name, structure_name, upper_first
 
 if TYPE_CHECKING:
@@ -77,11 +77,11 @@ def _new(rows: int, columns: int, height: float, **options: Any) -> tuple[Figure
 
 def _circumplex(run: Run, language: str) -> Figure:
     table = run.table("circumplex", ("language", *CIRCUMPLEX))
-    part = table[table["language"] == language]
+    part = basic_marked(run, table[table["language"] == language])
     if part.empty:
         raise Absent("tables/circumplex.parquet has no rows of this language")
     drawn, axes = _new(1, 2, 3.6)
-    panels = (("People", "human_valence", "human_arousal"), (run.results.model.model, "model_x", "model_y"))
+    panels = (("People", "human_valence", "human_arousal"), (run.title, "model_x", "model_y"))
     for axis, (title, x, y) in zip(axes, panels, strict=True):
         shown = part.dropna(subset=[x, y]).sort_values("category")
         _scatter(axis, shown, x, y)
@@ -170,9 +170,7 @@ def _rdms(run: Run, language: str) -> Figure:
     model = run.rdm(f"rdm_{language}")
     human = {name: run.rdm(f"rdm_human_{language}_{name}") for name in run.human_structures(language)}
     order = category_order(model, human)
-    panels = {run.results.model.model: model} | {
-        upper_first(structure_name(name)): rdm for name, rdm in human.items()
-    }
+    panels = {run.title: model} | {upper_first(structure_name(name)): rdm for name, rdm in human.items()}
     drawn, axes = _new(1, len(panels), 0.5 + 6.0 / len(panels))
     for axis, (title, square) in zip(axes, panels.items(), strict=True):
         values = percentiles(square.reindex(index=list(order), columns=list(order)).to_numpy(dtype=float))

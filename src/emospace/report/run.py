@@ -64,6 +64,17 @@ class Run:
         said = [*sources, *(record.provenance for record in self.results.features)]
         return " and ".join(dict.fromkeys(name for name in said if name)) or "of unstated provenance"
 
+    @property
+    def title(self) -> str:
+        """The model's name without its folders and file ending."""
+        return re.sub(r"\.(gguf|safetensors)$", "", self.results.model.model.rstrip("/").split("/")[-1])
+
+    @property
+    def main_space(self) -> str:
+        """What the emotion space is made of: SAE features, or dense directions in a run without an SAE."""
+        spaces = {record.space for record in self.results.alignment}
+        return "sae" if "sae" in spaces or "dense" not in spaces else "dense"
+
     def norms(self, language: str) -> tuple[str, ...]:
         """Return the norms predicted in a language, the one with most words first."""
         sizes: dict[str, int] = {}

@@ -39,7 +39,7 @@ from emospace.report.wording import (
 if TYPE_CHECKING:
     import pandas as pd
 
-CIRCUMPLEX = ("category", "basic", "human_valence", "human_arousal", "human_source", "model_x", "model_y")
+CIRCUMPLEX = ("category", "human_valence", "human_arousal", "human_source", "model_x", "model_y")
 WORDS_OUT, WORDS_IN = "concept words out of the test folds", "all words"
 
 
@@ -79,7 +79,7 @@ def _circumplex(run: Run) -> Iterator[Block]:
     blocks: list[Block] = []
     with _or_reason(blocks, "Circumplex"):
         table = run.table("circumplex", ("language", *CIRCUMPLEX))
-        for language, part in table.groupby("language", sort=False):
+        for language, part in basic_marked(run, table).groupby("language", sort=False):
             blocks.append(_circumplex_figures(run, str(language), part.reset_index(drop=True)))
     said = [
         "The circumplex sets emotions on two axes, how pleasant and how exciting they are. On the left are people's "
@@ -92,13 +92,22 @@ def _circumplex(run: Run) -> Iterator[Block]:
     yield from blocks
 
 
+def basic_marked(run: Run, table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with a column ``basic``; where it has none, the feature records say which are."""
+    if "basic" in table.columns:
+        return table
+    basic = {record.category for record in run.results.features if record.basic}
+    return table.assign(basic=table["category"].isin(basic))
+
+
 def _circumplex_figures(run: Run, language: str, part: pd.DataFrame) -> Figures:
     rated = part.dropna(subset=["human_valence", "human_arousal"]).reset_index(drop=True)
     placed = part.dropna(subset=["model_x", "model_y"]).reset_index(drop=True)
     derived = int((rated["human_source"].astype(str) == "derived").sum())
     procrustes = run.alignment(
         lambda r: (
-            (r.language, r.statistic, r.space) == (language, "procrustes", "sae") and r.value is not None
+            (r.language, r.statistic, r.space) == (language, "procrustes", run.main_space)
+            and r.value is not None
         )
     )
     fit = ""
@@ -118,7 +127,7 @@ def _circumplex_figures(run: Run, language: str, part: pd.DataFrame) -> Figures:
         ),
         Panel(
             f"circumplex-{language}-model",
-            run.results.model.model,
+            run.title,
             f"n = {counted(len(placed), 'category')}.{fit}",
             f"Scatter plot of {len(placed)} emotion categories in the model, rotated onto valence and arousal.",
             model,
@@ -157,7 +166,7 @@ def _rdm_figures(run: Run, language: str) -> Block:
     panels = [
         Panel(
             f"rdm-{language}-model",
-            run.results.model.model,
+            run.title,
             f"Emotion space, {counted(len(model), 'category')}.",
             f"Heat map of dissimilarity between {len(model)} categories in the model.",
             charts.rdm(model, order, first=True),
@@ -219,8 +228,7 @@ def _layers(run: Run) -> Iterator[Block]:
     yield Prose(
         [
             "Correlation of predicted with people's ratings when dense states of one layer alone are read. The dotted "
-            "line is the layer that nested cross-validation chose most often for the emotion space, never having seen "
-            "the words it is scored on."
+            "line is the layer that the emotion space reads."
         ]
     )
     try:
@@ -259,7 +267,7 @@ def _prediction(run: Run) -> Iterator[Block]:
         return
     yield Prose(
         [
-            "Ridge regression from each set of features to the ratings, layer and penalty chosen inside each fold. "
+            "Ridge regression from each set of features to the ratings; penalty, and layer for dense states, are chosen inside each fold. "
             "Blue sets are chosen with concept-sets; grey sets are their controls of the same size; orange sets are "
             "what other representations carry. Whiskers are 95% intervals, for controls made of many draws the "
             "central 95% of the draws; the grey band repeats that of the matched draws. The green line is the highest r that "
@@ -397,7 +405,7 @@ def _dictionary(run: Run) -> Iterator[Block]:
     yield Prose(
         [
             f"The latents that respond to a category's concepts more than to matched neutral words, from {run.provenance} "
-            "concept-sets. Effect is the standardised difference; the two rates are how often the latent fires on concepts "
+            "concept-sets. Effect is how much more, in the unit of the selection rule; the two rates are how often the latent fires on concepts "
             "and on the matched pool; q is the false discovery rate over all latents and categories. Top words are "
             "those with the highest activation."
         ]
@@ -434,8 +442,7 @@ def _languages(run: Run) -> Iterator[Block]:
             f"languages-{space}",
             upper_first(space_name(space)),
             "Whiskers are 95% intervals, bootstrapped over categories.",
-            "; ".join(f"{r.language_a} and {r.language_b}: {figure(r.value)}, n = {r.n}" for r in records)
-            + ".",
+            "Correlation of category structures: " + "; ".join(_pair(r) for r in records) + ".",
             charts.language_pairs(records),
         )
         for space, records in groups.items()
@@ -443,6 +450,11 @@ def _languages(run: Run) -> Iterator[Block]:
     if panels:
         yield Figures(panels)
     yield language_table(run)
+
+
+def _pair(record: LanguageRSARecord) -> str:
+    names = f"{language_name(record.language_a)} and {language_name(record.language_b)}"
+    return f"{names} {figure(record.value)}, n = {counted(record.n, 'category')}"
 
 
 def _missing(run: Run) -> Iterator[Block]:

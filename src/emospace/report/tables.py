@@ -90,13 +90,14 @@ def prediction_table(run: Run) -> Table:
         rows,
         numeric=(*columns[5:6], *columns[7:]),
         heading="All prediction figures",
+        search="Filter the prediction figures",
         strong=[record.features == "space" for record in run.results.prediction],
     )
 
 
 def _drawn_interval(record: PredictionRecord) -> str:
     if record.draws_low is not None:
-        return f"{interval(record.draws_low, record.draws_high)} (draws)"
+        return interval(record.draws_low, record.draws_high)
     return interval(record.ci_low, record.ci_high)
 
 
@@ -193,6 +194,7 @@ def alignment_table(run: Run) -> Table:
         columns,
         rows,
         numeric=("Value", "p", "Ceiling", "Categories"),
+        wrap=("Statistic", "Against", "Baseline"),
         heading="Alignment in figures",
         strong=[a.space == "sae" and a.statistic == "rsa_spearman" for a in run.results.alignment],
     )
@@ -304,6 +306,7 @@ def dictionary_table(run: Run, language: str, part: pd.DataFrame) -> Table:
         rows,
         numeric=columns[1:6],
         heading=language_name(language),
+        wrap=("Top words",),
         search=f"Filter features in {language_name(language)}",
         brief=brief,
     )
@@ -345,7 +348,13 @@ def missing_table(run: Run) -> Table:
             names = f"{language_name(pair.language_a)} – {language_name(pair.language_b)}"
             rows.append((Cell("language-language RSA"), Cell(names), Cell(pair.reason or "")))
     unique = list(dict.fromkeys(rows))
-    return Table("table-missing", "Figures that are not given.", ("Figure", "Language", "Reason"), unique)
+    return Table(
+        "table-missing",
+        "Figures that are not given.",
+        ("Figure", "Language", "Reason"),
+        unique,
+        wrap=("Figure", "Reason"),
+    )
 
 
 def manifest_tables(run: Run) -> tuple[Facts | Table, ...]:
@@ -405,13 +414,21 @@ def manifest_tables(run: Run) -> tuple[Facts | Table, ...]:
                 columns,
                 rows,
                 numeric=("Entries", "Rejected"),
+                wrap=("Citation and note", "Scale"),
                 heading="Sources",
             )
         )
     if manifest.files:
         pairs = [(Cell(name), Cell(digest)) for name, digest in manifest.files.items()]
         blocks.append(
-            Table("table-files", "Files read, by sha256.", ("File", "sha256"), pairs, heading="Files")
+            Table(
+                "table-files",
+                "Files read, by sha256.",
+                ("File", "sha256"),
+                pairs,
+                wrap=("sha256",),
+                heading="Files",
+            )
         )
     if manifest.versions:
         blocks.append(Facts("Versions", tuple(manifest.versions.items())))

@@ -74,7 +74,12 @@ STATISTICS = {
     "procrustes": "Procrustes fit",
 }
 
-STATIC_SOURCES = {"input": "input", "input_embeddings": "input", "ppmi": "PPMI-SVD", "ppmi_svd": "PPMI-SVD"}
+STATIC_SOURCES = {
+    "input embedding": "input",
+    "input embeddings": "input",
+    "ppmi svd": "PPMI-SVD",
+    "PPMI-SVD of the corpora": "PPMI-SVD",
+}
 
 SPACES = {"sae": "SAE features", "dense": "dense directions", "static": "static embeddings"}
 
@@ -104,7 +109,8 @@ def set_name(record: PredictionRecord) -> str:
     name = FEATURE_SETS[record.features][0]
     if not record.static_source:
         return name
-    return f"Static, {STATIC_SOURCES.get(record.static_source, plain_name(record.static_source))}"
+    source = plain_name(record.static_source)
+    return f"Static, {STATIC_SOURCES.get(source, source)}"
 
 
 def figure(value: float | None, digits: int = 2) -> str:
