@@ -11,11 +11,12 @@ from emospace.prediction import (
     matched_draws,
     predict_draws,
     predict_ratings,
+    score,
 )
 
 
 def test_null_ratings_give_r_around_zero_and_p_at_most_nominal():
-    """Five columns of noise at a time share one set of features; many features, few, and many layers."""
+    """Ten columns of noise at a time share one set of features: many of them, few, layers, more than words."""
     rng = np.random.default_rng(0)
     r, p = [], []
     for shape in [(200, 30), (200, 2), (200, 6, 4), (90, 150)] * 6:
@@ -51,13 +52,13 @@ def test_duplicates_leak_only_where_groups_do_not_hold_them():
 def test_choosing_the_best_of_many_noise_layers_gains_nothing():
     rng = np.random.default_rng(2)
     best, nested = [], []
-    for _ in range(12):
-        layers, y = rng.standard_normal((150, 15, 5)), rng.standard_normal((150, 1))
+    for _ in range(10):
+        layers, y = rng.standard_normal((150, 10, 4)), rng.standard_normal((150, 1))
         out = predict_ratings(layers, y, np.arange(150), targets=["noise"], n_bootstrap=10)[0]
         best.append(out.layer_r[:, 0].max())
         nested.append(out.r)
-    assert np.mean(best) > 0.08
-    assert np.mean(nested) < 0.05
+    assert np.mean(best) > np.mean(nested) + 0.08
+    assert np.mean(nested) < 0.03
 
 
 def test_planted_signal_and_its_layer_are_recovered():
@@ -75,8 +76,6 @@ def test_planted_signal_and_its_layer_are_recovered():
 def test_interval_covers_the_true_correlation():
     rng = np.random.default_rng(4)
     covered = 0
-    from emospace.prediction import score
-
     for _ in range(150):
         y = np.repeat(rng.standard_normal(100), 2)
         p = 0.6 * y + 0.8 * np.repeat(rng.standard_normal(100), 2)

@@ -1,0 +1,402 @@
+"""Ratings of words from features of words: nested cross-validation, and transfer between languages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from emospace.errors import EmospaceError
+from emospace.prediction.ridge import (
+    PENALTIES,
+    Fit,
+    FoldSums,
+    KernelFit,
+    assign_folds,
+    crossed_ridge,
+    fit_at,
+    nested_ridge,
+)
+from emospace.prediction.scores import Score, correlation, score
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """Out-of-fold predictions of one target, on the scale of its ratings.
+
+    `out_of_fold`, `observed`, `groups`, `folds` and `scored` (no concept word) are `[n_words]`; `layer` and
+    `penalty` are those chosen for each outer fold; `layer_r` `[n_layers, 2]` is the out-of-fold r of each layer
+    taken alone (all words, scored words), at the penalty chosen inside. `without_concepts` equals `all_words`
+    where no word is left out.
+    """
+
+    target: str
+    out_of_fold: np.ndarray
+    observed: np.ndarray
+    groups: np.ndarray
+    folds: np.ndarray
+    scored: np.ndarray
+    all_words: Score
+    without_concepts: Score
+    layer: tuple[int, ...]
+    penalty: tuple[float, ...]
+    layers: tuple[int, ...]
+    layer_r: np.ndarray
+    n_features: int
+
+    @property
+    def r(self) -> float:
+        """Out-of-fold r over all words."""
+        return self.all_words.r
+
+    @property
+    def r2(self) -> float:
+        """Out-of-fold R2 over all words."""
+        return self.all_words.r2
+
+    @property
+    def ci_low(self) -> float:
+        """Lower bound of the 95% interval of r over all words."""
+        return self.all_words.ci_low
+
+    @property
+    def ci_high(self) -> float:
+        """Upper bound of the 95% interval of r over all words."""
+        return self.all_words.ci_high
+
+    @property
+    def p(self) -> float:
+        """One-sided p of r over all words."""
+        return self.all_words.p
+
+    @property
+    def n(self) -> int:
+        """Number of words."""
+        return self.all_words.n
+
+
+@dataclass(frozen=True)
+class Transferred:
+    """Predictions `[n_test]` of one target in a language the ridge was not fitted on.
+
+    `layer` and `penalty` were chosen by cross-validation within the training language.
+    """
+
+    target: str
+    predicted: np.ndarray
+    observed: np.ndarray
+    score: Score
+    layer: int
+    penalty: float
+
+
+def predict_ratings(
+    features: Any,
+    ratings: np.ndarray,
+    groups: np.ndarray,
+    *,
+    targets: Sequence[str] = ("valence", "arousal"),
+    scored: np.ndarray | None = None,
+    train_mask: np.ndarray | None = None,
+    layers: Sequence[int] | None = None,
+    folds: int = 5,
+    penalties: Sequence[float] = PENALTIES,
+    n_bootstrap: int = 1000,
+    seed: int = 0,
+) -> tuple[Predicted, ...]:
+    """Predict ratings by ridge in nested cross-validation, layer and penalty chosen on training folds alone.
+
+    Parameters
+    ----------
+    features
+        `[n_words, d]`, dense or scipy sparse, or layers `[n_words, n_layers, d]`. Standardised on training words.
+    ratings
+        `[n_words, n_targets]`, on any scale.
+    groups
+        `[n_words]` of int: words of one group (inflections, duplicates) never part between folds.
+    targets
+        Names of the columns of `ratings`.
+    scored
+        `[n_words]` of bool: words counted in `without_concepts`; the others still train. Default: all.
+    train_mask
+        `[n_words]` of bool: words that may train; the others are still predicted. Default: all.
+    layers
+        Names of the layers, default 0..n_layers-1.
+    penalties
+        Grid of relative penalties, ascending.
+
+    Raises
+    ------
+    EmospaceError
+        If shapes disagree, a value is not finite, or there are too few word groups.
+    """
+    features, ratings, groups, scored, trains = checked(features, ratings, groups, scored, train_mask)
+    if len(targets) != ratings.shape[1]:
+        raise EmospaceError(
+            f"ratings of {ratings.shape[1]} targets",
+            f"{len(targets)} are named",
+            "Name each column in `targets`.",
+        )
+    n_layers = features.shape[1] if features.ndim == 3 else 1
+    names = tuple(range(n_layers)) if layers is None else tuple(int(layer) for layer in layers)
+    fold_of = assign_folds(groups, folds, seed)
+
+    def one_layer(layer: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return _out_of_fold(_layer(features, layer), ratings, fold_of, trains, penalties)
+
+    parts = _each_layer(one_layer, features)
+    predictions = np.stack([part[0] for part in parts])  # [n_layers, n_words, n_targets]
+    penalty = np.stack([part[1] for part in parts])  # [n_layers, folds, n_targets]
+    best = np.stack([part[2] for part in parts]).argmin(axis=0)  # [folds, n_targets]
+    words = np.arange(len(ratings))
+    everything = np.ones(len(ratings), dtype=bool)
+
+    def of_target(t: int, target: str) -> Predicted:
+        out_of_fold, observed = predictions[best[fold_of, t], words, t], ratings[:, t]
+
+        def scores(rows: np.ndarray) -> Score:
+            chosen = (out_of_fold[rows], observed[rows], groups[rows], fold_of[rows])
+            return score(*chosen, n_bootstrap=n_bootstrap, seed=seed)
+
+        def curve(rows: np.ndarray) -> np.ndarray:
+            return correlation(predictions[:, rows, t].T, observed[rows, None], fold_of[rows])
+
+        whole = scores(everything)
+        return Predicted(
+            target=target,
+            out_of_fold=out_of_fold,
+            observed=observed,
+            groups=groups,
+            folds=fold_of,
+            scored=scored,
+            all_words=whole,
+            without_concepts=whole if scored.all() else scores(scored),
+            layer=tuple(names[layer] for layer in best[:, t]),
+            penalty=tuple(float(penalty[layer, fold, t]) for fold, layer in enumerate(best[:, t])),
+            layers=names,
+            layer_r=np.stack([curve(everything), curve(scored)], axis=1),
+            n_features=features.shape[-1],
+        )
+
+    return tuple(of_target(t, target) for t, target in enumerate(targets))
+
+
+def transfer(
+    train_features: Any,
+    train_ratings: np.ndarray,
+    train_groups: np.ndarray,
+    test_features: Any,
+    test_ratings: np.ndarray,
+    test_groups: np.ndarray,
+    *,
+    targets: Sequence[str] = ("valence", "arousal"),
+    layers: Sequence[int] | None = None,
+    folds: int = 5,
+    penalties: Sequence[float] = PENALTIES,
+    n_bootstrap: int = 1000,
+    seed: int = 0,
+) -> tuple[Transferred, ...]:
+    """Fit ridge on the words of one language and predict the ratings of another's.
+
+    Features as for `predict_ratings`; layer and penalty are chosen by cross-validation within the training
+    language, whose mean and variance standardise both. r does not depend on the scales of the two norms; `r2`
+    does, so rescale both to -1..1 first. `p` of the score is the plain one-sided t.
+    """
+    import torch
+
+    train_features, train_ratings, train_groups, _, _ = checked(
+        train_features, train_ratings, train_groups, None, None
+    )
+    test_features, test_ratings, test_groups, _, _ = checked(
+        test_features, test_ratings, test_groups, None, None
+    )
+    if train_features.shape[1:] != test_features.shape[1:]:
+        raise EmospaceError(
+            f"test features {test_features.shape[1:]}",
+            f"the training features are {train_features.shape[1:]}",
+            "Give both languages the same layers and features.",
+        )
+    n_layers = train_features.shape[1] if train_features.ndim == 3 else 1
+    names = tuple(range(n_layers)) if layers is None else tuple(int(layer) for layer in layers)
+    fold_of = assign_folds(train_groups, folds, seed)
+    everything = np.ones(len(fold_of), dtype=bool)
+    grid = torch.as_tensor(penalties, dtype=torch.float64)
+
+    def one_layer(layer: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        problem = Problem(_layer(train_features, layer), train_ratings, fold_of, everything)
+        fits = [problem.without((fold,)) for fold in range(folds)]
+        least, chosen = crossed_ridge(fits, grid)
+        weights, intercepts = fit_at(problem.without(()), grid[chosen])
+        predicted = problem.features_of(_layer(test_features, layer)) @ weights[0] + intercepts[0]
+        return predicted.numpy() + problem.centre, grid[chosen][0].numpy(), least[0].numpy()
+
+    parts = _each_layer(one_layer, train_features)
+    best = np.stack([part[2] for part in parts]).argmin(axis=0)
+    one_fold = np.zeros(len(test_ratings), dtype=np.int64)
+
+    def of_target(t: int, target: str) -> Transferred:
+        predicted, penalty, _ = parts[best[t]]
+        outcome = score(
+            predicted[:, t],
+            test_ratings[:, t],
+            test_groups,
+            one_fold,
+            cross_validated=False,
+            n_bootstrap=n_bootstrap,
+            seed=seed,
+        )
+        return Transferred(
+            target, predicted[:, t], test_ratings[:, t], outcome, names[best[t]], float(penalty[t])
+        )
+
+    return tuple(of_target(t, target) for t, target in enumerate(targets))
+
+
+class Problem:
+    """One feature set with its folds, ready for ridge: primal, or dual where features outnumber training words.
+
+    Features are shifted and scaled by constants of all words, which changes no prediction and keeps sums exact;
+    the standardisation that counts is on training words, in the fits.
+    """
+
+    def __init__(
+        self, features: np.ndarray, ratings: np.ndarray, fold_of: np.ndarray, trains: np.ndarray
+    ) -> None:
+        import torch
+
+        self.mean = features.mean(axis=0, dtype=np.float64)
+        spread = features.std(axis=0, dtype=np.float64)
+        self.varies = spread > 1e-7 * np.abs(self.mean)
+        self.spread = spread[self.varies]
+        self.centre = ratings.mean(axis=0)
+        folds = range(int(fold_of.max()) + 1)
+        self.test_rows = [torch.from_numpy(np.flatnonzero(fold_of == fold)) for fold in folds]
+        self.train_rows = [torch.from_numpy(np.flatnonzero((fold_of == fold) & trains)) for fold in folds]
+        sizes = sorted(len(rows) for rows in self.train_rows)
+        wide = len(self.spread) > sum(sizes[:-2])
+        self.dtype: Any = np.float32 if wide and features.dtype == np.float32 else np.float64
+        self.features = self.features_of(features)
+        self.ratings = torch.from_numpy((ratings - self.centre).astype(self.dtype))
+        self.sums = None if wide else FoldSums.of(self.features, self.ratings, self.train_rows)
+
+    def features_of(self, features: np.ndarray) -> Tensor:
+        """Return words' features `[n, d]` on the scale of the words given first, constant ones left out."""
+        import torch
+
+        scaled: np.ndarray = features[:, self.varies].astype(self.dtype)
+        scaled -= self.mean[self.varies].astype(self.dtype)
+        scaled /= self.spread.astype(self.dtype)
+        return torch.from_numpy(scaled)
+
+    def without(self, held_out: tuple[int, ...]) -> Fit:
+        """Return ridge on the training words of all folds but `held_out`."""
+        if self.sums is not None:
+            return self.sums.without(held_out)
+        return KernelFit(self.features, self.ratings, self.train_rows, held_out)
+
+
+def _out_of_fold(
+    features: np.ndarray,
+    ratings: np.ndarray,
+    fold_of: np.ndarray,
+    trains: np.ndarray,
+    penalties: Sequence[float],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return predictions [n_words, n_targets], and penalties and inner errors [folds, n_targets]."""
+    import torch
+
+    problem = Problem(features, ratings, fold_of, trains)
+    grid = torch.as_tensor(penalties, dtype=torch.float64)
+    nested = nested_ridge(problem.without, len(problem.test_rows), grid)
+    predicted = torch.empty_like(problem.ratings)
+    for fold, rows in enumerate(problem.test_rows):
+        predicted[rows] = problem.features[rows] @ nested.weights[fold, 0] + nested.intercepts[fold, 0]
+    return (
+        predicted.numpy() + problem.centre,
+        grid[nested.chosen[:, 0]].numpy(),
+        nested.errors[:, 0].numpy(),
+    )
+
+
+def _each_layer(function: Callable[[int], Result], features: np.ndarray) -> list[Result]:
+    """Apply `function` to each layer's index; a single wide layer has all threads."""
+    layers = range(features.shape[1] if features.ndim == 3 else 1)
+    if len(layers) == 1 and features.shape[-1] > 1024:
+        return [function(0)]
+    return list(in_parallel(function, layers))
+
+
+def _layer(features: np.ndarray, layer: int) -> np.ndarray:
+    return features[:, layer] if features.ndim == 3 else features
+
+
+def checked(
+    features: Any,
+    ratings: np.ndarray,
+    groups: np.ndarray,
+    scored: np.ndarray | None,
+    train_mask: np.ndarray | None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return the inputs as dense arrays of agreeing length, masks filled in."""
+    features = np.asarray(features.toarray() if hasattr(features, "toarray") else features)
+    ratings = np.asarray(ratings, dtype=np.float64)
+    ratings = ratings[:, None] if ratings.ndim == 1 else ratings
+    n = len(ratings)
+    groups = np.asarray(groups)
+    masks = [
+        np.ones(n, dtype=bool) if mask is None else np.asarray(mask, dtype=bool)
+        for mask in (scored, train_mask)
+    ]
+    for name, given in (
+        ("features", features),
+        ("groups", groups),
+        ("scored", masks[0]),
+        ("train_mask", masks[1]),
+    ):
+        if len(given) != n:
+            raise EmospaceError(
+                f"{name} of {len(given)} words", f"{n} are rated", "Give one row for each rated word."
+            )
+    if not np.isfinite(ratings).all():
+        missing = int((~np.isfinite(ratings)).any(axis=1).sum())
+        raise EmospaceError(
+            f"ratings of {missing} words", "they are missing or not finite", "Leave these words out."
+        )
+    if not np.isfinite(features).all():
+        raise EmospaceError("features", "some are not finite", "Extract the states again in float32.")
+    return features, ratings, groups, masks[0], masks[1]
+
+
+def in_parallel(function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+    """Map `function` over `items`, as many at a time as torch has threads, each on one thread.
+
+    Linear algebra on many small matrices gains nothing from threads within a call.
+    """
+    import torch
+
+    workers = torch.get_num_threads()
+    with single_threaded(), ThreadPoolExecutor(workers) as pool:
+        yield from pool.map(function, items)
+
+
+@contextmanager
+def single_threaded() -> Iterator[None]:
+    """Keep each linear algebra call on one thread within."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,311 @@
+"""Ridge by fold sums: nested cross-validation from one Gram block per fold.
+
+With the sums of each fold at hand (``X'X``, ``X'y`` and the totals), the training sums of any set of folds are
+a difference of blocks, and so are its means, variances and standardised Gram matrix. Nested cross-validation
+over F folds then takes F + F(F-1)/2 training matrices: the fit that leaves out folds {i, j} validates the
+penalty of outer fold i on fold j, and that of outer fold j on fold i. Everything is batched over ``b`` feature
+sets of equal size (layers, draws of latents).
+
+A penalty is relative to the mean diagonal of the standardised Gram matrix, which is the number of training
+words: ``alpha = penalty * n_train`` in scikit-learn's terms, on features standardised on the training words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+
+from emospace.errors import EmospaceError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+PENALTIES: tuple[float, ...] = tuple(float(p) for p in np.geomspace(1e-3, 100, 11))
+"""Relative penalties, two to a decade."""
+
+
+def assign_folds(groups: np.ndarray, folds: int = 5, seed: int = 0) -> np.ndarray:
+    """Return the fold of each word, `[n_words]` in 0..folds-1: whole groups, folds of nearly equal size.
+
+    Depends on `groups` and `seed` alone, so that every feature set is tested on the same folds.
+
+    Raises
+    ------
+    EmospaceError
+        If there are fewer than three folds, or too few groups to fill them.
+    """
+    _, index, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    if folds < 3:
+        raise EmospaceError(f"{folds} folds", "nested cross-validation needs at least three", "Use 5.")
+    if len(sizes) < 2 * folds:
+        raise EmospaceError(
+            f"{len(index)} rated words",
+            f"they form {len(sizes)} word groups, too few for {folds} folds",
+            f"Give norms with at least {2 * folds} different words.",
+        )
+    order = np.random.default_rng(seed).permutation(len(sizes))
+    order = order[np.argsort(-sizes[order], kind="stable")]
+    filled = np.zeros(folds, dtype=np.int64)
+    fold = np.empty(len(sizes), dtype=np.int64)
+    for group in order:
+        fold[group] = filled.argmin()
+        filled[fold[group]] += sizes[group]
+    return np.asarray(fold[index])
+
+
+class Fit(Protocol):
+    """Ridge on the words of some folds, for any penalty."""
+
+    size: int  # b, the number of feature sets
+
+    def coefficients(self, penalty: Tensor) -> Tensor:
+        """Return weights `[b, k, n_targets]` in the features' own units for penalties `[b]`."""
+
+    def intercept(self, coefficients: Tensor) -> Tensor:
+        """Return intercepts `[b, n_targets]`."""
+
+    def squared_error(self, coefficients: Tensor, fold: int) -> Tensor:
+        """Return the summed squared error on a fold, `[b, n_targets]`."""
+
+
+@dataclass(frozen=True)
+class FoldSums:
+    """Sums over the training words of each fold, for `b` feature sets of `k` features.
+
+    `gram` `[folds, b, k, k]`, `total` `[folds, b, k]`, `cross` `[folds, b, k, n_targets]`, `n` `[folds]`,
+    `y_total` and `y_square` `[folds, n_targets]`. Features should be near mean 0 and variance 1 over all words:
+    that changes no result, and keeps the differences of sums exact.
+    """
+
+    gram: Tensor
+    total: Tensor
+    cross: Tensor
+    n: Tensor
+    y_total: Tensor
+    y_square: Tensor
+
+    @classmethod
+    def of(cls, features: Tensor, ratings: Tensor, fold_rows: Sequence[Tensor]) -> FoldSums:
+        """Sum `features` `[n_words, k]` and `ratings` `[n_words, n_targets]` over the rows of each fold."""
+        import torch
+
+        x = [features[rows] for rows in fold_rows]
+        y = [ratings[rows] for rows in fold_rows]
+        return cls(
+            gram=torch.stack([a.T @ a for a in x])[:, None],
+            total=torch.stack([a.sum(0) for a in x])[:, None],
+            cross=torch.stack([a.T @ b for a, b in zip(x, y, strict=True)])[:, None],
+            n=torch.tensor([len(rows) for rows in fold_rows], dtype=features.dtype),
+            y_total=torch.stack([b.sum(0) for b in y]),
+            y_square=torch.stack([(b * b).sum(0) for b in y]),
+        )
+
+    def subsets(self, index: Tensor) -> FoldSums:
+        """Return the sums of the feature subsets `index` `[b, k]` of a single feature set."""
+        import torch
+
+        folds = range(len(self.n))
+        gram = torch.stack([torch.stack([self.gram[f, 0][i][:, i] for i in index]) for f in folds])
+        return FoldSums(
+            gram, self.total[:, 0][:, index], self.cross[:, 0][:, index], self.n, self.y_total, self.y_square
+        )
+
+    def without(self, held_out: Sequence[int]) -> GramFit:
+        """Return ridge on the words of all folds but `held_out`."""
+        return GramFit(self, held_out)
+
+
+class GramFit:
+    """Ridge in primal form, from `FoldSums`."""
+
+    def __init__(self, sums: FoldSums, held_out: Sequence[int]) -> None:
+        kept = [fold for fold in range(len(sums.n)) if fold not in held_out]
+        self.sums, self.size = sums, sums.gram.shape[1]
+        self.n = sums.n[kept].sum()
+        self.mean = sums.total[kept].sum(0) / self.n
+        self.y_mean = sums.y_total[kept].sum(0) / self.n
+        gram = sums.gram[kept[0]].clone()
+        for fold in kept[1:]:
+            gram += sums.gram[fold]
+        gram.baddbmm_(self.mean[:, :, None], self.mean[:, None, :], alpha=-float(self.n))
+        self.scale = inverse_sd(gram.diagonal(dim1=1, dim2=2) / self.n)
+        self.gram = gram.mul_(self.scale[:, :, None]).mul_(self.scale[:, None, :])
+        cross = sums.cross[kept].sum(0) - self.n * self.mean[:, :, None] * self.y_mean
+        self.right = cross * self.scale[:, :, None]
+
+    def coefficients(self, penalty: Tensor) -> Tensor:
+        """Return weights `[b, k, n_targets]`; NaN where the penalty is too small for the precision."""
+        from torch import linalg
+
+        matrix = self.gram.clone()
+        matrix.diagonal(dim1=1, dim2=2).add_((penalty * self.n)[:, None])
+        lower, failed = linalg.cholesky_ex(matrix)
+        half = linalg.solve_triangular(lower, self.right, upper=False)
+        weights = linalg.solve_triangular(lower.mT, half, upper=True) * self.scale[:, :, None]
+        weights[failed > 0] = float("nan")
+        return weights
+
+    def intercept(self, coefficients: Tensor) -> Tensor:
+        """Return intercepts `[b, n_targets]`."""
+        return self.y_mean - (self.mean[:, :, None] * coefficients).sum(1)
+
+    def squared_error(self, coefficients: Tensor, fold: int) -> Tensor:
+        """Return the summed squared error on a fold, `[b, n_targets]`, from its sums alone."""
+        sums, a = self.sums, self.intercept(coefficients)
+        linear = (coefficients * sums.total[fold][:, :, None]).sum(1)
+        quadratic = (coefficients * (sums.gram[fold] @ coefficients)).sum(1)
+        residual = sums.y_square[fold] - 2 * (
+            a * sums.y_total[fold] + (coefficients * sums.cross[fold]).sum(1)
+        )
+        return residual + sums.n[fold] * a * a + 2 * a * linear + quadratic
+
+
+class KernelFit:
+    """Ridge in dual form, for more features than training words; `b` is 1.
+
+    Products are taken in the precision of the features, the solve in double.
+    """
+
+    size = 1
+
+    def __init__(
+        self, features: Tensor, ratings: Tensor, fold_rows: Sequence[Tensor], held_out: Sequence[int]
+    ) -> None:
+        import torch
+        from scipy.linalg.blas import dsyrk, ssyrk
+
+        self.features, self.ratings, self.fold_rows = features, ratings, fold_rows
+        self.rows = torch.cat([rows for fold, rows in enumerate(fold_rows) if fold not in held_out])
+        x, y = features[self.rows], ratings[self.rows]
+        self.n = len(x)
+        self.mean, self.y_mean = x.mean(0), y.mean(0)
+        x -= self.mean
+        self.scale = inverse_sd((x * x).mean(0))
+        x *= self.scale
+        product = ssyrk if x.dtype == torch.float32 else dsyrk
+        self.kernel = torch.from_numpy(product(1.0, x.numpy().T, trans=1, lower=1)).double()
+        self.right = (y - self.y_mean).double()
+
+    def coefficients(self, penalty: Tensor) -> Tensor:
+        """Return weights `[1, d, n_targets]`."""
+        import torch
+
+        matrix = self.kernel.clone()
+        matrix.diagonal().add_(float(penalty) * self.n)
+        lower = torch.linalg.cholesky(matrix)
+        half = torch.linalg.solve_triangular(lower, self.right, upper=False)
+        solution = torch.linalg.solve_triangular(lower.mT, half, upper=True)
+        dual = torch.zeros(len(self.features), self.right.shape[1], dtype=self.features.dtype)
+        dual[self.rows] = solution.to(dual.dtype)
+        weights = self.features.T @ dual - self.mean[:, None] * dual.sum(0)
+        return (weights * (self.scale * self.scale)[:, None])[None]
+
+    def intercept(self, coefficients: Tensor) -> Tensor:
+        """Return intercepts `[1, n_targets]`."""
+        return self.y_mean - (self.mean[:, None] * coefficients[0]).sum(0)[None]
+
+    def squared_error(self, coefficients: Tensor, fold: int) -> Tensor:
+        """Return the summed squared error on a fold, `[1, n_targets]`."""
+        rows = self.fold_rows[fold]
+        predicted = self.features[rows] @ coefficients[0] + self.intercept(coefficients)
+        return ((self.ratings[rows] - predicted) ** 2).sum(0)[None]
+
+
+def inverse_sd(variance: Tensor) -> Tensor:
+    """Return 1/SD, and 0 for a feature that does not vary over the training words."""
+    import torch
+
+    varies = variance > (1e-5 if variance.dtype == torch.float32 else 1e-11)
+    return torch.where(varies, variance, 1).rsqrt() * varies
+
+
+class Nested(NamedTuple):
+    """Nested cross-validation of `b` feature sets.
+
+    `weights` `[folds, b, k, n_targets]` and `intercepts` `[folds, b, n_targets]` of the fit that leaves out each
+    outer fold, at the chosen penalty; `chosen` `[folds, b, n_targets]`, its index; `errors`, the inner summed
+    squared error that chose it.
+    """
+
+    weights: Tensor
+    intercepts: Tensor
+    chosen: Tensor
+    errors: Tensor
+
+
+def nested_ridge(without: Callable[[tuple[int, ...]], Fit], n_folds: int, penalties: Tensor) -> Nested:
+    """Choose each outer fold's penalty on the other folds alone, and fit at it.
+
+    The penalty is the least of the inner squared error summed over the inner folds.
+    """
+    import torch
+
+    pairs = {(i, j): without((i, j)) for i in range(n_folds) for j in range(i)}
+    first = pairs[1, 0]
+    pilot = _walk(lambda p: first.squared_error(first.coefficients(p), 0), penalties, first.size)[1]
+
+    def inner_error(penalty: Tensor) -> Tensor:
+        total: list[Any] = [0.0] * n_folds
+        for (i, j), fit in pairs.items():
+            weights = fit.coefficients(penalty)
+            total[i] = total[i] + fit.squared_error(weights, j)
+            total[j] = total[j] + fit.squared_error(weights, i)
+        return torch.stack(total)
+
+    errors, chosen = _walk(inner_error, penalties, first.size, start=int(pilot.median()))
+    pairs.clear()
+    fitted = [fit_at(without((fold,)), penalties[chosen[fold]]) for fold in range(n_folds)]
+    weights, intercepts = zip(*fitted, strict=True)
+    return Nested(torch.stack(weights), torch.stack(intercepts), chosen, errors)
+
+
+def crossed_ridge(fits: Sequence[Fit], penalties: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the least summed squared error and its penalty's index, `[b, n_targets]`; `fits[i]` leaves out fold i."""
+
+    def error(penalty: Tensor) -> Tensor:
+        return sum(fit.squared_error(fit.coefficients(penalty), fold) for fold, fit in enumerate(fits))
+
+    return _walk(error, penalties, fits[0].size)
+
+
+def fit_at(fit: Fit, penalties: Tensor) -> tuple[Tensor, Tensor]:
+    """Return weights `[b, k, n_targets]` and intercepts `[b, n_targets]` at penalties `[b, n_targets]`."""
+    import torch
+
+    if bool((penalties == penalties[:, :1]).all()):
+        weights = fit.coefficients(penalties[:, 0])
+    else:
+        columns = [fit.coefficients(penalty)[:, :, t] for t, penalty in enumerate(penalties.unbind(1))]
+        weights = torch.stack(columns, dim=2)
+    return weights, fit.intercept(weights)
+
+
+def _walk(
+    error: Callable[[Tensor], Tensor], penalties: Tensor, size: int, start: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return the least error over the penalties and its index, both of the shape `error` gives.
+
+    `error` takes one penalty for each of `size` feature sets. The grid is walked outwards from `start` (its
+    middle) for as long as any of the errors falls: validation error has one valley in the penalty, or so nearly
+    that the rest of the grid is not worth its price.
+    """
+    import torch
+
+    def at(index: int) -> Tensor:
+        return error(penalties[index].expand(size)).nan_to_num(nan=float("inf"))
+
+    low = high = len(penalties) // 2 if start is None else start
+    visited = [at(low)]
+    while True:
+        least, best = torch.stack(visited).min(0)
+        if low > 0 and bool((best == 0).any()):
+            low -= 1
+            visited.insert(0, at(low))
+        elif high < len(penalties) - 1 and bool((best == high - low).any()):
+            high += 1
+            visited.append(at(high))
+        else:
+            return least, best + low

@@ -1,0 +1,175 @@
+"""How good out-of-fold predictions are, and which of two sets of them is better.
+
+Models of different folds have different intercepts: pooling their predictions as they are gives a correlation
+below zero where there is nothing to find, because a fold whose ratings are high is predicted from the rest,
+whose ratings are low. So r is the correlation after predictions and ratings are centred within each fold. What is
+left of that bias is below zero, and vanishes with the number of words.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from emospace.errors import EmospaceError
+from emospace.stats import bootstrap_correlations, bootstrap_r, difference_of, disattenuate, equivalent
+
+if TYPE_CHECKING:
+    from emospace.prediction.ratings import Predicted
+
+
+@dataclass(frozen=True)
+class Score:
+    """Prediction against ratings over `n` words in `n_groups` word groups.
+
+    `r` is centred within folds, 0 for constant predictions; `r2` is 1 - SSE/SST of the raw predictions;
+    `ci_low` and `ci_high` bound the 95% percentile interval of `r` over a bootstrap of word groups
+    (NaN for constant predictions); `p` is
+    one-sided (r > 0), see `score`.
+    """
+
+    r: float
+    r2: float
+    ci_low: float
+    ci_high: float
+    p: float
+    n: int
+    n_groups: int
+
+    def disattenuated(self, reliability: float | None) -> float | None:
+        """Return r over the square root of the ratings' reliability (Spearman, 1904), None where unknown."""
+        return None if reliability is None or reliability <= 0 else disattenuate(self.r, reliability)
+
+
+class Comparison(NamedTuple):
+    """Difference in r of two feature sets on the same words, with percentile intervals of it.
+
+    `equivalent` is the claim "as well as": the 90% interval lies within +-`margin`, which is the two one-sided
+    tests at .05 (Schuirmann, 1987). `p` is two-sided, against no difference.
+    """
+
+    difference: float
+    ci_low: float
+    ci_high: float
+    low90: float
+    high90: float
+    p: float
+    margin: float
+    equivalent: bool
+    n: int
+
+
+class AboveDraws(NamedTuple):
+    """Where a value stands among those of draws: the fraction it exceeds, and p = (1 + #{draw >= value}) / (1 + n)."""
+
+    fraction: float
+    p: float
+    n: int
+
+
+def centred(values: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    """Return `values` `[n_words, ...]` less the mean of their fold."""
+    result = np.asarray(values, dtype=np.float64).copy()
+    for fold in np.unique(folds):
+        result[folds == fold] -= result[folds == fold].mean(axis=0)
+    return result
+
+
+def correlation(predicted: np.ndarray, observed: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    """Return r within folds of predictions `[n_words, ...]` with ratings of a shape that broadcasts to theirs."""
+    p, y = centred(predicted, folds), centred(observed, folds)
+    scale = np.sqrt((p * p).sum(axis=0) * (y * y).sum(axis=0))
+    return np.asarray(np.divide((p * y).sum(axis=0), scale, out=np.zeros(scale.shape), where=scale > 1e-12))
+
+
+def score(
+    predicted: np.ndarray,
+    observed: np.ndarray,
+    groups: np.ndarray,
+    folds: np.ndarray,
+    *,
+    cross_validated: bool = True,
+    n_bootstrap: int = 1000,
+    seed: int = 0,
+) -> Score:
+    """Score predictions `[n_words]` against ratings `[n_words]`, words of one group counting as one observation.
+
+    `p` is from t with n_groups - n_folds - 1 degrees of freedom. Cross-validated predictions have r's variance
+    doubled for it: they are ``S y`` with a smoother S that is zero within folds, and for exchangeable ratings
+    ``Var(y'Sy) = sigma^4 (||S||^2 + tr S^2) <= 2 sigma^4 ||S||^2``, as every pair of words serves twice, once
+    each way round. The plain t can reject nearly twice as often as it says.
+    """
+    from scipy.stats import t as student
+
+    r = float(correlation(predicted, observed, folds))
+    low, high = bootstrap_r(
+        centred(predicted, folds), centred(observed, folds), groups, seed=seed, n=n_bootstrap
+    )
+    n_groups = len(np.unique(groups))
+    freedom = max(n_groups - len(np.unique(folds)) - 1, 1)
+    statistic = r * math.sqrt(freedom / max(1 - r * r, 1e-12) / (2 if cross_validated else 1))
+    residual, deviation = observed - predicted, observed - observed.mean()
+    spread = float(deviation @ deviation)
+    r2 = 1 - float(residual @ residual) / spread if spread > 0 else 0.0
+    p = max(float(student.sf(statistic, freedom)), 1e-300)
+    return Score(r, r2, low, high, p, len(observed), n_groups)
+
+
+def compare(
+    a: Predicted,
+    b: Predicted,
+    *,
+    margin: float = 0.03,
+    without_concepts: bool = False,
+    n_bootstrap: int = 2000,
+    seed: int = 0,
+) -> Comparison:
+    """Compare r of two feature sets, a - b, by a paired bootstrap over word groups on out-of-fold predictions.
+
+    Raises
+    ------
+    EmospaceError
+        If the two were not predicted on the same words, groups and folds.
+    """
+    same = len(a.observed) == len(b.observed) and all(
+        np.array_equal(getattr(a, name), getattr(b, name))
+        for name in ("observed", "groups", "folds", "scored")
+    )
+    if not same:
+        raise EmospaceError(
+            f"predictions of {a.target} and {b.target}",
+            "they are of different words, word groups or folds",
+            "Predict both from the same norms with the same groups and seed.",
+        )
+    rows = a.scored if without_concepts else np.ones(len(a.observed), dtype=bool)
+    folds, observed, pair = (
+        a.folds[rows],
+        a.observed[rows],
+        np.stack([a.out_of_fold[rows], b.out_of_fold[rows]], 1),
+    )
+    r = correlation(pair, observed[:, None], folds)
+    draws = bootstrap_correlations(
+        centred(pair, folds).T, centred(observed, folds), a.groups[rows], seed=seed, n=n_bootstrap
+    )
+    found = difference_of(float(r[0] - r[1]), np.nan_to_num(draws[:, 0]) - np.nan_to_num(draws[:, 1]))
+    return Comparison(
+        difference=found.value,
+        ci_low=found.low,
+        ci_high=found.high,
+        low90=found.low90,
+        high90=found.high90,
+        p=found.p,
+        margin=margin,
+        equivalent=equivalent(found, margin),
+        n=len(observed),
+    )
+
+
+def above_draws(value: float, draws: np.ndarray) -> AboveDraws:
+    """Return where `value` stands among the values of `draws` `[n_draws]`."""
+    draws = np.asarray(draws, dtype=np.float64)
+    n = len(draws)
+    return AboveDraws(float((draws < value).mean()), (1 + int((draws >= value).sum())) / (1 + n), n)
