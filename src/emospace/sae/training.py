@@ -44,7 +44,7 @@ class SaeSpec(BaseModel):
     n_tokens: int = Field(default=2_000_000, gt=0, description="distinct training tokens")
     passes: float = Field(default=1.0, gt=0, description="how often each is seen")
     n_heldout: int = Field(default=200_000, gt=0, description="tokens for the card's figures")
-    batch: int = Field(default=2048, gt=0, le=SHARD_TOKENS)
+    batch: int = Field(default=1024, gt=0, le=SHARD_TOKENS)
     learning_rate: float = Field(default=8e-4, gt=0)
     aux_loss: float = Field(default=1.0, ge=0, description="weight of the loss that revives dead latents")
     seed: int = 0
@@ -275,7 +275,7 @@ def _fit(paths: Sequence[Path], d_model: int, spec: SaeSpec, checkpoint: Path) -
                 d_model, trainer.data_provider, config.n_batches_for_norm_estimate
             )
         # Starting at the mean state keeps its direction, which all tokens share, from claiming the latents.
-        mean = next(_batches(paths, 16_384, spec.seed)).mean(0)
+        mean = load_file(str(paths[0]))["states"].float().mean(0)
         trainer.sae.b_dec.data.copy_(mean * trainer.activation_scaler.scaling_factor)
     with progress("Training the SAE", steps, "steps") as advance:
         advance(trainer.n_training_steps)
