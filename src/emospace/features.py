@@ -359,7 +359,9 @@ def _test(
         EFFECTS[rule](values, members, strata),
         ranks.z,
         ranks.p,
-        max_t_strata(values, members, strata, seed=seed, n_permutations=n_permutations),
+        max_t_strata(values, members, strata, seed=seed, n_permutations=n_permutations)
+        if n_permutations
+        else np.ones_like(ranks.p),
         np.asarray(fires[members].mean(0)).ravel(),
         np.asarray(fires[~members].mean(0)).ravel(),
     )

@@ -176,7 +176,7 @@ def test_overlap_is_jaccard_of_weight_shares():
 def test_pairs_are_compared_without_the_words_they_share(codes):
     features = standardise(codes, scale="none")
     found = disjoint_rdm(features, WORDS, concept_sets(), "en")
-    whole = build_space(codes, WORDS, concept_sets(), "en", scale="none").rdm()
+    whole = build_space(codes, WORDS, concept_sets(), "en", scale="none").rdm(centred=False)
     at = {word: features[WORDS.index(word)] for word in WORDS}
     assert found[0, 1] == pytest.approx(whole[0, 1])
     assert found[1, 2] == pytest.approx(dissimilarity(np.stack([at["afraid"], at["rage"]]))[0, 1])

@@ -62,9 +62,13 @@ class EmotionSpace:
     n_words: tuple[int, ...] = ()
     missing: int = 0
 
-    def rdm(self, metric: Metric = "correlation") -> Floats:
-        """Return the dissimilarities [n_categories, n_categories] of the rows (see `dissimilarity`)."""
-        return dissimilarity(self.matrix, metric)
+    def rdm(self, metric: Metric = "correlation", *, centred: bool = True) -> Floats:
+        """Return the dissimilarities [n_categories, n_categories] of the rows (see `dissimilarity`).
+
+        Rows are taken less their mean (`centred`): what all categories share, being emotion words at all, would
+        make every pair alike.
+        """
+        return dissimilarity(self.matrix - self.matrix.mean(axis=0) if centred else self.matrix, metric)
 
     def pca(self, n: int = 5) -> PCA:
         """Return the first `n` principal components (fewer when the matrix has fewer)."""

@@ -64,6 +64,8 @@ def align(
         spaces[name] = build_space(
             values[rows], concepts, sets, language, latents, pool=values[pool_rows], kind=name
         )
+        # What all categories share (being an emotion word at all) would make every pair alike.
+        features[name] -= spaces[name].matrix.mean(axis=0)
     main = spaces[kind]
     rdms = {name: disjoint_rdm(features[name], concepts, sets, language) for name in spaces}
     controls = {"set overlap": overlap_rdm(sets, language), "static embeddings": rdms["static"]}
@@ -114,10 +116,8 @@ def align(
                 missing.append(NotComputed(what="CEBRA", why=str(error), language=language))
     if language in STRUCTURES:
         structure = load_structure(STRUCTURES[language])
-        half = structure.split_half()
-        reliability = half.value if half else None
         for name, space in spaces.items():
-            found.append(rsa_structure(space, structure, rdm=rdms[name], split_half=reliability, **options))
+            found.append(rsa_structure(space, structure, rdm=rdms[name], **options))
         found.append(rsa_structure(main, structure, rdm=rdms[kind], controls=controls, **options))
         names = [category for category in main.categories if category in structure.categories]
         if names:
