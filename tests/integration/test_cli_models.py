@@ -1,0 +1,108 @@
+"""Commands that load a model, on a tiny one with random weights saved as a folder."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from conftest import D_MODEL, N_BLOCKS, make_hf_model, make_tokenizer
+from emospace.artefacts import read_json
+from emospace.cli import app
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("tiny")
+    make_hf_model("llama").save_pretrained(path)
+    make_tokenizer().save_pretrained(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    rng = np.random.default_rng(0)
+    words = [
+        "joy",
+        "grief",
+        "calm",
+        "rain",
+        "spring",
+        "quiet",
+        "evening",
+        "hope",
+        "fear",
+        "anger",
+        "laughed",
+        "wept",
+        "she",
+        "he",
+        "they",
+        "the",
+    ]
+    path = tmp_path_factory.mktemp("corpus") / "text.txt"
+    path.write_text("\n".join(" ".join(rng.choice(words, 30)) for _ in range(300)), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def sae(folder, corpus, tmp_path_factory):
+    out = tmp_path_factory.mktemp("sae")
+    small = ["--tokens", 4000, "--heldout", 1000, "--latents", 48, "--k", 4, "--batch", 256, "--layer", 2]
+    done = run("sae", "train", "--model", folder, "--corpus", f"{corpus}:0.5", "--out", out, *small)
+    assert done.exit_code == 0, done.output
+    return out
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_models_check_says_what_it_is_and_that_it_runs(folder):
+    done = run("models", "check", folder)
+    assert done.exit_code == 0, done.output
+    facts = dict(line.split("\t") for line in done.stdout.splitlines()[1:])
+    assert (facts["family"], facts["blocks"], facts["d_model"]) == ("llama", str(N_BLOCKS), str(D_MODEL))
+    assert "none ships" in facts["SAE"]
+    assert "It works." in done.stderr
+
+
+def test_a_trained_sae_fits_its_model_and_keeps_the_command(folder, sae):
+    card = read_json(sae / "card.json")
+    assert card["n_latents"] == 48
+    assert card["command"].startswith("emospace sae train --model")
+    assert "--layer 2" in card["command"]
+    done = run("models", "check", folder, "--sae", sae)
+    assert done.exit_code == 0, done.output
+    assert "48 latents at layer 2, fits" in done.stdout
+
+
+def test_an_sae_of_another_width_is_refused(sae, tmp_path):
+    make_hf_model("gpt2", n_embd=16, n_head=2).save_pretrained(tmp_path)
+    make_tokenizer().save_pretrained(tmp_path)
+    done = run("models", "check", tmp_path, "--sae", sae)
+    assert done.exit_code == 2
+    assert f"it reads states {D_MODEL} wide" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [(["--layer", 9], "--layer 9"), (["--k", 64, "--latents", 8], "--k 64"), (["--tokens", 0], "--tokens 0")],
+)
+def test_sae_options_that_do_not_fit_are_named(folder, corpus, tmp_path, options, named):
+    done = run("sae", "train", "--model", folder, "--corpus", corpus, "--out", tmp_path, *options)
+    assert done.exit_code == 2
+    assert named in done.stderr
+
+
+def test_a_damaged_sae_folder_gives_one_message(folder, tmp_path):
+    (tmp_path / "cfg.json").write_text("{}", encoding="utf-8")
+    done = run("models", "check", folder, "--sae", tmp_path)
+    assert done.exit_code == 2
+    assert str(tmp_path) in done.stderr
+    assert "Traceback" not in done.output
+
+
+def test_concepts_check_with_a_tokenizer(folder):
+    done = run("concepts", "check", "--languages", "en", "--categories", "basic", "--model", folder)
+    assert done.exit_code == 0, done.output

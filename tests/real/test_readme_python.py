@@ -1,0 +1,29 @@
+"""The README's Python runs as it stands, on the embedded model."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from emospace.errors import EmospaceError
+from emospace.models import embedded_gguf
+
+README = Path(__file__).parents[2] / "README.md"
+
+try:
+    embedded_gguf()
+except EmospaceError as error:
+    pytest.skip(str(error), allow_module_level=True)
+
+
+def test_the_python_of_the_readme_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert blocks
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), {})
+    shown = [line.split() for line in capsys.readouterr().out.splitlines()]
+    figures = {(statistic, target): float(value) for statistic, target, value, _ in shown}
+    assert figures["best_pc_r", "valence"] >= figures["pc1_r", "valence"] > 0

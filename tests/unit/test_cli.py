@@ -1,0 +1,373 @@
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+import emospace
+from emospace.cli import app
+from emospace.cli.closing import alignment_rows, prediction_rows
+from emospace.cli.options import command_line
+from emospace.cli.sae import OPTIONS as SAE_OPTIONS
+from emospace.cli.sae import read_corpus
+from emospace.cli.study import OPTIONS
+from emospace.errors import EmospaceError
+from emospace.records import (
+    AlignmentRecord,
+    Manifest,
+    ModelRecord,
+    NotComputed,
+    PredictionRecord,
+    Results,
+    Source,
+)
+from emospace.sae import SaeSpec
+from emospace.study import StudySpec
+
+WHOLE = {"model": "tiny", "layer": 2, "n": 40, "seed": 0}
+FIGURE = {"ci_low": 0.1, "ci_high": 0.3}
+RATING = {
+    **WHOLE,
+    **FIGURE,
+    "language": "en",
+    "norms": "en_glasgow_2019",
+    "target": "valence",
+    "n_features": 12,
+}
+
+
+def run(*arguments: object):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def small_results() -> Results:
+    def rating(features, r, excluded=True, **more):
+        return PredictionRecord(**RATING, features=features, excluded_concepts=excluded, r=r, **more)
+
+    shape = {**WHOLE, **FIGURE, "language": "en", "against": "valence_arousal"}
+    return Results(
+        prediction=(
+            rating("space", 0.7, draws_beaten=0.993, ceiling=0.95),
+            rating("space", 0.9, excluded=False),
+            rating("outside", 0.5),
+            rating("dense", 0.8),
+            rating("static", 0.61, static_source="input embeddings"),
+            rating("static", 0.44, static_source="PPMI-SVD of the corpora"),
+        ),
+        alignment=(
+            AlignmentRecord(
+                **shape, statistic="best_pc_r", target="valence", value=0.83, p=0.001, component=2
+            ),
+            AlignmentRecord(**shape, statistic="rsa_spearman", target=None, value=0.5, p=0.001, baseline=0.3),
+            AlignmentRecord(
+                **shape, statistic="rsa_spearman", target=None, value=0.3, p=0.001, space="static"
+            ),
+        ),
+        not_computed=(NotComputed(what="CEBRA", why="too few categories", language="en"),),
+        model=ModelRecord(**WHOLE),
+        manifest=Manifest(
+            **WHOLE,
+            command="emospace study",
+            languages=("en",),
+            sources=(Source(kind="concepts", name="concept-sets, en", provenance="curated"),),
+        ),
+    )
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Stand in for the study and keep what it was asked."""
+    import emospace.study
+
+    calls = []
+
+    def run_study(spec, out, *, command):
+        calls.append((spec, out, command))
+        return small_results()
+
+    monkeypatch.setattr(emospace.study, "run_study", run_study)
+    return calls
+
+
+def raising(monkeypatch, error):
+    import emospace.study
+
+    def run_study(*_, **__):
+        raise error
+
+    monkeypatch.setattr(emospace.study, "run_study", run_study)
+
+
+def test_help_and_version_load_nothing_heavy():
+    heavy = ("torch", "transformers", "pandas", "sklearn", "scipy", "numpy")
+    for arguments in (["--help"], ["study", "--help"], ["--version"]):
+        code = (
+            "import sys; from emospace.cli import main; sys.argv[1:] = "
+            f"{arguments!r}\ntry: main()\nexcept SystemExit as end: assert not end.code\n"
+            f"loaded = [name for name in {heavy!r} if name in sys.modules]\nassert not loaded, loaded"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert "emospace" in done.stdout
+
+
+def test_importing_the_package_loads_nothing_and_every_public_name_is_there():
+    code = "import sys, emospace; assert not {'numpy', 'pandas', 'torch'} & set(sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert set(emospace._ROOM_OF) == set(emospace.__all__)
+    for name in emospace.__all__:
+        assert getattr(emospace, name).__name__ == name
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        emospace.nothing  # noqa: B018
+
+
+def test_version():
+    assert run("--version").stdout.split() == ["emospace", emospace.__version__]
+
+
+def test_study_defaults_are_those_of_the_specification(asked, tmp_path):
+    assert set(OPTIONS) == set(StudySpec.model_fields)
+    assert run("study", "--out", tmp_path / "run").exit_code == 0
+    spec, out, command = asked[0]
+    assert spec == StudySpec()
+    assert out == tmp_path / "run"
+    assert command == f"emospace study --out {tmp_path / 'run'}"
+
+
+def test_the_command_in_the_manifest_asks_for_the_same_study(asked, tmp_path):
+    given = [
+        *(
+            "study",
+            "--model",
+            "a folder/model",
+            "--languages",
+            "en",
+            "--languages",
+            "de,zh",
+            "--norms",
+            "glasgow",
+        ),
+        *("--norms", "it's mine.csv", "--categories", "paper26", "--concepts", "own.toml", "--sae", "train"),
+        *("--sae-corpus", "a.txt", "--sae-corpus", "b.txt", "--sae-tokens", "5000", "--dtype", "bfloat16"),
+        *("--device", "cpu", "--trust-remote-code", "--carriers", "2", "--layer", "0", "--rule", "rate"),
+        *("--q", "0.1", "--max-features", "40", "--draws", "0", "--shuffled", "1", "--permutations", "99"),
+        *("--folds", "4", "--no-cebra", "--seed", "7", "--out", tmp_path / "r"),
+    ]
+    assert run(*given).exit_code == 0
+    spec, _, command = asked[0]
+    assert spec.languages == ("en", "de", "zh")
+    assert all(getattr(spec, name) != field.default for name, field in StudySpec.model_fields.items())
+    assert run(*shlex.split(command)[1:]).exit_code == 0
+    assert asked[1] == asked[0]
+
+
+def test_sae_options_are_those_of_the_specification():
+    assert set(SAE_OPTIONS) == set(SaeSpec.model_fields)
+    spec = SaeSpec(layer=3, k=8)
+    line = command_line("emospace sae train", spec, SAE_OPTIONS, "runs/x")
+    assert line == "emospace sae train --layer 3 --k 8 --out runs/x"
+
+
+def test_study_ends_with_key_figures_beside_their_baselines(asked, tmp_path):
+    done = run("study", "--out", tmp_path)
+    row = next(line for line in done.stdout.splitlines() if line.startswith("en\ten_glasgow_2019"))
+    assert row.split("\t") == [
+        *("en", "en_glasgow_2019", "valence", "40", "0.700", "0.10 to 0.30"),
+        *("0.500", "99.3%", "-", "0.800", "0.610", "0.950"),
+    ]
+    assert "best of five PCs (PC2) with valence\t40\t0.830" in done.stdout
+    assert "CEBRA: too few categories" in done.stderr
+    assert "curated" in done.stderr
+    assert f"Report: {tmp_path / 'report.html'}" in done.stderr
+
+
+def test_closing_rows_leave_other_spaces_and_concept_words_out():
+    assert len(list(prediction_rows(small_results()))) == 1
+    assert [row[3] for row in alignment_rows(small_results())] == [0.83, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["study", "--folds", "1"], "--folds 1"),
+        (["study", "--rule", "luck"], "--rule luck"),
+        (["study", "--languages", ","], "--languages"),
+        (["study", "--q", "2"], "--q 2.0"),
+        (["norms", "check", "nowhere.csv"], "nowhere.csv: there is no such file"),
+        (["norms", "check", "glasgow", "--scale", "9"], "--scale 9"),
+        (["norms", "check", "glasgow", "--column", "word"], "--column word"),
+        (["norms", "list", "--languages", "tlh"], "--languages tlh"),
+        (["concepts", "list", "--languages", "tlh"], "language 'tlh'"),
+        (["concepts", "list", "nowhere.toml"], "nowhere.toml"),
+        (["concepts", "list", "--categories", "papr26"], "papr26"),
+        (["concepts", "import", "nowhere.csv", "--language", "en", "--out", "x.toml"], "nowhere.csv"),
+        (["concepts", "import", "nowhere.csv", "--language", "en", "--out", "x.txt"], "--out x.txt"),
+        (["sae", "train", "--corpus", "nowhere.txt", "--out", "x"], "corpus 'nowhere.txt'"),
+        (["sae", "train", "--corpus", "nowhere.txt:much", "--out", "x"], "'much' is no share"),
+        (["models", "check", "./nowhere"], "model './nowhere'"),
+        (["report", "nowhere"], "results.json: there is no such file"),
+    ],
+)
+def test_a_wrong_input_is_one_message_that_names_it(arguments, named, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = run(*arguments)
+    assert done.exit_code == 2
+    assert done.stderr.startswith("Error: ")
+    assert named in done.stderr
+    assert done.stderr.strip().count("\n") == 0
+    assert "Traceback" not in done.output
+
+
+def test_an_unknown_category_is_named_with_the_nearest(tmp_path):
+    own = tmp_path / "mine.txt"
+    own.write_text("joy\nsadnes\n", encoding="utf-8")
+    done = run("concepts", "list", "--categories", own)
+    assert done.exit_code == 2
+    assert "category 'sadnes'" in done.stderr
+    assert "sadness" in done.stderr
+
+
+def test_norms_without_a_word_column(tmp_path):
+    file = tmp_path / "ratings.csv"
+    file.write_text("a,b\n1,2\n3,4\n", encoding="utf-8")
+    done = run("norms", "check", file)
+    assert done.exit_code == 2
+    assert f"{file}: it has no word column" in done.stderr
+
+
+def test_out_that_is_a_file(tmp_path):
+    file = tmp_path / "taken"
+    file.touch()
+    done = run("study", "--out", file)
+    assert done.exit_code == 2
+    assert "it is a file" in done.stderr
+
+
+def test_a_wrong_option_is_the_parsers_own_message():
+    done = run("study", "--modle", "x")
+    assert done.exit_code == 2
+    assert "--modle" in done.stderr
+
+
+def test_what_nobody_planned_for_gives_no_traceback(monkeypatch, tmp_path):
+    raising(monkeypatch, KeyError("W_enc"))
+    done = run("study", "--out", tmp_path)
+    assert done.exit_code == 2
+    assert done.stderr.startswith("Error: KeyError: 'W_enc'")
+    assert "--debug" in done.stderr
+    assert "Traceback" not in done.output
+
+
+def test_debug_shows_the_traceback_wherever_it_stands(monkeypatch, tmp_path):
+    raising(monkeypatch, EmospaceError("this", "that", "Mend it."))
+    for arguments in (("--debug", "study", "--out", tmp_path), ("study", "--out", tmp_path, "--debug")):
+        done = run(*arguments)
+        assert done.exit_code == 2
+        assert "Traceback" in done.stderr
+        assert "Error: this: that. Mend it." in done.stderr
+
+
+def test_an_interruption_says_that_the_same_command_goes_on(monkeypatch, tmp_path):
+    raising(monkeypatch, KeyboardInterrupt())
+    done = run("study", "--out", tmp_path)
+    assert done.exit_code == 130
+    assert done.stderr.count("\n") == 1
+    assert "the same command goes on" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device", "x"), RuntimeError("I/O error: No space left on device")]
+)
+def test_a_full_disk_is_called_so(monkeypatch, tmp_path, error):
+    raising(monkeypatch, error)
+    done = run("study", "--out", tmp_path)
+    assert done.exit_code == 2
+    assert "the disk is full" in done.stderr
+
+
+def test_concepts_list_counts_by_language_and_says_the_provenance():
+    done = run("concepts", "list", "--categories", "basic")
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("# curated concept-sets: 6 categories")
+    assert lines[1].split("\t") == ["category", "basic", "paper26", "en", "zh"]
+    assert {line.split("\t")[0] for line in lines[2:]} == {
+        "anger",
+        "disgust",
+        "fear",
+        "joy",
+        "sadness",
+        "surprise",
+    }
+
+
+def test_concepts_check_ends_with_2_where_a_set_cannot_be_used(tmp_path):
+    own = tmp_path / "en.toml"
+    own.write_text('language = "en"\n[joy]\nlabels = ["joy"]\nwords = ["glad", "glad"]\n', encoding="utf-8")
+    done = run("concepts", "check", own)
+    assert done.exit_code == 2
+    assert "duplicate word\ten\tjoy\tglad" in done.stdout
+    assert "duplicate word" in done.stderr
+    assert run("concepts", "check", "--languages", "en", "--categories", "basic").exit_code == 0
+
+
+def test_concepts_import_writes_sets_that_can_be_listed(tmp_path):
+    file = tmp_path / "swow.csv"
+    rows = [f"joy,word{letter},{20 - n},100,0.1" for n, letter in enumerate("abcdefghijkl")]
+    file.write_text("\n".join(["cue,response,R123,N,R123.Strength", *rows]), encoding="utf-8")
+    out = tmp_path / "own" / "en.toml"
+    done = run("concepts", "import", file, "--language", "en", "--out", out, "--max-words", 11)
+    assert done.exit_code == 0, done.stderr
+    assert "# associations concept-sets: 1 categories, 11 words" in run("concepts", "list", out).stdout
+
+
+def test_concepts_import_of_a_new_language_takes_labels_from_a_file(tmp_path):
+    file = tmp_path / "swow.csv"
+    rows = [f"freude,wort{letter},{20 - n},100,0.1" for n, letter in enumerate("abcdefghijkl")]
+    file.write_text("\n".join(["cue,response,R123,N,R123.Strength", *rows]), encoding="utf-8")
+    labels, out = tmp_path / "labels.toml", tmp_path / "de.toml"
+    labels.write_text('joy = ["Freude"]\n', encoding="utf-8")
+    given = ["concepts", "import", file, "--language", "de", "--out", out, "--labels", labels]
+    assert run(*given, "--carrier", "Das Wort ist {word}").exit_code == 0
+    assert "Das Wort ist {word}" in out.read_text(encoding="utf-8")
+    labels.write_text('joy = "Freude"\n', encoding="utf-8")
+    assert "it is no list of words" in run(*given).stderr
+
+
+def test_norms_list_and_check():
+    listed = run("norms", "list", "--languages", "zh").stdout
+    assert "zh_liu_2021\tzh\t2061" in listed
+    assert "en_glasgow_2019" not in listed
+    done = run("norms", "check", "glasgow")
+    assert "words\t5553" in done.stdout
+    assert "valence\t1 to 9" in done.stdout
+    assert "sense-marked entries" in done.stdout
+
+
+def test_norms_check_of_a_file_says_what_was_left_out(tmp_path):
+    file = tmp_path / "mine.csv"
+    rows = [f"wort{n},{1 + n % 7},3" for n in range(20)]
+    file.write_text("\n".join(["Wort,gut,wach", *rows, "schlecht,99,3"]), encoding="utf-8")
+    columns = [part for pair in ("word=Wort", "valence=gut", "arousal=wach") for part in ("--column", pair)]
+    done = run("norms", "check", file, "--language", "de", "--scale", "1,7", *columns)
+    assert done.exit_code == 0, done.stderr
+    assert "rows left out\t1" in done.stdout
+    assert "schlecht" in done.stdout
+
+
+def test_models_list():
+    assert "embedded" in run("models", "list").stdout
+
+
+def test_a_corpus_has_the_share_after_its_name(tmp_path):
+    file, odd = tmp_path / "a.txt", tmp_path / "b:0.txt"
+    file.write_text("one\n\ntwo\n", encoding="utf-8")
+    odd.write_text("three\n", encoding="utf-8")
+    corpus = read_corpus(f"{file}:0.25")
+    assert (corpus.name, list(corpus.texts), corpus.share) == ("a.txt", ["one", "two"], 0.25)
+    assert read_corpus(str(file)).share == 1.0
+    assert list(read_corpus(str(odd)).texts) == ["three"]
+    with pytest.raises(EmospaceError, match="no share"):
+        read_corpus(f"{file}:-1")
