@@ -100,7 +100,7 @@ def rdm(square: pd.DataFrame, order: Sequence[str], first: bool) -> Chart:
         "ygap": 0.4,
     }
     layout = {
-        "xaxis": {"visible": False, "type": "category"},
+        "xaxis": {"visible": False, "type": "category", "showgrid": False, "zeroline": False},
         "yaxis": {"autorange": "reversed", "type": "category", "showgrid": False, "zeroline": False},
         "margin": {"l": 4, "r": 4, "t": 4, "b": 4},
     }
@@ -322,6 +322,7 @@ def draws(table: pd.DataFrame, space: float | None) -> Json:
                 "y": 1,
                 "yref": "paper",
                 "yanchor": "bottom",
+                "xanchor": "right" if space > edges.mean() else "left",
                 "text": f"space {figure(space)}",
                 "showarrow": False,
                 "font": {"color": "var(--c-concepts)"},

@@ -94,8 +94,8 @@ def _scatter(axis: Axes, part: pd.DataFrame, x: str, y: str) -> None:
     basic = part["basic"].astype(bool).to_numpy()
     hues = iter(HUES * (int(basic.sum()) // len(HUES) + 1))
     points = part[[x, y]].to_numpy(dtype=float)
-    limit = 1.18 * float(np.abs(points).max(initial=0.1))
-    axis.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
+    wide, high = limits = 1.18 * np.abs(points).max(axis=0, initial=0.1)
+    axis.set(xlim=(-wide, wide), ylim=(-high, high), box_aspect=1)
     axis.axhline(0, color="#dde2e8", lw=0.6, zorder=0)
     axis.axvline(0, color="#dde2e8", lw=0.6, zorder=0)
     for point, flag, source in zip(points, basic, part["human_source"], strict=True):
@@ -112,10 +112,10 @@ def _scatter(axis: Axes, part: pd.DataFrame, x: str, y: str) -> None:
         )
     names = [plain_name(name) for name in part["category"]]
     for name, flag, point, spot in zip(
-        names, basic, points, place_labels(points, names, basic, limit), strict=True
+        names, basic, points, place_labels(points / limits, names, basic, 1.0), strict=True
     ):
         if spot is not None:
-            near = np.hypot(*(spot - point)) < 0.09 * limit + 0.012 * limit * len(name)
+            near = np.hypot(*(spot - point / limits)) < 0.09 + 0.012 * len(name)
             line = (
                 None if near else {"arrowstyle": "-", "lw": 0.4, "color": QUIET, "shrinkA": 1, "shrinkB": 2}
             )
@@ -123,7 +123,7 @@ def _scatter(axis: Axes, part: pd.DataFrame, x: str, y: str) -> None:
             axis.annotate(
                 name,
                 (point[0], point[1]),
-                (spot[0], spot[1]),
+                (spot[0] * wide, spot[1] * high),
                 ha="center",
                 va="center",
                 fontsize=5.6,
