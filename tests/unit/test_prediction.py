@@ -101,11 +101,12 @@ def test_float32_and_sparse_features_predict_as_dense_ones():
             np.testing.assert_allclose(a.out_of_fold, b.out_of_fold, atol=1e-4)
 
 
-def test_latents_constant_in_training_or_everywhere_get_no_weight():
+def test_latents_silent_in_training_or_constant_get_no_weight():
     x, y, groups = planted(150, 8)
     fold_of = assign_folds(groups)
     rare = np.zeros((150, 2))
-    rare[np.flatnonzero(fold_of == 2)[0], 0] = 100.0
+    rare[np.flatnonzero(fold_of == 2)[0]] = 100.0
+    rare[np.flatnonzero(fold_of != 2)[:3], 1] = 0.01
     with_rare = predict_ratings(np.hstack([x, rare, np.full((150, 1), 7.0)]), y, groups)
     without = predict_ratings(x, y, groups)
     inside = fold_of == 2

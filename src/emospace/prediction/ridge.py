@@ -215,10 +215,14 @@ class KernelFit:
 
 
 def inverse_sd(variance: Tensor) -> Tensor:
-    """Return 1/SD, and 0 for a feature that does not vary over the training words."""
+    """Return 1/SD on training words, and 0 for a feature that hardly varies there.
+
+    Variances are in units of that over all words. Below 1e-5 a latent is all but silent in training and strong on
+    a held-out word, which standardisation would place hundreds of SD away; single precision ends there too.
+    """
     import torch
 
-    varies = variance > (1e-5 if variance.dtype == torch.float32 else 1e-11)
+    varies = variance > 1e-5
     return torch.where(varies, variance, 1).rsqrt() * varies
 
 
