@@ -38,7 +38,6 @@ WORDS = [
     "guilt",
     "hope",
     "envy",
-    "boredom",
     "table",
     "river",
     "stone",

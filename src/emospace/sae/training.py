@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext, redirect_stderr
 from dataclasses import asdict
@@ -323,8 +324,11 @@ def _restore(trainer: Any, tensors: dict[str, torch.Tensor], known: dict[str, An
     step = int(tensors.get("step", known["step"]))
     for _ in range(trainer.cfg.n_batches_for_norm_estimate + step):
         next(trainer.data_provider)
-    for _ in range(step):
-        trainer.lr_scheduler.step()
+    with warnings.catch_warnings():
+        # torch warns of steps of the schedule that no step of the optimiser goes before.
+        warnings.simplefilter("ignore")
+        for _ in range(step):
+            trainer.lr_scheduler.step()
     trainer.n_training_steps = step
     trainer.n_training_samples = step * trainer.cfg.train_batch_size_samples
 
