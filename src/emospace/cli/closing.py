@@ -18,7 +18,7 @@ PREDICTION = (
     *("language", "norms", "rating", "words", "space r", "95% CI"),
     *("outside r", "above draws", "top firing r", "dense r", "static r", "ceiling"),
 )
-ALIGNMENT = ("language", "figure", "categories", "value", "95% CI", "p", "static", "ceiling")
+ALIGNMENT = ("language", "figure", "norms", "categories", "value", "95% CI", "p", "static", "ceiling")
 
 
 def show_results(results: Results) -> None:
@@ -85,6 +85,7 @@ def alignment_rows(results: Results) -> Iterator[tuple[object, ...]]:
             yield (
                 record.language,
                 name,
+                record.norms,
                 record.n,
                 record.value,
                 _interval(record),

@@ -175,9 +175,10 @@ def study(
     folder = run_folder(out)
     results = run_study(spec, folder, command=command_line("emospace study", spec, OPTIONS, out))
     from emospace.cli.closing import show_results
+    from emospace.report import write_report
 
     show_results(results)
-    say(f"Report: {folder / 'report.html'}")
+    say(f"Report: {write_report(folder)}")
 
 
 def report(

@@ -1,4 +1,4 @@
-"""The whole way through the house for one model: cached, resumable, ending in records, tables and a report."""
+"""The whole way through the house for one model: cached, resumable, ending in records and tables."""
 
 from emospace.study.run import Study, run_study
 from emospace.study.spec import StudySpec

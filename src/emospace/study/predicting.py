@@ -134,10 +134,10 @@ def _latent_sets(
     if len(dictionaries) > 1:
         sets |= {"shared": shared, "specific": specific_latents(dictionaries, language)}
     fires = np.asarray((values > 0).sum(0)).ravel()
-    # A latent that fires on fewer words than there are folds cannot be standardised in each of them.
+    # A latent that fires on hardly any word cannot be standardised in every fold.
     return sets | {
         "top_firing": top_firing(latent_profile(values), len(space)),
-        "all": np.flatnonzero(fires >= study.spec.folds),
+        "all": np.flatnonzero(fires >= 2 * study.spec.folds),
     }
 
 
@@ -170,7 +170,9 @@ def _draws(
                 np.stack(
                     [
                         _both(row)
-                        for row in predict_ratings(values[:, latents].toarray(), ratings, groups, **common)
+                        for row in predict_ratings(
+                            values[:, latents].toarray(), ratings, groups, n_bootstrap=10, **common
+                        )
                     ]
                 )
                 for latents in _shuffled(study, language)

@@ -1,4 +1,4 @@
-"""Run a study: resolve what it names, go through the stages, write records, tables and the report."""
+"""Run a study: resolve what it names, go through the stages, write records and tables."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Study:
     spec
         What is asked.
     out
-        Run folder: ``results.json``, ``tables/``, ``report.html``, and ``stages/`` to resume from.
+        Run folder: ``results.json``, ``tables/``, and ``stages/`` to resume from.
     command
         The command that runs this study again, for the manifest.
     """
@@ -210,9 +210,7 @@ class Study:
         )
 
     def run(self) -> Results:
-        """Go through all stages and write ``results.json``, ``tables/`` and ``report.html``."""
-        from emospace.report import write_report
-
+        """Go through all stages and write ``results.json`` and ``tables/``."""
         stages = [self._features_stage(language) for language in self.spec.languages]
         stages += [self._alignment_stage(language) for language in self.spec.languages]
         if len(self.spec.languages) > 1:
@@ -226,7 +224,6 @@ class Study:
         results.save(self.out / "results.json")
         self._write_tables(stages)
         write_text(self.out / "spec.json", self.spec.model_dump_json(indent=1) + "\n")
-        write_report(self.out)
         return results
 
     def _identity(self) -> list[Any]:
@@ -521,7 +518,7 @@ def run_study(spec: StudySpec, out: Path | str, *, command: str = "emospace stud
     spec
         What is asked.
     out
-        Run folder; gains ``results.json``, ``tables/*.parquet`` and ``report.html``.
+        Run folder; gains ``results.json`` and ``tables/*.parquet``, from which `report.write_report` makes the page.
 
     Raises
     ------
