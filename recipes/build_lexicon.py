@@ -56,7 +56,7 @@ class Language:
     spaced: bool = True
     names_are_capitalised: bool = True
     max_words: int = 60_000
-    n_vectors: int = 6_000
+    n_vectors: int = 5_800
 
 
 LANGUAGES = {
