@@ -83,6 +83,30 @@ def test_an_sae_of_another_width_is_refused(sae, tmp_path):
     done = run("models", "check", tmp_path, "--sae", sae)
     assert done.exit_code == 2
     assert f"it reads states {D_MODEL} wide" in done.stderr
+    done = run("study", "--model", tmp_path, "--sae", sae, "--languages", "en", "--out", tmp_path / "run")
+    assert done.exit_code == 2
+    assert f"it reads states {D_MODEL} wide" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--languages", "tlh"], "language 'tlh'"),
+        (["--languages", "en", "--norms", "nowhere.csv"], "nowhere.csv"),
+        (["--languages", "en", "--norms", "zh_liu_2021"], "norms 'zh_liu_2021'"),
+        (["--languages", "en", "--categories", "nowhere.txt"], "nowhere.txt"),
+        (["--languages", "en", "--concepts", "nowhere.toml"], "nowhere.toml"),
+        (["--languages", "en", "--sae", "nowhere"], "SAE 'nowhere'"),
+        (["--languages", "en", "--sae", "train"], "--sae train"),
+        (["--languages", "en", "--device", "abacus"], "abacus"),
+        (["--languages", "en", "--dtype", "float7"], "dtype 'float7'"),
+    ],
+)
+def test_what_a_study_cannot_use_is_one_message_that_names_it(folder, tmp_path, options, named):
+    done = run("study", "--model", folder, "--out", tmp_path, *options)
+    assert done.exit_code == 2
+    assert named in done.stderr
+    assert "Traceback" not in done.output
 
 
 @pytest.mark.parametrize(

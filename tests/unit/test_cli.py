@@ -178,7 +178,7 @@ def test_study_ends_with_key_figures_beside_their_baselines(asked, tmp_path):
         *("en", "en_glasgow_2019", "valence", "40", "0.700", "0.10 to 0.30"),
         *("0.500", "99.3%", "-", "0.800", "0.610", "0.950"),
     ]
-    assert "best of five PCs (PC2) with valence\t40\t0.830" in done.stdout
+    assert "best of five PCs (PC2) with valence\t-\t40\t0.830" in done.stdout
     assert "CEBRA: too few categories" in done.stderr
     assert "curated" in done.stderr
     assert f"Report: {tmp_path / 'report.html'}" in done.stderr
@@ -186,7 +186,7 @@ def test_study_ends_with_key_figures_beside_their_baselines(asked, tmp_path):
 
 def test_closing_rows_leave_other_spaces_and_concept_words_out():
     assert len(list(prediction_rows(small_results()))) == 1
-    assert [row[3] for row in alignment_rows(small_results())] == [0.83, 0.5]
+    assert [row[4] for row in alignment_rows(small_results())] == [0.83, 0.5]
 
 
 @pytest.mark.parametrize(
