@@ -206,10 +206,12 @@
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
     addEventListener("beforeprint", () => {
       document.documentElement.dataset.theme = "light";
+      document.documentElement.dataset.print = "yes";
       drawAll();
     });
     addEventListener("afterprint", () => {
       delete document.documentElement.dataset.theme;
+      delete document.documentElement.dataset.print;
       drawAll();
     });
   }
