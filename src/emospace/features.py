@@ -63,7 +63,8 @@ class FeatureDictionary:
     table
         One row a category and latent: category, latent, effect (of the rule), weight (effects of a category
         scaled to sum to 1), rate_in and rate_pool (shares of words it fires on), z, p (one-sided, exact
-        moments), q (Benjamini-Hochberg over latents x categories), p_max (family-wise, max-T), top_words.
+        moments), q (Benjamini-Hochberg over latents x categories), p_max (family-wise over the latents of the
+        category, max-T), top_words.
     """
 
     language: str
@@ -118,8 +119,8 @@ def matched_pool(
     EmospaceError
         If fewer than half as many pool words as concept words can be found.
     """
-    concepts = list(concept_words)
-    pool = [word for word in dict.fromkeys(candidates) if word not in set(concepts)]
+    concepts, taken = list(concept_words), set(concept_words)
+    pool = [word for word in dict.fromkeys(candidates) if word not in taken]
     known = frequencies.corpus is not None
     second = frequencies.zipf if known else token_counts
     lengths = [np.array([len(word) for word in words], dtype=float) for words in (concepts, pool)]
@@ -253,17 +254,21 @@ def shuffled_sets(
     """Return concept-sets of random neutral words, and the pool that is left to test them against.
 
     The control for selection itself: whatever it finds for these is what selecting by contrast finds anyway.
-    Sizes shrink in proportion, so that half of the pool stays neutral.
+    Each concept word gives way to one neutral word in all its sets, so overlaps stay; where the pool is less
+    than twice the concepts, sizes shrink in proportion, so that half of the pool stays neutral.
     """
     from dataclasses import replace
 
     rng = np.random.default_rng(seed)
+    concepts = sets.words(language)
+    n_drawn = min(len(pool.words) // 2, len(concepts))
     order = rng.permutation(len(pool.words))
-    drawn, left = np.sort(order[: len(order) // 2]), np.sort(order[len(order) // 2 :])
-    table = sets.table[sets.table.language == language].drop_duplicates("word")
-    table = table.iloc[np.sort(rng.choice(len(table), min(len(drawn), len(table)), replace=False))].copy()
-    members = drawn[: len(table)]
-    table["word"] = [pool.words[index] for index in rng.permutation(members)]
+    left = np.sort(order[n_drawn:])
+    kept = np.sort(rng.choice(len(concepts), n_drawn, replace=False))
+    stand_in = {concepts[at]: pool.words[index] for at, index in zip(kept, order[:n_drawn], strict=True)}
+    table = sets.rows(language)
+    table = table[table["word"].isin(stand_in)]
+    table = table.assign(word=table["word"].map(stand_in))
     shuffled = replace(sets, table=table.reset_index(drop=True))
     stratum = dict(zip(pool.words, pool.pool_strata, strict=True))
     return shuffled, replace(
@@ -379,16 +384,21 @@ def _cells(columns: Sequence[np.ndarray], n_bins: int) -> np.ndarray:
 
 
 def _best_within(effect: np.ndarray, passes: np.ndarray, max_features: int) -> np.ndarray:
-    """Return which candidates are kept: each category's best, as deep as `max_features` distinct latents allow."""
+    """Return which candidates are kept: each category's best, as deep as `max_features` distinct latents allow.
+
+    Where not even the best of each fit, the strongest of them are kept.
+    """
     ranked = np.where(passes, effect, -np.inf)
     depth_of = np.argsort(np.argsort(-ranked, axis=1), axis=1)
-    kept = np.zeros_like(passes)
+    best = passes & (depth_of == 0)
+    strongest = np.argsort(-np.where(best, effect, 0).max(0), kind="stable")[:max_features]
+    kept = best & np.isin(np.arange(passes.shape[1]), strongest)
     for depth in range(int(passes.sum(1).max())):
         grown = passes & (depth_of <= depth)
         if grown.any(0).sum() > max_features:
             break
         kept = grown
-    return kept
+    return np.asarray(kept)
 
 
 def _dictionary_table(
