@@ -53,6 +53,11 @@ def atomic_write(path: Path, write: Callable[[Path], None]) -> None:
         temporary.replace(path)
     except OSError as error:
         raise _disk_error(path, error) from error
+    except Exception as error:
+        # safetensors reports a full disk as an error of its own.
+        if "No space left" in str(error):
+            raise _disk_error(path, OSError(errno.ENOSPC, str(error))) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -60,16 +65,24 @@ def atomic_write(path: Path, write: Callable[[Path], None]) -> None:
 def _disk_error(path: Path, error: OSError) -> EmospaceError:
     if error.errno == errno.ENOSPC:
         return EmospaceError(
-            str(path), "the disk is full", "Free some space and run the same command again: finished parts are kept."
+            str(path),
+            "the disk is full",
+            "Free some space and run the same command again: finished parts are kept.",
         )
     return EmospaceError(
-        str(path), f"it cannot be written ({error.strerror or error})", "Choose another folder or mend its rights."
+        str(path),
+        f"it cannot be written ({error.strerror or error})",
+        "Choose another folder or mend its rights.",
     )
 
 
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text atomically."""
-    atomic_write(path, lambda temporary: temporary.write_text(text, encoding="utf-8") and None)
+
+    def write(temporary: Path) -> None:
+        temporary.write_text(text, encoding="utf-8")
+
+    atomic_write(path, write)
 
 
 def write_json(path: Path, value: Any) -> None:

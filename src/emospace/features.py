@@ -156,7 +156,7 @@ def select_features(
     language: str,
     pool: MatchedPool,
     *,
-    rule: Rule = "rank",
+    rule: Rule = "standardised",
     q: float = 0.05,
     max_features: int = MAX_FEATURES,
     n_permutations: int = 999,

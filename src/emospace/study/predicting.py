@@ -231,7 +231,7 @@ def _records(
         )
         records.append(
             PredictionRecord(
-                model=study.spec.model,
+                model=study.name,
                 layer=None if features in {"static", "surface"} else layer,
                 n=score.n,
                 seed=study.spec.seed,
@@ -275,7 +275,7 @@ def _draw_records(
                 low, high = np.quantile(r, [0.025, 0.975])
                 records.append(
                     PredictionRecord(
-                        model=study.spec.model,
+                        model=study.name,
                         layer=study.layer,
                         n=int(scored.sum()) if excluded else len(scored),
                         seed=study.spec.seed,
@@ -309,7 +309,7 @@ def _comparisons(
                     found = compare(one, other, without_concepts=excluded, seed=study.spec.seed)
                     records.append(
                         ComparisonRecord(
-                            model=study.spec.model,
+                            model=study.name,
                             layer=study.layer,
                             n=found.n,
                             seed=study.spec.seed,

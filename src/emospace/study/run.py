@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,17 +20,14 @@ from emospace.records import (
     ComparisonRecord,
     FeatureRecord,
     LanguageRSARecord,
-    Manifest,
-    ModelRecord,
     NotComputed,
     PredictionRecord,
     Record,
     Results,
-    SaeRecord,
-    Source,
 )
 from emospace.study.cache import StageResult, remembered
 from emospace.study.encoding import Encoded, encode_words, neutral_pool, usable
+from emospace.study.manifest import manifest, model_record, sae_record
 from emospace.study.spec import StudySpec
 
 if TYPE_CHECKING:
@@ -51,7 +46,6 @@ KINDS: Mapping[str, type[Record]] = {
     "language_rsa": LanguageRSARecord,
     "features": FeatureRecord,
 }
-_PACKAGES = ("emospace", "torch", "transformers", "numpy", "scipy", "scikit-learn", "sae-lens", "cebra")
 
 
 @dataclass
@@ -87,6 +81,11 @@ class Study:
             trust_remote_code=self.spec.trust_remote_code,
         )
 
+    @property
+    def name(self) -> str:
+        """The model's name, without where it was loaded from."""
+        return str(self.model.identity.get("name"))
+
     @cached_property
     def sae(self) -> SparseAutoencoder | None:
         """The autoencoder, or None for dense directions."""
@@ -113,18 +112,22 @@ class Study:
 
     @cached_property
     def sets(self) -> ConceptSets:
-        """The concept-sets of the study's languages and categories."""
+        """The concept-sets of the study's languages and categories, of words the model has tokens for."""
         from dataclasses import replace
 
-        from emospace.concepts import load_concepts
-
-        sets = load_concepts(self.spec.languages, self.spec.categories, path=self.spec.concepts)
+        sets = self._asked_sets
         known = usable(self.model, sets.table.word.tolist())
         if not known.all():
             say(
                 f"{int((~known).sum())} concept words have no tokens in the model's vocabulary and are left out."
             )
         return replace(sets, table=sets.table[known].reset_index(drop=True))
+
+    @cached_property
+    def _asked_sets(self) -> ConceptSets:
+        from emospace.concepts import load_concepts
+
+        return load_concepts(self.spec.languages, self.spec.categories, path=self.spec.concepts)
 
     @cached_property
     def norms(self) -> Mapping[str, Sequence[WordNorms]]:
@@ -211,6 +214,9 @@ class Study:
 
     def run(self) -> Results:
         """Go through all stages and write ``results.json`` and ``tables/``."""
+        # A typo is better told at once than after the model is loaded.
+        _ = self._asked_sets, self.norms, self.sae
+
         stages = [self._features_stage(language) for language in self.spec.languages]
         stages += [self._alignment_stage(language) for language in self.spec.languages]
         if len(self.spec.languages) > 1:
@@ -270,7 +276,7 @@ class Study:
             counts = dictionary.table.category.value_counts()
             records = [
                 FeatureRecord(
-                    model=self.spec.model,
+                    model=self.name,
                     layer=self.layer,
                     n=len(self.sets.words(language, category)) + len(self.pool(language).words),
                     seed=self.spec.seed,
@@ -296,7 +302,7 @@ class Study:
         def compute() -> StageResult:
             pool, encoded = self.pool(language), self.encoded(language)
             return align(
-                self.spec.model,
+                self.name,
                 self.layer,
                 self.spec,
                 self.sets,
@@ -326,7 +332,7 @@ class Study:
             spaces = {language: self.space(language) for language in self.spec.languages}
             records = [
                 LanguageRSARecord(
-                    model=self.spec.model,
+                    model=self.name,
                     layer=self.layer,
                     **asdict(
                         language_rsa(a, b, seed=self.spec.seed, n_permutations=self.spec.n_permutations)
@@ -374,108 +380,9 @@ class Study:
         return Results(
             **{kind: tuple(rows) for kind, rows in records.items()},
             not_computed=tuple(missing),
-            model=self._model_record(),
-            sae=self._sae_record(),
-            manifest=self._manifest(),
-        )
-
-    def _model_record(self) -> ModelRecord:
-        model, identity = self.model, self.model.identity
-        return ModelRecord(
-            model=str(identity.get("name")),
-            layer=self.layer,
-            n=sum(len(self._words(language)) for language in self.spec.languages),
-            seed=self.spec.seed,
-            source=self.spec.model,
-            revision=identity.get("revision"),
-            file_hash=identity.get("sha256"),
-            quantisation=identity.get("quantisation"),
-            architecture=model.model.config.model_type,
-            n_blocks=model.n_blocks,
-            d_model=model.d_model,
-            n_parameters=sum(parameter.numel() for parameter in model.model.parameters()),
-            dtype=identity.get("dtype"),
-            device=model.device.type,
-        )
-
-    def _words(self, language: str) -> set[str]:
-        normed = {word for norms in self.norms[language] for word in norms.words}
-        return {*self.sets.words(language), *self.pool(language).words, *normed}
-
-    def _sae_record(self) -> SaeRecord | None:
-        if self.sae is None:
-            return None
-        card = self.sae.card
-        corpus = card.get("corpus")
-        return SaeRecord(
-            model=str(self.model.identity.get("name")),
-            layer=self.sae.layer,
-            n=int(card.get("n_training_tokens") or 0),
-            seed=int(card.get("seed") or 0),
-            source=self.spec.sae,
-            architecture=self.sae.architecture,
-            n_latents=self.sae.n_latents,
-            l0=card.get("mean_active"),
-            explained_variance=card.get("variance_explained"),
-            loss_recovered=card.get("loss_recovered"),
-            dead_latents=card.get("dead_share"),
-            n_heldout=card.get("n_heldout_tokens"),
-            corpus=", ".join(f"{name} {share:.0%}" for name, share in corpus.items()) if corpus else None,
-            command=card.get("command"),
-            file_hash=self.sae.content_hash,
-        )
-
-    def _manifest(self) -> Manifest:
-        sources = [
-            Source(
-                kind="norms",
-                name=norms.name,
-                language=language,
-                n=len(norms.words),
-                n_rejected=len(norms.rejected),
-                scale=", ".join(
-                    f"{target} {low:g} to {high:g}" for target, (low, high) in norms.scales.items()
-                ),
-                licence=norms.licence,
-                citation=norms.citation,
-                note=norms.note,
-                content_hash=norms.content_hash,
-            )
-            for language in self.spec.languages
-            for norms in self.norms[language]
-        ]
-        sources += [
-            Source(
-                kind="concepts",
-                name=f"concept-sets, {language}",
-                language=language,
-                n=len(self.sets.words(language)),
-                provenance=self.sets.provenance,
-                content_hash=self.sets.select([language]).content_hash,
-            )
-            for language in self.spec.languages
-        ]
-        versions = {"python": platform.python_version()}
-        for package in _PACKAGES:
-            try:
-                versions[package] = version(package)
-            except PackageNotFoundError:
-                continue
-        return Manifest(
-            model=str(self.model.identity.get("name")),
-            layer=self.layer,
-            n=sum(len(self._words(language)) for language in self.spec.languages),
-            seed=self.spec.seed,
-            command=self.command,
-            languages=self.spec.languages,
-            categories=self.spec.categories,
-            carriers={language: self.carriers(language) for language in self.spec.languages},
-            sources=tuple(sources),
-            files={
-                "model": str(self.model.identity.get("sha256")),
-                "sae": self.sae.content_hash if self.sae else "none",
-            },
-            versions=versions,
+            model=model_record(self),
+            sae=sae_record(self),
+            manifest=manifest(self),
         )
 
     def _write_tables(self, stages: Sequence[StageResult]) -> None:

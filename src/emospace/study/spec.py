@@ -33,7 +33,7 @@ class StudySpec(BaseModel):
     trust_remote_code: bool = False
     n_carriers: int = Field(default=3, gt=0, description="carrier sentences averaged over")
     layer: int | None = Field(default=None, description="layer of dense directions when there is no SAE")
-    rule: Rule = "rank"
+    rule: Rule = "standardised"
     q: float = Field(default=0.05, gt=0, lt=1)
     max_features: int = Field(default=MAX_FEATURES, gt=0)
     n_draws: int = Field(default=1000, ge=0, description="matched draws of outside latents")
