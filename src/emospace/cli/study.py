@@ -115,7 +115,7 @@ def study(
     rule: Annotated[
         str,
         typer.Option(help="Effect that orders features: rank, rate or standardised.", rich_help_panel=_TESTS),
-    ] = "rank",
+    ] = "standardised",
     q: Annotated[
         float, typer.Option(help="False discovery rate of feature selection.", rich_help_panel=_TESTS)
     ] = 0.05,
