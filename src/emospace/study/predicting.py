@@ -157,27 +157,30 @@ def _draws(
     sizes = latent_profile(values)
     found = {}
     if spec.n_draws:
-        matched = matched_draws(space, sizes, spec.n_draws, seed=spec.seed, exclude=every)
-        if matched.scarce:
-            why = f"only {matched.n_active} latents outside fire on these words; beating such draws shows little"
-            missing.append(NotComputed(what="a matched control of full strength", why=why, language=language))
-        found["outside"] = predict_draws(values, matched.draws, ratings, groups, **options)
-        random = random_draws(len(sizes), len(space), min(200, spec.n_draws), seed=spec.seed, exclude=every)
-        found["outside_random"] = predict_draws(values, random, ratings, groups, **options)
-    if spec.n_shuffled:
-        found["shuffled"] = np.stack(
-            [
-                np.stack(
-                    [
-                        _both(row)
-                        for row in predict_ratings(
-                            values[:, latents].toarray(), ratings, groups, n_bootstrap=10, **common
-                        )
-                    ]
+        try:
+            matched = matched_draws(space, sizes, spec.n_draws, seed=spec.seed, exclude=every)
+            random = random_draws(
+                len(sizes), len(space), min(200, spec.n_draws), seed=spec.seed, exclude=every
+            )
+        except EmospaceError as error:
+            missing.append(NotComputed(what="outside controls", why=str(error), language=language))
+        else:
+            if matched.scarce:
+                why = f"only {matched.n_active} latents outside fire on these words; beating such draws shows little"
+                missing.append(
+                    NotComputed(what="a matched control of full strength", why=why, language=language)
                 )
-                for latents in _shuffled(study, language)
-            ]
-        )
+            found["outside"] = predict_draws(values, matched.draws, ratings, groups, **options)
+            found["outside_random"] = predict_draws(values, random, ratings, groups, **options)
+    shuffled = [
+        predict_ratings(values[:, latents].toarray(), ratings, groups, n_bootstrap=10, **common)
+        for latents in _shuffled(study, language)
+    ]
+    if shuffled:
+        found["shuffled"] = np.stack([np.stack([_both(row) for row in rows]) for rows in shuffled])
+    elif spec.n_shuffled:
+        why = "selection finds no latent at all for random neutral words"
+        missing.append(NotComputed(what="shuffled control", why=why, language=language))
     return found
 
 

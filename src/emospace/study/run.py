@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from emospace.artefacts import content_hash, write_parquet, write_text
+from emospace.activations.capture import check_layers
+from emospace.artefacts import content_hash, file_hash, write_parquet, write_text
 from emospace.display import say
 from emospace.errors import EmospaceError
 from emospace.features import FeatureDictionary, MatchedPool, select_features, shared_latents
@@ -108,7 +109,9 @@ class Study:
         """The layer of the space: the SAE's, else the one asked for, else two thirds of the depth."""
         if self.sae is not None:
             return self.sae.layer
-        return self.spec.layer if self.spec.layer is not None else round(self.model.n_blocks * 2 / 3)
+        if self.spec.layer is None:
+            return round(self.model.n_blocks * 2 / 3)
+        return check_layers(self.model, [self.spec.layer])[0]
 
     @cached_property
     def sets(self) -> ConceptSets:
@@ -215,7 +218,7 @@ class Study:
     def run(self) -> Results:
         """Go through all stages and write ``results.json`` and ``tables/``."""
         # A typo is better told at once than after the model is loaded.
-        _ = self._asked_sets, self.norms, self.sae
+        _ = self._asked_sets, self.norms, self.layer
 
         stages = [self._features_stage(language) for language in self.spec.languages]
         stages += [self._alignment_stage(language) for language in self.spec.languages]
@@ -403,18 +406,19 @@ class Study:
             raise EmospaceError(
                 "--sae train", "there is no text to train on", "Name text files with --sae-corpus FILE."
             )
-        folder = self.out / "sae"
-        if not (folder / "cfg.json").is_file():
-            layer = self.spec.layer if self.spec.layer is not None else round(self.model.n_blocks * 0.6)
-            spec = SaeSpec(
-                layer=layer,
-                n_latents=8 * self.model.d_model,
-                n_tokens=self.spec.sae_tokens,
-                seed=self.spec.seed,
-            )
-            corpora = [Corpus(path.name, read_texts(path)) for path in self.spec.sae_corpus]
-            return train_sae(self.model, corpora, spec, folder, command=self.command)
-        return load_sae(folder, self.model)
+        layer = self.spec.layer if self.spec.layer is not None else round(self.model.n_blocks * 0.6)
+        spec = SaeSpec(
+            layer=layer,
+            n_latents=8 * self.model.d_model,
+            n_tokens=self.spec.sae_tokens,
+            seed=self.spec.seed,
+        )
+        corpora = [Corpus(path.name, read_texts(path)) for path in self.spec.sae_corpus]
+        key = content_hash(self.model.content_hash, spec.model_dump(), file_hash(self.spec.sae_corpus))
+        folder = self.out / "sae" / key
+        if (folder / "cfg.json").is_file():
+            return load_sae(folder, self.model)
+        return train_sae(self.model, corpora, spec, folder, command=self.command)
 
 
 def run_study(spec: StudySpec, out: Path | str, *, command: str = "emospace study") -> Results:
