@@ -125,7 +125,7 @@ def study(
     draws: Annotated[
         int, typer.Option(help="Matched draws of outside latents.", rich_help_panel=_TESTS)
     ] = 1000,
-    shuffled: Annotated[int, typer.Option(help="Shuffled concept-sets.", rich_help_panel=_TESTS)] = 10,
+    shuffled: Annotated[int, typer.Option(help="Shuffled concept-sets.", rich_help_panel=_TESTS)] = 5,
     permutations: Annotated[
         int, typer.Option(help="Relabellings of categories.", rich_help_panel=_TESTS)
     ] = 9999,

@@ -37,7 +37,7 @@ class StudySpec(BaseModel):
     q: float = Field(default=0.05, gt=0, lt=1)
     max_features: int = Field(default=MAX_FEATURES, gt=0)
     n_draws: int = Field(default=1000, ge=0, description="matched draws of outside latents")
-    n_shuffled: int = Field(default=10, ge=0, description="shuffled concept-sets")
+    n_shuffled: int = Field(default=5, ge=0, description="shuffled concept-sets")
     n_permutations: int = Field(default=9999, gt=0)
     folds: int = Field(default=5, ge=3)
     cebra: bool = True
