@@ -1,0 +1,590 @@
+"""A whole study on a tiny model: what it writes, what it remembers, what it refuses."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from conftest import D_MODEL, make_hf_model, make_tokenizer
+from emospace.activations import capture
+from emospace.errors import EmospaceError
+from emospace.lexicon import pool_words
+from emospace.records import Results
+from emospace.report import write_report
+from emospace.sae import SparseAutoencoder, save_sae
+from emospace.study import Study, StudySpec, predicting, run_study
+
+N_LATENTS, N_NORMED = 192, 150
+# A random model tells words apart by their last letters, so every category has an ending of its own.
+ENGLISH = {
+    "joy": "joyful cheerful hopeful delightful gleeful playful blissful thankful",
+    "fear": "scared frightened alarmed panicked startled terrified spooked shaken",
+    "anger": "raging fuming seething hating fighting yelling storming snarling",
+    "sadness": "sadness gloominess loneliness emptiness bleakness weariness hopelessness sickness",
+    "disgust": "nasty filthy slimy sticky yucky mouldy smelly dirty",
+    "surprise": "amazement astonishment bewilderment wonderment puzzlement bafflement bedazzlement excitement",
+}
+CHINESE = {
+    "joy": "快乐 欢乐 喜乐 安乐 享乐 极乐 可乐 和乐",
+    "fear": "恐怕 害怕 惧怕 可怕 生怕 只怕 后怕 哪怕",
+    "anger": "愤怒 发怒 恼怒 震怒 激怒 大怒 狂怒 动怒",
+    "sadness": "悲伤 忧伤 哀伤 感伤 创伤 受伤 损伤 重伤",
+    "disgust": "恶心 烦心 伤心 痛心 寒心 灰心 糟心 堵心",
+    "surprise": "吃惊 震惊 惊惊 大惊 心惊 受惊 虚惊 一惊",
+}
+
+
+def write_concepts(path: Path, language: str, sets: dict[str, str]) -> None:
+    lines = [f'language = "{language}"', 'carriers = ["The word is {word}", "One says {word}"]']
+    for name, words in sets.items():
+        listed = json.dumps(words.split(), ensure_ascii=False)
+        lines += [f"[{name}]", f'labels = ["{words.split()[0]}"]', f"words = {listed}"]
+    path.write_text("\n".join(lines), encoding="utf-8")
+
+
+def write_norms(path: Path, language: str, sets: dict[str, str], seed=0, n=N_NORMED) -> None:
+    """Write ratings that follow the last letter, with rater SD and n, and the card that tells the scale."""
+    concepts = [word for words in sets.values() for word in words.split()]
+    words = [*concepts, *pool_words(language, concepts)[: n - len(concepts)]]
+    rng = np.random.default_rng(seed)
+    last = {word: sum(map(ord, word[-1:])) for word in words}
+    ratings = {"valence": 17, "arousal": 29}
+    columns: dict[str, object] = {"word": words}
+    for target, step in ratings.items():
+        mean = 2 + 6 * (np.array([last[word] * step % 31 for word in words]) / 31) + rng.normal(0, 0.4, n)
+        columns |= {target: mean.clip(1, 9).round(3), f"{target}_sd": 1.5, f"{target}_n": 20}
+    pd.DataFrame(columns).to_csv(path, index=False)
+    card = f'language = "{language}"\nscale = [1, 9]\n'
+    path.with_name(path.name + ".toml").write_text(card, encoding="utf-8")
+
+
+def random_sae(d_model=D_MODEL) -> SparseAutoencoder:
+    generator = torch.Generator().manual_seed(5)
+    weights = torch.randn(N_LATENTS, d_model, generator=generator)
+    weights /= weights.norm(dim=1, keepdim=True)
+    return SparseAutoencoder(
+        w_enc=weights.T.contiguous(),
+        b_enc=torch.zeros(N_LATENTS),
+        w_dec=weights,
+        b_dec=torch.zeros(d_model),
+        architecture="topk",
+        layer=2,
+        k=12,
+        card={"seed": 7, "n_training_tokens": 0},
+    )
+
+
+@dataclass(frozen=True)
+class House:
+    """Everything a study names, in one folder."""
+
+    folder: Path
+
+    def spec(self, **changes) -> StudySpec:
+        given = {
+            "model": str(self.folder / "model"),
+            "languages": ("en",),
+            "norms": (str(self.folder / "small_en.csv"),),
+            "concepts": self.folder / "en.toml",
+            "sae": str(self.folder / "sae"),
+            "device": "cpu",
+            "n_carriers": 2,
+            "q": 0.5,
+            "max_features": 24,
+            "n_draws": 8,
+            "n_shuffled": 2,
+            "n_permutations": 49,
+            "folds": 3,
+            "cebra": False,
+            "seed": 3,
+        }
+        return StudySpec(**{**given, **changes})
+
+    def both(self, **changes) -> StudySpec:
+        norms = tuple(str(self.folder / f"small_{language}.csv") for language in ("en", "zh"))
+        return self.spec(languages=("en", "zh"), norms=norms, concepts=self.folder / "concepts", **changes)
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory) -> House:
+    folder = tmp_path_factory.mktemp("house")
+    make_hf_model("llama").save_pretrained(folder / "model")
+    make_tokenizer().save_pretrained(folder / "model")
+    save_sae(random_sae(), folder / "sae", model_name="tiny")
+    save_sae(random_sae(D_MODEL + 8), folder / "wide", model_name="tiny")
+    (folder / "concepts").mkdir()
+    for language, sets in (("en", ENGLISH), ("zh", CHINESE)):
+        write_concepts(folder / "concepts" / f"{language}.toml", language, sets)
+        write_norms(folder / f"small_{language}.csv", language, sets)
+    write_concepts(folder / "en.toml", "en", ENGLISH)
+    return House(folder)
+
+
+@dataclass(frozen=True)
+class Done:
+    """A finished study."""
+
+    out: Path
+    results: Results
+
+    def table(self, name: str) -> pd.DataFrame:
+        return pd.read_parquet(self.out / "tables" / f"{name}.parquet")
+
+    @property
+    def text(self) -> bytes:
+        return (self.out / "results.json").read_bytes()
+
+
+def done(spec: StudySpec, out: Path) -> Done:
+    return Done(out, run_study(spec, out))
+
+
+@pytest.fixture(scope="module")
+def english(house, tmp_path_factory) -> Done:
+    return done(house.spec(), tmp_path_factory.mktemp("english"))
+
+
+@pytest.fixture(scope="module")
+def both(house, tmp_path_factory) -> Done:
+    return done(house.both(), tmp_path_factory.mktemp("both"))
+
+
+@contextmanager
+def no_forward_pass():
+    with mock.patch.object(capture, "_forward", side_effect=AssertionError("a forward pass")):
+        yield
+
+
+@contextmanager
+def counted(owner, name):
+    """Count calls and let them through."""
+    with mock.patch.object(owner, name, autospec=True, side_effect=getattr(owner, name)) as calls:
+        yield calls
+
+
+def records(results: Results) -> list:
+    kinds = (
+        results.prediction,
+        results.comparison,
+        results.alignment,
+        results.language_rsa,
+        results.features,
+    )
+    sae = [results.sae] if results.sae else []
+    return [*(row for rows in kinds for row in rows), results.model, *sae, results.manifest]
+
+
+def stages(out: Path) -> set[str]:
+    return {path.name for path in (out / "stages").iterdir()}
+
+
+# --- what a study gives -----------------------------------------------------------------------------------
+
+
+def test_a_study_leaves_results_tables_and_all_a_report_needs(english):
+    assert Results.load(english.out / "results.json") == english.results
+    assert {path.stem for path in (english.out / "tables").iterdir()} >= {
+        "features",
+        "predictions",
+        "layer_curve",
+        "draws",
+        "rdm_en",
+    }
+    page = write_report(english.out)
+    assert page == english.out / "report.html"
+    assert "joy" in page.read_text(encoding="utf-8")
+    spec = StudySpec.model_validate_json((english.out / "spec.json").read_text(encoding="utf-8"))
+    assert spec.seed == 3
+
+
+def test_every_feature_set_is_there_for_both_targets_with_and_without_concepts(english):
+    asked = {
+        "space",
+        "outside",
+        "outside_random",
+        "top_firing",
+        "shuffled",
+        "all",
+        "dense",
+        "static",
+        "surface",
+    }
+    rows = english.results.prediction
+    assert {row.features for row in rows} == asked
+    for name in asked:
+        of = [row for row in rows if row.features == name]
+        assert {(row.target, row.excluded_concepts) for row in of} == {
+            (target, excluded) for target in ("valence", "arousal") for excluded in (False, True)
+        }
+    assert {row.static_source for row in rows if row.features == "static"} == {
+        "input embeddings",
+        "PPMI-SVD of the corpora",
+    }
+    assert all(row.n == N_NORMED for row in rows if not row.excluded_concepts)
+    without = {row.n for row in rows if row.excluded_concepts}
+    assert len(without) == 1 and 0 < without.pop() <= N_NORMED - 48
+    assert all(row.r is not None and -1 <= row.r <= 1 for row in rows)
+    assert all(row.ci_low <= row.ci_high for row in rows)
+
+
+def test_the_space_is_small_and_controls_have_its_size(english):
+    features = english.table("features")
+    n_space = features.latent.nunique()
+    assert 6 <= n_space <= 24
+    sizes = {row.features: row.n_features for row in english.results.prediction}
+    assert sizes["space"] == sizes["outside"] == sizes["outside_random"] == sizes["top_firing"] == n_space
+    assert sizes["dense"] == D_MODEL
+    assert n_space < sizes["all"] <= N_LATENTS
+    draws = english.table("draws")
+    assert draws.groupby(["kind", "target", "excluded_concepts"]).size().to_dict() == {
+        (kind, target, excluded): 2 if kind == "shuffled" else 8
+        for kind in ("outside", "outside_random", "shuffled")
+        for target in ("arousal", "valence")
+        for excluded in (False, True)
+    }
+
+
+def test_the_model_s_states_predict_ratings_that_follow_the_last_letter(english):
+    r = {
+        (row.features, row.target): row.r
+        for row in english.results.prediction
+        if not row.excluded_concepts and row.static_source is None
+    }
+    for target in ("valence", "arousal"):
+        assert r["dense", target] > 0.6
+        assert r["dense", target] > r["surface", target] + 0.3
+
+
+def test_figures_agree_with_their_tables(english):
+    predictions = english.table("predictions")
+    for row in english.results.prediction:
+        if row.features != "space":
+            continue
+        of = predictions[predictions.target == row.target]
+        assert len(of) == N_NORMED
+        kept = of[~of.concept_word] if row.excluded_concepts else of
+        assert len(kept) == row.n
+        overall = np.corrcoef(kept.observed, kept.predicted)[0, 1]
+        # r is taken within folds; taken over all words at once it is near.
+        assert overall == pytest.approx(row.r, abs=0.25)
+        assert row.ci_low - 0.1 <= overall <= row.ci_high + 0.1
+    draws = english.table("draws")
+    for row in english.results.prediction:
+        of = draws[
+            (draws.kind == row.features)
+            & (draws.target == row.target)
+            & (draws.excluded_concepts == row.excluded_concepts)
+        ]
+        if len(of):
+            assert row.r == pytest.approx(of.r.mean())
+            assert row.n_draws == len(of)
+
+
+def test_the_share_of_draws_beaten_is_that_of_the_draws(english):
+    draws = english.table("draws")
+    for row in english.results.prediction:
+        if row.features != "space":
+            assert row.draws_beaten is None
+            continue
+        of = draws[
+            (draws.kind == "outside")
+            & (draws.target == row.target)
+            & (draws.excluded_concepts == row.excluded_concepts)
+        ]
+        assert row.draws_beaten == pytest.approx((of.r < row.r).mean())
+
+
+def test_six_categories_get_reasons_where_fifteen_are_needed(english):
+    rows = english.results.alignment
+    assert rows
+    assert {row.statistic for row in rows} >= {
+        "rsa_spearman",
+        "rsa_partial",
+        "pc1_r",
+        "best_pc_r",
+        "procrustes",
+    }
+    assert {row.space for row in rows} == {"sae", "dense", "static"}
+    for row in rows:
+        assert row.value is None
+        assert "at least 15" in row.reason
+    assert any(row.what == "axes and circumplex" for row in english.results.not_computed)
+
+
+def test_the_features_record_counts_what_the_dictionary_holds(english):
+    counts = english.table("features").category.value_counts()
+    assert [row.category for row in english.results.features]
+    for row in english.results.features:
+        assert row.n_concepts == 8
+        assert row.n_features == counts.get(row.category, 0)
+        assert row.n > row.n_concepts
+        assert row.provenance == "curated"
+
+
+def test_every_record_carries_model_layer_n_and_seed(english, both):
+    for results in (english.results, both.results):
+        for row in records(results):
+            said = row.model_dump()
+            assert said["model"] == "model"
+            assert said["seed"] == (7 if row is results.sae else 3)
+            assert said["n"] >= (0 if row is results.sae else 1)
+            static = said.get("features") in {"static", "surface"} or said.get("space") == "static"
+            dense = said.get("features") == "dense"
+            assert said["layer"] == (None if static else said["layer"] if dense else 2)
+            if dense and "layers_chosen" in said:
+                assert str(said["layer"]) in said["layers_chosen"].split(",")
+
+
+def test_p_values_are_adjusted_over_all_predictions_together(both):
+    rows = [row for row in both.results.prediction if row.p is not None]
+    assert {row.language for row in rows} == {"en", "zh"}
+    order = sorted(rows, key=lambda row: row.p)
+    assert all(row.p_fdr >= row.p for row in rows)
+    assert all(one.p_fdr <= other.p_fdr + 1e-12 for one, other in pairwise(order))
+    assert order[-1].p_fdr == pytest.approx(order[-1].p)
+
+
+def test_nothing_in_the_results_tells_the_time(english, house, tmp_path):
+    again = done(house.spec(), tmp_path / "elsewhere")
+    assert again.text == english.text
+    assert again.table("predictions").equals(english.table("predictions"))
+
+
+# --- two languages ----------------------------------------------------------------------------------------
+
+
+def test_two_languages_share_latents_and_have_their_own(both):
+    latents = {language: set(part.latent) for language, part in both.table("features").groupby("language")}
+    sizes = {
+        (row.language, row.features): row.n_features
+        for row in both.results.prediction
+        if row.features in {"space", "shared", "specific"}
+    }
+    shared = latents["en"] & latents["zh"]
+    for language in ("en", "zh"):
+        assert sizes[language, "space"] == len(latents[language])
+        assert sizes.get((language, "shared"), 0) == len(shared)
+        assert sizes.get((language, "specific"), 0) == len(latents[language] - shared)
+    without = [row.what for row in both.results.not_computed]
+    assert ("prediction from shared features" in without) == (not shared)
+
+
+def test_two_languages_are_compared(both):
+    (row,) = both.results.language_rsa
+    assert (row.language_a, row.language_b, row.n) == ("en", "zh", 6)
+    features = both.table("features")
+    shared = set(features[features.language == "en"].latent) & set(features[features.language == "zh"].latent)
+    assert row.n_shared == len(shared)
+    assert row.value is None and "share 6 categories" in row.reason
+
+
+def test_a_language_without_co_annotation_says_so(both):
+    said = [row for row in both.results.not_computed if row.what == "RSA with co-annotation"]
+    assert [row.language for row in said] == ["zh"]
+
+
+def test_a_report_of_two_languages_can_be_written(both):
+    assert write_report(both.out).stat().st_size < 10_000_000
+
+
+def test_enough_categories_give_figures_instead_of_reasons(house, tmp_path):
+    """Seventeen bundled categories of five words: alignment, RSA between languages and their tables have values."""
+    from emospace.concepts import load_concepts
+
+    sets = load_concepts(["en", "zh"], "paper26")
+    names = sets.categories[:17]
+    (tmp_path / "concepts").mkdir()
+    for language in ("en", "zh"):
+        own = {name: " ".join(sets.words(language, name)[:5]) for name in names}
+        write_concepts(tmp_path / "concepts" / f"{language}.toml", language, own)
+        write_norms(tmp_path / f"many_{language}.csv", language, own, n=120)
+    norms = tuple(str(tmp_path / f"many_{language}.csv") for language in ("en", "zh"))
+    spec = house.spec(languages=("en", "zh"), norms=norms, concepts=tmp_path / "concepts", sae="none")
+    found = done(spec, tmp_path / "run")
+    (pair,) = found.results.language_rsa
+    assert pair.n == 17
+    assert -1 <= pair.value <= 1
+    assert 0.02 <= pair.p <= 1
+    valued = [row for row in found.results.alignment if row.value is not None]
+    assert {row.language for row in valued} == {"en", "zh"}
+    assert {row.statistic for row in valued} == {
+        "rsa_spearman",
+        "rsa_partial",
+        "pc1_r",
+        "best_pc_r",
+        "procrustes",
+    }
+    assert {row.norms for row in valued if row.against == "valence_arousal"} == {"many_en", "many_zh"}
+    assert {row.language for row in valued if row.against == "goemotions"} == {"en"}
+    assert all(row.n_label == 17 for row in valued if row.statistic == "pc1_r")
+    for row in valued:
+        if row.space == "dense" and row.controls is None and row.statistic != "procrustes":
+            assert row.baseline_name == "static input embeddings"
+            (static,) = [
+                other.value
+                for other in valued
+                if other.space == "static"
+                and (other.language, other.statistic, other.against, other.target)
+                == (row.language, row.statistic, row.against, row.target)
+            ]
+            assert row.baseline == static
+    for language in ("en", "zh"):
+        square = found.table(f"rdm_{language}").set_index("category")
+        assert tuple(square.index) == tuple(square.columns)
+        np.testing.assert_allclose(square, square.T)
+        assert len(found.table(f"rdm_human_{language}_valence_arousal")) == 17
+    assert set(found.table("circumplex").language) == {"en", "zh"}
+    write_report(found.out)
+
+
+# --- what is remembered -----------------------------------------------------------------------------------
+
+
+def test_a_second_run_computes_nothing_and_gives_the_same_bytes(english, house):
+    before = english.text, stages(english.out)
+    with no_forward_pass(), mock.patch.object(predicting, "predict", side_effect=AssertionError):
+        again = done(house.spec(), english.out)
+    assert (again.text, stages(english.out)) == before
+
+
+def test_a_damaged_stage_is_computed_again_to_the_same_bytes(english, house):
+    before = english.text
+    (records_file,) = (english.out / "stages").glob("features-en-*/records.json")
+    records_file.write_bytes(records_file.read_bytes()[:100])
+    with no_forward_pass():
+        assert done(house.spec(), english.out).text == before
+
+
+def test_an_interrupted_run_keeps_what_it_finished(english, house, tmp_path):
+    out = tmp_path / "run"
+    with (
+        mock.patch.object(predicting, "predict", side_effect=KeyboardInterrupt),
+        pytest.raises(KeyboardInterrupt),
+    ):
+        run_study(house.spec(), out)
+    assert not (out / "results.json").exists()
+    kept = stages(out)
+    assert {name.rsplit("-", 1)[0] for name in kept} == {"dictionary-en", "features-en", "alignment-en"}
+    with no_forward_pass(), counted(predicting, "predict") as predicted:
+        again = done(house.spec(), out)
+    assert predicted.call_count == 1
+    assert kept < stages(out)
+    assert again.text == english.text
+
+
+def test_changed_ratings_recompute_only_what_rests_on_them(both, house, tmp_path):
+    import shutil
+
+    from emospace.study import aligning
+
+    out = tmp_path / "run"
+    shutil.copytree(both.out, out)
+    zh = tmp_path / "small_zh.csv"
+    write_norms(zh, "zh", CHINESE, seed=1)
+    spec = house.both().model_copy(update={"norms": (str(house.folder / "small_en.csv"), str(zh))})
+    with (
+        no_forward_pass(),
+        counted(predicting, "predict") as predicted,
+        counted(aligning, "align") as aligned,
+    ):
+        changed = done(spec, out)
+    assert [call.args[1] for call in predicted.call_args_list] == ["zh"]
+    assert [call.args[4] for call in aligned.call_args_list] == ["zh"]
+
+    def of(results, language):
+        return [row for row in results.prediction if row.language == language]
+
+    def figures(rows):
+        return [(row.features, row.target, row.excluded_concepts, row.r) for row in rows]
+
+    assert figures(of(changed.results, "en")) == figures(of(both.results, "en"))
+    assert figures(of(changed.results, "zh")) != figures(of(both.results, "zh"))
+    assert changed.results.features == both.results.features
+
+
+@pytest.mark.parametrize(
+    ("change", "recomputed"),
+    [
+        ({"n_draws": 4}, {"prediction-en-small_en"}),
+        ({"n_permutations": 39}, {"alignment-en"}),
+        (
+            {"max_features": 12},
+            {"dictionary-en", "features-en", "alignment-en", "prediction-en-small_en"},
+        ),
+    ],
+)
+def test_a_changed_setting_recomputes_only_what_it_touches(english, house, change, recomputed):
+    before = stages(english.out)
+    with no_forward_pass():
+        run_study(house.spec(**change), english.out)
+    assert {name.rsplit("-", 1)[0] for name in stages(english.out) - before} == recomputed
+    with no_forward_pass():
+        assert done(house.spec(), english.out).results == english.results
+
+
+# --- without an SAE ---------------------------------------------------------------------------------------
+
+
+def test_without_an_sae_dense_directions_stand_in_and_it_is_said(house, tmp_path):
+    found = done(house.spec(sae="none", layer=1), tmp_path)
+    results = found.results
+    assert results.sae is None
+    assert {row.features for row in results.prediction} == {"space", "dense", "static", "surface"}
+    assert {row.n_features for row in results.prediction if row.features == "space"} == {6}
+    assert {row.layer for row in results.prediction if row.features == "space"} == {1}
+    assert {row.space for row in results.alignment} == {"dense", "static"}
+    assert any("no SAE" in row.why for row in results.not_computed)
+    assert Results.load(tmp_path / "results.json") == results
+    write_report(tmp_path)
+
+
+def test_too_few_latents_outside_are_said_and_the_rest_is_given(house, tmp_path):
+    study = Study(house.spec(), tmp_path)
+    with mock.patch.object(
+        predicting, "matched_draws", side_effect=EmospaceError("24 latents", "few", "Mend.")
+    ):
+        results = study.run()
+    assert "outside" not in {row.features for row in results.prediction}
+    assert "outside controls" in {row.what for row in results.not_computed}
+    assert all(row.draws_beaten is None for row in results.prediction)
+
+
+# --- what is refused --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (lambda house: {"norms": (str(house.folder / "small_zh.csv"),)}, r"small_zh.*rate words in 'zh'"),
+        (lambda house: {"sae": str(house.folder / "wide")}, r"it reads states 40 wide, but '.*model' has 32"),
+        (lambda house: {"sae": str(house.folder / "nowhere")}, r"nowhere"),
+        (lambda house: {"sae": "none", "layer": 9}, r"the model has layers 0 to 3"),
+        (lambda house: {"sae": "train"}, r"there is no text to train on"),
+        (lambda house: {"norms": (str(house.folder / "nothing.csv"),)}, r"nothing\.csv"),
+        (lambda house: {"concepts": house.folder / "nothing.toml"}, r"nothing\.toml"),
+        (lambda house: {"languages": ("en", "xx")}, r"language 'xx'"),
+        (lambda house: {"model": str(house.folder / "nothing")}, r"nothing"),
+    ],
+)
+def test_what_does_not_fit_is_told_before_any_long_work(house, tmp_path, changes, message):
+    with no_forward_pass(), pytest.raises(EmospaceError, match=message):
+        run_study(house.spec(**changes(house)), tmp_path / "run")
+    assert not (tmp_path / "run" / "results.json").exists()
+
+
+def test_concepts_no_latent_stands_for_are_an_error(house, tmp_path):
+    words = " ".join(ENGLISH.values()).split()
+    order = np.random.default_rng(0).permutation(words)
+    mixed = {name: " ".join(order[index::6]) for index, name in enumerate(ENGLISH)}
+    write_concepts(tmp_path / "mixed.toml", "en", mixed)
+    with pytest.raises(EmospaceError, match="no latent passes"):
+        run_study(house.spec(concepts=tmp_path / "mixed.toml", q=1e-6), tmp_path / "run")
