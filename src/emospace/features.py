@@ -373,8 +373,9 @@ def _test(
 
 
 def _moments(values: csr_matrix) -> tuple[np.ndarray, np.ndarray]:
-    mean = np.asarray(values.mean(0)).ravel()
-    return mean, np.asarray(values.multiply(values).mean(0)).ravel() - mean**2
+    exact = values.astype(np.float64)
+    mean = np.asarray(exact.mean(0)).ravel()
+    return mean, np.maximum(np.asarray(exact.multiply(exact).mean(0)).ravel() - mean**2, 0)
 
 
 def _cells(columns: Sequence[np.ndarray], n_bins: int) -> np.ndarray:

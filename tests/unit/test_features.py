@@ -273,10 +273,21 @@ def test_other_categories_words_are_not_neutral():
     dense = codes.toarray()
     dense[:, 30] = 0
     dense[[words.index(word) for word in sets.words("en")], 30] = 1
-    table = select((sp.csr_matrix(dense), words, sets, pool)).table
+    table = select((sp.csr_matrix(dense), words, sets, pool), rule="rank").table
     row = table[(table.latent == 30) & (table.category == "joy")].iloc[0]
     assert (row.rate_in, row.rate_pool) == pytest.approx((1, 0))
     assert row.effect == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("rule", EFFECTS)
+def test_a_latent_that_never_varies_within_the_set_has_an_effect_all_the_same(rule):
+    codes, words, sets, pool = planted()
+    dense = codes.toarray()
+    dense[:, 30] = 0
+    dense[[words.index(word) for word in sets.words("en")], 30] = 0.1
+    found = select((sp.csr_matrix(dense, dtype=np.float32), words, sets, pool), rule=rule)
+    assert set(found.table[found.table.latent == 30].category) == set(CATEGORIES)
+    assert np.isfinite(found.table.effect).all()
 
 
 def test_nothing_found_is_an_error_that_names_the_language():
