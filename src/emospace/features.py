@@ -62,7 +62,7 @@ class FeatureDictionary:
     ----------
     table
         One row a category and latent: category, latent, effect (of the rule), weight (effects of a category
-        scaled to sum to 1), rate_in and rate_pool (shares of words it fires on), z, p (one-sided, exact
+        scaled to sum to 1), rate_in and rate_pool (shares of words it fires on, pool words weighted to the set's strata), z, p (one-sided, exact
         moments), q (Benjamini-Hochberg over latents x categories), p_max (family-wise over the latents of the
         category, max-T), top_words.
     """
@@ -176,7 +176,7 @@ def select_features(
     rule
         The effect candidates are ordered by: ``rank`` (chance of exceeding a pool word of the stratum, minus
         one half), ``rate`` (Mantel-Haenszel difference of firing rates), ``standardised`` (difference of mean
-        activations over the pool's and the set's pooled standard deviation).
+        activations, pool words weighted to the set's strata, over the two groups' standard deviation).
 
     Raises
     ------
@@ -342,9 +342,11 @@ def _rate_effect(values: csr_matrix, members: np.ndarray, strata: np.ndarray) ->
     return np.asarray(stratified_rate_test(values, members, strata).difference)
 
 
-def _standardised_effect(values: csr_matrix, members: np.ndarray, _strata: np.ndarray) -> np.ndarray:
-    inside, outside = _moments(values[members]), _moments(values[~members])
-    return np.asarray((inside[0] - outside[0]) / np.sqrt((inside[1] + outside[1]) / 2 + 1e-12))
+def _standardised_effect(values: csr_matrix, members: np.ndarray, strata: np.ndarray) -> np.ndarray:
+    inside, outside = _matched_weights(members, strata)
+    mean_in, variance_in = _moments(values, inside)
+    mean_out, variance_out = _moments(values, outside)
+    return np.asarray((mean_in - mean_out) / np.sqrt((variance_in + variance_out) / 2 + 1e-12))
 
 
 EFFECTS: Mapping[str, Callable[[csr_matrix, np.ndarray, np.ndarray], np.ndarray]] = {
@@ -359,7 +361,8 @@ def _test(
     values: csr_matrix, members: np.ndarray, strata: np.ndarray, rule: Rule, n_permutations: int, seed: int
 ) -> _Test:
     ranks = stratified_rank_sum(values, members, strata)
-    fires = values > 0
+    fires = (values > 0).astype(np.float64)
+    inside, outside = _matched_weights(members, strata)
     return _Test(
         EFFECTS[rule](values, members, strata),
         ranks.z,
@@ -367,15 +370,32 @@ def _test(
         max_t_strata(values, members, strata, seed=seed, n_permutations=n_permutations)
         if n_permutations
         else np.ones_like(ranks.p),
-        np.asarray(fires[members].mean(0)).ravel(),
-        np.asarray(fires[~members].mean(0)).ravel(),
+        np.asarray(fires.T @ inside),
+        np.asarray(fires.T @ outside),
     )
 
 
-def _moments(values: csr_matrix) -> tuple[np.ndarray, np.ndarray]:
+def _matched_weights(members: np.ndarray, strata: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return weights ``[n_words]`` of the set and of the pool, either summing to 1, with equal sums in each stratum.
+
+    Words of a stratum that lacks the other kind weigh nothing: there is nothing to compare them with.
+    """
+    _, cell = np.unique(strata, return_inverse=True)
+    n_in, n_out = (
+        np.bincount(cell[members], minlength=cell.max() + 1),
+        np.bincount(cell[~members], minlength=cell.max() + 1),
+    )
+    both = (n_in > 0) & (n_out > 0)
+    total = max(int(n_in[both].sum()), 1)
+    inside = np.where(members, both[cell], False) / total
+    outside = np.where(members, 0.0, (both * n_in / np.maximum(n_out, 1))[cell]) / total
+    return inside, outside
+
+
+def _moments(values: csr_matrix, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     exact = values.astype(np.float64)
-    mean = np.asarray(exact.mean(0)).ravel()
-    return mean, np.maximum(np.asarray(exact.multiply(exact).mean(0)).ravel() - mean**2, 0)
+    mean = np.asarray(exact.T @ weights)
+    return mean, np.maximum(np.asarray(exact.multiply(exact).T @ weights) - mean**2, 0)
 
 
 def _cells(columns: Sequence[np.ndarray], n_bins: int) -> np.ndarray:

@@ -88,7 +88,7 @@ def test_features_are_in_units_of_both_groups_spread():
     codes[:, 1] += 5
     pool[:, 1] = 0
     codes[:, 2] = pool[:, 2] = 7
-    found = standardise(codes, pool=pool, transform="raw")
+    found = standardise(codes, pool=pool, transform="raw", scale="pool")
     spread = np.sqrt((codes[:, 0].var() + pool[:, 0].var()) / 2)
     assert np.allclose(found[:, 0], (codes[:, 0] - pool[:, 0].mean()) / spread)
     assert np.isfinite(found[:, 1]).all()

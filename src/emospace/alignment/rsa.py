@@ -67,7 +67,9 @@ def _rsa(
 
 
 def _rows_of(rdm: Floats | None, space: EmotionSpace, names: Sequence[str], metric: Metric) -> Floats:
-    square = np.asarray(space.rdm(metric) if rdm is None else rdm, dtype=np.float64)
+    if rdm is None:
+        return space.select(names).rdm(metric)
+    square = np.asarray(rdm, dtype=np.float64)
     if square.shape != (len(space.categories),) * 2:
         raise EmospaceError(
             f"a dissimilarity matrix of shape {square.shape}",

@@ -182,7 +182,7 @@ def standardise(
     *,
     pool: Any = None,
     transform: Transform = "log1p",
-    scale: Scale = "pool",
+    scale: Scale = "none",
 ) -> Floats:
     """Return the features of words: chosen latents, compressed, in units of their spread.
 
@@ -197,10 +197,11 @@ def standardise(
     transform
         "log1p" compresses by log(1 + x), mirrored below zero; "raw" keeps activations.
     scale
-        "pool": (x - pool mean) / s, with s the root mean of the two groups' variances (the standardised
+        "none": activations as they are, in units of the residual stream (decoder rows have unit norm), so that
+        a latent counts as much as it writes; "pool": (x - pool mean) / s, with s the root mean of the two groups' variances (the standardised
         difference of Austin, 2009), since a good emotion latent is silent on the pool and has no spread
-        there; "categories" and "none" leave the units (`build_space` handles the former). A latent that
-        never varies becomes zero.
+        there; "categories" is for `build_space` and changes nothing here. A latent that never varies becomes
+        zero.
 
     Returns
     -------
@@ -241,7 +242,7 @@ def build_space(
     pool: Any = None,
     kind: str = "sae",
     transform: Transform | None = None,
-    scale: Scale = "pool",
+    scale: Scale = "none",
 ) -> EmotionSpace:
     """Build the space: each category the weighted mean of its concepts' standardised features.
 
@@ -258,7 +259,8 @@ def build_space(
     transform
         See `standardise`; None is "log1p" for SAE codes and "raw" otherwise.
     scale
-        "pool" (see `standardise`), "categories" (z over the category rows) or "none".
+        "none" (the spaces of random halves of the concepts agree best with it: `docs/results/settings.json`),
+        "pool" (see `standardise`) or "categories" (z over the category rows).
 
     Raises
     ------

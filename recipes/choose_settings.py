@@ -1,10 +1,13 @@
-"""Compare rules of feature selection on held-out concept words, without any rating.
+"""Compare settings of selection and space on concept words alone: no human rating is looked at.
 
-    python recipes/choose_rule.py --out docs/results/selection_rule.json
+    python recipes/choose_settings.py --run runs/demo --out docs/results/settings.json
 
-Features are selected from four fifths of each category's concepts and of the pool. On the other fifth, a ridge
-classifier tells concepts from pool words with (a) the selected latents, (b) matched draws from outside them.
-The rule whose latents win by most is the default; human ratings are never looked at.
+**Rule.** Features are selected from four fifths of each category's concepts and of the pool. On the other fifth, a
+ridge classifier tells concepts from pool words with (a) the selected latents, (b) matched draws from outside
+them. The rule whose latents win by most is the default.
+
+**Space.** Each category's concepts are split in random halves, a space is built from either half, and their RDMs
+are correlated. The transform and scale whose spaces agree best are the default.
 """
 
 from __future__ import annotations
@@ -19,9 +22,11 @@ from emospace.artefacts import write_json
 from emospace.display import table
 from emospace.features import EFFECTS, MatchedPool, select_features
 from emospace.prediction import latent_profile, matched_draws
+from emospace.space import build_space
+from emospace.stats import condensed, spearman
 from emospace.study import Study, StudySpec
 
-FOLDS, DRAWS, PENALTY = 5, 40, 300.0
+FOLDS, DRAWS, HALVES, PENALTY = 5, 40, 20, 300.0
 
 
 def auc(scores: np.ndarray, labels: np.ndarray) -> float:
@@ -41,6 +46,31 @@ def classify(values: np.ndarray, labels: np.ndarray, train: np.ndarray) -> float
     return auc(scaled[~train] @ weights, labels[~train])
 
 
+def compare_spaces(study: Study, language: str) -> list[tuple[str, str, str, float]]:
+    """Return the mean agreement of RDMs from random halves of the concepts, for each transform and scale."""
+    encoded, pool, sets = study.encoded(language), study.pool(language), study.sets.select([language])
+    assert encoded.codes is not None
+    neutral, latents = encoded.codes[encoded.rows(pool.words)], study.dictionary(language).latents
+    found = []
+    for transform in ("log1p", "raw"):
+        for scale in ("pool", "categories", "none"):
+            agreement = []
+            for split in range(HALVES):
+                half = np.random.default_rng(split).random(len(sets.table)) < 0.5
+                rdms = []
+                for part in (half, ~half):
+                    one = replace(sets, table=sets.table[part].reset_index(drop=True))
+                    words = list(one.words(language))
+                    codes = encoded.codes[encoded.rows(words)]
+                    space = build_space(
+                        codes, words, one, language, latents, pool=neutral, transform=transform, scale=scale
+                    )
+                    rdms.append(condensed(space.rdm()))
+                agreement.append(float(spearman(*rdms)))
+            found.append((language, transform, scale, float(np.mean(agreement))))
+    return found
+
+
 def main() -> None:
     """Parse, compare, write."""
     parser = argparse.ArgumentParser(
@@ -56,8 +86,9 @@ def main() -> None:
     options = parser.parse_args()
     languages = tuple(options.languages.split(","))
     study = Study(StudySpec(model=options.model, sae=options.sae, languages=languages), options.run)
-    rows = []
+    rows, spaces = [], []
     for language in languages:
+        spaces += compare_spaces(study, language)
         rng = np.random.default_rng(0)
         encoded, pool, sets = study.encoded(language), study.pool(language), study.sets
         assert encoded.codes is not None
@@ -98,7 +129,15 @@ def main() -> None:
             summary.append((language, rule, round(n), space, outside, space - outside))
     columns = ["language", "rule", "n_features", "auc_space", "auc_outside", "margin"]
     table("Held-out concepts against pool words", columns, summary)
-    write_json(options.out, [dict(zip(columns, row, strict=True)) for row in summary])
+    header = ["language", "transform", "scale", "split_half_rdm"]
+    table("Spaces from random halves of the concepts", header, spaces)
+    write_json(
+        options.out,
+        {
+            "rule": [dict(zip(columns, row, strict=True)) for row in summary],
+            "space": [dict(zip(header, row, strict=True)) for row in spaces],
+        },
+    )
 
 
 if __name__ == "__main__":
