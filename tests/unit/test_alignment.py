@@ -162,7 +162,7 @@ def test_rsa_with_a_structure_uses_the_common_categories(space):
     order = [5, 3, *range(6, 22), 0]
     names = [*(NAMES[index] for index in order), "realization"]
     similarity = np.eye(len(names))
-    similarity[:-1, :-1] = 1 - space.rdm()[np.ix_(order, order)]
+    similarity[:-1, :-1] = 1 - space.select([NAMES[index] for index in order]).rdm()
     halves = np.stack([np.stack([similarity, similarity])] * 3)
     found = rsa_structure(space, structure_of(similarity, names, halves), seed=0, n_permutations=99)
     assert found.value == pytest.approx(1)

@@ -184,6 +184,16 @@ def test_every_rule_finds_the_planted_latents_and_only_those(rule):
     np.testing.assert_array_equal(found.latents, np.arange(len(CATEGORIES) * N_PLANTED))
 
 
+def matched(sets, pool, category):
+    """The members of a set, their weights, and the pool's: as many pool words as members in every stratum."""
+    stratum = dict(zip(sets.words("en"), pool.concept_strata, strict=True))
+    members = list(sets.words("en", category))
+    own = np.array([stratum[word] for word in members])
+    inside = np.isin(own, pool.pool_strata).astype(float)
+    shares = {cell: (own == cell).sum() / (pool.pool_strata == cell).sum() for cell in set(pool.pool_strata)}
+    return members, inside, np.array([shares[cell] for cell in pool.pool_strata])
+
+
 def test_a_row_says_what_was_found():
     codes, words, sets, pool = given = planted()
     found = select(given)
@@ -193,9 +203,10 @@ def test_a_row_says_what_was_found():
     assert ((table.q <= 0.001) & (table.p <= table.q) & (table.p_max <= 0.05)).all()
     dense = pd.DataFrame(codes.toarray(), index=words)
     for row in table.itertuples():
-        members = list(sets.words("en", row.category))
-        assert row.rate_in == pytest.approx((dense.loc[members, row.latent] > 0).mean())
-        assert row.rate_pool == pytest.approx((dense.loc[list(pool.words), row.latent] > 0).mean())
+        members, weights_in, weights_out = matched(sets, pool, row.category)
+        fires = dense[row.latent] > 0
+        assert row.rate_in == pytest.approx(np.average(fires[members], weights=weights_in))
+        assert row.rate_pool == pytest.approx(np.average(fires[list(pool.words)], weights=weights_out))
         asked = [*sets.words("en"), *pool.words]
         best = dense.loc[asked, row.latent].sort_values(ascending=False, kind="stable").index[:8]
         assert row.top_words.split(", ") == list(best)
@@ -226,7 +237,11 @@ def test_effects_of_the_rules_are_what_they_are_called():
         assert rank.effect == pytest.approx(chance - 0.5, abs=0.03)  # that of the strata, pooled
         rate = by_rule["rate"].loc["joy", latent]
         assert rate.effect == pytest.approx(rate.rate_in - rate.rate_pool, abs=0.03)
-        d = (one.mean() - other.mean()) / np.sqrt((one.var() + other.var()) / 2)
+        _, ours, theirs = matched(sets, pool, "joy")
+        mean_in, mean_out = np.average(one, weights=ours), np.average(other, weights=theirs)
+        variance_in = np.average((one - mean_in) ** 2, weights=ours)
+        variance_out = np.average((other - mean_out) ** 2, weights=theirs)
+        d = (mean_in - mean_out) / np.sqrt((variance_in + variance_out) / 2)
         assert by_rule["standardised"].loc["joy", latent].effect == pytest.approx(d, rel=1e-4)
 
 

@@ -82,6 +82,16 @@ def test_a_constant_row_has_no_correlation_distance_and_unknown_metrics_are_name
         dissimilarity(rows, "cosin")
 
 
+def test_what_all_categories_share_does_not_make_them_alike():
+    rng = np.random.default_rng(5)
+    matrix = rng.random((6, 12))
+    names = tuple("abcdef")
+    space = EmotionSpace("en", names, np.arange(12), matrix)
+    lifted = EmotionSpace("en", names, np.arange(12), matrix + 50 * np.arange(1, 13))
+    assert np.allclose(space.rdm(), lifted.rdm())
+    assert lifted.rdm(centred=False).max() < 0.01
+
+
 def test_features_are_in_units_of_both_groups_spread():
     rng = np.random.default_rng(4)
     codes, pool = rng.random((40, 3)), rng.random((50, 3))
@@ -101,7 +111,7 @@ def test_compression_is_a_mirrored_logarithm_of_chosen_latents():
     assert np.allclose(found, [[np.log(2), -np.log(4)], [np.log(6), 0]])
     assert np.allclose(found, standardise(codes, [2, 1], scale="none"))
     with pytest.raises(EmospaceError, match="pool"):
-        standardise(codes)
+        standardise(codes, scale="pool")
 
 
 def test_a_category_is_the_weighted_mean_of_its_words(codes):

@@ -66,9 +66,11 @@ class EmotionSpace:
         """Return the dissimilarities [n_categories, n_categories] of the rows (see `dissimilarity`).
 
         Rows are taken less their mean (`centred`): what all categories share, being emotion words at all, would
-        make every pair alike.
+        make every pair alike. A category none of whose features is active has no place, before as after.
         """
-        return dissimilarity(self.matrix - self.matrix.mean(axis=0) if centred else self.matrix, metric)
+        silent = ~self.matrix.any(axis=1, keepdims=True)
+        rows = np.where(silent, 0, self.matrix - self.matrix.mean(axis=0)) if centred else self.matrix
+        return dissimilarity(rows, metric)
 
     def pca(self, n: int = 5) -> PCA:
         """Return the first `n` principal components (fewer when the matrix has fewer)."""
