@@ -154,6 +154,9 @@ def _language_line(run: Run, language: str) -> str:
             f"concept-sets predict the {target} of {counted(space.n, 'word')} {where} at {said}"
         )
     text = "; ".join(sentences) + "." if sentences else ""
+    text += "".join(
+        f" Of the norms {name}: {note}." for name in run.norms(language)[:1] if (note := run.note(name))
+    )
     text += _top_firing_note(run, language)
     shapes = [record for against in structures(run, language) if (record := geometry(run, language, against))]
     for record in shapes:
@@ -162,6 +165,8 @@ def _language_line(run: Run, language: str) -> str:
             f" {lead} of {counted(record.n, 'category')} correlates with people's {structure_name(record.against)} "
             f"at {figure(record.value)} ({_alignment_beside(run, record)})."
         )
+        if record.n_derived:
+            text += f" People's side of {record.n_derived} of these is derived from the ratings of their concepts."
     return text.strip()
 
 

@@ -83,6 +83,11 @@ class Run:
                 sizes[record.norms] = max(sizes.get(record.norms, 0), record.n)
         return tuple(sorted(sizes, key=lambda name: (-sizes[name], name)))
 
+    def note(self, norms: str) -> str:
+        """Return what a reader has to know of a norms set, or an empty string."""
+        sources = (source for source in self.results.manifest.sources if source.name == norms)
+        return next((source.note for source in sources if source.note), "")
+
     def targets(self, language: str, norms: str) -> tuple[str, ...]:
         """Return the ratings predicted for a norms set, in the order of the records."""
         records = [record for record in self.results.prediction if record.language == language]

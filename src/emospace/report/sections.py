@@ -271,7 +271,13 @@ def _prediction(run: Run) -> Iterator[Block]:
             "Blue sets are chosen with concept-sets; grey sets are their controls of the same size; orange sets are "
             "what other representations carry. Whiskers are 95% intervals, for controls made of many draws the "
             "central 95% of the draws; the grey band repeats that of the matched draws. The green line is the highest r that "
-            "the ratings' own reliability allows."
+            "the ratings' own reliability allows.",
+            *(
+                f"{norms}: {note}."
+                for language in run.languages
+                for norms in run.norms(language)
+                if (note := run.note(norms))
+            ),
         ]
     )
     excluded = tuple(dict.fromkeys(record.excluded_concepts for record in run.results.prediction))
