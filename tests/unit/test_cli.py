@@ -86,7 +86,9 @@ def asked(monkeypatch):
 
     def run_study(spec, out, *, command):
         calls.append((spec, out, command))
-        return small_results()
+        results = small_results()
+        results.save(out / "results.json")
+        return results
 
     monkeypatch.setattr(emospace.study, "run_study", run_study)
     return calls
@@ -182,6 +184,7 @@ def test_study_ends_with_key_figures_beside_their_baselines(asked, tmp_path):
     assert "CEBRA: too few categories" in done.stderr
     assert "curated" in done.stderr
     assert f"Report: {tmp_path / 'report.html'}" in done.stderr
+    assert (tmp_path / "report.html").is_file()
 
 
 def test_closing_rows_leave_other_spaces_and_concept_words_out():
