@@ -32,7 +32,7 @@ types: $(STAMP) ## Type check only
 
 results: warriner $(STAMP) ## Make docs/results/smollm2.json again: make results WARRINER=path/to/Ratings_Warriner_et_al.csv
 	$(BIN)/emospace study --norms glasgow --norms zh_liu_2021 --norms "$(WARRINER)" --out runs/results
-	$(BIN)/python recipes/publish_results.py runs/results --name smollm2 \
+	$(BIN)/python recipes/publish_results.py runs/results --name smollm2 --readme README.md \
 		--command "make results WARRINER=$(notdir $(WARRINER))"
 
 # Asked before anything is installed.
