@@ -65,8 +65,9 @@ def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> 
 
 def key_figures(results: Results) -> str:
     """Return the tables that the README shows: ratings predicted, and the axis and RSA figures."""
-    ratings = markdown_table(PREDICTION, prediction_rows(results))
-    shape = markdown_table(ALIGNMENT, (row for row in alignment_rows(results) if "given" not in str(row[1])))
+    ratings = markdown_table(PREDICTION, (row for row in prediction_rows(results) if row[2] != "dominance"))
+    shown = (row for row in alignment_rows(results) if str(row[1]).startswith(("best", "RSA")))
+    shape = markdown_table(ALIGNMENT, (row for row in shown if "given" not in str(row[1])))
     return (
         f"Words' ratings from the emotion space, concept words out of the test folds:\n\n{ratings}\n\n"
         f"Categories in the model and in people:\n\n{shape}"
