@@ -103,8 +103,11 @@ def _verdict(run: Run) -> str:
         tested = [record for record in space if record.draws_beaten is not None]
         if tested or any(record.p is not None for record in shapes):
             asked.append(name)
-        if any((record.draws_beaten or 0) >= BEATS and (record.r or 0) > 0 for record in space):
-            ratings.append(name)
+        beaten = [
+            record.target for record in space if (record.draws_beaten or 0) >= BEATS and (record.r or 0) > 0
+        ]
+        if beaten:
+            ratings.append(f"{name}: {listed(beaten)}")
         if any(_significant(record) and _beats_static(run, record) for record in shapes):
             arrangement.append(name)
     if not asked:
@@ -112,7 +115,7 @@ def _verdict(run: Run) -> str:
     parts = []
     if ratings:
         parts.append(
-            f"features chosen with {run.provenance} concept-sets predict people's ratings better than matched features do ({listed(ratings)})"
+            f"features chosen with {run.provenance} concept-sets predict people's ratings better than matched features do ({'; '.join(ratings)})"
         )
     if arrangement:
         parts.append(
