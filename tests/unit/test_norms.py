@@ -502,3 +502,10 @@ def test_the_original_warriner_file():
     assert norms.reliability("valence") == pytest.approx(0.912, abs=0.001)
     assert norms.reliability("arousal") == pytest.approx(0.690, abs=0.001)
     assert not norms.redistributable
+
+
+def test_words_rated_twice_get_their_own_mend(tmp_path):
+    path = tmp_path / "twice.csv"
+    path.write_text("word,valence,arousal\njoy,8,5\njoy,3,5\nsad,2,4\n", encoding="utf-8")
+    with pytest.raises(EmospaceError, match="Keep one row a word"):
+        load_norms(path, language="en", scale=(1, 9))

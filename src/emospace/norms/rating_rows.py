@@ -129,10 +129,10 @@ def _refuse_if_too_many(what: str, n_rows: int, rejected: pd.DataFrame) -> None:
     kind, count = kinds.most_common(1)[0]
     example = rejected[rejected["reason"].str.partition(":")[0] == kind].iloc[0]
     mends = {
-        "off the scale": "Give the scale the raters used, scale=(lowest, highest).",
+        "differ": "Keep one row a word, or name the column that tells the entries apart as the word.",
+        "off the scale": "Give the scale the raters used, scale=(lowest, highest) or --scale lowest,highest.",
         "rating": f"Leave that target out with targets=({', '.join(map(repr, _others(kind)))}).",
         "more cells": "Separate cells by semicolons or tabs where numbers have decimal commas.",
-        "differ": "Keep one row a word, or name the column that tells the entries apart as the word.",
     }
     mend = next(
         (mend for key, mend in mends.items() if key in kind), "Mend these rows or name other columns."
