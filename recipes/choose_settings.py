@@ -13,6 +13,7 @@ are correlated. The transform and scale whose spaces agree best are the default.
 from __future__ import annotations
 
 import argparse
+import datetime
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from emospace.prediction import latent_profile, matched_draws
 from emospace.space import build_space
 from emospace.stats import condensed, spearman
 from emospace.study import Study, StudySpec
+from publish_results import machine
 
 FOLDS, DRAWS, HALVES, PENALTY = 5, 40, 20, 300.0
 
@@ -134,6 +136,10 @@ def main() -> None:
     write_json(
         options.out,
         {
+            "date": datetime.date.today().isoformat(),
+            "machine": machine(),
+            "command": f"python recipes/choose_settings.py --run {options.run} --out {options.out}",
+            "model": study.name,
             "rule": [dict(zip(columns, row, strict=True)) for row in summary],
             "space": [dict(zip(header, row, strict=True)) for row in spaces],
         },

@@ -26,7 +26,7 @@ from emospace.records import (
     Record,
     Results,
 )
-from emospace.study.cache import StageResult, remembered
+from emospace.study.cache import FORMAT, StageResult, remembered
 from emospace.study.encoding import Encoded, encode_words, neutral_pool, usable
 from emospace.study.manifest import manifest, model_record, sae_record
 from emospace.study.spec import StudySpec
@@ -188,7 +188,9 @@ class Study:
         """Return a language's feature dictionary."""
         if language not in self._dictionaries:
             folder = (
-                self.out / "stages" / f"dictionary-{language}-{content_hash(*self._feature_inputs(language))}"
+                self.out
+                / "stages"
+                / f"dictionary-{language}-{content_hash(FORMAT, *self._feature_inputs(language))}"
             )
             if (folder / "features.json").is_file():
                 self._dictionaries[language] = FeatureDictionary.load(folder)
