@@ -11,7 +11,7 @@ import numpy as np
 from emospace.alignment import Alignment, axes, cebra_alignment, procrustes, rsa_affect, rsa_structure
 from emospace.errors import EmospaceError
 from emospace.records import AlignmentRecord, NotComputed
-from emospace.space import EmotionSpace, Transform, build_space, disjoint_rdm, overlap_rdm, standardise
+from emospace.space import Transform, build_space, disjoint_rdm, overlap_rdm, standardise
 from emospace.structure import category_ratings, load_structure
 from emospace.study.cache import StageResult
 
@@ -159,9 +159,3 @@ def _square(rdm: np.ndarray, categories: Sequence[str]) -> pd.DataFrame:
     table = pd.DataFrame(rdm, columns=list(categories))
     table.insert(0, "category", list(categories))
     return table
-
-
-def language_spaces(spaces: dict[str, EmotionSpace]) -> list[tuple[EmotionSpace, EmotionSpace]]:
-    """Return every pair of languages' spaces."""
-    names = list(spaces)
-    return [(spaces[a], spaces[b]) for index, a in enumerate(names) for b in names[index + 1 :]]

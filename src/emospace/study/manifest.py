@@ -19,7 +19,7 @@ def model_record(study: Study) -> ModelRecord:
     """Return the record of the language model as it was run."""
     model, identity = study.model, study.model.identity
     return ModelRecord(
-        model=str(identity.get("name")),
+        model=study.name,
         layer=study.layer,
         n=sum(len(_words(study, language)) for language in study.spec.languages),
         seed=study.spec.seed,

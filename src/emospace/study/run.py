@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -331,10 +332,9 @@ class Study:
         from dataclasses import asdict
 
         from emospace.alignment import language_rsa
-        from emospace.study.aligning import language_spaces
 
         def compute() -> StageResult:
-            spaces = {language: self.space(language) for language in self.spec.languages}
+            spaces = [self.space(language) for language in self.spec.languages]
             records = [
                 LanguageRSARecord(
                     model=self.name,
@@ -343,7 +343,7 @@ class Study:
                         language_rsa(a, b, seed=self.spec.seed, n_permutations=self.spec.n_permutations)
                     ),
                 )
-                for a, b in language_spaces(spaces)
+                for a, b in combinations(spaces, 2)
             ]
             return StageResult({"language_rsa": records})
 
