@@ -30,7 +30,9 @@ FeatureSet = Literal[
     "static",
     "surface",
 ]
-Statistic = Literal["rsa_spearman", "rsa_partial", "pc1_r", "best_pc_r", "cebra_r2", "procrustes"]
+Statistic = Literal[
+    "rsa_spearman", "rsa_partial", "rdm_weight", "pc1_r", "best_pc_r", "cebra_r2", "procrustes"
+]
 Provenance = Literal["curated", "associations"]
 P = Field(default=None, ge=0, le=1)
 UNDEFINED = "the figure is not defined for these data"
@@ -172,10 +174,15 @@ class AlignmentRecord(Record):
 
 
 class LanguageRSARecord(Record):
-    """Spearman correlation of two languages' category RDMs in one model; n counts the shared categories."""
+    """How alike two languages' spaces are in one model; n counts the categories both have.
 
-    language_a: str
-    language_b: str
+    `statistic` ``rsa_spearman`` is the Spearman correlation of their RDMs, ``procrustes`` the fit of their first two
+    principal components. `n_shared` counts the latents that are features in both.
+    """
+
+    a: str
+    b: str
+    statistic: Literal["rsa_spearman", "procrustes"] = "rsa_spearman"
     value: float | None
     ci_low: float | None
     ci_high: float | None
@@ -191,6 +198,76 @@ class LanguageRSARecord(Record):
         return self.value
 
 
+class CrossLanguageRecord(Record):
+    """Pearson r of ratings in the language `test` predicted by ridge fitted in `train`; n counts the scored words.
+
+    Concept words of the test language and their inflections are not scored. `features` are those of the training
+    language's space, those both languages share, those of the training language alone, those of most languages of
+    the study (``universal``), dense states or input embeddings. `p` is against ridge fitted on permuted training
+    ratings, whose r has the central 95% `permuted_low` to `permuted_high`; `same_language` is the cross-validated r
+    of the same features within the test language, on the same words, and `reference` the r between people's own
+    ratings of translated words in two languages.
+    """
+
+    train: str
+    test: str
+    features: Literal["space", "shared", "specific", "universal", "dense", "static"]
+    target: str
+    norms_train: str
+    norms_test: str
+    n_features: int = Field(ge=0)
+    r: float | None
+    ci_low: float | None
+    ci_high: float | None
+    p: float | None = P
+    p_fdr: float | None = P
+    permuted_low: float | None = None
+    permuted_high: float | None = None
+    same_language: float | None = None
+    reference: float | None = None
+    reference_name: str | None = None
+
+    def _figure(self) -> float | None:
+        return self.r
+
+
+class CategoryShiftRecord(Record):
+    """How differently one category sits in two languages' spaces; n counts the other categories it is placed among.
+
+    `value` is one less the Spearman correlation of its dissimilarities to the other categories in the two languages;
+    `noise` the same between random halves of the concepts within a language; `excess` their difference, whose 95%
+    interval resamples the concepts of both languages. `shifted`: the interval lies above zero.
+    """
+
+    a: str
+    b: str
+    category: str
+    value: float | None
+    noise: float | None
+    excess: float | None
+    ci_low: float | None
+    ci_high: float | None
+    shifted: bool | None = None
+
+    def _figure(self) -> float | None:
+        return self.value
+
+
+class UniversalRecord(Record):
+    """Latents that are emotion features in at least `k` of the languages; n counts the languages.
+
+    `expected` is the mean over draws in which each language's features are exchanged for latents that fire as often
+    on its words, `expected_low` to `expected_high` their central 95%, `p` the share of draws with as many.
+    """
+
+    k: int = Field(gt=0)
+    n_latents: int = Field(ge=0)
+    expected: float | None = None
+    expected_low: float | None = None
+    expected_high: float | None = None
+    p: float | None = P
+
+
 class SteeringRecord(Record):
     """What one vector at one dose does to the tone of answers to neutral prompts.
 
@@ -201,9 +278,11 @@ class SteeringRecord(Record):
     `perplexity_ratio` is the median over prompts of steered over unsteered, both under the unsteered model;
     `distinct2_ratio` distinct bigrams over those of the unsteered answers; the shifts are those of the mean human
     rating (-1..1) of the words used. n counts the answers, `layer` is null where several layers act.
+    `source_language` is that of the concepts the vector was made of, where it is not that of the answers.
     """
 
     emotion: str
+    source_language: str | None = None
     vector: Literal["sae", "dense", "lda", "axis", "mix", "random", "shuffled", "prompt", "none"]
     layers: tuple[int, ...] = ()
     mode: Literal["relative", "constant"] | None = None
@@ -348,6 +427,9 @@ class Results(Flat):
     comparison: tuple[ComparisonRecord, ...] = ()
     alignment: tuple[AlignmentRecord, ...] = ()
     language_rsa: tuple[LanguageRSARecord, ...] = ()
+    cross_language: tuple[CrossLanguageRecord, ...] = ()
+    category_shift: tuple[CategoryShiftRecord, ...] = ()
+    universal: tuple[UniversalRecord, ...] = ()
     steering: tuple[SteeringRecord, ...] = ()
     reading: tuple[ReadingRecord, ...] = ()
     features: tuple[FeatureRecord, ...] = ()

@@ -380,7 +380,7 @@ def test_two_languages_share_latents_and_have_their_own(both):
 
 def test_two_languages_are_compared(both):
     (row,) = both.results.language_rsa
-    assert (row.language_a, row.language_b, row.n) == ("en", "zh", 6)
+    assert (row.a, row.b, row.n) == ("en", "zh", 6)
     features = both.table("features")
     shared = set(features[features.language == "en"].latent) & set(features[features.language == "zh"].latent)
     assert row.n_shared == len(shared)

@@ -181,7 +181,7 @@ def test_a_structure_with_few_common_categories_gives_a_reason(space):
 def test_languages_are_compared_on_common_categories(space):
     other = EmotionSpace("zh", NAMES[::-1][2:], np.arange(30, 90), space.matrix[::-1][2:] * 2 + 1)
     found = language_rsa(space, other, seed=0, n_permutations=PERMUTATIONS)
-    assert (found.language_a, found.language_b, found.n, found.n_shared) == ("en", "zh", 22, 30)
+    assert (found.a, found.b, found.n, found.n_shared) == ("en", "zh", 22, 30)
     assert found.value == pytest.approx(1)
     assert found.p == 1 / 500
     few = language_rsa(space, other.select(NAMES[3:9]), seed=0)

@@ -51,9 +51,7 @@ def results() -> Results:
                 p=0.001,
             ),
         ),
-        language_rsa=(
-            LanguageRSARecord(**COMMON, language_a="en", language_b="zh", value=0.3, ci_low=0.1, ci_high=0.5),
-        ),
+        language_rsa=(LanguageRSARecord(**COMMON, a="en", b="zh", value=0.3, ci_low=0.1, ci_high=0.5),),
         features=(FeatureRecord(**COMMON, language="en", category="joy", n_concepts=30, n_features=9),),
         not_computed=(NotComputed(what="axes", why="11 of 15 categories are rated", language="zh"),),
         model=ModelRecord(**COMMON, quantisation="Q4_1"),

@@ -183,7 +183,7 @@ def _language_rsa(languages) -> tuple[LanguageRSARecord, ...]:
     pairs = [(a, b) for i, a in enumerate(languages) for b in languages[i + 1 :]]
     return tuple(
         LanguageRSARecord(
-            **_common(41), language_a=a, language_b=b, value=0.412, ci_low=0.28, ci_high=0.53, p=1e-4, ceiling=0.9,
+            **_common(41), a=a, b=b, value=0.412, ci_low=0.28, ci_high=0.53, p=1e-4, ceiling=0.9,
             n_shared=88, n_permutations=9999, baseline=0.21, baseline_name="static embeddings",
         )
         for a, b in pairs

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class LanguageAlignment:
     """RSA of two languages' spaces in one model; `n` categories, `n_shared` latents that both spaces hold."""
 
-    language_a: str
-    language_b: str
+    a: str
+    b: str
     value: float | None
     ci_low: float | None
     ci_high: float | None
@@ -181,8 +181,8 @@ def language_rsa(
     """Correlate the RDMs of two languages on their common categories (Spearman, Mantel)."""
     names = tuple(name for name in space_a.categories if name in space_b.categories)
     common: dict[str, Any] = {
-        "language_a": space_a.language,
-        "language_b": space_b.language,
+        "a": space_a.language,
+        "b": space_b.language,
         "n": len(names),
         "seed": seed,
         "space": space_a.kind,

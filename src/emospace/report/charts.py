@@ -391,7 +391,7 @@ def observed_predicted(table: pd.DataFrame, columns: Mapping[str, str], seed: in
 
 def language_pairs(records: Sequence[LanguageRSARecord]) -> Chart:
     """Draw the RSA of each pair of languages with its interval and its baseline."""
-    names = [f"{language_name(record.language_a)} – {language_name(record.language_b)}" for record in records]
+    names = [f"{language_name(record.a)} – {language_name(record.b)}" for record in records]
     values = [record.value or 0.0 for record in records]
     point = {
         "type": "scatter",

@@ -463,7 +463,7 @@ def _languages(run: Run) -> Iterator[Block]:
 
 
 def _pair(record: LanguageRSARecord) -> str:
-    names = f"{language_name(record.language_a)} and {language_name(record.language_b)}"
+    names = f"{language_name(record.a)} and {language_name(record.b)}"
     return f"{names} {figure(record.value)}, n = {counted(record.n, 'category')}"
 
 

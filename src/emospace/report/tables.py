@@ -216,7 +216,7 @@ def language_table(run: Run) -> Table:
     )
     rows = [
         (
-            Cell(f"{language_name(r.language_a)} – {language_name(r.language_b)}"),
+            Cell(f"{language_name(r.a)} – {language_name(r.b)}"),
             Cell(space_name(r.space)),
             _r(r.value, r.reason),
             Cell(interval(r.ci_low, r.ci_high)),
@@ -346,7 +346,7 @@ def missing_table(run: Run) -> Table:
             rows.append((Cell(what), Cell(language_name(a.language)), Cell(a.reason or "")))
     for pair in results.language_rsa:
         if pair.value is None:
-            names = f"{language_name(pair.language_a)} – {language_name(pair.language_b)}"
+            names = f"{language_name(pair.a)} – {language_name(pair.b)}"
             rows.append((Cell("language-language RSA"), Cell(names), Cell(pair.reason or "")))
     unique = list(dict.fromkeys([*rows, *missing_rows(run)]))
     return Table(
