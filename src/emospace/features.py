@@ -234,12 +234,16 @@ def select_features(
     )
 
 
-def shared_latents(dictionaries: Mapping[str, FeatureDictionary]) -> np.ndarray:
-    """Return the latents that are features in every language, ascending."""
-    common = None
-    for dictionary in dictionaries.values():
-        common = dictionary.latents if common is None else np.intersect1d(common, dictionary.latents)
-    return np.array([], dtype=np.int64) if common is None else common
+def shared_latents(
+    dictionaries: Mapping[str, FeatureDictionary], at_least: int | None = None
+) -> np.ndarray:
+    """Return the latents that are features in at least so many languages (None: in every one), ascending."""
+    if not dictionaries:
+        return np.array([], dtype=np.int64)
+    latents, counts = np.unique(
+        np.concatenate([dictionary.latents for dictionary in dictionaries.values()]), return_counts=True
+    )
+    return latents[counts >= (len(dictionaries) if at_least is None else at_least)].astype(np.int64)
 
 
 def specific_latents(dictionaries: Mapping[str, FeatureDictionary], language: str) -> np.ndarray:

@@ -15,11 +15,13 @@ from emospace.prediction import (
     assign_folds,
     compare,
     correlation,
+    fit_ratings,
     latent_profile,
     matched_draws,
     predict_draws,
     predict_ratings,
     random_draws,
+    read_ratings,
     score,
     top_firing,
     transfer,
@@ -285,6 +287,31 @@ def test_transfer_fits_on_one_language_and_predicts_another(d):
     np.testing.assert_allclose(out.predicted, model.predict(scaler.transform(x[test])), atol=1e-6)
     assert out.layer == 7
     assert out.score.r == pytest.approx(np.corrcoef(out.predicted, y[test, 0])[0, 1])
+
+
+def test_transfer_from_permuted_ratings_is_the_null():
+    x, y, groups = planted(300, 8)
+    train, test = np.arange(300) < 200, np.arange(300) >= 200
+    out = transfer(
+        x[train], y[train], groups[train], x[test], y[test], groups[test], n_permutations=99, seed=1
+    )[0]
+    assert out.p == pytest.approx(0.01)
+    assert out.permuted_low is not None and out.permuted_high is not None
+    assert out.permuted_low < 0 < out.permuted_high < out.score.r
+    noise = np.random.default_rng(2).standard_normal(x.shape)
+    nothing = transfer(
+        noise[train], y[train], groups[train], noise[test], y[test], groups[test], n_permutations=99, seed=1
+    )[0]
+    assert nothing.p is not None and nothing.p > 0.05
+
+
+def test_a_fitted_ridge_is_read_on_any_words_and_its_first_column_is_the_transfer():
+    x, y, groups = planted(300, 8)
+    fitted = fit_ratings(x[:200], y[:200], groups[:200], n_permutations=3, seed=1)[1]
+    assert fitted.predict(x[200:]).shape == (100, 4)
+    read = read_ratings(fitted, x[200:], y[200:, 1], groups[200:])
+    whole = transfer(x[:200], y[:200], groups[:200], x[200:], y[200:], groups[200:], seed=1)[1]
+    np.testing.assert_allclose(read.predicted, whole.predicted, atol=1e-9)
 
 
 def test_bad_input_is_named():

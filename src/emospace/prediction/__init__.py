@@ -1,5 +1,6 @@
 """Ratings from features: nested ridge, draws of latents to compare with, and paired comparisons."""
 
+from emospace.prediction.crossing import FittedRatings, Transferred, fit_ratings, read_ratings, transfer
 from emospace.prediction.draws import (
     MatchedDraws,
     latent_profile,
@@ -8,7 +9,7 @@ from emospace.prediction.draws import (
     random_draws,
     top_firing,
 )
-from emospace.prediction.ratings import Predicted, Transferred, predict_ratings, transfer
+from emospace.prediction.ratings import Predicted, predict_ratings
 from emospace.prediction.ridge import PENALTIES, assign_folds
 from emospace.prediction.scores import AboveDraws, Comparison, Score, above_draws, compare, correlation, score
 
@@ -16,6 +17,7 @@ __all__ = [
     "PENALTIES",
     "AboveDraws",
     "Comparison",
+    "FittedRatings",
     "MatchedDraws",
     "Predicted",
     "Score",
@@ -24,11 +26,13 @@ __all__ = [
     "assign_folds",
     "compare",
     "correlation",
+    "fit_ratings",
     "latent_profile",
     "matched_draws",
     "predict_draws",
     "predict_ratings",
     "random_draws",
+    "read_ratings",
     "score",
     "top_firing",
     "transfer",

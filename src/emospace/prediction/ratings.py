@@ -17,8 +17,6 @@ from emospace.prediction.ridge import (
     FoldSums,
     KernelFit,
     assign_folds,
-    crossed_ridge,
-    fit_at,
     nested_ridge,
 )
 from emospace.prediction.scores import Score, correlation, score
@@ -85,21 +83,6 @@ class Predicted:
         return self.all_words.n
 
 
-@dataclass(frozen=True)
-class Transferred:
-    """Predictions `[n_test]` of one target in a language the ridge was not fitted on.
-
-    `layer` and `penalty` were chosen by cross-validation within the training language.
-    """
-
-    target: str
-    predicted: np.ndarray
-    observed: np.ndarray
-    score: Score
-    layer: int
-    penalty: float
-
-
 def predict_ratings(
     features: Any,
     ratings: np.ndarray,
@@ -152,9 +135,9 @@ def predict_ratings(
     fold_of = assign_folds(groups, folds, seed)
 
     def one_layer(layer: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        return _out_of_fold(_layer(features, layer), ratings, fold_of, trains, penalties)
+        return _out_of_fold(layer_of(features, layer), ratings, fold_of, trains, penalties)
 
-    parts = _each_layer(one_layer, features)
+    parts = each_layer(one_layer, features)
     predictions = np.stack([part[0] for part in parts])  # [n_layers, n_words, n_targets]
     penalty = np.stack([part[1] for part in parts])  # [n_layers, folds, n_targets]
     best = np.stack([part[2] for part in parts]).argmin(axis=0)  # [folds, n_targets]
@@ -186,77 +169,6 @@ def predict_ratings(
             layers=names,
             layer_r=np.stack([curve(everything), curve(scored)], axis=1),
             n_features=features.shape[-1],
-        )
-
-    return tuple(of_target(t, target) for t, target in enumerate(targets))
-
-
-def transfer(
-    train_features: Any,
-    train_ratings: np.ndarray,
-    train_groups: np.ndarray,
-    test_features: Any,
-    test_ratings: np.ndarray,
-    test_groups: np.ndarray,
-    *,
-    targets: Sequence[str] = ("valence", "arousal"),
-    layers: Sequence[int] | None = None,
-    folds: int = 5,
-    penalties: Sequence[float] = PENALTIES,
-    n_bootstrap: int = 1000,
-    seed: int = 0,
-) -> tuple[Transferred, ...]:
-    """Fit ridge on the words of one language and predict the ratings of another's.
-
-    Features as for `predict_ratings`; layer and penalty are chosen by cross-validation within the training
-    language, whose mean and variance standardise both. r does not depend on the scales of the two norms; `r2`
-    does, so rescale both to -1..1 first. `p` of the score is the plain one-sided t.
-    """
-    import torch
-
-    train_features, train_ratings, train_groups, _, _ = checked(
-        train_features, train_ratings, train_groups, None, None
-    )
-    test_features, test_ratings, test_groups, _, _ = checked(
-        test_features, test_ratings, test_groups, None, None
-    )
-    if train_features.shape[1:] != test_features.shape[1:]:
-        raise EmospaceError(
-            f"test features {test_features.shape[1:]}",
-            f"the training features are {train_features.shape[1:]}",
-            "Give both languages the same layers and features.",
-        )
-    n_layers = train_features.shape[1] if train_features.ndim == 3 else 1
-    names = tuple(range(n_layers)) if layers is None else tuple(int(layer) for layer in layers)
-    fold_of = assign_folds(train_groups, folds, seed)
-    everything = np.ones(len(fold_of), dtype=bool)
-    grid = torch.as_tensor(penalties, dtype=torch.float64)
-
-    def one_layer(layer: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        problem = Problem(_layer(train_features, layer), train_ratings, fold_of, everything)
-        fits = [problem.without((fold,)) for fold in range(folds)]
-        least, chosen = crossed_ridge(fits, grid)
-        weights, intercepts = fit_at(problem.without(()), grid[chosen])
-        predicted = problem.features_of(_layer(test_features, layer)) @ weights[0] + intercepts[0]
-        return predicted.numpy() + problem.centre, grid[chosen][0].numpy(), least[0].numpy()
-
-    parts = _each_layer(one_layer, train_features)
-    best = np.stack([part[2] for part in parts]).argmin(axis=0)
-    one_fold = np.zeros(len(test_ratings), dtype=np.int64)
-
-    def of_target(t: int, target: str) -> Transferred:
-        predicted, penalty, _ = parts[best[t]]
-        outcome = score(
-            predicted[:, t],
-            test_ratings[:, t],
-            test_groups,
-            one_fold,
-            cross_validated=False,
-            n_bootstrap=n_bootstrap,
-            seed=seed,
-        )
-        return Transferred(
-            target, predicted[:, t], test_ratings[:, t], outcome, names[best[t]], float(penalty[t])
         )
 
     return tuple(of_target(t, target) for t, target in enumerate(targets))
@@ -328,7 +240,7 @@ def _out_of_fold(
     )
 
 
-def _each_layer(function: Callable[[int], Result], features: np.ndarray) -> list[Result]:
+def each_layer(function: Callable[[int], Result], features: np.ndarray) -> list[Result]:
     """Apply `function` to each layer's index; a single wide layer has all threads."""
     layers = range(features.shape[1] if features.ndim == 3 else 1)
     if len(layers) == 1 and features.shape[-1] > 1024:
@@ -336,7 +248,8 @@ def _each_layer(function: Callable[[int], Result], features: np.ndarray) -> list
     return list(in_parallel(function, layers))
 
 
-def _layer(features: np.ndarray, layer: int) -> np.ndarray:
+def layer_of(features: np.ndarray, layer: int) -> np.ndarray:
+    """Return the features `[n_words, d]` of one layer, or all where they have no layers."""
     return features[:, layer] if features.ndim == 3 else features
 
 

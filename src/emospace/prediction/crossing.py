@@ -1,0 +1,228 @@
+"""Ratings of one language's words from another's: ridge fitted here, read there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from emospace.errors import EmospaceError
+from emospace.prediction.ratings import Problem, checked, each_layer, layer_of
+from emospace.prediction.ridge import PENALTIES, assign_folds, crossed_ridge, fit_at
+from emospace.prediction.scores import Score, correlation, score
+
+
+@dataclass(frozen=True, eq=False)
+class FittedRatings:
+    """Ridge of one target on all words of a language, to be read on another's.
+
+    Attributes
+    ----------
+    layer, penalty
+        Chosen by cross-validation within the language.
+    place
+        Index of the layer among those given; None where the features have no layers.
+    mean, scale
+        `[d]`, shift and inverse spread of the words fitted on (0 where a feature does not vary).
+    weights
+        `[d, 1 + n_permutations]`: of the ratings, then of each permutation of them at the same layer and penalty.
+    intercepts
+        `[1 + n_permutations]`.
+    """
+
+    target: str
+    layer: int
+    penalty: float
+    place: int | None
+    shape: tuple[int, ...]
+    mean: np.ndarray
+    scale: np.ndarray
+    weights: np.ndarray
+    intercepts: np.ndarray
+
+    @classmethod
+    def of(
+        cls,
+        features: np.ndarray,
+        ratings: np.ndarray,
+        fold_of: np.ndarray,
+        target: str,
+        column: int,
+        layer: int,
+        place: int,
+        penalty: float,
+        n_permutations: int,
+        seed: int,
+    ) -> Self:
+        """Fit one target at a layer and penalty, and its permutations."""
+        import torch
+
+        rng = np.random.default_rng(seed)
+        order = rng.permuted(np.tile(np.arange(len(ratings)), (n_permutations, 1)), axis=1)
+        targets = np.concatenate([ratings[:, column, None], ratings[order.T, column]], axis=1)
+        problem = Problem(layer_of(features, place), targets, fold_of, np.ones(len(ratings), dtype=bool))
+        grid = torch.full((1, targets.shape[1]), penalty, dtype=torch.float64)
+        weights, intercepts = fit_at(problem.without(()), grid)
+        scale = np.zeros(len(problem.varies))
+        scale[problem.varies] = 1 / problem.spread
+        full = np.zeros((len(scale), targets.shape[1]))
+        full[problem.varies] = weights[0].numpy()
+        return cls(
+            target,
+            layer,
+            penalty,
+            place if features.ndim == 3 else None,
+            features.shape[1:],
+            problem.mean,
+            scale,
+            full,
+            np.asarray(intercepts[0].numpy() + problem.centre),
+        )
+
+    def predict(self, features: Any) -> np.ndarray:
+        """Return predictions `[n_words, 1 + n_permutations]`, the first from the ratings as they are.
+
+        Raises
+        ------
+        EmospaceError
+            If the features are not laid out as those it was fitted on.
+        """
+        features = np.asarray(features.toarray() if hasattr(features, "toarray") else features)
+        if features.shape[1:] != self.shape:
+            raise EmospaceError(
+                f"test features {features.shape[1:]}",
+                f"the training features are {self.shape}",
+                "Give both languages the same layers and features.",
+            )
+        chosen = features if self.place is None else features[:, self.place]
+        return np.asarray(((chosen - self.mean) * self.scale) @ self.weights + self.intercepts)
+
+
+@dataclass(frozen=True)
+class Transferred:
+    """Predictions `[n_test]` of one target in a language the ridge was not fitted on.
+
+    `layer` and `penalty` were chosen by cross-validation within the training language. `p` is against ridge fitted
+    on permuted training ratings, whose r has the central 95% `permuted_low` to `permuted_high`; None without them.
+    """
+
+    target: str
+    predicted: np.ndarray
+    observed: np.ndarray
+    score: Score
+    layer: int
+    penalty: float
+    p: float | None = None
+    permuted_low: float | None = None
+    permuted_high: float | None = None
+
+
+def fit_ratings(
+    features: Any,
+    ratings: np.ndarray,
+    groups: np.ndarray,
+    *,
+    targets: Sequence[str] = ("valence", "arousal"),
+    layers: Sequence[int] | None = None,
+    folds: int = 5,
+    penalties: Sequence[float] = PENALTIES,
+    n_permutations: int = 0,
+    seed: int = 0,
+) -> tuple[FittedRatings, ...]:
+    """Fit ridge on all words of a language, layer and penalty chosen by cross-validation within it.
+
+    Parameters as of `predict_ratings`; `n_permutations` fits more on permuted ratings, for a null distribution.
+
+    Raises
+    ------
+    EmospaceError
+        As `predict_ratings`.
+    """
+    import torch
+
+    features, ratings, groups, _, everything = checked(features, ratings, groups, None, None)
+    n_layers = features.shape[1] if features.ndim == 3 else 1
+    names = tuple(range(n_layers)) if layers is None else tuple(int(layer) for layer in layers)
+    fold_of = assign_folds(groups, folds, seed)
+    grid = torch.as_tensor(penalties, dtype=torch.float64)
+
+    def one_layer(layer: int) -> tuple[np.ndarray, np.ndarray]:
+        problem = Problem(layer_of(features, layer), ratings, fold_of, everything)
+        least, chosen = crossed_ridge([problem.without((fold,)) for fold in range(folds)], grid)
+        return least[0].numpy(), grid[chosen][0].numpy()
+
+    errors, chosen = (np.stack(part) for part in zip(*each_layer(one_layer, features), strict=True))
+    best = errors.argmin(axis=0)
+    return tuple(
+        FittedRatings.of(
+            features,
+            ratings,
+            fold_of,
+            target,
+            t,
+            names[place],
+            place,
+            float(chosen[place, t]),
+            n_permutations,
+            seed,
+        )
+        for t, (target, place) in enumerate(zip(targets, best.tolist(), strict=True))
+    )
+
+
+def read_ratings(
+    fitted: FittedRatings,
+    features: Any,
+    ratings: np.ndarray,
+    groups: np.ndarray,
+    *,
+    n_bootstrap: int = 1000,
+    seed: int = 0,
+) -> Transferred:
+    """Predict the ratings `[n_words]` of another language's words with ridge fitted by `fit_ratings`.
+
+    r does not depend on the scales of the two norms; `r2` does, so rescale both to -1..1 first. `p` of the score is
+    the plain one-sided t; that of the result counts the permuted fits that do as well.
+    """
+    features, ratings, groups, _, _ = checked(features, ratings, groups, None, None)
+    observed, one_fold = ratings[:, 0], np.zeros(len(ratings), dtype=np.int64)
+    predicted = fitted.predict(features)
+    outcome = score(
+        predicted[:, 0], observed, groups, one_fold, cross_validated=False, n_bootstrap=n_bootstrap, seed=seed
+    )
+    permuted: dict[str, float] = {}
+    if predicted.shape[1] > 1:
+        null = correlation(predicted[:, 1:], observed[:, None], one_fold)
+        low, high = np.quantile(null, [0.025, 0.975])
+        p = (1 + int((null >= outcome.r).sum())) / (1 + len(null))
+        permuted = {"p": p, "permuted_low": float(low), "permuted_high": float(high)}
+    return Transferred(
+        fitted.target, predicted[:, 0], observed, outcome, fitted.layer, fitted.penalty, **permuted
+    )
+
+
+def transfer(
+    train_features: Any,
+    train_ratings: np.ndarray,
+    train_groups: np.ndarray,
+    test_features: Any,
+    test_ratings: np.ndarray,
+    test_groups: np.ndarray,
+    *,
+    targets: Sequence[str] = ("valence", "arousal"),
+    n_bootstrap: int = 1000,
+    seed: int = 0,
+    **fitting: Any,
+) -> tuple[Transferred, ...]:
+    """Fit ridge on the words of one language and predict the ratings of another's.
+
+    `fit_ratings` (which takes `fitting`), then `read_ratings` of each target.
+    """
+    fitted = fit_ratings(train_features, train_ratings, train_groups, targets=targets, seed=seed, **fitting)
+    test_ratings = np.asarray(test_ratings, dtype=np.float64).reshape(len(test_ratings), -1)
+    return tuple(
+        read_ratings(one, test_features, test_ratings[:, t], test_groups, n_bootstrap=n_bootstrap, seed=seed)
+        for t, one in enumerate(fitted)
+    )
