@@ -170,6 +170,58 @@ def test_save_and_load_give_the_same_sets(tmp_path: Path):
         assert again.words(language) == sets.words(language)
 
 
+SPECIFIC = OWN.replace(
+    "[saudade]",
+    """family = "indo-european"
+specific = ["saudade: longing for one loved: absent, bitter and sweet", "lembranc\u0327a: what one keeps"]
+[saudade]""",
+)
+
+
+def test_family_and_specific_words_come_along_and_change_no_hash(tmp_path: Path):
+    sets = load_concepts(path=written(tmp_path, SPECIFIC))
+    glosses = {"saudade": "longing for one loved: absent, bitter and sweet", "lembrança": "what one keeps"}
+    assert sets.families == {"pt": "indo-european"}
+    assert sets.specific == {"pt": glosses}
+    assert sets.content_hash == load_concepts(path=written(tmp_path, OWN, "plain.toml")).content_hash
+    sets.save(tmp_path / "again.toml")
+    again = ConceptSets.load(tmp_path / "again.toml")
+    assert (again.families, again.specific) == (sets.families, sets.specific)
+    folder = tmp_path / "both"
+    folder.mkdir()
+    written(folder, SPECIFIC, "pt.toml")
+    written(folder, toml('["joy"]'), "en.toml")
+    both = load_concepts(path=folder)
+    assert both.specific == {"pt": glosses} and both.families == {"pt": "indo-european"}
+    assert both.select(["pt"]).specific == {"pt": glosses}
+    assert both.select(["en"]).families == both.select(["en"]).specific == {}
+    assert both.select(["pt"], ["joy"]).specific == {}
+    assert both.select(["pt"], ["joy"]).families == {"pt": "indo-european"}
+
+
+def test_a_shared_word_taken_away_is_no_longer_specific(tmp_path: Path):
+    path = written(tmp_path, SPECIFIC.replace('"alegria", ', '"alegria", "saudade:0.3", '))
+    assert set(load_concepts(path=path).without_shared().specific["pt"]) == {"lembrança"}
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('family = "Indo-European"', "family is 'Indo-European'"),
+        ("family = 3", "family is 3"),
+        ('specific = "saudade: longing"', "list of strings"),
+        ('specific = ["saudade"]', "no word with its gloss"),
+        ('specific = ["saudade: a", "saudade: b"]', "listed twice"),
+        ('specific = ["morriña: homesickness"]', "no set of the file has the word 'morriña'"),
+    ],
+)
+def test_a_wrong_family_or_specific_word_is_named(tmp_path: Path, line: str, message: str):
+    path = written(tmp_path, OWN.replace("[saudade]", f"{line}\n[saudade]"))
+    with pytest.raises(EmospaceError, match=message) as raised:
+        load_concepts(path=path)
+    assert str(path) in raised.value.what and raised.value.mend
+
+
 def test_saving_keeps_odd_words_and_exact_weights(tmp_path: Path):
     sets = small({"joy": {'say "hi"': 1 / 3, "a:b": 1.0, "back\\slash": 0.1, "nan": 1.0, "null": 0.5}})
     sets.save(tmp_path / "odd.toml")

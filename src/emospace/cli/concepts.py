@@ -23,7 +23,7 @@ Categories = Annotated[str, typer.Option(help="all, paper26, basic, or a file wi
 
 @app.command("list")
 def list_sets(path: Sets = None, languages: Languages = None, categories: Categories = "all") -> None:
-    """Show the categories and how many concepts each has in each language."""
+    """Show how many concepts each category has in each language, and the words specific to one."""
     from emospace.concepts import CATEGORIES, load_concepts
 
     sets = load_concepts(split(languages or ()) or None, categories, path=path, strict=False)
@@ -46,6 +46,19 @@ def list_sets(path: Sets = None, languages: Languages = None, categories: Catego
     total = sum(len(sets.words(language)) for language in sets.languages)
     title = f"{sets.provenance} concept-sets: {len(sets.categories)} categories, {total} words"
     table(title, ("category", "basic", "paper26", *sets.languages), rows)
+    specific = [
+        (
+            language,
+            word,
+            ", ".join(c for c in sets.labels[language] if word in sets.words(language, c)),
+            gloss,
+        )
+        for language, glosses in sets.specific.items()
+        for word, gloss in glosses.items()
+    ]
+    if specific:
+        title = f"{len(specific)} words specific to a language"
+        table(title, ("language", "word", "category", "gloss"), specific)
 
 
 @app.command()

@@ -118,6 +118,7 @@ def import_associations(
         provenance="associations",
         names={language: known.names[language] if known else language},
         notes=tuple(notes),
+        families=known.families if known else {},
     )
 
 

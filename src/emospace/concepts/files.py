@@ -15,6 +15,8 @@ from emospace.concepts.category import CATEGORIES_FILE
 from emospace.concepts.sets import COLUMNS, ConceptSets, Provenance
 from emospace.errors import EmospaceError
 
+FAMILY = r"[a-z]+(?:-[a-z]+)*"
+
 
 def read_sets(path: Path) -> ConceptSets:
     """Return the concept-sets of a TOML file or of all those in a folder."""
@@ -46,6 +48,8 @@ def joined(parts: Sequence[ConceptSets], what: str) -> ConceptSets:
         },
         provenance=parts[0].provenance,
         names={language: name for part in parts for language, name in part.names.items()},
+        families={language: family for part in parts for language, family in part.families.items()},
+        specific={language: glosses for part in parts for language, glosses in part.specific.items()},
         notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
     )
 
@@ -71,6 +75,13 @@ def read_language(path: Path) -> ConceptSets:
     carriers = valid_carriers(path, document.pop("carriers", ["{word}"]))
     feeling = valid_carriers(path, document.pop("feeling_carriers", carriers))
     notes = tuple(document.pop("notes", ()))
+    family, specific = document.pop("family", None), document.pop("specific", [])
+    if family is not None and not (isinstance(family, str) and re.fullmatch(FAMILY, family)):
+        raise EmospaceError(
+            str(path),
+            f"family is {family!r}",
+            'Write its name in Glottolog in lower case with hyphens, for instance: family = "indo-european"',
+        )
     rows: list[tuple[str, str, str, float]] = []
     labels: dict[str, tuple[str, ...]] = {}
     for category, entry in document.items():
@@ -89,6 +100,7 @@ def read_language(path: Path) -> ConceptSets:
         ]
     if not labels:
         raise EmospaceError(str(path), "it holds no category", "Add one, for instance [joy].")
+    glosses = _specific(path, specific, {word for _, _, word, _ in rows})
     return ConceptSets(
         table=pd.DataFrame(rows, columns=list(COLUMNS)).astype({"weight": np.float64}),
         labels={language: labels},
@@ -97,7 +109,30 @@ def read_language(path: Path) -> ConceptSets:
         provenance=cast("Provenance", provenance),
         names={language: str(name)},
         notes=notes,
+        families={language: family} if family else {},
+        specific={language: glosses} if glosses else {},
     )
+
+
+def _specific(path: Path, items: Any, words: set[str]) -> dict[str, str]:
+    """Return word -> gloss of a file's specific words, each of which must be in one of its sets."""
+    glosses: dict[str, str] = {}
+    for item in _strings(str(path), "specific", items):
+        word, _, gloss = item.partition(": ")
+        word, gloss = unicodedata.normalize("NFC", word.strip()), gloss.strip()
+        what = f"{path}, specific, '{item}'"
+        if not word or not gloss:
+            raise EmospaceError(what, "it is no word with its gloss", 'Write "word: gloss in English".')
+        if word in glosses:
+            raise EmospaceError(what, f"'{word}' is listed twice", "Keep one of the two.")
+        if word not in words:
+            raise EmospaceError(
+                what,
+                f"no set of the file has the word '{word}'",
+                "Add it to the words of a category, or take it off the list.",
+            )
+        glosses[word] = gloss
+    return glosses
 
 
 def _concept(what: str, item: str) -> tuple[str, float]:

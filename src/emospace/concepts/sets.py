@@ -47,6 +47,11 @@ class ConceptSets:
         figure of a study hangs on them, so they are no part of `content_hash`.
     notes
         What an import left out, with counts.
+    families
+        language -> language family, by its name in Glottolog in lower case with hyphens (``indo-european``).
+    specific
+        language -> word -> gloss: members no other language has a plain word for. Like `families` they say
+        something of the sets and change no figure, so neither is part of `content_hash`.
     """
 
     table: pd.DataFrame
@@ -56,6 +61,8 @@ class ConceptSets:
     names: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     feeling_carriers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    families: Mapping[str, str] = field(default_factory=dict)
+    specific: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -131,8 +138,7 @@ class ConceptSets:
         if categories is not None:
             kept &= self.table["category"].isin(categories)
         return replace(
-            self,
-            table=self.table[kept].reset_index(drop=True),
+            self._with_rows(kept),
             labels=labels,
             carriers={language: self.carriers[language] for language in languages},
             feeling_carriers={
@@ -141,12 +147,26 @@ class ConceptSets:
                 if language in languages
             },
             names={language: self.names.get(language, language) for language in languages},
+            families={
+                language: family for language, family in self.families.items() if language in languages
+            },
         )
 
     def without_shared(self) -> ConceptSets:
         """Return the sets with every word that stands in two or more of a language's sets removed from all."""
         shared = self.table.duplicated(["language", "word"], keep=False)
-        return replace(self, table=self.table[~shared].reset_index(drop=True))
+        return self._with_rows(~shared)
+
+    def _with_rows(self, kept: pd.Series) -> ConceptSets:
+        """Return the sets with some rows of the table, and the specific words that are left in them."""
+        table = self.table[kept].reset_index(drop=True)
+        left = set(zip(table["language"], table["word"], strict=True))
+        specific = {
+            language: {word: gloss for word, gloss in glosses.items() if (language, word) in left}
+            for language, glosses in self.specific.items()
+        }
+        specific = {language: glosses for language, glosses in specific.items() if glosses}
+        return replace(self, table=table, specific=specific)
 
     @property
     def content_hash(self) -> str:
@@ -219,6 +239,10 @@ def _to_toml(sets: ConceptSets, language: str) -> str:
     ]
     if sets.feeling_carriers.get(language, sets.carriers[language]) != sets.carriers[language]:
         lines.append(f"feeling_carriers = {strings(sets.feeling_carriers[language])}")
+    if language in sets.families:
+        lines.append(f"family = {json.dumps(sets.families[language])}")
+    if specific := sets.specific.get(language):
+        lines.append(f"specific = {strings([f'{word}: {gloss}' for word, gloss in specific.items()])}")
     if sets.notes:
         lines.append(f"notes = {strings(sets.notes)}")
     for category, lemmas in sets.labels[language].items():
