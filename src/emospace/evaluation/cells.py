@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 
 CellKind = Literal["none", "sae", "dense", "lda", "axis", "mix", "random", "shuffled", "prompt"]
 
-INSTRUCTIONS: Mapping[str, str] = {"en": "Answer with {label}.", "zh": "请带着{label}的情绪回答。"}
+INSTRUCTIONS: Mapping[str, str] = {
+    "en": "Answer with {label}.",
+    "es": "Responde con {label}.",
+    "zh": "请带着{label}的情绪回答。",
+}
 """What the prompt-only baseline says after each prompt; `{label}` is the category's label in that language."""
 
 
