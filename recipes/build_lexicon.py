@@ -2,9 +2,12 @@
 
     python recipes/build_lexicon.py --data DIR [--languages en,zh] [--only counts|vectors]
 
-`DIR` holds ``corpora/*.txt.xz`` (one paragraph a line), ``corpora/tatoeba_en_zh.tsv``, ``texts/`` and
-``structure/goemotions/``. Only figures leave it: strings with counts, and vectors. No label and no rating is
-read; of the norms only the word column, so that rated words are covered.
+`DIR` holds ``corpora/*.txt.xz`` (one paragraph a line), ``corpora/tatoeba_en_zh.tsv``, ``texts/``,
+``structure/goemotions/`` and ``structure/kote_ko/``. Only figures leave it: strings with counts, and vectors.
+No label and no rating is read; of the norms only the word column, so that rated words are covered.
+
+A language without a long corpus is counted from short texts alone, and its pool takes in words seen once or
+twice: of most concept words there is no more, and only rare words can match them.
 """
 
 from __future__ import annotations
@@ -15,8 +18,8 @@ import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -31,12 +34,13 @@ from emospace.concepts import load_concepts
 from emospace.display import say
 from emospace.errors import EmospaceError
 from emospace.lexicon import DATA as LEXICON
-from emospace.lexicon import base_language, spelling, word_groups
+from emospace.lexicon import base_language, spelling, word_families, word_groups
 
 COMMAND = "python recipes/build_lexicon.py --data DIR"
 LETTERS = r"[^\W\d_]+"
 ENGLISH = r"(?<![^\W\d_]')[^\W\d_]+(?:'(?:t|ll|re|ve|d|m)\b)?"
 HAN = r"[\u3400-\u4dbf\u4e00-\u9fff々〇]+"
+HANGUL = r"[가-힣]+"
 KANA_HAN = r"[\u3041-\u309f\u30a1-\u30fa\u30fc\u3400-\u4dbf\u4e00-\u9fff々〇]+"
 
 MIN_COUNT = 3
@@ -45,18 +49,31 @@ STRING = {"count": 10, "pmi": 1.5, "entropy": 1.2}
 PAIR = {"count": 5, "pmi": 2.0, "entropy": 1.0}
 LONGER = {"count": 10, "pmi": 4.0, "entropy": 1.5}
 EDGE_CHARACTERS = 100
+LENGTHS = {2: "two letters", 3: "three letters"}
 
 
 @dataclass(frozen=True)
 class Language:
-    """What is counted for a language, and how; `run` matches a word, or unbroken characters where none are spaced."""
+    """What is counted for a language, and how; `run` matches a word, or unbroken characters where none are spaced.
 
-    corpus: str
+    With `particles`, a word and a particle count as the word; with `rated_in_pool`, words of norms may be in the
+    pool, seen or not.
+    """
+
+    corpus: str | None
     run: str = LETTERS
     spaced: bool = True
     names_are_capitalised: bool = True
+    particles: bool = False
+    shortest: int = 3
+    min_count: int = MIN_COUNT
+    pool_count: int = POOL_COUNT
+    rated_in_pool: bool = False
     max_words: int = 60_000
     n_vectors: int = 5_800
+
+
+SHORT_ONLY = Language(None, min_count=1, pool_count=1, n_vectors=0)
 
 
 LANGUAGES = {
@@ -66,6 +83,22 @@ LANGUAGES = {
     "es": Language("es_fiction"),
     "fr": Language("fr_fiction"),
     "ja": Language("ja_fiction", run=KANA_HAN, spaced=False, max_words=40_000, n_vectors=0),
+    "fi": SHORT_ONLY,
+    "id": replace(SHORT_ONLY, rated_in_pool=True),
+    "it": SHORT_ONLY,
+    "ko": Language(
+        None,
+        run=HANGUL,
+        names_are_capitalised=False,
+        particles=True,
+        shortest=2,
+        min_count=2,
+        pool_count=2,
+        n_vectors=0,
+    ),
+    "nl": SHORT_ONLY,
+    "pl": SHORT_ONLY,
+    "pt": SHORT_ONLY,
 }
 SOURCES = {
     "en_fiction": "public-domain English fiction",
@@ -79,28 +112,34 @@ SOURCES = {
     "emobank": "EmoBank texts (CC BY-SA 4.0; Buechel & Hahn 2017)",
     "xed": "XED subtitle lines (CC BY 4.0; Ohman et al. 2020)",
     "brighter": "BRIGHTER texts (CC BY 4.0; Muhammad et al. 2025)",
+    "kote": "KOTE comments (MIT; Jeon et al. 2022)",
 }
 SHORT_TEXTS = {
-    "goemotions": "structure/goemotions/goemotions.parquet",
-    "emobank": "texts/emobank/emobank.parquet",
-    "xed": "texts/xed/xed.parquet",
-    "brighter": "texts/brighter_semeval2025/brighter_semeval2025.parquet",
+    "goemotions": ("structure/goemotions/goemotions.parquet", "en"),
+    "emobank": ("texts/emobank/emobank.parquet", "en"),
+    "xed": ("texts/xed/xed.parquet", None),
+    "brighter": ("texts/brighter_semeval2025/brighter_semeval2025.parquet", None),
+    "kote": ("structure/kote_ko/kote_ko.parquet", "ko"),
 }
+"""File of each source and its language; None where a column says it."""
 
 
 def read_texts(data: Path, language: str) -> dict[str, list[str]]:
     """Return the texts of a language by source, the long corpus first: NFC, straight apostrophes."""
     texts: dict[str, list[str]] = {}
     corpus = LANGUAGES[language].corpus
-    with lzma.open(data / "corpora" / f"{corpus}.txt.xz", "rt", encoding="utf-8") as file:
-        texts[corpus] = list(file)
+    if corpus:
+        with lzma.open(data / "corpora" / f"{corpus}.txt.xz", "rt", encoding="utf-8") as file:
+            texts[corpus] = list(file)
     if language in ("en", "zh"):
         pairs = (data / "corpora" / "tatoeba_en_zh.tsv").read_text(encoding="utf-8").splitlines()
         column = ("en", "zh").index(language)
         texts["tatoeba"] = list(dict.fromkeys(pair.split("\t")[column] for pair in pairs if "\t" in pair))
-    for source, path in SHORT_TEXTS.items():
+    for source, (path, only) in SHORT_TEXTS.items():
+        if only not in (None, language):
+            continue
         table = pd.read_parquet(data / path)
-        spoken = table["language"] if "language" in table else pd.Series("en", index=table.index)
+        spoken = pd.Series(only, index=table.index) if only else table["language"]
         lines = table.loc[spoken == language, "text"].dropna().drop_duplicates()
         if len(lines):
             texts[source] = [re.sub(r"\[[A-Z]+\]", " ", line) for line in lines]
@@ -112,37 +151,68 @@ def read_texts(data: Path, language: str) -> dict[str, list[str]]:
 
 def wanted_words(data: Path, language: str) -> set[str]:
     """Return the concept words and the words of the redistributable norms of a language, as they are counted."""
-    words: set[str] = set()
+    words = rated_words(data, language)
     try:
-        words.update(load_concepts([language]).words(language))
+        words.update(map(spelling, load_concepts([language]).words(language)))
     except EmospaceError:
         say(f"{language}: no concept-sets")
+    return words
+
+
+def rated_words(data: Path, language: str) -> set[str]:
+    """Return the words of the redistributable norms of a language, as they are counted."""
+    words: set[str] = set()
     for path in sorted((data / "norms").glob("*/*.parquet")):
         table = pd.read_parquet(path, columns=["word", "language"])
         words.update(table.loc[table["language"].map(base_language) == language, "word"])
     return {spelling(word) for word in words}
 
 
-def count_words(lines: Iterable[str], spec: Language) -> tuple[pd.DataFrame, int]:
-    """Return the words of spaced text (word, count, pool), most frequent first, and the number of tokens."""
+def without_particles(counts: Counter[str], language: str) -> Counter[str]:
+    """Return the counts with those of a word and a particle added to the word where it is also seen bare."""
+    bare: Counter[str] = Counter()
+    for (word, n), family in zip(counts.items(), word_families(list(counts), language), strict=True):
+        bare[family if family in counts else word] += n
+    return bare
+
+
+def count_words(
+    lines: Iterable[str], spec: Language, language: str = "", rated: Collection[str] = ()
+) -> tuple[pd.DataFrame, int]:
+    """Return the words of spaced text (word, count, pool), most frequent first, and the number of tokens.
+
+    `rated` words may be in the pool whatever their count.
+    """
     token, inside = re.compile(spec.run), re.compile(rf"(?<=[^\W\d_] ){LETTERS}|(?<=[,;] ){LETTERS}")
     counts: Counter[str] = Counter()
     within: Counter[str] = Counter()
     for line in lines:
         counts.update(token.findall(line.lower()))
         within.update(inside.findall(line))
+    n_tokens = counts.total()
+    if spec.particles:
+        counts = without_particles(counts, language)
+    for word in rated:
+        counts[word] += 0
     capital: Counter[str] = Counter()
     lower: Counter[str] = Counter()
     for form, n in within.items():
         (capital if form[0].isupper() else lower)[form.lower()] += n
 
     def ordinary(rank: int, word: str, n: int) -> bool:
-        named = spec.names_are_capitalised and capital[word] > lower[word]
-        return rank >= FUNCTION_RANK and n >= POOL_COUNT and len(word) > 2 and word.isalpha() and not named
+        if rank < FUNCTION_RANK or len(word) < spec.shortest or not word.isalpha():
+            return False
+        # A word seen less than five times may have stood at the head of a sentence only.
+        shown = lower[word] > capital[word] if n < POOL_COUNT else lower[word] >= capital[word]
+        return word in rated or (n >= spec.pool_count and (shown or not spec.names_are_capitalised))
 
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    rows = [(word, n, ordinary(rank, word, n)) for rank, (word, n) in enumerate(ranked) if n >= MIN_COUNT]
-    return pd.DataFrame(rows[: spec.max_words], columns=["word", "count", "pool"]), counts.total()
+    rows = [
+        (word, n, ordinary(rank, word, n))
+        for rank, (word, n) in enumerate(ranked)
+        if n >= spec.min_count or word in rated
+    ]
+    return pd.DataFrame(rows[: spec.max_words], columns=["word", "count", "pool"]), n_tokens
 
 
 def count_strings(runs: list[str]) -> tuple[pd.DataFrame, int]:
@@ -292,17 +362,22 @@ def tokenised(lines: Iterable[str], spec: Language, words: dict[str, int]) -> It
         yield [word for part in run.findall(line) for word in cut(part)]
 
 
-def build_counts(language: str, texts: dict[str, list[str]], wanted: set[str], note: dict[str, Any]) -> None:
+def build_counts(
+    language: str, texts: dict[str, list[str]], wanted: set[str], rated: set[str], note: dict[str, Any]
+) -> None:
     """Write the frequency table of a language and its card."""
     spec = LANGUAGES[language]
     if spec.spaced:
-        table, n_tokens = count_words((line for lines in texts.values() for line in lines), spec)
+        single = {word for word in rated if word.isalpha()} if spec.rated_in_pool else set()
+        lines = (line for lines in texts.values() for line in lines)
+        table, n_tokens = count_words(lines, spec, language, single)
     else:
         table, n_tokens = string_table(texts, spec, wanted)
     members = table.loc[table["pool"], "word"]
     families = word_groups(tuple(members), language)
     firsts = members[~pd.Series(families, index=members.index).duplicated()]
     table["pool"] = table["word"].isin(firsts[:POOL_SIZE])
+    table = table[(table["count"] > 0) | table["pool"]]
     write_parquet(LEXICON / f"{language}.parquet", table.astype({"count": "int32"}))
     card = {
         **note,
@@ -310,11 +385,25 @@ def build_counts(language: str, texts: dict[str, list[str]], wanted: set[str], n
         "unit": "words" if spec.spaced else "characters",
         "n_words": len(table),
         "n_pool": int(table["pool"].sum()),
-        "kept": f"count >= {MIN_COUNT}" if spec.spaced else f"{STRING}, pool, concept and rated words",
+        "kept": f"count >= {spec.min_count}" + (", rated words" if spec.rated_in_pool else "")
+        if spec.spaced
+        else f"{STRING}, pool, concept and rated words",
         "pool": (
-            f"count >= {POOL_COUNT}, the most frequent form of its family, three letters or more, not among the "
-            f"{FUNCTION_RANK} most frequent"
+            f"count >= {spec.pool_count}, the most frequent form of its family, {LENGTHS[spec.shortest]} or more, "
+            f"not among the {FUNCTION_RANK} most frequent"
             + (", not mostly capitalised inside sentences" if spec.names_are_capitalised else "")
+            + (
+                f", seen in lower case there if count < {POOL_COUNT}"
+                if spec.pool_count < POOL_COUNT and spec.names_are_capitalised
+                else ""
+            )
+            + (", counted with the particles after it" if spec.particles else "")
+            + (
+                "; besides these, the words of the language's redistributable norms whatever their count (the texts are few; "
+                "only the word column was read)"
+                if spec.rated_in_pool
+                else ""
+            )
             if spec.spaced
             else f"pairs of characters {PAIR}; three or four {LONGER} without one of the {EDGE_CHARACTERS} most "
             "frequent characters at an edge; least PMI over cuts, branching entropy in nats; where there are "
@@ -381,7 +470,7 @@ def main() -> None:
             "date": date.today().isoformat(),
         }
         if arguments.only != "vectors":
-            build_counts(language, texts, wanted, note)
+            build_counts(language, texts, wanted, rated_words(arguments.data, language), note)
         if arguments.only != "counts" and LANGUAGES[language].n_vectors:
             build_vectors(language, texts, wanted, note)
 

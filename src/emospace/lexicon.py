@@ -60,8 +60,11 @@ STEMMERS: Mapping[str, str] = {
 }
 """Snowball algorithm of each language; the others are grouped by their spelling alone."""
 
-SUFFIXES: Mapping[str, tuple[str, ...]] = {"zh": ("的", "地", "得", "了", "着", "著")}
-"""Particles that make another form of the same word, where there is no stemmer and no space."""
+SUFFIXES: Mapping[str, tuple[str, ...]] = {
+    "ko": (*"은는이가을를의에도만로와과", "에서", "에게", "한테", "으로", "까지", "부터", "처럼", "보다"),
+    "zh": ("的", "地", "得", "了", "着", "著"),
+}
+"""Particles that make another form of the same word, where there is no stemmer; two letters of the word stay."""
 
 _SENSE = re.compile(r"\s*[(（][^)）]*[)）]\s*$")
 
@@ -170,23 +173,24 @@ def word_groups(words: Sequence[str], language: str) -> NDArray[np.int64]:
     """Return a group number for each word, ``[n_words]``; words of one group must stay in the same fold.
 
     One group holds duplicates, case variants, senses of one word ("bank (money)"), and inflections and simple
-    derivations that share a Snowball stem (Porter 2001). Where there is no stemmer the spelling decides; in
-    Chinese also the word with 的, 地, 得, 了 or 着 after it. Irregular forms ("mice") are not joined.
+    derivations that share a Snowball stem (Porter 2001). Where there is no stemmer the spelling decides, less
+    one particle of `SUFFIXES`. Irregular forms ("mice") are not joined.
     Numbers run from 0 in order of first appearance.
     """
     numbers: dict[str, int] = {}
     return np.array(
-        [numbers.setdefault(key, len(numbers)) for key in _families(words, language)], dtype=np.int64
+        [numbers.setdefault(key, len(numbers)) for key in word_families(words, language)], dtype=np.int64
     )
 
 
 def same_family(words: Sequence[str], concept_words: Iterable[str], language: str) -> NDArray[np.bool_]:
     """Return whether each word is a concept word or an inflection of one, ``[n_words]``, by `word_groups`' rule."""
-    concepts = set(_families(tuple(concept_words), language))
-    return np.array([key in concepts for key in _families(words, language)], dtype=bool)
+    concepts = set(word_families(tuple(concept_words), language))
+    return np.array([key in concepts for key in word_families(words, language)], dtype=bool)
 
 
-def _families(words: Sequence[str], language: str) -> list[str]:
+def word_families(words: Sequence[str], language: str) -> list[str]:
+    """Return the stem or bare form each word's family goes by, ``[n_words]``."""
     stem = _stemmer(base_language(language))
     return [" ".join(stem(part) for part in spelling(word).casefold().split()) for word in words]
 
@@ -199,4 +203,9 @@ def _stemmer(language: str) -> Callable[[str], str]:
         stem: Callable[[str], str] = stemmer(STEMMERS[language]).stemWord
         return lru_cache(maxsize=100_000)(stem)
     suffixes = SUFFIXES.get(language, ())
-    return lambda word: word[:-1] if len(word) > 2 and word.endswith(suffixes) else word
+    return lambda word: word[: len(word) - _particle(word, suffixes)]
+
+
+def _particle(word: str, suffixes: Sequence[str]) -> int:
+    """Return how many letters at the end of a word are a particle, at least two letters before it."""
+    return max((len(end) for end in suffixes if word.endswith(end) and len(word) - len(end) >= 2), default=0)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from emospace.artefacts import read_json
 from emospace.errors import EmospaceError
 from emospace.lexicon import (
     DATA,
@@ -68,8 +69,18 @@ def test_tables_are_small_unique_sorted_and_name_their_corpus():
     for language in lexicon_languages():
         table = pd.read_parquet(DATA / f"{language}.parquet")
         assert table["word"].is_unique
-        assert (table["count"] > 0).all()
+        assert (table["count"] > 0).all() or "norms" in read_json(DATA / f"{language}.json")["pool"]
+        assert table["pool"][table["count"] == 0].all()
         assert frequency_table(language).corpus
+
+
+@pytest.mark.parametrize("language", ["fi", "id", "it", "ko", "nl", "pl", "pt"])
+def test_languages_of_short_texts_have_a_pool_that_reaches_rare_words(language):
+    frequencies, pool = frequency_table(language), pool_words(language)
+    assert len(pool) > 1_500
+    assert all(word.isalpha() for word in pool)
+    assert len(set(word_groups(pool, language))) == len(pool)
+    assert min(frequencies.counts[word] for word in pool) <= 2
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
@@ -116,6 +127,11 @@ def test_chinese_groups_join_particles_and_nothing_else():
     assert word_groups(words, "zh").tolist() == [0, 0, 0, 1, 2, 3]
 
 
+def test_korean_groups_join_particles_where_two_letters_stay():
+    words = ["사랑", "사랑을", "사랑에서", "사랑은", "나는", "나", "우리집에서"]
+    assert word_groups(words, "ko").tolist() == [0, 0, 0, 0, 1, 2, 3]
+
+
 def test_other_languages_are_stemmed():
     assert word_groups(["Freude", "Freuden", "Haus"], "de").tolist() == [0, 0, 1]
     assert word_groups(["triste", "tristes", "mesa"], "es").tolist() == [0, 0, 1]
@@ -147,6 +163,27 @@ def test_words_are_counted_and_names_told_by_capitals(recipe, monkeypatch):
     pool = set(table.loc[table["pool"], "word"])
     assert {"river", "bank", "saw"} <= pool
     assert not pool & {"london", "don't", "he"}
+
+
+def test_with_few_texts_rare_words_are_in_the_pool_where_they_stood_in_lower_case(recipe, monkeypatch):
+    monkeypatch.setattr(recipe, "FUNCTION_RANK", 0)
+    lines = ["Vedo Roma, e il fiume scorre.", "Domani parto."]
+    table, n_tokens = recipe.count_words(lines, recipe.LANGUAGES["it"])
+    assert set(table.loc[table["pool"], "word"]) == {"fiume", "scorre", "parto"}
+    assert n_tokens == 8 and len(table) == 8
+
+
+def test_rated_words_join_the_pool_whatever_their_count(recipe, monkeypatch):
+    monkeypatch.setattr(recipe, "FUNCTION_RANK", 0)
+    spec = recipe.LANGUAGES["id"]
+    table, n_tokens = recipe.count_words(["Telur itu telur."], spec, "id", {"harimau", "telur"})
+    assert table.to_numpy().tolist() == [["telur", 2, True], ["itu", 1, True], ["harimau", 0, True]]
+    assert n_tokens == 3
+
+
+def test_a_word_and_its_particle_count_as_the_word_where_it_is_seen_bare(recipe):
+    counts = recipe.Counter({"사랑": 2, "사랑을": 3, "행복은": 4})
+    assert recipe.without_particles(counts, "ko") == {"사랑": 5, "행복은": 4}
 
 
 def test_branching_entropy_is_that_of_the_neighbours(recipe):
