@@ -44,17 +44,32 @@ class Evaluation(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Cells that stand for one thing at one dose (one, or several draws), for one target."""
+    """Cells that stand for one thing at one dose (one, or several draws), for one target, and their random controls."""
 
     target: str
     cells: tuple[Cell, ...]
     scored: tuple[Scored, ...]
     figures: dict[str, Any]
+    controls: tuple[Scored, ...] = ()
 
     @property
     def cell(self) -> Cell:
         """The first of its cells."""
         return self.cells[0]
+
+    @property
+    def source(self) -> str | None:
+        """The language of the concepts its vector was made of, where the vector says so."""
+        return _source(self.cell)
+
+
+class Heard(NamedTuple):
+    """What was answered and heard, cell by cell, the groups it makes, and what could not be given."""
+
+    answers: tuple[Answers, ...]
+    scored: tuple[Scored, ...]
+    groups: tuple[Group, ...]
+    not_computed: tuple[NotComputed, ...]
 
 
 def evaluate(
@@ -93,6 +108,25 @@ def evaluate(
         prompts = load_prompts(spec.language, "evaluation", spec.prompts)[: spec.n_prompts]
     if factual is None:
         factual = load_prompts(spec.language, "factual", spec.prompts)
+    heard = listen(spec, model, cells, judge, sets=sets, norms=norms, prompts=prompts, factual=factual)
+    tables = study_tables(
+        spec, heard.groups, cells, heard.answers, heard.scored, prompts, sets=sets, norms=norms
+    )
+    return Evaluation(records_of(spec, model, judge, heard.groups), tables, heard.not_computed)
+
+
+def listen(
+    spec: SteeringSpec,
+    model: LanguageModel,
+    cells: Sequence[Cell],
+    judge: Judge,
+    *,
+    sets: ConceptSets,
+    norms: WordNorms | None,
+    prompts: Sequence[str],
+    factual: Sequence[FactualPrompt] = (),
+) -> Heard:
+    """Answer, judge and score all cells, without tables; takes and raises what `evaluate` does."""
     if sum(cell.kind == "none" for cell in cells) != 1:
         raise EmospaceError(
             "the cells of a steering study",
@@ -103,13 +137,19 @@ def evaluate(
     judge.judge(["."], spec.language)
     answers = [
         answer(spec, model, cell, prompts, [question.prompt for question in factual])
-        for cell in track(cells, "Steered answers", "cells")
+        for cell in track(cells, f"Steered answers, {spec.language}", "cells")
     ]
     scored = score(answers, cells, judge, spec.language, sets=sets, norms=norms, factual=factual)
     groups = group(spec, cells, scored, judge)
-    records = tuple(_record(spec, model, judge, one) for one in groups)
-    tables = study_tables(spec, groups, cells, answers, scored, prompts, sets=sets, norms=norms)
-    return Evaluation(records, tables, tuple(_not_computed(spec, judge, groups, norms)))
+    missing = tuple(_not_computed(spec, judge, groups, norms))
+    return Heard(tuple(answers), tuple(scored), tuple(groups), missing)
+
+
+def records_of(
+    spec: SteeringSpec, model: LanguageModel, judge: Judge, groups: Sequence[Group]
+) -> tuple[SteeringRecord, ...]:
+    """Return one record a group."""
+    return tuple(_record(spec, model, judge, one) for one in groups)
 
 
 def score(
@@ -158,8 +198,9 @@ def group(spec: SteeringSpec, cells: Sequence[Cell], scored: Sequence[Scored], j
     """Return the figures of every target under everything tried on it.
 
     Draws of one thing at one dose are taken together; answers that serve all targets are read for each of them. The
-    controls of a cell are the random directions at the nearest dose (of ratio), those of the prompt-only baseline at
-    the nearest to the median calibrated one; `p_fdr` is over the categories of one kind and multiple of the dose.
+    controls of a cell are the random directions at its layers (at any where there are none) at the nearest dose (of
+    ratio), those of the prompt-only baseline at the nearest to the median calibrated one; `p_fdr` is over the
+    categories, and languages of concepts, of one kind and multiple of the dose.
     """
     pairs = list(zip(cells, scored, strict=True))
     base = next(heard for cell, heard in pairs if cell.kind == "none")
@@ -167,15 +208,18 @@ def group(spec: SteeringSpec, cells: Sequence[Cell], scored: Sequence[Scored], j
     together: dict[tuple[Any, ...], list[tuple[Cell, Scored]]] = {}
     for cell, heard in pairs:
         for target in targets if cell.emotion is None else (cell.emotion,):
-            together.setdefault((target, cell.kind, cell.factor, cell.options), []).append((cell, heard))
+            # Draws of a shuffled set may differ in their layers and still be one thing, random directions not.
+            where = cell.layers if cell.kind == "random" else ()
+            key = (target, cell.kind, cell.factor, cell.options, _source(cell), where)
+            together.setdefault(key, []).append((cell, heard))
     groups = []
     for (target, *_), members in together.items():
-        figures = measure(
-            [heard for _, heard in members], base, target, _controls(members[0][0], pairs), seed=spec.seed
-        )
+        controls = tuple(_controls(members[0][0], pairs))
+        figures = measure([heard for _, heard in members], base, target, controls, seed=spec.seed)
         figures["judge_auroc"] = judge.auroc(spec.language, target)
         figures["judge_recall"] = judge.recall(spec.language, target) if target in BASIC else None
-        groups.append(Group(target, tuple(c for c, _ in members), tuple(h for _, h in members), figures))
+        own, scores = tuple(cell for cell, _ in members), tuple(heard for _, heard in members)
+        groups.append(Group(target, own, scores, figures, controls))
     families: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for one in groups:
         if "p" in one.figures:
@@ -191,6 +235,7 @@ def _controls(cell: Cell, pairs: Sequence[tuple[Cell, Scored]]) -> list[Scored]:
     random = [(other, heard) for other, heard in pairs if other.kind == "random"]
     if cell.kind in ("none", "random") or not random:
         return []
+    random = [(other, heard) for other, heard in random if other.layers == cell.layers] or random
 
     def distance(other: Cell) -> float:
         if cell.dose is None:
@@ -199,6 +244,10 @@ def _controls(cell: Cell, pairs: Sequence[tuple[Cell, Scored]]) -> list[Scored]:
 
     nearest = min(map(distance, (other for other, _ in random)))
     return [heard for other, heard in random if distance(other) <= nearest + 1e-9]
+
+
+def _source(cell: Cell) -> str | None:
+    return None if cell.vector is None else cell.vector.note.get("language")
 
 
 def _split(judgement: Judgement, answers: Sequence[Answers]) -> list[Judgement]:
@@ -217,6 +266,7 @@ def _record(spec: SteeringSpec, model: LanguageModel, judge: Judge, one: Group) 
         layers=cell.layers,
         seed=spec.seed,
         emotion=one.target,
+        source_language=one.source if one.source != spec.language else None,
         vector=cell.kind,
         mode=cell.mode,
         dose=0.0 if cell.kind == "none" else cell.dose,
