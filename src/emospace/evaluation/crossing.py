@@ -1,0 +1,437 @@
+"""Steering across languages: vectors of each language's concepts, heard in the answers of every language.
+
+A source language's vector is made by the recipe of the model's calibrated one of the same emotion and acts as that
+does: operation, tokens, layers and dose. Nothing is calibrated anew, so that sources differ in their directions alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from emospace.artefacts import cache_dir, write_parquet
+from emospace.display import say, track
+from emospace.errors import EmospaceError, unknown
+from emospace.evaluation.calibration import STORE, features_of
+from emospace.evaluation.cells import Cell, SteeringSpec, n_tokens, random_vectors
+from emospace.evaluation.crossing_tables import ALL, crossing_tables
+from emospace.evaluation.generation import Sampling
+from emospace.evaluation.grid import Evaluation, Group, Heard, listen, records_of
+from emospace.evaluation.prompts import load_prompts, prompt_languages
+from emospace.evaluation.running import InMode, _results
+from emospace.judges import BASIC, load_judge
+from emospace.records import NotComputed, Results, Source, SteeringRecord
+from emospace.steering.vector import Mode, SteeringVector
+from emospace.steering.vectors import Recipe, category_vectors, concept_states
+
+if TYPE_CHECKING:
+    from emospace.concepts import ConceptSets
+    from emospace.features import MatchedPool
+    from emospace.judges import Judge
+    from emospace.models import LanguageModel
+    from emospace.norms import WordNorms
+    from emospace.steering.bank import VectorBank
+
+Vectors = Mapping[str, Mapping[str, SteeringVector]]
+"""Language -> emotion -> vector."""
+
+WHAT = "steering across languages"
+
+
+class CrossingSpec(BaseModel):
+    """A study of steering in which the concepts' language and the answers' language differ."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str = "embedded"
+    sources: tuple[str, ...] = Field(default=(), description="none: all with concept-sets and a neutral pool")
+    outputs: tuple[str, ...] = Field(
+        default=(), description="none: all with prompts that the judge is fit for"
+    )
+    emotions: tuple[str, ...] = BASIC
+    mode: Mode = "relative"
+    judge: str = "subword"
+    least_auroc: float = Field(
+        default=0.70,
+        ge=0,
+        le=1,
+        description="held-out AUROC, mean of the basic six, that the judge needs in an output language; 0: any",
+    )
+    factor: float = Field(
+        default=1.0, gt=0, description="of the dose calibrated for the emotion in the vectors' own language"
+    )
+    concepts: Path | None = Field(default=None, description="your own concept-sets, TOML file or folder")
+    n_prompts: int = Field(
+        default=24, gt=0, description="evaluation prompts a language, the first of its file"
+    )
+    sampling: Sampling = Sampling()
+    n_random: int = Field(default=3, ge=0, description="random directions at each dose and place")
+    batch_size: int = Field(default=40, gt=0)
+    token_cap: int = Field(default=500_000, gt=0, description="generated tokens in all, at most")
+    seed: int = Field(default=0, ge=0)
+    out: Path = Path("runs/steering-languages")
+
+    def in_language(self, language: str) -> SteeringSpec:
+        """Return the study of the answers in one language."""
+        shared = ("model", "emotions", "mode", "judge", "concepts", "n_prompts", "sampling", "n_random")
+        given = {name: getattr(self, name) for name in (*shared, "batch_size", "token_cap", "seed", "out")}
+        return SteeringSpec(language=language, doses=(1.0,), random_doses=(1.0,), **given)
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What will be tried.
+
+    Attributes
+    ----------
+    own
+        Emotion -> the model's calibrated vector, made in the language `home`.
+    missing
+        Languages and emotions left out, and why.
+    """
+
+    sources: tuple[str, ...]
+    outputs: tuple[str, ...]
+    own: Mapping[str, SteeringVector]
+    home: str
+    missing: tuple[NotComputed, ...]
+
+
+def run_crossing(spec: CrossingSpec, model: LanguageModel, bank: VectorBank, *, command: str) -> Evaluation:
+    """Steer answers in every output language by the concepts of every source language, into the folder `spec.out`.
+
+    Writes ``results.json`` (a record for each source, output and emotion, its random directions and unsteered answers)
+    and ``tables/crossing_*.parquet``, from which `report.write_report` makes the page. Answers already generated are
+    kept. Tables: ``rates`` (every figure), ``means`` (over the basic six, source by output), ``cosines`` (between the
+    sources' vectors), ``samples`` (answers to the same prompts).
+
+    Raises
+    ------
+    EmospaceError
+        A language without concept-sets, neutral pool, prompts or a fit judge; an emotion no vector was calibrated for;
+        more tokens than the cap. All before anything is generated.
+    """
+    from emospace.concepts import load_concepts
+    from emospace.norms import default_norms, load_norms
+
+    judge = load_judge(spec.judge)
+    if bank.note.get("judge") == spec.judge:
+        say(
+            f"Warning: judge '{spec.judge}' also calibrated the doses, so its figures are too good. Name another."
+        )
+    sets = load_concepts(path=spec.concepts)
+    planned = plan(spec, bank, sets, judge)
+    _check_cap(spec, planned)
+    vectors, lacking = source_vectors(spec, model, bank, sets, planned)
+    cells = crossing_cells(spec, planned.own, vectors)
+    missing = [*planned.missing, *lacking]
+    heard: dict[str, Heard] = {}
+    prompts: dict[str, tuple[str, ...]] = {}
+    records: list[SteeringRecord] = []
+    for language in planned.outputs:
+        one = spec.in_language(language)
+        prompts[language] = load_prompts(language, "evaluation")[: spec.n_prompts]
+        names = default_norms(language)
+        norms: WordNorms | None = load_norms(names[0]) if names else None
+        heard[language] = listen(one, model, cells, judge, sets=sets, norms=norms, prompts=prompts[language])
+        groups = [group for group in heard[language].groups if _is_told(group, cells)]
+        records += (_said(record, planned.home) for record in records_of(one, model, judge, groups))
+        missing += heard[language].not_computed
+    tables = crossing_tables(cells, heard, prompts, vectors, seed=spec.seed)
+    found = Evaluation(tuple(records), tables, tuple(missing))
+    for key, frame in tables.items():
+        write_parquet(spec.out / "tables" / f"crossing_{key}.parquet", frame)
+    results = _results(
+        spec.in_language(planned.outputs[0]), model, bank, judge, None, cells * len(heard), found, command
+    )
+    _with_languages(results, planned, sets).save(spec.out / "results.json")
+    return found
+
+
+def plan(spec: CrossingSpec, bank: VectorBank, sets: ConceptSets, judge: Judge) -> Plan:
+    """Return the languages and emotions of a study; those named must be usable, others are left out and told.
+
+    Raises
+    ------
+    EmospaceError
+        As `run_crossing`; the tokens are not counted here.
+    """
+    from emospace.lexicon import base_language, lexicon_languages
+
+    if "language" not in bank.note.get("spec", {}):
+        raise EmospaceError(WHAT, "the vectors do not say how they were made", "calibrate them again")
+    missing: list[NotComputed] = []
+    own = _calibrated(spec, bank, sets, missing)
+    sources = []
+    for language in spec.sources or sets.languages:
+        sets.rows(language)
+        if base_language(language) in lexicon_languages():
+            sources.append(language)
+            continue
+        why = "it has no frequency table, from which the neutral words beside its concepts are drawn"
+        if spec.sources:
+            mend = f"Leave it out; there are: {', '.join(lexicon_languages())}."
+            raise EmospaceError(f"source language '{language}'", why, mend)
+        missing.append(NotComputed(what=f"{WHAT}: vectors", why=why, language=language))
+    outputs = []
+    for language in spec.outputs or prompt_languages():
+        if spec.outputs:
+            load_prompts(language, "evaluation")
+            sets.rows(language)
+        why = _unfit(spec, language, sets, judge)
+        if not why:
+            outputs.append(language)
+            continue
+        missing.append(NotComputed(what=f"{WHAT}: answers", why=why, language=language))
+    if not outputs:
+        whys = "; ".join(f"{one.language}: {one.why}" for one in missing if one.what.endswith("answers"))
+        mend = "Name another judge (hf:NAME, llm:MODEL@URL), or lower least_auroc."
+        raise EmospaceError(f"{WHAT} judged by '{judge.name}'", whys, mend)
+    home = str(bank.note["spec"]["language"])
+    return Plan(tuple(dict.fromkeys(sources)), tuple(dict.fromkeys(outputs)), own, home, tuple(missing))
+
+
+def mean_auroc(judge: Judge, language: str) -> float | None:
+    """Return a judge's held-out AUROC, mean of the basic six; None where one of them was not measured."""
+    values = [judge.auroc(language, emotion) for emotion in BASIC]
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if len(known) == len(BASIC) else None
+
+
+def _unfit(spec: CrossingSpec, language: str, sets: ConceptSets, judge: Judge) -> str:
+    """Return why answers in a language cannot be judged, nothing where they can."""
+    if language not in sets.languages:
+        return "there are no concept-sets in it, whose words are masked in its answers"
+    if spec.least_auroc == 0:
+        judge.judge(["."], language)
+        return ""
+    auroc = mean_auroc(judge, language)
+    if auroc is None:
+        return f"the judge '{judge.name}' has no held-out AUROC for all of the basic six"
+    if auroc < spec.least_auroc:
+        return f"the held-out AUROC of '{judge.name}' is {auroc:.2f} (mean of the basic six), below {spec.least_auroc:g}"
+    return ""
+
+
+def _calibrated(
+    spec: CrossingSpec, bank: VectorBank, sets: ConceptSets, missing: list[NotComputed]
+) -> dict[str, SteeringVector]:
+    vectors = InMode(bank, spec.mode)
+    for emotion in spec.emotions:
+        if emotion not in (*sets.categories, *bank.names):
+            raise unknown("emotion", emotion, bank.names)
+        if emotion not in vectors.names:
+            why = f"no vector was calibrated for it in mode '{spec.mode}' (emospace steer calibrate)"
+            missing.append(NotComputed(what=f"{WHAT} towards {emotion}", why=why))
+    own = {emotion: vectors.vector(emotion) for emotion in spec.emotions if emotion in vectors.names}
+    if not own:
+        raise EmospaceError(
+            f"{WHAT} towards {', '.join(spec.emotions)}",
+            f"no vector was calibrated for any of them in mode '{spec.mode}'",
+            f"There are: {', '.join(vectors.names)}; others: emospace steer calibrate.",
+        )
+    return own
+
+
+def source_vectors(
+    spec: CrossingSpec, model: LanguageModel, bank: VectorBank, sets: ConceptSets, planned: Plan
+) -> tuple[dict[str, dict[str, SteeringVector]], list[NotComputed]]:
+    """Return each source language's vectors, last (as language ``all``) the mean of their unit directions.
+
+    In the language of the calibrated vectors these are taken as they are, where the concepts are still the same. An
+    emotion is left out of a language that has no direction for it at one of the layers the calibrated vector acts at.
+    """
+    found: dict[str, dict[str, SteeringVector]] = {}
+    missing: list[NotComputed] = []
+    for language in track(planned.sources, "Vectors of each language", "languages"):
+        whole = language == planned.home and all(
+            vector.note.get("concepts") == sets.select([language]).content_hash
+            for vector in planned.own.values()
+        )
+        made, why = (
+            (dict(planned.own), "")
+            if whole
+            else language_vectors(model, bank, sets, language, planned.own, seed=spec.seed)
+        )
+        if made:
+            found[language] = made
+        lacking = [emotion for emotion in planned.own if emotion not in made]
+        if lacking:
+            what = f"vectors of its concepts for {', '.join(lacking)}"
+            missing.append(NotComputed(what=what, why=why, language=language))
+    if not found:
+        whys = "; ".join(f"{one.language}: {one.why}" for one in missing)
+        raise EmospaceError(
+            WHAT, f"no source language has a vector ({whys})", "Name other languages or emotions."
+        )
+    if len(found) > 1:
+        found[ALL] = pooled(found, planned.own)
+    return found, missing
+
+
+def language_vectors(
+    model: LanguageModel,
+    bank: VectorBank,
+    sets: ConceptSets,
+    language: str,
+    own: Mapping[str, SteeringVector],
+    *,
+    seed: int,
+) -> tuple[dict[str, SteeringVector], str]:
+    """Return the vectors of a language's concepts by the recipes of calibrated ones, and why some are not there.
+
+    Raises
+    ------
+    EmospaceError
+        If too few neutral words of the language match its concepts.
+    """
+    from emospace.sae import bundled_sae, load_sae
+
+    sets = sets.select([language])
+    recipes = {emotion: Recipe(**vector.note["recipe"]) for emotion, vector in own.items()}
+    asked = bank.note["spec"].get("sae", "auto")
+    dense = all(recipe.source == "dense" for recipe in recipes.values())
+    name = None if dense or asked == "none" else bundled_sae(model) if asked == "auto" else asked
+    sae = load_sae(name) if name else None
+    pool = neutral_words(model, sets, language, seed)
+    why = "its concepts have no feature for them at the layer of the SAE"
+    features = None
+    if sae is not None:
+        try:
+            features = features_of(model, sae, sets, language, pool, seed)
+        except EmospaceError as error:
+            why = error.why
+    layers = sorted({layer for vector in own.values() for layer in vector.layers})
+    # The norms measured in this text go nowhere: a vector takes its calibrated dose and norms from `own`.
+    states = concept_states(
+        model,
+        sets,
+        language,
+        pool.words,
+        [sets.carriers[language][0].format(word=sets.words(language)[0])],
+        layers=layers,
+        sae=sae,
+        store=cache_dir() / STORE,
+    )
+    made: dict[str, SteeringVector] = {}
+    for recipe in dict.fromkeys(recipes.values()):
+        if recipe.source != "dense" and features is None:
+            continue
+        drawn = category_vectors(states, sets, recipe, sae=sae, features=features, layers=layers)
+        for emotion, vector in own.items():
+            one = drawn.get(emotion)
+            if recipes[emotion] == recipe and one is not None and set(vector.layers) <= set(one.layers):
+                directions = {layer: one.directions[layer] for layer in vector.layers}
+                made[emotion] = replace(vector, directions=directions, note=one.note)
+    return {emotion: made[emotion] for emotion in own if emotion in made}, why
+
+
+def neutral_words(model: LanguageModel, sets: ConceptSets, language: str, seed: int) -> MatchedPool:
+    """Return neutral words of a language that match its concepts, as calibration draws them."""
+    from emospace.baselines import word_tokens
+    from emospace.features import matched_pool
+    from emospace.lexicon import frequency_table, pool_words
+
+    concepts = sets.words(language)
+
+    def token_counts(words: Sequence[str]) -> np.ndarray:
+        return np.array([len(ids) for ids in word_tokens(model.tokenizer, words)], dtype=float)
+
+    return matched_pool(
+        concepts,
+        pool_words(language, concepts),
+        frequency_table(language),
+        token_counts=token_counts,
+        seed=seed,
+    )
+
+
+def pooled(vectors: Vectors, own: Mapping[str, SteeringVector]) -> dict[str, SteeringVector]:
+    """Return for each emotion the mean of the languages' unit directions, made unit again."""
+    found = {}
+    for emotion, vector in own.items():
+        parts = [made[emotion] for made in vectors.values() if emotion in made]
+        if len(parts) > 1:
+            directions = {
+                layer: np.mean([part.directions[layer] for part in parts], axis=0) for layer in vector.layers
+            }
+            note = {"language": ALL, "languages": [part.note["language"] for part in parts]}
+            found[emotion] = replace(vector, directions=directions, note=note)
+    return found
+
+
+def crossing_cells(spec: CrossingSpec, own: Mapping[str, SteeringVector], vectors: Vectors) -> list[Cell]:
+    """Return the cells of one output language: unsteered, random directions wherever a vector acts, every vector."""
+    cells = [Cell(None, "none")]
+    usual = float(np.median([vector.dose(spec.mode) for vector in own.values()]))
+    for vector in _places(own, spec.mode).values():
+        dose = vector.dose(spec.mode) * spec.factor
+        cells += [
+            Cell(None, "random", drawn, dose, dose / usual, spec.mode, draw=draw)
+            for draw, drawn in enumerate(random_vectors([vector], spec.n_random, seed=spec.seed))
+        ]
+    for made in vectors.values():
+        for emotion, vector in made.items():
+            dose = own[emotion].dose(spec.mode) * spec.factor
+            cells.append(Cell(emotion, vector.kind, vector, dose, spec.factor, spec.mode))
+    return cells
+
+
+def _places(own: Mapping[str, SteeringVector], mode: Mode) -> dict[tuple[Any, ...], SteeringVector]:
+    """Return one vector for each dose at each set of layers and tokens."""
+    return {(v.layers, v.dose(mode), v.scope, v.op, v.window): v for v in own.values()}
+
+
+def _check_cap(spec: CrossingSpec, planned: Plan) -> None:
+    """Raise `EmospaceError` where the study could generate more tokens than its cap."""
+    n_sources = len(planned.sources) + (len(planned.sources) > 1)
+    each = 1 + len(_places(planned.own, spec.mode)) * spec.n_random + n_sources * len(planned.own)
+    cells = [Cell(None, "none")] * (each * len(planned.outputs))
+    total = n_tokens(spec.in_language(planned.outputs[0]), cells, spec.n_prompts, 0)
+    if total > spec.token_cap:
+        raise EmospaceError(
+            f"{WHAT}: {len(planned.sources)} sources, {len(planned.outputs)} outputs, {len(planned.own)} emotions",
+            f"its {len(cells)} cells would generate {total:,} tokens, and at most {spec.token_cap:,} are allowed",
+            "Name fewer languages or emotions, take fewer prompts, or raise token_cap.",
+        )
+
+
+def _is_told(group: Group, cells: Sequence[Cell]) -> bool:
+    """Return whether a group is published: random directions only where a vector of their target acts as they do."""
+    if group.cell.kind != "random":
+        return True
+    alike = (group.cell.layers, group.cell.dose)
+    return any(cell.emotion == group.target and (cell.layers, cell.dose) == alike for cell in cells)
+
+
+def _said(record: SteeringRecord, home: str) -> SteeringRecord:
+    """Return a record that says whose dose it is, where that was calibrated for the vector of another language."""
+    source = record.source_language or record.language
+    if record.vector in ("none", "random") or source == home:
+        return record
+    options = " ".join(part for part in (record.options, f"dose_of={home}") if part)
+    return record.model_copy(update={"options": options, "calibrated": False})
+
+
+def _with_languages(results: Results, planned: Plan, sets: ConceptSets) -> Results:
+    """Return results whose manifest names the output languages and every source's concepts."""
+    concepts = tuple(
+        Source(
+            kind="concepts",
+            name=f"vectors of {language}",
+            language=language,
+            n=len(sets.words(language)),
+            provenance=sets.provenance,
+            content_hash=sets.select([language]).content_hash,
+        )
+        for language in planned.sources
+    )
+    manifest = results.manifest.model_copy(
+        update={"languages": planned.outputs, "sources": (*results.manifest.sources, *concepts)}
+    )
+    return results.model_copy(update={"manifest": manifest})
