@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from emospace.norms import WordNorms
 
 FEWEST_RATED = 15
+FEWEST_COMPARED = 5
+"""Categories that a comparison with a structure needs: three cannot reach p < .05, four only by the one best relabelling."""
 
 
 class SplitHalf(NamedTuple):

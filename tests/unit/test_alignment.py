@@ -9,6 +9,7 @@ import pytest
 import scipy.stats
 from scipy.spatial import procrustes as scipy_procrustes
 
+from emospace import stats
 from emospace.alignment import axes, cebra_alignment, language_rsa, procrustes, rsa_affect, rsa_structure
 from emospace.errors import EmospaceError
 from emospace.records import AlignmentRecord, LanguageRSARecord
@@ -173,9 +174,50 @@ def test_rsa_with_a_structure_uses_the_common_categories(space):
 
 
 def test_a_structure_with_few_common_categories_gives_a_reason(space):
-    found = rsa_structure(space, structure_of(np.eye(6), NAMES[:6]), seed=0)
+    found = rsa_structure(space, structure_of(np.eye(4), NAMES[:4]), seed=0)
     assert found.value is None
-    assert "share 6 categories" in found.reason
+    assert "share 4 categories; at least 5" in found.reason
+
+
+def test_five_categories_are_enough_for_a_structure(space):
+    names = NAMES[3:8]
+    found = rsa_structure(space, structure_of(1 - space.select(names).rdm(), names), seed=0)
+    assert found.value == pytest.approx(1)
+    assert found.n == 5
+    assert found.p == pytest.approx(1 / 120, abs=0.004)
+    assert found.reason is None
+
+
+def test_pairs_people_said_nothing_of_are_left_out_and_counted(space):
+    names = NAMES[:9]
+    rng = np.random.default_rng(4)
+    similarity = 1 - space.select(names).rdm() + 0.3 * rng.normal(size=(9, 9))
+    similarity = (similarity + similarity.T) / 2
+    for i, j in ((0, 1), (2, 7), (3, 4)):
+        similarity[i, j] = similarity[j, i] = np.nan
+    similarity[8, :8] = similarity[:8, 8] = np.nan
+    found = rsa_structure(space, structure_of(similarity, names), seed=0, n_permutations=PERMUTATIONS)
+    upper = np.triu_indices(8, 1)
+    model, people = space.select(names[:8]).rdm()[upper], 1 - similarity[:8, :8][upper]
+    known = np.isfinite(people)
+    assert found.value == pytest.approx(scipy.stats.spearmanr(model[known], people[known]).statistic)
+    assert found.n == 8
+    assert found.reason == "3 of 28 pairs are left out: people says nothing of them"
+    assert found.ci_low < found.value < found.ci_high
+    AlignmentRecord(model="m", layer=3, provenance="curated", **asdict(found))
+    controls = {"static": np.abs(np.subtract.outer(np.arange(24.0), np.arange(24)) ** 2)}
+    partial = rsa_structure(
+        space, structure_of(similarity, names), controls=controls, seed=0, n_permutations=99
+    )
+    assert partial.value == pytest.approx(
+        stats.rdm_correlation(
+            space.select(names[:8]).rdm(),
+            1 - similarity[:8, :8],
+            partial=[controls["static"][:8, :8]],
+            mask=np.isfinite(similarity[:8, :8]),
+        )
+    )
+    assert partial.p < 0.5
 
 
 def test_languages_are_compared_on_common_categories(space):

@@ -141,6 +141,98 @@ def test_mantel_reads_square_and_condensed_alike_and_is_seeded():
     assert square.p != stats.mantel(a, b, seed=4, n_permutations=500).p
 
 
+@pytest.mark.parametrize("controls", [0, 1])
+def test_unknown_pairs_stay_with_the_second_rdm_while_the_first_is_relabelled(controls):
+    rng = np.random.default_rng(12)
+    a, b = random_rdm(rng, 8, rounded=True), random_rdm(rng, 8)
+    b = b + 0.5 * a
+    b[0, 3] = b[3, 0] = b[5, 6] = b[6, 5] = b[1, 7] = b[7, 1] = np.nan
+    mask = np.isfinite(b)
+    partial = [random_rdm(rng, 8) for _ in range(controls)]
+    found = stats.mantel(a, b, seed=11, n_permutations=400, partial=partial, mask=mask)
+    upper = np.triu_indices(8, 1)
+    known = mask[upper]
+
+    def rest(values, rows):
+        design = np.column_stack([np.ones(rows.sum()), *(rank(part[upper][rows]) for part in partial)])
+        return values - design @ np.linalg.lstsq(design, values, rcond=None)[0]
+
+    rank, everything = scipy.stats.rankdata, np.ones(28, dtype=bool)
+    fixed = rest(rank(b[upper][known]), known)
+    value = np.corrcoef(rest(rank(a[upper][known]), known), fixed)[0, 1]
+    assert found.value == pytest.approx(value)
+    assert stats.rdm_correlation(a, b, partial=partial, mask=mask[upper]) == pytest.approx(value)
+    moved = np.zeros((8, 8))
+    moved[upper] = rest(rank(a[upper]), everything)
+    moved += moved.T
+    order = np.random.default_rng(11).permuted(np.tile(np.arange(8), (400, 1)), axis=1)
+
+    def statistic(o):
+        values = moved[np.ix_(o, o)][upper][known]
+        return np.corrcoef(rest(values if controls else rank(values), known), fixed)[0, 1]
+
+    reached = sum(statistic(o) >= statistic(np.arange(8)) - 1e-9 for o in order)
+    assert found.p == pytest.approx((1 + reached) / 401)
+    assert found.n == 8
+
+
+def test_a_mask_without_gaps_changes_nothing_and_the_bootstrap_ignores_what_it_hides():
+    rng = np.random.default_rng(13)
+    a, b = random_rdm(rng, 9), random_rdm(rng, 9)
+    whole = np.ones((9, 9), dtype=bool)
+    assert stats.mantel(a, b, seed=0, n_permutations=99, mask=whole) == stats.mantel(
+        a, b, seed=0, n_permutations=99
+    )
+    b = b + a
+    whole[2, 5] = whole[5, 2] = False
+    spoilt, gap = b.copy(), b.copy()
+    spoilt[2, 5], gap[2, 5] = 1e9, np.nan
+    found = stats.bootstrap_rdm(a, spoilt, seed=1, n=200, mask=whole)
+    assert found == stats.bootstrap_rdm(a, gap, seed=1, n=200, mask=whole)
+    rows = np.random.default_rng(1).integers(0, 9, (200, 9))
+    values = []
+    for drawn in rows:
+        i, j = (drawn[side] for side in np.triu_indices(9, 1))
+        kept = (i != j) & whole[i, j]
+        values.append(scipy.stats.spearmanr(a[i, j][kept], b[i, j][kept]).statistic)
+    assert (found.low, found.high) == pytest.approx(tuple(np.nanquantile(values, [0.025, 0.975])))
+    with pytest.raises(EmospaceError, match="entries are missing"):
+        stats.mantel(a, gap, seed=0)
+    with pytest.raises(ValueError, match="a mask of 3 pairs"):
+        stats.mantel(a, b, seed=0, mask=[True, False, True])
+
+
+def test_correlations_of_several_rdms_agree_with_those_of_pairs():
+    rng = np.random.default_rng(14)
+    rdms = [random_rdm(rng, 10, rounded=True) for _ in range(3)]
+    rdms[2] = rdms[2] + rdms[0]
+    found = stats.rdm_correlations(rdms)
+    assert np.allclose(np.diag(found), 1)
+    assert found[0, 2] == found[2, 0] == pytest.approx(stats.rdm_correlation(rdms[0], rdms[2]))
+    draws = stats.bootstrap_rdm_correlations(rdms, seed=4, n=300)
+    interval = stats.bootstrap_rdm(rdms[0], rdms[2], seed=4, n=300)
+    assert np.quantile(draws[:, 0, 2], [0.025, 0.975]) == pytest.approx(interval[:2])
+    assert np.isnan(stats.rdm_correlations([rdms[0], np.ones((10, 10))])[0, 1])
+
+
+def test_procrustes_fit_finds_a_rotation_and_a_reflection():
+    rng = np.random.default_rng(15)
+    x = rng.normal(size=(20, 2))
+    whitened = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)[0]
+    angle = 0.7
+    turn = np.array([[np.cos(angle), np.sin(angle)], [np.sin(angle), -np.cos(angle)]])
+    found = stats.procrustes_fit(whitened, 3 * whitened @ turn + 5, seed=0, n_permutations=199)
+    assert found.value == pytest.approx(1)
+    assert found.p == 1 / 200
+    assert np.allclose(found.turned, found.target)
+    assert np.allclose(found.target, whitened @ turn)
+    assert (found.low, found.high) == pytest.approx((1, 1))
+    apart = stats.procrustes_fit(whitened, rng.normal(size=(20, 2)), seed=0, n_permutations=199)
+    assert apart.p > 0.05
+    assert apart.low < apart.value < 1
+    assert stats.procrustes_fit(whitened, np.ones((20, 2)), seed=0) is None
+
+
 def test_rdms_that_cannot_be_compared_are_refused():
     rng = np.random.default_rng(10)
     a = random_rdm(rng, 6)

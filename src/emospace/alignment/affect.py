@@ -95,59 +95,34 @@ def procrustes(
 ) -> tuple[Alignment, Circumplex | None]:
     """Turn the first components onto the human valence-arousal plane and test the fit (PROTEST).
 
-    The value is the Procrustes correlation sqrt(1 - m^2): the sum of singular values of Y'X for centred
-    configurations of unit size. Components are brought to unit variance first, so that the model's plane can
-    be as round as the human one, and valence and arousal likewise. p relabels categories.
+    Components are brought to unit variance first, so that the model's plane can be as round as the human one, and
+    valence and arousal likewise: see `stats.procrustes_fit`. p relabels categories.
 
     Returns
     -------
     The figure, and the turned configuration (None without a figure).
-
-    References
-    ----------
-    Jackson (1995), Ecoscience 2, 297-303; Peres-Neto & Jackson (2001), Oecologia 129, 169-178.
     """
     rated = rated_categories(space, ratings, seed)
     if rated.reason:
         return figure("procrustes", "circumplex", rated.common, reason=rated.reason), None
     scores = space.pca(n_components).scores[[space.categories.index(name) for name in rated.categories]]
-    x, y = _unit_columns(scores), _unit_columns(rated.values)
-    if x is None or y is None:
+    found = stats.procrustes_fit(
+        scores, rated.values, seed=seed, n_permutations=n_permutations, n_bootstrap=n_bootstrap
+    )
+    if found is None:
         return figure("procrustes", "circumplex", rated.common), None
-    left, size, right = np.linalg.svd(x.T @ y, full_matrices=False)
-    scale = np.linalg.norm(x) * np.linalg.norm(y)
-    value = size.sum() / scale
-
-    n = len(x)
-    rng = np.random.default_rng(seed)
-    order = rng.permuted(np.tile(np.arange(n), (n_permutations, 1)), axis=1)
-    cross = np.einsum("nk,pnd->pkd", x, y[order], optimize=True)
-    null = np.linalg.svd(cross, compute_uv=False).sum(axis=1) / scale
-    p = (1 + (null >= value - 1e-12).sum()) / (1 + n_permutations)
-
-    drawn = rng.integers(0, n, (n_bootstrap, n))
-    xs, ys = x[drawn], y[drawn]
-    xs, ys = xs - xs.mean(axis=1, keepdims=True), ys - ys.mean(axis=1, keepdims=True)
-    sizes = np.linalg.norm(xs, axis=(1, 2)) * np.linalg.norm(ys, axis=(1, 2))
-    draws = np.linalg.svd(xs.swapaxes(1, 2) @ ys, compute_uv=False).sum(axis=1) / sizes
     fit = figure(
         "procrustes",
         "circumplex",
         rated.common,
-        value,
-        np.quantile(draws, [0.025, 0.975]),
-        float(p),
+        found.value,
+        (found.low, found.high),
+        found.p,
         n_permutations=n_permutations,
     )
     spread, mean = rated.values.std(axis=0), rated.values.mean(axis=0)
-    turned = x @ left @ right * (size.sum() / np.linalg.norm(x) ** 2) * np.sqrt(n) * spread + mean
+    turned = found.turned * np.sqrt(found.n) * spread + mean
     return fit, Circumplex(rated.categories, rated.values, turned)
-
-
-def _unit_columns(points: Floats) -> Floats | None:
-    centred = points - points.mean(axis=0)
-    size = np.linalg.norm(centred, axis=0)
-    return None if (size < 1e-12).any() else centred / size
 
 
 def cebra_alignment(

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from emospace import stats
 from emospace.alignment.figure import Alignment, Floats, figure, finite, rated_categories, rater_ceiling
 from emospace.errors import EmospaceError
 from emospace.space import EmotionSpace, Metric
-from emospace.structure import FEWEST_RATED
+from emospace.structure import FEWEST_COMPARED, FEWEST_RATED
 
 if TYPE_CHECKING:
     from emospace.structure import CategoryRatings, CategoryStructure
@@ -44,14 +45,16 @@ def _rsa(
     n_permutations: int,
     controls: Mapping[str, Floats],
     target: str | None,
+    mask: NDArray[np.bool_] | None = None,
     **more: Any,
 ) -> Alignment:
     partial = tuple(controls.values())
-    options: dict[str, Any] = {"seed": seed, "partial": partial}
+    options: dict[str, Any] = {"seed": seed, "partial": partial, "mask": mask}
     try:
         test = stats.mantel(model, human, n_permutations=n_permutations, **options)
     except EmospaceError as error:
-        return figure("rsa_partial" if partial else "rsa_spearman", target, common, reason=str(error), **more)
+        more["reason"] = str(error)
+        return figure("rsa_partial" if partial else "rsa_spearman", target, common, **more)
     interval = stats.bootstrap_rdm(model, human, **options)
     return figure(
         "rsa_partial" if partial else "rsa_spearman",
@@ -133,6 +136,9 @@ def rsa_structure(
 ) -> Alignment:
     """Correlate the space's RDM with a human category structure on the categories they share.
 
+    Pairs of which people said nothing are left out; their number is the figure's `reason`, beside its value. `n`
+    counts the categories, each known in some pair.
+
     Parameters
     ----------
     rdm, controls
@@ -142,6 +148,9 @@ def rsa_structure(
         the structure has halves. It is recorded as such and is no noise ceiling: raters agree less.
     """
     names = tuple(name for name in space.categories if name in structure.categories)
+    known = np.isfinite(structure.select(names).similarity)
+    np.fill_diagonal(known, False)
+    names = tuple(name for name, some in zip(names, known.any(axis=1), strict=True) if some)
     held = controls or {}
     common = {
         "language": space.language,
@@ -151,13 +160,21 @@ def rsa_structure(
         "space": space.kind,
         "n_features": len(space.latents),
     }
-    if len(names) < FEWEST_RATED:
-        reason = f"{structure.name} and the space share {len(names)} categories; at least {FEWEST_RATED} are needed"
+    if len(names) < FEWEST_COMPARED:
+        reason = f"{structure.name} and the space share {len(names)} categories; at least {FEWEST_COMPARED} are needed"
         return figure("rsa_partial" if held else "rsa_spearman", "structure", common, reason=reason)
     people = structure.select(names)
+    mask = np.isfinite(people.similarity)
+    n_pairs = len(names) * (len(names) - 1) // 2
+    n_unknown = int((~mask[np.triu_indices(len(names), 1)]).sum())
+    more: dict[str, Any] = {}
+    if n_unknown:
+        more["reason"] = f"{n_unknown} of {n_pairs} pairs are left out: {structure.name} says nothing of them"
     if split_half is None:
         halves = people.split_half()
         split_half = halves.value if halves is not None else None
+    if split_half is not None and np.isfinite(split_half):
+        more |= {"ceiling": split_half, "ceiling_kind": "split-half over texts"}
     return _rsa(
         _rows_of(rdm, space, names, metric),
         people.rdm(),
@@ -166,7 +183,8 @@ def rsa_structure(
         n_permutations,
         {name: _rows_of(part, space, names, metric) for name, part in held.items()},
         "structure",
-        **({} if split_half is None else {"ceiling": split_half, "ceiling_kind": "split-half over texts"}),
+        mask if n_unknown else None,
+        **more,
     )
 
 

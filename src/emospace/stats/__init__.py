@@ -1,8 +1,8 @@
 """Arithmetic of inference: arrays in, named tuples out, a seed for everything that draws.
 
-Ranks and correlations (`correlation`), representational dissimilarity matrices (`rdm`), resampling of
-categories and word groups (`resampling`), many tests at once (`multiple`), and tests of word sets within
-matching strata (`strata`).
+Ranks and correlations (`correlation`), representational dissimilarity matrices (`rdm`), fits of configurations
+(`procrustes`), resampling of categories and word groups (`resampling`), many tests at once (`multiple`), and tests of
+word sets within matching strata (`strata`).
 """
 
 from emospace.stats.correlation import (
@@ -14,13 +14,16 @@ from emospace.stats.correlation import (
     spearman,
 )
 from emospace.stats.multiple import fdr_bh, max_t
+from emospace.stats.procrustes import ProcrustesFit, procrustes_fit, unit_columns
 from emospace.stats.rdm import (
     Interval,
     Test,
     bootstrap_rdm,
+    bootstrap_rdm_correlations,
     condensed,
     mantel,
     rdm_correlation,
+    rdm_correlations,
 )
 from emospace.stats.resampling import (
     BestComponent,
@@ -44,6 +47,7 @@ __all__ = [
     "BestComponent",
     "Difference",
     "Interval",
+    "ProcrustesFit",
     "RankSum",
     "RateTest",
     "Test",
@@ -51,6 +55,7 @@ __all__ = [
     "bootstrap_correlations",
     "bootstrap_r",
     "bootstrap_rdm",
+    "bootstrap_rdm_correlations",
     "condensed",
     "difference_of",
     "disattenuate",
@@ -62,10 +67,13 @@ __all__ = [
     "paired_bootstrap",
     "pearson",
     "pearson_interval",
+    "procrustes_fit",
     "rank_rows",
     "rating_ceiling",
     "rdm_correlation",
+    "rdm_correlations",
     "spearman",
     "stratified_rank_sum",
     "stratified_rate_test",
+    "unit_columns",
 ]

@@ -1,14 +1,15 @@
 """Correlation of representational dissimilarity matrices (RDMs): relabelling tests and intervals.
 
 An RDM is square [n, n] (symmetric; its diagonal is not read) or condensed [n (n - 1) / 2], the upper triangle
-row by row, as in `scipy.spatial.distance.squareform`.
+row by row, as in `scipy.spatial.distance.squareform`. A `mask` of either shape is True at the pairs that the second
+RDM has a value for; the others are left out, whatever stands there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import isqrt
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -48,11 +49,7 @@ def condensed(rdm: ArrayLike) -> Floats:
     EmospaceError
         If an entry is not finite, or there are fewer than four categories.
     """
-    array = np.asarray(rdm, dtype=np.float64)
-    if array.ndim == 2 and array.shape[0] == array.shape[1]:
-        array = array[np.triu_indices(len(array), 1)]
-    if array.ndim != 1 or _n_categories(array) * (_n_categories(array) - 1) // 2 != len(array):
-        raise ValueError(f"no RDM has the shape {np.shape(rdm)}")
+    array = _triangle(np.asarray(rdm, dtype=np.float64))
     if _n_categories(array) < 4:
         raise EmospaceError(
             f"a dissimilarity matrix of {_n_categories(array)} categories",
@@ -68,15 +65,38 @@ def condensed(rdm: ArrayLike) -> Floats:
     return array
 
 
-def _n_categories(pairs: Floats) -> int:
+def _triangle(array: NDArray[Any]) -> NDArray[Any]:
+    shape = array.shape
+    if array.ndim == 2 and shape[0] == shape[1]:
+        array = array[np.triu_indices(len(array), 1)]
+    if array.ndim != 1 or _n_categories(array) * (_n_categories(array) - 1) // 2 != len(array):
+        raise ValueError(f"no RDM has the shape {shape}")
+    return array
+
+
+def _n_categories(pairs: NDArray[Any]) -> int:
     return (1 + isqrt(1 + 8 * len(pairs))) // 2
 
 
-def _stack(a: ArrayLike, b: ArrayLike, partial: Sequence[ArrayLike]) -> Floats:
-    parts = [condensed(part) for part in (a, b, *partial)]
+def _stack(rdms: Sequence[ArrayLike]) -> Floats:
+    parts = [condensed(part) for part in rdms]
     if len({len(part) for part in parts}) != 1:
         raise ValueError(f"RDMs of different sizes: {[len(part) for part in parts]} pairs")
     return np.stack(parts)
+
+
+def _compared(
+    a: ArrayLike, b: ArrayLike, partial: Sequence[ArrayLike], mask: ArrayLike | None
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """Return rows [2 + n_controls, n_pairs], with zeros for the unknown pairs of `b`, and which pairs are known."""
+    if mask is None:
+        rows = _stack([a, b, *partial])
+        return rows, np.ones(rows.shape[1], dtype=bool)
+    known = _triangle(np.asarray(mask, dtype=bool))
+    second = _triangle(np.asarray(b, dtype=np.float64))
+    if len(known) != len(second):
+        raise ValueError(f"a mask of {len(known)} pairs for an RDM of {len(second)}")
+    return _stack([a, np.where(known, second, 0.0), *partial]), known
 
 
 def _basis(controls: Floats) -> Floats:
@@ -88,10 +108,16 @@ def _basis(controls: Floats) -> Floats:
 
 
 def rdm_correlation(
-    a: ArrayLike, b: ArrayLike, *, statistic: Statistic = "spearman", partial: Sequence[ArrayLike] = ()
+    a: ArrayLike,
+    b: ArrayLike,
+    *,
+    statistic: Statistic = "spearman",
+    partial: Sequence[ArrayLike] = (),
+    mask: ArrayLike | None = None,
 ) -> float:
     """Return the (partial) correlation of two RDMs; NaN when one has nothing left after the controls."""
-    rows = _stack(a, b, partial)
+    rows, known = _compared(a, b, partial, mask)
+    rows = rows[:, known]
     if statistic == "spearman":
         rows = rank_rows(rows)
     basis = _basis(rows[2:])
@@ -99,6 +125,14 @@ def rdm_correlation(
     if min(x @ x, y @ y) <= 1e-12 * rows.shape[1]:
         return float("nan")
     return float(x @ y / np.sqrt((x @ x) * (y @ y)))
+
+
+def rdm_correlations(rdms: Sequence[ArrayLike], *, statistic: Statistic = "spearman") -> Floats:
+    """Return the correlations of RDMs with one another [n_rdms, n_rdms]; NaN beside one that does not vary."""
+    rows = _stack(rdms)
+    return np.asarray(
+        _weighted_correlations(rows, np.ones((1, rows.shape[1])), ranks=statistic == "spearman")[0]
+    )
 
 
 def mantel(
@@ -109,12 +143,15 @@ def mantel(
     n_permutations: int = 9999,
     statistic: Statistic = "spearman",
     partial: Sequence[ArrayLike] = (),
+    mask: ArrayLike | None = None,
 ) -> Test:
     """Test whether two RDMs agree more than under relabelled categories, one-sided (Mantel, 1967).
 
     Ranks survive a relabelling, so they are computed once. With controls, both rank vectors are residualised
     on those of `partial`, the residuals of `a` are relabelled, and the partial correlation is recomputed
-    exactly each time (permutation of the residuals of a null model: Legendre, 2000).
+    exactly each time (permutation of the residuals of a null model: Legendre, 2000). Unknown pairs stay where they
+    are in `b` while `a` moves, so that other values of `a` count in each relabelling: they are ranked among
+    themselves anew (with controls: the moved residuals are those of ranks over all pairs).
 
     Parameters
     ----------
@@ -122,6 +159,8 @@ def mantel(
         RDMs over the same categories in the same order.
     partial
         RDMs to hold constant.
+    mask
+        The pairs `b` has a value for; None: all.
 
     Returns
     -------
@@ -133,30 +172,38 @@ def mantel(
     ----------
     Mantel (1967), Cancer Research 27, 209-220; Legendre (2000), J. Stat. Comput. Simul. 67, 37-73.
     """
-    rows = _stack(a, b, partial)
-    n = _n_categories(rows[0])
-    observed = rdm_correlation(a, b, statistic=statistic, partial=partial)
+    rows, known = _compared(a, b, partial, mask)
+    n = _n_categories(known)
+    observed = rdm_correlation(a, b, statistic=statistic, partial=partial, mask=mask)
     if not np.isfinite(observed):
         return Test(observed, float("nan"), n, n_permutations)
+    kept = rows[:, known]
     if statistic == "spearman":
-        rows = rank_rows(rows)
-    basis = _basis(rows[2:])
-    moved, fixed = (row - basis @ (basis.T @ row) for row in rows[:2])
+        rows, kept = rank_rows(rows), rank_rows(kept)
+    whole, basis = _basis(rows[2:]), _basis(kept[2:])
+    moved, fixed = rows[0] - whole @ (whole.T @ rows[0]), kept[1] - basis @ (basis.T @ kept[1])
     fixed /= np.sqrt(fixed @ fixed)
     upper = np.triu_indices(n, 1)
     square = np.zeros((n, n))
     square[upper] = moved
     square += square.T
-    size = moved @ moved
+    first, second = upper[0][known], upper[1][known]
+    again = statistic == "spearman" and not partial and not known.all()
 
+    def relabelled(order: NDArray[np.int64]) -> Floats:
+        drawn = square.ravel().take(order[:, first] * n + order[:, second])
+        if again:
+            drawn = rank_rows(drawn)
+        left = (drawn * drawn).sum(axis=1) - ((drawn @ basis) ** 2).sum(axis=1)
+        varies = left > 1e-12 * len(fixed)
+        return np.asarray(np.where(varies, drawn @ fixed / np.sqrt(np.where(varies, left, 1)), 0))
+
+    threshold = relabelled(np.arange(n)[None])[0] - 1e-10
     rng = np.random.default_rng(seed)
     reached = 0
     for start in range(0, n_permutations, _BLOCK):
         order = rng.permuted(np.tile(np.arange(n), (min(_BLOCK, n_permutations - start), 1)), axis=1)
-        drawn = square.ravel().take(order[:, upper[0]] * n + order[:, upper[1]])
-        left = size - ((drawn @ basis) ** 2).sum(axis=1) if len(partial) else size
-        value = drawn @ fixed / np.sqrt(np.maximum(left, 1e-300))
-        reached += int((value >= observed - 1e-10).sum())
+        reached += int((relabelled(order) >= threshold).sum())
     return Test(observed, (1 + reached) / (1 + n_permutations), n, n_permutations)
 
 
@@ -168,6 +215,7 @@ def bootstrap_rdm(
     n: int = 2000,
     statistic: Statistic = "spearman",
     partial: Sequence[ArrayLike] = (),
+    mask: ArrayLike | None = None,
     level: float = 0.95,
 ) -> Interval:
     """Return the percentile interval of an RDM correlation over resampled categories.
@@ -182,19 +230,16 @@ def bootstrap_rdm(
     ----------
     partial
         RDMs to hold constant; the weighted partial correlation is taken within each resample.
+    mask
+        The pairs `b` has a value for; the others weigh nothing in any resample.
     """
-    rows = _stack(a, b, partial)
-    categories = _n_categories(rows[0])
-    upper = np.triu_indices(categories, 1)
-    rng = np.random.default_rng(seed)
-    values = []
-    for start in range(0, n, 256):
-        block = min(256, n - start)
-        drawn = rng.integers(0, categories, (block, categories)) + categories * np.arange(block)[:, None]
-        counts = np.bincount(drawn.ravel(), minlength=block * categories).reshape(block, categories)
-        weights = (counts[:, upper[0]] * counts[:, upper[1]]).astype(np.float64)
-        values.append(_weighted_correlation(rows, weights, ranks=statistic == "spearman"))
-    drawn_values = np.concatenate(values)
+    rows, known = _compared(a, b, partial, mask)
+    drawn_values = np.concatenate(
+        [
+            _partial(_weighted_correlations(rows, weights * known, ranks=statistic == "spearman"))
+            for weights in _resamples(_n_categories(known), seed, n)
+        ]
+    )
     defined = drawn_values[np.isfinite(drawn_values)]
     if not len(defined):
         return Interval(float("nan"), float("nan"), 0)
@@ -202,26 +247,57 @@ def bootstrap_rdm(
     return Interval(float(low), float(high), len(defined))
 
 
-def _weighted_correlation(rows: Floats, weights: Floats, *, ranks: bool) -> Floats:
-    """Return [n_resamples] the correlation of rows 0 and 1 given the others, pairs weighted by each resample.
+def bootstrap_rdm_correlations(
+    rdms: Sequence[ArrayLike], *, seed: int, n: int = 2000, statistic: Statistic = "spearman"
+) -> Floats:
+    """Return the correlations of RDMs [n, n_rdms, n_rdms] in resamples of categories, as `bootstrap_rdm` draws them."""
+    rows = _stack(rdms)
+    return np.concatenate(
+        [
+            _weighted_correlations(rows, weights, ranks=statistic == "spearman")
+            for weights in _resamples(_n_categories(rows[0]), seed, n)
+        ]
+    )
 
-    `rows` is [n_rdms, n_pairs], `weights` [n_resamples, n_pairs].
+
+def _resamples(categories: int, seed: int, n: int) -> Iterator[Floats]:
+    """Yield, in blocks, how often each pair of distinct categories is drawn [n_block, n_pairs]."""
+    upper = np.triu_indices(categories, 1)
+    rng = np.random.default_rng(seed)
+    for start in range(0, n, 256):
+        block = min(256, n - start)
+        drawn = rng.integers(0, categories, (block, categories)) + categories * np.arange(block)[:, None]
+        counts = np.bincount(drawn.ravel(), minlength=block * categories).reshape(block, categories)
+        yield (counts[:, upper[0]] * counts[:, upper[1]]).astype(np.float64)
+
+
+def _weighted_correlations(rows: Floats, weights: Floats, *, ranks: bool) -> Floats:
+    """Return the correlations [n_resamples, n_rdms, n_rdms] of rows [n_rdms, n_pairs], pairs weighted by each resample.
+
+    `weights` is [n_resamples, n_pairs]; entries beside a row that does not vary in a resample are NaN.
     """
-    total = weights.sum(axis=1, keepdims=True)
     with np.errstate(invalid="ignore", divide="ignore"):
-        share = weights / total
+        share = weights / weights.sum(axis=1, keepdims=True)
         columns = []
         for row in rows:
             column = _weighted_ranks(row, weights) if ranks else np.broadcast_to(row, weights.shape)
             columns.append(column - (share * column).sum(axis=1, keepdims=True))
         stack = np.stack(columns)
-        cov = np.einsum("ibp,jbp,bp->bij", stack, stack, share, optimize=True)
-        cov = np.nan_to_num(cov)
-        if len(rows) > 2:
-            inverse = np.linalg.pinv(cov[:, 2:, 2:], rcond=1e-10, hermitian=True)
-            cov = cov[:, :2, :2] - cov[:, :2, 2:] @ inverse @ cov[:, 2:, :2]
-        size = np.sqrt(np.maximum(cov[:, 0, 0] * cov[:, 1, 1], 0))
-        return np.asarray(np.where(size > 1e-12, cov[:, 0, 1] / size, np.nan))
+        cov = np.nan_to_num(np.einsum("ibp,jbp,bp->bij", stack, stack, share, optimize=True))
+        size = np.sqrt(np.maximum(np.einsum("bii->bi", cov), 0))
+        size = np.where(size > 1e-12, size, np.nan)
+        return np.asarray(cov / (size[:, :, None] * size[:, None]))
+
+
+def _partial(r: Floats) -> Floats:
+    """Return [n_resamples] the correlation of the first two of [n_resamples, n_rdms, n_rdms] given the others."""
+    if r.shape[1] == 2:
+        return np.asarray(r[:, 0, 1])
+    r = np.nan_to_num(r)
+    inverse = np.linalg.pinv(r[:, 2:, 2:], rcond=1e-10, hermitian=True)
+    left = r[:, :2, :2] - r[:, :2, 2:] @ inverse @ r[:, 2:, :2]
+    size = np.sqrt(np.maximum(left[:, 0, 0] * left[:, 1, 1], 0))
+    return np.asarray(np.divide(left[:, 0, 1], size, out=np.full(len(r), np.nan), where=size > 1e-12))
 
 
 def _weighted_ranks(row: Floats, weights: Floats) -> Floats:
