@@ -217,5 +217,7 @@ def _samples(
 ) -> pd.DataFrame:
     table = sample_table(cells, found.answers, found.scored, prompts, seed=seed)
     each = len(table) // len(cells)
-    sources = [cell.vector and cell.vector.note.get("language") for cell in cells for _ in range(each)]
+    sources: list[Any] = [
+        cell.vector and cell.vector.note.get("language") for cell in cells for _ in range(each)
+    ]
     return table.assign(source=sources, output=language)
