@@ -2,6 +2,7 @@
 
 DATA holds MANIFEST.json and structure/. Only counts and means go into src/emospace/data/structure, never a text:
 label co-occurrence over texts with 20 random halves, colexifications by family, mean rated similarities.
+DATA also holds texts/, of whose labels the co-occurrences in many languages are counted.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from emospace.artefacts import file_hash, write_parquet, write_text
 
 OUT = Path(__file__).parents[1] / "src" / "emospace" / "data" / "structure"
 SPLITS, SEED = 20, 0
+FEWEST_TEXTS = 500
 
 KOTE_NAMES = {
     "슬픔": "sadness", "화남/분노": "anger", "공포/무서움": "fear", "역겨움/징그러움": "disgust", "놀람": "surprise",
@@ -36,7 +38,7 @@ CHILDFER_NAMES = {"happy": "joy", "sad": "sadness"}
 
 
 def main() -> None:
-    """Bundle the four structures and their index."""
+    """Bundle the structures and their index."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with MANIFEST.json and structure/")
     data = parser.parse_args().data
@@ -51,6 +53,7 @@ def main() -> None:
             data, records["kote_ko"], "kote", "없음", KOTE_NAMES, "10,000 of the 50,000 comments (test and validation); "
             "which labels are which of our categories is our reading",
         ),
+        co_annotation_by_language(data, records["brighter_semeval2025"]),
         colexification(data, records["clicsbp_emotion_colexification"]),
         rated(data, records["zh_childfer_2025"]),
     ]  # fmt: skip
@@ -61,24 +64,12 @@ def main() -> None:
 def co_annotation(
     data: Path, record: dict[str, Any], name: str, none: str, names: dict[str, str], note: str
 ) -> str:
-    """Count how many texts carry both of two labels, over all texts and over the first of two random halves.
-
-    The same text under two ids goes to the same half.
-    """
+    """Bundle the co-occurrence of the labels of one collection of texts."""
     frame = pd.read_parquet(data / record["file"])
     labels = [column for column in frame.columns[4:] if column != none]
-    marks = frame[labels].to_numpy(np.int64)
-    text, _ = pd.factorize(frame["text"])
-    rng = np.random.default_rng(SEED)
-    halves = [rng.permutation(text.max() + 1)[text] % 2 == 0 for _ in range(SPLITS)]
-    counts = {"count": marks.T @ marks}
-    counts |= {f"half_{i:02d}": marks[half].T @ marks[half] for i, half in enumerate(halves)}
-    pairs = list(combinations_with_replacement(range(len(labels)), 2))
     called = [names.get(label, label) for label in labels]
-    table = pd.DataFrame({"a": [called[i] for i, _ in pairs], "b": [called[j] for _, j in pairs]})
-    for column, matrix in counts.items():
-        table[column] = [int(matrix[i, j]) for i, j in pairs]
-    write_parquet(OUT / f"{name}.parquet", table.astype(dict.fromkeys(counts, "int32")))
+    table, half_items = co_occurrence(frame["text"], frame[labels].to_numpy(np.int64), called)
+    write_parquet(OUT / f"{name}.parquet", table)
     return entry(
         record,
         name,
@@ -86,9 +77,56 @@ def co_annotation(
         kind="co-annotation",
         categories=called,
         n_items=len(frame),
-        half_items=[int(half.sum()) for half in halves],
+        half_items=half_items,
         seed=SEED,
         names=names,
+    )
+
+
+def co_occurrence(texts: pd.Series, marks: np.ndarray, labels: list[str]) -> tuple[pd.DataFrame, list[int]]:
+    """Count how many texts carry both of two labels, over all texts and over the first of two random halves.
+
+    The same text under two ids goes to the same half. Returns the counts of each pair and the sizes of the halves.
+    """
+    text, _ = pd.factorize(texts)
+    rng = np.random.default_rng(SEED)
+    halves = [rng.permutation(text.max() + 1)[text] % 2 == 0 for _ in range(SPLITS)]
+    counts = {"count": marks.T @ marks}
+    counts |= {f"half_{i:02d}": marks[half].T @ marks[half] for i, half in enumerate(halves)}
+    pairs = list(combinations_with_replacement(range(len(labels)), 2))
+    table = pd.DataFrame({"a": [labels[i] for i, _ in pairs], "b": [labels[j] for _, j in pairs]})
+    for column, matrix in counts.items():
+        table[column] = [int(matrix[i, j]) for i, j in pairs]
+    return table.astype(dict.fromkeys(counts, "int32")), [int(half.sum()) for half in halves]
+
+
+def co_annotation_by_language(data: Path, record: dict[str, Any]) -> str:
+    """Bundle the co-occurrence of six emotions in each language with enough texts, of those labelled for all it has."""
+    emotions = ["anger", "disgust", "fear", "joy", "sadness", "surprise"]
+    frame = pd.read_parquet(data / record["file"], columns=["text", "language", *emotions])
+    tables, n_items, half_items = [], {}, {}
+    for language, group in frame.groupby("language"):
+        labelled = group.dropna(axis="columns", how="all").dropna()
+        asked = [emotion for emotion in emotions if emotion in labelled]
+        if len(labelled) < FEWEST_TEXTS:
+            continue
+        table, halves = co_occurrence(labelled["text"], labelled[asked].to_numpy(np.int64), asked)
+        tables.append(table.assign(variant=language))
+        n_items[str(language)], half_items[str(language)] = len(labelled), halves
+    write_parquet(OUT / "brighter.parquet", pd.concat(tables, ignore_index=True))
+    return entry(
+        record,
+        "brighter",
+        note="six emotions in each language, all splits with labels; English texts were not asked for disgust nor "
+        "Afrikaans ones for surprise, so these are missing there; Arabic and Portuguese hold two varieties each",
+        kind="co-annotation",
+        categories=emotions,
+        variants=list(n_items),
+        variants_are="languages",
+        seed=SEED,
+        names={},
+        n_items=n_items,
+        half_items=half_items,
     )
 
 
@@ -122,6 +160,7 @@ def colexification(data: Path, record: dict[str, Any]) -> str:
         kind="colexification",
         categories=concepts,
         variants=sorted(table["variant"].unique()),
+        variants_are="families",
         names=CLICS_NAMES,
     )
 
@@ -165,17 +204,17 @@ def entry(record: dict[str, Any], name: str, **fields: Any) -> str:
         "source": f"{record['source_repo']} {record['source_path']} at {record['source_commit'][:12]}",
         "sha256": file_hash(OUT / f"{name}.parquet"),
     }
-    names = fields.pop("names")
-    lines = [
-        f"\n[{name}]",
-        *(f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in fields.items()),
-    ]
-    if names:
-        pairs = (
-            f"{json.dumps(theirs, ensure_ascii=False)} = {json.dumps(ours)}" for theirs, ours in names.items()
-        )
-        lines += [f"\n[{name}.names]", *pairs]
+    nested = {key: value for key, value in fields.items() if isinstance(value, dict)}
+    lines = [f"\n[{name}]", *(_line(key, value) for key, value in fields.items() if key not in nested)]
+    for key, values in nested.items():
+        if values:
+            pairs = (_line(json.dumps(inner, ensure_ascii=False), value) for inner, value in values.items())
+            lines += [f"\n[{name}.{key}]", *pairs]
     return "\n".join(lines) + "\n"
+
+
+def _line(key: str, value: Any) -> str:
+    return f"{key} = {json.dumps(value, ensure_ascii=False)}"
 
 
 if __name__ == "__main__":

@@ -10,10 +10,19 @@ import pytest
 from scipy.stats import pearsonr, spearmanr
 
 from emospace.artefacts import file_hash
-from emospace.concepts import categories, load_concepts
+from emospace.concepts import ConceptSets, categories, load_concepts
 from emospace.errors import EmospaceError
 from emospace.norms import load_norms, norms_from_table
-from emospace.structure import CategoryStructure, category_ratings, list_structures, load_structure, phi
+from emospace.structure import (
+    FEWEST_COMPARED,
+    CategoryStructure,
+    category_ratings,
+    list_structures,
+    load_structure,
+    phi,
+    structures_for,
+    valence_agreement,
+)
 
 PAPER26 = [category.name for category in categories("paper26")]
 
@@ -142,6 +151,48 @@ def test_children_and_adults_are_apart():
     assert not np.allclose(children.similarity, adults.similarity)
 
 
+def test_six_emotions_in_each_language_as_they_were_asked_for():
+    german, english = load_structure("brighter/de"), load_structure("brighter/en")
+    assert german.categories == ("anger", "disgust", "fear", "joy", "sadness", "surprise")
+    assert english.categories == ("anger", "fear", "joy", "sadness", "surprise")
+    assert load_structure("brighter/af").categories == ("anger", "disgust", "fear", "joy", "sadness")
+    assert (german.language, german.n_items, german.counts[0, 0]) == ("de", 5_407, 1_605)
+    assert german.halves.shape == (20, 2, 6, 6) and english.halves.shape == (20, 2, 5, 5)
+    at = german.categories.index
+    assert german.similarity[at("anger"), at("disgust")] > 0 > german.similarity[at("anger"), at("joy")]
+    assert german.content_hash != load_structure("brighter/es").content_hash
+    assert 0 < load_structure("brighter/zh").split_half().value <= 1
+    with pytest.raises(EmospaceError, match="brighter/"):
+        load_structure("brighter")
+    assert not list_structures()["name"].eq("brighter").any()
+
+
+def test_the_first_structures_are_what_they_were():
+    hashes = {name: load_structure(name).content_hash for name in ("goemotions", "kote", "clics", "childfer")}
+    assert hashes == {
+        "goemotions": "486c0dd5155c04d9",
+        "kote": "bb5dd3fdf879981d",
+        "clics": "51d5d136137265b7",
+        "childfer": "18d64f0722c17de8",
+    }
+
+
+def test_a_language_is_compared_with_its_own_texts_and_its_family():
+    everywhere = ("clics",)
+    assert structures_for("en", "indo-european") == (
+        *("goemotions", "brighter/en", "clics", "clics/indo-european"),
+    )
+    assert structures_for("ko", "koreanic") == ("kote", *everywhere)
+    assert structures_for("zh", "sino-tibetan") == ("brighter/zh", "clics", "clics/sino-tibetan")
+    assert structures_for("fi", "uralic") == (*everywhere, "clics/uralic")
+    assert structures_for("xx") == everywhere
+    for language in ("de", "zh"):
+        for name in structures_for(language, None):
+            structure = load_structure(name)
+            assert structure.language in (language, "multi")
+            assert len(structure.categories) >= FEWEST_COMPARED
+
+
 def test_an_unknown_structure_is_refused():
     with pytest.raises(EmospaceError, match="goemotions"):
         load_structure("goemotion")
@@ -232,3 +283,80 @@ def test_the_bundled_sets_with_bundled_norms():
     if "zh" in sets.languages:
         chinese = category_ratings(sets, load_norms("liu"), "zh")
         assert chinese.n_derived == len(chinese.categories) and "four-character" in chinese.note
+
+
+# Valence against another language
+
+
+def two_languages(n_categories, noise=0.0, n_words=6, seed=0):
+    """Return sets and norms of two languages whose category valences differ by so much noise."""
+    rng = np.random.default_rng(seed)
+    valence = rng.uniform(-0.8, 0.8, n_categories)
+    other = np.clip(valence + noise * rng.normal(size=n_categories), -1, 1)
+    rows, ratings = [], {"en": {}, "it": {}}
+    for i in range(n_categories):
+        for language, value in (("en", valence[i]), ("it", other[i])):
+            for k in range(n_words):
+                word = f"{language}{i}w{k}"
+                rows.append((language, f"c{i:02d}", word, 1.0))
+                ratings[language][word] = 5 + 4 * value
+    table = pd.DataFrame(rows, columns=["language", "category", "word", "weight"])
+    labels = {language: {f"c{i:02d}": ("none",) for i in range(n_categories)} for language in ("en", "it")}
+    sets = ConceptSets(table, labels, {"en": ("{word}",), "it": ("{word}",)}, "curated")
+    return sets, {language: [norms(given, language)] for language, given in ratings.items()}
+
+
+def test_agreement_of_valence_is_the_correlation_of_weighted_means():
+    sets, rated = two_languages(20, noise=0.3)
+    (found,) = valence_agreement(sets, rated)
+    assert (found.language, found.norms, found.reference, found.n) == ("it", "planted", "en", 20)
+    pairs = {pair.category: pair for pair in found.pairs}
+    r = pearsonr([pair.value for pair in pairs.values()], [pair.reference for pair in pairs.values()])
+    assert found.r == pytest.approx(r.statistic)
+    assert found.ci_low < found.r < found.ci_high
+    gaps = [abs(pair.difference) for pair in found.pairs]
+    assert gaps == sorted(gaps, reverse=True)
+    assert found.reached is (found.r >= 0.75) and found.reason == ""
+    assert valence_agreement(sets, rated) == (found,)
+
+
+def test_agreement_weighs_concepts_and_needs_five_of_a_category():
+    sets, rated = two_languages(4)
+    weights = sets.table["weight"].to_numpy(copy=True)
+    weights[(sets.table["word"] == "it0w0")] = 0.5
+    sets = ConceptSets(sets.table.assign(weight=weights), sets.labels, sets.carriers, "curated")
+    table = rated["it"][0].table.set_index("word")["valence"].to_dict()
+    table["it0w0"] = 9.0
+    few = {word: value for word, value in table.items() if word not in ("it3w0", "it3w1")}
+    (found,) = valence_agreement(sets, {**rated, "it": [norms(few, "it")]})
+    assert {pair.category for pair in found.pairs} == {"c00", "c01", "c02"}
+    first = next(pair for pair in found.pairs if pair.category == "c00")
+    assert first.value == pytest.approx((0.5 * 1.0 + 5 * first.reference) / 5.5)
+    assert (first.n_words, first.n_words_reference) == (6, 6)
+    assert found.reached is None and "fewer than 15" in found.reason and found.r is not None
+
+
+def test_agreement_says_why_there_is_none():
+    sets, rated = two_languages(20)
+    (without,) = valence_agreement(sets, {"en": rated["en"]})
+    assert (without.r, without.reached, without.norms) == (None, None, "")
+    assert without.reason == "no word norms of 'it' are bundled or given"
+    (few,) = valence_agreement(sets, {**rated, "it": [norms({"it0w0": 5.0, "it0w1": 6.0}, "it")]})
+    assert few.r is None and few.reason.startswith("0 categories have 5 rated concepts")
+    assert valence_agreement(sets.select(["en"]), {"en": rated["en"]}) == ()
+    (apart,) = valence_agreement(sets.select(["it"]), rated, reference_sets=sets.select(["en"]))
+    assert apart.r == pytest.approx(1)
+
+
+def test_norms_without_sets_and_a_reference_without_norms_are_named():
+    sets, rated = two_languages(4)
+    german = norms({"Freude": 8.0}, "de")
+    with pytest.raises(EmospaceError, match="no concept-sets of 'de'") as raised:
+        valence_agreement(sets, {**rated, "de": [german]})
+    assert "planted" in raised.value.what and "TOML" in raised.value.mend
+    with pytest.raises(EmospaceError, match="rate words of 'de'"):
+        valence_agreement(sets, {**rated, "it": [german]})
+    with pytest.raises(EmospaceError, match="no word norms"):
+        valence_agreement(sets, {"it": rated["it"]})
+    with pytest.raises(EmospaceError, match="reference language"):
+        valence_agreement(sets.select(["it"]), rated)

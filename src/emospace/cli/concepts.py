@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from emospace.cli.options import split
 from emospace.display import say, table
 from emospace.errors import EmospaceError
+
+if TYPE_CHECKING:
+    from emospace.concepts import ConceptSets
+
+REFERENCE, FURTHEST = "en", 5
+SAID: Mapping[bool | None, str | None] = {True: "yes", False: "no", None: None}
 
 app = typer.Typer(no_args_is_help=True, help="Concept-sets: list, check, import.")
 
@@ -69,11 +76,27 @@ def check(
     model: Annotated[
         str | None, typer.Option(help="Also check that this model's tokenizer knows the words.")
     ] = None,
+    valence: Annotated[
+        bool,
+        typer.Option("--valence", help="Also compare the categories' valence with English, by word norms."),
+    ] = False,
+    norms: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="With --valence: bundled sets or files in place of a language's bundled ones; repeatable."
+        ),
+    ] = None,
 ) -> None:
-    """List what is wrong or doubtful; a set that cannot be used ends with exit code 2."""
+    """List what is wrong or doubtful; a set that cannot be used ends with exit code 2.
+
+    With --valence also each category's valence, the mean rating of its concepts by their weights, against English.
+    That is a report: no concept is chosen by it.
+    """
     from emospace.concepts import check_concepts, load_concepts
     from emospace.concepts.checks import FATAL
 
+    if norms and not valence:
+        raise EmospaceError(f"--norms {norms[0]}", "ratings are read for valence only", "Add --valence.")
     sets = load_concepts(split(languages or ()) or None, categories, path=path, strict=False)
     tokenizer = None
     if model is not None:
@@ -84,8 +107,8 @@ def check(
     n_sets = sum(len(labels) for labels in sets.labels.values())
     if found.empty:
         say(f"{n_sets} sets in {len(sets.languages)} languages: nothing wrong.")
-        return
-    table(f"{len(found)} findings", list(found.columns), found.itertuples(index=False))
+    else:
+        table(f"{len(found)} findings", list(found.columns), found.itertuples(index=False))
     fatal = found[found["problem"].isin(FATAL)]
     if len(fatal):
         raise EmospaceError(
@@ -93,6 +116,63 @@ def check(
             f"{len(fatal)} findings make sets unusable ({', '.join(dict.fromkeys(fatal['problem']))})",
             "Mend the file where the table says.",
         )
+    if valence:
+        show_valence(sets, norms or ())
+
+
+def show_valence(sets: ConceptSets, given: Sequence[str]) -> None:
+    """Show how the valence of the categories agrees with English: figures, and the categories that differ most."""
+    from emospace.concepts import load_concepts
+    from emospace.norms import default_norms, load_norms
+    from emospace.structure import FEWEST_CONCEPTS, FEWEST_RATED, PEOPLE, WANTED, valence_agreement
+
+    norms = [load_norms(source) for source in given]
+    by_language = {
+        one.language: [other for other in norms if other.language == one.language] for one in norms
+    }
+    for language in dict.fromkeys((*sets.languages, REFERENCE)):
+        if language not in by_language:
+            by_language[language] = [load_norms(name) for name in default_norms(language)]
+    known = REFERENCE in sets.languages
+    english = None if known else load_concepts([REFERENCE])
+    found = valence_agreement(sets, by_language, REFERENCE, reference_sets=english)
+    if not found:
+        raise EmospaceError(
+            "--valence", "there are sets of English alone, the reference", "Name other languages as well."
+        )
+    rows = [
+        (
+            one.language,
+            one.norms or None,
+            one.n,
+            one.r,
+            one.ci_low,
+            one.ci_high,
+            SAID[one.reached],
+            one.reason,
+        )
+        for one in found
+    ]
+    table(
+        f"Valence of categories against {REFERENCE} ({found[0].reference_norms})",
+        ("language", "norms", "categories", "r", "from", "to", f"r >= {WANTED:g}", "reason"),
+        rows,
+    )
+    furthest = [
+        (one.language, one.norms, pair.category, pair.value, pair.reference, pair.difference, pair.n_words)
+        for one in found
+        for pair in one.pairs[:FURTHEST]
+    ]
+    if furthest:
+        table(
+            f"The {FURTHEST} categories of each that differ most (-1 to 1)",
+            ("language", "norms", "category", "valence", REFERENCE, "difference", "rated concepts"),
+            furthest,
+        )
+    say(
+        f"A category counts with {FEWEST_CONCEPTS} rated concepts in both languages; r is judged from {FEWEST_RATED} "
+        f"categories on, and its interval is a bootstrap over them. People's own r across languages: {PEOPLE:g}."
+    )
 
 
 @app.command("import")
