@@ -212,7 +212,7 @@ def test_vectors_of_the_calibrated_language_are_those_calibrated(bank, concepts,
     assert list(vectors) == ["en", "es", "all"]
     assert vectors["en"]["joy"] is bank.vector("joy")
     # Made again by the same recipe they are the same.
-    again, why = language_vectors(tiny("llama"), bank, sets, "en", planned.own, seed=0)
+    again, _ = language_vectors(tiny("llama"), bank, sets, "en", planned.own, seed=0)
     assert list(again) == ["joy", "sadness", "anger"]
     for name, vector in again.items():
         own = bank.vector(name)
@@ -289,7 +289,7 @@ def test_an_emotion_without_a_feature_is_left_out_and_told(with_sae, concepts, t
     assert (told.what, told.language) == ("vectors of its concepts for sadness", "es")
     assert "no feature" in told.why
     plant([])
-    with pytest.raises(EmospaceError, match="no source language has a vector.*no latent passes"):
+    with pytest.raises(EmospaceError, match=r"no source language has a vector.*no latent passes"):
         source_vectors(spec, tiny("llama"), bank, sets, planned)
 
 

@@ -12,6 +12,7 @@ from emospace.records import ReadingRecord, SteeringRecord
 from emospace.report import steering_charts as charts
 from emospace.report.blocks import Block, Figures, Panel, Prose, Reason, Section
 from emospace.report.run import Absent, Run
+from emospace.report.steering_languages import crossing_page, is_crossing_run
 from emospace.report.steering_tables import (
     KINDS,
     METHODS,
@@ -53,6 +54,8 @@ def is_steering_run(run: Run) -> bool:
 
 def steering_page(run: Run) -> tuple[Section, ...]:
     """Return the sections of a page that is of steering alone; those without anything to show give the reason."""
+    if is_crossing_run(run):
+        return crossing_page(run)
     made: tuple[tuple[str, str, str, Callable[[Run], Iterator[Block]]], ...] = (
         ("answer", "Does steering set the tone of answers?", "Answer", _answer),
         ("doses", "What a dose does", "Doses", _doses),

@@ -1,0 +1,455 @@
+"""Steering across languages: whose concepts set the tone of whose answers, as heat maps with their tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from emospace.judges import BASIC
+from emospace.records import SteeringRecord
+from emospace.report.blocks import Block, Cell, Chart, Figures, Panel, Prose, Reason, Section, Table
+from emospace.report.charts import numbers, text
+from emospace.report.run import Absent, Run
+from emospace.report.steering_tables import mean, rated
+from emospace.report.wording import (
+    DASH,
+    counted,
+    figure,
+    interval,
+    language_name,
+    listed,
+    number,
+    p_value,
+    percent,
+    plain_name,
+    upper_first,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Json = dict[str, Any]
+Records = Sequence[SteeringRecord]
+
+ALL = "all"
+CONTROLS = {"random": "Random directions", "none": "Unsteered"}
+MEAN = "mean"
+"""The variant of the matrix that is over the basic emotions together."""
+SIGNIFICANT = 0.05
+MEANS = (
+    *("source", "output", "n_emotions", "rate", "rate_low", "rate_high", "rate_masked", "base_rate"),
+    *("control_rate", "others_rate", "p", "p_fdr", "perplexity_ratio", "distinct2_ratio", "in_language"),
+)
+COSINES = ("a", "b", "emotion", "layer", "cosine", "others")
+
+
+def is_crossing_run(run: Run) -> bool:
+    """Return whether a run's steering figures are of several languages' concepts or answers."""
+    pairs = {(source_of(record), record.language) for record in _steered(run.results.steering)}
+    return len(pairs) > 1 or (run.folder / "tables" / "crossing_means.parquet").is_file()
+
+
+def crossing_page(run: Run) -> tuple[Section, ...]:
+    """Return the sections of a page that is of steering across languages alone."""
+    made: tuple[tuple[str, str, str, Callable[[Run], Iterator[Block]]], ...] = (
+        ("answer", "Does a tone cross languages?", "Answer", _answer),
+        ("emotions", "Emotion by emotion", "Emotions", _emotions),
+        ("vectors", "How alike the languages' vectors are", "Vectors", _vectors),
+        ("samples", "Answers to read", "Answers", _samples),
+    )
+    return tuple(Section(key, title, short, tuple(build(run))) for key, title, short, build in made)
+
+
+def crossing_section(run: Run) -> tuple[Section, ...]:
+    """Return one section that holds all of it, or none where the run has no such figures."""
+    if not is_crossing_run(run):
+        return ()
+    parts = (_answer, _emotions, _vectors, _samples)
+    blocks = tuple(block for part in parts for block in part(run))
+    return (Section("steering-languages", "Steering across languages", "Across languages", blocks),)
+
+
+def source_of(record: SteeringRecord) -> str:
+    """Return the language of the concepts a record's vector was made of."""
+    return record.source_language or record.language
+
+
+def source_name(source: str) -> str:
+    """Return the name of a source of vectors."""
+    return "All languages" if source == ALL else language_name(source)
+
+
+def crossing_verdict(title: str, means: pd.DataFrame) -> tuple[str, ...]:
+    """Return the answer in words: in how many pairs of languages the target is heard beyond random directions."""
+    rows: list[Any] = means.to_dict("records")
+    across = [row for row in rows if row["source"] not in (ALL, row["output"])]
+    if not across:
+        return (
+            f"Whether a tone crosses languages in {title} was not tried: every source is its own output.",
+        )
+    heard = [row for row in across if _is_heard(row)]
+    if not heard:
+        said = (
+            f"By these measures a tone does not cross languages in {title}: in none of {counted(len(across), 'pair')} of "
+            "different languages is the target heard more often than under random directions."
+        )
+    elif len(heard) == len(across):
+        said = (
+            f"A tone crosses languages in {title}: in each of {counted(len(across), 'pair')} of different languages the "
+            "target is heard more often than under random directions."
+        )
+    else:
+        where = listed(
+            [
+                f"{sum(row['output'] == name for row in heard)} of {sum(row['output'] == name for row in across)} "
+                f"in {language_name(name)}"
+                for name in dict.fromkeys(row["output"] for row in across)
+            ]
+        )
+        said = (
+            f"A tone crosses some languages in {title}: in {len(heard)} of {counted(len(across), 'pair')} of different "
+            f"languages the target is heard more often than under random directions ({where} answers)."
+        )
+    own = [row for row in rows if row["source"] == row["output"]]
+    pool = [row for row in rows if row["source"] == ALL]
+    parts = [f"by the concepts of another language {figure(_mean(across, 'rate'))}"]
+    parts += [f"by those of the answers' own {figure(_mean(own, 'rate'))}"] if own else []
+    parts += [f"by the mean direction of all {figure(_mean(pool, 'rate'))}"] if pool else []
+    parts += [
+        f"by random directions {figure(_mean(rows, 'control_rate'))}",
+        f"unsteered {figure(_mean(rows, 'base_rate'))}",
+    ]
+    return (
+        said,
+        f"Share of answers heard as the target, mean over the basic emotions and languages: {'; '.join(parts)}. Steered "
+        f"towards another emotion by the same concepts, the target is heard in {figure(_mean(rows, 'others_rate'))}.",
+    )
+
+
+def matrix(records: Records) -> Chart:
+    """Draw target rates, source by output: one variant over the basic emotions together, one an emotion.
+
+    Random directions, at the dose and layers of each target's vectors, and unsteered answers are the last rows.
+    """
+    steered = _steered(records)
+    sources = list(dict.fromkeys(source_of(record) for record in steered))
+    outputs = list(dict.fromkeys(record.language for record in steered))
+    emotions = list(dict.fromkeys(record.emotion for record in steered))
+    rows = [*sources, *(kind for kind in CONTROLS if any(record.vector == kind for record in records))]
+    found: dict[tuple[str, str, str], float | None] = {}
+    for record in records:
+        row = record.vector if record.vector in CONTROLS else source_of(record)
+        found[row, record.language, record.emotion] = record.target_rate
+    basic = [emotion for emotion in emotions if emotion in BASIC]
+
+    def rates(chosen: Sequence[str]) -> np.ndarray:
+        values = [
+            [mean([found.get((row, output, name)) for name in chosen]) for output in outputs] for row in rows
+        ]
+        return np.array([[np.nan if value is None else value for value in row] for row in values])
+
+    shown = (
+        {MEAN: basic, **{emotion: [emotion] for emotion in emotions}} if basic else {e: [e] for e in emotions}
+    )
+    tables = {name: rates(chosen) for name, chosen in shown.items()}
+    top = max(0.2, float(np.nanmax(list(tables.values()), initial=0.0)))
+    return Chart(
+        {name: _heat(table, rows, outputs, top) for name, table in tables.items()},
+        height=130 + 34 * len(rows),
+    )
+
+
+def _heat(values: np.ndarray, rows: Sequence[str], outputs: Sequence[str], top: float) -> Json:
+    names = [CONTROLS.get(row) or text(source_name(row)) for row in rows]
+    columns = [text(language_name(output)) for output in outputs]
+    annotations = [
+        {
+            "x": columns[j],
+            "y": names[i],
+            "text": f"<b>{figure(values[i, j])}</b>" if rows[i] == outputs[j] else figure(values[i, j]),
+            "showarrow": False,
+            "font": {"size": 11, "color": "#10151a" if values[i, j] > 0.55 * top else "#f4f6f8"},
+        }
+        for i in range(len(rows))
+        for j in range(len(outputs))
+        if np.isfinite(values[i, j])
+    ]
+    trace = {
+        "type": "heatmap",
+        "z": [numbers(row) for row in values],
+        "x": columns,
+        "y": names,
+        "colorscale": "Viridis",
+        "zmin": 0,
+        "zmax": round(top, 3),
+        "showscale": False,
+        "xgap": 1,
+        "ygap": 1,
+        "hovertemplate": "concepts: %{y}<br>answers: %{x}<br>heard as the target: %{z:.0%}<extra></extra>",
+    }
+    layout = {
+        "xaxis": {"title": {"text": "language of the answers"}, "type": "category", "showgrid": False},
+        "yaxis": {"autorange": "reversed", "type": "category", "showgrid": False},
+        "annotations": annotations,
+        "margin": {"l": 130, "r": 8, "t": 8, "b": 56},
+    }
+    return {"data": [trace], "layout": layout}
+
+
+def _answer(run: Run) -> Iterator[Block]:
+    records = run.results.steering
+    try:
+        means = run.table("crossing_means", MEANS)
+    except Absent as reason:
+        yield Reason("The matrix in figures", str(reason))
+        means = None
+    if means is not None:
+        yield Prose(crossing_verdict(run.title, means), role="answer")
+    yield Prose(_judged(records))
+    if not _steered(records):
+        yield Reason("Source by output", "results.json holds no vector's figures")
+        return
+    chart = matrix(records)
+    said = "; ".join(
+        f"{source_name(row['source'])} to {language_name(row['output'])} {figure(row['rate'])}"
+        for row in (means.to_dict("records") if means is not None else ())
+    )
+    panel = Panel(
+        "crossing-matrix",
+        "Source by output",
+        "Each row is the language whose concepts made the vectors, each column that of the answers; a square is the "
+        "share of answers heard as the target. Bold: concepts and answers in one language. “All languages” is the mean "
+        "of the languages' unit directions. Random directions have the dose and layers of each emotion's vectors.",
+        f"Heat map of target rates, language of the concepts by language of the answers. {said}.",
+        chart,
+    )
+    switch = [
+        (name, "Basic emotions" if name == MEAN else upper_first(plain_name(name))) for name in chart.variants
+    ]
+    yield Figures([panel], columns=1, switch=switch, switch_label="Towards", group="crossing")
+    if means is not None:
+        yield means_table(means)
+
+
+def _judged(records: Records) -> list[str]:
+    """Return how good the judge is in each output language, and whose dose is applied."""
+    steered = _steered(records)
+    fit = {
+        record.language: mean([r.judge_auroc for r in steered if r.language == record.language])
+        for record in steered
+    }
+    judges = listed(list(dict.fromkeys(f"“{record.judge}”" for record in steered)))
+    known = listed([f"{language_name(name)} {figure(auroc)}" for name, auroc in fit.items()])
+    doses = {
+        part.partition("=")[2]
+        for record in steered
+        for part in (record.options or "").split()
+        if part.startswith("dose_of=")
+    }
+    said = [
+        f"The judge {judges} has a held-out AUROC (mean of the emotions tried) of {known}; .50 is chance."
+    ]
+    if doses:
+        home = listed([language_name(name) for name in sorted(doses)])
+        said.append(
+            f"All vectors of an emotion have the dose, layers and operation calibrated for the {home} one; nothing was "
+            "calibrated anew, so another language's vector may be given too much or too little."
+        )
+    return said
+
+
+def means_table(means: pd.DataFrame) -> Table:
+    """Return one row a source and output: means over the basic emotions with their controls."""
+    columns = (
+        *("Concepts", "Answers", "Emotions", "Target rate", "95% CI", "Masked", "Random", "Unsteered"),
+        *("Other emotions", "p", "p (FDR)", "Perplexity ratio", "Distinct-2", "In language"),
+    )
+    rows = [
+        (
+            Cell(source_name(row["source"])),
+            Cell(language_name(row["output"])),
+            Cell(str(row["n_emotions"]), row["n_emotions"]),
+            rated(_known(row["rate"])),
+            Cell(interval(_known(row["rate_low"]), _known(row["rate_high"]))),
+            rated(_known(row["rate_masked"])),
+            rated(_known(row["control_rate"])),
+            rated(_known(row["base_rate"])),
+            rated(_known(row["others_rate"])),
+            Cell(p_value(_known(row["p"])), _known(row["p"])),
+            Cell(p_value(_known(row["p_fdr"])), _known(row["p_fdr"])),
+            Cell(number(_known(row["perplexity_ratio"])), _known(row["perplexity_ratio"])),
+            rated(_known(row["distinct2_ratio"])),
+            Cell(percent(_known(row["in_language"])), _known(row["in_language"])),
+        )
+        for row in means.to_dict("records")
+    ]
+    return Table(
+        "table-crossing-means",
+        "Means over the basic emotions; intervals resample prompts. Random: the same emotions read under random "
+        "directions at the same dose and layers. Other emotions: how often the target is heard when the same concepts "
+        "steer towards the others. p is one-sided against the random directions, permuting within prompts, adjusted over "
+        "all rows. In language: the share of answers whose words are most frequent in the language of the prompt.",
+        columns,
+        rows,
+        numeric=columns[2:],
+        heading="The matrix in figures",
+        search="Filter the languages" if len(rows) > 12 else "",
+        strong=[row["source"] == row["output"] for row in means.to_dict("records")],
+    )
+
+
+def _emotions(run: Run) -> Iterator[Block]:
+    records = run.results.steering
+    random = {(r.language, r.emotion): r.target_rate for r in records if r.vector == "random"}
+    steered = _steered(records)
+    if not steered:
+        yield Reason("Emotions", "results.json holds no vector's figures")
+        return
+    columns = (
+        *("Concepts", "Answers", "Emotion", "Dose", "Target rate", "95% CI", "Masked", "Random", "Unsteered"),
+        *("p", "p (FDR)", "AUROC", "Perplexity ratio", "Distinct-2", "Δ valence"),
+    )
+    rows = [
+        (
+            Cell(source_name(source_of(r))),
+            Cell(language_name(r.language)),
+            Cell(upper_first(plain_name(r.emotion))),
+            Cell(number(r.dose), r.dose, note=r.options),
+            rated(r.target_rate, r.reason),
+            Cell(interval(r.ci_low, r.ci_high)),
+            rated(r.target_rate_masked),
+            rated(random.get((r.language, r.emotion))),
+            rated(r.base_rate),
+            Cell(p_value(r.p), r.p),
+            Cell(p_value(r.p_fdr), r.p_fdr),
+            rated(r.judge_auroc),
+            Cell(number(r.perplexity_ratio), r.perplexity_ratio),
+            rated(r.distinct2_ratio),
+            Cell(figure(r.valence_shift, 3), r.valence_shift),
+        )
+        for r in steered
+    ]
+    yield Table(
+        "table-crossing-rates",
+        f"Every vector in every language of answers, {counted(steered[0].n_prompts, 'prompt')} each. p is against random "
+        "directions at the same dose and layers; it is adjusted, over all vectors in one language of answers, for the "
+        "emotions whose judge has a held-out AUROC of at least .80 there, and is no test for the others. Δ valence is "
+        "the shift of the words' mean human rating (−1 to 1), in which no judge takes part.",
+        columns,
+        rows,
+        numeric=columns[3:],
+        search="Filter languages and emotions",
+    )
+
+
+def _vectors(run: Run) -> Iterator[Block]:
+    try:
+        table = run.table("crossing_cosines", COSINES)
+    except Absent as reason:
+        yield Reason("Cosines", str(reason))
+        return
+    alike, apart = float(table["cosine"].mean()), float(table["others"].mean())
+    yield Prose(
+        [
+            "The cosine of two languages' vectors of one emotion says how much of a direction they share; that with the "
+            f"other language's vectors of other emotions is what any two emotions share. Over all: {figure(alike)} "
+            f"against {figure(apart)}."
+        ]
+    )
+    columns = ("Emotion", "Layer", "Pairs", "Mean cosine", "Least", "Greatest", "Other emotions")
+    rows = [
+        (
+            Cell(upper_first(plain_name(str(emotion)))),
+            Cell(str(layer), float(str(layer))),
+            Cell(str(len(part)), len(part)),
+            rated(float(part["cosine"].mean())),
+            Cell(figure(low := float(part["cosine"].min())), low, note=_pair(part, low)),
+            Cell(figure(high := float(part["cosine"].max())), high, note=_pair(part, high)),
+            rated(_known(part["others"].mean())),
+        )
+        for (emotion, layer), part in table.groupby(["emotion", "layer"], sort=False)
+    ]
+    yield Table(
+        "table-crossing-cosines",
+        "Cosines between languages for each emotion and layer, over all pairs; hover over the least and the greatest for "
+        "their languages.",
+        columns,
+        rows,
+        numeric=columns[1:],
+        heading="By emotion and layer",
+    )
+    pairs = table.groupby(["a", "b"], sort=False)[["cosine", "others"]].mean().reset_index()
+    yield Table(
+        "table-crossing-pairs",
+        "Cosines of two languages' vectors, mean over emotions and layers.",
+        ("Language", "And", "Mean cosine", "Other emotions"),
+        [
+            (
+                Cell(language_name(str(row["a"]))),
+                Cell(language_name(str(row["b"]))),
+                rated(_known(row["cosine"])),
+                rated(_known(row["others"])),
+            )
+            for row in pairs.to_dict("records")
+        ],
+        numeric=("Mean cosine", "Other emotions"),
+        heading="By pair of languages",
+        search="Filter the languages" if len(pairs) > 12 else "",
+    )
+
+
+def _pair(part: pd.DataFrame, value: float) -> str:
+    row = part[part["cosine"] == value].iloc[0]
+    return f"{language_name(str(row['a']))} and {language_name(str(row['b']))}"
+
+
+def _samples(run: Run) -> Iterator[Block]:
+    columns = ("source", "output", "emotion", "kind", "draw", "prompt", "text", "judged")
+    try:
+        table = run.table("crossing_samples", columns)
+    except Absent as reason:
+        yield Reason("Answers", str(reason))
+        return
+    first = table.groupby("output")["prompt"].transform("first")
+    shown = table[(table["prompt"] == first) & (table["draw"] == 0)]
+    rows = [
+        (
+            Cell(CONTROLS.get(str(row["kind"])) or source_name(str(row["source"]))),
+            Cell(language_name(str(row["output"]))),
+            Cell(
+                upper_first(plain_name(row["emotion"])) if isinstance(row["emotion"], str) else "(no target)"
+            ),
+            Cell(str(row["judged"] or DASH)),
+            Cell(str(row["prompt"]), lang=str(row["output"])),
+            Cell(str(row["text"])),
+        )
+        for row in shown.to_dict("records")
+    ]
+    yield Table(
+        "table-crossing-samples",
+        "Answers to one prompt of each language under every vector. The prompt was drawn by the seed, not by what was "
+        "answered: good and bad alike.",
+        ("Concepts", "Answers in", "Target", "Heard as", "Prompt", "Answer"),
+        rows,
+        wrap=("Prompt", "Answer"),
+        search="Filter the answers",
+    )
+
+
+def _steered(records: Records) -> list[SteeringRecord]:
+    return [record for record in records if record.vector not in CONTROLS]
+
+
+def _is_heard(row: Mapping[str, Any]) -> bool:
+    p = _known(row["p_fdr"])
+    return p is not None and p < SIGNIFICANT and row["rate"] > row["control_rate"]
+
+
+def _mean(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
+    return mean([_known(row[name]) for row in rows])
+
+
+def _known(value: Any) -> float | None:
+    return float(value) if value is not None and np.isfinite(value) else None
