@@ -332,12 +332,52 @@ def test_concepts_check_ends_with_2_where_a_set_cannot_be_used(tmp_path):
     assert run("concepts", "check", "--languages", "en", "--categories", "basic").exit_code == 0
 
 
-def test_concepts_import_writes_sets_that_can_be_listed(tmp_path):
-    file = tmp_path / "swow.csv"
+def test_concepts_check_compares_valence_with_english_and_names_who_has_no_norms(tmp_path):
+    english = tmp_path / "sets" / "en.toml"
+    done = run("concepts", "import", written_associations(tmp_path), "--language", "en", "--out", english)
+    assert done.exit_code == 0, done.stderr
+    german = english.read_text(encoding="utf-8").replace('language = "en"', 'language = "xx"')
+    (english.parent / "xx.toml").write_text(german, encoding="utf-8")
+    done = run("concepts", "check", english.parent, "--valence")
+    assert done.exit_code == 0, done.stderr
+    lines = done.stdout.splitlines()
+    at = lines.index("# Valence of categories against en (en_glasgow_2019)")
+    assert lines[at + 2].split("\t") == [
+        *("xx", "-", "0", "-", "-", "-", "-", "no word norms of 'xx' are bundled or given"),
+    ]
+    assert "Nothing is known of xx: give ratings with --norms FILE." in done.stderr
+
+
+def written_associations(folder):
+    file = folder / "swow.csv"
     rows = [f"joy,word{letter},{20 - n},100,0.1" for n, letter in enumerate("abcdefghijkl")]
     file.write_text("\n".join(["cue,response,R123,N,R123.Strength", *rows]), encoding="utf-8")
+    return file
+
+
+def test_concepts_check_of_valence_refuses_what_it_cannot_use():
+    done = run("concepts", "check", "--languages", "en", "--categories", "basic", "--norms", "glasgow")
+    assert done.exit_code == 2 and "Add --valence" in done.stderr
+    one = ("concepts", "check", "--languages", "zh", "--categories", "basic", "--valence")
+    done = run(*one, "--norms", "anpw")
+    assert done.exit_code == 2 and "no concept-sets of 'pl'" in done.stderr
+    done = run("concepts", "check", "--languages", "en", "--categories", "basic", "--valence")
+    assert done.exit_code == 2 and "English alone" in done.stderr
+
+
+def test_concepts_import_writes_sets_that_can_be_listed(tmp_path):
     out = tmp_path / "own" / "en.toml"
-    done = run("concepts", "import", file, "--language", "en", "--out", out, "--max-words", 11)
+    done = run(
+        "concepts",
+        "import",
+        written_associations(tmp_path),
+        "--language",
+        "en",
+        "--out",
+        out,
+        "--max-words",
+        11,
+    )
     assert done.exit_code == 0, done.stderr
     assert "# associations concept-sets: 1 categories, 11 words" in run("concepts", "list", out).stdout
 

@@ -169,6 +169,9 @@ def show_valence(sets: ConceptSets, given: Sequence[str]) -> None:
             ("language", "norms", "category", "valence", REFERENCE, "difference", "rated concepts"),
             furthest,
         )
+    without = ", ".join(one.language for one in found if not one.norms)
+    if without:
+        say(f"Nothing is known of {without}: give ratings with --norms FILE.")
     say(
         f"A category counts with {FEWEST_CONCEPTS} rated concepts in both languages; r is judged from {FEWEST_RATED} "
         f"categories on, and its interval is a bootstrap over them. People's own r across languages: {PEOPLE:g}."
