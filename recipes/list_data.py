@@ -6,10 +6,12 @@ python recipes/list_data.py
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from emospace.artefacts import read_json, write_text
+from emospace.concepts import load_concepts
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT / "src" / "emospace" / "data"
@@ -60,40 +62,61 @@ def norms() -> str:
 def structures() -> str:
     """Return the section on category structures."""
     rows = [
-        row(f"`{name}`", card["language"], card["kind"], card["licence"], card["citation"], card["note"])
+        row(
+            f"`{name}`",
+            ", ".join(card["variants"]) if card.get("variants_are") == "languages" else card["language"],
+            card["kind"],
+            len(card["categories"]),
+            card["licence"],
+            card["citation"],
+            card["note"],
+        )
         for name, card in cards("structure").items()
         if "licence" in card
     ]
-    columns = ("name", "language", "kind", "licence", "citation", "note")
-    return f"## Category structures\n\n{table(columns, rows)}\n"
+    said = (
+        "Where several languages or families are named, each is a structure of its own: `brighter/de`, "
+        "`clics/uralic`. `structures_for(language, family)` names those a language is compared with.\n"
+    )
+    columns = ("name", "language", "kind", "categories", "licence", "citation", "note")
+    return f"## Category structures\n\n{said}\n{table(columns, rows)}\n"
 
 
 def concepts() -> str:
     """Return the section on concept-sets."""
-    rows = []
-    for path in sorted((DATA / "concepts").glob("*.toml")):
-        sets = tomllib.loads(path.read_text(encoding="utf-8"))
-        if "language" in sets:
-            n = sum(isinstance(entry, dict) for entry in sets.values())
-            rows.append(row(f"`{sets['language']}`", sets["name"], n, sets["provenance"], "Apache-2.0"))
+    sets = load_concepts()
+    rows = [
+        row(
+            f"`{language}`",
+            sets.names[language],
+            sets.families.get(language, ""),
+            len(sets.labels[language]),
+            len(sets.words(language)),
+            len(sets.specific.get(language, ())),
+            sets.provenance,
+            "Apache-2.0",
+        )
+        for language in sets.languages
+    ]
     said = (
         "Written for emospace from the definitions in `categories.toml`, each language natively, without looking "
         "at any rating or association data. They are therefore *curated*, and every result says so. The 26 "
-        "categories of `paper26` are our reconstruction of those of Wu et al. (arXiv 2506.13978).\n"
+        "categories of `paper26` are our reconstruction of those of Wu et al. (arXiv 2506.13978). Specific are words "
+        "that other languages have no plain word for; `emospace concepts list` shows them with a gloss.\n"
     )
-    columns = ("language", "name", "categories", "provenance", "licence")
+    columns = ("language", "name", "family", "categories", "words", "specific", "provenance", "licence")
     return f"## Concept-sets\n\n{said}\n{table(columns, rows)}\n"
 
 
-def counted(folder: str, title: str) -> str:
-    """Return the section on figures counted from corpora."""
-    rows = []
+def counted(folder: str, title: str, more: Mapping[str, str] | None = None) -> str:
+    """Return the section on figures counted from corpora; `more` columns by their key in the card."""
+    more, rows = more or {}, []
     for path in sorted((DATA / folder).glob("*.json")):
         card = read_json(path)
-        rows.append(
-            row(f"`{card['language']}`", card["n_words"], card["n_tokens"], card["corpus"], card["licence"])
-        )
-    columns = ("language", "words", "tokens counted", "corpus", "licence")
+        own = [card[key] for key in more]
+        cells = (card["n_words"], *own, card["n_tokens"], card["unit"], card["corpus"], card["licence"])
+        rows.append(row(f"`{card['language']}`", *cells))
+    columns = ("language", "words", *more.values(), "tokens counted", "tokens are", "corpus", "licence")
     return f"## {title}\n\n{table(columns, rows)}\n"
 
 
@@ -140,7 +163,7 @@ def page() -> str:
     """Return the page."""
     parts = [HEAD, concepts(), norms(), structures()]
     parts += [
-        counted("lexicon", "Word frequencies"),
+        counted("lexicon", "Word frequencies", {"n_pool": "neutral pool"}),
         counted("baselines", "PPMI-SVD vectors"),
         autoencoders(),
         judges(),
