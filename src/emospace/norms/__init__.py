@@ -1,20 +1,37 @@
 """Word norms: human ratings of valence, arousal and dominance, bundled or brought by the user.
 
-`load_norms` takes a name or a file and returns `WordNorms`. A published layout is one entry of `LAYOUTS`.
+`load_norms` takes a name or a file and returns `WordNorms`. What the columns of a file are, its headers tell
+(`data/norms/headers.toml`); what they do not tell of a published file is one entry of `LAYOUTS`.
 """
 
+from emospace.norms.cards import CARD_KEYS, card_path, card_text, read_card, write_card
+from emospace.norms.direction import ANCHORS, Anchors, Direction, anchor_words, check_directions, directions
 from emospace.norms.layouts import LAYOUTS, Layout
-from emospace.norms.loading import default_norms, list_norms, load_norms, norms_from_table
+from emospace.norms.loading import default_norms, list_norms, load_norms, norms_from_file, norms_from_table
+from emospace.norms.questions import OpenQuestion
 from emospace.norms.word_norms import TARGETS, WordNorms, check_norms
 
 __all__ = [
+    "ANCHORS",
+    "CARD_KEYS",
     "LAYOUTS",
     "TARGETS",
+    "Anchors",
+    "Direction",
     "Layout",
+    "OpenQuestion",
     "WordNorms",
+    "anchor_words",
+    "card_path",
+    "card_text",
+    "check_directions",
     "check_norms",
     "default_norms",
+    "directions",
     "list_norms",
     "load_norms",
+    "norms_from_file",
     "norms_from_table",
+    "read_card",
+    "write_card",
 ]

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emospace.errors import EmospaceError
-from emospace.norms.layouts import Recognised
+from emospace.norms.headers import plain
+from emospace.norms.mixtures import SOURCES, refuse_mixture, suspects
 from emospace.norms.reading import Grid, clean_word
+from emospace.norms.recognising import Recognised
 from emospace.norms.word_norms import TARGETS, rejection_table
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 MOST_REJECTED = 0.2
 SAME = 1e-6
+MEAN_AND_SD = r"\s*([-−+]?\d+(?:[.,]\d+)?)\s*(?:[(（]|±|\+/-)\s*(\d+(?:[.,]\d+)?)\s*[)）]?\s*"
 
 
 def read_ratings(
@@ -29,18 +32,18 @@ def read_ratings(
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
     """Return the checked table, the rejected rows and how the cells were read.
 
-    A row is rejected for an empty word, a rating that is missing, no number or off the scale, more cells than
+    Cells such as "7.52 (1.31)" are read as mean and SD. A row is rejected for an empty word, a rating that is missing, no number or off the scale, more cells than
     the header has, or a word rated twice with ratings more than 1e-6 apart (then both). Duplicates that agree
     are merged and counted.
 
     Raises
     ------
     EmospaceError
-        If more than 20% of the rows are rejected, or none is left.
+        If more than 20% of the rows are rejected, none is left, or a part of the file lies on another scale.
     """
     import pandas as pd
 
-    raw = _columns(grid, found)
+    raw = raw_columns(grid, found)
     reasons = pd.Series("", index=raw.index)
 
     def reject(rows: pd.Series, why: pd.Series | str) -> None:
@@ -49,14 +52,25 @@ def read_ratings(
 
     width = max(len(found.headers), 1)
     reject(raw["cells"] > width, "more cells than the header: " + raw["cells"].astype(str) + f" for {width}")
+    marks = ~raw["word"].str.contains(r"\w", regex=True)
     reject(raw["word"] == "", "no word")
+    reject(marks, "no letter in the word: '" + raw["word"] + "'")
 
+    joined = _split_cells(raw, targets)
     commas = any(raw[t].str.fullmatch(r"\s*[-−+]?\d+,\d+\s*").any() for t in targets)
     table = pd.DataFrame({"word": raw["word"]})
+    table = table.assign(**{target: _numbers(raw[target], decimal_comma=True) for target in targets})
+    labels = _sources(grid, found)
+    refuse_mixture(
+        table[reasons == ""],
+        scales,
+        raw["row"][reasons == ""],
+        {k: v[reasons == ""] for k, v in labels.items()},
+        what,
+    )
     unread = 0
     for target in targets:
         low, high = scales[target]
-        table[target] = _numbers(raw[target], decimal_comma=True)
         cells = raw[target].str.strip()
         reject(cells == "", f"no {target} rating")
         reject(table[target].isna(), f"{target} is no number: '" + cells + "'")
@@ -86,7 +100,10 @@ def read_ratings(
     out = reasons != ""
     rejected = rejection_table(list(zip(raw["row"][out], raw["word"][out], reasons[out], strict=True)))
     _refuse_if_too_many(what, len(raw), rejected)
+    usable = reasons == ""
     reading = {
+        "suspects": suspects(table[usable], scales, {k: v[usable] for k, v in labels.items()}),
+        "mean_and_sd_in_one_cell": joined,
         "rows": len(raw),
         "merged": merged,
         "blank": grid.blank,
@@ -96,7 +113,7 @@ def read_ratings(
     return kept, rejected, reading
 
 
-def _columns(grid: Grid, found: Recognised) -> pd.DataFrame:
+def raw_columns(grid: Grid, found: Recognised) -> pd.DataFrame:
     """Return the cells of the recognised columns as text, with each row's number and how many cells it has."""
     import pandas as pd
 
@@ -109,6 +126,35 @@ def _columns(grid: Grid, found: Recognised) -> pd.DataFrame:
     raw["row"] = grid.numbers[found.first_row :]
     raw["cells"] = [max((i for i, cell in enumerate(row, 1) if cell.strip()), default=0) for row in rows]
     return raw
+
+
+def _split_cells(raw: pd.DataFrame, targets: tuple[str, ...]) -> list[str]:
+    """Split cells that hold mean and SD, in place; return the targets that had such cells in most rows."""
+    joined = []
+    for target in targets:
+        parts = raw[target].str.extract(f"^{MEAN_AND_SD}$")
+        both = parts[1].notna()
+        if both.sum() <= 0.5 * (raw[target].str.strip() != "").sum():
+            continue
+        raw[target] = raw[target].where(~both, parts[0])
+        if f"{target}_sd" not in raw:
+            raw[f"{target}_sd"] = parts[1].where(both, "").astype(object)
+        joined.append(target)
+    return joined
+
+
+def _sources(grid: Grid, found: Recognised) -> dict[str, pd.Series]:
+    """Return the columns that say where a row is from: header -> cells, those with 2 to 50 values."""
+    import pandas as pd
+
+    rows = grid.rows[found.first_row :]
+    columns = {}
+    for at, header in enumerate(found.headers):
+        if plain(header) in SOURCES and at not in found.columns.values():
+            cells = pd.Series([row[at].strip() if at < len(row) else "" for row in rows], dtype=object)
+            if 2 <= cells.nunique() <= 50:
+                columns[header] = cells
+    return columns
 
 
 def _numbers(cells: pd.Series, *, decimal_comma: bool) -> pd.Series:

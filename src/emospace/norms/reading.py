@@ -63,8 +63,9 @@ def read_grids(path: Path, *, encoding: str | None = None, sheet: str | None = N
 
 
 def clean_word(cell: str) -> str:
-    """Return a word in Unicode NFC without outer or doubled spaces."""
-    return re.sub(r"\s+", " ", unicodedata.normalize("NFC", cell)).strip()
+    """Return a word in Unicode NFC without outer or doubled spaces and without marks that cannot be seen."""
+    seen = re.sub("[\u00ad\u200b\u2060\ufeff]", "", unicodedata.normalize("NFC", cell))
+    return re.sub(r"\s+", " ", seen).strip()
 
 
 def decode(content: bytes) -> tuple[str, str]:

@@ -1,0 +1,130 @@
+"""The recipe beside a ratings file: ``ratings.csv.toml`` says what the file does not tell."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from emospace.artefacts import write_text
+from emospace.errors import EmospaceError, unknown
+from emospace.norms.headers import folded, language_names
+from emospace.norms.recognising import COLUMN_KEYS
+from emospace.norms.scripts import NAMES
+from emospace.norms.word_norms import TARGETS
+
+CARD_KEYS: Mapping[str, str] = {
+    "language": 'ISO 639-1 code of the words, as "de"',
+    "script": 'of Chinese words: "Hans" (simplified) or "Hant" (traditional)',
+    "layout": "a published layout by its name, where the columns do not tell it",
+    "scale": "lowest and highest answer, [1, 9], or a table by target: { valence = [-3, 3], arousal = [1, 5] }",
+    "reversed": 'targets whose scale runs from high to low, ["valence"]; [] where none does',
+    "columns": 'table of word, valence, valence_sd, valence_n, ... -> header, or "#3" for the third column',
+    "targets": 'the targets to take, ["valence"], where not all',
+    "encoding": 'where the detected one is wrong, "cp1250"',
+    "sheet": "of a workbook, where not the first that fits",
+    "name": "of the norms",
+    "licence": "of the file",
+    "citation": "of the paper",
+    "note": "anything a reader of results should know",
+}
+"""What a card may say, and how."""
+
+TEXTS = ("language", "script", "layout", "encoding", "sheet", "name", "licence", "citation", "note")
+
+
+def card_path(path: Path) -> Path:
+    """Return where the card of a ratings file lies: beside it, its name with ``.toml``."""
+    return path.with_name(path.name + ".toml")
+
+
+def read_card(path: Path) -> dict[str, Any]:
+    """Return what the card beside a ratings file says of it, or nothing.
+
+    Raises
+    ------
+    EmospaceError
+        If it is no TOML, or a key or its value is none a card may have.
+    """
+    beside = card_path(path)
+    try:
+        said = tomllib.loads(beside.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise EmospaceError(str(beside), f"it is no TOML ({error})", "Mend it or take it away.") from error
+    return checked(said, str(beside))
+
+
+def checked(said: Mapping[str, Any], what: str) -> dict[str, Any]:
+    """Return what a card says, or raise `EmospaceError` where a key or a value's form is none a card may have."""
+    for key, value in said.items():
+        if key not in CARD_KEYS:
+            raise unknown("key in the card of a norms file", key, tuple(CARD_KEYS))
+        names = isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
+        right = {
+            "columns": isinstance(value, Mapping)
+            and all(isinstance(header, str) for header in value.values()),
+            "scale": isinstance(value, Mapping | list | tuple),
+            "targets": names,
+            "reversed": names,
+        }.get(key, isinstance(value, str))
+        if not right:
+            raise EmospaceError(what, f"its {key} cannot be {value!r}", f"Write {key}: {CARD_KEYS[key]}.")
+    for target in (*said.get("targets", ()), *said.get("reversed", ())):
+        if target not in TARGETS:
+            raise unknown("target", target, TARGETS)
+    for key in said.get("columns", ()):
+        if key not in COLUMN_KEYS:
+            raise unknown("column", key, COLUMN_KEYS)
+    if "language" in said:
+        check_language(said["language"])
+    if said.get("script", "Hans") not in NAMES:
+        raise unknown("script", said["script"], tuple(NAMES))
+    return dict(said)
+
+
+def check_language(language: str) -> str:
+    """Return a language code, or raise `EmospaceError` with the code that was meant."""
+    if re.fullmatch(r"[a-z]{2,3}", language):
+        return language
+    named = language_names().get(folded(language).strip())
+    start = re.match(r"([a-z]{2,3})[-_](\w+)", language.lower())
+    if start and start[1] == "zh":
+        script = "Hant" if start[2] in ("hant", "tw", "hk", "mo") else "Hans"
+        mend = f"Say language zh and script {script}."
+    else:
+        meant = named or (start[1] if start else language.lower()[:2])
+        mend = (
+            f"Say its ISO 639-1 code, as {meant}."
+            if named or start
+            else "Say its ISO 639-1 code, as en, de or zh."
+        )
+    raise EmospaceError(f"language '{language}'", "it is no language code", mend)
+
+
+def card_text(card: Mapping[str, Any]) -> str:
+    """Return a card as TOML, its keys in the order of `CARD_KEYS`."""
+    lines = ["# How emospace reads the ratings file beside this one; see docs/norms.md."]
+    lines += [f"{key} = {_toml(card[key])}" for key in CARD_KEYS if key in card]
+    return "\n".join(lines) + "\n"
+
+
+def write_card(path: Path, card: Mapping[str, Any]) -> Path:
+    """Write the card beside a ratings file and return where it lies."""
+    beside = card_path(path)
+    write_text(beside, card_text(checked(card, str(beside))))
+    return beside
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
+    if isinstance(value, Sequence):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    return f"{value:g}"

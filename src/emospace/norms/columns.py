@@ -1,0 +1,245 @@
+"""Which columns of a grid are the word and its ratings, told from what their headers say."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from emospace.norms.headers import Header, parse_header
+from emospace.norms.questions import OpenQuestion
+from emospace.norms.word_norms import TARGETS
+
+NUMBER = re.compile(r"\s*[-−+]?(\d+([.,]\d+)?|[.,]\d+)([eE][-+]?\d+)?\s*([(（±].*)?")
+WRITTEN_IN = {
+    "ar": ("ARABIC",),
+    "el": ("GREEK",),
+    "fa": ("ARABIC",),
+    "hi": ("DEVANAGARI",),
+    "ja": ("CJK", "HIRAGANA", "KATAKANA"),
+    "ko": ("HANGUL", "CJK"),
+    "ru": ("CYRILLIC",),
+    "zh": ("CJK",),
+}
+"""How Unicode names the letters of a language; languages not named here are written in Latin letters."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The columns chosen, and what else their headers said.
+
+    Parameters
+    ----------
+    columns
+        ``word``, targets, ``<target>_sd``, ``<target>_n`` -> column, from 0.
+    language, script, scales
+        As the headers of word and ratings name them.
+    near
+        Columns that name a rating nobody chose, with a word nothing is known of.
+    """
+
+    columns: Mapping[str, int]
+    language: str = ""
+    script: str = ""
+    scales: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    near: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Table:
+    what: str
+    headers: Sequence[str]
+    parsed: Sequence[Header]
+    rows: Sequence[Sequence[str]]
+    language: str
+    script: str
+    taken: frozenset[int]
+
+    def rates(self, at: int, target: str) -> bool:
+        """Return whether a column holds a figure of the target over all raters."""
+        header = self.parsed[at]
+        if target not in header.targets or header.group or header.translation or at in self.taken:
+            return False
+        bare = {h.targets[0] for h in self.parsed if h.letter and not h.statistics}
+        if header.letter and not header.statistics and not {"valence", "arousal"} <= bare:
+            return False
+        # "ValM" beside "ValF" is the mean of men.
+        women = any(h.group and target in h.targets and not h.statistics for h in self.parsed)
+        men = re.search(r"(?i)(^|[^a-z]|[a-z])m$", self.headers[at].strip())
+        return not (women and men and header.statistics == {"mean"})
+
+    def question(self, key: str, kind: str, found: Sequence[int]) -> OpenQuestion:
+        names = [self.headers[at].strip() for at in found]
+        if len(set(names)) < len(names):
+            names = [f"#{at + 1}" for at in found]
+        listed = ", ".join(f"'{self.headers[at].strip()}' (column {at + 1})" for at in found)
+        return OpenQuestion(
+            self.what,
+            f"{len(found)} columns could be {kind}: {listed}",
+            f"Say which with --column {key}='{names[0]}', or in its card: [columns] {key} = \"{names[0]}\".",
+            key=f"columns.{key}",
+            choices=tuple(names),
+        )
+
+    def cells(self, at: int, n: int = 200) -> list[str]:
+        return [row[at].strip() for row in self.rows[:n] if at < len(row) and row[at].strip()]
+
+
+def choose_columns(
+    headers: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    what: str = "the file",
+    language: str = "",
+    script: str = "",
+    said: Mapping[str, int] | None = None,
+) -> Choice | None:
+    """Return the columns of word and ratings, or None if the headers name no word or no rating.
+
+    A column of a part of the sample (men, the young, the highly educated), or with a word in its header that nothing
+    is known of, is never taken for a rating; a translation is never taken for the word.
+
+    Parameters
+    ----------
+    headers, rows
+        Header cells and the rows below them.
+    language, script
+        What is known of the words; they decide between word columns.
+    said
+        Columns known otherwise; they are not looked for.
+
+    Raises
+    ------
+    OpenQuestion
+        If two columns could be the word or the same rating.
+    """
+    columns = dict(said or {})
+    parsed = [parse_header(cell) for cell in headers]
+    table = _Table(what, headers, parsed, rows, language, script, frozenset(columns.values()))
+    for target in TARGETS:
+        at = _mean(table, target) if target not in columns else None
+        if at is not None:
+            columns[target] = at
+    rated = [target for target in TARGETS if target in columns]
+    if not {"valence", "arousal"} & set(rated):
+        return None
+    if "word" not in columns:
+        word = _word(table)
+        if word is None:
+            return None
+        columns["word"] = word
+    for target in rated:
+        for statistic in ("sd", "n"):
+            at = _beside(table, target, statistic, columns[target])
+            if at is not None:
+                columns.setdefault(f"{target}_{statistic}", at)
+    named = [parsed[columns[key]].language for key in ("word", *rated)]
+    near = [
+        at
+        for at, h in enumerate(parsed)
+        if h.targets
+        and h.unknown
+        and not h.group
+        and h.statistics <= {"mean"}
+        and not set(h.targets) & set(rated)
+    ]
+    return Choice(
+        columns,
+        next(filter(None, named), ""),
+        parsed[columns["word"]].script,
+        {t: scale for t in rated if (scale := parsed[columns[t]].scale)},
+        tuple(near),
+    )
+
+
+def written_in(words: Sequence[str], language: str) -> float:
+    """Return the share of words with most of their letters of the script the language is written in."""
+    names = WRITTEN_IN.get(language, ("LATIN",))
+    told = [[unicodedata.name(c, "").startswith(names) for c in word if c.isalpha()] for word in words]
+    told = [letters for letters in told if letters]
+    return sum(2 * sum(letters) >= len(letters) for letters in told) / len(told) if told else 1.0
+
+
+def _mean(table: _Table, target: str) -> int | None:
+    found = [
+        at
+        for at, header in enumerate(table.parsed)
+        if table.rates(at, target)
+        and header.targets == (target,)
+        and not header.unknown
+        and header.statistics in (frozenset(), {"mean"}, {"mean", "sd"})
+    ]
+    found = [at for at in found if table.parsed[at].whole] or found
+    found = [at for at in found if table.language and table.parsed[at].language == table.language] or found
+    if len(found) > 1:
+        raise table.question(target, target, found)
+    return found[0] if found else None
+
+
+def _beside(table: _Table, target: str, statistic: str, mean: int) -> int | None:
+    """Return the column of the target's SD or rater count: its own, next after the mean; else one for all targets."""
+    own: list[int] = []
+    shared: list[int] = []
+    for at, header in enumerate(table.parsed):
+        if header.statistics != {statistic} or header.unknown or header.group or at in table.taken:
+            continue
+        if table.rates(at, target) and header.language in ("", table.parsed[mean].language):
+            (own if header.targets == (target,) else shared).append(at)
+        elif statistic == "n" and not header.targets and not header.word and _are_counts(table.cells(at)):
+            shared.append(at)
+    own.sort(key=lambda at: (at < mean, abs(at - mean)))
+    if own:
+        return own[0]
+    return shared[0] if len(shared) == 1 else None
+
+
+def _word(table: _Table) -> int | None:
+    ranks: dict[int, list[int]] = {}
+    for at, header in enumerate(table.parsed):
+        if at not in table.taken and (rank := _rank(table, at, header)) is not None:
+            ranks.setdefault(rank, []).append(at)
+    if not ranks:
+        return None
+    best = min(ranks)
+    found = ranks[best]
+    if best == 1 and 2 in ranks and not table.language:
+        found = found + ranks[2]
+    scripts = {table.parsed[at].script for at in found}
+    if len(found) > 1 and scripts & {"Hans", "Hant"}:
+        wanted = table.script or "Hans"
+        found = [at for at in found if table.parsed[at].script == wanted] or found
+    if len(found) > 1 and table.language:
+        found = [at for at in found if written_in(table.cells(at), table.language) >= 0.5] or found
+    if len(found) > 1:
+        raise table.question("word", "the word", found)
+    return found[0]
+
+
+def _rank(table: _Table, at: int, header: Header) -> int | None:
+    """Return how likely a column is the word, 0 before all; None if it is not."""
+    if header.targets or header.statistics or header.unknown or header.group or header.translation:
+        return None
+    named = header.word or header.language or header.script or header.weak
+    if not named or _is_numeric(table.cells(at)):
+        return None
+    if header.word and header.language and header.language == table.language:
+        return 0
+    if header.word and not header.language:
+        return 1
+    if header.word and header.language != "en":
+        return 2
+    if header.language == table.language or (header.language and header.language != "en") or header.script:
+        return 3
+    if header.weak:
+        return 4
+    return 5
+
+
+def _are_counts(cells: Sequence[str]) -> bool:
+    """Return whether a column named "n" alone may count raters: a neighbourhood size is often 0 or 1."""
+    return bool(cells) and all(re.fullmatch(r"[1-9]\d*([.,]0+)?", cell) and cell != "1" for cell in cells)
+
+
+def _is_numeric(cells: Sequence[str]) -> bool:
+    return bool(cells) and sum(bool(NUMBER.fullmatch(cell)) for cell in cells) > len(cells) / 2

@@ -1,0 +1,250 @@
+"""Which layout a grid of cells has, and where its columns lie."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from emospace.errors import EmospaceError, unknown
+from emospace.norms import layouts
+from emospace.norms.columns import NUMBER, Choice, choose_columns
+from emospace.norms.headers import language_names, parse_header, plain
+from emospace.norms.layouts import Layout, Patterns
+from emospace.norms.word_norms import TARGETS
+
+HEADER_SEARCH = 12
+COLUMN_KEYS = ("word", *(target + suffix for target in TARGETS for suffix in ("", "_sd", "_n")))
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """A layout found in a grid of cells: which column is what, and the row its data start at (from 0).
+
+    Parameters
+    ----------
+    headers
+        Header of each column, ``upper:lower`` of two rows.
+    scales, script
+        As headers name them.
+    near
+        Headers that name a rating nobody chose, with a word nothing is known of.
+    said
+        Keys of the columns a user named.
+    """
+
+    layout: Layout
+    columns: Mapping[str, int]
+    first_row: int
+    language: str = ""
+    headers: tuple[str, ...] = ()
+    scales: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    script: str = ""
+    near: tuple[str, ...] = ()
+    said: frozenset[str] = frozenset()
+
+
+def recognise(
+    rows: Sequence[Sequence[str]],
+    *,
+    what: str = "the file",
+    said: Mapping[str, str] | None = None,
+    layout: str = "",
+    language: str = "",
+    script: str = "",
+) -> Recognised | None:
+    """Return the first layout the first rows of a grid of cells fit: one of `LAYOUTS`, or what the headers say.
+
+    Parameters
+    ----------
+    said
+        Column -> its header, or ``#3`` for the third; the others are looked for.
+    layout
+        Take this layout of `LAYOUTS` and no other.
+    language, script
+        What is known of the words.
+
+    Raises
+    ------
+    OpenQuestion
+        If two columns could be the word or the same rating.
+    EmospaceError
+        If there is no such layout, or no such column as `said` names.
+    """
+    said = said or {}
+    for key in said:
+        if key not in COLUMN_KEYS:
+            raise unknown("column", key, COLUMN_KEYS)
+    known = layouts.LAYOUTS
+    if layout:
+        known = [entry for entry in known if entry.name == layout]
+        if not known:
+            raise unknown("layout", layout, sorted({entry.name for entry in layouts.LAYOUTS} - {""}))
+    about = {"what": what, "said": said, "language": language, "script": script}
+    starts = range(min(HEADER_SEARCH, len(rows)))
+    for start in starts:
+        for entry in known:
+            if (layout or not entry.by_name) and (found := _fit(entry, rows, start, **about)):  # type: ignore[arg-type]
+                return found
+        two = _is_second_header(rows, start)
+        general = [Layout("", header_rows=n) for n in ((2, 1) if two else (1,))] if not layout else []
+        for entry in general:
+            if found := _fit(entry, rows, start, **about):  # type: ignore[arg-type]
+                return found
+    if said and rows:
+        _refuse_missing(rows, said, what)
+        if {"word"} < set(said) and all(_number(header) is not None for header in said.values()):
+            return _by_number(rows, said)
+    return None
+
+
+def join_headers(rows: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """Return the headers of one row, or of two rows as ``upper:lower`` with the upper name carried right."""
+    if len(rows) == 1:
+        return tuple(cell.strip() for cell in rows[0])
+    upper, lower = rows
+    headers, block = [], ""
+    for i in range(max(len(upper), len(lower))):
+        above = upper[i].strip() if i < len(upper) else ""
+        below = lower[i].strip() if i < len(lower) else ""
+        block = above or block
+        headers.append(f"{block}:{below}" if block and below else block if above else below)
+    return tuple(headers)
+
+
+def _fit(
+    layout: Layout,
+    rows: Sequence[Sequence[str]],
+    start: int,
+    *,
+    what: str,
+    said: Mapping[str, str],
+    language: str,
+    script: str,
+) -> Recognised | None:
+    if layout.header and tuple(cell.strip() for cell in rows[start]) != layout.header:
+        return None
+    first = start + layout.header_rows
+    if first > len(rows):
+        return None
+    headers = join_headers(rows[start:first])
+    names = [plain(header) for header in headers]
+    if not set(layout.requires) <= set(names):
+        return None
+    given = {key: _place(header, names) for key, header in said.items()}
+    if None in given.values():
+        return None
+    if language and layout.language and language != layout.language:
+        return None
+    own = {key: at for key, at in given.items() if at is not None}
+    language = language or layout.language
+    if "word" in layout.columns and "word" not in own:
+        word = _first(layout.columns["word"], names)
+        if word is None:
+            return None
+        own["word"], named = word
+        language = language or language_names().get(named, "")
+        of = named
+    else:
+        of = ""
+    for key, patterns in layout.columns.items():
+        if key not in own and (at := _first(patterns, names, of)):
+            own[key] = at[0]
+    choice: Choice | None = choose_columns(
+        headers, rows[first:], what=what, language=language, script=script, said=own
+    )
+    if choice is None:
+        return None
+    found = Recognised(
+        layout,
+        {
+            key: at
+            for key, at in choice.columns.items()
+            if key == "word" or key.partition("_")[0] in choice.columns
+        },
+        first,
+        layout.language or choice.language or language,
+        headers,
+        choice.scales,
+        choice.script,
+        tuple(headers[at] for at in choice.near),
+        frozenset(said),
+    )
+    if layout.holds:
+        words = {row[found.columns["word"]].strip().rstrip("*") for row in rows[first:] if row}
+        if not set(layout.holds) <= words:
+            return None
+    return found if not layout.on_scale or _lies_on(layout, found, rows) else None
+
+
+def _first(patterns: Patterns, names: Sequence[str], language: str = "") -> tuple[int, str] | None:
+    """Return the first column a pattern fits, and the language its group names."""
+    for pattern in (patterns,) if isinstance(patterns, str) else patterns:
+        if "<language>" in pattern and not language:
+            continue
+        for at, name in enumerate(names):
+            match = re.fullmatch(pattern.replace("<language>", re.escape(language)), name)
+            if match:
+                return at, match.groupdict().get("language") or ""
+    return None
+
+
+def _number(header: str) -> int | None:
+    match = re.fullmatch(r"#(\d+)", header.strip())
+    return int(match[1]) - 1 if match else None
+
+
+def _place(header: str, names: Sequence[str]) -> int | None:
+    number = _number(header)
+    if number is not None:
+        return number if 0 <= number < len(names) else None
+    return names.index(plain(header)) if plain(header) in names else None
+
+
+def _is_second_header(rows: Sequence[Sequence[str]], start: int) -> bool:
+    """Return whether the row below is a header too: no number in it, and at least two statistics or ratings."""
+    if start + 1 >= len(rows):
+        return False
+    cells = [cell for cell in rows[start + 1] if cell.strip()]
+    said = [parse_header(cell) for cell in cells]
+    names = sum(bool(header.statistics or header.targets) and not header.unknown for header in said)
+    return names >= 2 and not any(NUMBER.fullmatch(cell) for cell in cells)
+
+
+def _by_number(rows: Sequence[Sequence[str]], said: Mapping[str, str]) -> Recognised:
+    """Return columns named by number in a file without a header row."""
+    columns = {key: _number(header) or 0 for key, header in said.items()}
+    width = max(len(row) for row in rows[:HEADER_SEARCH])
+    rated = [at for key, at in columns.items() if key in TARGETS and at < len(rows[0])]
+    headless = any(NUMBER.fullmatch(rows[0][at]) for at in rated)
+    headers = tuple(f"#{at + 1}" for at in range(width)) if headless else join_headers(rows[:1])
+    return Recognised(Layout(""), columns, 0 if headless else 1, "", headers, said=frozenset(said))
+
+
+def _refuse_missing(rows: Sequence[Sequence[str]], said: Mapping[str, str], what: str) -> None:
+    width = max(len(row) for row in rows[:HEADER_SEARCH])
+    names = {plain(cell) for row in rows[:HEADER_SEARCH] for cell in row}
+    for header in said.values():
+        number = _number(header)
+        if number is not None and not 0 <= number < width:
+            raise EmospaceError(what, f"it has no column {header}", f"It has {width} columns.")
+        if number is None and ":" not in header and plain(header) not in names:
+            shown = ", ".join(cell.strip() for cell in rows[0][:30]) or "none"
+            raise EmospaceError(what, f"it has no column '{header}'", f"Its columns: {shown}.")
+
+
+def _lies_on(layout: Layout, found: Recognised, rows: Sequence[Sequence[str]]) -> bool:
+    """Return whether 95% of the ratings that are numbers lie on the declared scale."""
+    inside = total = 0
+    for target in TARGETS:
+        if target not in found.columns or layout.scale is None:
+            continue
+        low, high = layout.scale[target] if isinstance(layout.scale, Mapping) else layout.scale
+        for row in rows[found.first_row :]:
+            try:
+                value = float(row[found.columns[target]].replace(",", "."))
+            except (ValueError, IndexError):
+                continue
+            total += 1
+            inside += low <= value <= high
+    return total > 0 and inside >= 0.95 * total
