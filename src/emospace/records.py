@@ -268,6 +268,26 @@ class UniversalRecord(Record):
     p: float | None = P
 
 
+class FamilyRecord(Record):
+    """Whether languages of one family have more alike spaces; n counts the languages.
+
+    `value` is the mean RSA `within` families less that `between` them, p one-sided from relabelled languages;
+    `n_within` counts the pairs of one family, `cophenetic` is how faithfully the tree of languages shows their RSA.
+    """
+
+    value: float | None
+    within: float | None = None
+    between: float | None = None
+    p: float | None = P
+    n_within: int = Field(ge=0)
+    n_families: int = Field(ge=0)
+    n_permutations: int | None = None
+    cophenetic: float | None = None
+
+    def _figure(self) -> float | None:
+        return self.value
+
+
 class SteeringRecord(Record):
     """What one vector at one dose does to the tone of answers to neutral prompts.
 
@@ -430,6 +450,7 @@ class Results(Flat):
     cross_language: tuple[CrossLanguageRecord, ...] = ()
     category_shift: tuple[CategoryShiftRecord, ...] = ()
     universal: tuple[UniversalRecord, ...] = ()
+    families: tuple[FamilyRecord, ...] = ()
     steering: tuple[SteeringRecord, ...] = ()
     reading: tuple[ReadingRecord, ...] = ()
     features: tuple[FeatureRecord, ...] = ()

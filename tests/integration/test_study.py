@@ -21,7 +21,7 @@ from emospace.lexicon import pool_words
 from emospace.records import Results
 from emospace.report import write_report
 from emospace.sae import SparseAutoencoder, save_sae
-from emospace.study import Study, StudySpec, predicting, run_study
+from emospace.study import Study, StudySpec, predicting, run, run_study
 
 N_LATENTS, N_NORMED = 192, 150
 # A random model tells words apart by their last letters, so every category has an ending of its own.
@@ -498,7 +498,7 @@ def test_changed_ratings_recompute_only_what_rests_on_them(both, house, tmp_path
     ):
         changed = done(spec, out)
     assert [call.args[1] for call in predicted.call_args_list] == ["zh"]
-    assert [call.args[4] for call in aligned.call_args_list] == ["zh"]
+    assert [call.args[1] for call in aligned.call_args_list] == ["zh"]
 
     def of(results, language):
         return [row for row in results.prediction if row.language == language]
@@ -601,7 +601,7 @@ def test_too_few_latents_outside_are_said_and_the_rest_is_given(house, tmp_path)
     with mock.patch.object(
         predicting, "matched_draws", side_effect=EmospaceError("24 latents", "few", "Mend.")
     ):
-        results = study.run()
+        results = run(study)
     assert "outside" not in {row.features for row in results.prediction}
     assert "outside controls" in {row.what for row in results.not_computed}
     assert all(row.draws_beaten is None for row in results.prediction)

@@ -17,6 +17,7 @@ from emospace.report.steering import verdict
 from emospace.steering import DoseRange, SteeringVector
 from emospace.steering.bank import VectorBank, bank_folder
 from emospace.study import Study, StudySpec, steering
+from emospace.study.run import steering_stage
 
 LETTERS = dict(zip(BASIC_SEVEN, ("aeiou", "st", "nr", "dl", "pb", "kg", "z"), strict=True))
 DOSES = {emotion: 0.2 + place / 10 for place, emotion in enumerate(BASIC)}
@@ -96,7 +97,7 @@ def finished(tmp_path_factory):
         small(patch, folder)
         keep(bank())
         study = new_study(folder / "run")
-        return study, study._steering_stage()
+        return study, steering_stage(study)
 
 
 @pytest.fixture

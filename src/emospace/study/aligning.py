@@ -11,70 +11,36 @@ import numpy as np
 from emospace.alignment import Alignment, axes, cebra_alignment, procrustes, rsa_affect, rsa_structure
 from emospace.errors import EmospaceError
 from emospace.records import AlignmentRecord, NotComputed
-from emospace.space import Transform, build_space, disjoint_rdm, overlap_rdm, standardise
-from emospace.structure import category_ratings, load_structure
+from emospace.space import build_space, disjoint_rdm, overlap_rdm
+from emospace.structure import FEWEST_RATED, category_ratings, load_structure, structures_for
 from emospace.study.cache import StageResult
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from emospace.concepts import ConceptSets
-    from emospace.features import FeatureDictionary, MatchedPool
-    from emospace.norms import WordNorms
-    from emospace.study.encoding import Encoded
-    from emospace.study.spec import StudySpec
-
-STRUCTURES = {"en": "goemotions"}
-"""The co-annotation a language's categories are compared with; others have none whose labels are ours."""
+    from emospace.study.material import Study
 
 
-def align(
-    model_name: str,
-    layer: int,
-    spec: StudySpec,
-    sets: ConceptSets,
-    language: str,
-    encoded: Encoded,
-    static: np.ndarray,
-    pool: MatchedPool,
-    dictionary: FeatureDictionary,
-    norms: Sequence[WordNorms],
-) -> StageResult:
+def align(study: Study, language: str) -> StageResult:
     """Compare a language's emotion space with people's valence, arousal and category structure.
 
-    Parameters
-    ----------
-    encoded
-        Concept and pool words.
-    static
-        Input embeddings of the same words, ``[n_words, d_model]``: the baseline beside every figure.
+    The space of static input embeddings is the baseline beside every figure.
     """
-    import pandas as pd
-
-    concepts = list(sets.words(language))
-    rows, pool_rows = encoded.rows(concepts), encoded.rows(pool.words)
-    codes = encoded.codes if encoded.codes is not None else encoded.states
-    kind = "sae" if encoded.codes is not None else "dense"
-    chosen = dictionary.latents if encoded.codes is not None else None
-    sources = {kind: (codes, chosen), "dense": (encoded.states, None), "static": (static, None)}
-    spaces, features = {}, {}
-    for name, (values, latents) in sources.items():
-        transform: Transform = "log1p" if name == "sae" else "raw"
-        features[name] = standardise(values[rows], latents, pool=values[pool_rows], transform=transform)
-        spaces[name] = build_space(
-            values[rows], concepts, sets, language, latents, pool=values[pool_rows], kind=name
-        )
-        # What all categories share (being an emotion word at all) would make every pair alike.
-        features[name] -= spaces[name].matrix.mean(axis=0)
+    spec, sets = study.spec, study.sets
+    kind = "dense" if study.sae is None else "sae"
+    kinds = tuple(dict.fromkeys([kind, "dense", "static"]))
+    spaces = {name: study.space(language, name) for name in kinds}
+    features = {name: study.features(language, name) for name in kinds}
     main = spaces[kind]
-    rdms = {name: disjoint_rdm(features[name], concepts, sets, language) for name in spaces}
+    concepts = features[kind].words
+    rdms = {name: disjoint_rdm(features[name].features, concepts, sets, language) for name in spaces}
     controls = {"set overlap": overlap_rdm(sets, language), "static embeddings": rdms["static"]}
 
     found: list[Alignment] = []
     tables: dict[str, pd.DataFrame] = {f"rdm_{language}": _square(rdms[kind], main.categories)}
     missing: list[NotComputed] = []
     options: dict[str, Any] = {"seed": spec.seed, "n_permutations": spec.n_permutations}
-    for norm in norms:
+    for norm in study.norms[language]:
         ratings = category_ratings(sets, norm, language)
         if ratings.no_axes:
             missing.append(NotComputed(what="axes and circumplex", why=ratings.no_axes, language=language))
@@ -104,7 +70,7 @@ def align(
             try:
                 decoded, _ = cebra_alignment(
                     main,
-                    features[kind],
+                    features[kind].features,
                     concepts,
                     sets,
                     ratings,
@@ -114,21 +80,25 @@ def align(
                 found += decoded
             except (EmospaceError, ImportError) as error:
                 missing.append(NotComputed(what="CEBRA", why=str(error), language=language))
-    if language in STRUCTURES:
-        structure = load_structure(STRUCTURES[language])
+    structures = [load_structure(name) for name in structures_for(language, sets.families.get(language))]
+    for structure in structures:
         for name, space in spaces.items():
             found.append(rsa_structure(space, structure, rdm=rdms[name], **options))
         found.append(rsa_structure(main, structure, rdm=rdms[kind], controls=controls, **options))
         names = [category for category in main.categories if category in structure.categories]
-        if names:
+        if structure.kind == "co-annotation" and len(names) >= FEWEST_RATED:
             tables[f"rdm_human_{language}_{structure.name}"] = _square(structure.select(names).rdm(), names)
-    else:
+    if not any(structure.kind == "co-annotation" for structure in structures):
         why = "no bundled co-annotation labels our categories in this language"
         missing.append(NotComputed(what="RSA with co-annotation", why=why, language=language))
+    if not study.norms[language]:
+        why = "no norms of this language are bundled or given (--norms FILE)"
+        missing.append(NotComputed(what="valence and arousal of the categories", why=why, language=language))
+    tables["rdm_layers"] = _layer_table(study, language)
     records = [
         AlignmentRecord(
-            model=model_name,
-            layer=None if row.space == "static" else layer,
+            model=study.name,
+            layer=None if row.space == "static" else study.layer,
             provenance=sets.provenance,
             **asdict(row),
         )
@@ -151,6 +121,33 @@ def _with_baseline(found: Sequence[Alignment]) -> list[Alignment]:
         else row
         for row in found
     ]
+
+
+def _layer_table(study: Study, language: str) -> pd.DataFrame:
+    """Return the RDM of dense states at every layer, in the first carrier: a row a pair of categories."""
+    import pandas as pd
+
+    concepts = list(study.sets.words(language))
+    states = study.encoded(language).concept_states
+    parts = []
+    for layer in range(states.shape[1]):
+        space = build_space(states[:, layer], concepts, study.sets, language, kind="dense")
+        features = states[:, layer] - space.matrix.mean(axis=0)
+        rdm = disjoint_rdm(features, concepts, study.sets, language)
+        a, b = np.triu_indices(len(rdm), 1)
+        names = np.array(space.categories)
+        parts.append(
+            pd.DataFrame(
+                {
+                    "language": language,
+                    "layer": layer,
+                    "a": names[a],
+                    "b": names[b],
+                    "dissimilarity": rdm[a, b],
+                }
+            )
+        )
+    return pd.concat(parts, ignore_index=True)
 
 
 def _square(rdm: np.ndarray, categories: Sequence[str]) -> pd.DataFrame:

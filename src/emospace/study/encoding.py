@@ -36,12 +36,15 @@ class Encoded:
         ``[n_words, n_latents]``; None without an SAE.
     normed_states
         float32 ``[n_normed, n_blocks + 1, d_model]``: the normed words at every layer.
+    concept_states
+        float32 ``[n_concepts, n_blocks + 1, d_model]``: the concepts at every layer, in the first carrier.
     """
 
     words: tuple[str, ...]
     states: np.ndarray
     codes: csr_matrix | None
     normed_states: np.ndarray
+    concept_states: np.ndarray
 
     def rows(self, words: Sequence[str]) -> np.ndarray:
         """Return the row of each word."""
@@ -65,30 +68,44 @@ def encode_words(
     model: LanguageModel,
     sae: SparseAutoencoder | None,
     normed: Sequence[str],
-    others: Sequence[str],
+    concepts: Sequence[str],
+    pool: Sequence[str],
     carriers: Sequence[str],
     layer: int,
     store: Path,
     language: str,
 ) -> Encoded:
-    """Run normed words through all layers and the others up to one; average states and codes over carriers."""
+    """Run normed words through all layers and the others up to one; average states and codes over carriers.
+
+    In the first carrier concepts go through all layers too: the space is followed through the depth there.
+    """
     from scipy.sparse import csr_matrix
 
     every = range(model.n_blocks + 1)
-    n_words = len(normed) + len(others)
-    states = np.zeros((n_words, model.d_model), dtype=np.float32)
+    words = tuple(dict.fromkeys([*normed, *concepts, *pool]))
+    rated = set(normed)
+    felt = [word for word in dict.fromkeys(concepts) if word not in rated]
+    others = list(words[len(normed) + len(felt) :])
+    states = np.zeros((len(words), model.d_model), dtype=np.float32)
     normed_states = np.zeros((len(normed), model.n_blocks + 1, model.d_model), dtype=np.float32)
-    codes = csr_matrix((n_words, sae.n_latents), dtype=np.float32) if sae else None
+    codes = csr_matrix((len(words), sae.n_latents), dtype=np.float32) if sae else None
+    concept_states = np.empty(0, dtype=np.float32)
     for number, carrier in enumerate(carriers, 1):
         count = f"{language}, carrier {number} of {len(carriers)}"
         deep = extract_words(model, normed, carrier, every, store=store, title=f"Normed words, {count}")
-        flat = extract_words(model, others, carrier, [layer], store=store, title=f"Other words, {count}")
-        here = np.concatenate([deep.layer(layer), flat.layer(layer)])
+        depth = every if number == 1 else [layer]
+        middle = extract_words(model, felt, carrier, depth, store=store, title=f"Concepts, {count}")
+        flat = extract_words(model, others, carrier, [layer], store=store, title=f"Neutral words, {count}")
+        here = np.concatenate([part.layer(layer) for part in (deep, middle, flat)])
         normed_states += deep.states / len(carriers)
         states += here / len(carriers)
         if sae is not None:
             codes = codes + sae.encode(here) / len(carriers)
-    return Encoded((*normed, *others), states, codes, normed_states)
+        if number == 1:
+            row_of = {word: row for row, word in enumerate(words)}
+            both = [deep.states, middle.states]
+            concept_states = np.concatenate(both)[[row_of[word] for word in concepts]]
+    return Encoded(words, states, codes, normed_states, concept_states)
 
 
 def neutral_pool(model: LanguageModel, sets: ConceptSets, language: str, seed: int) -> MatchedPool:

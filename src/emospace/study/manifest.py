@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from emospace.records import Manifest, ModelRecord, NotComputed, SaeRecord, Source
 
 if TYPE_CHECKING:
-    from emospace.study.run import Study
+    from emospace.study.material import Study
 
 _PACKAGES = ("emospace", "torch", "transformers", "numpy", "scipy", "scikit-learn", "sae-lens", "cebra")
 
@@ -21,7 +20,7 @@ def model_record(study: Study) -> ModelRecord:
     return ModelRecord(
         model=study.name,
         layer=study.layer,
-        n=sum(len(_words(study, language)) for language in study.spec.languages),
+        n=sum(len(_words(study, language)) for language in study.languages),
         seed=study.spec.seed,
         source=study.spec.model,
         revision=identity.get("revision"),
@@ -81,7 +80,7 @@ def manifest(study: Study) -> Manifest:
             note=norms.note,
             content_hash=norms.content_hash,
         )
-        for language in study.spec.languages
+        for language in study.languages
         for norms in study.norms[language]
     ]
     sources += [
@@ -93,9 +92,9 @@ def manifest(study: Study) -> Manifest:
             provenance=study.sets.provenance,
             content_hash=study.sets.select([language]).content_hash,
         )
-        for language in study.spec.languages
+        for language in study.languages
     ]
-    sources += _structure_sources(study.spec.languages)
+    sources += _structure_sources(study)
     versions = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
@@ -105,12 +104,12 @@ def manifest(study: Study) -> Manifest:
     return Manifest(
         model=study.name,
         layer=study.layer,
-        n=sum(len(_words(study, language)) for language in study.spec.languages),
+        n=sum(len(_words(study, language)) for language in study.languages),
         seed=study.spec.seed,
         command=study.command,
-        languages=study.spec.languages,
+        languages=study.languages,
         categories=study.spec.categories,
-        carriers={language: study.carriers(language) for language in study.spec.languages},
+        carriers={language: study.carriers(language) for language in study.languages},
         sources=tuple(sources),
         files={
             "model": str(study.model.identity.get("sha256")),
@@ -127,28 +126,26 @@ def _steering_files(study: Study) -> dict[str, str]:
     return study.illustration.files
 
 
-def _structure_sources(languages: Sequence[str]) -> list[Source]:
+def _structure_sources(study: Study) -> list[Source]:
     """Return the category structures and the corpora behind frequencies and static vectors."""
     from emospace.lexicon import frequency_table
-    from emospace.structure import load_structure
-    from emospace.study.aligning import STRUCTURES
+    from emospace.structure import load_structure, structures_for
 
     found = []
-    for language in languages:
-        if language in STRUCTURES:
-            structure = load_structure(STRUCTURES[language])
-            found.append(
-                Source(
-                    kind="structure",
-                    name=structure.name,
-                    language=language,
-                    n=structure.n_items,
-                    licence=structure.licence,
-                    citation=structure.citation,
-                    note=structure.note,
-                    content_hash=structure.content_hash,
-                )
+    for language in study.languages:
+        found += [
+            Source(
+                kind="structure",
+                name=structure.name,
+                language=language,
+                n=structure.n_items,
+                licence=structure.licence,
+                citation=structure.citation,
+                note=structure.note,
+                content_hash=structure.content_hash,
             )
+            for structure in map(load_structure, structures_for(language, study.sets.families.get(language)))
+        ]
         lexicon = frequency_table(language)
         if lexicon.corpus:
             found.append(

@@ -32,19 +32,13 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
     from emospace.norms import WordNorms
-    from emospace.study.run import Study
+    from emospace.study.material import Study
 
 COMPARED = (("space", "shared"), ("space", "static"), ("space", "top_firing"), ("dense", "space"))
 
 
-def predict(study: Study, language: str, norms: WordNorms, shared: np.ndarray) -> StageResult:
-    """Predict the ratings of one norms set from every feature set.
-
-    Parameters
-    ----------
-    shared
-        Latents that are features in all the study's languages.
-    """
+def predict(study: Study, language: str, norms: WordNorms) -> StageResult:
+    """Predict the ratings of one norms set from every feature set."""
     spec, model = study.spec, study.model
     encoded = study.encoded(language)
     known = set(encoded.words)
@@ -71,7 +65,7 @@ def predict(study: Study, language: str, norms: WordNorms, shared: np.ndarray) -
     codes = encoded.codes
     if codes is not None:
         values = codes[rows].log1p().tocsr()
-        for name, latents in _latent_sets(study, language, values, shared).items():
+        for name, latents in _latent_sets(study, language, values).items():
             if len(latents):
                 sets[name, None] = predict_ratings(values[:, latents].toarray(), ratings, groups, **common)
             else:
@@ -124,15 +118,13 @@ def predict(study: Study, language: str, norms: WordNorms, shared: np.ndarray) -
     )
 
 
-def _latent_sets(
-    study: Study, language: str, values: csr_matrix, shared: np.ndarray
-) -> dict[str, np.ndarray]:
+def _latent_sets(study: Study, language: str, values: csr_matrix) -> dict[str, np.ndarray]:
     """Return the latents of each feature set that is one set and no draw."""
-    dictionaries = {name: study.dictionary(name) for name in study.spec.languages}
+    dictionaries = {name: study.dictionary(name) for name in study.languages}
     space = dictionaries[language].latents
     sets = {"space": space}
     if len(dictionaries) > 1:
-        sets |= {"shared": shared, "specific": specific_latents(dictionaries, language)}
+        sets |= {"shared": study.universal, "specific": specific_latents(dictionaries, language)}
     fires = np.asarray((values > 0).sum(0)).ravel()
     # A latent that fires on hardly any word cannot be standardised in every fold.
     return sets | {
@@ -153,7 +145,7 @@ def _draws(
     """Return r of each kind of draw, ``[n_draws, n_targets, 2]`` (all words, concept words left out)."""
     spec, space = study.spec, study.dictionary(language).latents
     options = {name: common[name] for name in ("scored", "folds", "seed")}
-    every = np.unique(np.concatenate([study.dictionary(name).latents for name in spec.languages]))
+    every = np.unique(np.concatenate([study.dictionary(name).latents for name in study.languages]))
     sizes = latent_profile(values)
     found = {}
     if spec.n_draws:

@@ -36,6 +36,11 @@ class StudySpec(BaseModel):
     rule: Rule = "standardised"
     q: float = Field(default=0.05, gt=0, lt=1)
     max_features: int = Field(default=MAX_FEATURES, gt=0)
+    universal: int | None = Field(
+        default=None,
+        gt=0,
+        description="languages in which a shared latent is a feature; none: both of two, most of more",
+    )
     n_draws: int = Field(default=1000, ge=0, description="matched draws of outside latents")
     n_shuffled: int = Field(default=5, ge=0, description="shuffled concept-sets")
     n_permutations: int = Field(default=9999, gt=0)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from emospace.concepts import ConceptSets
     from emospace.norms import WordNorms
     from emospace.steering.bank import VectorBank
-    from emospace.study.run import Study
+    from emospace.study.material import Study
 
 N_PROMPTS, N_TOKENS = 8, 32
 WORD = "illustration"
