@@ -1,0 +1,153 @@
+"""`LanguageFeatures`: the concept words of one language as a model holds them, and the RDMs they give."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emospace.errors import EmospaceError, unknown
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+    from emospace.concepts import ConceptSets
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class LanguageFeatures:
+    """What one language brings to the comparison of languages.
+
+    Parameters
+    ----------
+    words
+        [n_words] distinct words; concepts not among them are left out.
+    features
+        [n_words, n_features] from `space.standardise`, the mean category taken off.
+    sets
+        The concept-sets that say which words make which category.
+    """
+
+    language: str
+    words: tuple[str, ...]
+    features: Floats
+    sets: ConceptSets
+    kept: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
+    """What is computed once for all pairs this language is in."""
+
+    @cached_property
+    def categories(self) -> tuple[str, ...]:
+        """The categories that have a word with features."""
+        known = set(self.words)
+        names = (name for name in self.sets.categories if name in self.sets.labels[self.language])
+        return tuple(name for name in names if known & set(self.sets.words(self.language, name)))
+
+    def rdm(self, categories: Sequence[str]) -> Floats:
+        """Return the dissimilarities [n_categories, n_categories], 1 - Pearson r of the categories' mean features.
+
+        Words both sets of a pair hold are left out of that pair (`space.disjoint_rdm`), and the mean of these
+        categories is taken off, so that languages with other categories beside can be compared.
+
+        Raises
+        ------
+        EmospaceError
+            If a category is unknown, or holds no word of its own against another.
+        """
+        found: Floats = self.weighted_rdms(categories, np.ones((1, len(self.words))))[0]
+        if not np.isfinite(found).all():
+            i, j = np.argwhere(~np.isfinite(found))[0]
+            raise EmospaceError(
+                f"categories '{categories[i]}' and '{categories[j]}' in {self.language}",
+                "one of them holds no word with features beside those of the other, or none that varies",
+                "Give it words of its own, or leave one of the two out.",
+            )
+        return found
+
+    def weighted_rdms(self, categories: Sequence[str], counts: Floats) -> Floats:
+        """Return the RDMs [n_draws, n_categories, n_categories] of reweighted words, NaN where no word is left.
+
+        Parameters
+        ----------
+        counts
+            [n_draws, n_words] how often each word counts, in all its sets at once.
+        """
+        names = tuple(categories)
+        if ("members", names) not in self.kept:
+            self.kept["members", names] = self._members(names)
+        members: _Members = self.kept["members", names]
+        points = np.column_stack([self.features, np.ones(len(self.words))])
+        matrix = members.weights.copy()
+        result = np.empty((len(counts), len(names), len(names)))
+        for draw, count in enumerate(counts):
+            matrix.data = members.weights.data * count[matrix.indices]
+            result[draw] = _rdm(matrix @ points, len(names), members)
+        return result
+
+    def _members(self, names: tuple[str, ...]) -> _Members:
+        from scipy.sparse import csr_matrix
+
+        row = {word: index for index, word in enumerate(self.words)}
+        sets, known = [], self.categories
+        for name in names:
+            if name not in known:
+                raise unknown(f"category of {self.language}", name, known)
+            weights = self.sets.weights(self.language, name)
+            listed = zip(self.sets.words(self.language, name), weights, strict=True)
+            sets.append({row[word]: float(weight) for word, weight in listed if word in row})
+        pairs = [
+            (i, j)
+            for i, one in enumerate(sets)
+            for j, other in enumerate(sets)
+            if i != j and one.keys() & other.keys()
+        ]
+        rows = sets + [{word: sets[i][word] for word in sets[i].keys() & sets[j].keys()} for i, j in pairs]
+        entries = [
+            (weight, index, word) for index, part in enumerate(rows) for word, weight in sorted(part.items())
+        ]
+        values, first, second = zip(*entries, strict=True)
+        matrix = csr_matrix((values, (first, second)), shape=(len(rows), len(self.words)))
+        reverse = np.array([pairs.index((j, i)) for i, j in pairs], dtype=np.intp)
+        return _Members(matrix, np.array(pairs, dtype=np.intp).reshape(-1, 2), reverse)
+
+
+class _Members(NamedTuple):
+    """`weights` [n_categories + n_pairs, n_words]: of each set, then of what the first of a pair shares with the second.
+
+    `pairs` [n_pairs, 2] holds every pair of sets with a common word, in both orders, and `reverse` [n_pairs] where its
+    other order stands.
+    """
+
+    weights: csr_matrix
+    pairs: NDArray[np.intp]
+    reverse: NDArray[np.intp]
+
+
+def _rdm(sums: Floats, n: int, members: _Members) -> Floats:
+    """Return one RDM from sums [n + n_pairs, n_features + 1] of features, the last column those of weights."""
+    total, filled = sums[:n, -1:], sums[:n, -1] > 0
+    centre = (sums[:n][filled] / total[filled]).mean(axis=0)
+    rest = sums - sums[:, -1:] * centre
+    unit = _unit(rest[:n, :-1], filled)
+    result = 1 - unit @ unit.T
+    if len(members.pairs):
+        i, j = members.pairs.T
+        left = total[i, 0] - sums[n:, -1]
+        own = _unit(rest[i, :-1] - rest[n:, :-1], left > 1e-9 * np.maximum(total[i, 0], 1e-9))
+        result[i, j] = 1 - (own * own[members.reverse]).sum(axis=1)
+    np.fill_diagonal(result, 0)
+    return np.asarray(result)
+
+
+def _unit(rows: Floats, filled: NDArray[np.bool_]) -> Floats:
+    centred = rows - rows.mean(axis=1, keepdims=True)
+    size = np.linalg.norm(centred, axis=1)
+    keep = filled & (size > 1e-12)
+    return np.asarray(
+        np.divide(centred, size[:, None], out=np.full_like(centred, np.nan), where=keep[:, None])
+    )

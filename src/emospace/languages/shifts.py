@@ -1,0 +1,170 @@
+"""Categories that sit differently among the others in two languages, beyond the noise of the concept-sets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from emospace.languages.language import Floats, LanguageFeatures
+from emospace.stats import rank_rows
+from emospace.structure import FEWEST_RATED
+
+N_HALVES = 50
+
+
+@dataclass(frozen=True)
+class CategoryShift:
+    """How differently one category sits in two languages: the fields of `records.CategoryShiftRecord`.
+
+    `n` counts the other categories it is placed among.
+    """
+
+    a: str
+    b: str
+    category: str
+    value: float | None
+    noise: float | None
+    excess: float | None
+    ci_low: float | None
+    ci_high: float | None
+    shifted: bool | None
+    n: int
+    seed: int
+    reason: str | None = None
+
+
+class Placement(NamedTuple):
+    """Where a language's categories stand among one another.
+
+    `place` [n_categories, n_categories - 1]: ranks of each one's dissimilarities to the others, centred and of unit
+    length, so that Spearman's rho is their product; `drawn` [n_bootstrap, n_categories, n_categories - 1] the same
+    of resampled words; `reliability` [n_categories] of the ranks, 0..1.
+    """
+
+    place: Floats
+    drawn: Floats
+    reliability: Floats
+
+
+def category_shifts(
+    a: LanguageFeatures, b: LanguageFeatures, *, seed: int, n_bootstrap: int = 500
+) -> tuple[CategoryShift, ...]:
+    """Rank the categories of two languages by how differently they sit among the others.
+
+    The value is 1 - Spearman's rho of a category's dissimilarities to the other shared categories in the two
+    languages. The noise is what sets of these sizes would give if both languages agreed, 1 - sqrt(r_a r_b): r is
+    the mean rho between random halves of a language's words over 50 splits, stepped up to whole sets by
+    Spearman-Brown, 2r / (1 + r), since halves are noisier than the sets the value is of; a value between languages
+    is attenuated by the root of the product (Spearman, 1904). Where sets are too noisy to agree with themselves
+    (r_a or r_b near 0) the noise is overestimated, so that the excess is conservative there.
+
+    The 95% interval of the excess, value - noise, is a Bayesian bootstrap of the words (Rubin, 1981): exponential
+    weights, one a word and draw, the same in all sets the word stands in, independent between the languages. Within a
+    set these are the uniform Dirichlet weights that resampling with replacement has in the mean, and no set is ever
+    empty. Resampled sets are noisier than the sets themselves, so the draws lie too high; their mean is moved back to
+    the observed value. `shifted` says that the interval lies above zero: without any difference about one category
+    in forty would.
+
+    Draws are made once a language (and set of shared categories) and kept, so all pairs of many languages are cheap.
+
+    Returns
+    -------
+    The shared categories by falling excess, those without a value last, with the reason.
+    """
+    names = tuple(name for name in a.categories if name in b.categories)
+    n = len(names) - 1
+    if len(names) < FEWEST_RATED:
+        reason = f"the languages share {len(names)} categories; at least {FEWEST_RATED} are needed"
+        return tuple(_nothing(a, b, name, n, seed, reason) for name in names)
+    one, other = (_placement(side, names, seed, n_bootstrap) for side in (a, b))
+    value = 1 - (one.place * other.place).sum(axis=-1)
+    noise = 1 - np.sqrt(one.reliability * other.reliability)
+    drawn = 1 - (one.drawn * other.drawn).sum(axis=-1)
+    low, high = np.quantile(drawn, [0.025, 0.975], axis=0) - drawn.mean(axis=0) + value - noise
+    excess = value - noise
+    shifts = []
+    for at in np.argsort(-excess, kind="stable"):
+        if not np.isfinite([excess[at], low[at]]).all():
+            reason = "its concept words, or halves of them, are too few of its own or do not vary"
+            shifts.append(_nothing(a, b, names[at], n, seed, reason))
+            continue
+        shifts.append(
+            CategoryShift(
+                a.language,
+                b.language,
+                names[at],
+                float(value[at]),
+                float(noise[at]),
+                float(excess[at]),
+                float(low[at]),
+                float(high[at]),
+                bool(low[at] > 0),
+                n,
+                seed,
+            )
+        )
+    return tuple(shifts)
+
+
+def _nothing(
+    a: LanguageFeatures, b: LanguageFeatures, name: str, n: int, seed: int, reason: str
+) -> CategoryShift:
+    return CategoryShift(a.language, b.language, name, None, None, None, None, None, None, n, seed, reason)
+
+
+def _placement(language: LanguageFeatures, names: tuple[str, ...], seed: int, n_bootstrap: int) -> Placement:
+    key = ("placement", names, seed, n_bootstrap)
+    if key not in language.kept:
+        # Two languages must not share their draws, whatever the seed.
+        rng = np.random.default_rng([seed, *language.language.encode()])
+        weights = rng.exponential(size=(n_bootstrap, len(language.words)))
+        drawn = places(language.weighted_rdms(names, weights))
+        halves = _halves(language, names, rng)
+        first, second = (places(language.weighted_rdms(names, half)) for half in (halves, 1 - halves))
+        language.kept[key] = Placement(
+            places(language.rdm(names)[None])[0], drawn, _stepped_up((first * second).sum(axis=-1))
+        )
+    found: Placement = language.kept[key]
+    return found
+
+
+def places(rdms: Floats) -> Floats:
+    """Return standardised ranks [n, n_categories, n_categories - 1] of the rows of RDMs, less their diagonal.
+
+    A missing entry takes the mean rank of its row, so that it says nothing; a row with fewer than three entries, or
+    without variation, is NaN.
+    """
+    n = rdms.shape[1]
+    others = rdms[:, ~np.eye(n, dtype=bool)].reshape(len(rdms), n, n - 1)
+    known = np.isfinite(others)
+    ranks = rank_rows(np.where(known, others, np.inf))
+    count = known.sum(axis=-1, keepdims=True)
+    ranks = np.where(known, ranks - (count + 1) / 2, 0)
+    size = np.linalg.norm(ranks, axis=-1, keepdims=True)
+    usable = (count >= 3) & (size > 1e-12)
+    return np.asarray(np.divide(ranks, size, out=np.full_like(ranks, np.nan), where=usable))
+
+
+def _stepped_up(halves: Floats) -> Floats:
+    """Return the reliability [n_categories] of whole sets from correlations of halves [n_halves, n_categories].
+
+    Splits that leave a category nothing of its own do not count; NaN where none is left.
+    """
+    count = np.isfinite(halves).sum(axis=0)
+    r = np.divide(np.nansum(halves, axis=0), count, out=np.full(halves.shape[1], np.nan), where=count > 0)
+    return np.asarray(np.clip(2 * r / (1 + np.maximum(r, 0)), 0, 1))
+
+
+def _halves(language: LanguageFeatures, names: tuple[str, ...], rng: np.random.Generator) -> Floats:
+    """Return random halves [n_halves, n_words] of 0 and 1; a word of several sets is halved with its first."""
+    row = {word: index for index, word in enumerate(language.words)}
+    first = np.full(len(row), len(names))
+    for at, name in reversed(list(enumerate(names))):
+        words = language.sets.words(language.language, name)
+        first[[row[word] for word in words if word in row]] = at
+    order = np.argsort(first + rng.random((N_HALVES, len(first))), axis=1)
+    halves = np.empty(order.shape)
+    np.put_along_axis(halves, order, np.arange(len(first)) % 2.0 + np.zeros(order.shape), axis=1)
+    return halves
