@@ -49,6 +49,14 @@ STRING = {"count": 10, "pmi": 1.5, "entropy": 1.2}
 PAIR = {"count": 5, "pmi": 2.0, "entropy": 1.0}
 LONGER = {"count": 10, "pmi": 4.0, "entropy": 1.5}
 EDGE_CHARACTERS = 100
+ENDINGS = {
+    "ko": (
+        "다",
+        ("다", "고", "지", "게", "네", "던", "거나", "는", "는데", "지만", "면서", "기", "지도", "고도", "자", "죠", "지요", "네요"),
+        "\u11bb",
+    ),
+}  # fmt: skip
+"""Dictionary ending of verbs, the endings that leave their stem as it is, and the letter a past stem ends in."""
 LENGTHS = {2: "two letters", 3: "three letters"}
 
 
@@ -56,30 +64,32 @@ LENGTHS = {2: "two letters", 3: "three letters"}
 class Language:
     """What is counted for a language, and how; `run` matches a word, or unbroken characters where none are spaced.
 
-    With `particles`, a word and a particle count as the word; with `rated_in_pool`, words of norms may be in the
-    pool, seen or not.
+    With `citation`, the inflected forms that `ENDINGS` and `SUFFIXES` tell count as the form a dictionary has, and
+    the pool is of such forms; with `rated_in_pool`, words of norms may be in the pool, seen or not. Words seen less
+    than `least` times count as seen so often.
     """
 
     corpus: str | None
     run: str = LETTERS
     spaced: bool = True
     names_are_capitalised: bool = True
-    particles: bool = False
+    citation: bool = False
     shortest: int = 3
     min_count: int = MIN_COUNT
     pool_count: int = POOL_COUNT
+    least: int = 0
     rated_in_pool: bool = False
     max_words: int = 60_000
     n_vectors: int = 5_800
 
 
-SHORT_ONLY = Language(None, min_count=1, pool_count=1, n_vectors=0)
+SHORT_ONLY = Language(None, min_count=1, pool_count=1, least=1, n_vectors=0)
 
 
 LANGUAGES = {
     "en": Language("en_fiction", run=ENGLISH, n_vectors=28_000),
     "zh": Language("zh_prose", run=HAN, spaced=False, n_vectors=8_000),
-    "de": Language("de_fiction", names_are_capitalised=False),
+    "de": Language("de_fiction", names_are_capitalised=False, least=POOL_COUNT),
     "es": Language("es_fiction"),
     "fr": Language("fr_fiction"),
     "ja": Language("ja_fiction", run=KANA_HAN, spaced=False, max_words=40_000, n_vectors=0),
@@ -90,15 +100,16 @@ LANGUAGES = {
         None,
         run=HANGUL,
         names_are_capitalised=False,
-        particles=True,
+        citation=True,
         shortest=2,
         min_count=2,
         pool_count=2,
+        least=2,
         n_vectors=0,
     ),
     "nl": SHORT_ONLY,
     "pl": SHORT_ONLY,
-    "pt": SHORT_ONLY,
+    "pt": replace(SHORT_ONLY, pool_count=2, least=2),
 }
 SOURCES = {
     "en_fiction": "public-domain English fiction",
@@ -168,12 +179,37 @@ def rated_words(data: Path, language: str) -> set[str]:
     return {spelling(word) for word in words}
 
 
-def without_particles(counts: Counter[str], language: str) -> Counter[str]:
-    """Return the counts with those of a word and a particle added to the word where it is also seen bare."""
-    bare: Counter[str] = Counter()
+def citation_counts(counts: Counter[str], language: str) -> tuple[Counter[str], set[str]]:
+    """Return the counts with those of inflected forms under the form a dictionary has, and these forms.
+
+    A noun is a word seen both bare and with a particle, which then counts for it. A verb is a stem seen with two of
+    the endings that leave a stem as it is; its dictionary form counts for all of them. A stem with the mark of the past,
+    or seen oftener by itself (a noun with the copula), is none.
+    """
+    cited: Counter[str] = Counter()
+    forms: dict[str, int] = {}
     for (word, n), family in zip(counts.items(), word_families(list(counts), language), strict=True):
-        bare[family if family in counts else word] += n
-    return bare
+        noun = family if family in counts else word
+        cited[noun] += n
+        forms[noun] = forms.get(noun, 0) + 1
+    nouns = {word for word, n in forms.items() if n > 1}
+
+    dictionary, endings, past = ENDINGS[language]
+    stems: dict[str, list[int]] = {}
+    for word, n in counts.items():
+        for ending in endings:
+            if word.endswith(ending) and len(word) > len(ending):
+                stems.setdefault(word.removesuffix(ending), []).append(n)
+    verbs = {
+        stem + dictionary: sum(seen)
+        for stem, seen in stems.items()
+        if len(seen) > 1
+        and counts[stem] < sum(seen)
+        and not stem.endswith(dictionary)
+        and not (unicodedata.normalize("NFD", stem).endswith(past) and not stem.endswith("있"))
+    }
+    cited.update({verb: n - cited[verb] for verb, n in verbs.items()})
+    return cited, nouns | set(verbs)
 
 
 def count_words(
@@ -190,8 +226,9 @@ def count_words(
         counts.update(token.findall(line.lower()))
         within.update(inside.findall(line))
     n_tokens = counts.total()
-    if spec.particles:
-        counts = without_particles(counts, language)
+    cited: set[str] | None = None
+    if spec.citation:
+        counts, cited = citation_counts(counts, language)
     for word in rated:
         counts[word] += 0
     capital: Counter[str] = Counter()
@@ -201,6 +238,8 @@ def count_words(
 
     def ordinary(rank: int, word: str, n: int) -> bool:
         if rank < FUNCTION_RANK or len(word) < spec.shortest or not word.isalpha():
+            return False
+        if cited is not None and word not in cited:
             return False
         # A word seen less than five times may have stood at the head of a sentence only.
         shown = lower[word] > capital[word] if n < POOL_COUNT else lower[word] >= capital[word]
@@ -385,6 +424,7 @@ def build_counts(
         "unit": "words" if spec.spaced else "characters",
         "n_words": len(table),
         "n_pool": int(table["pool"].sum()),
+        **({"least": spec.least} if spec.least else {}),
         "kept": f"count >= {spec.min_count}" + (", rated words" if spec.rated_in_pool else "")
         if spec.spaced
         else f"{STRING}, pool, concept and rated words",
@@ -397,7 +437,11 @@ def build_counts(
                 if spec.pool_count < POOL_COUNT and spec.names_are_capitalised
                 else ""
             )
-            + (", counted with the particles after it" if spec.particles else "")
+            + (
+                ", nouns seen with a particle and dictionary forms of verbs seen with two endings"
+                if spec.citation
+                else ""
+            )
             + (
                 "; besides these, the words of the language's redistributable norms whatever their count (the texts are few; "
                 "only the word column was read)"
@@ -463,14 +507,16 @@ def main() -> None:
     arguments = parser.parse_args()
     for language in arguments.languages.split(","):
         texts, wanted = read_texts(arguments.data, language), wanted_words(arguments.data, language)
+        rated = rated_words(arguments.data, language)
+        listed = "; in the pool also the words of norms" if LANGUAGES[language].rated_in_pool else ""
         note = {
             "language": language,
-            "corpus": "; ".join(SOURCES[source] for source in texts),
+            "corpus": "; ".join(SOURCES[source] for source in texts) + listed,
             "licence": "figures: Apache-2.0, as the package; the texts keep their own licences and are not included",
             "date": date.today().isoformat(),
         }
         if arguments.only != "vectors":
-            build_counts(language, texts, wanted, rated_words(arguments.data, language), note)
+            build_counts(language, texts, wanted, rated, note)
         if arguments.only != "counts" and LANGUAGES[language].n_vectors:
             build_vectors(language, texts, wanted, note)
 

@@ -85,6 +85,9 @@ class WordFrequencies:
         Occurrences of each word, lower case; strings anywhere in the text where there are no spaces.
     pool
         Words that may stand in the neutral pool, most frequent first.
+    least
+        Rarer words count as seen so often: where the texts are few, a word seen once says as little of its
+        frequency as one never seen, and the two are to be matched with one another.
     """
 
     language: str
@@ -92,6 +95,7 @@ class WordFrequencies:
     n_tokens: int = 0
     counts: Mapping[str, int] = field(default_factory=dict, repr=False)
     pool: tuple[str, ...] = field(default=(), repr=False)
+    least: int = 0
 
     def known(self, words: Sequence[str]) -> NDArray[np.bool_]:
         """Return whether each word is in the table, ``[n_words]``."""
@@ -101,11 +105,12 @@ class WordFrequencies:
         """Return the Zipf frequency of each word, ``[n_words]``, or None when the language has no table.
 
         The base-10 logarithm of occurrences per billion tokens with one added to every count, so a word
-        outside the table has the value of a word never seen (van Heuven et al. 2014, Q J Exp Psychol 67).
+        outside the table has the value of a word seen `least` times (van Heuven et al. 2014, Q J Exp Psychol 67).
         """
         if self.corpus is None:
             return None
-        counts = np.array([self.counts.get(spelling(word), 0) for word in words], dtype=float)
+        seen = [max(self.counts.get(spelling(word), 0), self.least) for word in words]
+        counts = np.array(seen, dtype=float)
         return np.log10((counts + 1) / (self.n_tokens + len(self.counts))) + 9
 
 
@@ -140,6 +145,7 @@ def frequency_table(language: str) -> WordFrequencies:
         n_tokens=card["n_tokens"],
         counts=dict(zip(table["word"], table["count"].tolist(), strict=True)),
         pool=tuple(table.loc[table["pool"], "word"]),
+        least=card.get("least", 0),
     )
 
 

@@ -38,6 +38,8 @@ def test_zipf_is_log_occurrences_per_billion_with_one_added():
     frequencies = WordFrequencies("xx", corpus="c", n_tokens=996, counts={"a": 99, "b": 9, "c": 0, "d": 1})
     assert frequencies.zipf(["a", "B", "unseen"]) == pytest.approx([8.0, 7.0, 6.0])
     assert frequencies.known(["A", "unseen"]).tolist() == [True, False]
+    few = WordFrequencies("xx", corpus="c", n_tokens=996, counts=frequencies.counts, least=9)
+    assert few.zipf(["a", "b", "d", "unseen"]) == pytest.approx([8.0, 7.0, 7.0, 7.0])
 
 
 def test_zipf_orders_real_words_and_is_never_nan():
@@ -181,9 +183,14 @@ def test_rated_words_join_the_pool_whatever_their_count(recipe, monkeypatch):
     assert n_tokens == 3
 
 
-def test_a_word_and_its_particle_count_as_the_word_where_it_is_seen_bare(recipe):
-    counts = recipe.Counter({"사랑": 2, "사랑을": 3, "행복은": 4})
-    assert recipe.without_particles(counts, "ko") == {"사랑": 5, "행복은": 4}
+def test_inflected_forms_count_as_the_form_a_dictionary_has(recipe):
+    counts = recipe.Counter(
+        {"사랑": 2, "사랑을": 3, "행복은": 4, "좋고": 1, "좋지만": 2, "먹었고": 1, "먹었지": 1}
+    )
+    counts.update({"영화": 9, "영화다": 1, "영화지만": 1})
+    cited, forms = recipe.citation_counts(counts, "ko")
+    assert (cited["사랑"], cited["사랑을"], cited["행복은"], cited["좋다"]) == (5, 0, 4, 3)
+    assert forms == {"사랑", "좋다"}
 
 
 def test_branching_entropy_is_that_of_the_neighbours(recipe):
