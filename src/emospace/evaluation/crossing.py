@@ -19,7 +19,7 @@ from emospace.display import say, track
 from emospace.errors import EmospaceError, unknown
 from emospace.evaluation.calibration import STORE, features_of
 from emospace.evaluation.cells import Cell, SteeringSpec, n_tokens, random_vectors
-from emospace.evaluation.crossing_tables import ALL, crossing_tables
+from emospace.evaluation.crossing_tables import ALL, crossing_tables, mark_language
 from emospace.evaluation.generation import Sampling
 from emospace.evaluation.grid import Evaluation, Group, Heard, listen, records_of
 from emospace.evaluation.prompts import load_prompts, prompt_languages
@@ -107,7 +107,8 @@ def run_crossing(spec: CrossingSpec, model: LanguageModel, bank: VectorBank, *, 
 
     Writes ``results.json`` (a record for each source, output and emotion, its random directions and unsteered answers)
     and ``tables/crossing_*.parquet``, from which `report.write_report` makes the page. Answers already generated are
-    kept. Tables: ``rates`` (every figure), ``means`` (over the basic six, source by output), ``cosines`` (between the
+    kept. An answer may leave the language of its prompt, so the concept words of all output languages are masked, and
+    the tables say how many answers stay. Tables: ``rates`` (every figure), ``means`` (over the basic six, source by output), ``cosines`` (between the
     sources' vectors), ``samples`` (answers to the same prompts).
 
     Raises
@@ -138,7 +139,17 @@ def run_crossing(spec: CrossingSpec, model: LanguageModel, bank: VectorBank, *, 
         prompts[language] = load_prompts(language, "evaluation")[: spec.n_prompts]
         names = default_norms(language)
         norms: WordNorms | None = load_norms(names[0]) if names else None
-        heard[language] = listen(one, model, cells, judge, sets=sets, norms=norms, prompts=prompts[language])
+        heard[language] = listen(
+            one,
+            model,
+            cells,
+            judge,
+            sets=sets,
+            norms=norms,
+            prompts=prompts[language],
+            masked_in=planned.outputs,
+        )
+        mark_language(heard[language], cells, language)
         groups = [group for group in heard[language].groups if _is_told(group, cells)]
         records += (_said(record, planned.home) for record in records_of(one, model, judge, groups))
         missing += heard[language].not_computed

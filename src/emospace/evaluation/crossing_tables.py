@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from emospace.evaluation.cells import Cell
     from emospace.evaluation.grid import Group, Heard
+    from emospace.evaluation.scores import Scored
     from emospace.steering.vector import SteeringVector
 
 ALL = "all"
@@ -36,16 +37,11 @@ def crossing_tables(
     """Return ``rates``, ``means``, ``cosines`` and ``samples``; `heard` and `prompts` are by output language."""
     import pandas as pd
 
-    stays = {
-        language: [in_language(own.texts, language) for own in found.answers]
-        for language, found in heard.items()
-    }
     return {
         "rates": pd.concat(
-            [rate_table(language, found, cells, stays[language]) for language, found in heard.items()],
-            ignore_index=True,
+            [rate_table(language, found) for language, found in heard.items()], ignore_index=True
         ),
-        "means": mean_table(heard, cells, stays, seed=seed),
+        "means": mean_table(heard, seed=seed),
         "cosines": cosine_table(vectors),
         "samples": pd.concat(
             [_samples(cells, found, prompts[language], language, seed) for language, found in heard.items()],
@@ -54,16 +50,21 @@ def crossing_tables(
     }
 
 
-def rate_table(
-    language: str, found: Heard, cells: Sequence[Cell], stays: Sequence[np.ndarray]
-) -> pd.DataFrame:
-    """Return every figure of every source and emotion in one output language.
+def mark_language(found: Heard, cells: Sequence[Cell], language: str) -> None:
+    """Give every group's figures the share of answers in a language, `in_language`, and of unsteered ones."""
+    stays = {
+        id(cell): in_language(own.texts, language) for cell, own in zip(cells, found.answers, strict=True)
+    }
+    base = next(stays[id(cell)] for cell in cells if cell.kind == "none")
+    for one in found.groups:
+        one.figures["in_language"] = _known_mean([stays[id(cell)] for cell in one.cells])
+        one.figures["base_in_language"] = _known_mean([base])
 
-    `in_language` is the share of answers still in the output language.
-    """
+
+def rate_table(language: str, found: Heard) -> pd.DataFrame:
+    """Return every figure of every source and emotion in one output language."""
     import pandas as pd
 
-    place = {id(cell): index for index, cell in enumerate(cells)}
     return pd.DataFrame(
         [
             {
@@ -75,7 +76,6 @@ def rate_table(
                 "mode": one.cell.mode,
                 "dose": one.cell.dose,
                 "factor": one.cell.factor,
-                "in_language": _known_mean([stays[place[id(cell)]] for cell in one.cells]),
                 **one.figures,
             }
             for one in found.groups
@@ -83,69 +83,60 @@ def rate_table(
     )
 
 
-def mean_table(
-    heard: Mapping[str, Heard],
-    cells: Sequence[Cell],
-    stays: Mapping[str, Sequence[np.ndarray]],
-    *,
-    seed: int,
-) -> pd.DataFrame:
+def mean_table(heard: Mapping[str, Heard], *, seed: int) -> pd.DataFrame:
     """Return one row a source and output: means over the basic emotions the source has a vector for.
 
     `rate` is the target rate with a bootstrap over prompts, `base_rate` that of unsteered answers, `control_rate` that
     of random directions at the same doses and layers, and `others_rate` how often the target is heard when the same
     source steers towards the other emotions. `p` is one-sided that the mean probability of the targets exceeds that
     under random directions, permuting within prompts; `p_fdr` is over all rows. The perplexity ratio is the median
-    over prompts of the geometric mean over emotions.
+    over prompts of the geometric mean over emotions. `in_language` is the share of answers still in the language of
+    their prompt, `base_in_language` that of unsteered ones.
     """
     import pandas as pd
 
-    rows: list[dict[str, Any]] = []
+    rows = []
     for language, found in heard.items():
-        base = next(score for cell, score in zip(cells, found.scored, strict=True) if cell.kind == "none")
-        place = {id(cell): index for index, cell in enumerate(cells)}
-        judged = [
-            one for one in found.groups if one.target in BASIC and is_judged(base.judgement, one.target)
-        ]
+        base = next(one.scored[0] for one in found.groups if one.cell.kind == "none")
         by_source: dict[str, list[Group]] = {}
-        for one in judged:
-            if one.source is not None:
+        for one in found.groups:
+            if one.source is not None and one.target in BASIC and is_judged(base.judgement, one.target):
                 by_source.setdefault(one.source, []).append(one)
-        for source, groups in by_source.items():
-            scores = [one.scored[0] for one in groups]
-            own = np.mean(
-                [hits(s.judgement, one.target) for s, one in zip(scores, groups, strict=True)], axis=0
-            )
-            told = rate(own, seed=seed)
-            ratio = median_ratio([score.perplexity for score in scores], base.perplexity, seed=seed)
-            likely = [probability(s.judgement, one.target) for s, one in zip(scores, groups, strict=True)]
-            rows.append(
-                {
-                    "source": source,
-                    "output": language,
-                    "n_emotions": len(groups),
-                    "n_prompts": told.n,
-                    "rate": told.value,
-                    "rate_low": told.low,
-                    "rate_high": told.high,
-                    "rate_masked": _over(groups, "target_rate_masked"),
-                    "base_rate": _over(groups, "base_rate"),
-                    "control_rate": _over(groups, "control_rate"),
-                    "others_rate": _others_rate(groups),
-                    "p": exceeds(np.mean(likely, axis=0), _control_means(groups), seed=seed)
-                    if all(one.controls for one in groups)
-                    else np.nan,
-                    "perplexity_ratio": ratio.value,
-                    "perplexity_ratio_low": ratio.low,
-                    "perplexity_ratio_high": ratio.high,
-                    "distinct2_ratio": _over(groups, "distinct2_ratio"),
-                    "in_language": _known_mean([stays[language][place[id(one.cell)]] for one in groups]),
-                }
-            )
+        rows += [
+            {"source": source, "output": language, **_mean_row(groups, base, seed)}
+            for source, groups in by_source.items()
+        ]
     table = pd.DataFrame(rows)
     if len(table):
         table["p_fdr"] = stats.fdr_bh(table["p"].to_numpy(dtype=np.float64))
     return table
+
+
+def _mean_row(groups: Sequence[Group], base: Scored, seed: int) -> dict[str, Any]:
+    """Return the figures of one source in one output language; `groups` are its emotions."""
+    heard = [(one.scored[0], one.target) for one in groups]
+    told = rate(np.mean([hits(score.judgement, target) for score, target in heard], axis=0), seed=seed)
+    ratio = median_ratio([score.perplexity for score, _ in heard], base.perplexity, seed=seed)
+    likely = np.mean([probability(score.judgement, target) for score, target in heard], axis=0)
+    controlled = all(one.controls for one in groups)
+    same = (
+        *("base_rate", "control_rate", "distinct2_ratio", "in_language", "base_in_language"),
+        *("judge_auroc", "judge_recall"),
+    )
+    return {
+        "n_emotions": len(groups),
+        "n_prompts": told.n,
+        "rate": told.value,
+        "rate_low": told.low,
+        "rate_high": told.high,
+        "rate_masked": _over(groups, "target_rate_masked"),
+        "others_rate": _others_rate(groups),
+        "p": exceeds(likely, _control_means(groups), seed=seed) if controlled else np.nan,
+        "perplexity_ratio": ratio.value,
+        "perplexity_ratio_low": ratio.low,
+        "perplexity_ratio_high": ratio.high,
+        **{figure: _over(groups, figure) for figure in same},
+    }
 
 
 def cosine_table(vectors: Mapping[str, Mapping[str, SteeringVector]]) -> pd.DataFrame:
@@ -203,7 +194,7 @@ def _others_rate(groups: Sequence[Group]) -> float:
 
 
 def _over(groups: Sequence[Group], figure: str) -> float:
-    return _known_mean([np.array([one.figures.get(figure, np.nan)], dtype=np.float64) for one in groups])
+    return _known_mean([np.array([one.figures.get(figure)], dtype=np.float64) for one in groups])
 
 
 def _known_mean(parts: Sequence[np.ndarray]) -> float:

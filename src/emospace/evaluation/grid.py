@@ -125,8 +125,12 @@ def listen(
     norms: WordNorms | None,
     prompts: Sequence[str],
     factual: Sequence[FactualPrompt] = (),
+    masked_in: Sequence[str] = (),
 ) -> Heard:
-    """Answer, judge and score all cells, without tables; takes and raises what `evaluate` does."""
+    """Answer, judge and score all cells, without tables; takes and raises what `evaluate` does.
+
+    `masked_in` names the languages whose concept words are masked, that of the answers unless given.
+    """
     if sum(cell.kind == "none" for cell in cells) != 1:
         raise EmospaceError(
             "the cells of a steering study",
@@ -139,7 +143,16 @@ def listen(
         answer(spec, model, cell, prompts, [question.prompt for question in factual])
         for cell in track(cells, f"Steered answers, {spec.language}", "cells")
     ]
-    scored = score(answers, cells, judge, spec.language, sets=sets, norms=norms, factual=factual)
+    scored = score(
+        answers,
+        cells,
+        judge,
+        spec.language,
+        sets=sets,
+        norms=norms,
+        factual=factual,
+        masked_in=masked_in,
+    )
     groups = group(spec, cells, scored, judge)
     missing = tuple(_not_computed(spec, judge, groups, norms))
     return Heard(tuple(answers), tuple(scored), tuple(groups), missing)
@@ -161,6 +174,7 @@ def score(
     sets: ConceptSets,
     norms: WordNorms | None = None,
     factual: Sequence[FactualPrompt] = (),
+    masked_in: Sequence[str] = (),
 ) -> list[Scored]:
     """Return what is heard in each cell's answers; similarity is to those of the unsteered cell."""
     from emospace.judges.masking import mask_concepts
@@ -169,7 +183,10 @@ def score(
     base = next(own for own, cell in zip(answers, cells, strict=True) if cell.kind == "none")
     texts = [text for own in answers for text in own.texts]
     judged = _split(judge.judge(texts, language), answers)
-    masked = _split(judge.judge(mask_concepts(texts, sets, language), language), answers)
+    hidden = texts
+    for name in masked_in or (language,):
+        hidden = mask_concepts(hidden, sets, name)
+    masked = _split(judge.judge(hidden, language), answers)
     ends = np.cumsum([len(own.texts) for own in answers])[:-1]
     rated = rate_words(texts, norms, language) if norms is not None else None
     unknown = np.full(len(texts), np.nan)
