@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,8 @@ class Chart:
     """A plotly figure as plain JSON; colours are written ``var(--name)`` and resolved on the page.
 
     ``variants`` holds one or several drawings of the same axes (concept words in or out); ``shape`` is
-    "flow" (fixed height) or "square" (plotting area as high as wide); ``options`` go to the page's script.
+    "flow" (fixed height) or "square" (plotting area as high as wide); ``options`` go to the page's script,
+    labels to place among them unless a variant has its own.
     """
 
     variants: Mapping[str, Mapping[str, Any]]
@@ -34,7 +35,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Figures:
-    """Panels in a grid; ``switch`` offers their variants as (key, label) pairs."""
+    """Panels in a grid; ``switch`` offers their variants as (key, label) pairs, as a list where they are many."""
 
     panels: Sequence[Panel]
     columns: int = 2
@@ -89,10 +90,11 @@ class Meter:
 
 @dataclass(frozen=True)
 class Card:
-    """A key figure, one meter per language."""
+    """A key figure, one meter per language; a ``compact`` card keeps what stands beside a figure for hovering."""
 
     title: str
     meters: Sequence[Meter]
+    compact: bool = False
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,46 @@ class Code:
     kind: str = "code"
 
 
-Block = Figures | Table | Cards | Prose | Facts | Reason | Code
+@dataclass(frozen=True)
+class Option:
+    """One choice of several: its key, its name and what it shows."""
+
+    key: str
+    label: str
+    blocks: Sequence[Block]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Blocks of which one set is shown at a time; choices of one ``group`` change together."""
+
+    label: str
+    options: Sequence[Option]
+    group: str = "language"
+    kind: str = "choice"
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Blocks that are shown when asked for."""
+
+    title: str
+    blocks: Sequence[Block]
+    kind: str = "fold"
+
+
+Block = Figures | Table | Cards | Prose | Facts | Reason | Code | Choice | Fold
+
+
+def flat(blocks: Iterable[Block]) -> Iterator[Block]:
+    """Yield blocks and all that they hold."""
+    for block in blocks:
+        yield block
+        if isinstance(block, Choice):
+            for option in block.options:
+                yield from flat(option.blocks)
+        elif isinstance(block, Fold):
+            yield from flat(block.blocks)
 
 
 @dataclass(frozen=True)

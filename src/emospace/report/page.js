@@ -108,7 +108,9 @@
     return annotations;
   };
 
+  // What is folded away has no width yet; it is drawn when it gets one.
   const draw = (plot) => {
+    if (!plot.clientWidth) return;
     const chart = charts[plot.id];
     const variant = chart.variants[chosen[plot.dataset.group]] || Object.values(chart.variants)[0];
     const data = resolve(variant.data);
@@ -122,13 +124,17 @@
       layout.height = plot.clientHeight;
     }
     layout.width = plot.clientWidth;
-    if (chart.options.labels) layout.annotations = place(chart.options.labels, data[0], layout, layout.width, layout.height);
+    const labels = variant.labels || chart.options.labels;
+    if (labels) layout.annotations = place(labels, data[0], layout, layout.width, layout.height);
     plot.dataset.width = layout.width;
     Plotly.react(plot, data, layout, { displayModeBar: false, responsive: false });
   };
 
   const plots = [...document.querySelectorAll(".plot")];
-  const drawAll = () => plots.forEach(draw);
+  const drawAll = () => plots.forEach((plot) => {
+    delete plot.dataset.width;
+    draw(plot);
+  });
 
   for (const group of document.querySelectorAll(".switch")) {
     group.addEventListener("change", (event) => {
@@ -136,7 +142,22 @@
       for (const input of document.querySelectorAll(`.switch[data-group="${group.dataset.group}"] input`)) {
         input.checked = input.value === event.target.value;
       }
+      for (const select of document.querySelectorAll(`.switch[data-group="${group.dataset.group}"] select`)) select.value = event.target.value;
       plots.filter((plot) => plot.dataset.group === group.dataset.group).forEach(draw);
+    });
+  }
+
+  for (const choice of document.querySelectorAll(".choice")) {
+    choice.querySelector("select").addEventListener("change", (event) => {
+      const top = choice.getBoundingClientRect().top;
+      for (const other of document.querySelectorAll(`.choice[data-group="${choice.dataset.group}"]`)) {
+        const options = [...other.children].filter((child) => child.matches(".option"));
+        if (!options.some((option) => option.dataset.key === event.target.value)) continue;
+        other.querySelector("select").value = event.target.value;
+        for (const option of options) option.hidden = option.dataset.key !== event.target.value;
+      }
+      plots.filter((plot) => !("width" in plot.dataset)).forEach(draw);
+      scrollBy({ top: choice.getBoundingClientRect().top - top, behavior: "instant" });
     });
   }
 
@@ -200,7 +221,7 @@
     let waiting = 0;
     const resized = new ResizeObserver(() => {
       cancelAnimationFrame(waiting);
-      waiting = requestAnimationFrame(() => plots.filter((plot) => plot.clientWidth !== Number(plot.dataset.width)).forEach(draw));
+      waiting = requestAnimationFrame(() => plots.filter((plot) => plot.clientWidth !== Number(plot.dataset.width || 0)).forEach(draw));
     });
     plots.forEach((plot) => resized.observe(plot.parentElement));
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from emospace.artefacts import jsonable, write_text
-from emospace.report.blocks import Block, Code, Figures, Reason, Section
+from emospace.report.blocks import Block, Code, Figures, Reason, Section, flat
 from emospace.report.run import Run, read_run
 from emospace.report.sections import sections
 from emospace.report.steering import is_steering_run
@@ -92,7 +92,7 @@ def _charts(blocks: Iterable[Block]) -> dict[str, Any]:
             "shape": panel.chart.shape,
             "options": panel.chart.options,
         }
-        for block in blocks
+        for block in flat(blocks)
         if isinstance(block, Figures)
         for panel in block.panels
     }
