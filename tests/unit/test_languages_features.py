@@ -148,6 +148,22 @@ def test_a_shift_is_one_less_spearman_of_the_rows_and_its_excess_the_rest_over_n
         assert shift.shifted == (shift.ci_low > 0)
 
 
+def test_a_category_without_a_place_of_its_own_is_not_judged():
+    rng = np.random.default_rng(8)
+    means = rng.normal(size=(18, 3)) @ rng.normal(size=(3, 20))
+    a, b = planted("aa", means, rng), planted("bb", means, rng)
+    rows = [at for at, word in enumerate(b.words) if word.startswith("bb5-")]
+    noise = b.features.copy()
+    noise[rows] = 20 * rng.normal(size=(len(rows), 20))
+    found = category_shifts(a, LanguageFeatures("bb", b.words, noise, b.sets), seed=0, n_bootstrap=20)
+    lost = next(row for row in found if row.category == "c05")
+    assert lost.shifted is None
+    assert lost.value is not None
+    assert lost.reason == "halves of its words do not agree on its place in bb"
+    CategoryShiftRecord(model="m", layer=3, **asdict(lost))
+    assert sum(row.shifted is None for row in found) < 4
+
+
 def test_draws_are_made_once_a_language_and_seeded():
     rng = np.random.default_rng(4)
     means = rng.normal(size=(15, 8))

@@ -40,12 +40,17 @@ class Placement(NamedTuple):
 
     `place` [n_categories, n_categories - 1]: ranks of each one's dissimilarities to the others, centred and of unit
     length, so that Spearman's rho is their product; `drawn` [n_bootstrap, n_categories, n_categories - 1] the same
-    of resampled words; `reliability` [n_categories] of the ranks, 0..1.
+    of resampled words; `halves` [n_categories] mean rho between random halves of the words.
     """
 
     place: Floats
     drawn: Floats
-    reliability: Floats
+    halves: Floats
+
+    @property
+    def reliability(self) -> Floats:
+        """Of the ranks, 0..1: rho between halves stepped up to whole sets (Spearman-Brown)."""
+        return np.asarray(np.clip(2 * self.halves / (1 + np.maximum(self.halves, 0)), 0, 1))
 
 
 def category_shifts(
@@ -57,15 +62,18 @@ def category_shifts(
     languages. The noise is what sets of these sizes would give if both languages agreed, 1 - sqrt(r_a r_b): r is
     the mean rho between random halves of a language's words over 50 splits, stepped up to whole sets by
     Spearman-Brown, 2r / (1 + r), since halves are noisier than the sets the value is of; a value between languages
-    is attenuated by the root of the product (Spearman, 1904). Where sets are too noisy to agree with themselves
-    (r_a or r_b near 0) the noise is overestimated, so that the excess is conservative there.
+    is attenuated by the root of the product (Spearman, 1904). In noisy sets the noise is overestimated, so that the
+    excess is conservative. A category whose halves agree no better than chance (rho at most 1.645 / sqrt(n - 1), its
+    one-sided 5% point for n unrelated entries) in a language has no place there to have moved from: `shifted` is None
+    and the reason says so.
 
     The 95% interval of the excess, value - noise, is a Bayesian bootstrap of the words (Rubin, 1981): exponential
     weights, one a word and draw, the same in all sets the word stands in, independent between the languages. Within a
     set these are the uniform Dirichlet weights that resampling with replacement has in the mean, and no set is ever
     empty. Resampled sets are noisier than the sets themselves, so the draws lie too high; their mean is moved back to
-    the observed value. `shifted` says that the interval lies above zero: without any difference about one category
-    in forty would.
+    the observed value. `shifted` says that the interval lies above zero: without any difference at most about one
+    category in forty does. Where sets are precise, a category that moved far shifts others a little, since it is
+    among what they are placed by: read the size of the excess, too.
 
     Draws are made once a language (and set of shared categories) and kept, so all pairs of many languages are cheap.
 
@@ -84,12 +92,14 @@ def category_shifts(
     drawn = 1 - (one.drawn * other.drawn).sum(axis=-1)
     low, high = np.quantile(drawn, [0.025, 0.975], axis=0) - drawn.mean(axis=0) + value - noise
     excess = value - noise
+    chance = 1.645 / np.sqrt(n - 1)
     shifts = []
     for at in np.argsort(-excess, kind="stable"):
         if not np.isfinite([excess[at], low[at]]).all():
             reason = "its concept words, or halves of them, are too few of its own or do not vary"
             shifts.append(_nothing(a, b, names[at], n, seed, reason))
             continue
+        astray = [side.language for side, found in ((a, one), (b, other)) if found.halves[at] <= chance]
         shifts.append(
             CategoryShift(
                 a.language,
@@ -100,9 +110,12 @@ def category_shifts(
                 float(excess[at]),
                 float(low[at]),
                 float(high[at]),
-                bool(low[at] > 0),
+                None if astray else bool(low[at] > 0),
                 n,
                 seed,
+                f"halves of its words do not agree on its place in {' and '.join(astray)}"
+                if astray
+                else None,
             )
         )
     return tuple(shifts)
@@ -123,9 +136,8 @@ def _placement(language: LanguageFeatures, names: tuple[str, ...], seed: int, n_
         drawn = places(language.weighted_rdms(names, weights))
         halves = _halves(language, names, rng)
         first, second = (places(language.weighted_rdms(names, half)) for half in (halves, 1 - halves))
-        language.kept[key] = Placement(
-            places(language.rdm(names)[None])[0], drawn, _stepped_up((first * second).sum(axis=-1))
-        )
+        agreement = _mean((first * second).sum(axis=-1))
+        language.kept[key] = Placement(places(language.rdm(names)[None])[0], drawn, agreement)
     found: Placement = language.kept[key]
     return found
 
@@ -147,14 +159,11 @@ def places(rdms: Floats) -> Floats:
     return np.asarray(np.divide(ranks, size, out=np.full_like(ranks, np.nan), where=usable))
 
 
-def _stepped_up(halves: Floats) -> Floats:
-    """Return the reliability [n_categories] of whole sets from correlations of halves [n_halves, n_categories].
-
-    Splits that leave a category nothing of its own do not count; NaN where none is left.
-    """
+def _mean(halves: Floats) -> Floats:
+    """Return the mean [n_categories] of correlations [n_halves, n_categories] over the splits that have one."""
     count = np.isfinite(halves).sum(axis=0)
-    r = np.divide(np.nansum(halves, axis=0), count, out=np.full(halves.shape[1], np.nan), where=count > 0)
-    return np.asarray(np.clip(2 * r / (1 + np.maximum(r, 0)), 0, 1))
+    empty = np.full(halves.shape[1], np.nan)
+    return np.asarray(np.divide(np.nansum(halves, axis=0), count, out=empty, where=count > 0))
 
 
 def _halves(language: LanguageFeatures, names: tuple[str, ...], rng: np.random.Generator) -> Floats:

@@ -1,0 +1,206 @@
+"""Many languages: universal features, weights of valence and arousal, the tree, families."""
+
+from dataclasses import asdict
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.cluster.hierarchy import cophenet, linkage
+from scipy.spatial.distance import squareform
+from scipy.stats import rankdata, spearmanr
+
+from emospace import stats
+from emospace.errors import EmospaceError
+from emospace.features import FeatureDictionary
+from emospace.languages import (
+    affect_weights,
+    family_contrast,
+    language_tree,
+    universal_counts,
+    universal_latents,
+)
+from emospace.languages.tree import clades
+from emospace.languages.weights import standardised
+from emospace.records import AlignmentRecord, UniversalRecord
+
+
+def dictionary(language, latents):
+    return FeatureDictionary(language, pd.DataFrame({"category": "joy", "latent": latents, "effect": 1.0}))
+
+
+def test_latents_are_counted_by_the_languages_they_are_features_in():
+    dictionaries = {
+        "aa": dictionary("aa", [3, 5, 5, 9]),
+        "bb": dictionary("bb", [5, 9, 1]),
+        "cc": dictionary("cc", [9, 7]),
+    }
+    assert universal_latents(dictionaries, 1).tolist() == [1, 3, 5, 7, 9]
+    assert universal_latents(dictionaries, 2).tolist() == [5, 9]
+    assert universal_latents(dictionaries, 3).tolist() == [9]
+    rates = dict.fromkeys(dictionaries, np.full(12, 0.1))
+    found = universal_counts(dictionaries, rates, seed=0, n_draws=200)
+    assert [(row.k, row.n_latents) for row in found] == [(1, 5), (2, 2), (3, 1)]
+    for row in found:
+        UniversalRecord(model="m", layer=3, n=3, seed=0, **asdict(row))
+        assert row.expected_low <= row.expected <= row.expected_high
+    # Three, three and two of twelve: all languages hold a latent with chance 1/4 * 1/4 * 1/6.
+    assert found[2].expected == pytest.approx(12 / 96, abs=0.08)
+    assert sum(row.expected for row in found) == pytest.approx(8)
+
+
+def test_exchanged_latents_keep_their_decile_and_fire():
+    rates = np.zeros(200)
+    rates[100:] = np.repeat(np.arange(1, 11), 10) / 10
+    # Latents 190..199 are the decile that fires most; both languages take all of it.
+    dictionaries = {name: dictionary(name, list(range(190, 200))) for name in ("aa", "bb")}
+    found = universal_counts(dictionaries, dict.fromkeys(dictionaries, rates), seed=0, n_draws=50)
+    assert [(row.n_latents, row.expected, row.p) for row in found] == [(10, 10.0, 1.0), (10, 10.0, 1.0)]
+    alone = universal_counts({"aa": dictionary("aa", [100, 150])}, {"aa": rates}, seed=0, n_draws=50)
+    assert (alone[0].n_latents, alone[0].expected) == (2, 2.0)
+
+
+def test_features_without_rates_are_named():
+    with pytest.raises(EmospaceError, match="there is no language"):
+        universal_counts({}, {}, seed=0)
+    one = {"aa": dictionary("aa", [1, 2])}
+    with pytest.raises(EmospaceError, match="features of 'aa': there are no firing rates"):
+        universal_counts(one, {}, seed=0)
+    with pytest.raises(EmospaceError, match=r"1 features of 'aa', such as \[2\]"):
+        universal_counts(one, {"aa": np.array([0.1, 0.1, 0.0])}, seed=0)
+    with pytest.raises(ValueError, match="different sizes"):
+        universal_counts(
+            one | {"bb": dictionary("bb", [1])}, {"aa": np.full(5, 0.1), "bb": np.full(6, 0.1)}, seed=0
+        )
+
+
+def gaps(points):
+    return [np.abs(column[:, None] - column[None]) for column in points.T]
+
+
+def test_weights_are_those_of_least_squares_on_standardised_ranks():
+    rng = np.random.default_rng(0)
+    points = rng.uniform(-1, 1, (18, 2))
+    valence, arousal = gaps(points)
+    rdm = valence + 0.4 * arousal + 0.3 * squareform(rng.random(153))
+    found = affect_weights(rdm, points, seed=0, n_permutations=199, n_bootstrap=200)
+    upper = np.triu_indices(18, 1)
+    columns = [rankdata(square[upper]) for square in (rdm, valence, arousal)]
+    y, *design = ((column - column.mean()) / column.std() for column in columns)
+    expected = np.linalg.lstsq(np.column_stack(design), y, rcond=None)[0]
+    assert [row.value for row in found] == pytest.approx(expected.tolist())
+    assert [row.target for row in found] == ["valence", "arousal"]
+    assert [row.p for row in found] == [1 / 200, 1 / 200]
+    partial = stats.mantel(arousal, rdm, seed=0, n_permutations=199, partial=[valence])
+    assert found[1].p == partial.p
+    for row in found:
+        assert row.ci_low < row.value < row.ci_high
+        assert row.n == 18
+        AlignmentRecord(
+            model="m",
+            layer=3,
+            language="aa",
+            against="valence_arousal",
+            statistic="rdm_weight",
+            **asdict(row),
+        )
+
+
+def test_weights_of_correlations_by_hand():
+    r = np.array([[[1, 0.5, 0.4], [0.5, 1, 0.2], [0.4, 0.2, 1]], [[1, 0.5, 0.5], [0.5, 1, 1], [0.5, 1, 1]]])
+    found = standardised(r)
+    assert found[0] == pytest.approx([(0.5 - 0.08) / 0.96, (0.4 - 0.1) / 0.96])
+    assert np.isnan(found[1]).all()
+
+
+def test_unrated_categories_leave_the_weights_and_too_few_say_so():
+    rng = np.random.default_rng(1)
+    points = rng.uniform(-1, 1, (20, 2))
+    rdm = sum(gaps(points))
+    holes = points.copy()
+    holes[3, 1] = holes[7] = np.nan
+    kept = np.setdiff1d(np.arange(20), [3, 7])
+    options = {"seed": 0, "n_permutations": 99, "n_bootstrap": 50}
+    assert affect_weights(rdm, holes, **options) == affect_weights(
+        rdm[np.ix_(kept, kept)], points[kept], **options
+    )
+    few = affect_weights(rdm[:14, :14], points[:14], **options)
+    assert few[0].value is None
+    assert few[1].reason == "14 of 14 categories are rated; at least 15 are needed"
+    twice = affect_weights(rdm, points[:, [0, 0]], **options)
+    assert "both distances are one" in twice[0].reason
+    rdm[2] = rdm[:, 2] = np.nan
+    assert "19 of its 190 entries" in affect_weights(rdm, points, **options)[0].reason
+
+
+@pytest.fixture
+def rdms():
+    """Two clear pairs, and one language apart: aa with bb, cc with dd."""
+    rng = np.random.default_rng(2)
+    first, second, third = rng.random((3, 190))
+    return {
+        "aa": first,
+        "cc": second + 0.3 * first,
+        "bb": first + 0.2 * rng.random(190),
+        "dd": second + 0.3 * first + 0.2 * rng.random(190),
+        "ee": squareform(third),
+    }
+
+
+def test_the_tree_is_average_linkage_of_one_less_rsa(rdms):
+    found = language_tree(rdms, seed=0, n_bootstrap=100)
+    rows = [rdms[name] if rdms[name].ndim == 1 else squareform(rdms[name]) for name in rdms]
+    r = spearmanr(rows, axis=1).statistic
+    distance = squareform(1 - r, checks=False)
+    assert np.allclose(found.similarity, r)
+    assert np.allclose(found.linkage, linkage(distance, method="average"))
+    assert found.cophenetic == pytest.approx(cophenet(found.linkage, distance)[0])
+    assert (found.languages, found.n, found.n_bootstrap) == (("aa", "cc", "bb", "dd", "ee"), 20, 100)
+    merges = {frozenset(merge.members): merge for merge in found.merges()}
+    assert merges[frozenset({"aa", "bb"})].support == 1
+    assert merges[frozenset({"aa", "bb"})].height == pytest.approx(1 - r[0, 2])
+    assert merges[frozenset({"cc", "dd"})].support == 1
+    assert merges[frozenset(rdms)].support == 1
+    assert found.merges()[-1].members == found.languages
+    assert [merge.height for merge in found.merges()] == sorted(merge.height for merge in found.merges())
+    again = language_tree(rdms, seed=0, n_bootstrap=100)
+    assert np.array_equal(again.support, found.support)
+
+
+def test_the_clades_of_a_linkage():
+    found = clades(np.array([[0, 2, 0.1, 2], [1, 4, 0.3, 3], [3, 5, 0.9, 4]]))
+    assert found == [frozenset({0, 2}), frozenset({0, 1, 2}), frozenset({0, 1, 2, 3})]
+
+
+def test_languages_that_cannot_be_clustered_are_named(rdms):
+    with pytest.raises(EmospaceError, match="a tree of 2 languages"):
+        language_tree({name: rdms[name] for name in ("aa", "bb")}, seed=0)
+    with pytest.raises(EmospaceError, match="dissimilarities of cc: they do not vary"):
+        language_tree(rdms | {"cc": np.ones(190)}, seed=0, n_bootstrap=5)
+    with pytest.raises(EmospaceError, match=r"\(ee\)"):
+        language_tree(rdms | {"ee": np.full(190, np.nan)}, seed=0, n_bootstrap=5)
+
+
+def test_family_contrast_counts_pairs_within_and_between():
+    families = ["x", "x", "y", "y", "z"]
+    r = np.full((5, 5), 0.2)
+    r[0, 1] = r[1, 0] = 0.9
+    r[2, 3] = r[3, 2] = 0.7
+    r[2, 4] = r[4, 2] = 0.4
+    found = family_contrast(r, families, seed=0, n_permutations=4999)
+    assert found.within == pytest.approx(0.8)
+    assert found.between == pytest.approx((7 * 0.2 + 0.4) / 8)
+    assert found.value == pytest.approx(0.8 - 0.225)
+    assert (found.n, found.n_within, found.n_families) == (5, 2, 3)
+    # Of the 15 ways to choose two disjoint pairs of five, one is the best.
+    assert found.p == pytest.approx(1 / 15, abs=0.02)
+    r[0, 1] = r[1, 0] = np.nan
+    assert family_contrast(r, families, seed=0, n_permutations=99).within == pytest.approx(0.7)
+
+
+def test_families_without_a_contrast_say_why():
+    r = np.full((3, 3), 0.5)
+    assert family_contrast(r, ["x", "y", "z"], seed=0).reason == "no family has two languages"
+    assert family_contrast(r, ["x", "x", "x"], seed=0).reason == "all languages are of one family"
+    assert family_contrast(r, ["x", "x", "x"], seed=0).value is None
+    with pytest.raises(ValueError, match="2 families"):
+        family_contrast(r, ["x", "y"], seed=0)
