@@ -41,6 +41,7 @@ SIGNIFICANT = 0.05
 MEANS = (
     *("source", "output", "n_emotions", "rate", "rate_low", "rate_high", "rate_masked", "base_rate"),
     *("control_rate", "others_rate", "p", "p_fdr", "perplexity_ratio", "distinct2_ratio", "in_language"),
+    "base_in_language",
 )
 COSINES = ("a", "b", "emotion", "layer", "cosine", "others")
 
@@ -125,7 +126,24 @@ def crossing_verdict(title: str, means: pd.DataFrame) -> tuple[str, ...]:
         said,
         f"Share of answers heard as the target, mean over the basic emotions and languages: {'; '.join(parts)}. Steered "
         f"towards another emotion by the same concepts, the target is heard in {figure(_mean(rows, 'others_rate'))}.",
+        *_staying(rows),
     )
+
+
+def _staying(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield how many answers stay in the language of their prompt, steered and not."""
+    outputs = dict.fromkeys(row["output"] for row in rows)
+    told = []
+    for output in outputs:
+        own = [row for row in rows if row["output"] == output]
+        before, after = _mean(own, "base_in_language"), _mean(own, "in_language")
+        if before is not None and after is not None:
+            told.append(f"{language_name(output)} {percent(after)} (unsteered {percent(before)})")
+    if told:
+        yield (
+            f"Answers that stay in the language of their prompt: {', '.join(told)}. The others are judged as if they did: "
+            "where they are many, a column says little of that language."
+        )
 
 
 def matrix(records: Records) -> Chart:
@@ -290,7 +308,8 @@ def means_table(means: pd.DataFrame) -> Table:
         "Means over the basic emotions; intervals resample prompts. Random: the same emotions read under random "
         "directions at the same dose and layers. Other emotions: how often the target is heard when the same concepts "
         "steer towards the others. p is one-sided against the random directions, permuting within prompts, adjusted over "
-        "all rows. In language: the share of answers whose words are most frequent in the language of the prompt.",
+        "all rows. In language: the share of answers whose words are most frequent in the language of the prompt. Masked: "
+        "with the concept words of all output languages hidden from the judge.",
         columns,
         rows,
         numeric=columns[2:],
