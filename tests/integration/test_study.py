@@ -315,8 +315,9 @@ def test_six_categories_get_reasons_where_fifteen_are_needed(english):
     }
     assert {row.space for row in rows} == {"sae", "dense", "static"}
     for row in rows:
-        assert row.value is None
-        assert "at least 15" in row.reason
+        if row.against == "valence_arousal":
+            assert row.value is None
+            assert "at least 15" in row.reason
     assert any(row.what == "axes and circumplex" for row in english.results.not_computed)
 
 
@@ -379,17 +380,85 @@ def test_two_languages_share_latents_and_have_their_own(both):
 
 
 def test_two_languages_are_compared(both):
-    (row,) = both.results.language_rsa
+    row, plane = both.results.language_rsa
+    assert (row.statistic, plane.statistic) == ("rsa_spearman", "procrustes")
     assert (row.a, row.b, row.n) == ("en", "zh", 6)
+    assert "share 6 categories" in plane.reason
     features = both.table("features")
     shared = set(features[features.language == "en"].latent) & set(features[features.language == "zh"].latent)
     assert row.n_shared == len(shared)
     assert row.value is None and "share 6 categories" in row.reason
 
 
-def test_a_language_without_co_annotation_says_so(both):
-    said = [row for row in both.results.not_computed if row.what == "RSA with co-annotation"]
+def test_each_language_is_compared_with_the_structures_of_its_own(both):
+    against = {
+        (row.language, row.against) for row in both.results.alignment if row.statistic == "rsa_spearman"
+    }
+    assert {("en", "goemotions"), ("zh", "brighter/zh"), ("en", "clics"), ("zh", "clics")} <= against
+    assert ("zh", "goemotions") not in against
+
+
+def test_ratings_are_predicted_across_both_languages_from_every_feature_set(both):
+    rows = both.results.cross_language
+    assert {(row.train, row.test) for row in rows} == {("en", "zh"), ("zh", "en")}
+    assert {row.features for row in rows} == {"space", "universal", "shared", "specific", "dense", "static"}
+    latents = both.table("features").groupby("language").latent.apply(set)
+    for row in rows:
+        assert row.reference == {"valence": 0.82, "arousal": 0.61}[row.target]
+        if row.features == "space":
+            assert row.n_features == len(latents[row.train])
+        if row.features == "shared":
+            assert row.n_features == len(latents["en"] & latents["zh"])
+        if row.r is None:
+            assert row.n_features == 0
+            assert "there are no" in row.reason
+        else:
+            assert row.permuted_low < row.permuted_high
+            assert row.p_fdr >= row.p
+    within = {
+        (row.language, row.target): row.r
+        for row in both.results.prediction
+        if row.features == "dense" and row.excluded_concepts
+    }
+    for row in rows:
+        if row.features == "dense":
+            assert row.same_language == within[row.test, row.target]
+
+
+def test_features_of_both_languages_are_counted_beside_chance(both):
+    one, two = both.results.universal
+    latents = both.table("features").groupby("language").latent.apply(set)
+    assert (one.k, one.n_latents) == (1, len(latents["en"] | latents["zh"]))
+    assert (two.k, two.n_latents) == (2, len(latents["en"] & latents["zh"]))
+    assert one.expected_low <= one.expected <= one.expected_high
+
+
+def test_the_depth_table_holds_every_pair_at_every_layer(both):
+    table = both.table("rdm_layers")
+    assert set(table.language) == {"en", "zh"}
+    per_layer = table.groupby(["language", "layer"]).size()
+    assert set(per_layer) == {6 * 5 // 2}
+    assert table.dissimilarity.between(0, 2).all()
+
+
+def test_a_language_without_any_feature_is_said_and_the_others_stand(house, tmp_path):
+    from emospace.study import material
+
+    real = material.select_features
+
+    def only_english(*args, **options):
+        if args[3] == "zh":
+            raise EmospaceError("the concept-sets of 'zh'", "no latent passes", "Use more concepts.")
+        return real(*args, **options)
+
+    with mock.patch.object(material, "select_features", side_effect=only_english):
+        found = done(house.both(), tmp_path / "run")
+    said = [row for row in found.results.not_computed if row.what == "every figure"]
     assert [row.language for row in said] == ["zh"]
+    assert "no latent passes" in said[0].why
+    assert {row.language for row in found.results.prediction} == {"en"}
+    assert found.results.manifest.languages == ("en",)
+    assert found.results.cross_language == ()
 
 
 def test_a_report_of_two_languages_can_be_written(both):
@@ -410,11 +479,21 @@ def test_enough_categories_give_figures_instead_of_reasons(house, tmp_path):
     norms = tuple(str(tmp_path / f"many_{language}.csv") for language in ("en", "zh"))
     spec = house.spec(languages=("en", "zh"), norms=norms, concepts=tmp_path / "concepts", sae="none")
     found = done(spec, tmp_path / "run")
-    (pair,) = found.results.language_rsa
-    assert pair.n == 17
-    assert -1 <= pair.value <= 1
-    assert 0.02 <= pair.p <= 1
-    valued = [row for row in found.results.alignment if row.value is not None]
+    for pair in found.results.language_rsa:
+        assert pair.n == 17
+        assert -1 <= pair.value <= 1
+        assert 0.02 <= pair.p <= 1
+    shifts = found.results.category_shift
+    assert len(shifts) == 17
+    assert [row.excess for row in shifts] == sorted((row.excess for row in shifts), reverse=True)
+    weights = [row for row in found.results.alignment if row.statistic == "rdm_weight"]
+    assert {(row.language, row.target) for row in weights} == {
+        (language, target) for language in ("en", "zh") for target in ("valence", "arousal")
+    }
+    assert {row.norms for row in weights} == {"many_en"}
+    valued = [
+        row for row in found.results.alignment if row.value is not None and row.statistic != "rdm_weight"
+    ]
     assert {row.language for row in valued} == {"en", "zh"}
     assert {row.statistic for row in valued} == {
         "rsa_spearman",

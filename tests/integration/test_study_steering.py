@@ -157,7 +157,7 @@ def test_it_is_marked_and_claims_no_interval(finished):
 
 def test_doses_of_another_language_or_of_the_same_judge_are_said(study):
     keep(bank(("joy",), spec={"language": "zh", "concepts": None}, judge="letters"))
-    records = study()._steering_stage().records["steering"]
+    records = steering_stage(study()).records["steering"]
     assert {r.options for r in records if not r.calibrated} == {
         "illustration calibrated_in=zh calibrated_by=letters"
     }
@@ -177,38 +177,38 @@ def test_three_answers_of_each_cell_are_kept_to_read(finished):
 def test_a_second_run_generates_nothing(finished, again, monkeypatch):
     _, first = finished
     with nothing_generated(), mock.patch.object(steering, "evaluate", side_effect=AssertionError("judged")):
-        second = again()._steering_stage()
+        second = steering_stage(again())
     assert second.records == first.records
     pd.testing.assert_frame_equal(second.tables["steering_samples"], first.tables["steering_samples"])
     # Another judge hears the same answers; another vector gives others.
     monkeypatch.setattr(steering, "load_subword", lambda: Letters("2"))
     with nothing_generated():
-        assert again()._steering_stage().records == first.records
+        assert steering_stage(again()).records == first.records
     assert len(list((again().out / "stages").glob("steering-*"))) == 2
     keep(bank(seed=2))
     with nothing_generated(), pytest.raises(AssertionError, match="generated"):
-        again()._steering_stage()
+        steering_stage(again())
 
 
 def test_emotions_without_a_vector_are_named(study):
     keep(bank(("joy", "fear", "pride")))
-    found = study()._steering_stage()
+    found = steering_stage(study())
     assert {record.emotion for record in found.records["steering"]} == {"joy", "fear"}
     missing = [row.what.rpartition(" ")[2] for row in found.not_computed]
     assert missing == ["anger", "disgust", "sadness", "surprise"]
     keep(bank(("pride",)))
-    assert "no basic emotion was calibrated" in why(study()._steering_stage())
+    assert "no basic emotion was calibrated" in why(steering_stage(study()))
 
 
 def test_a_model_without_vectors_says_how_to_make_them(study):
-    assert "emospace steer calibrate --model tiny-llama" in why(study()._steering_stage())
+    assert "emospace steer calibrate --model tiny-llama" in why(steering_stage(study()))
 
 
 def test_the_first_language_with_prompts_and_a_judge_is_taken(study):
     keep(bank(("joy",)))
-    found = study(languages=("zh", "en"))._steering_stage()
+    found = steering_stage(study(languages=("zh", "en")))
     assert {record.language for record in found.records["steering"]} == {"en"}
-    said = why(study(languages=("zh",))._steering_stage())
+    said = why(steering_stage(study(languages=("zh",))))
     assert "no held-out score" in said
     assert "--languages en" in said
 
@@ -217,5 +217,5 @@ def test_a_vector_that_cannot_be_applied_costs_the_study_nothing_else(study):
     keep(bank(("joy",)))
     refused = EmospaceError("the vector 'joy'", "its width is 5", "Calibrate again.")
     with mock.patch.object(steering, "evaluate", side_effect=refused):
-        assert "its width is 5" in why(study()._steering_stage())
-    assert study()._steering_stage().records["steering"]
+        assert "its width is 5" in why(steering_stage(study()))
+    assert steering_stage(study()).records["steering"]

@@ -26,6 +26,8 @@ def align(study: Study, language: str) -> StageResult:
 
     The space of static input embeddings is the baseline beside every figure.
     """
+    import pandas as pd
+
     spec, sets = study.spec, study.sets
     kind = "dense" if study.sae is None else "sae"
     kinds = tuple(dict.fromkeys([kind, "dense", "static"]))
