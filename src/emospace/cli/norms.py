@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,7 +12,39 @@ from emospace.cli.options import split
 from emospace.display import say, table
 from emospace.errors import EmospaceError
 
-app = typer.Typer(no_args_is_help=True, help="Word norms: list, check.")
+if TYPE_CHECKING:
+    from emospace.norms import Anchors, WordNorms
+
+app = typer.Typer(no_args_is_help=True, help="Word norms: list, check, import.")
+
+Language = Annotated[str | None, typer.Option(help="Language of the words: en, de, zh.")]
+Scale = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="[TARGET=]LOW,HIGH", help="Lowest and highest answer: 1,9, or valence=-3,3; repeatable."
+    ),
+]
+Column = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="KEY=HEADER",
+        help="Where headers do not tell: word=Wort, valence=..., arousal=..., or valence=#3; repeatable.",
+    ),
+]
+Encoding = Annotated[str | None, typer.Option(help="Encoding, where the detected one is wrong.")]
+Sheet = Annotated[str | None, typer.Option(help="Sheet of a workbook.")]
+Script = Annotated[str | None, typer.Option(help="Of Chinese words: Hans or Hant.")]
+Reversed = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--reversed",
+        metavar="TARGET",
+        help="Its scale runs from high to low; none where no scale does; repeatable.",
+    ),
+]
+LayoutName = Annotated[
+    str | None, typer.Option("--layout", help="A published layout by name, where the columns do not tell it.")
+]
 
 
 @app.command("list")
@@ -37,64 +71,247 @@ def list_sets(
 @app.command()
 def check(
     norms: Annotated[str, typer.Argument(help="A bundled set or a file of ratings.")],
-    language: Annotated[str | None, typer.Option(help="Language of the words.")] = None,
-    scale: Annotated[
-        str | None, typer.Option(metavar="LOW,HIGH", help="Lowest and highest answer, as 1,9.")
-    ] = None,
-    column: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="KEY=HEADER",
-            help="Where no layout fits: word=Wort, valence=..., arousal=...; repeatable.",
-        ),
-    ] = None,
-    encoding: Annotated[str | None, typer.Option(help="Encoding, where the detected one is wrong.")] = None,
-    sheet: Annotated[str | None, typer.Option(help="Sheet of a workbook.")] = None,
+    language: Language = None,
+    scale: Scale = None,
+    column: Column = None,
+    encoding: Encoding = None,
+    sheet: Sheet = None,
+    script: Script = None,
+    reversed_: Reversed = None,
+    layout: LayoutName = None,
 ) -> None:
     """Read a set as a study would and say how it was read and what is odd in it."""
-    from emospace.norms import check_norms, load_norms
+    from emospace.norms import load_norms
 
-    read = load_norms(
-        norms,
-        language=language,
-        scale=_scale(scale),
-        columns=dict(_column(given) for given in column) if column else None,
-        encoding=encoding,
-        sheet=sheet,
-    )
-    facts = {"name": read.name, "language": read.language, "words": len(read), "licence": read.licence}
-    facts |= {"citation": read.citation, "note": read.note, "rows left out": len(read.rejected)}
-    facts |= {key: value for key, value in read.reading.items() if key in ("layout", "encoding", "separator")}
-    table(
-        norms, ("what", "value"), [(key, repr(v) if v == "\t" else v) for key, v in facts.items() if v != ""]
-    )
+    said = _said(language, scale, column, encoding, sheet, script, reversed_, layout)
+    show(norms, load_norms(norms, **said, anchors=bundled_anchors))
+
+
+@app.command("import")
+def import_file(
+    file: Annotated[Path, typer.Argument(help="A file of ratings.")],
+    language: Language = None,
+    scale: Scale = None,
+    column: Column = None,
+    encoding: Encoding = None,
+    sheet: Sheet = None,
+    script: Script = None,
+    reversed_: Reversed = None,
+    layout: LayoutName = None,
+    name: Annotated[str | None, typer.Option(help="Name of the norms in results.")] = None,
+    licence: Annotated[str | None, typer.Option(help="Licence of the file.")] = None,
+    citation: Annotated[str | None, typer.Option(help="Paper to cite.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Write over a card that says otherwise.")] = False,
+) -> None:
+    """Find out how a file is to be read, ask what it does not tell, and write that beside it as FILE.toml.
+
+    Nothing else is written. Afterwards `emospace study --norms FILE` needs no more options.
+    """
+    from emospace.norms import card_path, card_text, check_norms, norms_from_file, read_card, write_card
+
+    before = read_card(file)
+    said = _said(language, scale, column, encoding, sheet, script, reversed_, layout)
+    texts = {"name": name, "licence": licence, "citation": citation}
+    card = _merged(before, {**said, **{key: value for key, value in texts.items() if value is not None}})
+    while True:
+        try:
+            read = norms_from_file(file, card, anchors=bundled_anchors)
+            break
+        except EmospaceError as error:
+            card = _merged(card, _answer(error))
+    card = _complete(card, read)
+    beside = card_path(file)
+    show(str(file), read)
+    if before and card_text(before) == card_text(card):
+        say(f"{beside} says all this already.")
+        return
+    if beside.exists() and before != card and not yes:
+        differs = ", ".join(key for key in {**before, **card} if before.get(key) != card.get(key))
+        if not on_terminal():
+            raise EmospaceError(
+                str(beside), f"it is there and says otherwise ({differs})", "Give --yes to write over it."
+            )
+        if not typer.confirm(f"{beside} is there and says otherwise ({differs}). Write over it?", err=True):
+            raise typer.Exit(1)
+    write_card(file, card)
+    found = check_norms(read)
+    say(f"Wrote {beside}. {len(read):,} words, {len(read.rejected):,} rows left out, {len(found)} findings.")
+    say(f"Now: emospace study --norms {file}")
+
+
+def bundled_anchors(language: str) -> Anchors | None:
+    """Return the words by which a reversed scale is seen in a language with bundled concept-sets."""
+    from emospace.concepts import bundled_languages, load_concepts
+    from emospace.norms import anchor_words
+
+    return anchor_words(load_concepts([language]), language) if language in bundled_languages() else None
+
+
+def on_terminal() -> bool:
+    """Return whether a person can be asked."""
+    import sys
+
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def show(given: str, read: WordNorms) -> None:
+    """Write how a set was read, its ratings, what is odd and what was left out."""
+    from emospace.norms import check_norms
+
+    facts: dict[str, Any] = {"name": read.name, "language": read.language, "script": read.script}
+    facts |= {"words": len(read), "licence": read.licence, "citation": read.citation, "note": read.note}
+    how = read.reading
+    unverified = "" if how.get("verified", True) else " (unverified: the published file was not seen)"
+    facts |= {"layout": str(how.get("layout", "")) + unverified}
+    facts |= {key: how.get(key, "") for key in ("encoding", "sheet", "decimal", "direction")}
+    facts["separator"] = repr(how["separator"]) if how.get("separator") == "\t" else how.get("separator", "")
+    facts["columns"] = ", ".join(f"{key} = {header}" for key, header in how.get("columns", {}).items())
+    facts["reversed"] = ", ".join(how.get("reversed", ()))
+    facts["rows left out"] = len(read.rejected)
+    table(given, ("what", "value"), [(key, value) for key, value in facts.items() if value != ""])
     rows = []
     for target in read.targets:
         low, high = read.scales[target]
         ratings = read.ratings(target)
-        rows.append(
-            (
-                target,
-                f"{low:g} to {high:g}",
-                float(ratings.mean()),
-                float(ratings.std()),
-                read.reliability(target),
-                read.ceiling(target),
-            )
-        )
+        spread = (float(ratings.mean()), float(ratings.std()), read.reliability(target), read.ceiling(target))
+        rows.append((target, f"{low:g} to {high:g}", *spread))
     table("Ratings", ("target", "scale", "mean", "SD", "reliability", "highest r"), rows)
-    found = check_norms(read)
-    if len(found):
-        table("Findings", list(found.columns), found.itertuples(index=False))
+    findings: list[tuple[object, ...]] = list(check_norms(read).itertuples(index=False, name=None))
+    foreign = "" if read.redistributable else other_language(read)
+    if foreign:
+        findings.append(("words look like another language", "", len(read), foreign))
+    if findings:
+        table("Findings", ("problem", "target", "n", "detail"), findings)
     if len(read.rejected):
         table("Rows left out", list(read.rejected.columns), read.rejected.head(20).itertuples(index=False))
         if len(read.rejected) > 20:
             say(f"... and {len(read.rejected) - 20} more")
 
 
-def _scale(given: str | None) -> tuple[float, float] | None:
-    if given is None:
-        return None
+def other_language(read: WordNorms) -> str:
+    """Return in words that the words are those of another language rather than the one said; nothing if not.
+
+    Of the 20,000 most frequent words of each language with a table, another must hold at least a third of the words,
+    and 1.5 times as many as the language said.
+    """
+    from itertools import islice
+
+    from emospace.lexicon import frequency_table, lexicon_languages, spelling
+
+    words = {spelling(word) for word in read.words}
+    if read.language not in lexicon_languages() or len(words) < 20:
+        return ""
+    shares = {}
+    for language in lexicon_languages():
+        counts = frequency_table(language).counts
+        frequent = islice(sorted(counts, key=counts.__getitem__, reverse=True), 20_000)
+        shares[language] = len(words & set(frequent)) / len(words)
+    best = max(shares, key=lambda language: shares[language])
+    if shares[best] < max(1 / 3, 1.5 * shares[read.language]):
+        return ""
+    return (
+        f"{shares[best]:.0%} are frequent words of '{best}', {shares[read.language]:.0%} of '{read.language}': "
+        "is the column of words the right one?"
+    )
+
+
+def _said(
+    language: str | None,
+    scale: list[str] | None,
+    column: list[str] | None,
+    encoding: str | None,
+    sheet: str | None,
+    script: str | None,
+    reversed_: list[str] | None,
+    layout: str | None,
+) -> dict[str, Any]:
+    """Return what the options say, by the keys of a card."""
+    said: dict[str, Any] = {
+        "language": language,
+        "scale": _scale(scale) if scale else None,
+        "columns": dict(_column(given) for given in column) if column else None,
+        "encoding": encoding,
+        "sheet": sheet,
+        "script": script,
+        "reversed": _reversed(reversed_) if reversed_ else None,
+        "layout": layout,
+    }
+    return {key: value for key, value in said.items() if value is not None}
+
+
+def _merged(card: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a card with more said; columns and scales by target are added to those there."""
+    merged = {**card, **said}
+    for key in ("columns", "scale"):
+        both = (card.get(key), said.get(key))
+        if all(isinstance(value, Mapping) for value in both):
+            merged[key] = {**card[key], **said[key]}
+    return merged
+
+
+def _complete(card: Mapping[str, Any], read: WordNorms) -> dict[str, Any]:
+    """Return the card with what was found out, so that the file is read the same however emospace grows."""
+    how = read.reading
+    scales = {target: list(read.scales[target]) for target in read.targets}
+    one = len({tuple(scale) for scale in scales.values()}) == 1
+    found = {"language": read.language, "script": read.script, "sheet": how["sheet"]}
+    found |= {key: getattr(read, key) for key in ("name", "licence", "citation")}
+    complete = {**{key: value for key, value in found.items() if value}, **card}
+    complete["scale"] = next(iter(scales.values())) if one else scales
+    if len(set(how["columns"].values())) == len(how["columns"]):
+        complete["columns"] = dict(how["columns"])
+    if "reversed" in card or how["reversed"] or not how["direction"].startswith("not checked"):
+        complete["reversed"] = list(how["reversed"])
+    return complete
+
+
+def _answer(error: EmospaceError) -> dict[str, Any]:
+    """Ask what a file does not tell and return the answer by the keys of a card; raise where nobody can be asked."""
+    from emospace.norms import OpenQuestion
+
+    if not isinstance(error, OpenQuestion) or not on_terminal():
+        raise error
+    say(f"{error.what}: {error.why}.")
+    kind, _, what = error.key.partition(".")
+    if kind == "language":
+        return {"language": _ask("Language of the words (en, de, zh, ...)")}
+    if kind == "scale":
+        return {"scale": {what: list(_pair(_ask(f"Lowest and highest answer for {what} (as 1,9)")))}}
+    if kind == "columns":
+        shown = ", ".join(error.choices)
+        header = _ask(f"Column of {what} ({shown})" if shown else f"Column of {what}")
+        return {"columns": {what: header}}
+    if kind == "sheet":
+        return {"sheet": _ask(f"Sheet ({', '.join(error.choices)})")}
+    wrong = [
+        target
+        for target in error.choices
+        if typer.confirm(f"Does the {target} scale run from high to low?", err=True)
+    ]
+    return {"reversed": wrong}
+
+
+def _ask(question: str) -> str:
+    return str(typer.prompt(question, err=True)).strip()
+
+
+def _scale(given: list[str]) -> Any:
+    """Return one scale for all targets as a pair, or scales by target."""
+    by_target = {}
+    for item in given:
+        target, equals, ends = item.rpartition("=")
+        pair = _pair(ends)
+        if not equals:
+            if len(given) > 1:
+                raise EmospaceError(
+                    f"--scale {item}", "it stands beside others", "Say of which target: --scale valence=-3,3."
+                )
+            return pair
+        by_target[target.strip()] = pair
+    return by_target
+
+
+def _pair(given: str) -> tuple[float, float]:
     try:
         low, high = (float(end) for end in given.split(","))
     except ValueError as error:
@@ -102,6 +319,15 @@ def _scale(given: str | None) -> tuple[float, float] | None:
             f"--scale {given}", "it is not two numbers", "Write the lowest and highest answer: --scale 1,9."
         ) from error
     return low, high
+
+
+def _reversed(given: list[str]) -> list[str]:
+    targets = [target for target in split(given) if target != "none"]
+    if targets and "none" in split(given):
+        raise EmospaceError(
+            f"--reversed {','.join(given)}", "it says both none and some", "Give one of them."
+        )
+    return targets
 
 
 def _column(given: str) -> tuple[str, str]:

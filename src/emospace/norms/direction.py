@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from emospace.norms.questions import OpenQuestion
+from emospace.norms.scripts import simplified
 
 if TYPE_CHECKING:
     from emospace.concepts import ConceptSets
@@ -66,7 +67,7 @@ def anchor_words(sets: ConceptSets, language: str) -> Anchors:
     for target, sides in ANCHORS.items():
         high, low = (
             frozenset(
-                word.casefold()
+                simplified(word.casefold())
                 for category in categories
                 if category in sets.labels[language]
                 for word in sets.words(language, category)
@@ -78,7 +79,10 @@ def anchor_words(sets: ConceptSets, language: str) -> Anchors:
 
 
 def directions(norms: WordNorms, anchors: Anchors) -> tuple[Direction, ...]:
-    """Return how the anchors are rated, for each target of the norms that has at least 2 on both sides."""
+    """Return how the anchors are rated, for each target of the norms that has at least 2 on both sides.
+
+    Words in traditional script are matched by their simplified form, in which the bundled concepts are written.
+    """
     from scipy.stats import ttest_ind
 
     found = []
@@ -86,7 +90,7 @@ def directions(norms: WordNorms, anchors: Anchors) -> tuple[Direction, ...]:
         if target not in anchors:
             continue
         ratings = norms.ratings(target)
-        words = ratings.index.str.casefold()
+        words = ratings.index.map(lambda word: simplified(word.casefold()))
         high, low = (ratings[words.isin(side)].to_numpy(float) for side in anchors[target])
         if min(len(high), len(low)) < 2:
             continue

@@ -144,7 +144,7 @@ LAYOUTS: list[Layout] = [
     ),
     Layout(
         "en_anew",
-        requires=("description", "word_no", "valence_mean", "arousal_mean"),
+        requires=("description", "word_no"),
         scale=(1, 9),
         language="en",
         citation="Bradley & Lang (1999) Affective norms for English words (ANEW). University of Florida",

@@ -32,9 +32,9 @@ def read_ratings(
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
     """Return the checked table, the rejected rows and how the cells were read.
 
-    Cells such as "7.52 (1.31)" are read as mean and SD. A row is rejected for an empty word, a rating that is missing, no number or off the scale, more cells than
-    the header has, or a word rated twice with ratings more than 1e-6 apart (then both). Duplicates that agree
-    are merged and counted.
+    Cells such as "7.52 (1.31)" are read as mean and SD. A row is rejected for an empty word, a rating that is missing,
+    no number or off the scale, more cells than the header has, or a word rated twice with ratings more than 1e-6 apart
+    (then both). Duplicates that agree are merged and counted.
 
     Raises
     ------
@@ -44,6 +44,8 @@ def read_ratings(
     import pandas as pd
 
     raw = raw_columns(grid, found)
+    if raw.empty:
+        raise EmospaceError(what, "it holds a header but no ratings", "Give a file with a row for each word.")
     reasons = pd.Series("", index=raw.index)
 
     def reject(rows: pd.Series, why: pd.Series | str) -> None:
@@ -167,8 +169,6 @@ def _numbers(cells: pd.Series, *, decimal_comma: bool) -> pd.Series:
 
 
 def _refuse_if_too_many(what: str, n_rows: int, rejected: pd.DataFrame) -> None:
-    if n_rows == 0:
-        raise EmospaceError(what, "it holds a header but no ratings", "Give a file with a row for each word.")
     if len(rejected) <= MOST_REJECTED * n_rows:
         return
     kinds = Counter(reason.partition(":")[0] for reason in rejected["reason"])

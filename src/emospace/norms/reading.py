@@ -138,7 +138,7 @@ def _text(path: Path, content: bytes, encoding: str | None) -> Grid:
 
 def _separator(text: str) -> str:
     """Return the separator that splits most of the first lines into most cells; decimal commas never win."""
-    lines = [line for line in text[:100_000].splitlines() if line.strip()][:20]
+    lines = [line for line in text[:100_000].splitlines() if line.strip()][:200]
     cells = {
         mark: mode(len(next(csv.reader([line], delimiter=mark))) for line in lines) for mark in SEPARATORS
     }

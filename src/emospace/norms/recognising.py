@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from emospace.errors import EmospaceError, unknown
 from emospace.norms import layouts
@@ -80,16 +81,15 @@ def recognise(
         known = [entry for entry in known if entry.name == layout]
         if not known:
             raise unknown("layout", layout, sorted({entry.name for entry in layouts.LAYOUTS} - {""}))
-    about = {"what": what, "said": said, "language": language, "script": script}
+    about: dict[str, Any] = {"what": what, "said": said, "language": language, "script": script}
     starts = range(min(HEADER_SEARCH, len(rows)))
     for start in starts:
         for entry in known:
-            if (layout or not entry.by_name) and (found := _fit(entry, rows, start, **about)):  # type: ignore[arg-type]
+            if (layout or not entry.by_name) and (found := _fit(entry, rows, start, **about)):
                 return found
-        two = _is_second_header(rows, start)
-        general = [Layout("", header_rows=n) for n in ((2, 1) if two else (1,))] if not layout else []
-        for entry in general:
-            if found := _fit(entry, rows, start, **about):  # type: ignore[arg-type]
+    for start in starts if not layout else ():
+        for n in (2, 1) if _is_second_header(rows, start) else (1,):
+            if found := _fit(Layout("", header_rows=n), rows, start, **about):
                 return found
     if said and rows:
         _refuse_missing(rows, said, what)

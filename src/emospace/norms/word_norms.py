@@ -182,6 +182,27 @@ def check_norms(norms: WordNorms) -> pd.DataFrame:
         if count:
             found.append((what, "", count, ""))
 
+    said = norms.reading
+    if not said.get("verified", True):
+        found.append(
+            ("unverified layout", "", len(norms), "the published file was not seen: check scale and columns")
+        )
+    for key, what in {
+        "near": "columns that may hold a rating, not taken",
+        "suspects": "sources that may lie on a narrower scale",
+        "mean_and_sd_in_one_cell": "mean and SD read from one cell",
+        "one_in_simplified": "words that are one in simplified script",
+    }.items():
+        if said.get(key):
+            found.append((what, "", len(said[key]), _examples(said[key])))
+    if said.get("traditional_words_merged"):
+        n = int(said["traditional_words_merged"])
+        found.append(
+            ("traditional words that share one simplified word", "", n, "see rows left out and merged")
+        )
+    if "looks reversed" in said.get("direction", ""):
+        found.append(("scale looks reversed", "", len(norms), said["direction"]))
+
     words = norms.table["word"]
     find("sense-marked entries", words[norms.sense_marked].tolist())
     find(
