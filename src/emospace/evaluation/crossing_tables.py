@@ -89,9 +89,10 @@ def mean_table(heard: Mapping[str, Heard], *, seed: int) -> pd.DataFrame:
     `rate` is the target rate with a bootstrap over prompts, `base_rate` that of unsteered answers, `control_rate` that
     of random directions at the same doses and layers, and `others_rate` how often the target is heard when the same
     source steers towards the other emotions. `p` is one-sided that the mean probability of the targets exceeds that
-    under random directions, permuting within prompts; `p_fdr` is over all rows. The perplexity ratio is the median
-    over prompts of the geometric mean over emotions. `in_language` is the share of answers still in the language of
-    their prompt, `base_in_language` that of unsteered ones.
+    under random directions, permuting within each prompt and emotion (permuting whole prompts would be too bold: one
+    random answer, read for all emotions, varies less than one answer an emotion); `p_fdr` is over all rows. The
+    perplexity ratio is the median over prompts of the geometric mean over emotions. `in_language` is the share of
+    answers still in the language of their prompt, `base_in_language` that of unsteered ones.
     """
     import pandas as pd
 
@@ -117,7 +118,7 @@ def _mean_row(groups: Sequence[Group], base: Scored, seed: int) -> dict[str, Any
     heard = [(one.scored[0], one.target) for one in groups]
     told = rate(np.mean([hits(score.judgement, target) for score, target in heard], axis=0), seed=seed)
     ratio = median_ratio([score.perplexity for score, _ in heard], base.perplexity, seed=seed)
-    likely = np.mean([probability(score.judgement, target) for score, target in heard], axis=0)
+    likely = np.concatenate([probability(score.judgement, target) for score, target in heard])
     controlled = all(one.controls for one in groups)
     same = (
         *("base_rate", "control_rate", "distinct2_ratio", "in_language", "base_in_language"),
@@ -131,7 +132,7 @@ def _mean_row(groups: Sequence[Group], base: Scored, seed: int) -> dict[str, Any
         "rate_high": told.high,
         "rate_masked": _over(groups, "target_rate_masked"),
         "others_rate": _others_rate(groups),
-        "p": exceeds(likely, _control_means(groups), seed=seed) if controlled else np.nan,
+        "p": exceeds(likely, _controls(groups), seed=seed) if controlled else np.nan,
         "perplexity_ratio": ratio.value,
         "perplexity_ratio_low": ratio.low,
         "perplexity_ratio_high": ratio.high,
@@ -153,7 +154,7 @@ def cosine_table(vectors: Mapping[str, Mapping[str, SteeringVector]]) -> pd.Data
             if emotion not in vectors[b]:
                 continue
             other = vectors[b][emotion]
-            for layer in one.layers:
+            for layer in sorted(set(one.layers) & set(other.layers)):
                 across = [
                     float(mine.directions[layer] @ theirs.directions[layer])
                     for mine, rest in ((one, vectors[b]), (other, vectors[a]))
@@ -173,13 +174,13 @@ def cosine_table(vectors: Mapping[str, Mapping[str, SteeringVector]]) -> pd.Data
     return pd.DataFrame(rows, columns=["a", "b", "emotion", "layer", "cosine", "others"])
 
 
-def _control_means(groups: Sequence[Group]) -> np.ndarray:
-    """Return ``[n_draws, n_prompts]``: each random draw's probability of the targets, mean over the emotions."""
+def _controls(groups: Sequence[Group]) -> np.ndarray:
+    """Return ``[n_draws, n_emotions * n_prompts]``: the probability of each target under each random draw."""
     n_draws = min(len(one.controls) for one in groups)
     draws = [
         [probability(control.judgement, one.target) for control in one.controls[:n_draws]] for one in groups
     ]
-    return np.asarray(np.mean(draws, axis=0))
+    return np.concatenate([np.stack(one) for one in draws], axis=1)
 
 
 def _others_rate(groups: Sequence[Group]) -> float:

@@ -307,7 +307,7 @@ def means_table(means: pd.DataFrame) -> Table:
         "table-crossing-means",
         "Means over the basic emotions; intervals resample prompts. Random: the same emotions read under random "
         "directions at the same dose and layers. Other emotions: how often the target is heard when the same concepts "
-        "steer towards the others. p is one-sided against the random directions, permuting within prompts, adjusted over "
+        "steer towards the others. p is one-sided against the random directions, permuting within each prompt and emotion, adjusted over "
         "all rows. In language: the share of answers whose words are most frequent in the language of the prompt. Masked: "
         "with the concept words of all output languages hidden from the judge.",
         columns,
