@@ -85,11 +85,12 @@ def load_norms(
     said = {"language": language, "scale": scale, "columns": columns, "targets": targets, "script": script}
     said |= {"encoding": encoding, "sheet": sheet, "reversed": reversed, "layout": layout}
     given = {key: value for key, value in said.items() if value is not None}
-    return norms_from_file(path, {**read_card(path), **checked(given, str(path))}, anchors=anchors)
+    return norms_from_file(path, {**read_card(path), **given}, anchors=anchors)
 
 
 def norms_from_file(path: Path, card: Mapping[str, Any], *, anchors: AnchorsOf | None = None) -> WordNorms:
     """Return the ratings of a file as a card says; the card beside the file is not read (see `load_norms`)."""
+    card = checked(card, str(path))
     grids = read_grids(path, encoding=card.get("encoding"), sheet=card.get("sheet"))
     grid, found = recognised(grids, card, str(path))
     return norms_from_grid(grid, found, card, name=path.stem, what=str(path), anchors=anchors)

@@ -86,6 +86,8 @@ def read_ratings(
                 if numbers.notna().any():
                     table[column] = numbers
 
+    order = [target + suffix for target in targets for suffix in ("", "_sd", "_n")]
+    table = table[["word", *(column for column in order if column in table)]]
     good = table[reasons == ""]
     by_word = good.groupby("word", sort=False)[list(targets)]
     apart = ((by_word.max() - by_word.min()) > SAME).any(axis=1)

@@ -73,7 +73,7 @@ def decode(content: bytes) -> tuple[str, str]:
 
     A byte-order mark decides; else zero bytes tell UTF-16; else UTF-8 if it fits. Among CP949, GB18030 and
     Latin-1, which fits anything, the text decides: Korean without a single ideograph is CP949, and accented
-    letters misread as GB18030 give ideographs glued to letters.
+    letters misread as either give syllables or ideographs glued to letters.
     """
     for mark, name in {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}.items():
         if content.startswith(mark):
@@ -88,7 +88,9 @@ def decode(content: bytes) -> tuple[str, str]:
         pass
     try:
         text = content.decode("cp949")
-        if re.search("[가-힣]", text) and not re.search("[㐀-鿿]", text):
+        hangul = len(re.findall("[가-힣]", text))
+        glued = len(re.findall("(?<=[A-Za-z])[가-힣]|[가-힣](?=[A-Za-z])", text))
+        if hangul and glued < 0.2 * hangul and not re.search("[㐀-鿿]", text):
             return text, "cp949"
     except UnicodeDecodeError:
         pass

@@ -83,6 +83,9 @@ def recognise(
             raise unknown("layout", layout, sorted({entry.name for entry in layouts.LAYOUTS} - {""}))
     about: dict[str, Any] = {"what": what, "said": said, "language": language, "script": script}
     starts = range(min(HEADER_SEARCH, len(rows)))
+    headless = _headless(rows, said)
+    if headless:
+        return headless
     for start in starts:
         for entry in known:
             if (layout or not entry.by_name) and (found := _fit(entry, rows, start, **about)):
@@ -93,8 +96,6 @@ def recognise(
                 return found
     if said and rows:
         _refuse_missing(rows, said, what)
-        if {"word"} < set(said) and all(_number(header) is not None for header in said.values()):
-            return _by_number(rows, said)
     return None
 
 
@@ -211,14 +212,16 @@ def _is_second_header(rows: Sequence[Sequence[str]], start: int) -> bool:
     return names >= 2 and not any(NUMBER.fullmatch(cell) for cell in cells)
 
 
-def _by_number(rows: Sequence[Sequence[str]], said: Mapping[str, str]) -> Recognised:
-    """Return columns named by number in a file without a header row."""
-    columns = {key: _number(header) or 0 for key, header in said.items()}
-    width = max(len(row) for row in rows[:HEADER_SEARCH])
-    rated = [at for key, at in columns.items() if key in TARGETS and at < len(rows[0])]
-    headless = any(NUMBER.fullmatch(rows[0][at]) for at in rated)
-    headers = tuple(f"#{at + 1}" for at in range(width)) if headless else join_headers(rows[:1])
-    return Recognised(Layout(""), columns, 0 if headless else 1, "", headers, said=frozenset(said))
+def _headless(rows: Sequence[Sequence[str]], said: Mapping[str, str]) -> Recognised | None:
+    """Return columns all named by number in a file whose first row is data."""
+    columns = {key: number for key, header in said.items() if (number := _number(header)) is not None}
+    rated = [at for key, at in columns.items() if key in TARGETS]
+    if not rows or len(columns) < len(said) or "word" not in columns or not rated:
+        return None
+    if not all(at < len(rows[0]) and NUMBER.fullmatch(rows[0][at]) for at in rated):
+        return None
+    headers = tuple(f"#{at + 1}" for at in range(max(len(row) for row in rows[:HEADER_SEARCH])))
+    return Recognised(Layout(""), columns, 0, "", headers, said=frozenset(said))
 
 
 def _refuse_missing(rows: Sequence[Sequence[str]], said: Mapping[str, str], what: str) -> None:

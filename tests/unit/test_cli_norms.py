@@ -1,0 +1,192 @@
+"""`emospace norms import` and `check`: what is asked, what is written, and that a study then needs no options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from emospace.cli.app import app
+from emospace.cli.norms import bundled_anchors, other_language
+from emospace.concepts import load_concepts
+from emospace.norms import load_norms
+
+ROWS = "wort;angenehm;valenz;erregung\nGlück;6,5;6,5;5\nLeid;1,5;1,5;4\nStein;4;4;2\n"
+
+
+def run(*given: object, answers: str | None = None):
+    return CliRunner().invoke(app, ["norms", *map(str, given)], input=answers)
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    monkeypatch.setattr("emospace.cli.norms.on_terminal", lambda: True)
+
+
+def planted(folder: Path, content: str, name: str = "ratings.csv") -> Path:
+    path = folder / name
+    path.write_text(content, encoding="utf-8")
+    return path
+
+
+def english(folder: Path, sign: int = 1) -> Path:
+    """Return a file that rates the bundled words of joy and of grief, grief lower where `sign` is 1."""
+    rng = np.random.default_rng(1)
+    sets = load_concepts(["en"])
+    rows = []
+    for category, mean in {"joy": 7, "love": 7, "grief": 3, "anger": 3}.items():
+        rows += [(word, 5 + sign * (mean - 5) + rng.normal(0, 0.4)) for word in sets.words("en", category)]
+    once = dict(rows)
+    return planted(
+        folder, "word,valence\n" + "".join(f'"{word}",{value:.2f}\n' for word, value in once.items())
+    )
+
+
+def test_without_a_terminal_each_open_question_names_its_flag(tmp_path):
+    path = planted(tmp_path, ROWS)
+    result = run("import", path)
+    assert result.exit_code == 2
+    assert "on which scale valence was rated (its ratings run from 1.5 to 6.5)" in result.output
+    assert "--scale 1,9" in result.output
+    result = run("import", path, "--scale", "1,7")
+    assert result.exit_code == 2 and "--language de" in result.output
+    assert [p.name for p in tmp_path.iterdir()] == ["ratings.csv"]
+
+
+def test_import_writes_a_card_and_the_file_then_needs_no_options(tmp_path):
+    path = planted(tmp_path, ROWS)
+    flags = ("--scale", "valence=1,7", "--scale", "arousal=0,8", "--language", "de")
+    result = run("import", path, *flags, "--licence", "CC0", "--citation", "Ours (2020)", "--name", "de_ours")
+    assert result.exit_code == 0, result.output
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["ratings.csv", "ratings.csv.toml"]
+    norms = load_norms(path)
+    assert norms.scales == {"valence": (1, 7), "arousal": (0, 8)}
+    assert (norms.name, norms.language, norms.licence, norms.citation) == (
+        "de_ours",
+        "de",
+        "CC0",
+        "Ours (2020)",
+    )
+    assert norms.ratings("valence")["Glück"] == 6.5
+    assert norms.content_hash == load_norms(path, language="de").content_hash
+    again = run("import", path)
+    assert again.exit_code == 0 and "says all this already" in again.output
+
+
+def test_a_card_that_says_otherwise_is_kept_without_yes(tmp_path, terminal, monkeypatch):
+    path = planted(tmp_path, ROWS)
+    card = tmp_path / "ratings.csv.toml"
+    assert run("import", path, "--scale", "1,7", "--language", "de").exit_code == 0
+    before = card.read_text(encoding="utf-8")
+    with monkeypatch.context() as patch:
+        patch.setattr("emospace.cli.norms.on_terminal", lambda: False)
+        result = run("import", path, "--scale", "0,8")
+        assert (
+            result.exit_code == 2 and "says otherwise (scale)" in result.output and "--yes" in result.output
+        )
+    assert run("import", path, "--scale", "0,8", answers="n\n").exit_code == 1
+    assert card.read_text(encoding="utf-8") == before
+    assert run("import", path, "--scale", "0,8", answers="y\n").exit_code == 0
+    assert load_norms(path).scales["valence"] == (0, 8)
+    assert run("import", path, "--scale", "1,7", "--yes").exit_code == 0
+    assert load_norms(path).scales["valence"] == (1, 7)
+
+
+def test_on_a_terminal_the_questions_are_asked(tmp_path, terminal):
+    path = planted(tmp_path, "item;note;valence;pleasantness\nGlück;a;6,5;5\nLeid;b;1,5;2\n")
+    result = run("import", path, answers="pleasantness\n1,7\nde\n")
+    assert result.exit_code == 0, result.output
+    assert "Column of valence (valence, pleasantness)" in result.output
+    assert load_norms(path).ratings("valence").tolist() == [5, 2]
+
+
+def test_unknown_headers_are_asked_for_one_by_one(tmp_path, terminal):
+    path = planted(tmp_path, "A1;B1\nGlück;6,5\nLeid;1,5\n")
+    result = run("import", path, answers="A1\nB1\n1,7\nde\n")
+    assert result.exit_code == 0, result.output
+    assert load_norms(path).words == ("Glück", "Leid")
+
+
+def test_a_reversed_scale_is_asked_about(tmp_path, terminal, monkeypatch):
+    path = english(tmp_path, sign=-1)
+    with monkeypatch.context() as patch:
+        patch.setattr("emospace.cli.norms.on_terminal", lambda: False)
+        for command in ("import", "check"):
+            result = run(command, path, "--language", "en", "--scale", "1,9")
+            assert (
+                result.exit_code == 2
+                and "looks reversed" in result.output
+                and "--reversed none" in result.output
+            )
+    result = run("import", path, "--language", "en", "--scale", "1,9", answers="y\n")
+    assert result.exit_code == 0, result.output
+    assert "Does the valence scale run from high to low?" in result.output
+    assert load_norms(path, anchors=bundled_anchors).ratings("valence")["joy"] > 6
+    assert run("import", path, "--reversed", "none", "--yes").exit_code == 0
+    assert load_norms(path, anchors=bundled_anchors).ratings("valence")["joy"] < 4
+
+
+def test_a_right_scale_is_written_as_checked(tmp_path):
+    path = english(tmp_path)
+    assert run("import", path, "--language", "en", "--scale", "1,9").exit_code == 0
+    assert "reversed = []" in (tmp_path / "ratings.csv.toml").read_text(encoding="utf-8")
+
+
+def test_a_language_without_concept_sets_is_not_written_as_checked(tmp_path):
+    path = planted(tmp_path, "kelime,valence\nsevinç,8\nkeder,2\n")
+    result = run("import", path, "--language", "tr", "--scale", "1,9")
+    assert result.exit_code == 0 and "no concept-sets in 'tr'" in result.output
+    assert "reversed" not in (tmp_path / "ratings.csv.toml").read_text(encoding="utf-8")
+
+
+def test_check_writes_nothing_and_says_what_is_unverified(tmp_path):
+    path = planted(tmp_path, "NAWL_word,val_M_all,aro_M_all\nradość,2.5,3.1\nsmutek,-2.1,2.5\n")
+    result = run("check", path)
+    assert result.exit_code == 0 and "unverified: the published file was not seen" in result.output
+    assert [p.name for p in tmp_path.iterdir()] == ["ratings.csv"]
+
+
+def test_english_words_called_german_are_seen(tmp_path):
+    words = [
+        "love",
+        "hate",
+        "water",
+        "house",
+        "child",
+        "mother",
+        "father",
+        "night",
+        "bread",
+        "fire",
+        "light",
+        "stone",
+        "river",
+        "winter",
+        "summer",
+        "money",
+    ]
+    words += ["school", "friend", "heart", "mouth", "flower", "animal", "window", "garden", "music", "story"]
+    path = planted(
+        tmp_path, "word,valence\n" + "".join(f"{word},{1 + i % 8}\n" for i, word in enumerate(words))
+    )
+    result = run("check", path, "--language", "de", "--scale", "1,9")
+    assert result.exit_code == 0 and "frequent words of 'en'" in result.output
+    assert other_language(load_norms(path, language="en", scale=(1, 9))) == ""
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--scale", "1"), "not two numbers"),
+        (("--scale", "1,9", "--scale", "2,3"), "Say of which target"),
+        (("--reversed", "none,valence"), "both none and some"),
+        (("--column", "word"), "has no '='"),
+        (("--layout", "fr_fan_2041"), "fr_fan_2014"),
+        (("--script", "simplified"), "script"),
+    ],
+)
+def test_flags_that_say_nothing(tmp_path, flags, message):
+    result = run("import", planted(tmp_path, ROWS), *flags)
+    assert result.exit_code == 2 and message in result.output
