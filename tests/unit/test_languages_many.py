@@ -17,7 +17,6 @@ from emospace.languages import (
     family_contrast,
     language_tree,
     universal_counts,
-    universal_latents,
 )
 from emospace.languages.tree import clades
 from emospace.languages.weights import standardised
@@ -34,9 +33,6 @@ def test_latents_are_counted_by_the_languages_they_are_features_in():
         "bb": dictionary("bb", [5, 9, 1]),
         "cc": dictionary("cc", [9, 7]),
     }
-    assert universal_latents(dictionaries, 1).tolist() == [1, 3, 5, 7, 9]
-    assert universal_latents(dictionaries, 2).tolist() == [5, 9]
-    assert universal_latents(dictionaries, 3).tolist() == [9]
     rates = dict.fromkeys(dictionaries, np.full(12, 0.1))
     found = universal_counts(dictionaries, rates, seed=0, n_draws=200)
     assert [(row.k, row.n_latents) for row in found] == [(1, 5), (2, 2), (3, 1)]

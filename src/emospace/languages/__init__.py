@@ -10,7 +10,7 @@ from emospace.languages.language import LanguageFeatures
 from emospace.languages.pairs import CommonPlane, PairFit, circumplex_fit, common_plane
 from emospace.languages.shifts import CategoryShift, category_shifts
 from emospace.languages.tree import FamilyContrast, LanguageTree, Merge, family_contrast, language_tree
-from emospace.languages.universal import UniversalCount, universal_counts, universal_latents
+from emospace.languages.universal import UniversalCount, universal_counts
 from emospace.languages.weights import Weight, affect_weights
 
 __all__ = [
@@ -30,5 +30,4 @@ __all__ = [
     "family_contrast",
     "language_tree",
     "universal_counts",
-    "universal_latents",
 ]

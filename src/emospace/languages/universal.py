@@ -32,14 +32,6 @@ class UniversalCount:
     p: float
 
 
-def universal_latents(dictionaries: Mapping[str, FeatureDictionary], k: int) -> NDArray[np.int64]:
-    """Return the latents that are features in at least `k` languages, ascending."""
-    latents, count = np.unique(
-        np.concatenate([dictionary.latents for dictionary in dictionaries.values()]), return_counts=True
-    )
-    return np.asarray(latents[count >= k], dtype=np.int64)
-
-
 def universal_counts(
     dictionaries: Mapping[str, FeatureDictionary],
     rates: Mapping[str, Floats],
