@@ -69,7 +69,7 @@ def category_shifts(
 
     The 95% interval of the excess, value - noise, is a Bayesian bootstrap of the words (Rubin, 1981): exponential
     weights, one a word and draw, the same in all sets the word stands in, independent between the languages. Within a
-    set these are the uniform Dirichlet weights that resampling with replacement has in the mean, and no set is ever
+    set these are uniform Dirichlet weights, with the mean and spread of drawing with replacement, and no set is ever
     empty. Resampled sets are noisier than the sets themselves, so the draws lie too high; their mean is moved back to
     the observed value. `shifted` says that the interval lies above zero: without any difference at most about one
     category in forty does. Where sets are precise, a category that moved far shifts others a little, since it is
