@@ -15,9 +15,9 @@ from emospace.cli import steer_languages
 from emospace.cli.steer_languages import CROSSING, crossing_command, languages
 from emospace.concepts import bundled_languages, load_concepts
 from emospace.errors import EmospaceError
-from emospace.evaluation import crossing
+from emospace.evaluation import crossing, grid
 from emospace.evaluation.answer_language import in_language
-from emospace.evaluation.cells import INSTRUCTIONS
+from emospace.evaluation.cells import INSTRUCTIONS, Cell
 from emospace.evaluation.crossing import CrossingSpec, crossing_cells, mean_auroc, plan, pooled
 from emospace.evaluation.crossing_tables import ALL, cosine_table
 from emospace.evaluation.prompts import load_prompts, prompt_languages
@@ -160,6 +160,17 @@ def test_cells_are_every_source_beside_random_directions_where_its_vectors_act()
         *(("joy", "es", 0.25), ("fear", "es", 0.25)),
     ]
     assert all(cell.vector.op == "clamp" for cell in cells if cell.vector is not None)
+
+
+def test_controls_are_the_random_directions_at_a_cells_own_layers():
+    def random(layers, dose, draw=0):
+        return Cell(None, "random", vector("random", axis(4), layers), dose, 1.0, "relative", draw=draw)
+
+    pairs = [(random((1, 2), 0.5), "far"), (random((2,), 0.4), "near"), (random((2,), 0.4, 1), "next")]
+    deep = Cell("fear", "dense", vector("fear", axis(2), (2,)), 0.5)
+    assert grid._controls(deep, pairs) == ["near", "next"]
+    elsewhere = Cell("fear", "dense", vector("fear", axis(2), (1,)), 0.5)
+    assert grid._controls(elsewhere, pairs) == ["far"]
 
 
 def test_the_mean_over_languages_is_of_unit_directions():
