@@ -235,8 +235,9 @@ class CategoryShiftRecord(Record):
     """How differently one category sits in two languages' spaces; n counts the other categories it is placed among.
 
     `value` is one less the Spearman correlation of its dissimilarities to the other categories in the two languages;
-    `noise` the same between random halves of the concepts within a language; `excess` their difference, whose 95%
-    interval resamples the concepts of both languages. `shifted`: the interval lies above zero.
+    `noise` what sets of these sizes would give if both agreed, from random halves of the concepts of each; `excess` their
+    difference, whose 95% interval resamples the concepts of both. `shifted`: the interval lies above zero; null, with a
+    reason, where halves agree no better than chance, so that the category has no place to have moved from.
     """
 
     a: str

@@ -66,7 +66,7 @@ def compare_languages(study: Study) -> StageResult:
             for shift in category_shifts(features[a], features[b], seed=study.spec.seed)
         ]
     universal = [] if study.sae is None else _universal(study, common)
-    weights, missing = _weights(study, common, options)
+    weights, missing = _weights(study, features, common, options)
     tables = {"language_planes": _plane_table(planes)}
     families: list[FamilyRecord] = []
     if len(study.languages) > 2:
@@ -112,7 +112,10 @@ def _universal(study: Study, common: Mapping[str, Any]) -> list[UniversalRecord]
 
 
 def _weights(
-    study: Study, common: Mapping[str, Any], options: Mapping[str, Any]
+    study: Study,
+    features: Mapping[str, LanguageFeatures],
+    common: Mapping[str, Any],
+    options: Mapping[str, Any],
 ) -> tuple[list[AlignmentRecord], list[NotComputed]]:
     """Return the weights of valence and arousal in each language's RDM, by one language's ratings for all.
 
@@ -126,10 +129,8 @@ def _weights(
     for language in study.languages:
         names = [name for name in rated.categories if study.sets.words(language, name)]
         points = np.stack([rated.values(target, names) for target in TARGETS], axis=1)
-        features = study.features(language)
-        for target, weight in zip(
-            TARGETS, affect_weights(features.rdm(names), points, **options), strict=True
-        ):
+        weights = affect_weights(features[language].rdm(names), points, **options)
+        for target, weight in zip(TARGETS, weights, strict=True):
             records.append(
                 AlignmentRecord(
                     **common,

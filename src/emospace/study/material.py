@@ -122,14 +122,21 @@ class Study:
     @cached_property
     def norms(self) -> Mapping[str, Sequence[WordNorms]]:
         """Norms of each language, sense-marked entries left out."""
-        from emospace.norms import default_norms, load_norms
+        from emospace.concepts import bundled_languages, load_concepts
+        from emospace.norms import anchor_words, default_norms, load_norms
+
+        def anchors(language: str) -> Any:
+            # A scale that runs the other way is told by words of plain feeling, bundled ones for own sets too.
+            if language not in bundled_languages():
+                return None
+            return anchor_words(load_concepts([language]), language)
 
         names = self.spec.norms or tuple(
             name for language in self.spec.languages for name in default_norms(language)[:1]
         )
         by_language: dict[str, list[WordNorms]] = {language: [] for language in self.spec.languages}
         for name in names:
-            norms = load_norms(name).without_senses()
+            norms = load_norms(name, anchors=anchors).without_senses()
             if norms.language not in by_language:
                 raise EmospaceError(
                     f"norms '{name}'",
