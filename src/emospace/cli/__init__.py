@@ -1,6 +1,18 @@
 """The command line: parse, call, print. One file for each group of commands."""
 
-from emospace.cli import concepts, models, norms, read, sae, steer, steer_calibrate, steer_evaluate, study
+from emospace.cli import (
+    compare,
+    concepts,
+    models,
+    norms,
+    read,
+    sae,
+    steer,
+    steer_calibrate,
+    steer_evaluate,
+    steer_languages,
+    study,
+)
 from emospace.cli.app import app, main
 
 app.add_typer(sae.app, name="sae")
@@ -8,8 +20,10 @@ app.add_typer(concepts.app, name="concepts")
 app.add_typer(norms.app, name="norms")
 app.add_typer(models.app, name="models")
 app.command("study")(study.study)
+app.command("compare")(compare.compare)
 app.command("report")(study.report)
 app.command("read")(read.read)
+steer.app.command("languages")(steer_languages.languages)
 app.add_typer(steer.app, name="steer")
 
 __all__ = ["app", "main", "steer_calibrate", "steer_evaluate"]

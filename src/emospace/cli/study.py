@@ -31,6 +31,7 @@ OPTIONS = {
     "n_shuffled": "--shuffled",
     "n_permutations": "--permutations",
     "folds": "--folds",
+    "universal": "--universal",
     "cebra": "--cebra",
     "steering": "--steering",
     "seed": "--seed",
@@ -48,12 +49,15 @@ def study(
         ),
     ] = "embedded",
     languages: Annotated[
-        list[str], typer.Option(help="Comma-separated or repeated.", rich_help_panel=_WHAT)
+        list[str],
+        typer.Option(
+            help="Comma-separated or repeated; all: every language with concept-sets.", rich_help_panel=_WHAT
+        ),
     ] = ["en,zh"],  # noqa: B006
     norms: Annotated[
         list[str] | None,
         typer.Option(
-            help="A bundled set or a file; repeatable. None: each language's default set.",
+            help="A bundled set or a file; repeatable. Languages without one keep their default set.",
             rich_help_panel=_WHAT,
         ),
     ] = None,
@@ -133,6 +137,13 @@ def study(
     folds: Annotated[
         int, typer.Option(help="Folds of the nested cross-validation.", rich_help_panel=_TESTS)
     ] = 5,
+    universal: Annotated[
+        int | None,
+        typer.Option(
+            help="Languages in which a shared latent is a feature; else both of two, most of more.",
+            rich_help_panel=_TESTS,
+        ),
+    ] = None,
     cebra: Annotated[
         bool, typer.Option("--cebra/--no-cebra", help="Fit CEBRA embeddings.", rich_help_panel=_TESTS)
     ] = True,
@@ -158,7 +169,7 @@ def study(
         OPTIONS,
         {
             "model": model,
-            "languages": split(languages),
+            "languages": _languages(split(languages), concepts),
             "norms": tuple(norms or ()),
             "categories": categories,
             "concepts": concepts,
@@ -177,6 +188,7 @@ def study(
             "n_shuffled": shuffled,
             "n_permutations": permutations,
             "folds": folds,
+            "universal": universal,
             "cebra": cebra,
             "steering": steering,
             "seed": seed,
@@ -189,6 +201,14 @@ def study(
 
     show_results(results)
     say(f"Report: {write_report(folder)}")
+
+
+def _languages(asked: tuple[str, ...], concepts: Path | None) -> tuple[str, ...]:
+    if asked != ("all",):
+        return asked
+    from emospace.concepts import load_concepts
+
+    return load_concepts(path=concepts).languages
 
 
 def report(

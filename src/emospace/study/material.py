@@ -121,7 +121,7 @@ class Study:
 
     @cached_property
     def norms(self) -> Mapping[str, Sequence[WordNorms]]:
-        """Norms of each language, sense-marked entries left out."""
+        """Norms of each language, those named or else its default set, sense-marked entries left out."""
         from emospace.concepts import bundled_languages, load_concepts
         from emospace.norms import anchor_words, default_norms, load_norms
 
@@ -131,11 +131,8 @@ class Study:
                 return None
             return anchor_words(load_concepts([language]), language)
 
-        names = self.spec.norms or tuple(
-            name for language in self.spec.languages for name in default_norms(language)[:1]
-        )
         by_language: dict[str, list[WordNorms]] = {language: [] for language in self.spec.languages}
-        for name in names:
+        for name in self.spec.norms:
             norms = load_norms(name, anchors=anchors).without_senses()
             if norms.language not in by_language:
                 raise EmospaceError(
@@ -144,6 +141,9 @@ class Study:
                     f"Add --languages {','.join((*self.spec.languages, norms.language))}, or leave them out.",
                 )
             by_language[norms.language].append(norms)
+        for language, given in by_language.items():
+            if not given:
+                given += [load_norms(name).without_senses() for name in default_norms(language)[:1]]
         return by_language
 
     @cached_property

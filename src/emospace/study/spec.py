@@ -21,7 +21,7 @@ class StudySpec(BaseModel):
     model: str = "embedded"
     languages: tuple[str, ...] = ("en", "zh")
     norms: tuple[str, ...] = Field(
-        default=(), description="names or files; none: the default set of each language"
+        default=(), description="names or files; a language without one keeps its default set"
     )
     categories: str = Field(default="all", description="all, paper26, basic, or a file")
     concepts: Path | None = Field(default=None, description="your own concept-sets, TOML")
