@@ -9,6 +9,7 @@ from emospace.report.blocks import Card, Meter
 from emospace.report.run import Run
 from emospace.report.wording import (
     DASH,
+    MANY,
     counted,
     figure,
     interval,
@@ -24,6 +25,9 @@ from emospace.report.wording import (
 
 BEATS = 0.95
 SIGNIFICANT = 0.05
+BESIDE_THE_ANSWER = ("brighter", "clics", "childfer")
+EVERY = "every figure"
+"""What a study says is not computed of a language that it leaves out."""
 
 
 def headline(run: Run, language: str, target: str) -> dict[str, PredictionRecord]:
@@ -59,9 +63,14 @@ def geometry(run: Run, language: str, against: str) -> AlignmentRecord | None:
 
 
 def structures(run: Run, language: str) -> tuple[str, ...]:
-    """Return the human structures a language's RSA was run against."""
+    """Return the human structures the answer rests on: valence-arousal distance and a language's full co-annotation.
+
+    Those of six emotions, and colexification, are in the section on languages.
+    """
     found = run.alignment(lambda record: record.language == language and record.statistic == "rsa_spearman")
-    names = dict.fromkeys(record.against for record in found)
+    names = dict.fromkeys(
+        record.against for record in found if record.against.partition("/")[0] not in BESIDE_THE_ANSWER
+    )
     return tuple(sorted(names, key=lambda name: name != "valence_arousal"))
 
 
@@ -86,12 +95,12 @@ def static_counterpart(run: Run, record: AlignmentRecord) -> tuple[str, float] |
 
 def answer(run: Run) -> tuple[str, ...]:
     """Return the question answered: a verdict, then one sentence or two per language."""
-    return (_verdict(run), *(line for language in run.languages if (line := _language_line(run, language))))
+    return (_verdict(run), *(line for language in run.languages if (line := language_line(run, language))))
 
 
 def _verdict(run: Run) -> str:
     model = run.title
-    ratings: list[str] = []
+    ratings: dict[str, list[str]] = {}
     arrangement: list[str] = []
     asked: list[str] = []
     for language in run.languages:
@@ -107,7 +116,7 @@ def _verdict(run: Run) -> str:
             record.target for record in space if (record.draws_beaten or 0) >= BEATS and (record.r or 0) > 0
         ]
         if beaten:
-            ratings.append(f"{name}: {listed(beaten)}")
+            ratings[name] = beaten
         if any(_significant(record) and _beats_static(run, record) for record in shapes):
             arrangement.append(name)
     if not asked:
@@ -115,7 +124,7 @@ def _verdict(run: Run) -> str:
     parts = []
     if ratings:
         parts.append(
-            f"features chosen with {run.provenance} concept-sets predict people's ratings better than matched features do ({'; '.join(ratings)})"
+            f"features chosen with {run.provenance} concept-sets predict people's ratings better than matched features do ({_by_ratings(ratings)})"
         )
     if arrangement:
         parts.append(
@@ -129,6 +138,16 @@ def _verdict(run: Run) -> str:
     return f"{model} represents emotion partly as people do: {', and '.join(parts)}."
 
 
+def _by_ratings(ratings: dict[str, list[str]]) -> str:
+    """Return the languages with the ratings that are read in each; from three on, those of the same ratings together."""
+    if len(ratings) < MANY:
+        return "; ".join(f"{name}: {listed(beaten)}" for name, beaten in ratings.items())
+    together: dict[str, list[str]] = {}
+    for name, beaten in ratings.items():
+        together.setdefault(listed(beaten), []).append(name)
+    return "; ".join(f"{beaten}: {listed(names)}" for beaten, names in together.items())
+
+
 def _significant(record: AlignmentRecord) -> bool:
     return record.p is not None and record.p < SIGNIFICANT and (record.value or 0) > 0
 
@@ -138,7 +157,19 @@ def _beats_static(run: Run, record: AlignmentRecord) -> bool:
     return other is None or (record.value or 0) > other[1]
 
 
-def _language_line(run: Run, language: str) -> str:
+def left_out(run: Run) -> tuple[str, ...]:
+    """Return a sentence on languages that some figures are not given for, or nothing."""
+    gone = [(m.language, m.why) for m in run.results.not_computed if m.language and m.what == EVERY]
+    unread = [name for name in run.languages if not run.norms(name)]
+    said = [f"{language_name(code)} is left out: {why}." for code, why in gone]
+    if unread:
+        names = listed([language_name(name) for name in unread])
+        said.append(f"Without ratings of words, prediction and valence are not given for {names}.")
+    return tuple(said)
+
+
+def language_line(run: Run, language: str) -> str:
+    """Return a language's figures in words, or an empty string where it has none."""
     sentences: list[str] = []
     for target in targets(run):
         sets = headline(run, language, target)
@@ -229,7 +260,11 @@ def cards(run: Run) -> tuple[Card, ...]:
 
 def _card(title: str, meters: Sequence[Meter | None]) -> Card | None:
     given = [meter for meter in meters if meter]
-    return Card(title, given) if any(meter.detail for meter in given) else None
+    if not any(meter.detail for meter in given):
+        return None
+    if len(meters) < MANY:
+        return Card(title, given)
+    return Card(title, [meter for meter in given if meter.detail], compact=True)
 
 
 def _rating_meter(run: Run, language: str, target: str) -> Meter | None:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from emospace.records import LanguageRSARecord, PredictionRecord
+from emospace.records import PredictionRecord
 from emospace.report import charts, findings
 from emospace.report.blocks import Block, Cards, Chart, Figures, Panel, Prose, Reason, Section
+from emospace.report.languages import by_language, languages_section
+from emospace.report.languages_crossing import crossing_section
 from emospace.report.run import Absent, Run
 from emospace.report.steering import is_steering_run, reading_section, steering_page, steering_section
 from emospace.report.tables import (
@@ -18,12 +20,12 @@ from emospace.report.tables import (
     comparison_table,
     counts_table,
     dictionary_table,
-    language_table,
     missing_table,
     prediction_table,
 )
 from emospace.report.wording import (
     FEATURE_SETS,
+    MANY,
     counted,
     figure,
     interval,
@@ -32,7 +34,6 @@ from emospace.report.wording import (
     p_clause,
     percent,
     plain_name,
-    space_name,
     structure_name,
     upper_first,
 )
@@ -57,10 +58,10 @@ def sections(run: Run) -> tuple[Section, ...]:
         ("prediction", "Predicting people's ratings of words", "Prediction", _prediction),
         ("words", "Predicted and observed ratings, word by word", "Words", _words),
         ("dictionary", "Feature dictionary", "Dictionary", _dictionary),
-        ("languages", "One language against another", "Languages", _languages),
+        ("languages", "One language against another", "Languages", languages_section),
     )
     study = (Section(key, title, short, tuple(build(run))) for key, title, short, build in made)
-    return (*study, *steering_section(run), *reading_section(run), missing)
+    return (*study, *crossing_section(run), *steering_section(run), *reading_section(run), missing)
 
 
 @contextmanager
@@ -72,7 +73,13 @@ def _or_reason(blocks: list[Block], what: str) -> Iterator[None]:
 
 
 def _answer(run: Run) -> Iterator[Block]:
-    yield Prose(findings.answer(run), role="answer")
+    first, *lines = findings.answer(run)
+    if len(run.languages) < MANY:
+        yield Prose((first, *lines), role="answer")
+    else:
+        yield Prose((first, *findings.left_out(run)), role="answer")
+        said = {language: findings.language_line(run, language) for language in run.languages}
+        yield from by_language({language: [Prose([line])] for language, line in said.items() if line})
     if made := findings.cards(run):
         yield Cards(made)
     else:
@@ -83,8 +90,13 @@ def _circumplex(run: Run) -> Iterator[Block]:
     blocks: list[Block] = []
     with _or_reason(blocks, "Circumplex"):
         table = run.table("circumplex", ("language", *CIRCUMPLEX))
-        for language, part in basic_marked(run, table).groupby("language", sort=False):
-            blocks.append(_circumplex_figures(run, str(language), part.reset_index(drop=True)))
+        parts = {
+            str(language): [_circumplex_figures(run, str(language), part.reset_index(drop=True))]
+            for language, part in basic_marked(run, table).groupby("language", sort=False)
+        }
+        blocks += by_language(parts)
+        if without := [language_name(name) for name in run.languages if name not in parts]:
+            blocks.append(Reason(listed(without), "no norms rate enough of its categories"))
     said = [
         "The circumplex sets emotions on two axes, how pleasant and how exciting they are. On the left are people's "
         "ratings of the category names; on the right is the model's own arrangement, rotated, mirrored and scaled to "
@@ -148,8 +160,7 @@ def _rdms(run: Run) -> Iterator[Block]:
             "people's valence-arousal distances; blank rows are categories that a structure does not have."
         ]
     )
-    for language in run.languages:
-        yield _rdm_figures(run, language)
+    yield from by_language({language: [_rdm_figures(run, language)] for language in run.languages})
     if run.results.alignment:
         yield alignment_table(run)
     else:
@@ -240,7 +251,7 @@ def _layers(run: Run) -> Iterator[Block]:
     except Absent as reason:
         yield Reason("Layer curves", str(reason))
         return
-    panels = []
+    panels = {}
     for language, part in table.groupby("language", sort=False):
         code = str(language)
         used = findings.headline(run, code, findings.targets(run)[0]) if run.results.prediction else {}
@@ -248,16 +259,17 @@ def _layers(run: Run) -> Iterator[Block]:
         sizes = {name: _n_words(run, code, name) for name in dict.fromkeys(part["norms"].astype(str))}
         said = [f"{name}: n = {counted(n, 'word')}" for name, n in sizes.items() if n]
         peak = f"Highest: layer {int(best['layer'])}, r = {figure(float(best['r']))} ({best['target']}, {best['norms']})."
-        panels.append(
-            Panel(
-                f"layers-{code}",
-                language_name(code),
-                f"{peak} {'; '.join(said)}{'.' if said else ''}",
-                f"Line chart of correlation by layer in {language_name(code)}. {peak}",
-                charts.layer_curve(part, used["space"].layer if used else None),
-            )
+        panels[code] = Panel(
+            f"layers-{code}",
+            language_name(code),
+            f"{peak} {'; '.join(said)}{'.' if said else ''}",
+            f"Line chart of correlation by layer in {language_name(code)}. {peak}",
+            charts.layer_curve(part, used["space"].layer if used else None),
         )
-    yield Figures(panels)
+    if len(panels) < MANY:
+        yield Figures(list(panels.values()))
+    else:
+        yield from by_language({code: [Figures([panel])] for code, panel in panels.items()})
 
 
 def _n_words(run: Run, language: str, norms: str) -> int:
@@ -286,13 +298,16 @@ def _prediction(run: Run) -> Iterator[Block]:
     )
     excluded = tuple(dict.fromkeys(record.excluded_concepts for record in run.results.prediction))
     switch = [(_words_key(flag), _words_label(flag)) for flag in sorted(excluded, reverse=True)]
+    bars: dict[str, list[Block]] = {language: [] for language in run.languages}
     for language in run.languages:
         for norms in run.norms(language):
             panels = [_bars_panel(run, language, norms, target) for target in run.targets(language, norms)]
             heading = f"{language_name(language)}, {norms}"
-            yield Figures(panels, heading=heading, switch=switch, switch_label="Scored on", group="folds")
-    for language in run.languages:
-        yield from _draws(run, language)
+            bars[language].append(
+                Figures(panels, heading=heading, switch=switch, switch_label="Scored on", group="folds")
+            )
+    yield from by_language(bars)
+    yield from by_language({language: list(_draws(run, language)) for language in run.languages})
     if run.results.comparison:
         yield comparison_table(run)
     yield prediction_table(run)
@@ -383,6 +398,7 @@ def _words(run: Run) -> Iterator[Block]:
     if "predicted_dense" in table.columns and table["predicted_dense"].notna().any():
         columns["dense"] = "predicted_dense"
     switch = [(key, FEATURE_SETS[key][0]) for key in columns]
+    scatters: dict[str, list[Block]] = {}
     for (language, norms), part in table.groupby(["language", "norms"], sort=False):
         panels = []
         for target, words in part.groupby("target", sort=False):
@@ -404,11 +420,15 @@ def _words(run: Run) -> Iterator[Block]:
         if panels:
             heading = f"{language_name(str(language))}, {norms}"
             switched = switch if len(switch) > 1 else ()
-            yield Figures(
+            block: Block = Figures(
                 panels, heading=heading, switch=switched, switch_label="Predicted from", group="from"
             )
         else:
-            yield Reason(f"Words of {norms}", "fewer than three of them have both a rating and a prediction")
+            block = Reason(
+                f"Words of {norms}", "fewer than three of them have both a rating and a prediction"
+            )
+        scatters.setdefault(str(language), []).append(block)
+    yield from by_language(scatters)
 
 
 def _dictionary(run: Run) -> Iterator[Block]:
@@ -428,43 +448,11 @@ def _dictionary(run: Run) -> Iterator[Block]:
     except Absent as reason:
         yield Reason("Feature dictionary", str(reason))
         return
-    for language, part in table.groupby("language", sort=False):
-        yield dictionary_table(run, str(language), part)
-
-
-def _languages(run: Run) -> Iterator[Block]:
-    given = [record for record in run.results.language_rsa if record.value is not None]
-    if not run.results.language_rsa:
-        one = len(run.languages) < 2
-        why = "the run has one language" if one else "results.json holds no language-language figure"
-        yield Reason("Language-language RSA", why)
-        return
-    yield Prose(
-        [
-            "Correlation of the category RDMs of two languages in the same model, over the categories both have."
-        ]
-    )
-    groups: dict[str, list[LanguageRSARecord]] = {}
-    for record in given:
-        groups.setdefault(record.space, []).append(record)
-    panels = [
-        Panel(
-            f"languages-{space}",
-            upper_first(space_name(space)),
-            "Whiskers are 95% intervals, bootstrapped over categories.",
-            "Correlation of category structures: " + "; ".join(_pair(r) for r in records) + ".",
-            charts.language_pairs(records),
-        )
-        for space, records in groups.items()
-    ]
-    if panels:
-        yield Figures(panels)
-    yield language_table(run)
-
-
-def _pair(record: LanguageRSARecord) -> str:
-    names = f"{language_name(record.a)} and {language_name(record.b)}"
-    return f"{names} {figure(record.value)}, n = {counted(record.n, 'category')}"
+    tables = {
+        str(language): [dictionary_table(run, str(language), part)]
+        for language, part in table.groupby("language", sort=False)
+    }
+    yield from by_language(tables)
 
 
 def _missing(run: Run) -> Iterator[Block]:

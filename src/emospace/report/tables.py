@@ -8,11 +8,13 @@ import numpy as np
 
 from emospace.records import PredictionRecord
 from emospace.report.blocks import Cell, Facts, Table
+from emospace.report.languages_tables import missing_of_languages
 from emospace.report.run import Run
 from emospace.report.steering_tables import missing_rows
 from emospace.report.wording import (
     DASH,
     FEATURE_SETS,
+    MANY,
     STATISTICS,
     count,
     counted,
@@ -145,6 +147,7 @@ def comparison_table(run: Run) -> Table:
         rows,
         numeric=("Difference in r", "p", "Words"),
         heading="Feature sets compared",
+        search="Filter the comparisons of feature sets" if len(run.languages) >= MANY else "",
     )
 
 
@@ -164,7 +167,8 @@ def alignment_table(run: Run) -> Table:
         "Rated / derived",
     )
     rows = []
-    for a in run.results.alignment:
+    records = run.alignment(lambda a: a.statistic != "rdm_weight")
+    for a in records:
         what = STATISTICS[a.statistic] + (f", given {plain_name(a.controls)}" if a.controls else "")
         what += f" (component {a.component})" if a.component else ""
         against = (
@@ -197,47 +201,8 @@ def alignment_table(run: Run) -> Table:
         numeric=("Value", "p", "Ceiling", "Categories"),
         wrap=("Statistic", "Against", "Baseline"),
         heading="Alignment in figures",
-        strong=[a.space == "sae" and a.statistic == "rsa_spearman" for a in run.results.alignment],
-    )
-
-
-def language_table(run: Run) -> Table:
-    """Return the language-language figures."""
-    columns = (
-        "Languages",
-        "Of",
-        "RSA (Spearman)",
-        "95% CI",
-        "p",
-        "Ceiling",
-        "Baseline",
-        "Categories",
-        "Shared features",
-    )
-    rows = [
-        (
-            Cell(f"{language_name(r.a)} – {language_name(r.b)}"),
-            Cell(space_name(r.space)),
-            _r(r.value, r.reason),
-            Cell(interval(r.ci_low, r.ci_high)),
-            _p(r.p),
-            _r(r.ceiling),
-            Cell(
-                figure(r.baseline)
-                + (f" {plain_name(r.baseline_name or '')}" if r.baseline is not None else "")
-            ),
-            _n(r.n),
-            _n(r.n_shared),
-        )
-        for r in run.results.language_rsa
-    ]
-    caption = "Similarity of the category structures of two languages in the same model."
-    return Table(
-        "table-languages",
-        caption,
-        columns,
-        rows,
-        numeric=("RSA (Spearman)", "p", "Ceiling", "Categories", "Shared features"),
+        search="Filter the alignment figures" if len(run.languages) >= MANY else "",
+        strong=[a.space == "sae" and a.statistic == "rsa_spearman" for a in records],
     )
 
 
@@ -246,20 +211,28 @@ def counts_table(run: Run) -> Table:
     languages = list(dict.fromkeys(record.language for record in run.results.features))
     by = {(record.category, record.language): record for record in run.results.features}
     names = list(dict.fromkeys(record.category for record in run.results.features))
+    many = len(languages) >= MANY
     columns = ["Category"]
     for language in languages:
-        columns += [f"Concepts, {language_name(language)}", f"Features, {language_name(language)}"]
+        both = (f"Concepts, {language_name(language)}", f"Features, {language_name(language)}")
+        columns += [language_name(language)] if many else both
     rows = []
     for name in names:
         cells = [Cell(plain_name(name))]
         for language in languages:
             record = by.get((name, language))
-            cells += [_n(record.n_concepts if record else None), _n(record.n_features if record else None)]
+            counts = (record.n_concepts, record.n_features) if record else (None, None)
+            if many:
+                cells.append(Cell(f"{count(counts[1])} / {count(counts[0])}" if record else DASH, counts[1]))
+            else:
+                cells += [_n(counts[0]), _n(counts[1])]
         rows.append(cells)
     tested = listed_tests(run, languages)
+    said = "Features and, after the stroke, the concepts" if many else "Concepts"
+    select = "that select them" if many else "and the features they select"
     return Table(
         "table-counts",
-        f"Concepts ({run.provenance}) and the features they select, per category. {tested}",
+        f"{said} ({run.provenance}) {select}, per category. {tested}",
         columns,
         rows,
         numeric=columns[1:],
@@ -275,8 +248,10 @@ def listed_tests(run: Run, languages: list[str]) -> str:
         sizes = [record.n for record in run.results.features if record.language == language]
         low, high = min(sizes), max(sizes)
         span = f"{low:,}" if low == high else f"{low:,} to {high:,}"
-        parts.append(f"{language_name(language)}: {span} words tested per category, pool included")
-    return "; ".join(parts) + "."
+        parts.append(f"{language_name(language)}: {span}")
+    if len(parts) < MANY:
+        return "; ".join(f"{part} words tested per category, pool included" for part in parts) + "."
+    return f"Words tested per category, pool included: {'; '.join(parts)}."
 
 
 def dictionary_table(run: Run, language: str, part: pd.DataFrame) -> Table:
@@ -344,17 +319,14 @@ def missing_table(run: Run) -> Table:
                 f"{STATISTICS[a.statistic]}, {structure_name(a.target or a.against)}, {space_name(a.space)}"
             )
             rows.append((Cell(what), Cell(language_name(a.language)), Cell(a.reason or "")))
-    for pair in results.language_rsa:
-        if pair.value is None:
-            names = f"{language_name(pair.a)} – {language_name(pair.b)}"
-            rows.append((Cell("language-language RSA"), Cell(names), Cell(pair.reason or "")))
-    unique = list(dict.fromkeys([*rows, *missing_rows(run)]))
+    unique = list(dict.fromkeys([*rows, *missing_of_languages(run), *missing_rows(run)]))
     return Table(
         "table-missing",
         "Figures that are not given.",
         ("Figure", "Language", "Reason"),
         unique,
         wrap=("Figure", "Reason"),
+        search="Filter what is missing" if len(unique) > 60 else "",
     )
 
 

@@ -63,6 +63,10 @@ FEATURE_SETS = {
 STRUCTURES = {
     "valence_arousal": "valence-arousal distance",
     "goemotions": "GoEmotions co-annotation",
+    "kote": "KOTE co-annotation",
+    "brighter": "BRIGHTER co-annotation",
+    "clics": "colexification",
+    "childfer": "rated similarity",
 }
 
 STATISTICS = {
@@ -72,7 +76,20 @@ STATISTICS = {
     "best_pc_r": "Best component, r",
     "cebra_r2": "CEBRA decoding, R²",
     "procrustes": "Procrustes fit",
+    "rdm_weight": "Weight in the RDM",
 }
+
+# Feature set of prediction across languages -> (name, what it is); the order is that of the page.
+CROSSED = {
+    "space": ("Emotion space", "the features of the training language"),
+    "shared": ("Shared", "features of both languages"),
+    "specific": ("Specific", "features of the training language and not of the other"),
+    "universal": ("Universal", "features of most languages of the study"),
+    "dense": ("Dense states", "the residual stream itself"),
+    "static": ("Static embeddings", "input embeddings, with no context"),
+}
+MANY = 3
+"""From so many languages on, what is shown of each is chosen from a list."""
 
 STATIC_SOURCES = {
     "input embedding": "input",
@@ -95,8 +112,17 @@ def plain_name(name: str) -> str:
 
 
 def structure_name(against: str) -> str:
-    """Return the name of a human category structure."""
-    return STRUCTURES.get(against, plain_name(against))
+    """Return the name of a human category structure, with the language or family of its variant."""
+    name, _, variant = against.partition("/")
+    known = STRUCTURES.get(name, plain_name(name))
+    if not variant:
+        return f"{known}, all families" if name == "clics" else known
+    return f"{known}, {family_name(variant) if name == 'clics' else language_name(variant)}"
+
+
+def family_name(family: str) -> str:
+    """Return the name of a language family: ``Indo-European``."""
+    return "-".join(upper_first(part) for part in family.split("-"))
 
 
 def space_name(space: str) -> str:

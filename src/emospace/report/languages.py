@@ -1,0 +1,453 @@
+"""Several languages in one model: how alike their spaces are, what they share and what sits differently."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from emospace.records import AlignmentRecord, CategoryShiftRecord, FamilyRecord, LanguageRSARecord
+from emospace.report import charts, languages_charts
+from emospace.report.blocks import Block, Choice, Figures, Fold, Option, Panel, Prose, Reason
+from emospace.report.languages_charts import Dendrogram, Pair, dendrogram_of, ordered
+from emospace.report.languages_tables import (
+    depth_table,
+    language_table,
+    pair_name,
+    ranking_table,
+    resting,
+    shift_table,
+    span,
+    structure_records,
+    structure_table,
+    universal_table,
+    weight_table,
+)
+from emospace.report.run import Absent, Run
+from emospace.report.steering_tables import mean
+from emospace.report.wording import (
+    MANY,
+    counted,
+    figure,
+    interval,
+    language_name,
+    listed,
+    number,
+    p_clause,
+    percent,
+    space_name,
+    upper_first,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SIGNIFICANT = 0.05
+PLANE = ("a", "b", "category", "a_x", "a_y", "b_x", "b_y")
+LAYERS = ("language", "layer", "a", "b", "dissimilarity")
+MORE = "Common features, categories that sit differently, weights of valence and arousal, depth"
+
+
+def by_language(parts: Mapping[str, Sequence[Block]]) -> Iterator[Block]:
+    """Yield the blocks of each language: one below another, or to choose from where they are many."""
+    given = {language: blocks for language, blocks in parts.items() if blocks}
+    if len(given) < MANY:
+        for blocks in given.values():
+            yield from blocks
+        return
+    yield Choice(
+        "Language",
+        [Option(language, language_name(language), blocks) for language, blocks in given.items()],
+    )
+
+
+def tree_of(run: Run) -> Dendrogram | None:
+    """Return the tree of the run's languages, or None where it has none."""
+    try:
+        table = run.table("language_tree", ("members", "height", "support"))
+    except Absent:
+        return None
+    return dendrogram_of(table, run.languages)
+
+
+def languages_section(run: Run) -> Iterator[Block]:
+    """Yield how alike the languages' spaces are and, of many languages, everything that compares them."""
+    records = run.results.language_rsa
+    if not records:
+        one = len(run.languages) < 2
+        why = "the run has one language" if one else "results.json holds no language-language figure"
+        yield Reason("Language-language RSA", why)
+        yield from structures(run) if len(run.languages) >= MANY else ()
+        return
+    spoken = tuple(dict.fromkeys(name for record in records for name in (record.a, record.b)))
+    if len(spoken) < MANY:
+        yield from _one_pair(run)
+        return
+    order = ordered(spoken, tree_of(run))
+    yield Prose(likeness(run))
+    yield _matrices(run, order)
+    yield language_table(run)
+    yield from _common(run, order)
+    yield from _shifts(run)
+    yield from _depth(run, order)
+    yield from structures(run)
+
+
+def of_statistic(run: Run, statistic: str) -> list[LanguageRSARecord]:
+    """Return the given figures of pairs of languages, those of the run's own space where there are several."""
+    found = [r for r in run.results.language_rsa if r.statistic == statistic and r.value is not None]
+    own = [r for r in found if r.space == run.main_space]
+    return own or found
+
+
+def likeness(run: Run) -> tuple[str, ...]:
+    """Return in words how alike the languages are, and whether families matter."""
+    said = [
+        "Each figure compares the category RDMs of two languages in the same model, over the categories both have. "
+        "Languages stand in the order of the tree, which joins those whose RDMs correlate most (average linkage); its "
+        "percentages say in how many trees of resampled categories the same languages stand together."
+    ]
+    given = of_statistic(run, "rsa_spearman")
+    if given:
+        low, high = (pick(given, key=lambda r: r.value or 0.0) for pick in (min, max))
+        beyond = sum(r.p is not None and r.p < SIGNIFICANT and (r.value or 0) > 0 for r in given)
+        static = [r for r in given if r.baseline is not None]
+        above = sum((r.value or 0) > (r.baseline or 0) for r in static)
+        sentence = (
+            f"Over {counted(len(given), 'pair')} of languages the RSA is {figure(mean([r.value for r in given]))} on average, "
+            f"from {figure(low.value)} ({pair_name(low.a, low.b)}) to {figure(high.value)} ({pair_name(high.a, high.b)}); "
+            f"p < .05 in {beyond} of {len(given)}, uncorrected."
+        )
+        if static:
+            sentence += (
+                f" Static embeddings of the same words reach {figure(mean([r.baseline for r in static]))} on average; the "
+                f"emotion space is above them in {above} of {counted(len(static), 'pair')}."
+            )
+        said.append(sentence)
+    said += [_family(record) for record in run.results.families[:1]]
+    return tuple(said)
+
+
+def _family(record: FamilyRecord) -> str:
+    if record.value is None:
+        said = f"Whether families of languages matter was not tested: {record.reason}."
+    else:
+        said = (
+            f"Languages of one family ({counted(record.n_within, 'pair')}) have a mean RSA of {figure(record.within)}, those "
+            f"of different families {figure(record.between)}: a difference of {figure(record.value)} ({p_clause(record.p)}, "
+            f"one-sided, from relabelled languages; n = {counted(record.n, 'language')} of "
+            f"{counted(record.n_families, 'family')})."
+        )
+    if record.cophenetic is not None:
+        said += f" The tree keeps the likeness of pairs with a cophenetic r of {figure(record.cophenetic)}."
+    return said
+
+
+def _one_pair(run: Run) -> Iterator[Block]:
+    given = [r for r in run.results.language_rsa if r.statistic == "rsa_spearman" and r.value is not None]
+    yield Prose(
+        [
+            "Correlation of the category RDMs of two languages in the same model, over the categories both have."
+        ]
+    )
+    groups: dict[str, list[LanguageRSARecord]] = {}
+    for record in given:
+        groups.setdefault(record.space, []).append(record)
+    panels = [
+        Panel(
+            f"languages-{space}",
+            upper_first(space_name(space)),
+            "Whiskers are 95% intervals, bootstrapped over categories.",
+            "Correlation of category structures: " + "; ".join(_pair(r) for r in records) + ".",
+            charts.language_pairs(records),
+        )
+        for space, records in groups.items()
+    ]
+    if panels:
+        yield Figures(panels)
+    yield language_table(run)
+    order = run.languages
+    more = [*_common(run, order), *_shifts(run), *_depth(run, order)]
+    if any(not isinstance(block, Reason | Prose) for block in more):
+        yield Fold(MORE, more)
+
+
+def _pair(record: LanguageRSARecord) -> str:
+    names = f"{language_name(record.a)} and {language_name(record.b)}"
+    return f"{names} {figure(record.value)}, n = {counted(record.n, 'category')}"
+
+
+def _matrices(run: Run, order: Sequence[str]) -> Block:
+    rsa, fits = of_statistic(run, "rsa_spearman"), of_statistic(run, "procrustes")
+    values: dict[Pair, float | None] = {(r.a, r.b): r.value for r in rsa}
+    static: dict[Pair, float | None] = {(r.a, r.b): r.baseline for r in rsa if r.baseline is not None}
+    lowest = min(
+        [0.0, *(value for found in (values, static) for value in found.values() if value is not None)]
+    )
+    intervals = "intervals and p are in the table below"
+    panels = []
+    if rsa:
+        panels.append(
+            Panel(
+                "languages-rsa",
+                "RSA of the emotion spaces",
+                f"{upper_first(resting(rsa, 'category'))}; {intervals}.",
+                f"Heat map of RSA between {len(order)} languages. {_extremes(rsa)}",
+                languages_charts.pair_matrix(values, order, lowest),
+            )
+        )
+    if tree := tree_of(run):
+        clades = "; ".join(
+            f"{listed([language_name(name) for name in branch.members])}: {percent(branch.support)}"
+            for branch in tree.branches[:-1]
+        )
+        panels.append(
+            Panel(
+                "languages-tree",
+                "Tree of the languages",
+                "Average linkage on 1 − RSA over the categories all languages have; at each clade the share of trees of "
+                f"resampled categories that have it. Seed {run.results.manifest.seed}.",
+                f"Tree of {len(tree.order)} languages with the support of each clade: {clades}.",
+                languages_charts.dendrogram(tree),
+            )
+        )
+    if static:
+        name = next(r.baseline_name for r in rsa if r.baseline is not None) or "the baseline"
+        panels.append(
+            Panel(
+                "languages-static",
+                f"RSA of {name}, the baseline",
+                "The same colours as for the emotion spaces. What words carry without any context.",
+                f"Heat map of RSA between {len(order)} languages in {name}.",
+                languages_charts.pair_matrix(static, order, lowest),
+            )
+        )
+    if fits:
+        fitted: dict[Pair, float | None] = {(r.a, r.b): r.value for r in fits}
+        panels.append(
+            Panel(
+                "languages-procrustes",
+                "Procrustes fit of the planes",
+                "The first two principal components of two languages, turned onto one another: 1 where categories lie "
+                f"alike. {upper_first(resting(fits, 'category'))}; {intervals}.",
+                f"Heat map of Procrustes fits between {len(order)} languages. {_extremes(fits)}",
+                languages_charts.pair_matrix(fitted, order, min([0.0, *(r.value or 0.0 for r in fits)])),
+            )
+        )
+    return Figures(panels)
+
+
+def _extremes(records: Sequence[LanguageRSARecord]) -> str:
+    ranked = sorted(records, key=lambda r: r.value or 0.0)
+    return f"Lowest: {_pair(ranked[0])}. Highest: {_pair(ranked[-1])}."
+
+
+def _common(run: Run, order: Sequence[str]) -> Iterator[Block]:
+    """Yield the features that languages have in common and the weights of valence and arousal in each."""
+    universal = run.results.universal
+    weights = run.alignment(lambda r: r.statistic == "rdm_weight")
+    panels = []
+    if universal:
+        most = max(universal, key=lambda r: r.k)
+        half = next((r for r in universal if r.k == (most.k + 1) // 2), most)
+        panels.append(
+            Panel(
+                "languages-universal",
+                "Features in common",
+                f"{upper_first(resting(universal, 'language'))}. The grey band holds 95% of draws in which each language's "
+                "features are exchanged for latents that fire as often on its words. A count of zero is not drawn.",
+                f"Latents that are features in at least k languages: {half.n_latents:,} in {half.k} "
+                f"(expected {number(half.expected, 1)}), {most.n_latents:,} in all {most.k} "
+                f"(expected {number(most.expected, 1)}).",
+                languages_charts.universal(universal),
+            )
+        )
+    if weights:
+        given = [w for w in weights if w.value is not None]
+        if given:
+            panels.append(
+                Panel(
+                    "languages-weights",
+                    "Weight of valence and of arousal",
+                    f"{upper_first(resting(weights, 'category'))}. Whiskers are 95% intervals over resampled categories; p "
+                    "is in the table.",
+                    f"Weights of valence and arousal in the RDM of each language: {_weights_said(given)}.",
+                    languages_charts.weights(weights, [name for name in order if any(w.language == name for w in weights)]),
+                )
+            )  # fmt: skip
+    if panels:
+        yield Figures(panels, heading="What the languages have in common")
+    if universal:
+        yield universal_table(universal)
+    if weights:
+        yield weight_table(weights, order)
+
+
+def _weights_said(records: Sequence[AlignmentRecord]) -> str:
+    return "; ".join(
+        f"{language_name(r.language)} {r.target} {figure(r.value)} ({interval(r.ci_low, r.ci_high)})"
+        for r in records
+    )
+
+
+def pairs_of(run: Run) -> dict[Pair, list[CategoryShiftRecord]]:
+    """Return the category shifts by pair of languages."""
+    pairs: dict[Pair, list[CategoryShiftRecord]] = {}
+    for record in run.results.category_shift:
+        pairs.setdefault((record.a, record.b), []).append(record)
+    return pairs
+
+
+def _shifts(run: Run) -> Iterator[Block]:
+    """Yield the categories that sit differently: pair by pair beside the common plane, and over all pairs."""
+    pairs = pairs_of(run)
+    drawn = {pair: rows for pair, rows in pairs.items() if any(r.excess is not None for r in rows)}
+    plane, why = _planes(run)
+    panels = []
+    if drawn:
+        flat = [r for rows in drawn.values() for r in rows if r.excess is not None]
+        shifted = sum(bool(r.shifted) for r in flat)
+        panels.append(
+            Panel(
+                "languages-shifts",
+                "Categories by how differently they sit",
+                "Excess over the noise of the concept-sets, with 95% intervals over resampled concepts; filled where the "
+                f"interval lies above zero. Each category is placed among {span([r.n for r in flat], 'other')}, seed "
+                f"{flat[0].seed}.",
+                f"Categories ranked by how much more differently they sit in two languages than noise makes them; the "
+                f"interval lies above zero for {shifted} of {len(flat)} categories and pairs.",
+                languages_charts.shifts(drawn),
+            )
+        )
+    if plane is not None:
+        basic = frozenset(record.category for record in run.results.features if record.basic)
+        panels.append(
+            Panel(
+                "languages-planes",
+                "Both languages on one plane",
+                "The first two principal components of the first language, and the second language's turned onto them; a "
+                "line joins the two places of a category. A drawing: the test is the Procrustes fit.",
+                "Scatter plot of the emotion categories of two languages on one plane, the same category joined by a line.",
+                languages_charts.planes(plane, basic),
+            )
+        )
+    if panels:
+        keys = dict.fromkeys(key for panel in panels for key in panel.chart.variants)
+        switch = [(key, pair_name(*key.split(" "))) for key in keys]
+        yield Figures(
+            panels,
+            heading="Categories that sit differently",
+            switch=switch if len(switch) > 1 else (),
+            switch_label="Languages",
+            group="pair",
+        )
+    if why and run.results.language_rsa:
+        yield Reason("Both languages on one plane", why)
+    if len(drawn) > 1:
+        yield ranking_table(drawn)
+        yield Fold("Every category in every pair of languages", [shift_table(pairs)])
+    elif pairs:
+        yield shift_table(pairs)
+
+
+def _planes(run: Run) -> tuple[pd.DataFrame | None, str]:
+    try:
+        return run.table("language_planes", PLANE), ""
+    except Absent as reason:
+        return None, str(reason)
+
+
+def depth_curves(
+    run: Run, order: Sequence[str]
+) -> tuple[dict[str, list[tuple[float, float]]], dict[str, int], dict[str, str]]:
+    """Return, by language, (relative depth, RSA) with people's distances, the categories, and whose ratings those are.
+
+    A language without ratings of its own is compared with those of the first language that has some.
+
+    Raises
+    ------
+    Absent
+        If there is no RDM by layer or no human one.
+    """
+    table = run.table("rdm_layers", LAYERS)
+    human: dict[str, pd.DataFrame] = {}
+    for language in run.languages:
+        try:
+            human[language] = run.rdm(f"rdm_human_{language}_valence_arousal")
+        except Absent:
+            continue
+    if not human:
+        raise Absent("no language of the run has people's valence and arousal of enough categories")
+    first = next(iter(human))
+    curves: dict[str, list[tuple[float, float]]] = {}
+    sizes: dict[str, int] = {}
+    ratings: dict[str, str] = {}
+    for language in order:
+        part = table[table["language"] == language]
+        square = human.get(language, human[first])
+        known = part[part["a"].isin(square.index) & part["b"].isin(square.index)]
+        if known.empty:
+            continue
+        place = {name: at for at, name in enumerate(square.index)}
+        n_blocks = run.results.model.n_blocks or int(part["layer"].max())
+        rows, columns = ([place[name] for name in known[side]] for side in "ab")
+        paired = known.assign(people=square.to_numpy()[rows, columns])
+        points = [
+            (float(str(layer)) / max(n_blocks, 1), _spearman(of_layer))
+            for layer, of_layer in paired.groupby("layer")
+        ]
+        curves[language] = [point for point in points if np.isfinite(point[1])]
+        sizes[language] = len(set(known["a"]) | set(known["b"]))
+        ratings[language] = language if language in human else first
+    curves = {language: points for language, points in curves.items() if points}
+    if not curves:
+        raise Absent("tables/rdm_layers.parquet and people's ratings have no categories in common")
+    return curves, sizes, ratings
+
+
+def _spearman(part: pd.DataFrame) -> float:
+    from scipy.stats import rankdata
+
+    both = part[["dissimilarity", "people"]].dropna().to_numpy(dtype=float)
+    if len(both) < 3 or (np.ptp(both, axis=0) == 0).any():
+        return float("nan")
+    return float(np.corrcoef(rankdata(both[:, 0]), rankdata(both[:, 1]))[0, 1])
+
+
+def _depth(run: Run, order: Sequence[str]) -> Iterator[Block]:
+    try:
+        curves, sizes, ratings = depth_curves(run, order)
+    except Absent as reason:
+        yield Reason("Depth", str(reason))
+        return
+    borrowed = frozenset(language for language in curves if ratings[language] != language)
+    lent = ""
+    if borrowed:
+        source = language_name(ratings[next(iter(borrowed))])
+        lent = f" Dotted: languages without ratings of their own, against those of {source}."
+    best = {language: max(points, key=lambda p: p[1]) for language, points in curves.items()}
+    said = "; ".join(f"{language_name(k)} {figure(r)} at depth {figure(at)}" for k, (at, r) in best.items())
+    panel = Panel(
+        "languages-depth",
+        "How early the arrangement is people's",
+        "RSA of dense states at each layer, in the first carrier, with people's valence-arousal distances. Point values: "
+        f"no interval or p. n = {span(list(sizes.values()), 'category')}.{lent}",
+        f"Line chart of RSA with people's valence-arousal distances over relative depth. Highest: {said}.",
+        languages_charts.depth(curves, borrowed),
+    )
+    yield Figures([panel], heading="Through the depth of the model")
+    yield depth_table(curves, sizes, ratings)
+
+
+def structures(run: Run) -> Iterator[Block]:
+    """Yield the comparisons with co-annotations and colexification, or nothing where there are none."""
+    if not structure_records(run):
+        return
+    yield Prose(
+        [
+            "People's category structures that come from each language itself: how often annotators give two emotions to one "
+            "text, and how often languages of a family have one word for two emotions."
+        ]
+    )
+    yield structure_table(run)

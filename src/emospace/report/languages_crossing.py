@@ -1,0 +1,456 @@
+"""Ratings read across languages: fitted in one language, tested in another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from emospace.records import CrossLanguageRecord
+from emospace.report.blocks import Block, Cell, Chart, Figures, Fold, Panel, Prose, Section, Table
+from emospace.report.charts import Json, numbers, text, vertical
+from emospace.report.languages import tree_of
+from emospace.report.languages_charts import LEGEND, heat, ordered, rows_axis, whiskers
+from emospace.report.languages_tables import LONG, cell_n, cell_p, cell_r, span
+from emospace.report.run import Run
+from emospace.report.steering_tables import mean
+from emospace.report.wording import (
+    CROSSED,
+    DASH,
+    MANY,
+    counted,
+    figure,
+    interval,
+    language_name,
+    listed,
+    upper_first,
+)
+
+Records = Sequence[CrossLanguageRecord]
+
+SIGNIFICANT = 0.05
+SAME, PERMUTED = "Same language", "Permuted, 97.5%"
+
+
+@dataclass(frozen=True)
+class Crossed:
+    """One feature set and rating over all pairs of languages: means over `n` pairs, and in how many each order holds.
+
+    `low` and `high` are the lowest and highest r of a pair, `beyond` counts pairs whose r is positive with p (FDR)
+    below .05, `tested` those with a p, `below` pairs whose r is less than that of the test language itself, `compared`
+    those where that is known.
+    """
+
+    features: str
+    target: str
+    n: int
+    r: float
+    low: float
+    high: float
+    same: float | None
+    same_low: float | None
+    same_high: float | None
+    permuted: float | None
+    beyond: int
+    tested: int
+    below: int
+    compared: int
+    reference: float | None
+
+
+def crossed(records: Records) -> dict[tuple[str, str], Crossed]:
+    """Return the figures over pairs by (rating, feature set), in the order of the page."""
+    groups: dict[tuple[str, str], list[CrossLanguageRecord]] = {}
+    targets = list(dict.fromkeys(record.target for record in records))
+    for target in targets:
+        for features in CROSSED:
+            rows = [r for r in records if (r.target, r.features) == (target, features) and r.r is not None]
+            if rows:
+                groups[target, features] = rows
+    return {key: _crossed(rows) for key, rows in groups.items()}
+
+
+def _crossed(rows: Records) -> Crossed:
+    r = [row.r or 0.0 for row in rows]
+    same = [row.same_language for row in rows if row.same_language is not None]
+    tested = [row for row in rows if _p(row) is not None]
+    compared = [row for row in rows if row.same_language is not None]
+    return Crossed(
+        features=rows[0].features,
+        target=rows[0].target,
+        n=len(rows),
+        r=float(np.mean(r)),
+        low=min(r),
+        high=max(r),
+        same=mean(same),
+        same_low=min(same, default=None),
+        same_high=max(same, default=None),
+        permuted=mean([row.permuted_high for row in rows]),
+        beyond=sum(is_beyond(row) for row in rows),
+        tested=len(tested),
+        below=sum((row.r or 0.0) < (row.same_language or 0.0) for row in compared),
+        compared=len(compared),
+        reference=next((row.reference for row in rows if row.reference is not None), None),
+    )
+
+
+def _p(record: CrossLanguageRecord) -> float | None:
+    return record.p if record.p_fdr is None else record.p_fdr
+
+
+def is_beyond(record: CrossLanguageRecord) -> bool:
+    """Return whether a pair's r is positive and beyond ridge fitted on permuted ratings."""
+    p = _p(record)
+    return (record.r or 0.0) > 0 and p is not None and p < SIGNIFICANT
+
+
+def crossing_section(run: Run) -> tuple[Section, ...]:
+    """Return the section of ratings read across languages, or none where the run has no such figures."""
+    if not run.results.cross_language:
+        return ()
+    return (Section("transfer", "Ratings read across languages", "Transfer", tuple(_blocks(run))),)
+
+
+def _blocks(run: Run) -> Iterator[Block]:
+    records = run.results.cross_language
+    found = crossed(records)
+    yield Prose(verdict(run))
+    spoken = dict.fromkeys(name for record in records for name in (record.train, record.test))
+    few = len(spoken) < MANY
+    if not found:
+        yield record_table(records)
+        return
+    figures: list[Block] = [Figures([_sets_panel(found, records, target) for target in _targets(found)])]
+    if few:
+        yield summary_table(found)
+        yield Fold("Every direction and feature set", [*figures, record_table(records)])
+        return
+    order = ordered(tuple(spoken), tree_of(run))
+    yield from figures
+    yield summary_table(found)
+    panels = [_matrix_panel(records, order, target) for target in _targets(found)]
+    names = dict.fromkeys(features for _, features in found)
+    yield Figures(
+        panels,
+        heading="From each language to each other",
+        switch=[(name, CROSSED[name][0]) for name in names],
+        switch_label="Read from",
+        group="crossed",
+    )
+    yield Fold("Every pair and feature set", [record_table(records)])
+
+
+def _targets(found: Mapping[tuple[str, str], Crossed]) -> list[str]:
+    return list(dict.fromkeys(target for target, _ in found))
+
+
+def verdict(run: Run) -> tuple[str, ...]:
+    """Return in words whether ratings cross languages, and which features carry them."""
+    records = run.results.cross_language
+    found = crossed(records)
+    if not found:
+        reasons = list(dict.fromkeys(record.reason for record in records if record.reason))
+        return (f"No figure across languages could be given: {listed(reasons)}.",)
+    targets = _targets(found)
+    main = [found[target, "space"] for target in targets if (target, "space") in found]
+    said = [_headline(run, main)] if main else []
+    said += [_line(one) for one in main]
+    said += [line for target in targets if (line := _sets_line(records, target))]
+    return tuple(said)
+
+
+def _headline(run: Run, main: Sequence[Crossed]) -> str:
+    beyond, tested = sum(one.beyond for one in main), sum(one.tested for one in main)
+    below, compared = sum(one.below for one in main), sum(one.compared for one in main)
+    if not tested:
+        return f"Whether ratings cross languages in {run.title} was not tested."
+    if beyond == 0:
+        lead = f"By these measures ratings do not cross languages in {run.title}"
+    else:
+        lead = f"Ratings cross {'' if beyond == tested else 'some '}languages in {run.title}"
+    of = "direction and rating" if len(main) > 1 else "direction"
+    said = f"{lead}: read from the emotion space of another language they are beyond permuted ratings in {_share(beyond, tested)}"
+    if compared:
+        said += f", and less well read than within the language in {_share(below, compared)}"
+    return f"{said} (each {of})."
+
+
+def _share(part: int, whole: int) -> str:
+    return f"all {whole}" if part == whole and whole > 1 else f"{part} of {whole}"
+
+
+def _line(one: Crossed) -> str:
+    said = f"{upper_first(one.target)}: a mean r of {figure(one.r)} across languages"
+    if one.n > 1:
+        said += f" ({figure(one.low)} to {figure(one.high)} over {counted(one.n, 'direction')})"
+    beside = (
+        [f"{figure(one.same)} for the same features within the test language"] if one.same is not None else []
+    )
+    beside += (
+        [f"{figure(one.permuted)} at most (97.5%) on permuted ratings"] if one.permuted is not None else []
+    )
+    if one.reference is not None:
+        beside.append(f"{figure(one.reference)} between people's own ratings of translated words")
+    return f"{said}, beside {listed(beside)}." if beside else f"{said}."
+
+
+def _sets_line(records: Records, target: str) -> str:
+    """Return how feature sets compare over the directions that all of them have."""
+    by: dict[str, dict[tuple[str, str], float]] = {}
+    for record in records:
+        if record.target == target and record.r is not None:
+            by.setdefault(record.features, {})[record.train, record.test] = record.r
+    if "space" not in by or len(by) < 2:
+        return ""
+    names = [name for name in CROSSED if name in by]
+    common = set.intersection(*(set(by[name]) for name in names))
+    if not common:
+        return ""
+    means = {name: float(np.mean([by[name][pair] for pair in common])) for name in names}
+    ranked = sorted(names, key=lambda name: -means[name])
+    parts = listed([f"{CROSSED[name][0].lower()} {figure(means[name])}" for name in ranked])
+    said = f"{upper_first(target)} over the {counted(len(common), 'direction')} that all feature sets have: {parts}."
+    if "shared" in by:
+        above = sum(by["shared"][pair] >= by["space"][pair] for pair in common)
+        said += f" The shared features reach the whole space or more in {_share(above, len(common))}"
+        if "dense" in by:
+            dense = sum(by["dense"][pair] > by["space"][pair] for pair in common)
+            said += f", dense states exceed it in {_share(dense, len(common))}"
+        said += "; the sets were not tested against one another."
+    return said
+
+
+def _people(records: Records) -> str:
+    named = next((record for record in records if record.reference is not None), None)
+    if named is None:
+        return ""
+    return f" People: {figure(named.reference)}, {named.reference_name}."
+
+
+def _sets_panel(found: Mapping[tuple[str, str], Crossed], records: Records, target: str) -> Panel:
+    sets = [one for (name, _), one in found.items() if name == target]
+    rows = [r for r in records if r.target == target and r.r is not None]
+    most = max(one.n for one in sets)
+    ranges = " Whiskers are the lowest and highest of them, no intervals." if most > 1 else ""
+    alt = "; ".join(
+        f"{CROSSED[one.features][0].lower()} {figure(one.r)}, same language {figure(one.same)}"
+        for one in sets
+    )
+    return Panel(
+        f"transfer-{target}",
+        upper_first(target),
+        f"Means over {counted(most, 'direction')} (training to test language); n = {span([r.n for r in rows], 'word')} each, "
+        f"seed {rows[0].seed}.{ranges}{_people(rows)}",
+        f"Chart of correlation with human {target} across and within languages by feature set: {alt}.",
+        sets_chart(sets),
+    )
+
+
+def _matrix_panel(records: Records, order: Sequence[str], target: str) -> Panel:
+    rows = [r for r in records if r.target == target]
+    given = [r for r in rows if r.r is not None]
+    space = [r for r in given if r.features == "space"] or given
+    best = max(space, key=lambda r: r.r or 0.0)
+    return Panel(
+        f"transfer-matrix-{target}",
+        upper_first(target),
+        f"Rows: the language ridge was fitted in; columns: the language tested. {SAME}: the same features cross-validated "
+        f"in the test language; permuted: the upper end of 95% of fits to permuted ratings; both are means of the column. "
+        f"n = {span([r.n for r in given], 'word')}, seed {given[0].seed}.{_people(rows)}",
+        f"Heat map of correlation with human {target}, training by test language. Highest in the emotion space: "
+        f"{language_name(best.train)} to {language_name(best.test)} {figure(best.r)}.",
+        matrix_chart(given, order),
+    )
+
+
+def matrix_chart(records: Records, order: Sequence[str]) -> Chart:
+    """Draw r of ratings, training language by test language; one variant a feature set.
+
+    The last two rows are what the same features reach within the test language, and on permuted ratings.
+    """
+    trains = [name for name in order if any(r.train == name for r in records)]
+    tests = [name for name in order if any(r.test == name for r in records)]
+    rows = [*(text(language_name(name)) for name in trains), SAME, PERMUTED]
+    columns = [text(language_name(name)) for name in tests]
+    found: dict[tuple[str, str, str], CrossLanguageRecord] = {
+        (r.features, r.train, r.test): r for r in records
+    }
+    tables = {}
+    for features in CROSSED:
+        if not any(r.features == features for r in records):
+            continue
+        square = np.full((len(rows), len(columns)), np.nan)
+        for j, test in enumerate(tests):
+            column = [found.get((features, train, test)) for train in trains]
+            values = [row.r if row else None for row in column]
+            values += [mean([row.same_language for row in column if row])]
+            values += [mean([row.permuted_high for row in column if row])]
+            square[:, j] = [np.nan if value is None else value for value in values]
+        tables[features] = square
+    top = max(0.2, *(float(np.nanmax(table, initial=0.0)) for table in tables.values()))
+    variants = {
+        name: heat(table, rows, columns, 0.0, top, "from %{y}<br>to %{x}<br>r = %{z:.2f}<extra></extra>")
+        for name, table in tables.items()
+    }
+    line: Json = {"type": "line", "xref": "paper", "yref": "y", "x0": 0, "x1": 1, "line": {"color": "var(--ink)", "width": 2}}  # fmt: skip
+    for variant in variants.values():
+        variant["layout"] |= {
+            "margin": {"l": 116, "r": 4, "t": 8, "b": 104},
+            "shapes": [line | {"y0": len(rows) - 2.5, "y1": len(rows) - 2.5}],
+        }
+        variant["layout"]["xaxis"] |= {
+            "title": {"text": "test language"},
+            "tickangle": -60,
+            "tickfont": {"size": 10.5},
+        }
+    return Chart(variants, height=150 + 30 * len(rows))
+
+
+def sets_chart(sets: Sequence[Crossed]) -> Chart:
+    """Draw, for each feature set, r within and across languages and on permuted ratings: means, whiskers the range."""
+    across: list[tuple[float | None, float | None, float | None]] = [
+        (one.r, one.low, one.high) for one in sets
+    ]
+    within = [(one.same, one.same_low, one.same_high) for one in sets]
+    traces: list[Json] = []
+    marks: tuple[tuple[str, str, str, list[tuple[float | None, float | None, float | None]]], ...] = (
+        ("same language", "circle-open", "var(--c-other)", within),
+        ("across languages", "circle", "var(--c-concepts)", across),
+    )
+    for at, (label, symbol, colour, bounds) in enumerate(marks):
+        given = [(y, v, low, high) for y, (v, low, high) in enumerate(bounds) if v is not None]
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": label,
+                "x": numbers([v for _, v, _, _ in given]),
+                "y": [round(y + 0.24 * (at - 0.5), 2) for y, _, _, _ in given],
+                "marker": {"size": 10, "symbol": symbol, "color": colour, "line": {"width": 2}},
+                "error_x": whiskers([(v, low, high) for _, v, low, high in given], colour),
+                "hovertext": [f"{label}: {figure(v)} ({interval(low, high)})" for _, v, low, high in given],
+                "hoverinfo": "text",
+            }
+        )
+    traces.append(
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": "permuted, 97.5%",
+            "x": [one.permuted for one in sets],
+            "y": list(range(len(sets))),
+            "marker": {
+                "size": 15,
+                "symbol": "line-ns",
+                "line": {"width": 2, "color": "var(--muted)"},
+                "color": "var(--muted)",
+            },
+            "hovertemplate": "permuted, 97.5%: %{x:.2f}<extra></extra>",
+        }
+    )
+    reference = next((one.reference for one in sets if one.reference is not None), None)
+    shapes, notes = [], []
+    if reference is not None:
+        shapes.append(vertical(reference, "dash", "var(--c-ceiling)", 1.6))
+        notes.append(
+            {
+                "x": reference,
+                "y": 1,
+                "yref": "paper",
+                "yanchor": "bottom",
+                "text": f"people {figure(reference)}",
+                "showarrow": False,
+                "font": {"color": "var(--c-ceiling)"},
+            }
+        )
+    lows = [low for one in sets for low in (one.low, one.same_low) if low is not None]
+    layout = {
+        "xaxis": {"title": {"text": "r"}, "range": [min([0.0, *lows]) - 0.03, 1.0]},
+        "yaxis": rows_axis([CROSSED[one.features][0] for one in sets]),
+        "shapes": shapes,
+        "annotations": notes,
+        "showlegend": True,
+        "legend": LEGEND | {"y": -0.3 if len(sets) < 4 else -0.2, "yanchor": "top"},
+        "margin": {"l": 126, "t": 26, "b": 92},
+    }
+    return Chart({"": {"data": traces, "layout": layout}}, height=160 + 38 * len(sets))
+
+
+def summary_table(found: Mapping[tuple[str, str], Crossed]) -> Table:
+    """Return each feature set and rating over all pairs of languages."""
+    columns = (
+        *(
+            "Rating",
+            "Features",
+            "Directions",
+            "r, mean",
+            "Lowest",
+            "Highest",
+            "Same language",
+            "Permuted, 97.5%",
+        ),
+        *("Beyond permuted", "Below same language", "People"),
+    )
+    rows = [
+        (
+            Cell(one.target),
+            Cell(CROSSED[one.features][0], note=CROSSED[one.features][1]),
+            cell_n(one.n),
+            cell_r(one.r),
+            cell_r(one.low),
+            cell_r(one.high),
+            cell_r(one.same),
+            cell_r(one.permuted),
+            Cell(f"{one.beyond} of {one.tested}" if one.tested else DASH, one.beyond),
+            Cell(f"{one.below} of {one.compared}" if one.compared else DASH, one.below),
+            cell_r(one.reference),
+        )
+        for one in found.values()
+    ]
+    return Table(
+        "table-transfer",
+        "Ratings in a test language from ridge fitted in another; concept words of the test language are not scored. "
+        "Beyond permuted counts directions with r above zero and p < .05 (FDR over all figures) against ridge fitted on "
+        "permuted ratings; same language is the cross-validated r of the same features within the test language.",
+        columns,
+        rows,
+        numeric=columns[2:],
+        strong=[one.features == "space" for one in found.values()],
+    )
+
+
+def record_table(records: Records) -> Table:
+    """Return every figure across languages."""
+    columns = (
+        *("From", "To", "Rating", "Features", "r", "95% CI", "p (FDR)", "Permuted, 95%", "Same language"),
+        *("People", "Words", "Features used", "Norms"),
+    )
+    rows = [
+        (
+            Cell(language_name(r.train)),
+            Cell(language_name(r.test)),
+            Cell(r.target),
+            Cell(CROSSED[r.features][0], note=CROSSED[r.features][1]),
+            cell_r(r.r, r.reason),
+            Cell(interval(r.ci_low, r.ci_high)),
+            cell_p(_p(r)),
+            Cell(interval(r.permuted_low, r.permuted_high)),
+            cell_r(r.same_language),
+            cell_r(r.reference),
+            cell_n(r.n),
+            cell_n(r.n_features),
+            Cell(f"{r.norms_train} → {r.norms_test}"),
+        )
+        for r in records
+    ]
+    seeds = listed([str(seed) for seed in sorted({r.seed for r in records})])
+    return Table(
+        "table-transfer-all",
+        "Every figure across languages, with the 95% interval over the test language's words, p against ridge fitted on "
+        f"permuted training ratings, and the human reference. Seed {seeds}.",
+        columns,
+        rows,
+        numeric=("r", "p (FDR)", "Same language", "People", "Words", "Features used"),
+        search="Filter the figures across languages" if len(rows) > LONG else "",
+    )
