@@ -156,7 +156,18 @@ def test_the_command_in_the_manifest_asks_for_the_same_study(asked, tmp_path):
         *("--sae-corpus", "a.txt", "--sae-corpus", "b.txt", "--sae-tokens", "5000", "--dtype", "bfloat16"),
         *("--device", "cpu", "--trust-remote-code", "--carriers", "2", "--layer", "0", "--rule", "rate"),
         *("--q", "0.1", "--max-features", "40", "--draws", "0", "--shuffled", "1", "--permutations", "99"),
-        *("--folds", "4", "--no-cebra", "--no-steering", "--seed", "7", "--out", tmp_path / "r"),
+        *(
+            "--folds",
+            "4",
+            "--universal",
+            "2",
+            "--no-cebra",
+            "--no-steering",
+            "--seed",
+            "7",
+            "--out",
+            tmp_path / "r",
+        ),
     ]
     assert run(*given).exit_code == 0
     spec, _, command = asked[0]
@@ -430,3 +441,10 @@ def test_a_corpus_has_the_share_after_its_name(tmp_path):
     assert list(read_corpus(str(odd)).texts) == ["three"]
     with pytest.raises(EmospaceError, match="no share"):
         read_corpus(f"{file}:-1")
+
+
+def test_all_languages_are_those_with_concept_sets(asked, tmp_path):
+    from emospace.concepts import bundled_languages
+
+    assert run("study", "--languages", "all", "--out", tmp_path / "r").exit_code == 0
+    assert asked[0][0].languages == bundled_languages()
