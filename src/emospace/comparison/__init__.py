@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from emospace.comparison.comparing import Compared, compare_runs
+from emospace.comparison.page import write_page
 from emospace.comparison.records import Comparison
 
-__all__ = ["Compared", "Comparison", "compare_runs"]
+__all__ = ["Compared", "Comparison", "compare_runs", "write_page"]

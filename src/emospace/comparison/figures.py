@@ -43,7 +43,12 @@ def _less(value: float | None, other: float | None) -> float | None:
 
 
 def _figures(item: NamedRun, languages: Sequence[str]) -> Iterator[FigureRecord]:
-    given = [record for record in _all_figures(item) if record.language in languages]
+    given = [
+        record
+        for record in _all_figures(item)
+        if record.language in languages
+        and (record.kind not in LANGUAGE_KINDS.values() or record.against in languages)
+    ]
     # Two records of one row would not say which is meant; the study writes the main one first.
     first: dict[tuple[str | None, ...], FigureRecord] = {}
     for record in given:

@@ -1,0 +1,64 @@
+"""The page of a comparison: its sections in the frame of the report."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from emospace.artefacts import write_text
+from emospace.comparison.comparing import Compared
+from emospace.comparison.records import Comparison
+from emospace.comparison.sections import sections
+from emospace.report.page import _charts, _plotly, script_json
+from emospace.report.wording import counted, language_name, listed
+
+
+def write_page(compared: Compared, out: Path | str) -> Path:
+    """Write `comparison.html` into a folder, one file that opens offline, and return its path."""
+    path = Path(out) / "comparison.html"
+    write_text(path, render(compared))
+    return path
+
+
+def render(compared: Compared) -> str:
+    """Return the page as HTML; the same comparison gives the same bytes."""
+    import jinja2
+
+    folder = files("emospace.report")
+    parts = sections(compared)
+    charts = _charts(block for part in parts for block in part.blocks)
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(lambda name: (folder / name).read_text(encoding="utf-8")),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    page = environment.get_template("page.html").render(
+        model=title(compared.comparison),
+        eyebrow="emospace compare",
+        summary=_summary(compared.comparison),
+        sections=parts,
+        style=(folder / "page.css").read_text(encoding="utf-8"),
+        script=(folder / "page.js").read_text(encoding="utf-8"),
+        plotly=_plotly() if charts else "",
+        charts=script_json(charts),
+    )
+    return page.lstrip()
+
+
+def title(comparison: Comparison) -> str:
+    """Return what the page is called."""
+    names = [run.name for run in comparison.runs]
+    if len(names) == 2:
+        return f"{names[1]} beside {names[0]}"
+    return f"{counted(len(names), 'run')} side by side"
+
+
+def _summary(comparison: Comparison) -> str:
+    languages = listed([language_name(code) for code in comparison.languages])
+    models = len({run.model for run in comparison.runs})
+    return (
+        f"{counted(len(comparison.runs), 'run')} of {counted(models, 'model')}, held against {comparison.baseline}; "
+        f"compared in {languages}."
+    )

@@ -1,0 +1,358 @@
+"""The sections of a comparison's page: each takes records and tables and gives blocks, or the reason it has none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from emospace.comparison import charts, findings, tables
+from emospace.comparison.charts import Point
+from emospace.comparison.comparing import Compared
+from emospace.comparison.records import Comparison, ModelRSARecord
+from emospace.report.blocks import Block, Cards, Chart, Code, Figures, Panel, Prose, Reason, Section
+from emospace.report.charts import text
+from emospace.report.wording import (
+    FEATURE_SETS,
+    counted,
+    figure,
+    interval,
+    language_name,
+    p_clause,
+    upper_first,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MATRIX_HEIGHT = 380
+
+
+def sections(compared: Compared) -> tuple[Section, ...]:
+    """Return the sections in reading order."""
+    made: tuple[tuple[str, str, str, Callable[[Compared], Iterator[Block]]], ...] = (
+        ("answer", "Do these models represent emotion alike?", "Answer", _answer),
+        ("runs", "What is compared", "Runs", _runs),
+        ("arrangement", "Which categories are alike in both", "Arrangement", _arrangement),
+        ("depth", "Layer by relative depth", "Depth", _depth),
+        ("figures", "Figures side by side", "Figures", _figures),
+        ("missing", "What was not computed, and why", "Not computed", _missing),
+        ("manifest", "What these figures rest on", "Manifest", _manifest),
+    )
+    return tuple(Section(key, title, short, tuple(build(compared))) for key, title, short, build in made)
+
+
+def _answer(compared: Compared) -> Iterator[Block]:
+    yield Prose(findings.answer(compared.comparison), role="answer")
+    if made := findings.cards(compared.comparison):
+        yield Cards(made)
+
+
+def _runs(compared: Compared) -> Iterator[Block]:
+    yield tables.runs_table(compared.comparison)
+
+
+def _switch(comparison: Comparison) -> list[tuple[str, str]]:
+    return [(language, language_name(language)) for language in comparison.languages]
+
+
+def _arrangement(compared: Compared) -> Iterator[Block]:
+    comparison = compared.comparison
+    yield Prose(
+        [
+            "Each run has a matrix of dissimilarities between its emotion categories. The Spearman correlation of two "
+            "runs' matrices (RSA) says how alike they arrange them, whatever their widths, layers and latents. The "
+            "states before the first block hold little but the words themselves: what they give is the baseline."
+        ]
+    )
+    panels, alone = [], len(comparison.runs) == 2
+    chart = _rsa_points(comparison)
+    if chart:
+        panels.append(
+            Panel(
+                "arrangement-points",
+                f"RSA with {comparison.baseline}",
+                "Whiskers are 95% intervals over resampled categories; p and n are in the table.",
+                "Correlation of category structures. "
+                + " ".join(_said(r) for r in findings.with_baseline(comparison)),
+                chart,
+            )
+        )
+    if not alone:
+        panels.append(_run_matrix(comparison))
+    if panels:
+        yield Figures(
+            panels,
+            switch=[] if alone else _switch(comparison),
+            switch_label="Language",
+            group="language",
+        )
+    yield tables.rsa_table(comparison)
+
+
+def _said(record: ModelRSARecord) -> str:
+    return f"{record.b} in {language_name(record.language)} {figure(record.value)}, n = {record.n}."
+
+
+def _rsa_points(comparison: Comparison) -> Chart | None:
+    """Return the RSA with the baseline: rows are languages for two runs, else runs, a variant a language."""
+    alone = len(comparison.runs) == 2
+    number = tables.numbered(comparison)
+    rows: dict[str, list[Point]] = {"": []} if alone else {language: [] for language in comparison.languages}
+    for record in findings.with_baseline(comparison):
+        if record.value is None:
+            continue
+        said = ", ".join(filter(None, [p_clause(record.p_fdr), counted(record.n, "category")]))
+        label = language_name(record.language) if alone else number[record.b]
+        ends = (record.ci_low, record.ci_high, record.baseline)
+        rows["" if alone else record.language].append(Point(label, record.value, *ends, said))
+    if not any(rows.values()):
+        return None
+    chart = charts.points(rows, "Spearman correlation of the two RDMs", "before the first block")
+    return _with_reasons(chart, rows, "no run shares this language with the first")
+
+
+def _with_reasons(chart: Chart, rows: Mapping[str, list[Point]], why: str) -> Chart:
+    variants = {key: chart.variants[key] if part else charts.nothing(why) for key, part in rows.items()}
+    return Chart(variants, height=chart.height)
+
+
+def _run_matrix(comparison: Comparison) -> Panel:
+    names = list(tables.numbered(comparison).values())
+    place = {run.name: index for index, run in enumerate(comparison.runs)}
+    variants = {}
+    for language in comparison.languages:
+        values = np.full((len(names), len(names)), np.nan)
+        hover = [["" for _ in names] for _ in names]
+        for r in comparison.rsa:
+            if r.language != language:
+                continue
+            i, j = place[r.a], place[r.b]
+            said = f"{r.a} and {r.b}: {figure(r.value)}"
+            said += (
+                f" ({interval(r.ci_low, r.ci_high)}), n = {r.n}" if r.value is not None else f" {r.reason}"
+            )
+            hover[i][j] = hover[j][i] = said
+            if r.value is not None:
+                values[i, j] = values[j, i] = r.value
+        variants[language] = charts.run_matrix(values, names, hover)
+    return Panel(
+        "arrangement-matrix",
+        "All runs",
+        "RSA of every pair of runs; a column has the number of its row.",
+        "Heat map of the correlation of category structures between runs; the table holds the same numbers.",
+        Chart(variants, height=60 + 40 * len(names)),
+    )
+
+
+def _depth(compared: Compared) -> Iterator[Block]:
+    comparison, found = compared.comparison, compared.tables
+    if "depth" not in found:
+        yield Reason("Layers of two runs", _why_no_layers(comparison))
+    if "depth" not in found and "people" not in found:
+        return
+    yield Prose(
+        [
+            "Models differ in how many blocks they have, so layers are placed by relative depth: 0 is what enters the "
+            "first block, 1 what leaves the last. The matrices are of dense states in one carrier sentence, the same "
+            "for every layer, and not of SAE features, which most runs have at one layer only."
+        ]
+    )
+    switch = _switch(comparison)
+    lines = [
+        panel
+        for panel in (
+            _equal_panel(comparison, found["depth"]) if "depth" in found else None,
+            _people_panel(comparison, found["people"]) if "people" in found else None,
+        )
+        if panel
+    ]
+    if lines:
+        yield Figures(lines, switch=switch, switch_label="Language", group="language")
+    if "depth" in found and (panels := _matrix_panels(comparison, found["depth"])):
+        yield Figures(
+            panels,
+            heading=f"All layers against those of {comparison.baseline}",
+            switch=switch,
+            switch_label="Language",
+            group="language",
+        )
+    if comparison.onset:
+        yield tables.onset_table(comparison)
+    if comparison.depth:
+        yield tables.depth_table(comparison)
+
+
+def _why_no_layers(comparison: Comparison) -> str:
+    reasons = [m.why for m in comparison.not_computed if m.what.startswith("layers of")]
+    reasons += [record.reason for record in comparison.depth if record.reason]
+    return reasons[0] if reasons else "no two runs hold RDMs by layer"
+
+
+def _equal_panel(comparison: Comparison, table: pd.DataFrame) -> Panel | None:
+    table = table[table["a"] == comparison.baseline]
+    if table.empty:
+        return None
+    number = tables.numbered(comparison)
+    variants = {}
+    for language in comparison.languages:
+        lines = {
+            number[str(name)]: equal_curve(part)
+            for name, part in table[table["language"] == language].groupby("b", sort=False)
+        }
+        title = f"RSA with {text(comparison.baseline)}"
+        variants[language] = charts.curves(lines, title) if lines else charts.nothing("no layers to compare")
+    said = [
+        f"{r.b}, {language_name(r.language)}: mean {figure(r.value)} ({interval(r.ci_low, r.ci_high)})"
+        for r in findings.depths_with_baseline(comparison)
+        if r.value is not None
+    ]
+    return Panel(
+        "depth-equal",
+        f"Agreement with {comparison.baseline} at equal depth",
+        "RSA at each relative depth of the run with fewer layers, the other interpolated between two layers. Points "
+        "have no intervals; that of the mean is in the table.",
+        f"Line chart of RSA over relative depth. {'; '.join(said)}.",
+        Chart(variants, height=MATRIX_HEIGHT),
+    )
+
+
+def equal_curve(part: pd.DataFrame) -> tuple[list[float], list[float]]:
+    """Return depths, and RSA there, of a pair's matrix in the grain of the run with fewer layers."""
+    one = "a" if part["layer_a"].nunique() <= part["layer_b"].nunique() else "b"
+    known = part[(part["equal_depth"] > 0) & part["rsa"].notna()]
+    weighed = known.assign(rsa=known["rsa"] * known["equal_depth"]).groupby(f"depth_{one}")
+    sums = weighed["rsa"].sum() / weighed["equal_depth"].sum()
+    return [float(depth) for depth in sums.index], [float(value) for value in sums]
+
+
+def _people_panel(comparison: Comparison, table: pd.DataFrame) -> Panel:
+    number = tables.numbered(comparison)
+    variants = {}
+    for language in comparison.languages:
+        lines = {
+            number[str(name)]: (part["depth"].tolist(), part["rsa"].tolist())
+            for name, part in table[table["language"] == language].groupby("run", sort=False)
+        }
+        title = "RSA with people's valence and arousal"
+        variants[language] = (
+            charts.curves(lines, title) if lines else charts.nothing("no ratings in this language")
+        )
+    said = [
+        f"{r.run}, {language_name(r.language)}: highest {figure(r.value)} at {figure(r.depth)}"
+        for r in comparison.onset
+        if r.value is not None
+    ]
+    return Panel(
+        "depth-people",
+        "Agreement with people's ratings",
+        "RSA of dense states with people's valence-arousal distances, on the categories of all runs. Points have no "
+        "intervals; p of the highest and the interval of the onset are in the table.",
+        f"Line chart of RSA over relative depth. {'; '.join(said)}.",
+        Chart(variants, height=MATRIX_HEIGHT),
+    )
+
+
+def _matrix_panels(comparison: Comparison, table: pd.DataFrame) -> list[Panel]:
+    table = table[table["a"] == comparison.baseline]
+    if table.empty or not table["rsa"].notna().any():
+        return []
+    limits = float(table["rsa"].min()), float(table["rsa"].max())
+    panels = []
+    for place, name in enumerate(comparison.others, 2):
+        of_run = table[table["b"] == name]
+        if of_run.empty:
+            continue
+        variants = {}
+        for language in comparison.languages:
+            part = of_run[of_run["language"] == language]
+            variants[language] = (
+                charts.nothing("no layers to compare in this language")
+                if part.empty
+                else charts.layer_matrix(part, (comparison.baseline, name), limits)
+            )
+        caption = (
+            "RSA of every layer with every layer; white points: the layer most like each of "
+            f"{comparison.baseline}; dotted: equal depth."
+        )
+        panels.append(
+            Panel(
+                f"depth-matrix-{place}",
+                name,
+                caption,
+                f"Heat map of RSA between the layers of {comparison.baseline} and {name}.",
+                Chart(variants, height=MATRIX_HEIGHT),
+            )
+        )
+    return panels
+
+
+def _figures(compared: Compared) -> Iterator[Block]:
+    comparison = compared.comparison
+    if comparison.figures:
+        yield tables.figures_table(comparison)
+    else:
+        yield Reason("Figures side by side", "the runs hold no figure in a common language")
+    if not comparison.differences:
+        yield Reason("Differences in r", f"no other run predicted the norms that {comparison.baseline} did")
+        return
+    panels = list(_difference_panels(comparison))
+    if panels:
+        features = ("space", "dense")
+        yield Figures(
+            panels,
+            heading=f"r less that of {comparison.baseline}, on the same words",
+            switch=[(name, FEATURE_SETS[name][0]) for name in features],
+            switch_label="Predicted from",
+            group="from",
+        )
+    yield tables.differences_table(comparison)
+
+
+def _difference_panels(comparison: Comparison) -> Iterator[Panel]:
+    number = tables.numbered(comparison)
+    keys = dict.fromkeys((r.language, r.norms, r.target) for r in comparison.differences)
+    two = len(comparison.runs) == 2
+    if two:
+        keys = dict.fromkeys((language, norms, "") for language, norms, _ in keys)
+    for language, norms, target in keys:
+        rows: dict[str, list[Point]] = {"space": [], "dense": []}
+        for r in comparison.differences:
+            if (
+                (r.language, r.norms) != (language, norms)
+                or r.difference is None
+                or target not in ("", r.target)
+            ):
+                continue
+            label = upper_first(r.target) if two else number[r.run]
+            said = findings.difference_of(r)
+            rows[r.features].append(Point(label, r.difference, r.ci_low, r.ci_high, said=said))
+        if not any(rows.values()):
+            continue
+        title = "difference in r"
+        chart = _with_reasons(charts.points(rows, title, zero=True), rows, "no difference is given")
+        heading = f"{language_name(language)}, {norms}" + (f": {target}" if target else "")
+        yield Panel(
+            f"difference-{language}-{norms}-{target}",
+            heading,
+            f"To the right: better than {comparison.baseline}. Whiskers are 95% intervals over resampled word groups.",
+            f"Differences in correlation, {heading}; the table holds the same numbers.",
+            chart,
+        )
+
+
+def _missing(compared: Compared) -> Iterator[Block]:
+    table = tables.missing_table(compared.comparison)
+    yield table if table.rows else Prose(["Every figure this comparison asks for was computed."])
+
+
+def _manifest(compared: Compared) -> Iterator[Block]:
+    comparison = compared.comparison
+    yield Code(comparison.command, heading="Command that makes these figures again")
+    yield Prose(
+        [
+            f"Seed {comparison.seed}; {counted(comparison.n_permutations, 'relabelling')}. The figures hang on the run "
+            "folders alone: no model is run. What the runs rest on is in their own reports."
+        ]
+    )
