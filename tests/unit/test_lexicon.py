@@ -9,7 +9,9 @@ import pandas as pd
 import pytest
 
 from emospace.artefacts import read_json
+from emospace.concepts import bundled_languages, load_concepts
 from emospace.errors import EmospaceError
+from emospace.features import matched_pool
 from emospace.lexicon import (
     DATA,
     WordFrequencies,
@@ -112,6 +114,22 @@ def test_excluded_words_leave_with_their_inflections():
     everything, rest = set(pool_words("en")), set(pool_words("en", exclude=["Fears", "happy"]))
     assert everything - rest >= {"fear", "happy"}
     assert len(everything - rest) < 8
+
+
+@pytest.mark.parametrize("language", bundled_languages())
+def test_every_bundled_language_has_a_pool_for_its_concepts(language):
+    concepts = load_concepts([language]).words(language)
+    frequencies = frequency_table(language)
+    drawn = matched_pool(
+        concepts, pool_words(language, concepts), frequencies, token_counts=lambda words: np.ones(len(words))
+    )
+    assert drawn.matched_on == "length, frequency"
+    assert len(drawn.words) > 0.75 * len(concepts)
+    assert drawn.n_unmatched < 0.3 * len(concepts)
+    lengths = [np.mean([len(word) for word in words]) for words in (concepts, drawn.words)]
+    assert abs(lengths[0] - lengths[1]) < 0.25 * lengths[0]
+    zipf = [np.mean(frequencies.zipf(words)) for words in (concepts, drawn.words)]
+    assert abs(zipf[0] - zipf[1]) < 0.8
 
 
 def test_groups_join_case_duplicates_inflections_senses_and_derivations():
