@@ -250,10 +250,15 @@ def test_without_tables_every_part_says_why(folder, tmp_path):
     assert "crossing-matrix" in page
 
 
-def test_a_study_of_one_language_keeps_its_own_page(tmp_path):
-    kept = tuple(one for one in records() if one.language == "en" and one.source_language in (None, "en"))
+@pytest.mark.parametrize("source", ["en", "es"])
+def test_a_study_of_one_language_keeps_its_own_page(tmp_path, source):
+    kept = [one for one in records() if one.language == "en" and one.source_language in (None, source)]
+    if source != "en":
+        # As `steer evaluate` in another language than that of the vectors, an instruction beside them.
+        kept = [one for one in kept if one.source_language or one.vector in ("none", "random")]
+        kept.append(record("joy", None, "en", 0.4, "prompt"))
     results = Results(
-        steering=kept,
+        steering=tuple(kept),
         model=ModelRecord(**COMMON),
         manifest=Manifest(**COMMON, command="emospace steer evaluate", languages=("en",)),
     )

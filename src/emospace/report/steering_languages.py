@@ -458,7 +458,7 @@ def _samples(run: Run) -> Iterator[Block]:
 
 
 def _steered(records: Records) -> list[SteeringRecord]:
-    return [record for record in records if record.vector not in CONTROLS]
+    return [record for record in records if record.vector not in (*CONTROLS, "prompt")]
 
 
 def _is_heard(row: Mapping[str, Any]) -> bool:
