@@ -68,10 +68,13 @@ def structures(run: Run, language: str) -> tuple[str, ...]:
     Those of six emotions, and colexification, are in the section on languages.
     """
     found = run.alignment(lambda record: record.language == language and record.statistic == "rsa_spearman")
-    names = dict.fromkeys(
-        record.against for record in found if record.against.partition("/")[0] not in BESIDE_THE_ANSWER
-    )
+    names = dict.fromkeys(record.against for record in found if not is_beside_the_answer(record.against))
     return tuple(sorted(names, key=lambda name: name != "valence_arousal"))
+
+
+def is_beside_the_answer(against: str) -> bool:
+    """Return whether a structure is left to the section on languages: six emotions, or words shared by meanings."""
+    return against.partition("/")[0] in BESIDE_THE_ANSWER
 
 
 def static_counterpart(run: Run, record: AlignmentRecord) -> tuple[str, float] | None:

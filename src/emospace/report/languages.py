@@ -21,6 +21,7 @@ from emospace.report.languages_tables import (
     span,
     structure_records,
     structure_table,
+    tree_table,
     universal_table,
     weight_table,
 )
@@ -46,7 +47,8 @@ if TYPE_CHECKING:
 SIGNIFICANT = 0.05
 PLANE = ("a", "b", "category", "a_x", "a_y", "b_x", "b_y")
 LAYERS = ("language", "layer", "a", "b", "dissimilarity")
-MORE = "Common features, categories that sit differently, weights of valence and arousal, depth"
+MORE = "Common features, categories that sit differently, depth, co-annotation and colexification"
+BESIDE = "Co-annotation and colexification"
 
 
 def by_language(parts: Mapping[str, Sequence[Block]]) -> Iterator[Block]:
@@ -78,7 +80,8 @@ def languages_section(run: Run) -> Iterator[Block]:
         one = len(run.languages) < 2
         why = "the run has one language" if one else "results.json holds no language-language figure"
         yield Reason("Language-language RSA", why)
-        yield from structures(run) if len(run.languages) >= MANY else ()
+        if made := list(structures(run)):
+            yield Fold(BESIDE, made)
         return
     spoken = tuple(dict.fromkeys(name for record in records for name in (record.a, record.b)))
     if len(spoken) < MANY:
@@ -88,6 +91,8 @@ def languages_section(run: Run) -> Iterator[Block]:
     yield Prose(likeness(run))
     yield _matrices(run, order)
     yield language_table(run)
+    if tree := tree_of(run):
+        yield Fold("The clades of the tree", [tree_table(tree)])
     yield from _common(run, order)
     yield from _shifts(run)
     yield from _depth(run, order)
@@ -168,7 +173,7 @@ def _one_pair(run: Run) -> Iterator[Block]:
         yield Figures(panels)
     yield language_table(run)
     order = run.languages
-    more = [*_common(run, order), *_shifts(run), *_depth(run, order)]
+    more = [*_common(run, order), *_shifts(run), *_depth(run, order), *structures(run)]
     if any(not isinstance(block, Reason | Prose) for block in more):
         yield Fold(MORE, more)
 
@@ -192,7 +197,7 @@ def _matrices(run: Run, order: Sequence[str]) -> Block:
             Panel(
                 "languages-rsa",
                 "RSA of the emotion spaces",
-                f"{upper_first(resting(rsa, 'category'))}; {intervals}.",
+                f"{resting(rsa, 'category')}; {intervals}.",
                 f"Heat map of RSA between {len(order)} languages. {_extremes(rsa)}",
                 languages_charts.pair_matrix(values, order, lowest),
             )
@@ -218,7 +223,7 @@ def _matrices(run: Run, order: Sequence[str]) -> Block:
             Panel(
                 "languages-static",
                 f"RSA of {name}, the baseline",
-                "The same colours as for the emotion spaces. What words carry without any context.",
+                f"What words carry without any context; the same colours. {upper_first(span([r.n for r in rsa], 'category'))}.",
                 f"Heat map of RSA between {len(order)} languages in {name}.",
                 languages_charts.pair_matrix(static, order, lowest),
             )
@@ -230,7 +235,7 @@ def _matrices(run: Run, order: Sequence[str]) -> Block:
                 "languages-procrustes",
                 "Procrustes fit of the planes",
                 "The first two principal components of two languages, turned onto one another: 1 where categories lie "
-                f"alike. {upper_first(resting(fits, 'category'))}; {intervals}.",
+                f"alike. {resting(fits, 'category')}; {intervals}.",
                 f"Heat map of Procrustes fits between {len(order)} languages. {_extremes(fits)}",
                 languages_charts.pair_matrix(fitted, order, min([0.0, *(r.value or 0.0 for r in fits)])),
             )
@@ -255,7 +260,7 @@ def _common(run: Run, order: Sequence[str]) -> Iterator[Block]:
             Panel(
                 "languages-universal",
                 "Features in common",
-                f"{upper_first(resting(universal, 'language'))}. The grey band holds 95% of draws in which each language's "
+                f"{resting(universal, 'language')}. The grey band holds 95% of draws in which each language's "
                 "features are exchanged for latents that fire as often on its words. A count of zero is not drawn.",
                 f"Latents that are features in at least k languages: {half.n_latents:,} in {half.k} "
                 f"(expected {number(half.expected, 1)}), {most.n_latents:,} in all {most.k} "
@@ -270,7 +275,7 @@ def _common(run: Run, order: Sequence[str]) -> Iterator[Block]:
                 Panel(
                     "languages-weights",
                     "Weight of valence and of arousal",
-                    f"{upper_first(resting(weights, 'category'))}. Whiskers are 95% intervals over resampled categories; p "
+                    f"{resting(weights, 'category')}. Whiskers are 95% intervals over resampled categories; p "
                     "is in the table.",
                     f"Weights of valence and arousal in the RDM of each language: {_weights_said(given)}.",
                     languages_charts.weights(weights, [name for name in order if any(w.language == name for w in weights)]),
@@ -442,12 +447,5 @@ def _depth(run: Run, order: Sequence[str]) -> Iterator[Block]:
 
 def structures(run: Run) -> Iterator[Block]:
     """Yield the comparisons with co-annotations and colexification, or nothing where there are none."""
-    if not structure_records(run):
-        return
-    yield Prose(
-        [
-            "People's category structures that come from each language itself: how often annotators give two emotions to one "
-            "text, and how often languages of a family have one word for two emotions."
-        ]
-    )
-    yield structure_table(run)
+    if structure_records(run):
+        yield structure_table(run)

@@ -103,7 +103,9 @@ def dendrogram(tree: Dendrogram) -> Chart:
                 "hoverinfo": "text",
             }
         )
-        if len(branch.members) < len(tree.order):
+        above = [b.height for b in tree.branches if set(b.members) > set(branch.members)]
+        # Only where the line to the next clade is long enough to stand on.
+        if above and min(above) - branch.height > 0.07 * top:
             notes.append(
                 {
                     "x": branch.height,
@@ -111,7 +113,8 @@ def dendrogram(tree: Dendrogram) -> Chart:
                     "text": percent(branch.support),
                     "showarrow": False,
                     "xanchor": "left",
-                    "xshift": 3,
+                    "yanchor": "bottom",
+                    "xshift": 2,
                     "font": {"size": 10, "color": "var(--muted)"},
                 }
             )

@@ -169,11 +169,14 @@ def _headline(run: Run, main: Sequence[Crossed]) -> str:
         lead = f"By these measures ratings do not cross languages in {run.title}"
     else:
         lead = f"Ratings cross {'' if beyond == tested else 'some '}languages in {run.title}"
-    of = "direction and rating" if len(main) > 1 else "direction"
-    said = f"{lead}: read from the emotion space of another language they are beyond permuted ratings in {_share(beyond, tested)}"
+    of = " and ".join(one.target for one in main)
+    said = (
+        f"{lead}: {of} read from the emotion space of another language are beyond permuted ratings in "
+        f"{_share(beyond, tested)} cases"
+    )
     if compared:
         said += f", and less well read than within the language in {_share(below, compared)}"
-    return f"{said} (each {of})."
+    return f"{said}."
 
 
 def _share(part: int, whole: int) -> str:
@@ -327,7 +330,12 @@ def sets_chart(sets: Sequence[Crossed]) -> Chart:
                 "name": label,
                 "x": numbers([v for _, v, _, _ in given]),
                 "y": [round(y + 0.24 * (at - 0.5), 2) for y, _, _, _ in given],
-                "marker": {"size": 10, "symbol": symbol, "color": colour, "line": {"width": 2}},
+                "marker": {
+                    "size": 10,
+                    "symbol": symbol,
+                    "color": colour,
+                    "line": {"width": 2, "color": colour},
+                },
                 "error_x": whiskers([(v, low, high) for _, v, low, high in given], colour),
                 "hovertext": [f"{label}: {figure(v)} ({interval(low, high)})" for _, v, low, high in given],
                 "hoverinfo": "text",

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from emospace.records import AlignmentRecord, CategoryShiftRecord, Record, UniversalRecord
 from emospace.report import findings
 from emospace.report.blocks import Cell, Table
+from emospace.report.languages_charts import Dendrogram
 from emospace.report.run import Run
 from emospace.report.steering_tables import mean
 from emospace.report.wording import (
@@ -21,6 +22,7 @@ from emospace.report.wording import (
     listed,
     number,
     p_value,
+    percent,
     plain_name,
     space_name,
     structure_name,
@@ -124,7 +126,7 @@ def universal_table(records: Sequence[UniversalRecord]) -> Table:
         "features, which agreement makes fewer.",
         columns,
         rows,
-        numeric=columns,
+        numeric=columns[1:],
     )
 
 
@@ -136,19 +138,24 @@ def _ratio(record: UniversalRecord) -> Cell:
 
 def weight_table(records: Sequence[AlignmentRecord], order: Sequence[str]) -> Table:
     """Return the weights of valence and arousal in each language's RDM."""
-    columns = ("Language", "Of", "Weight", "95% CI", "p", "Categories")
-    ranked = sorted(records, key=lambda r: order.index(r.language) if r.language in order else len(order))
-    rows = [
-        (
-            Cell(language_name(r.language)),
-            Cell(r.target or ""),
-            cell_r(r.value, r.reason),
-            Cell(interval(r.ci_low, r.ci_high)),
-            cell_p(r.p),
-            cell_n(r.n),
-        )
-        for r in ranked
-    ]
+    targets = list(dict.fromkeys(r.target or "" for r in records))
+    columns = ["Language"]
+    for target in targets:
+        columns += [upper_first(target), f"95% CI, {target}", f"p, {target}"]
+    columns.append("Categories")
+    by = {(r.language, r.target): r for r in records}
+    spoken = dict.fromkeys(r.language for r in records)
+    rows = []
+    for language in sorted(spoken, key=lambda name: order.index(name) if name in order else len(order)):
+        cells = [Cell(language_name(language))]
+        for target in targets:
+            r = by.get((language, target))
+            if r is None:
+                cells += [Cell(DASH)] * 3
+            else:
+                cells += [cell_r(r.value, r.reason), Cell(interval(r.ci_low, r.ci_high)), cell_p(r.p)]
+        cells.append(cell_n(max(r.n for r in records if r.language == language)))
+        rows.append(cells)
     norms = listed(list(dict.fromkeys(r.norms for r in records if r.norms)))
     return Table(
         "table-weights",
@@ -157,7 +164,29 @@ def weight_table(records: Sequence[AlignmentRecord], order: Sequence[str]) -> Ta
         f"one between languages; {resting(records, 'category')}.",
         columns,
         rows,
-        numeric=("Weight", "p", "Categories"),
+        numeric=[name for name in columns[1:] if not name.startswith("95%")],
+    )
+
+
+def tree_table(tree: Dendrogram) -> Table:
+    """Return the clades of the tree from the closest to the whole."""
+    columns = ("Clade", "Languages", "1 − RSA", "Support")
+    rows = [
+        (
+            Cell(listed([language_name(name) for name in branch.members])),
+            cell_n(len(branch.members)),
+            cell_r(branch.height),
+            Cell(percent(branch.support), branch.support),
+        )
+        for branch in tree.branches
+    ]
+    return Table(
+        "table-tree",
+        "Support is the share of trees of resampled categories in which exactly these languages form a clade.",
+        columns,
+        rows,
+        numeric=columns[1:],
+        wrap=("Clade",),
     )
 
 
@@ -310,11 +339,12 @@ def structure_table(run: Run) -> Table:
     given = f" Partial holds {listed([plain_name(name) for name in held])} constant." if held else ""
     return Table(
         "table-structures",
-        "Category structures of languages against texts labelled in them (co-annotation) and against how words are "
-        f"shared between meanings in the languages of a family (colexification).{given} {upper_first(resting(records, 'category'))}.",
+        "RSA of each language's space with people's structures: how often annotators give two emotions to one text "
+        f"(co-annotation), and how often languages, of a family or all, have one word for two (colexification).{given} The figures have {resting(records, 'category')}.",
         columns,
         rows,
         numeric=columns[2:3] + columns[4:],
+        heading="Against co-annotation and colexification",
         search="Filter the comparisons" if len(rows) > LONG else "",
     )
 

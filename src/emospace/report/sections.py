@@ -306,8 +306,12 @@ def _prediction(run: Run) -> Iterator[Block]:
             bars[language].append(
                 Figures(panels, heading=heading, switch=switch, switch_label="Scored on", group="folds")
             )
-    yield from by_language(bars)
-    yield from by_language({language: list(_draws(run, language)) for language in run.languages})
+    drawn: dict[str, list[Block]] = {language: list(_draws(run, language)) for language in run.languages}
+    if len(run.languages) < MANY:
+        yield from by_language(bars)
+        yield from by_language(drawn)
+    else:
+        yield from by_language({language: [*bars[language], *drawn[language]] for language in bars})
     if run.results.comparison:
         yield comparison_table(run)
     yield prediction_table(run)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from emospace.records import PredictionRecord
+from emospace.report import findings
 from emospace.report.blocks import Cell, Facts, Table
 from emospace.report.languages_tables import missing_of_languages
 from emospace.report.run import Run
@@ -167,7 +168,9 @@ def alignment_table(run: Run) -> Table:
         "Rated / derived",
     )
     rows = []
-    records = run.alignment(lambda a: a.statistic != "rdm_weight")
+    records = run.alignment(
+        lambda a: a.statistic != "rdm_weight" and not findings.is_beside_the_answer(a.against)
+    )
     for a in records:
         what = STATISTICS[a.statistic] + (f", given {plain_name(a.controls)}" if a.controls else "")
         what += f" (component {a.component})" if a.component else ""
@@ -195,7 +198,8 @@ def alignment_table(run: Run) -> Table:
         "table-alignment",
         f"Alignment of the model's category structure with people's, from {run.provenance} concept-sets. p values of RSA are from relabelled categories; "
         "that of the best component from permutations that repeat the choice. Rated / derived counts categories "
-        "whose human value is that of their name, and those where it is the mean of their concepts.",
+        "whose human value is that of their name, and those where it is the mean of their concepts. Colexification and "
+        "co-annotation of six emotions are in the section on languages.",
         columns,
         rows,
         numeric=("Value", "p", "Ceiling", "Categories"),
