@@ -401,7 +401,7 @@ def test_the_page_of_two_runs_has_every_section_and_asks_for_nothing(compared, t
     assert not re.findall(r'(?:src|href)="(?:https?:)?//', own)
     assert "small and large arrange emotion categories alike beyond chance" in page
     assert set(charts_of(page)) == {
-        "arrangement-points", "depth-equal", "depth-people", "depth-matrix-2", "difference-en-en_norms-",
+        "arrangement-points", "depth-equal", "depth-people", "depth-matrix-2", "difference-",
     }  # fmt: skip
 
 
@@ -434,7 +434,8 @@ def test_five_runs_are_compared_pair_by_pair_and_all_with_the_first(five, tmp_pa
     charts = charts_of(page)
     assert set(charts["arrangement-matrix"]["variants"]) == {"en", "zh"}
     assert len([key for key in charts if key.startswith("depth-matrix")]) == 3
-    assert "of 16 pairs of runs arrange emotion categories alike" in page
+    assert "of 16 pairs of runs (RSA" in page
+    assert set(charts["difference-valence"]["variants"]) == {"en-en_norms", "zh-en_norms"}
     # A run without the language stands as such, not as the drawing of another language.
     assert charts["depth-matrix-3"]["variants"]["zh"]["data"] == []
 

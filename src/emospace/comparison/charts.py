@@ -117,8 +117,9 @@ def run_matrix(values: np.ndarray, names: Sequence[str], hover: Sequence[Sequenc
     low = min(0.0, float(np.nanmin(values, initial=0.0)))
     annotations = [
         {
-            "x": columns[j],
-            "y": rows[i],
+            # By place: on an axis of categories a number is one, whatever the categories are called.
+            "x": j,
+            "y": i,
             "text": figure(values[i, j]),
             "showarrow": False,
             "font": {"size": 11, "color": DARK if values[i, j] - low > 0.55 * (1 - low) else LIGHT},
@@ -158,7 +159,10 @@ def run_matrix(values: np.ndarray, names: Sequence[str], hover: Sequence[Sequenc
 
 
 def layer_matrix(part: pd.DataFrame, names: tuple[str, str], limits: tuple[float, float]) -> Json:
-    """Draw the RSA of all layers of one run (across) with all of another (up), with equal depth and best matches."""
+    """Draw the RSA of all layers of one run (across) with all of another (up), with equal depth and best matches.
+
+    A name is called by the number it begins with on the axes, where there is no room for more.
+    """
     grid = part.pivot_table(index="depth_b", columns="depth_a", values="rsa", dropna=False)
     across, up = grid.columns.to_numpy(dtype=float), grid.index.to_numpy(dtype=float)
     values = grid.to_numpy(dtype=float)
@@ -196,15 +200,26 @@ def layer_matrix(part: pd.DataFrame, names: tuple[str, str], limits: tuple[float
     span = [-0.5 / max(len(across) - 1, 1), 1 + 0.5 / max(len(across) - 1, 1)]
     rise = [-0.5 / max(len(up) - 1, 1), 1 + 0.5 / max(len(up) - 1, 1)]
     layout = {
-        "xaxis": {"title": {"text": f"depth in {a}"}, "range": span, "showgrid": False, "zeroline": False},
-        "yaxis": {"title": {"text": f"depth in {b}"}, "range": rise, "showgrid": False, "zeroline": False},
+        "xaxis": {
+            "title": {"text": f"depth in run {a.split(' ', 1)[0]}"},
+            "range": span,
+            "showgrid": False,
+            "zeroline": False,
+        },
+        "yaxis": {
+            "title": {"text": f"depth in run {b.split(' ', 1)[0]}"},
+            "range": rise,
+            "showgrid": False,
+            "zeroline": False,
+        },
         "margin": {"l": 62, "r": 8, "t": 8, "b": 50},
     }
     return {"data": [heat, diagonal, matched], "layout": layout}
 
 
-def curves(lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], title: str) -> Json:
-    """Draw one line a run over relative depth."""
+def curves(lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], order: Sequence[str]) -> Json:
+    """Draw one line a run over relative depth; a run's place in `order` says its colour and dash."""
+    places = {name: place for place, name in enumerate(order)}
     traces = [
         {
             "type": "scatter",
@@ -220,7 +235,8 @@ def curves(lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], title: 
             "marker": {"size": 5},
             "hovertemplate": f"{text(name)}<br>depth %{{x:.2f}}: %{{y:.2f}}<extra></extra>",
         }
-        for place, (name, (x, y)) in enumerate(lines.items())
+        for name, (x, y) in lines.items()
+        for place in [places[name]]
     ]
     ends = [value for _, y in lines.values() for value in y if np.isfinite(value)]
     layout = {
@@ -229,7 +245,7 @@ def curves(lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], title: 
             "range": [-0.02, 1.02],
             "zeroline": False,
         },
-        "yaxis": {"title": {"text": title}, "range": [min([0.0, *ends]) - 0.04, max([0.2, *ends]) + 0.06]},
+        "yaxis": {"title": {"text": "RSA"}, "range": [min([0.0, *ends]) - 0.04, max([0.2, *ends]) + 0.06]},
         "showlegend": True,
         "legend": {"orientation": "h", "y": -0.2, "yanchor": "top", "x": 0},
         "margin": {"t": 10, "b": 70 + 20 * ((len(traces) + 1) // 2)},

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from statistics import median
 
 from emospace.comparison.records import Comparison, DepthRecord, DifferenceRecord, ModelRSARecord
 from emospace.report.blocks import Card, Meter
@@ -19,7 +20,7 @@ from emospace.report.wording import (
 )
 
 SIGNIFICANT = 0.05
-N_CARDS = 4
+MANY = 3
 
 
 def with_baseline(comparison: Comparison, language: str | None = None) -> tuple[ModelRSARecord, ...]:
@@ -53,27 +54,28 @@ def _arrangement(comparison: Comparison) -> str:
         reason = next((record.reason for record in comparison.rsa if record.reason), "no pair of runs")
         return f"Whether these runs arrange emotion alike cannot be said: {reason}."
     alike = [record for record in given if is_alike(record)]
-    two = len(comparison.runs) == 2
-    if two:
-        who = f"{comparison.runs[0].name} and {comparison.runs[1].name}"
-        where = listed(
-            [f"{language_name(r.language)} {figure(r.value)}" for r in (alike if alike else given)]
-        )
-        if alike:
-            text = f"{who} arrange emotion categories alike beyond chance: RSA {where}."
-        else:
-            text = f"{who} do not arrange emotion categories alike beyond chance: RSA {where}."
-        if alike and len(alike) < len(given):
-            rest = [f"{language_name(r.language)} {figure(r.value)}" for r in given if r not in alike]
-            text += f" Not beyond chance: {listed(rest)}."
-        return text + _beyond_words(alike)
     values = [record.value or 0.0 for record in given]
-    pairs = counted(len(given), "pair")
-    text = (
-        f"{upper_first(_how_many(len(alike), len(given)))} of {pairs} of runs arrange emotion categories alike beyond "
-        f"chance (RSA {figure(min(values))} to {figure(max(values))}, over {counted(len(comparison.languages), 'language')})."
-    )
+    if len(comparison.runs) > 2:
+        languages = [language_name(language) for language in comparison.languages]
+        where = listed(languages) if len(languages) <= MANY else f"{len(languages)} languages"
+        text = (
+            f"Emotion categories are arranged alike beyond chance in {_how_many(len(alike), len(given))} of "
+            f"{counted(len(given), 'pair')} of runs (RSA {_span(values)}; in {where})."
+        )
+        return text + _beyond_words(alike)
+    who = f"{comparison.runs[0].name} and {comparison.runs[1].name}"
+    if not alike:
+        return f"{who} do not arrange emotion categories alike beyond chance: RSA {_by_language(given)}."
+    text = f"{who} arrange emotion categories alike beyond chance: RSA {_by_language(alike)}."
+    if rest := [record for record in given if record not in alike]:
+        text += f" Not beyond chance: {_by_language(rest)}."
     return text + _beyond_words(alike)
+
+
+def _by_language(records: Sequence[ModelRSARecord]) -> str:
+    if len(records) > MANY:
+        return f"{_span([record.value or 0.0 for record in records])} in {len(records)} languages"
+    return listed([f"{figure(record.value)} in {language_name(record.language)}" for record in records])
 
 
 def is_alike(record: ModelRSARecord) -> bool:
@@ -90,13 +92,10 @@ def _beyond_words(alike: Sequence[ModelRSARecord]) -> str:
     if not tested:
         return ""
     kept = sum((r.partial_p or 0) < SIGNIFICANT and (r.partial or 0) > 0 for r in tested)
-    return (
-        f" With the states before the first block held constant, {_how_many(kept, len(tested))} of "
-        f"{len(tested)} {'remains' if kept == 1 else 'remain'} so."
-        if len(tested) > 1
-        else " With the states before the first block held constant, "
-        f"it is {figure(tested[0].partial)} ({p_clause(tested[0].partial_p)})."
-    )
+    given = " With the states before the first block held constant,"
+    if len(tested) == 1:
+        return f"{given} RSA is {figure(tested[0].partial)} ({p_clause(tested[0].partial_p)})."
+    return f"{given} {_how_many(kept, len(tested))} of these {len(tested)} {'remains' if kept == 1 else 'remain'} so."
 
 
 def _depth(comparison: Comparison) -> str:
@@ -107,7 +106,13 @@ def _depth(comparison: Comparison) -> str:
             continue
         values = [r.value or 0.0 for r in given]
         anywhere = [r.any_depth or 0.0 for r in given]
-        parts.append(f"{language_name(language)} {_span(values)} (any two layers {_span(anywhere)})")
+        parts.append(f"{_span(values)} in {language_name(language)} (any two layers {_span(anywhere)})")
+    if len(parts) > MANY:
+        every = [r for r in depths_with_baseline(comparison) if r.value is not None]
+        any_layers = _span([r.any_depth or 0.0 for r in every])
+        parts = [
+            f"{_span([r.value or 0.0 for r in every])} over {len(parts)} languages (any two layers {any_layers})"
+        ]
     if not parts:
         return ""
     return (
@@ -122,25 +127,28 @@ def _span(values: Sequence[float]) -> str:
 
 
 def _onsets(comparison: Comparison) -> str:
-    parts = []
-    for language in comparison.languages:
-        given = [r for r in comparison.onset if r.language == language and r.onset_depth is not None]
-        tested = [r for r in given if (r.p if r.p is not None else 1.0) < SIGNIFICANT]
-        if len(tested) < 2:
-            continue
-        if len(tested) <= 3:
-            said = listed([f"{r.run} at {figure(r.onset_depth)}" for r in tested])
-        else:
-            first = min(tested, key=lambda r: r.onset_depth or 0.0)
-            last = max(tested, key=lambda r: r.onset_depth or 0.0)
-            said = f"{first.run} first ({figure(first.onset_depth)}), {last.run} last ({figure(last.onset_depth)})"
-        parts.append(f"in {language_name(language)}, {said}")
-    if not parts:
+    """Return where each run's arrangement is first like people's, of runs in which it is beyond chance at all."""
+    tested: dict[str, dict[str, float]] = {}
+    for r in comparison.onset:
+        if r.onset_depth is not None and r.p is not None and r.p < SIGNIFICANT:
+            tested.setdefault(r.language, {})[r.run] = r.onset_depth
+    tested = {language: runs for language, runs in tested.items() if len(runs) > 1}
+    if not tested:
         return ""
-    return (
-        "Relative depth at which the arrangement by people's valence and arousal first reaches 90% of its highest: "
-        f"{'; '.join(parts)}."
-    )
+    lead = "The relative depth at which dense states first reach 90% of their highest RSA with people's ratings is"
+    if len(tested) > MANY:
+        names = [run.name for run in comparison.runs if any(run.name in found for found in tested.values())]
+        middle = {name: median([runs[name] for runs in tested.values() if name in runs]) for name in names}
+        return f"{lead} (median of {len(tested)} languages) {_earliest(middle)}."
+    parts = [f"{_earliest(runs)} in {language_name(language)}" for language, runs in tested.items()]
+    return f"{lead} {'; '.join(parts)}."
+
+
+def _earliest(depths: Mapping[str, float]) -> str:
+    if len(depths) <= MANY:
+        return listed([f"{figure(depth)} for {name}" for name, depth in depths.items()])
+    first, last = min(depths, key=lambda name: depths[name]), max(depths, key=lambda name: depths[name])
+    return f"from {figure(depths[first])} for {first} to {figure(depths[last])} for {last}"
 
 
 def _ratings(comparison: Comparison) -> str:
@@ -173,9 +181,11 @@ def _gain(record: DifferenceRecord) -> str:
 
 
 def cards(comparison: Comparison) -> tuple[Card, ...]:
-    """Return the RSA with the baseline in the first languages, a meter for each other run."""
-    made = []
-    for language in comparison.languages[:N_CARDS]:
+    """Return the RSA with the baseline in the first languages, a meter for each other run while they are few."""
+    made: list[Card] = []
+    if len(comparison.others) > MANY:
+        return ()
+    for language in comparison.languages[: MANY + 1]:
         records = with_baseline(comparison, language)
         if any(record.value is not None for record in records):
             title = f"{language_name(language)}: arrangement, RSA with {comparison.baseline}"
@@ -189,7 +199,8 @@ def _meter(record: ModelRSARecord) -> Meter:
     parts = (interval(record.ci_low, record.ci_high), p_clause(record.p_fdr), counted(record.n, "category"))
     beside, ticks = "no baseline: a run holds no layers", []
     if record.baseline is not None:
-        beside = f"before the first block {figure(record.baseline)} · given that {figure(record.partial)}"
+        beside = f"before the first block {figure(record.baseline)}"
+        beside += "" if record.partial is None else f" · given that {figure(record.partial)}"
         ticks = [(min(100.0, max(0.0, 100 * record.baseline)), "before the first block")]
     fill = min(100.0, max(0.0, 100 * record.value))
     return Meter(record.b, figure(record.value), " · ".join(filter(None, parts)), beside, fill, ticks)

@@ -10,11 +10,9 @@ import numpy as np
 from emospace.comparison import charts, findings, tables
 from emospace.comparison.charts import Point
 from emospace.comparison.comparing import Compared
-from emospace.comparison.records import Comparison, ModelRSARecord
+from emospace.comparison.records import Comparison, DifferenceRecord, ModelRSARecord
 from emospace.report.blocks import Block, Cards, Chart, Code, Figures, Panel, Prose, Reason, Section
-from emospace.report.charts import text
 from emospace.report.wording import (
-    FEATURE_SETS,
     counted,
     figure,
     interval,
@@ -34,7 +32,7 @@ def sections(compared: Compared) -> tuple[Section, ...]:
     made: tuple[tuple[str, str, str, Callable[[Compared], Iterator[Block]]], ...] = (
         ("answer", "Do these models represent emotion alike?", "Answer", _answer),
         ("runs", "What is compared", "Runs", _runs),
-        ("arrangement", "Which categories are alike in both", "Arrangement", _arrangement),
+        ("arrangement", "Are the same categories alike?", "Arrangement", _arrangement),
         ("depth", "Layer by relative depth", "Depth", _depth),
         ("figures", "Figures side by side", "Figures", _figures),
         ("missing", "What was not computed, and why", "Not computed", _missing),
@@ -109,7 +107,7 @@ def _rsa_points(comparison: Comparison) -> Chart | None:
         rows["" if alone else record.language].append(Point(label, record.value, *ends, said))
     if not any(rows.values()):
         return None
-    chart = charts.points(rows, "Spearman correlation of the two RDMs", "before the first block")
+    chart = charts.points(rows, "RSA (Spearman)", "before the first block")
     return _with_reasons(chart, rows, "no run shares this language with the first")
 
 
@@ -201,8 +199,8 @@ def _equal_panel(comparison: Comparison, table: pd.DataFrame) -> Panel | None:
             number[str(name)]: equal_curve(part)
             for name, part in table[table["language"] == language].groupby("b", sort=False)
         }
-        title = f"RSA with {text(comparison.baseline)}"
-        variants[language] = charts.curves(lines, title) if lines else charts.nothing("no layers to compare")
+        order = list(number.values())
+        variants[language] = charts.curves(lines, order) if lines else charts.nothing("no layers to compare")
     said = [
         f"{r.b}, {language_name(r.language)}: mean {figure(r.value)} ({interval(r.ci_low, r.ci_high)})"
         for r in findings.depths_with_baseline(comparison)
@@ -235,10 +233,8 @@ def _people_panel(comparison: Comparison, table: pd.DataFrame) -> Panel:
             number[str(name)]: (part["depth"].tolist(), part["rsa"].tolist())
             for name, part in table[table["language"] == language].groupby("run", sort=False)
         }
-        title = "RSA with people's valence and arousal"
-        variants[language] = (
-            charts.curves(lines, title) if lines else charts.nothing("no ratings in this language")
-        )
+        drawn = charts.curves(lines, list(number.values())) if lines else None
+        variants[language] = drawn or charts.nothing("no ratings in this language")
     said = [
         f"{r.run}, {language_name(r.language)}: highest {figure(r.value)} at {figure(r.depth)}"
         for r in comparison.onset
@@ -259,6 +255,7 @@ def _matrix_panels(comparison: Comparison, table: pd.DataFrame) -> list[Panel]:
     if table.empty or not table["rsa"].notna().any():
         return []
     limits = float(table["rsa"].min()), float(table["rsa"].max())
+    number = tables.numbered(comparison)
     panels = []
     for place, name in enumerate(comparison.others, 2):
         of_run = table[table["b"] == name]
@@ -270,7 +267,7 @@ def _matrix_panels(comparison: Comparison, table: pd.DataFrame) -> list[Panel]:
             variants[language] = (
                 charts.nothing("no layers to compare in this language")
                 if part.empty
-                else charts.layer_matrix(part, (comparison.baseline, name), limits)
+                else charts.layer_matrix(part, (number[comparison.baseline], number[name]), limits)
             )
         caption = (
             "RSA of every layer with every layer; white points: the layer most like each of "
@@ -279,7 +276,7 @@ def _matrix_panels(comparison: Comparison, table: pd.DataFrame) -> list[Panel]:
         panels.append(
             Panel(
                 f"depth-matrix-{place}",
-                name,
+                number[name],
                 caption,
                 f"Heat map of RSA between the layers of {comparison.baseline} and {name}.",
                 Chart(variants, height=MATRIX_HEIGHT),
@@ -297,49 +294,55 @@ def _figures(compared: Compared) -> Iterator[Block]:
     if not comparison.differences:
         yield Reason("Differences in r", f"no other run predicted the norms that {comparison.baseline} did")
         return
-    panels = list(_difference_panels(comparison))
-    if panels:
-        features = ("space", "dense")
-        yield Figures(
-            panels,
-            heading=f"r less that of {comparison.baseline}, on the same words",
-            switch=[(name, FEATURE_SETS[name][0]) for name in features],
-            switch_label="Predicted from",
-            group="from",
-        )
+    if any(record.difference is not None for record in comparison.differences):
+        yield _difference_figures(comparison)
     yield tables.differences_table(comparison)
 
 
-def _difference_panels(comparison: Comparison) -> Iterator[Panel]:
-    number = tables.numbered(comparison)
-    keys = dict.fromkeys((r.language, r.norms, r.target) for r in comparison.differences)
+def _difference_figures(comparison: Comparison) -> Figures:
+    """Return the differences in r: all in one panel for two runs, else a panel a rating and a variant a norms set."""
+    given = [record for record in comparison.differences if record.difference is not None]
+    of_dense = {_rating(r): r.difference for r in given if r.features == "dense"}
+    norms = list(dict.fromkeys((record.language, record.norms) for record in given))
     two = len(comparison.runs) == 2
-    if two:
-        keys = dict.fromkeys((language, norms, "") for language, norms, _ in keys)
-    for language, norms, target in keys:
-        rows: dict[str, list[Point]] = {"space": [], "dense": []}
-        for r in comparison.differences:
-            if (
-                (r.language, r.norms) != (language, norms)
-                or r.difference is None
-                or target not in ("", r.target)
-            ):
-                continue
-            label = upper_first(r.target) if two else number[r.run]
-            said = findings.difference_of(r)
-            rows[r.features].append(Point(label, r.difference, r.ci_low, r.ci_high, said=said))
-        if not any(rows.values()):
+    number = tables.numbered(comparison)
+    panels: dict[str, dict[str, list[Point]]] = {}
+    for r in given:
+        if r.features != "space" or r.difference is None:
             continue
-        title = "difference in r"
-        chart = _with_reasons(charts.points(rows, title, zero=True), rows, "no difference is given")
-        heading = f"{language_name(language)}, {norms}" + (f": {target}" if target else "")
-        yield Panel(
-            f"difference-{language}-{norms}-{target}",
-            heading,
-            f"To the right: better than {comparison.baseline}. Whiskers are 95% intervals over resampled word groups.",
-            f"Differences in correlation, {heading}; the table holds the same numbers.",
-            chart,
+        name = f"{language_name(r.language)}, {r.norms}"
+        label = f"{name}: {r.target}" if two else number[r.run]
+        target, key = ("", "") if two else (r.target, f"{r.language}-{r.norms}")
+        rows = panels.setdefault(target, {} if two else {"-".join(pair): [] for pair in norms})
+        said = findings.difference_of(r)
+        point = Point(label, r.difference, r.ci_low, r.ci_high, of_dense.get(_rating(r)), said)
+        rows.setdefault(key, []).append(point)
+    made = []
+    for target, rows in panels.items():
+        heading = upper_first(target) if target else f"{comparison.others[0]} less {comparison.baseline}"
+        chart = charts.points(rows, "difference in r", "dense states", zero=True)
+        made.append(
+            Panel(
+                f"difference-{target}",
+                heading,
+                f"From the emotion space, with 95% intervals over resampled word groups; to the right: better than "
+                f"{comparison.baseline}. Diamonds: the same from dense states.",
+                f"Differences in correlation with people's ratings, {heading}; the table holds the same numbers.",
+                _with_reasons(chart, rows, "these norms do not rate it, or it could not be compared"),
+            )
         )
+    switch = [("-".join(pair), f"{language_name(pair[0])}, {pair[1]}") for pair in norms]
+    return Figures(
+        made,
+        heading=f"r less that of {comparison.baseline}, on the same words",
+        switch=[] if two else switch,
+        switch_label="Norms",
+        group="norms",
+    )
+
+
+def _rating(record: DifferenceRecord) -> tuple[str, str, str, str]:
+    return record.run, record.language, record.norms, record.target
 
 
 def _missing(compared: Compared) -> Iterator[Block]:

@@ -12,6 +12,7 @@ from emospace.report.steering_tables import rated
 from emospace.report.wording import (
     DASH,
     FEATURE_SETS,
+    STATIC_SOURCES,
     count,
     counted,
     figure,
@@ -27,9 +28,9 @@ from emospace.report.wording import (
 
 FEWEST_SEARCHED = 16
 KINDS: Mapping[str, Callable[[FigureRecord], str]] = {
-    "prediction": lambda r: f"r with {r.target}, {r.against}",
-    "rsa": lambda r: f"RSA with {structure_name(r.against or '')}",
-    "best_pc_r": lambda r: f"Best component with {r.target}",
+    "prediction": lambda r: f"{upper_first(r.target or '')}, {r.against}: r",
+    "rsa": lambda r: f"RSA with {structure_name(r.against or '')}{_by(r)}",
+    "best_pc_r": lambda r: f"Best component with {r.target}{_by(r)}: r",
     "language_rsa": lambda r: f"RSA with {language_name(r.against or '')}",
     "procrustes": lambda r: f"Circumplex fit with {language_name(r.against or '')}",
     "steering": lambda r: f"Answers heard as {plain_name(r.target or '')}",
@@ -200,7 +201,7 @@ def figures_table(comparison: Comparison) -> Table:
         one = next(iter(by_run.values()))
         rows.append(
             (
-                Cell(upper_first(KINDS[one.kind](one))),
+                Cell(KINDS[one.kind](one)),
                 Cell(language_name(one.language)),
                 Cell(_of(one)),
                 *(_figure_cell(by_run.get(name)) for name in names),
@@ -214,8 +215,7 @@ def figures_table(comparison: Comparison) -> Table:
         columns,
         rows,
         numeric=columns[3:],
-        wrap=("Figure",),
-        heading="Figures side by side",
+        heading="Main figures",
         search=_search(rows, "Filter the figures"),
         strong=[row[2].text == FEATURE_SETS["space"][0] for row in rows],
     )
@@ -282,11 +282,16 @@ def missing_table(comparison: Comparison) -> Table:
     )
 
 
+def _by(record: FigureRecord) -> str:
+    return f", {record.source}" if record.source else ""
+
+
 def _of(record: FigureRecord) -> str:
     if record.kind == "steering":
         return f"{plain_name(record.of)} vectors"
     name = FEATURE_SETS[record.of][0] if record.of in FEATURE_SETS else space_name(record.of)
-    return f"{name} ({plain_name(record.source)})" if record.source and record.of == "static" else name
+    source = record.source if record.kind == "prediction" else None
+    return f"{name} ({STATIC_SOURCES.get(source, plain_name(source))})" if source else name
 
 
 def _figure_cell(record: FigureRecord | None) -> Cell:
@@ -296,7 +301,7 @@ def _figure_cell(record: FigureRecord | None) -> Cell:
         return Cell(DASH, note=record.reason)
     change = ""
     if record.difference is not None:
-        change = f" ({'+' if record.difference >= 0 else ''}{figure(record.difference)})"
+        change = f" ({'+' if round(record.difference, 2) > 0 else ''}{figure(record.difference)})"
     parts = [f"95% CI {interval(record.ci_low, record.ci_high)}" if record.ci_low is not None else ""]
     parts += [p_clause(record.p), f"n = {count(record.n)}"]
     return Cell(f"{figure(record.value)}{change}", record.value, note=", ".join(filter(None, parts)))
