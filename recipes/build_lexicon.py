@@ -34,7 +34,7 @@ from emospace.concepts import load_concepts
 from emospace.display import say
 from emospace.errors import EmospaceError
 from emospace.lexicon import DATA as LEXICON
-from emospace.lexicon import base_language, spelling, word_families, word_groups
+from emospace.lexicon import base_language, citation_counts, spelling, word_groups
 
 COMMAND = "python recipes/build_lexicon.py --data DIR"
 LETTERS = r"[^\W\d_]+"
@@ -49,14 +49,6 @@ STRING = {"count": 10, "pmi": 1.5, "entropy": 1.2}
 PAIR = {"count": 5, "pmi": 2.0, "entropy": 1.0}
 LONGER = {"count": 10, "pmi": 4.0, "entropy": 1.5}
 EDGE_CHARACTERS = 100
-ENDINGS = {
-    "ko": (
-        "다",
-        ("다", "고", "지", "게", "네", "던", "거나", "는", "는데", "지만", "면서", "기", "지도", "고도", "자", "죠", "지요", "네요"),
-        "\u11bb",
-    ),
-}  # fmt: skip
-"""Dictionary ending of verbs, the endings that leave their stem as it is, and the letter a past stem ends in."""
 LENGTHS = {2: "two letters", 3: "three letters"}
 
 
@@ -177,39 +169,6 @@ def rated_words(data: Path, language: str) -> set[str]:
         table = pd.read_parquet(path, columns=["word", "language"])
         words.update(table.loc[table["language"].map(base_language) == language, "word"])
     return {spelling(word) for word in words}
-
-
-def citation_counts(counts: Counter[str], language: str) -> tuple[Counter[str], set[str]]:
-    """Return the counts with those of inflected forms under the form a dictionary has, and these forms.
-
-    A noun is a word seen both bare and with a particle, which then counts for it. A verb is a stem seen with two of
-    the endings that leave a stem as it is; its dictionary form counts for all of them. A stem with the mark of the past,
-    or seen oftener by itself (a noun with the copula), is none.
-    """
-    cited: Counter[str] = Counter()
-    forms: dict[str, int] = {}
-    for (word, n), family in zip(counts.items(), word_families(list(counts), language), strict=True):
-        noun = family if family in counts else word
-        cited[noun] += n
-        forms[noun] = forms.get(noun, 0) + 1
-    nouns = {word for word, n in forms.items() if n > 1}
-
-    dictionary, endings, past = ENDINGS[language]
-    stems: dict[str, list[int]] = {}
-    for word, n in counts.items():
-        for ending in endings:
-            if word.endswith(ending) and len(word) > len(ending):
-                stems.setdefault(word.removesuffix(ending), []).append(n)
-    verbs = {
-        stem + dictionary: sum(seen)
-        for stem, seen in stems.items()
-        if len(seen) > 1
-        and counts[stem] < sum(seen)
-        and not stem.endswith(dictionary)
-        and not (unicodedata.normalize("NFD", stem).endswith(past) and not stem.endswith("있"))
-    }
-    cited.update({verb: n - cited[verb] for verb, n in verbs.items()})
-    return cited, nouns | set(verbs)
 
 
 def count_words(

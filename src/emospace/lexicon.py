@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -65,6 +66,30 @@ SUFFIXES: Mapping[str, tuple[str, ...]] = {
     "zh": ("的", "地", "得", "了", "着", "著"),
 }
 """Particles that make another form of the same word, where there is no stemmer; two letters of the word stay."""
+
+
+class Inflection(NamedTuple):
+    """How a language's verbs are told from running text.
+
+    `citation` is the ending of the dictionary form, `endings` leave the stem as it is, `past` is the last letter
+    (decomposed) of a past stem, and the stems in `present` end in it all the same.
+    """
+
+    citation: str
+    endings: tuple[str, ...]
+    past: str
+    present: tuple[str, ...]
+
+
+ENDINGS: Mapping[str, Inflection] = {
+    "ko": Inflection(
+        "다",
+        ("다", "고", "지", "게", "네", "던", "거나", "는", "는데", "지만", "면서", "기", "지도", "고도", "자", "죠", "지요", "네요"),
+        "\u11bb",
+        ("있",),
+    ),
+}  # fmt: skip
+"""Languages whose verbs are counted in their dictionary form."""
 
 _SENSE = re.compile(r"\s*[(（][^)）]*[)）]\s*$")
 
@@ -199,6 +224,42 @@ def word_families(words: Sequence[str], language: str) -> list[str]:
     """Return the stem or bare form each word's family goes by, ``[n_words]``."""
     stem = _stemmer(base_language(language))
     return [" ".join(stem(part) for part in spelling(word).casefold().split()) for word in words]
+
+
+def citation_counts(counts: Counter[str], language: str) -> tuple[Counter[str], set[str]]:
+    """Return the counts with those of inflected forms under the form a dictionary has, and these forms.
+
+    A noun is a word seen both bare and with a particle, which then counts for it. A verb is a stem seen with two of
+    the endings that leave a stem as it is; its dictionary form counts for all of them. A stem with the mark of the past,
+    or seen oftener by itself (a noun with the copula), is none.
+    """
+    cited: Counter[str] = Counter()
+    forms: dict[str, int] = {}
+    for (word, n), family in zip(counts.items(), word_families(list(counts), language), strict=True):
+        noun = family if family in counts else word
+        cited[noun] += n
+        forms[noun] = forms.get(noun, 0) + 1
+    nouns = {word for word, n in forms.items() if n > 1}
+
+    verb_forms = ENDINGS[language]
+    stems: dict[str, list[int]] = {}
+    for word, n in counts.items():
+        for ending in verb_forms.endings:
+            if word.endswith(ending) and len(word) > len(ending):
+                stems.setdefault(word.removesuffix(ending), []).append(n)
+    verbs = {
+        stem + verb_forms.citation: sum(seen)
+        for stem, seen in stems.items()
+        if len(seen) > 1
+        and counts[stem] < sum(seen)
+        and not stem.endswith(verb_forms.citation)
+        and (
+            stem.endswith(verb_forms.present)
+            or not unicodedata.normalize("NFD", stem).endswith(verb_forms.past)
+        )
+    }
+    cited.update({verb: n - cited[verb] for verb, n in verbs.items()})
+    return cited, nouns | set(verbs)
 
 
 @lru_cache(maxsize=16)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from emospace.features import matched_pool
 from emospace.lexicon import (
     DATA,
     WordFrequencies,
+    citation_counts,
     frequency_table,
     lexicon_languages,
     pool_words,
@@ -201,12 +203,10 @@ def test_rated_words_join_the_pool_whatever_their_count(recipe, monkeypatch):
     assert n_tokens == 3
 
 
-def test_inflected_forms_count_as_the_form_a_dictionary_has(recipe):
-    counts = recipe.Counter(
-        {"사랑": 2, "사랑을": 3, "행복은": 4, "좋고": 1, "좋지만": 2, "먹었고": 1, "먹었지": 1}
-    )
+def test_inflected_forms_count_as_the_form_a_dictionary_has():
+    counts = Counter({"사랑": 2, "사랑을": 3, "행복은": 4, "좋고": 1, "좋지만": 2, "먹었고": 1, "먹었지": 1})
     counts.update({"영화": 9, "영화다": 1, "영화지만": 1})
-    cited, forms = recipe.citation_counts(counts, "ko")
+    cited, forms = citation_counts(counts, "ko")
     assert (cited["사랑"], cited["사랑을"], cited["행복은"], cited["좋다"]) == (5, 0, 4, 3)
     assert forms == {"사랑", "좋다"}
 
