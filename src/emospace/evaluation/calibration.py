@@ -245,10 +245,8 @@ def calibrate(
 
 def materials(model: LanguageModel, spec: CalibrationSpec) -> Materials:
     """Run what vectors are made of: concepts, neutral words, features, people's ratings of the categories."""
-    from emospace.baselines import word_tokens
     from emospace.concepts import load_concepts
-    from emospace.features import matched_pool
-    from emospace.lexicon import frequency_table, pool_words
+    from emospace.features import neutral_pool
     from emospace.norms import default_norms, load_norms
     from emospace.sae import bundled_sae, load_sae
     from emospace.structure import category_ratings
@@ -259,17 +257,7 @@ def materials(model: LanguageModel, spec: CalibrationSpec) -> Materials:
     layers = spec.layers or default_layers(model, sae)
     if spec.source in ("sae", "features") and sae is not None:
         layers = (sae.layer,)
-    concepts = sets.words(spec.language)
-    candidates = pool_words(spec.language, concepts)
-    pool = matched_pool(
-        concepts,
-        candidates,
-        frequency_table(spec.language),
-        token_counts=lambda words: np.array(
-            [len(ids) for ids in word_tokens(model.tokenizer, words)], dtype=float
-        ),
-        seed=spec.seed,
-    )
+    pool = neutral_pool(model, sets, spec.language, spec.seed)
     texts = [model.render_chat(prompt) for prompt in load_prompts(spec.language, "calibration", spec.prompts)]
     store = cache_dir() / STORE
     states = concept_states(

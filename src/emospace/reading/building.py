@@ -11,10 +11,8 @@ import numpy as np
 
 from emospace.activations import extract_words
 from emospace.artefacts import cache_dir, content_hash
-from emospace.baselines import word_tokens
 from emospace.display import say
-from emospace.features import MatchedPool, matched_pool, select_features
-from emospace.lexicon import frequency_table, pool_words
+from emospace.features import neutral_pool, select_features, usable
 from emospace.reading.fitting import fit_ridge
 from emospace.reading.reader import AFFECT, Reader, ReaderWeights, pool_tokens, token_features
 from emospace.reading.tokens import over_tokens, tokenise
@@ -140,9 +138,9 @@ def build_reader(
 
     at = sae.layer if sae else round(model.n_blocks * 2 / 3) if layer is None else layer
     inputs = _inputs(model, sae, sets, norms, language)
-    known = _usable(model, sets.table["word"].tolist())
+    known = usable(model, sets.table["word"].tolist())
     sets = replace(sets, table=sets.table[known].reset_index(drop=True)).select([language])
-    pool = _neutral_pool(model, sets, language, seed)
+    pool = neutral_pool(model, sets, language, seed)
     rated = _rated(model, norms)
     words = list(dict.fromkeys([*sets.words(language), *pool.words, *rated]))
     states, codes = _encode(model, sae, words, sets.carriers[language][:N_CARRIERS], at, store)
@@ -257,7 +255,7 @@ def _rated(model: LanguageModel, norms: WordNorms | None) -> tuple[str, ...]:
         return ()
     targets = [target for target in AFFECT if target in norms.targets]
     words = np.array(norms.words, dtype=object)[norms.table[targets].notna().all(axis=1).to_numpy()]
-    return tuple(dict.fromkeys(words[_usable(model, list(words))]))
+    return tuple(dict.fromkeys(words[usable(model, list(words))]))
 
 
 def _norms(language: str) -> WordNorms | None:
@@ -266,29 +264,6 @@ def _norms(language: str) -> WordNorms | None:
 
     names = default_norms(language)
     return load_norms(names[0]).without_senses() if names else None
-
-
-def _usable(model: LanguageModel, words: Sequence[str]) -> np.ndarray:
-    """Return which words have at least one token in the model's vocabulary, ``[n_words]``."""
-    unknown = model.tokenizer.unk_token_id
-    return np.array(
-        [any(token != unknown for token in ids) for ids in word_tokens(model.tokenizer, words)], dtype=bool
-    )
-
-
-def _neutral_pool(model: LanguageModel, sets: ConceptSets, language: str, seed: int) -> MatchedPool:
-    """Draw the matched pool of a language from its lexicon."""
-    concepts = sets.words(language)
-    candidates = np.array(pool_words(language, concepts), dtype=object)
-    return matched_pool(
-        concepts,
-        list(candidates[_usable(model, list(candidates))]),
-        frequency_table(language),
-        token_counts=lambda words: np.array(
-            [len(ids) for ids in word_tokens(model.tokenizer, words)], dtype=float
-        ),
-        seed=seed,
-    )
 
 
 def _inputs(

@@ -10,14 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from emospace.activations import extract_words
-from emospace.baselines import word_tokens
-from emospace.features import MatchedPool, matched_pool
-from emospace.lexicon import frequency_table, pool_words
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-    from emospace.concepts import ConceptSets
     from emospace.models import LanguageModel
     from emospace.sae import SparseAutoencoder
 
@@ -50,18 +46,6 @@ class Encoded:
         """Return the row of each word."""
         row_of = {word: index for index, word in enumerate(self.words)}
         return np.array([row_of[word] for word in words], dtype=np.intp)
-
-
-def usable(model: LanguageModel, words: Sequence[str]) -> np.ndarray:
-    """Return which words have at least one token in the model's vocabulary, ``[n_words]``."""
-    unknown = model.tokenizer.unk_token_id
-    return np.array(
-        [
-            bool(ids) and not all(token == unknown for token in ids)
-            for ids in word_tokens(model.tokenizer, words)
-        ],
-        dtype=bool,
-    )
 
 
 def encode_words(
@@ -106,19 +90,3 @@ def encode_words(
             both = [deep.states, middle.states]
             concept_states = np.concatenate(both)[[row_of[word] for word in concepts]]
     return Encoded(words, states, codes, normed_states, concept_states)
-
-
-def neutral_pool(model: LanguageModel, sets: ConceptSets, language: str, seed: int) -> MatchedPool:
-    """Draw the matched pool of a language from its lexicon."""
-    concepts = sets.words(language)
-    candidates = pool_words(language, concepts)
-    kept = usable(model, candidates)
-    return matched_pool(
-        concepts,
-        [word for word, good in zip(candidates, kept, strict=True) if good],
-        frequency_table(language),
-        token_counts=lambda words: np.array(
-            [len(ids) for ids in word_tokens(model.tokenizer, words)], dtype=float
-        ),
-        seed=seed,
-    )

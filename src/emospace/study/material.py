@@ -15,10 +15,17 @@ from emospace.activations.capture import check_layers
 from emospace.artefacts import content_hash, file_hash
 from emospace.display import say
 from emospace.errors import EmospaceError
-from emospace.features import FeatureDictionary, MatchedPool, select_features, shared_latents
+from emospace.features import (
+    FeatureDictionary,
+    MatchedPool,
+    neutral_pool,
+    select_features,
+    shared_latents,
+    usable,
+)
 from emospace.records import NotComputed
 from emospace.study.cache import FORMAT
-from emospace.study.encoding import Encoded, encode_words, neutral_pool, usable
+from emospace.study.encoding import Encoded, encode_words
 from emospace.study.spec import StudySpec
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ import numpy as np
 from emospace.artefacts import read_json, write_json, write_parquet
 from emospace.display import track
 from emospace.errors import EmospaceError, unknown
+from emospace.features.pool import MatchedPool
 from emospace.stats import fdr_bh, max_t_strata, stratified_rank_sum, stratified_rate_test
 
 if TYPE_CHECKING:
@@ -20,38 +21,13 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
     from emospace.concepts import ConceptSets
-    from emospace.lexicon import WordFrequencies
 
 log = logging.getLogger(__name__)
 
 Rule = Literal["rank", "rate", "standardised"]
 
 MAX_FEATURES = 370
-_LENGTH_BINS, _FREQUENCY_BINS = 4, 5
 _TOP_WORDS = 8
-
-
-@dataclass(frozen=True)
-class MatchedPool:
-    """Neutral words drawn to match concept words on length and frequency, and the strata of both.
-
-    Attributes
-    ----------
-    words
-        The pool.
-    concept_strata, pool_strata
-        int ``[n_concept_words]`` and ``[n_pool_words]``: the cell of length x frequency each lies in.
-    matched_on
-        ``length, frequency``; ``length, tokens`` for a language without a frequency table.
-    n_unmatched
-        Concept words in cells where the pool has no word; they inform no test.
-    """
-
-    words: tuple[str, ...]
-    concept_strata: np.ndarray
-    pool_strata: np.ndarray
-    matched_on: str
-    n_unmatched: int
 
 
 @dataclass(frozen=True)
@@ -98,55 +74,6 @@ class FeatureDictionary:
 
         card = read_json(folder / "features.json")
         return cls(card["language"], pd.read_parquet(folder / "features.parquet"), card["settings"])
-
-
-def matched_pool(
-    concept_words: Sequence[str],
-    candidates: Sequence[str],
-    frequencies: WordFrequencies,
-    *,
-    token_counts: Callable[[Sequence[str]], np.ndarray],
-    ratio: float = 1.5,
-    seed: int = 0,
-) -> MatchedPool:
-    """Draw neutral words that match concept words on length and frequency alone.
-
-    Both are cut at the concept words' quantiles; each cell gives `ratio` pool words for each of its concept
-    words, or all it has. No rating is consulted, and no concept word is in the pool.
-
-    Raises
-    ------
-    EmospaceError
-        If fewer than half as many pool words as concept words can be found.
-    """
-    concepts, taken = list(concept_words), set(concept_words)
-    pool = [word for word in dict.fromkeys(candidates) if word not in taken]
-    known = frequencies.corpus is not None
-    second = frequencies.zipf if known else token_counts
-    lengths = [np.array([len(word) for word in words], dtype=float) for words in (concepts, pool)]
-    others = [np.asarray(second(words), dtype=float) for words in (concepts, pool)]
-    cells = _cells(lengths, _LENGTH_BINS) * _FREQUENCY_BINS * 10 + _cells(others, _FREQUENCY_BINS)
-    concept_cells, pool_cells = cells[: len(concepts)], cells[len(concepts) :]
-    rng = np.random.default_rng(seed)
-    chosen: list[int] = []
-    for cell, count in zip(*np.unique(concept_cells, return_counts=True), strict=True):
-        members = np.flatnonzero(pool_cells == cell)
-        take = min(len(members), int(np.ceil(count * ratio)))
-        chosen += sorted(rng.choice(members, take, replace=False)) if take else []
-    if len(chosen) < len(concepts) / 2:
-        raise EmospaceError(
-            f"the neutral pool ({len(candidates):,} candidates)",
-            f"only {len(chosen)} of them match the {len(concepts)} concept words on length and frequency",
-            "Give more ordinary words of that language.",
-        )
-    unmatched = int(np.sum(~np.isin(concept_cells, pool_cells)))
-    return MatchedPool(
-        tuple(pool[index] for index in chosen),
-        concept_cells,
-        pool_cells[chosen],
-        "length, frequency" if known else "length, tokens",
-        unmatched,
-    )
 
 
 def select_features(
@@ -234,9 +161,7 @@ def select_features(
     )
 
 
-def shared_latents(
-    dictionaries: Mapping[str, FeatureDictionary], at_least: int | None = None
-) -> np.ndarray:
+def shared_latents(dictionaries: Mapping[str, FeatureDictionary], at_least: int | None = None) -> np.ndarray:
     """Return the latents that are features in at least so many languages (None: in every one), ascending."""
     if not dictionaries:
         return np.array([], dtype=np.int64)
@@ -400,12 +325,6 @@ def _moments(values: csr_matrix, weights: np.ndarray) -> tuple[np.ndarray, np.nd
     exact = values.astype(np.float64)
     mean = np.asarray(exact.T @ weights)
     return mean, np.maximum(np.asarray(exact.multiply(exact).T @ weights) - mean**2, 0)
-
-
-def _cells(columns: Sequence[np.ndarray], n_bins: int) -> np.ndarray:
-    """Return the quantile bin, by the first column's quantiles, of the values of all columns in order."""
-    edges = np.unique(np.quantile(columns[0], np.linspace(0, 1, n_bins + 1)[1:-1]))
-    return np.asarray(np.digitize(np.concatenate(columns), edges))
 
 
 def _best_within(effect: np.ndarray, passes: np.ndarray, max_features: int) -> np.ndarray:

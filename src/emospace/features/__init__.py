@@ -1,0 +1,30 @@
+"""Concept-set -> features: the latents that fire for a category's concepts and not for matched neutral words."""
+
+from emospace.features.pool import MatchedPool, matched_pool, neutral_pool, usable
+from emospace.features.selection import (
+    EFFECTS,
+    MAX_FEATURES,
+    FeatureDictionary,
+    Rule,
+    dense_directions,
+    select_features,
+    shared_latents,
+    shuffled_sets,
+    specific_latents,
+)
+
+__all__ = [
+    "EFFECTS",
+    "MAX_FEATURES",
+    "FeatureDictionary",
+    "MatchedPool",
+    "Rule",
+    "dense_directions",
+    "matched_pool",
+    "neutral_pool",
+    "select_features",
+    "shared_latents",
+    "shuffled_sets",
+    "specific_latents",
+    "usable",
+]
