@@ -17,12 +17,11 @@ from emospace.evaluation import Sampling, answers, crossing
 from emospace.evaluation.crossing import (
     CrossingSpec,
     language_vectors,
-    neutral_words,
     plan,
     run_crossing,
     source_vectors,
 )
-from emospace.features import FeatureDictionary
+from emospace.features import FeatureDictionary, neutral_pool
 from emospace.judges import BASIC_SEVEN, Judgement
 from emospace.records import Results
 from emospace.sae import SparseAutoencoder
@@ -86,7 +85,7 @@ def bank(concepts, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EMOSPACE_CACHE", str(tmp_path_factory.mktemp("cache")))
         model, sets = tiny("llama"), load_concepts(["en"], path=concepts)
-        pool = neutral_words(model, sets, "en", 0)
+        pool = neutral_pool(model, sets, "en", 0)
         states = concept_states(model, sets, "en", pool.words, ["The word is rain"], layers=(1, 2))
     made = category_vectors(states, sets, Recipe(**DENSE))
     own = {

@@ -31,7 +31,6 @@ from emospace.steering.vectors import Recipe, category_vectors, concept_states
 
 if TYPE_CHECKING:
     from emospace.concepts import ConceptSets
-    from emospace.features import MatchedPool
     from emospace.judges import Judge
     from emospace.models import LanguageModel
     from emospace.norms import WordNorms
@@ -301,6 +300,7 @@ def language_vectors(
     EmospaceError
         If too few neutral words of the language match its concepts.
     """
+    from emospace.features import neutral_pool
     from emospace.sae import bundled_sae, load_sae
 
     sets = sets.select([language])
@@ -309,7 +309,7 @@ def language_vectors(
     dense = all(recipe.source == "dense" for recipe in recipes.values())
     name = None if dense or asked == "none" else bundled_sae(model) if asked == "auto" else asked
     sae = load_sae(name) if name else None
-    pool = neutral_words(model, sets, language, seed)
+    pool = neutral_pool(model, sets, language, seed)
     why = "its concepts have no feature for them at the layer of the SAE"
     features = None
     if sae is not None:
@@ -340,26 +340,6 @@ def language_vectors(
                 directions = {layer: one.directions[layer] for layer in vector.layers}
                 made[emotion] = replace(vector, directions=directions, note=one.note)
     return {emotion: made[emotion] for emotion in own if emotion in made}, why
-
-
-def neutral_words(model: LanguageModel, sets: ConceptSets, language: str, seed: int) -> MatchedPool:
-    """Return neutral words of a language that match its concepts, as calibration draws them."""
-    from emospace.baselines import word_tokens
-    from emospace.features import matched_pool
-    from emospace.lexicon import frequency_table, pool_words
-
-    concepts = sets.words(language)
-
-    def token_counts(words: Sequence[str]) -> np.ndarray:
-        return np.array([len(ids) for ids in word_tokens(model.tokenizer, words)], dtype=float)
-
-    return matched_pool(
-        concepts,
-        pool_words(language, concepts),
-        frequency_table(language),
-        token_counts=token_counts,
-        seed=seed,
-    )
 
 
 def pooled(vectors: Vectors, own: Mapping[str, SteeringVector]) -> dict[str, SteeringVector]:
