@@ -18,6 +18,25 @@ PREDICTION = (
     *("language", "norms", "rating", "words", "space r", "95% CI"),
     *("outside r", "above draws", "top firing r", "dense r", "static r", "ceiling"),
 )
+MANY = 3
+"""From so many languages on, each has one line of alignment."""
+BY_LANGUAGE = (
+    *(
+        "language",
+        "categories",
+        "best PC, valence",
+        "best PC, arousal",
+        "RSA with valence-arousal",
+        "p",
+        "static",
+    ),
+    *("co-annotation", "static", "colexification", "static"),
+)
+BETWEEN = ("figure", "pairs", "mean", "lowest", "of", "highest", "of", "static, mean")
+ACROSS = (
+    *("rating", "features", "directions", "r, mean", "lowest", "highest", "same language", "permuted 97.5%"),
+    *("beyond permuted", "people"),
+)
 ALIGNMENT = ("language", "figure", "norms", "categories", "value", "95% CI", "p", "static", "ceiling")
 STEERING = ("language", "emotion", "answers", "heard", "masked", "unsteered", "perplexity ratio")
 
@@ -32,15 +51,25 @@ def show_results(results: Results) -> None:
         table(
             "Ratings predicted from the emotion space, concept words out of the test folds", PREDICTION, rows
         )
-    found = list(alignment_rows(results))
+    many = len(results.manifest.languages) >= MANY
+    found = list(alignment_by_language(results) if many else alignment_rows(results))
     if found:
-        table("Categories in the model and in people", ALIGNMENT, found)
+        table("Categories in the model and in people", BY_LANGUAGE if many else ALIGNMENT, found)
+    between = list(language_rows(results))
+    if between:
+        table("Languages against one another", BETWEEN, between)
+    across = list(crossing_rows(results))
+    if across:
+        table("Ratings read in one language from another", ACROSS, across)
     steered = list(steering_rows(results))
     if steered:
         table("Steering, an illustration on a few prompts", STEERING, steered)
+    together: dict[tuple[str, str], list[str]] = {}
     for missing in results.not_computed:
-        where = f" ({missing.language})" if missing.language else ""
-        say(f"Not computed{where}: {missing.what}: {missing.why}")
+        together.setdefault((missing.what, missing.why), []).append(missing.language or "")
+    for (what, why), languages in together.items():
+        named = ", ".join(dict.fromkeys(language for language in languages if language))
+        say(f"Not computed{f' ({named})' if named else ''}: {what}: {why}")
     curated = {source.provenance for source in results.manifest.sources if source.kind == "concepts"}
     if "curated" in curated:
         say("Concept-sets are curated: written for emospace, not association data.")
@@ -99,6 +128,71 @@ def alignment_rows(results: Results) -> Iterator[tuple[object, ...]]:
             )
 
 
+def alignment_by_language(results: Results) -> Iterator[tuple[object, ...]]:
+    """Yield one row for each language: best axes, and RSA with each kind of human structure beside static embeddings.
+
+    Of several norms the first counts; of several structures of a kind the one of most categories.
+    """
+    kinds = {record.space for record in results.alignment}
+    kind = "sae" if "sae" in kinds else "dense"
+    for language in results.manifest.languages:
+        own = [
+            r for r in results.alignment if (r.language, r.space) == (language, kind) and r.value is not None
+        ]
+        axes = {
+            target: next((r.value for r in own if (r.statistic, r.target) == ("best_pc_r", target)), None)
+            for target in ("valence", "arousal")
+        }
+        rsa = sorted((r for r in own if r.statistic == "rsa_spearman"), key=lambda r: -r.n)
+        people = next(
+            (r for r in own if (r.statistic, r.against) == ("rsa_spearman", "valence_arousal")), None
+        )
+        words = next((r for r in rsa if r.against.startswith("clics")), None)
+        texts = next((r for r in rsa if r not in (people, words) and _is_annotated(r)), None)
+        if not own:
+            continue
+        yield (
+            *(language, max(r.n for r in own), *axes.values()),
+            *(people and people.value, None if people is None or people.p is None else f"{people.p:.4f}"),
+            people and people.baseline,
+            *(texts and texts.value, texts and texts.baseline),
+            *(words and words.value, words and words.baseline),
+        )
+
+
+def _is_annotated(record: AlignmentRecord) -> bool:
+    return record.against != "valence_arousal" and not record.against.startswith("clics")
+
+
+def language_rows(results: Results) -> Iterator[tuple[object, ...]]:
+    """Yield the RSA and the Procrustes fit over the pairs of languages."""
+    for statistic, name in (("rsa_spearman", "RSA"), ("procrustes", "Procrustes fit")):
+        found = [
+            (r.value, r) for r in results.language_rsa if r.statistic == statistic and r.value is not None
+        ]
+        if not found:
+            continue
+        found.sort(key=lambda pair: pair[0])
+        (low, first), (high, last) = found[0], found[-1]
+        static = [r.baseline for _, r in found if r.baseline is not None]
+        yield (
+            *(name, len(found), sum(value for value, _ in found) / len(found)),
+            *(low, f"{first.a}-{first.b}", high, f"{last.a}-{last.b}"),
+            sum(static) / len(static) if static else None,
+        )
+
+
+def crossing_rows(results: Results) -> Iterator[tuple[object, ...]]:
+    """Yield one row for each rating and feature set: r across languages beside its references."""
+    from emospace.report.languages_crossing import crossed
+
+    for one in crossed(results.cross_language).values():
+        yield (
+            *(one.target, one.features, one.n, one.r, one.low, one.high, one.same, one.permuted),
+            *(f"{one.beyond} of {one.tested}", one.reference),
+        )
+
+
 def steering_rows(results: Results) -> Iterator[tuple[object, ...]]:
     """Yield one row for each emotion at its calibrated dose: the share of answers heard as it."""
     for record in results.steering:
@@ -111,6 +205,8 @@ def steering_rows(results: Results) -> Iterator[tuple[object, ...]]:
 
 def _figure_name(record: AlignmentRecord) -> str:
     against = record.against.replace("_", "-")
+    if record.statistic == "rsa_partial" and record.against.startswith(("clics", "brighter")):
+        return ""
     if record.statistic == "best_pc_r":
         return f"best of five PCs (PC{record.component}) with {record.target}"
     if record.statistic == "pc1_r":

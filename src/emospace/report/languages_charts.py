@@ -286,7 +286,7 @@ def weights(records: Sequence[AlignmentRecord], order: Sequence[str]) -> Chart:
             }
         )
     layout = {
-        "xaxis": {"title": {"text": "standardised weight"}, "zeroline": True},
+        "xaxis": {"title": {"text": "standardised weight"}, "zeroline": True, "rangemode": "tozero"},
         "yaxis": rows_axis([language_name(name) for name in order]),
         "showlegend": True,
         "legend": LEGEND,
