@@ -13,16 +13,33 @@ if TYPE_CHECKING:
     from emospace.activations import States, extract, extract_words
     from emospace.alignment import Alignment, axes, language_rsa, procrustes, rsa_affect, rsa_structure
     from emospace.baselines import input_embeddings, ppmi_vectors, surface_features
+    from emospace.comparison import compare_runs
     from emospace.concepts import ConceptSets, categories, check_concepts, import_associations, load_concepts
     from emospace.errors import EmospaceError
     from emospace.evaluation import SteeringSpec, evaluate, generate
     from emospace.evaluation.calibration import CalibrationSpec, calibrate
-    from emospace.features import FeatureDictionary, dense_directions, matched_pool, select_features
+    from emospace.features import (
+        FeatureDictionary,
+        dense_directions,
+        matched_pool,
+        neutral_pool,
+        select_features,
+        shared_latents,
+    )
     from emospace.judges import load_judge
+    from emospace.languages import (
+        LanguageFeatures,
+        affect_weights,
+        category_shifts,
+        circumplex_fit,
+        family_contrast,
+        language_tree,
+        universal_counts,
+    )
     from emospace.lexicon import frequency_table, pool_words, word_groups
     from emospace.models import LanguageModel, list_models, load_model, wrap_model
     from emospace.norms import WordNorms, check_norms, list_norms, load_norms, norms_from_table
-    from emospace.prediction import Predicted, compare, predict_ratings, transfer
+    from emospace.prediction import Predicted, compare, fit_ratings, predict_ratings, read_ratings, transfer
     from emospace.reading import Reader, Reading, load_reader, read
     from emospace.records import Results
     from emospace.report import figures, write_report
@@ -31,7 +48,14 @@ if TYPE_CHECKING:
     from emospace.steering import SteeringVector, steer
     from emospace.steering.bank import VectorBank, load_vectors
     from emospace.steering.export import export
-    from emospace.structure import CategoryStructure, category_ratings, list_structures, load_structure
+    from emospace.structure import (
+        CategoryStructure,
+        category_ratings,
+        list_structures,
+        load_structure,
+        structures_for,
+        valence_agreement,
+    )
     from emospace.study import Study, StudySpec, run_study
 
 __all__ = [
@@ -43,6 +67,7 @@ __all__ = [
     "EmospaceError",
     "EmotionSpace",
     "FeatureDictionary",
+    "LanguageFeatures",
     "LanguageModel",
     "Predicted",
     "Reader",
@@ -57,26 +82,33 @@ __all__ = [
     "StudySpec",
     "VectorBank",
     "WordNorms",
+    "affect_weights",
     "axes",
     "build_space",
     "bundled_sae",
     "calibrate",
     "categories",
     "category_ratings",
+    "category_shifts",
     "check_concepts",
     "check_norms",
+    "circumplex_fit",
     "compare",
+    "compare_runs",
     "dense_directions",
     "evaluate",
     "export",
     "extract",
     "extract_words",
+    "family_contrast",
     "figures",
+    "fit_ratings",
     "frequency_table",
     "generate",
     "import_associations",
     "input_embeddings",
     "language_rsa",
+    "language_tree",
     "list_models",
     "list_norms",
     "list_structures",
@@ -89,21 +121,27 @@ __all__ = [
     "load_structure",
     "load_vectors",
     "matched_pool",
+    "neutral_pool",
     "norms_from_table",
     "pool_words",
     "ppmi_vectors",
     "predict_ratings",
     "procrustes",
     "read",
+    "read_ratings",
     "read_texts",
     "rsa_affect",
     "rsa_structure",
     "run_study",
     "select_features",
+    "shared_latents",
     "steer",
+    "structures_for",
     "surface_features",
     "train_sae",
     "transfer",
+    "universal_counts",
+    "valence_agreement",
     "word_groups",
     "wrap_model",
     "write_report",
@@ -115,16 +153,40 @@ _ROOMS = {
     "baselines": ("input_embeddings", "ppmi_vectors", "surface_features"),
     "concepts": ("ConceptSets", "categories", "check_concepts", "import_associations", "load_concepts"),
     "errors": ("EmospaceError",),
-    "features": ("FeatureDictionary", "dense_directions", "matched_pool", "select_features"),
+    "comparison": ("compare_runs",),
+    "features": (
+        "FeatureDictionary",
+        "dense_directions",
+        "matched_pool",
+        "neutral_pool",
+        "select_features",
+        "shared_latents",
+    ),
+    "languages": (
+        "LanguageFeatures",
+        "affect_weights",
+        "category_shifts",
+        "circumplex_fit",
+        "family_contrast",
+        "language_tree",
+        "universal_counts",
+    ),
     "lexicon": ("frequency_table", "pool_words", "word_groups"),
     "models": ("LanguageModel", "list_models", "load_model", "wrap_model"),
     "norms": ("WordNorms", "check_norms", "list_norms", "load_norms", "norms_from_table"),
-    "prediction": ("Predicted", "compare", "predict_ratings", "transfer"),
+    "prediction": ("Predicted", "compare", "fit_ratings", "predict_ratings", "read_ratings", "transfer"),
     "records": ("Results",),
     "report": ("figures", "write_report"),
     "sae": ("Corpus", "SaeSpec", "SparseAutoencoder", "bundled_sae", "load_sae", "read_texts", "train_sae"),
     "space": ("EmotionSpace", "build_space"),
-    "structure": ("CategoryStructure", "category_ratings", "list_structures", "load_structure"),
+    "structure": (
+        "CategoryStructure",
+        "category_ratings",
+        "list_structures",
+        "load_structure",
+        "structures_for",
+        "valence_agreement",
+    ),
     "evaluation": ("SteeringSpec", "evaluate", "generate"),
     "evaluation.calibration": ("CalibrationSpec", "calibrate"),
     "judges": ("load_judge",),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emospace import structure
 from emospace.baselines import input_embeddings
 from emospace.display import track
 from emospace.features import dense_directions
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from emospace.norms import WordNorms
     from emospace.study.material import Study
 
-PEOPLE: Mapping[str, float] = {"valence": 0.82, "arousal": 0.61}
+PEOPLE: Mapping[str, float] = {"valence": structure.PEOPLE, "arousal": 0.61}
 """r of people's ratings of the same 930 concepts in English (Warriner et al. 2013) and Chinese (Yi et al. 2025)."""
 PEOPLE_NAME = "people's ratings of 930 concepts in English and Chinese"
 N_PERMUTED = 199
