@@ -1,7 +1,7 @@
 # Every target sets up .venv first: Python 3.11 or later with venv, git and make are all that is needed.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types results steering warriner setup clean
+.PHONY: help demo test lint types results steering languages warriner setup clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -42,6 +42,13 @@ steering: $(STAMP) ## Calibrate the embedded model's vectors and make docs/resul
 	$(BIN)/python recipes/calibrate_steering.py
 	$(BIN)/$(STUDY)
 	$(BIN)/python recipes/publish_steering.py runs/steering --readme README.md --command "make steering: $(STUDY)"
+
+CROSSED := emospace steer languages --source dense --sources en,zh,es,de,fr,ja,ko --outputs en,es,zh --out runs/steering-languages
+languages: $(STAMP) ## Study all languages and steer across them; make docs/results/languages.json again (two hours)
+	$(BIN)/emospace study --languages all --no-cebra --no-steering --out runs/languages
+	$(BIN)/python recipes/calibrate_steering.py
+	$(BIN)/$(CROSSED)
+	$(BIN)/python recipes/publish_languages.py runs/languages --steering runs/steering-languages --command "make languages"
 
 # Asked before anything is installed.
 warriner:

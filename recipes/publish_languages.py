@@ -22,6 +22,7 @@ from publish_results import DOCS, machine, markdown_table, without_paths
 
 BETWEEN = ("language_rsa", "cross_language", "category_shift", "universal", "families")
 WITHIN = ("space", "shared", "specific", "outside", "dense", "static")
+STEERED = ("rate", "masked", "unsteered", "perplexity ratio", "in its language")
 FEATURES = ("space", "shared", "specific", "universal", "dense", "static")
 
 
@@ -175,9 +176,13 @@ def _matrix(results: Results) -> Iterator[tuple[object, ...]]:
         yield (one, *cells)
 
 
+def _source(row: SteeringRecord) -> str:
+    return row.source_language or row.language
+
+
 def steering_section(results: Results) -> str:
     """Return the matrix of the concepts' language by the answers' language."""
-    rows = [row for row in results.steering if row.source_language]
+    rows = [row for row in results.steering if row.vector not in ("none", "random")]
     outputs = list(dict.fromkeys(row.language for row in rows))
 
     def mean(found: list[SteeringRecord], name: str) -> float | None:
@@ -187,16 +192,12 @@ def steering_section(results: Results) -> str:
     def cells(source: str) -> Iterator[object]:
         yield source
         for output in outputs:
-            found = [row for row in rows if row.source_language == source and row.language == output]
-            for name in ("target_rate", "target_rate_masked", "base_rate", "perplexity_ratio"):
+            found = [row for row in rows if _source(row) == source and row.language == output]
+            for name in ("target_rate", "target_rate_masked", "base_rate", "perplexity_ratio", "in_language"):
                 yield mean(found, name)
 
-    columns = [
-        f"{output}: {name}"
-        for output in outputs
-        for name in ("rate", "masked", "unsteered", "perplexity ratio")
-    ]
-    sources = dict.fromkeys(row.source_language for row in rows if row.source_language)
+    columns = [f"{output}: {name}" for output in outputs for name in STEERED]
+    sources = dict.fromkeys(_source(row) for row in rows)
     return (
         "## Steering across languages\n\n"
         "Mean over the basic six of the share of answers the reporting judge takes for the target; rows are the "

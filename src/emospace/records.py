@@ -299,7 +299,8 @@ class SteeringRecord(Record):
     `perplexity_ratio` is the median over prompts of steered over unsteered, both under the unsteered model;
     `distinct2_ratio` distinct bigrams over those of the unsteered answers; the shifts are those of the mean human
     rating (-1..1) of the words used. n counts the answers, `layer` is null where several layers act.
-    `source_language` is that of the concepts the vector was made of, where it is not that of the answers.
+    `source_language` is that of the concepts the vector was made of, where it is not that of the answers, and
+    `in_language` the share of answers still in the language of their prompts.
     """
 
     emotion: str
@@ -329,6 +330,7 @@ class SteeringRecord(Record):
     early_stop: float | None = P
     similarity: float | None = None
     answered: float | None = P
+    in_language: float | None = P
     valence_shift: float | None = None
     arousal_shift: float | None = None
     applications: int | None = None

@@ -11,7 +11,7 @@ from emospace.errors import EmospaceError
 from emospace.evaluation.prompts import FEWEST, load_prompts, prompt_languages
 from emospace.lexicon import same_family
 
-LANGUAGES = ("en", "zh")
+LANGUAGES = ("en", "es", "zh")
 
 
 def _file(tmp_path, *, language="en", calibration=20, evaluation=40, extra=""):
