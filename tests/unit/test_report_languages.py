@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from itertools import combinations, permutations
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from test_report import GOEMOTIONS, NORMS, PEOPLE, Outline, _common, charts_of, write_run
+from test_report import NORMS, PEOPLE, Outline, _common, charts_of, write_run
 
 from emospace.languages import language_tree
 from emospace.records import (
@@ -64,7 +63,11 @@ def write_languages(folder: Path, languages: tuple[str, ...], **change) -> Path:
     results = Results.load(folder / "results.json")
     unrated = set(languages) - set(rated)
     points = places(languages)
-    tree = language_tree({name: distances(at) for name, at in points.items()}, seed=0, n_bootstrap=40) if len(languages) > 2 else None
+    tree = (
+        language_tree({name: distances(at) for name, at in points.items()}, seed=0, n_bootstrap=40)
+        if len(languages) > 2
+        else None
+    )
     similarity = tree.similarity if tree else np.full((2, 2), 0.4)
     _language_tables(folder / "tables", languages, rated, points, tree)
     parts = {
@@ -124,7 +127,14 @@ def _shifts(languages, points) -> tuple[CategoryShiftRecord, ...]:
         for name, gap in zip(NAMES, apart, strict=True):
             excess = float(gap - 0.3)
             low = excess - 0.25
-            given = {"value": gap + 0.1, "noise": 0.4, "excess": excess, "ci_low": low, "ci_high": excess + 0.3, "shifted": low > 0}
+            given = {
+                "value": gap + 0.1,
+                "noise": 0.4,
+                "excess": excess,
+                "ci_low": low,
+                "ci_high": excess + 0.3,
+                "shifted": low > 0,
+            }
             if name == "awe":
                 given = dict.fromkeys(given) | {"reason": "its concept words are too few"}
             made.append(CategoryShiftRecord(**_common(40), a=a, b=b, category=name, **given))
@@ -218,3 +228,254 @@ def _language_tables(folder: Path, languages, rated, points, tree) -> None:
         for layer in range(0, N_BLOCKS + 1, 5)
     ]  # fmt: skip
     pd.concat(layers).to_parquet(folder / "rdm_layers.parquet", index=False)
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory) -> Path:
+    folder = write_languages(tmp_path_factory.mktemp("languages") / "many", THIRTEEN)
+    write_report(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(many) -> str:
+    return (many / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory) -> Path:
+    return write_languages(tmp_path_factory.mktemp("languages") / "three", THREE)
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory) -> str:
+    folder = write_languages(tmp_path_factory.mktemp("languages") / "pair", ("en", "zh"))
+    return write_report(folder).read_text(encoding="utf-8")
+
+
+def section(html: str, key: str) -> str:
+    return html.split(f'<section id="{key}"')[1].split("</section>")[0]
+
+
+def said(html: str) -> str:
+    return Outline(html).words
+
+
+def test_of_many_languages_one_is_shown_at_a_time(page):
+    for key in ("answer", "circumplex", "rdms", "layers", "prediction", "words", "dictionary"):
+        part = section(page, key)
+        assert part.count('class="choice"') == 1, key
+        options = re.findall(r'<div class="option" data-key="(\w+)"( hidden)?>', part)
+        assert [name for name, hidden in options if not hidden] == ["en"], key
+        assert len(options) in (len(RATED), len(THIRTEEN)), key
+    assert "JAPANESE" not in said(section(page, "prediction")).upper()
+
+
+def test_the_page_stays_well_formed_and_every_figure_has_words(page):
+    outline = Outline(page)
+    plots = [attrs for attrs in outline.all("div") if "plot" in attrs.get("class", "").split()]
+    assert {plot["id"] for plot in plots} == charts_of(page).keys()
+    assert all(len(plot["aria-label"]) > 30 for plot in plots)
+    assert len(outline.all("caption")) == len(outline.all("table"))
+    names = [attrs["id"] for _, attrs in outline.tags if "id" in attrs]
+    assert len(names) == len(set(names))
+    closed = page.split("<script")[0]
+    assert closed.count("<div") == closed.count("</div>")
+    assert closed.count("<details>") == closed.count("</details>") == 3
+
+
+def test_a_language_left_out_or_unrated_is_said_in_the_answer(page):
+    words = said(section(page, "answer"))
+    assert "Swedish is left out: no latent responds to its concepts." in words
+    assert (
+        "prediction and valence are not given for Spanish, German, French, Portuguese, Dutch and Japanese"
+        in words
+    )
+    assert "valence and arousal: English, Chinese, Italian, Polish, Finnish, Indonesian and Korean" in words
+
+
+def test_compact_cards_keep_interval_and_baselines_for_hovering(page):
+    meters = re.findall(r'<div class="meter" title="([^"]+)"', section(page, "answer"))
+    assert len(meters) > 20
+    assert any(
+        "4,042 words, concept words out" in title and "matched outside .48" in title for title in meters
+    )
+
+
+def test_matrices_stand_in_the_order_of_the_tree(many, page):
+    order = dendrogram_of(pd.read_parquet(many / "tables" / "language_tree.parquet"), THIRTEEN).order
+    charts = charts_of(page)
+    assert sorted(order) == sorted(THIRTEEN)
+    rows = charts["languages-rsa"]["options"]["rows"]
+    assert (
+        rows
+        == charts["languages-static"]["options"]["rows"]
+        == charts["languages-procrustes"]["options"]["rows"]
+    )
+    assert len(rows) == 13
+    z = np.array(charts["languages-rsa"]["variants"][""]["data"][0]["z"], dtype=float)
+    assert np.array_equal(z, z.T, equal_nan=True)
+    assert np.isnan(np.diag(z)).all()
+    results = Results.load(many / "results.json")
+    i, j = order.index("en"), order.index("zh")
+    record = next(r for r in results.language_rsa if (r.a, r.b, r.statistic) == ("en", "zh", "rsa_spearman"))
+    assert z[i, j] == pytest.approx(record.value, abs=1e-4)
+    assert charts["languages-tree"]["variants"][""]["layout"]["yaxis"]["ticktext"] == rows
+
+
+def test_a_planted_tree_is_drawn_as_it_was_made():
+    table = pd.DataFrame(
+        [("zh,ja", 0.2, 0.9), ("en,de", 0.3, 0.8), ("en,de,fr", 0.4, 0.7), ("en,de,fr,zh,ja", 0.6, 1.0)],
+        columns=["members", "height", "support"],
+    )
+    tree = dendrogram_of(table, ("en", "zh", "de", "fr", "ja"))
+    assert tree.order == ("en", "de", "fr", "zh", "ja")
+    assert [branch.place for branch in tree.branches] == [3.5, 0.5, 1.25, 2.375]
+    assert tree.branches[2].children == ((0.5, 0.3), (2.0, 0.0))
+    assert dendrogram_of(table.iloc[:3], ("en",)) is None
+
+
+def test_likeness_is_said_with_its_range_baseline_and_families(many, page):
+    values = [
+        r.value for r in Results.load(many / "results.json").language_rsa if r.statistic == "rsa_spearman"
+    ]
+    words = said(section(page, "languages"))
+    assert f"Over 78 pairs of languages the RSA is {np.mean(values):.2f}".replace("0.", ".") in words
+    assert "uncorrected" in words
+    assert "the emotion space is above them in 78 of 78 pairs" in words
+    assert "a difference of .11 (p = .030" in words.replace("\u00a0", " ")
+    assert "cophenetic r of .86" in words
+
+
+def test_shifts_and_planes_follow_one_choice_of_pair(page):
+    part = section(page, "languages")
+    charts = charts_of(page)
+    assert (
+        charts["languages-shifts"]["variants"].keys()
+        == charts["languages-planes"]["variants"].keys()
+        == {f"{a} {b}" for a, b in combinations(THIRTEEN, 2)}
+    )
+    select = part.split('data-group="pair"')[1].split("</select>")[0]
+    assert select.count("<option") == 78
+    drawn = charts["languages-shifts"]["variants"]["en zh"]
+    filled = drawn["data"][0]
+    assert filled["name"] == "interval above zero"
+    assert all(x - low > 0 for x, low in zip(filled["x"], filled["error_x"]["arrayminus"], strict=True))
+    assert "awe" not in drawn["layout"]["yaxis"]["ticktext"]
+    assert "its concept words are too few" in said(section(page, "missing"))
+
+
+def test_ranking_is_the_mean_excess_over_pairs(many, page):
+    excess: dict[str, list[float]] = {}
+    for record in Results.load(many / "results.json").category_shift:
+        if record.excess is not None:
+            excess.setdefault(record.category, []).append(record.excess)
+    best = max(excess, key=lambda name: np.mean(excess[name]))
+    table = page.split('id="table-shift-ranking"')[1].split("</table>")[0]
+    first = re.findall(r"<td[^>]*>([^<]*)</td>", table)[:2]
+    assert first == [best.replace("_", " "), f"{np.mean(excess[best]):.2f}".replace("0.", ".")]
+
+
+def test_depth_is_the_spearman_of_each_layer_and_says_whose_ratings(page):
+    chart = charts_of(page)["languages-depth"]["variants"][""]["data"]
+    lines = {trace["name"]: trace for trace in chart}
+    assert len(lines) == 13
+    assert lines["English"]["y"][-1] > 0.9 > 0.3 > lines["English"]["y"][0]
+    assert lines["English"]["x"] == pytest.approx([layer / N_BLOCKS for layer in range(0, 31, 5)], abs=1e-4)
+    assert (lines["English"]["line"]["dash"], lines["Spanish"]["line"]["dash"]) == ("solid", "dot")
+    words = said(section(page, "languages"))
+    assert "no interval or p" in words
+    assert "Dotted: languages without ratings of their own, against those of English" in words
+
+
+def test_structures_have_names_and_stand_in_one_table(page):
+    table = said(page.split('id="table-structures"')[1].split("</table>")[0])
+    for name in (
+        "Colexification, Indo-European", "Colexification, all families", "BRIGHTER co-annotation, German",
+        "KOTE co-annotation", "GoEmotions co-annotation",
+    ):  # fmt: skip
+        assert name in table
+    assert "olexification, Indo-European" not in page.split('id="table-alignment"')[1].split("</table>")[0]
+    assert structure_name("clics/sino-tibetan") == "colexification, Sino-Tibetan"
+
+
+def test_transfer_matrix_has_its_references_below(page):
+    chart = charts_of(page)["transfer-matrix-valence"]
+    assert list(chart["variants"]) == list(SETS)
+    heat = chart["variants"]["space"]["data"][0]
+    assert heat["y"][-2:] == ["Same language", "Permuted, 97.5%"]
+    z = np.array(heat["z"], dtype=float)
+    assert z.shape == (9, 7)
+    assert np.isnan(z[np.arange(7), np.arange(7)]).all()
+    assert (z[-2], z[-1]) == (pytest.approx(0.61), pytest.approx(0.09))
+    assert "People: .82, people's ratings of 930 concepts" in said(section(page, "transfer"))
+
+
+def test_transfer_is_counted_over_directions(three):
+    run = read_run(three)
+    found = crossed(run.results.cross_language)
+    space = found["valence", "space"]
+    assert (space.n, space.beyond, space.tested, space.below, space.compared) == (6, 6, 6, 6, 6)
+    assert space.high == pytest.approx(0.52)
+    assert found["valence", "universal"].n == 5
+    words = " ".join(verdict(run))
+    assert "in all 12 cases, and less well read than within the language in all 12" in words
+    assert "over the 5 directions that all feature sets have: dense states" in words
+    assert "not tested against one another" in words
+
+
+def test_ratings_that_do_not_cross_are_said_not_to(three, tmp_path):
+    weak = Results.load(three / "results.json").model_copy(
+        update={"cross_language": _crossing(("en", "zh"), 0.1)}
+    )
+    weak.save(tmp_path / "results.json")
+    assert "ratings do not cross languages" in verdict(read_run(tmp_path))[0]
+
+
+def test_three_languages_give_a_tree_and_a_transfer_section(three):
+    html = write_report(three).read_text(encoding="utf-8")
+    charts = charts_of(html)
+    assert {"languages-rsa", "languages-tree", "transfer-matrix-arousal", "languages-depth"} <= charts.keys()
+    assert "Read from" in section(html, "transfer")
+
+
+def test_two_languages_keep_the_short_page(pair):
+    part = section(pair, "languages")
+    open_part = part.split("<details>")[0]
+    assert open_part.count('class="plot') == 1
+    assert 'class="choice"' not in pair
+    assert "languages-shifts" in part.split("<details>")[1]
+    assert charts_of(pair)["languages-sae"]["variants"][""]["data"][0]["y"] == ["English – Chinese"]
+    transfer = section(pair, "transfer")
+    assert 'class="plot' not in transfer.split("<details>")[0]
+    assert "r" in transfer
+
+
+def test_without_tables_the_figures_of_languages_stand_with_reasons(three, tmp_path):
+    Results.load(three / "results.json").save(tmp_path / "results.json")
+    html = write_report(tmp_path).read_text(encoding="utf-8")
+    words = said(section(html, "languages"))
+    assert "the run folder has no tables/language_planes.parquet" in words
+    assert "the run folder has no tables/rdm_layers.parquet" in words
+    assert "languages-rsa" in charts_of(html)
+    assert "languages-tree" not in charts_of(html)
+
+
+def test_no_norms_at_all_leaves_a_page_of_languages(three, tmp_path):
+    results = Results.load(three / "results.json")
+    bare = results.model_copy(
+        update={
+            "prediction": (), "comparison": (), "cross_language": (), "category_shift": (), "universal": (),
+            "alignment": tuple(a for a in results.alignment if a.against.startswith("clics")),
+        }
+    )  # fmt: skip
+    bare.save(tmp_path / "results.json")
+    html = write_report(tmp_path).read_text(encoding="utf-8")
+    assert "cannot be said" in said(section(html, "answer"))
+    assert "languages-rsa" in charts_of(html)
+    assert 'id="transfer"' not in html
+
+
+def test_paper_figures_of_languages_are_written(three):
+    names = {path.name for path in figures(three)}
+    assert {"languages.pdf", "languages.png", "transfer.pdf", "transfer.png"} <= names

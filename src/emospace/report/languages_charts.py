@@ -40,6 +40,11 @@ class Dendrogram:
     order: tuple[str, ...]
     branches: tuple[Branch, ...]
 
+    def has_room(self, branch: Branch) -> bool:
+        """Return whether the line from a clade to the next is long enough to write on; the whole has none."""
+        above = [other.height for other in self.branches if set(other.members) > set(branch.members)]
+        return bool(above) and min(above) - branch.height > 0.07 * self.branches[-1].height
+
 
 def dendrogram_of(table: pd.DataFrame, languages: Sequence[str]) -> Dendrogram | None:
     """Return the tree of the table ``language_tree``, or None where its clades do not make one tree.
@@ -103,9 +108,7 @@ def dendrogram(tree: Dendrogram) -> Chart:
                 "hoverinfo": "text",
             }
         )
-        above = [b.height for b in tree.branches if set(b.members) > set(branch.members)]
-        # Only where the line to the next clade is long enough to stand on.
-        if above and min(above) - branch.height > 0.07 * top:
+        if tree.has_room(branch):
             notes.append(
                 {
                     "x": branch.height,

@@ -1,4 +1,4 @@
-"""Figures for a paper: circumplex, similarity matrices and prediction bars as PDF and PNG."""
+"""Figures for a paper: circumplex, similarity matrices, prediction bars and languages as PDF and PNG."""
 
 from __future__ import annotations
 
@@ -13,9 +13,22 @@ from emospace.display import say
 from emospace.records import PredictionRecord
 from emospace.report.charts import ORDER, high_of, low_of, percentiles
 from emospace.report.findings import geometry
+from emospace.report.languages import of_statistic, tree_of
+from emospace.report.languages_charts import ordered
+from emospace.report.languages_crossing import SAME
 from emospace.report.run import Absent, Run, read_run
 from emospace.report.sections import CIRCUMPLEX, basic_marked, category_order
-from emospace.report.wording import FEATURE_SETS, figure, plain_name, set_name, structure_name, upper_first
+from emospace.report.wording import (
+    FEATURE_SETS,
+    MANY,
+    figure,
+    language_name,
+    percent,
+    plain_name,
+    set_name,
+    structure_name,
+    upper_first,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +51,7 @@ def figures(run_dir: Path | str) -> tuple[Path, ...]:
     """Write the circumplex, RDMs and prediction bars of a run into ``figures/`` and return the files.
 
     Each comes as PDF (vector, fonts embedded) and PNG (300 dpi), at 7 inches wide, one of a kind per
-    language. A figure whose table is absent is left out, and a line says why.
+    language; of three languages or more also their RSA with its tree, and ratings read across them. A figure whose table is absent is left out, and a line says why.
 
     Raises
     ------
@@ -58,6 +71,12 @@ def figures(run_dir: Path | str) -> tuple[Path, ...]:
                     say(f"figures/{name}_{language} is left out: {reason}")
             for norms, drawn in _bars(run, language):
                 written += _save(run, f"prediction_{language}_{norms}", drawn)
+        if len(run.languages) >= MANY:
+            for name, draw_all in (("languages", _languages), ("transfer", _transfer)):
+                try:
+                    written += _save(run, name, draw_all(run))
+                except Absent as reason:
+                    say(f"figures/{name} is left out: {reason}")
     return tuple(written)
 
 
@@ -230,3 +249,89 @@ def _bar_axis(axis: Axes, records: Sequence[PredictionRecord], names: list[str])
     ) is not None:
         axis.axvline(ceiling, color=CEILING, lw=1, ls="--")
     axis.set_xlim(min(0, axis.get_xlim()[0]), 1.05)
+
+
+def _languages(run: Run) -> Figure:
+    """Draw the RSA of every pair of languages beside their tree."""
+    from matplotlib.figure import Figure
+
+    records = of_statistic(run, "rsa_spearman")
+    spoken = tuple(dict.fromkeys(name for record in records for name in (record.a, record.b)))
+    if len(spoken) < MANY:
+        raise Absent("results.json holds no RSA between three languages or more")
+    tree = tree_of(run)
+    order = ordered(spoken, tree)
+    place = {name: at for at, name in enumerate(order)}
+    square = np.full((len(order), len(order)), np.nan)
+    for record in records:
+        a, b = place[record.a], place[record.b]
+        square[a, b] = square[b, a] = np.nan if record.value is None else record.value
+    drawn = Figure(figsize=(7, 1.2 + 0.33 * len(order)), layout="constrained")
+    left, right = drawn.subplots(1, 2, width_ratios=(1, 2.4))
+    _heat(right, square, order, order, min(0.0, float(np.nanmin(square))), 1.0)
+    sizes = sorted({record.n for record in records})
+    right.set_title(
+        f"RSA of emotion spaces (n = {'–'.join(str(n) for n in dict.fromkeys((sizes[0], sizes[-1])))} categories)",
+        fontsize=7.5,
+    )
+    left.set(ylim=(len(order) - 0.5, -0.5), yticks=[], xlabel="1 − RSA")
+    left.spines["left"].set_visible(False)
+    if tree is None:
+        left.set_axis_off()
+        return drawn
+    for branch in tree.branches:
+        (y0, x0), (y1, x1) = branch.children
+        left.plot([x0, branch.height, branch.height, x1], [y0, y0, y1, y1], color=COLOURS["concepts"], lw=1)
+        if tree.has_room(branch):
+            where = (branch.height, branch.place)
+            left.annotate(
+                percent(branch.support), where, (-2, 1), textcoords="offset points", fontsize=5, ha="right"
+            )
+    left.invert_xaxis()
+    return drawn
+
+
+def _transfer(run: Run) -> Figure:
+    """Draw r of ratings read from the emotion space of one language in another, one panel a rating."""
+    records = [r for r in run.results.cross_language if r.features == "space" and r.r is not None]
+    spoken = tuple(dict.fromkeys(name for record in records for name in (record.train, record.test)))
+    if not spoken:
+        raise Absent("results.json holds no rating read across languages")
+    order = ordered(spoken, tree_of(run))
+    place = {name: at for at, name in enumerate(order)}
+    targets = list(dict.fromkeys(record.target for record in records))
+    drawn, axes = _new(1, len(targets), 1.4 + 0.3 * len(order))
+    top = max(
+        0.2, *(record.r or 0.0 for record in records), *(record.same_language or 0.0 for record in records)
+    )
+    for axis, target in zip(axes, targets, strict=True):
+        square = np.full((len(order) + 1, len(order)), np.nan)
+        own: dict[int, list[float]] = {}
+        for record in records:
+            if record.target == target:
+                square[place[record.train], place[record.test]] = np.nan if record.r is None else record.r
+                if record.same_language is not None:
+                    own.setdefault(place[record.test], []).append(record.same_language)
+        for at, values in own.items():
+            square[-1, at] = np.mean(values)
+        _heat(axis, square, [*order, SAME], order, 0.0, top)
+        axis.axhline(len(order) - 0.5, color="black", lw=1)
+        people = next((r.reference for r in records if r.target == target and r.reference is not None), None)
+        said = "" if people is None else f" (people {figure(people)})"
+        axis.set_title(f"{upper_first(target)}, r{said}", fontsize=7.5)
+        axis.set(xlabel="test language", ylabel="training language")
+    return drawn
+
+
+def _heat(
+    axis: Axes, square: np.ndarray, rows: Sequence[str], columns: Sequence[str], low: float, top: float
+) -> None:
+    """Draw a matrix with its figures written in."""
+    axis.imshow(square, cmap="viridis", vmin=low, vmax=top, interpolation="nearest", aspect="auto")
+    axis.set_xticks(range(len(columns)), [language_name(name) for name in columns], fontsize=6, rotation=60)
+    axis.set_yticks(range(len(rows)), [language_name(name) for name in rows], fontsize=6)
+    axis.tick_params(length=0)
+    axis.spines[:].set_visible(False)
+    for i, j in np.argwhere(np.isfinite(square)):
+        ink = "black" if square[i, j] - low > 0.55 * (top - low) else "white"
+        axis.text(j, i, figure(square[i, j]), ha="center", va="center", fontsize=5.5, color=ink)
