@@ -95,6 +95,8 @@ def _beyond_words(alike: Sequence[ModelRSARecord]) -> str:
     given = " With the states before the first block held constant,"
     if len(tested) == 1:
         return f"{given} RSA is {figure(tested[0].partial)} ({p_clause(tested[0].partial_p)})."
+    if kept == len(tested) == 2:
+        return f"{given} both remain so."
     return f"{given} {_how_many(kept, len(tested))} of these {len(tested)} {'remains' if kept == 1 else 'remain'} so."
 
 
@@ -158,8 +160,8 @@ def _ratings(comparison: Comparison) -> str:
     sure = [r for r in given if (r.p_fdr if r.p_fdr is not None else 1.0) < SIGNIFICANT]
     if not sure:
         return (
-            f"On the words both predicted, no emotion space predicts a rating better or worse than that of "
-            f"{comparison.baseline} ({counted(len(given), 'difference')} tested)."
+            f"On the words both predicted, no difference in r from the emotion space of {comparison.baseline} is beyond "
+            f"chance ({len(given)} tested)."
         )
     if len(sure) <= 4:
         return f"On the words both predicted, against {comparison.baseline}: {'; '.join(map(_gain, sure))}."
