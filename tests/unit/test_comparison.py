@@ -317,6 +317,18 @@ def test_other_norms_are_said(pair, tmp_path):
     assert "no norms of the same name" in " ".join(m.why for m in comparison.not_computed)
 
 
+def test_a_language_the_baseline_lacks_is_compared_among_the_others(pair, tmp_path):
+    third = write_run(tmp_path / "third", "third", seed=5, languages=("de",))
+    comparison = compare_runs([*pair, third], **QUICK).comparison
+    assert comparison.languages == ("en", "de")
+    assert [(r.a, r.b) for r in comparison.rsa if r.language == "de"] == [("large", "third")]
+    said = {(m.what, m.language): m.why for m in comparison.not_computed}
+    assert said["difference in r between third and small", "de"] == "small does not have it"
+    assert "no run shares this language with the first" in page_of(
+        compare_runs([*pair, third], **QUICK), tmp_path
+    )
+
+
 def test_one_run_is_refused(pair):
     with pytest.raises(EmospaceError, match="at least two runs"):
         compare_runs(pair[:1])

@@ -206,11 +206,14 @@ def _not_predicted(runs: Sequence[NamedRun], having: Mapping[str, Sequence[Named
     """Return where a run predicted nothing that the baseline predicted too."""
     missing = []
     for language, members in having.items():
-        own = set(runs[0].run.norms(language))
+        own = set(runs[0].run.norms(language)) if runs[0] in members else set()
         for item in members:
             if item is not runs[0] and not own & set(item.run.norms(language)):
                 what = f"difference in r between {item.name} and {runs[0].name}"
-                why = "they predicted no norms of the same name"
+                has = runs[0] in members
+                why = (
+                    "they predicted no norms of the same name" if has else f"{runs[0].name} does not have it"
+                )
                 missing.append(NotComputed(what=what, why=why, language=language))
     return missing
 
