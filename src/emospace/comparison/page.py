@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from pathlib import Path
 
 from emospace.artefacts import write_text
 from emospace.comparison.comparing import Compared
 from emospace.comparison.records import Comparison
 from emospace.comparison.sections import sections
-from emospace.report.page import _charts, _plotly, script_json
+from emospace.report.page import render_page
 from emospace.report.wording import counted, language_name, listed
 
 
@@ -22,29 +21,8 @@ def write_page(compared: Compared, out: Path | str) -> Path:
 
 def render(compared: Compared) -> str:
     """Return the page as HTML; the same comparison gives the same bytes."""
-    import jinja2
-
-    folder = files("emospace.report")
-    parts = sections(compared)
-    charts = _charts(block for part in parts for block in part.blocks)
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(lambda name: (folder / name).read_text(encoding="utf-8")),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    page = environment.get_template("page.html").render(
-        model=title(compared.comparison),
-        eyebrow="emospace compare",
-        summary=_summary(compared.comparison),
-        sections=parts,
-        style=(folder / "page.css").read_text(encoding="utf-8"),
-        script=(folder / "page.js").read_text(encoding="utf-8"),
-        plotly=_plotly() if charts else "",
-        charts=script_json(charts),
-    )
-    return page.lstrip()
+    comparison = compared.comparison
+    return render_page(title(comparison), "emospace compare", _summary(comparison), sections(compared))
 
 
 def title(comparison: Comparison) -> str:

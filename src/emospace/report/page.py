@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from emospace.report.blocks import Block, Code, Figures, Reason, Section, flat
 from emospace.report.run import Run, read_run
 from emospace.report.sections import sections
 from emospace.report.steering import is_steering_run
+from emospace.report.steering_languages import is_crossing_run
 from emospace.report.tables import manifest_tables
 from emospace.report.wording import count, counted, language_name, listed
 
@@ -36,10 +37,23 @@ def write_report(run_dir: Path | str) -> Path:
 
 
 def render(run: Run) -> str:
-    """Return the page as HTML."""
+    """Return the page of a run as HTML."""
+    eyebrow = "emospace study"
+    if is_steering_run(run):
+        eyebrow = "emospace steer languages" if is_crossing_run(run) else "emospace steer evaluate"
+    return render_page(run.title, eyebrow, _summary(run), [*sections(run), _manifest(run)])
+
+
+def render_page(title: str, eyebrow: str, summary: str, parts: Sequence[Section]) -> str:
+    """Return sections in the frame all pages share, as HTML.
+
+    Parameters
+    ----------
+    eyebrow
+        The command a page comes from.
+    """
     import jinja2
 
-    parts = [*sections(run), _manifest(run)]
     folder = files("emospace.report")
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(lambda name: (folder / name).read_text(encoding="utf-8")),
@@ -50,9 +64,9 @@ def render(run: Run) -> str:
     )
     charts = _charts(block for part in parts for block in part.blocks)
     page = environment.get_template("page.html").render(
-        model=run.title,
-        eyebrow="emospace steer evaluate" if is_steering_run(run) else "emospace study",
-        summary=_summary(run),
+        model=title,
+        eyebrow=eyebrow,
+        summary=summary,
         sections=parts,
         style=(folder / "page.css").read_text(encoding="utf-8"),
         script=(folder / "page.js").read_text(encoding="utf-8"),
