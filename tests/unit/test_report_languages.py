@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from itertools import combinations, permutations
 from pathlib import Path
+from shutil import copy
 
 import numpy as np
 import pandas as pd
 import pytest
 from test_report import NORMS, PEOPLE, Outline, _common, charts_of, write_run
 
+from emospace.cli.closing import show_results
 from emospace.languages import language_tree
 from emospace.records import (
     AlignmentRecord,
@@ -194,7 +196,13 @@ def _crossing(rated, scale: float = 1.0) -> tuple[CrossLanguageRecord, ...]:
 def _language_tables(folder: Path, languages, rated, points, tree) -> None:
     for name in ("circumplex", "layer_curve", "predictions", "draws"):
         table = pd.read_parquet(folder / f"{name}.parquet")
-        table[table["language"].isin(rated)].to_parquet(folder / f"{name}.parquet", index=False)
+        kept = table[table["language"].isin(rated)]
+        if name == "predictions":
+            kept = kept.groupby(["language", "target"]).head(30)
+        kept.to_parquet(folder / f"{name}.parquet", index=False)
+    features = pd.read_parquet(folder / "features.parquet")
+    few = features.groupby(["language", "category"]).head(1)
+    few.to_parquet(folder / "features.parquet", index=False)
     for language in set(languages) - set(rated):
         (folder / f"rdm_human_{language}_valence_arousal.parquet").unlink()
     if tree is not None:
@@ -476,6 +484,24 @@ def test_no_norms_at_all_leaves_a_page_of_languages(three, tmp_path):
     assert 'id="transfer"' not in html
 
 
-def test_paper_figures_of_languages_are_written(three):
-    names = {path.name for path in figures(three)}
-    assert {"languages.pdf", "languages.png", "transfer.pdf", "transfer.png"} <= names
+def test_paper_figures_of_languages_are_written(three, tmp_path):
+    bare = {"prediction": (), "alignment": (), "features": ()}
+    Results.load(three / "results.json").model_copy(update=bare).save(tmp_path / "results.json")
+    (tmp_path / "tables").mkdir()
+    copy(three / "tables" / "language_tree.parquet", tmp_path / "tables")
+    names = {path.name for path in figures(tmp_path)}
+    assert names == {"languages.pdf", "languages.png", "transfer.pdf", "transfer.png"}
+
+
+def test_closing_tables_give_each_of_many_languages_one_line(many, capsys):
+    show_results(Results.load(many / "results.json"))
+    done = capsys.readouterr()
+    lines = done.out.splitlines()
+    start = lines.index("# Categories in the model and in people")
+    rows = [line.split("\t") for line in lines[start + 2 : start + 15]]
+    assert [row[0] for row in rows] == list(THIRTEEN)
+    assert rows[0][1:5] == ["41", "0.832", "0.471", "0.562"]
+    assert rows[2][2:7] == ["-"] * 5
+    assert any(line.startswith("RSA\t78\t") for line in lines)
+    assert any(line.startswith("valence\tspace\t42\t") for line in lines)
+    assert "Not computed (de, es, fr, ja, nl, pt): prediction of ratings" in done.err

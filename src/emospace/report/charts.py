@@ -76,22 +76,16 @@ def rdm(square: pd.DataFrame, order: Sequence[str], first: bool) -> Chart:
     whole = square.reindex(index=list(order), columns=list(order))
     values = whole.to_numpy(dtype=float)
     names = [text(plain_name(name)) for name in order]
-    hover = [
-        [
-            f"{names[i]} × {names[j]}<br>dissimilarity {number(values[i, j])}"
-            if np.isfinite(values[i, j])
-            else f"{names[i]} × {names[j]}<br>not in this structure"
-            for j in range(len(order))
-        ]
-        for i in range(len(order))
+    shown = [
+        [number(value) if np.isfinite(value) else "not in this structure" for value in row] for row in values
     ]
     trace = {
         "type": "heatmap",
         "z": [numbers(row) for row in np.round(percentiles(values), 3)],
         "x": names,
         "y": names,
-        "hovertext": hover,
-        "hoverinfo": "text",
+        "customdata": shown,
+        "hovertemplate": "%{y} × %{x}<br>dissimilarity: %{customdata}<extra></extra>",
         "colorscale": "Viridis",
         "zmin": 0,
         "zmax": 1,

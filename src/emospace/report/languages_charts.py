@@ -149,7 +149,10 @@ def pair_matrix(values: Mapping[Pair, float | None], order: Sequence[str], lowes
         "xaxis": {"type": "category", "showgrid": False, "zeroline": False, "tickangle": -60, "tickfont": {"size": 10.5}},
         "margin": {"l": 112, "r": 4, "t": 4, "b": 72},
     }  # fmt: skip
-    return Chart({"": drawn}, shape="square", options={"rows": names, "first": True})
+    options = {"rows": names, "first": True}
+    if len(order) < 8:
+        return Chart({"": drawn}, height=86 + 44 * len(order), options=options)
+    return Chart({"": drawn}, shape="square", options=options)
 
 
 def heat(
