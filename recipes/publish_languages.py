@@ -72,8 +72,9 @@ def sections(results: Results) -> Iterator[str]:
         ),
         _across(results),
     )
-    yield "\nRSA of the languages' spaces (above the diagonal: p from the Mantel test):\n"
-    yield markdown_table(("", *languages), _matrix(results))
+    for space in dict.fromkeys(row.space for row in results.language_rsa):
+        yield f"\nRSA of the languages' spaces, {space} (below the diagonal; above it p from the Mantel test):\n"
+        yield markdown_table(("", *languages), _matrix(results, space))
     yield "\nLatents that are features in at least k languages:\n"
     yield markdown_table(
         ("k", "latents", "expected", "95%", "p"),
@@ -166,8 +167,12 @@ def _across(results: Results) -> Iterator[tuple[object, ...]]:
         )
 
 
-def _matrix(results: Results) -> Iterator[tuple[object, ...]]:
-    pairs = {(row.a, row.b): row for row in results.language_rsa if row.statistic == "rsa_spearman"}
+def _matrix(results: Results, space: str) -> Iterator[tuple[object, ...]]:
+    pairs = {
+        (row.a, row.b): row
+        for row in results.language_rsa
+        if row.statistic == "rsa_spearman" and row.space == space
+    }
     for one in results.manifest.languages:
         cells: list[object] = []
         for other in results.manifest.languages:

@@ -243,6 +243,7 @@ class CategoryShiftRecord(Record):
     a: str
     b: str
     category: str
+    space: str = "sae"
     value: float | None
     noise: float | None
     excess: float | None
@@ -276,6 +277,7 @@ class FamilyRecord(Record):
     `n_within` counts the pairs of one family, `cophenetic` is how faithfully the tree of languages shows their RSA.
     """
 
+    space: str = "sae"
     value: float | None
     within: float | None = None
     between: float | None = None

@@ -380,7 +380,8 @@ def test_two_languages_share_latents_and_have_their_own(both):
 
 
 def test_two_languages_are_compared(both):
-    row, plane = both.results.language_rsa
+    assert [row.space for row in both.results.language_rsa] == ["sae", "sae", "dense", "dense"]
+    row, plane = both.results.language_rsa[:2]
     assert (row.statistic, plane.statistic) == ("rsa_spearman", "procrustes")
     assert (row.a, row.b, row.n) == ("en", "zh", 6)
     assert "share 6 categories" in plane.reason

@@ -166,9 +166,14 @@ def _is_annotated(record: AlignmentRecord) -> bool:
 
 def language_rows(results: Results) -> Iterator[tuple[object, ...]]:
     """Yield the RSA and the Procrustes fit over the pairs of languages."""
-    for statistic, name in (("rsa_spearman", "RSA"), ("procrustes", "Procrustes fit")):
+    names = {"rsa_spearman": "RSA", "procrustes": "Procrustes fit"}
+    kinds = dict.fromkeys((r.statistic, r.space) for r in results.language_rsa)
+    for statistic, space in kinds:
+        name = f"{names[statistic]}, {space}"
         found = [
-            (r.value, r) for r in results.language_rsa if r.statistic == statistic and r.value is not None
+            (r.value, r)
+            for r in results.language_rsa
+            if (r.statistic, r.space) == (statistic, space) and r.value is not None
         ]
         if not found:
             continue

@@ -100,16 +100,23 @@ def languages_section(run: Run) -> Iterator[Block]:
 
 
 def of_statistic(run: Run, statistic: str) -> list[LanguageRSARecord]:
-    """Return the given figures of pairs of languages, those of the run's own space where there are several."""
+    """Return the given figures of pairs of languages, those of the space in which all languages are compared."""
     found = [r for r in run.results.language_rsa if r.statistic == statistic and r.value is not None]
-    own = [r for r in found if r.space == run.main_space]
-    return own or found
+    compared = compared_in(run)
+    return [r for r in found if r.space == compared] or found
+
+
+def compared_in(run: Run) -> str:
+    """Return what stands for the model where all languages are compared: its own space, else dense states."""
+    return next((record.space for record in run.results.families), run.main_space)
 
 
 def likeness(run: Run) -> tuple[str, ...]:
     """Return in words how alike the languages are, and whether families matter."""
+    what = space_name(compared_in(run))
     said = [
-        "Each figure compares the category RDMs of two languages in the same model, over the categories both have. "
+        f"Each figure compares the category RDMs of two languages in the same model, of {what}, over the categories both "
+        "have. "
         "Languages stand in the order of the tree, which joins those whose RDMs correlate most (average linkage); its "
         "percentages say in how many trees of resampled categories the same languages stand together."
     ]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -29,50 +29,70 @@ from emospace.records import (
     NotComputed,
     UniversalRecord,
 )
-from emospace.structure import category_ratings
+from emospace.structure import FEWEST_RATED, category_ratings
 from emospace.study.cache import StageResult
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from emospace.languages import FamilyContrast, LanguageFeatures, LanguageTree
+    from emospace.space import EmotionSpace
     from emospace.structure import CategoryRatings
     from emospace.study.material import Study
 
 TARGETS = ("valence", "arousal")
+FEWEST_FEATURES = 3
+"""Below, a correlation across features is plus or minus one, or none."""
 
 
 def compare_languages(study: Study) -> StageResult:
-    """Compare the spaces of every pair of languages, and of all together."""
+    """Compare the spaces of every pair of languages, and of all together.
+
+    Pairs are compared in the study's own features and in dense states. What takes all languages at once (tree,
+    weights, shifts, planes) is made in the study's features where every language has a place there, else in dense states.
+    """
     common: dict[str, Any] = {"model": study.name, "layer": study.layer}
     options: dict[str, Any] = {"seed": study.spec.seed, "n_permutations": study.spec.n_permutations}
-    spaces = {language: study.space(language) for language in study.languages}
+    own = "dense" if study.sae is None else "sae"
+    missing: list[NotComputed] = []
+    spaces = {kind: _placed(study, kind, missing) for kind in dict.fromkeys((own, "dense"))}
+    everywhere = _shared(spaces[own].values())
+    fits = len(spaces[own]) == len(study.languages) and len(everywhere) >= FEWEST_RATED
+    kind = own if fits or len(_shared(spaces["dense"].values())) == len(everywhere) else "dense"
     static = {language: study.space(language, "static") for language in study.languages}
-    features = {language: study.features(language) for language in study.languages}
+    languages = [language for language in study.languages if language in spaces[kind]]
+    features = {
+        language: replace(
+            study.features(language, kind),
+            sets=study.sets.select([language], spaces[kind][language].categories),
+        )
+        for language in languages
+    }
     rsa: list[LanguageRSARecord] = []
     shifts: list[CategoryShiftRecord] = []
     planes: dict[tuple[str, str], CommonPlane | None] = {}
     for a, b in track(list(combinations(study.languages, 2)), "Pairs of languages", "pairs"):
-        found = language_rsa(spaces[a], spaces[b], **options)
-        below = language_rsa(static[a], static[b], seed=study.spec.seed, n_permutations=1)
-        baseline = {"baseline": below.value, "baseline_name": "static input embeddings"}
-        rsa.append(LanguageRSARecord(**common, **asdict(found), **baseline))
-        fit = circumplex_fit(spaces[a], spaces[b], **options)
-        figures = {name: getattr(fit, name) for name in _FIT}
-        rsa.append(LanguageRSARecord(**common, statistic="procrustes", space=found.space, **figures))
-        planes[a, b] = common_plane(spaces[a], spaces[b])
-        shifts += [
-            CategoryShiftRecord(**common, **asdict(shift))
-            for shift in category_shifts(features[a], features[b], seed=study.spec.seed)
-        ]
+        for placed in spaces.values():
+            if a in placed and b in placed:
+                rsa += _pair(placed[a], placed[b], static, common, options)
+        if a in features and b in features:
+            planes[a, b] = common_plane(spaces[kind][a], spaces[kind][b])
+            shifts += [
+                CategoryShiftRecord(**common, space=kind, **asdict(shift))
+                for shift in category_shifts(features[a], features[b], seed=study.spec.seed)
+            ]
     universal = [] if study.sae is None else _universal(study, common)
-    weights, missing = _weights(study, features, common, options)
+    weights, unweighted = _weights(study, features, {**common, "space": kind}, options)
     tables = {"language_planes": _plane_table(planes)}
     families: list[FamilyRecord] = []
-    if len(study.languages) > 2:
-        tree, family = _tree(study, features)
+    shared = _shared(spaces[kind].values())
+    if len(languages) > 2 and len(shared) < FEWEST_RATED:
+        why = f"the languages share {len(shared)} categories, and a tree takes {FEWEST_RATED}"
+        missing.append(NotComputed(what="tree of languages", why=why))
+    elif len(languages) > 2:
+        tree, family = _tree(study, features, shared)
         tables["language_tree"] = _tree_table(tree)
-        families = [FamilyRecord(**common, **asdict(family), cophenetic=tree.cophenetic)]
+        families = [FamilyRecord(**common, space=kind, **asdict(family), cophenetic=tree.cophenetic)]
     return StageResult(
         {
             "language_rsa": rsa,
@@ -82,20 +102,55 @@ def compare_languages(study: Study) -> StageResult:
             "families": families,
         },
         tables,
-        missing,
+        [*missing, *unweighted],
     )
 
 
-_FIT = ("a", "b", "value", "ci_low", "ci_high", "p", "n", "seed", "n_permutations", "reason")
+def _placed(study: Study, kind: str, missing: list[NotComputed]) -> dict[str, EmotionSpace]:
+    """Return the spaces of the languages that have a place in this kind, without categories no feature is active in."""
+    found = {}
+    for language in study.languages:
+        space = study.space(language, kind)
+        active = [name for name, row in zip(space.categories, space.matrix, strict=True) if row.any()]
+        if len(space.latents) < FEWEST_FEATURES or not active:
+            why = f"its space has {len(space.latents)} features, and a shape takes {FEWEST_FEATURES}"
+            missing.append(
+                NotComputed(what="comparison with other languages' features", why=why, language=language)
+            )
+        else:
+            found[language] = space.select(active)
+    return found
 
 
-def _shared_categories(study: Study) -> list[str]:
-    """Return the categories that every language has concepts for."""
+def _shared(spaces: Iterable[EmotionSpace]) -> list[str]:
+    """Return the categories that all spaces have, in the order of the first."""
+    first, *others = spaces
+    return [name for name in first.categories if all(name in other.categories for other in others)]
+
+
+def _pair(
+    a: EmotionSpace,
+    b: EmotionSpace,
+    static: Mapping[str, EmotionSpace],
+    common: Mapping[str, Any],
+    options: Mapping[str, Any],
+) -> list[LanguageRSARecord]:
+    """Return RSA, beside that of input embeddings on the same categories, and the fit of the planes."""
+    found = language_rsa(a, b, **options)
+    names = [name for name in a.categories if name in b.categories]
+    sides = [static[side.language].select(names) for side in (a, b)]
+    below = language_rsa(*sides, seed=options["seed"], n_permutations=1)
+    fit = circumplex_fit(a, b, **options)
+    figures = {name: getattr(fit, name) for name in _FIT}
     return [
-        category
-        for category in study.sets.categories
-        if all(study.sets.words(language, category) for language in study.languages)
+        LanguageRSARecord(
+            **common, **asdict(found), baseline=below.value, baseline_name="static input embeddings"
+        ),
+        LanguageRSARecord(**common, statistic="procrustes", space=found.space, **figures),
     ]
+
+
+_FIT = ("a", "b", "value", "ci_low", "ci_high", "p", "n", "seed", "n_permutations", "reason")
 
 
 def _universal(study: Study, common: Mapping[str, Any]) -> list[UniversalRecord]:
@@ -126,10 +181,10 @@ def _weights(
         why = "no language of the study has norms that rate at least 15 categories"
         return [], [NotComputed(what="weights of valence and arousal in each language", why=why)]
     records = []
-    for language in study.languages:
-        names = [name for name in rated.categories if study.sets.words(language, name)]
+    for language, one in features.items():
+        names = [name for name in rated.categories if name in one.categories]
         points = np.stack([rated.values(target, names) for target in TARGETS], axis=1)
-        weights = affect_weights(features[language].rdm(names), points, **options)
+        weights = affect_weights(one.rdm(names), points, **options)
         for target, weight in zip(TARGETS, weights, strict=True):
             records.append(
                 AlignmentRecord(
@@ -144,7 +199,6 @@ def _weights(
                     p=weight.p,
                     n=len(names),
                     seed=study.spec.seed,
-                    space=study.space(language).kind,
                     norms=rated.norms,
                     n_permutations=study.spec.n_permutations,
                     provenance=study.sets.provenance,
@@ -163,12 +217,13 @@ def _reference(study: Study) -> CategoryRatings | None:
     return None
 
 
-def _tree(study: Study, features: Mapping[str, LanguageFeatures]) -> tuple[LanguageTree, FamilyContrast]:
-    shared = _shared_categories(study)
-    rdms = {language: features[language].rdm(shared) for language in study.languages}
+def _tree(
+    study: Study, features: Mapping[str, LanguageFeatures], shared: Sequence[str]
+) -> tuple[LanguageTree, FamilyContrast]:
+    rdms = {language: one.rdm(shared) for language, one in features.items()}
     tree = language_tree(rdms, seed=study.spec.seed)
     # A language that names no family is one of its own.
-    families = [study.sets.families.get(language, language) for language in study.languages]
+    families = [study.sets.families.get(language, language) for language in features]
     contrast = family_contrast(
         tree.similarity, families, seed=study.spec.seed, n_permutations=study.spec.n_permutations
     )
