@@ -296,7 +296,9 @@ def main() -> None:
     options = parser.parse_args()
 
     import torch
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     name = options.preset or ("gpu" if torch.cuda.is_available() else "cpu")
     preset = PRESETS[name]
     minutes = preset.minutes if options.minutes is None else options.minutes
