@@ -502,6 +502,6 @@ def test_closing_tables_give_each_of_many_languages_one_line(many, capsys):
     assert [row[0] for row in rows] == list(THIRTEEN)
     assert rows[0][1:5] == ["41", "0.832", "0.471", "0.562"]
     assert rows[2][2:7] == ["-"] * 5
-    assert any(line.startswith("RSA\t78\t") for line in lines)
+    assert any(line.startswith("RSA, sae\t78\t") for line in lines)
     assert any(line.startswith("valence\tspace\t42\t") for line in lines)
     assert "Not computed (de, es, fr, ja, nl, pt): prediction of ratings" in done.err
