@@ -56,9 +56,9 @@ def compare_languages(study: Study) -> StageResult:
     own = "dense" if study.sae is None else "sae"
     missing: list[NotComputed] = []
     spaces = {kind: _placed(study, kind, missing) for kind in dict.fromkeys((own, "dense"))}
-    everywhere = _shared(spaces[own].values())
-    fits = len(spaces[own]) == len(study.languages) and len(everywhere) >= FEWEST_RATED
-    kind = own if fits or len(_shared(spaces["dense"].values())) == len(everywhere) else "dense"
+    enough = min(FEWEST_RATED, len(_shared(spaces["dense"].values())))
+    everywhere = len(spaces[own]) == len(study.languages) and len(_shared(spaces[own].values())) >= enough
+    kind = own if everywhere else "dense"
     static = {language: study.space(language, "static") for language in study.languages}
     languages = [language for language in study.languages if language in spaces[kind]]
     features = {
