@@ -176,7 +176,7 @@ def count_words(
 ) -> tuple[pd.DataFrame, int]:
     """Return the words of spaced text (word, count, pool), most frequent first, and the number of tokens.
 
-    `rated` words may be in the pool whatever their count.
+    Where nouns are capitalised, `form` holds each word as it is usually written within a sentence. `rated` words may be in the pool whatever their count.
     """
     token, inside = re.compile(spec.run), re.compile(rf"(?<=[^\W\d_] ){LETTERS}|(?<=[,;] ){LETTERS}")
     counts: Counter[str] = Counter()
@@ -210,7 +210,11 @@ def count_words(
         for rank, (word, n) in enumerate(ranked)
         if n >= spec.min_count or word in rated
     ]
-    return pd.DataFrame(rows[: spec.max_words], columns=["word", "count", "pool"]), n_tokens
+    table = pd.DataFrame(rows[: spec.max_words], columns=["word", "count", "pool"])
+    if not spec.names_are_capitalised:
+        # Concepts are written as usual; a pool without capitals would make every noun's capital a feature.
+        table["form"] = [word.capitalize() if capital[word] > lower[word] else word for word in table["word"]]
+    return table, n_tokens
 
 
 def count_strings(runs: list[str]) -> tuple[pd.DataFrame, int]:

@@ -109,7 +109,7 @@ class WordFrequencies:
     counts
         Occurrences of each word, lower case; strings anywhere in the text where there are no spaces.
     pool
-        Words that may stand in the neutral pool, most frequent first.
+        Words that may stand in the neutral pool, most frequent first, as they are usually written.
     least
         Rarer words count as seen so often: where the texts are few, a word seen once says as little of its
         frequency as one never seen, and the two are to be matched with one another.
@@ -169,7 +169,7 @@ def frequency_table(language: str) -> WordFrequencies:
         corpus=card["corpus"],
         n_tokens=card["n_tokens"],
         counts=dict(zip(table["word"], table["count"].tolist(), strict=True)),
-        pool=tuple(table.loc[table["pool"], "word"]),
+        pool=tuple(table.loc[table["pool"], "form" if "form" in table else "word"]),
         least=card.get("least", 0),
     )
 
