@@ -75,6 +75,10 @@ def sections(results: Results) -> Iterator[str]:
     for space in dict.fromkeys(row.space for row in results.language_rsa):
         yield f"\nRSA of the languages' spaces, {space} (below the diagonal; above it p from the Mantel test):\n"
         yield markdown_table(("", *languages), _matrix(results, space))
+    yield "\nMeans over the pairs, beside what could explain them:\n"
+    yield markdown_table(
+        ("space", "pairs", "RSA", "without shared spellings", "static embeddings"), _means(results)
+    )
     yield "\nLatents that are features in at least k languages:\n"
     yield markdown_table(
         ("k", "latents", "expected", "95%", "p"),
@@ -183,6 +187,15 @@ def _matrix(results: Results, space: str) -> Iterator[tuple[object, ...]]:
 
 def _source(row: SteeringRecord) -> str:
     return row.source_language or row.language
+
+
+def _means(results: Results) -> Iterator[tuple[object, ...]]:
+    found = [row for row in results.language_rsa if row.statistic == "rsa_spearman" and row.value is not None]
+    for space in dict.fromkeys(row.space for row in found):
+        rows = [row for row in found if row.space == space]
+        columns = ([getattr(row, name) for row in rows] for name in ("value", "distinct", "baseline"))
+        known = ([value for value in column if value is not None] for column in columns)
+        yield (space, len(rows), *(sum(values) / len(values) if values else None for values in known))
 
 
 def steering_section(results: Results) -> str:

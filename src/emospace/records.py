@@ -177,7 +177,8 @@ class LanguageRSARecord(Record):
     """How alike two languages' spaces are in one model; n counts the categories both have.
 
     `statistic` ``rsa_spearman`` is the Spearman correlation of their RDMs, ``procrustes`` the fit of their first two
-    principal components. `n_shared` counts the latents that are features in both.
+    principal components. `n_shared` counts the latents that are features in both, `n_spelling` the concepts both
+    languages spell alike, and `distinct` is the RSA with these left out of both.
     """
 
     a: str
@@ -190,6 +191,8 @@ class LanguageRSARecord(Record):
     ceiling: float | None = None
     space: str = "sae"
     n_shared: int | None = None
+    n_spelling: int | None = None
+    distinct: float | None = None
     n_permutations: int | None = None
     baseline: float | None = None
     baseline_name: str | None = None

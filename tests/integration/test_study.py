@@ -442,6 +442,15 @@ def test_the_depth_table_holds_every_pair_at_every_layer(both):
     assert table.dissimilarity.between(0, 2).all()
 
 
+def test_words_two_languages_spell_alike_are_left_out_beside(both, house, tmp_path):
+    study = Study(house.both(), tmp_path)
+    whole, less = study.space("en"), study.space("en", without={"joyful", "cheerful"})
+    joy, fear = (whole.categories.index(name) for name in ("joy", "fear"))
+    assert (less.n_words[joy], less.n_words[fear]) == (6, 8)
+    assert not np.allclose(whole.matrix[joy], less.matrix[joy])
+    np.testing.assert_allclose(whole.matrix[fear], less.matrix[fear])
+
+
 def test_a_language_without_any_feature_is_said_and_the_others_stand(house, tmp_path):
     from emospace.study import material
 
@@ -482,6 +491,10 @@ def test_enough_categories_give_figures_instead_of_reasons(house, tmp_path):
     found = done(spec, tmp_path / "run")
     for pair in found.results.language_rsa:
         assert pair.n == 17
+        if pair.statistic == "rsa_spearman":
+            # No word of English is spelled as one of Chinese, so that leaving these out leaves out nothing.
+            assert pair.n_spelling == 0
+            assert pair.distinct == pytest.approx(pair.value)
         assert -1 <= pair.value <= 1
         assert 0.02 <= pair.p <= 1
     shifts = found.results.category_shift

@@ -72,7 +72,7 @@ def language_table(run: Run) -> Table:
     """Return the language-language figures."""
     columns = (
         *("Languages", "Figure", "Of", "Value", "95% CI", "p"),
-        *("Ceiling", "Baseline", "Categories", "Shared features"),
+        *("Ceiling", "Baseline", "Same spelling", "Without these", "Categories", "Shared features"),
     )
     rows = [
         (
@@ -88,6 +88,8 @@ def language_table(run: Run) -> Table:
                 + (f" {plain_name(r.baseline_name or '')}" if r.baseline is not None else ""),
                 r.baseline,
             ),
+            cell_n(r.n_spelling),
+            cell_r(r.distinct),
             cell_n(r.n),
             cell_n(r.n_shared),
         )
@@ -97,10 +99,14 @@ def language_table(run: Run) -> Table:
         "table-languages",
         "Similarity of the category structures of two languages in the same model. RSA compares all dissimilarities; "
         "the Procrustes fit the first two principal components, turned onto one another. p is from relabelled "
-        f"categories and not corrected for the number of pairs; {resting(run.results.language_rsa, 'category')}.",
+        "categories and not corrected for the number of pairs; the value without the concepts both languages spell alike "
+        f"stands beside; {resting(run.results.language_rsa, 'category')}.",
         columns,
         rows,
-        numeric=("Value", "p", "Ceiling", "Baseline", "Categories", "Shared features"),
+        numeric=(
+            *("Value", "p", "Ceiling", "Baseline", "Same spelling", "Without these"),
+            *("Categories", "Shared features"),
+        ),
         search="Filter the pairs of languages" if len(rows) > LONG else "",
     )
 

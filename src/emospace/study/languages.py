@@ -11,6 +11,7 @@ import numpy as np
 
 from emospace.alignment import language_rsa
 from emospace.display import track
+from emospace.errors import EmospaceError
 from emospace.languages import (
     CommonPlane,
     affect_weights,
@@ -21,6 +22,7 @@ from emospace.languages import (
     language_tree,
     universal_counts,
 )
+from emospace.lexicon import spelling
 from emospace.records import (
     AlignmentRecord,
     CategoryShiftRecord,
@@ -74,7 +76,7 @@ def compare_languages(study: Study) -> StageResult:
     for a, b in track(list(combinations(study.languages, 2)), "Pairs of languages", "pairs"):
         for placed in spaces.values():
             if a in placed and b in placed:
-                rsa += _pair(placed[a], placed[b], static, common, options)
+                rsa += _pair(study, placed[a], placed[b], static, common, options)
         if a in features and b in features:
             planes[a, b] = common_plane(spaces[kind][a], spaces[kind][b])
             shifts += [
@@ -129,25 +131,46 @@ def _shared(spaces: Iterable[EmotionSpace]) -> list[str]:
 
 
 def _pair(
+    study: Study,
     a: EmotionSpace,
     b: EmotionSpace,
     static: Mapping[str, EmotionSpace],
     common: Mapping[str, Any],
     options: Mapping[str, Any],
 ) -> list[LanguageRSARecord]:
-    """Return RSA, beside that of input embeddings on the same categories, and the fit of the planes."""
+    """Return RSA, beside that of input embeddings and that without shared spellings, and the fit of the planes."""
     found = language_rsa(a, b, **options)
     names = [name for name in a.categories if name in b.categories]
-    sides = [static[side.language].select(names) for side in (a, b)]
-    below = language_rsa(*sides, seed=options["seed"], n_permutations=1)
+    one: dict[str, Any] = {"seed": options["seed"], "n_permutations": 1}
+    below = language_rsa(*(static[side.language].select(names) for side in (a, b)), **one)
+    alike = _spelled_alike(study, a.language, b.language)
+    try:
+        left = [study.space(side.language, side.kind, alike).select(names) for side in (a, b)]
+        distinct = language_rsa(left[0], left[1], **one).value
+    except EmospaceError:
+        # A category is all shared spellings.
+        distinct = None
     fit = circumplex_fit(a, b, **options)
     figures = {name: getattr(fit, name) for name in _FIT}
     return [
         LanguageRSARecord(
-            **common, **asdict(found), baseline=below.value, baseline_name="static input embeddings"
+            **common,
+            **asdict(found),
+            n_spelling=len({spelling(word) for word in alike}),
+            distinct=distinct,
+            baseline=below.value,
+            baseline_name="static input embeddings",
         ),
         LanguageRSARecord(**common, statistic="procrustes", space=found.space, **figures),
     ]
+
+
+def _spelled_alike(study: Study, a: str, b: str) -> frozenset[str]:
+    """Return the concepts of either language that the other spells alike, capitals aside."""
+    both = {spelling(word) for word in study.sets.words(a)} & {spelling(word) for word in study.sets.words(b)}
+    return frozenset(
+        word for language in (a, b) for word in study.sets.words(language) if spelling(word) in both
+    )
 
 
 _FIT = ("a", "b", "value", "ci_low", "ci_high", "p", "n", "seed", "n_permutations", "reason")

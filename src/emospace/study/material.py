@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -218,17 +218,25 @@ class Study:
                 self._dictionaries[language] = found
         return self._dictionaries[language]
 
-    def space(self, language: str, kind: str | None = None) -> EmotionSpace:
+    def space(self, language: str, kind: str | None = None, without: Collection[str] = ()) -> EmotionSpace:
         """Return a language's emotion space.
 
         Parameters
         ----------
         kind
             ``sae``, ``dense`` or ``static`` (input embeddings); the study's own unless named.
+        without
+            Concepts to leave out.
+
+        Raises
+        ------
+        EmospaceError
+            If a category has no other concept.
         """
         from emospace.space import build_space
 
         values, latents, concepts, pool, kind = self._source(language, kind)
+        concepts = [word for word in concepts if word not in without]
         rows, pool_rows = self.encoded(language).rows(concepts), self.encoded(language).rows(pool)
         return build_space(
             values[rows], concepts, self.sets, language, latents, pool=values[pool_rows], kind=kind
