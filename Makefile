@@ -43,7 +43,7 @@ steering: $(STAMP) ## Calibrate the embedded model's vectors and make docs/resul
 	$(BIN)/$(STUDY)
 	$(BIN)/python recipes/publish_steering.py runs/steering --readme README.md --command "make steering: $(STUDY)"
 
-CROSSED := emospace steer languages --source dense --sources en,zh,es,de,fr,ja,ko --outputs en,es,zh --out runs/steering-languages
+CROSSED := emospace steer languages --source dense --sources en,zh,es,de,fr,ja,ko --outputs en,es --out runs/steering-languages
 languages: $(STAMP) ## Study all languages and steer across them; make docs/results/languages.json again (two hours)
 	$(BIN)/emospace study --languages all --no-cebra --no-steering --out runs/languages
 	$(BIN)/python recipes/calibrate_steering.py
