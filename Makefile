@@ -69,4 +69,4 @@ $(STAMP): uv.lock pyproject.toml
 
 clean: ## Remove the environment and the caches of tools; runs/ is kept
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist
-	find src tests recipes -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests recipes training -name __pycache__ -type d -prune -exec rm -rf {} +
