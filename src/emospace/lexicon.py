@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from emospace.artefacts import read_json
+from emospace.artefacts import file_hash, read_json
 from emospace.errors import unknown
 
 if TYPE_CHECKING:
@@ -172,6 +172,12 @@ def frequency_table(language: str) -> WordFrequencies:
         pool=tuple(table.loc[table["pool"], "form" if "form" in table else "word"]),
         least=card.get("least", 0),
     )
+
+
+def table_hash(language: str) -> str | None:
+    """Return the hash of a language's table and its card, or None where there is none."""
+    path = DATA / f"{base_language(language)}.parquet"
+    return file_hash([path, path.with_suffix(".json")]) if path.exists() else None
 
 
 def pool_words(language: str, exclude: Iterable[str] = ()) -> tuple[str, ...]:

@@ -233,3 +233,16 @@ def test_segmenter_prefers_probable_words(recipe):
     assert cut("研究生命") == ["研究", "生命"]
     assert cut("研究生") == ["研究生"]
     assert cut("") == []
+
+
+def test_a_tables_hash_tells_tables_apart_and_none_has_none():
+    from emospace.lexicon import table_hash
+
+    assert table_hash("de") == table_hash("de-AT") != table_hash("en")
+    assert table_hash("xx") is None
+
+
+def test_german_neutral_words_are_written_with_their_capitals():
+    words = pool_words("de")
+    assert {"Zeit", "Hand", "ohne"} <= set(words)
+    assert {"zeit", "hand"}.isdisjoint(words)

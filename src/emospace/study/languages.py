@@ -31,6 +31,7 @@ from emospace.records import (
     NotComputed,
     UniversalRecord,
 )
+from emospace.stats import rdm_correlation
 from emospace.structure import FEWEST_RATED, category_ratings
 from emospace.study.cache import StageResult
 
@@ -141,12 +142,11 @@ def _pair(
     """Return RSA, beside that of input embeddings and that without shared spellings, and the fit of the planes."""
     found = language_rsa(a, b, **options)
     names = [name for name in a.categories if name in b.categories]
-    one: dict[str, Any] = {"seed": options["seed"], "n_permutations": 1}
-    below = language_rsa(*(static[side.language].select(names) for side in (a, b)), **one)
+    below = _likeness(*(static[side.language].select(names) for side in (a, b)))
     alike = _spelled_alike(study, a.language, b.language)
     try:
         left = [study.space(side.language, side.kind, alike).select(names) for side in (a, b)]
-        distinct = language_rsa(left[0], left[1], **one).value
+        distinct = _likeness(*left)
     except EmospaceError:
         # A category is all shared spellings.
         distinct = None
@@ -158,11 +158,20 @@ def _pair(
             **asdict(found),
             n_spelling=len({spelling(word) for word in alike}),
             distinct=distinct,
-            baseline=below.value,
+            baseline=below,
             baseline_name="static input embeddings",
         ),
         LanguageRSARecord(**common, statistic="procrustes", space=found.space, **figures),
     ]
+
+
+def _likeness(a: EmotionSpace, b: EmotionSpace) -> float | None:
+    """Return Spearman's rho of two RDMs over the same categories, or None where one has gaps or does not vary."""
+    try:
+        value = float(rdm_correlation(a.rdm(), b.rdm()))
+    except EmospaceError:
+        return None
+    return value if np.isfinite(value) else None
 
 
 def _spelled_alike(study: Study, a: str, b: str) -> frozenset[str]:

@@ -23,6 +23,7 @@ from emospace.features import (
     shared_latents,
     usable,
 )
+from emospace.lexicon import table_hash
 from emospace.records import NotComputed
 from emospace.study.cache import FORMAT
 from emospace.study.encoding import Encoded, encode_words
@@ -281,6 +282,7 @@ class Study:
         return [
             *self._identity(),
             sets.content_hash,
+            table_hash(language),
             self.carriers(language),
             spec.rule,
             spec.q,
