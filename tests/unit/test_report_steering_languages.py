@@ -71,7 +71,7 @@ def means(p=0.001):
             "n_emotions": 6,
             "n_prompts": 24,
             "rate": np.mean([rate_of(source, output, place) for place in range(6)]),
-            "rate_low": 0.2,
+            "rate_low": 0.25,
             "rate_high": 0.9,
             "rate_masked": 0.3,
             "base_rate": 0.15,
@@ -218,6 +218,9 @@ def test_the_verdict_counts_pairs_of_different_languages():
     lower = means()
     lower["control_rate"] = 0.99
     assert "does not cross" in crossing_verdict("tiny", lower)[0]
+    any_emotion = means()
+    any_emotion["others_rate"] = 0.3
+    assert "does not cross" in crossing_verdict("tiny", any_emotion)[0]
     alone = means()[lambda table: table["source"] == table["output"]]
     assert "was not tried" in crossing_verdict("tiny", alone)[0]
 

@@ -94,12 +94,12 @@ def crossing_verdict(title: str, means: pd.DataFrame) -> tuple[str, ...]:
     if not heard:
         said = (
             f"By these measures a tone does not cross languages in {title}: in none of {counted(len(across), 'pair')} of "
-            "different languages is the target heard more often than under random directions."
+            "different languages is the target heard beyond random directions and beyond vectors of other emotions."
         )
     elif len(heard) == len(across):
         said = (
             f"A tone crosses languages in {title}: in each of {counted(len(across), 'pair')} of different languages the "
-            "target is heard more often than under random directions."
+            "target is heard beyond random directions and beyond vectors of other emotions."
         )
     else:
         where = listed(
@@ -111,7 +111,7 @@ def crossing_verdict(title: str, means: pd.DataFrame) -> tuple[str, ...]:
         )
         said = (
             f"A tone crosses some languages in {title}: in {len(heard)} of {counted(len(across), 'pair')} of different "
-            f"languages the target is heard more often than under random directions ({where} answers)."
+            f"languages the target is heard beyond random directions and beyond vectors of other emotions ({where} answers)."
         )
     own = [row for row in rows if row["source"] == row["output"]]
     pool = [row for row in rows if row["source"] == ALL]
@@ -307,8 +307,8 @@ def means_table(means: pd.DataFrame) -> Table:
         "table-crossing-means",
         "Means over the basic emotions; intervals resample prompts. Random: the same emotions read under random "
         "directions at the same dose and layers. Other emotions: how often the target is heard when the same concepts "
-        "steer towards the others. p is one-sided against the random directions, permuting within each prompt and emotion, adjusted over "
-        "all rows. In language: the share of answers whose words are most frequent in the language of the prompt. Masked: "
+        "steer towards the others. p is one-sided, of the mean probability of the targets against the random directions, "
+        "permuting within each prompt and emotion, adjusted over all rows. In language: the share of answers whose words are most frequent in the language of the prompt. Masked: "
         "with the concept words of all output languages hidden from the judge.",
         columns,
         rows,
@@ -462,8 +462,13 @@ def _steered(records: Records) -> list[SteeringRecord]:
 
 
 def _is_heard(row: Mapping[str, Any]) -> bool:
+    """Return whether the target is likelier than under random directions, and its rate clear of both controls.
+
+    A vector that makes answers emotional in any way is beyond random directions too; that of the other emotions tells.
+    """
     p = _known(row["p_fdr"])
-    return p is not None and p < SIGNIFICANT and row["rate"] > row["control_rate"]
+    floor = max(_known(row["control_rate"]) or 0.0, _known(row["others_rate"]) or 0.0)
+    return p is not None and p < SIGNIFICANT and row["rate_low"] > floor
 
 
 def _mean(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
