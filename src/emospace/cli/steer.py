@@ -13,7 +13,7 @@ from emospace.cli.steered import Asked, show_beams, show_stream, write_batch
 from emospace.cli.tone import asked_tone, layers_of, load, read_batch, read_prompt, sampling_of, window_of
 from emospace.errors import EmospaceError
 
-COMMANDS = ("calibrate", "evaluate", "export")
+COMMANDS = ("calibrate", "evaluate", "export", "languages")
 TEXT = "text"
 """The command that a prompt, or an option before it, stands for."""
 
