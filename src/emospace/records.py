@@ -51,17 +51,9 @@ class Flat(BaseModel):
         return {name: _plain(value) for name, value in given.items()}
 
 
-class Record(Flat):
-    """What every record carries.
+class Explained(Flat):
+    """A record whose figure, where it is null, carries the `reason`; a subclass says which field its figure is."""
 
-    `layer` is the residual stream after that many blocks (null where none is meant), `n` the cases the
-    figure rests on (words, categories or tokens, as the record says) and `seed` that of its random draws.
-    """
-
-    model: str
-    layer: int | None
-    n: int = Field(ge=0)
-    seed: int
     reason: str | None = None
 
     def _figure(self) -> float | None:
@@ -72,6 +64,19 @@ class Record(Flat):
         if self._figure() is None and not self.reason:
             object.__setattr__(self, "reason", UNDEFINED)
         return self
+
+
+class Record(Explained):
+    """What every record carries.
+
+    `layer` is the residual stream after that many blocks (null where none is meant), `n` the cases the
+    figure rests on (words, categories or tokens, as the record says) and `seed` that of its random draws.
+    """
+
+    model: str
+    layer: int | None
+    n: int = Field(ge=0)
+    seed: int
 
 
 class PredictionRecord(Record):

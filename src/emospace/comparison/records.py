@@ -5,15 +5,14 @@ Runs go by the names of `RunRecord.name`; the first of them is the baseline. No 
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError
 
 from emospace.artefacts import read_json, write_json
 from emospace.errors import EmospaceError
-from emospace.records import UNDEFINED, Flat, NotComputed, P
+from emospace.records import Explained, Flat, NotComputed, P
 
 FORMAT = 1
 
@@ -40,21 +39,11 @@ class RunRecord(Flat):
     file_hash: str
 
 
-class Figure(Flat):
+class Figure(Explained):
     """What every figure carries: its language, the cases `n` it rests on, and the reason where it is null."""
 
     language: str
     n: int = Field(ge=0)
-    reason: str | None = None
-
-    def _figure(self) -> float | None:
-        return math.nan
-
-    @model_validator(mode="after")
-    def _reason_for_null(self) -> Self:
-        if self._figure() is None and not self.reason:
-            object.__setattr__(self, "reason", UNDEFINED)
-        return self
 
 
 class ModelRSARecord(Figure):
