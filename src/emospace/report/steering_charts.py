@@ -96,17 +96,46 @@ def confusion(variants: Mapping[str, pd.DataFrame]) -> Chart:
 
 def _confusion(table: pd.DataFrame) -> Json:
     judged = [str(name) for name in table.columns if name != "target"]
-    rows = [upper_first(text(plain_name(str(name)))) for name in table["target"]]
     values = table[judged].to_numpy(dtype=float)
-    columns = [upper_first(text(plain_name(name))) for name in judged]
-    shares = [[figure(share) if share >= 0.005 else DASH for share in row] for row in values]
+    return heat_map(
+        values,
+        [upper_first(text(plain_name(name))) for name in judged],
+        [upper_first(text(plain_name(str(name)))) for name in table["target"]],
+        [[figure(share) if share >= 0.005 else DASH for share in row] for row in values],
+        top=1,
+        title="heard as",
+        hover="target %{y}, heard as %{x}: %{z:.0%}",
+        left=104,
+    )
+
+
+def heat_map(
+    values: np.ndarray,
+    columns: Sequence[str],
+    rows: Sequence[str],
+    shown: Sequence[Sequence[str]],
+    *,
+    top: float,
+    title: str,
+    hover: str,
+    left: int,
+) -> Json:
+    """Draw shares [n_rows, n_columns] with what is shown of each written in its square.
+
+    Parameters
+    ----------
+    top
+        The share of the brightest colour.
+    left
+        Margin for the names of the rows, in pixels.
+    """
     annotations = [
         {
             "x": columns[j],
             "y": rows[i],
-            "text": shares[i][j],
+            "text": shown[i][j],
             "showarrow": False,
-            "font": {"size": 11, "color": "#10151a" if values[i, j] > 0.55 else "#f4f6f8"},
+            "font": {"size": 11, "color": "#10151a" if values[i, j] > 0.55 * top else "#f4f6f8"},
         }
         for i in range(len(rows))
         for j in range(len(columns))
@@ -115,21 +144,21 @@ def _confusion(table: pd.DataFrame) -> Json:
     trace = {
         "type": "heatmap",
         "z": [numbers(row) for row in values],
-        "x": columns,
-        "y": rows,
+        "x": list(columns),
+        "y": list(rows),
         "colorscale": "Viridis",
         "zmin": 0,
-        "zmax": 1,
+        "zmax": round(top, 3),
         "showscale": False,
         "xgap": 1,
         "ygap": 1,
-        "hovertemplate": "target %{y}, heard as %{x}: %{z:.0%}<extra></extra>",
+        "hovertemplate": f"{hover}<extra></extra>",
     }
     layout = {
-        "xaxis": {"title": {"text": "heard as"}, "type": "category", "showgrid": False},
+        "xaxis": {"title": {"text": title}, "type": "category", "showgrid": False},
         "yaxis": {"autorange": "reversed", "type": "category", "showgrid": False},
         "annotations": annotations,
-        "margin": {"l": 104, "r": 8, "t": 8, "b": 56},
+        "margin": {"l": left, "r": 8, "t": 8, "b": 56},
     }
     return {"data": [trace], "layout": layout}
 

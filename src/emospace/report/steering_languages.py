@@ -10,8 +10,9 @@ import numpy as np
 from emospace.judges import BASIC
 from emospace.records import SteeringRecord
 from emospace.report.blocks import Block, Cell, Chart, Figures, Panel, Prose, Reason, Section, Table
-from emospace.report.charts import numbers, text
+from emospace.report.charts import text
 from emospace.report.run import Absent, Run
+from emospace.report.steering_charts import heat_map
 from emospace.report.steering_tables import mean, rated
 from emospace.report.wording import (
     DASH,
@@ -180,40 +181,23 @@ def matrix(records: Records) -> Chart:
 
 
 def _heat(values: np.ndarray, rows: Sequence[str], outputs: Sequence[str], top: float) -> Json:
-    names = [CONTROLS.get(row) or text(source_name(row)) for row in rows]
-    columns = [text(language_name(output)) for output in outputs]
-    annotations = [
-        {
-            "x": columns[j],
-            "y": names[i],
-            "text": f"<b>{figure(values[i, j])}</b>" if rows[i] == outputs[j] else figure(values[i, j]),
-            "showarrow": False,
-            "font": {"size": 11, "color": "#10151a" if values[i, j] > 0.55 * top else "#f4f6f8"},
-        }
-        for i in range(len(rows))
-        for j in range(len(outputs))
-        if np.isfinite(values[i, j])
+    shown = [
+        [
+            f"<b>{figure(share)}</b>" if row == output else figure(share)
+            for output, share in zip(outputs, own, strict=True)
+        ]
+        for row, own in zip(rows, values, strict=True)
     ]
-    trace = {
-        "type": "heatmap",
-        "z": [numbers(row) for row in values],
-        "x": columns,
-        "y": names,
-        "colorscale": "Viridis",
-        "zmin": 0,
-        "zmax": round(top, 3),
-        "showscale": False,
-        "xgap": 1,
-        "ygap": 1,
-        "hovertemplate": "concepts: %{y}<br>answers: %{x}<br>heard as the target: %{z:.0%}<extra></extra>",
-    }
-    layout = {
-        "xaxis": {"title": {"text": "language of the answers"}, "type": "category", "showgrid": False},
-        "yaxis": {"autorange": "reversed", "type": "category", "showgrid": False},
-        "annotations": annotations,
-        "margin": {"l": 130, "r": 8, "t": 8, "b": 56},
-    }
-    return {"data": [trace], "layout": layout}
+    return heat_map(
+        values,
+        [text(language_name(output)) for output in outputs],
+        [CONTROLS.get(row) or text(source_name(row)) for row in rows],
+        shown,
+        top=top,
+        title="language of the answers",
+        hover="concepts: %{y}<br>answers: %{x}<br>heard as the target: %{z:.0%}",
+        left=130,
+    )
 
 
 def _answer(run: Run) -> Iterator[Block]:
