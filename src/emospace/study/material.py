@@ -64,6 +64,7 @@ class Study:
     _encoded: dict[str, Encoded] = field(default_factory=dict, repr=False)
     _pools: dict[str, MatchedPool] = field(default_factory=dict, repr=False)
     _dictionaries: dict[str, FeatureDictionary] = field(default_factory=dict, repr=False)
+    _spaces: dict[tuple[str, str | None], EmotionSpace] = field(default_factory=dict, repr=False)
 
     @cached_property
     def model(self) -> LanguageModel:
@@ -236,12 +237,18 @@ class Study:
         """
         from emospace.space import build_space
 
+        key = language, kind
+        if not without and key in self._spaces:
+            return self._spaces[key]
         values, latents, concepts, pool, kind = self._source(language, kind)
         concepts = [word for word in concepts if word not in without]
         rows, pool_rows = self.encoded(language).rows(concepts), self.encoded(language).rows(pool)
-        return build_space(
+        space = build_space(
             values[rows], concepts, self.sets, language, latents, pool=values[pool_rows], kind=kind
         )
+        if not without:
+            self._spaces[key] = space
+        return space
 
     def features(self, language: str, kind: str | None = None) -> LanguageFeatures:
         """Return the features of a language's concepts, less the mean category.
