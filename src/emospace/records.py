@@ -372,12 +372,22 @@ class ReadingRecord(Record):
 
 
 class FeatureRecord(Record):
-    """How many features one concept-set yields in one language; n counts the words tested, pool included."""
+    """How many features one concept-set yields in one language; n counts the words tested, pool included.
+
+    ``auc`` is how well the category's held-out concepts are told from those of all other categories in dense states,
+    layer chosen inside the folds, ``auc_static`` the same in input embeddings: neither looks at features or ratings.
+    """
 
     language: str
     category: str
     n_concepts: int = Field(ge=0)
     n_features: int = Field(ge=0)
+    auc: float | None = None
+    auc_low: float | None = None
+    auc_high: float | None = None
+    auc_p: float | None = P
+    auc_p_fdr: float | None = P
+    auc_static: float | None = None
     basic: bool | None = None
     n_shared: int | None = None
     provenance: Provenance | None = None

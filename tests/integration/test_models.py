@@ -16,6 +16,7 @@ from emospace.errors import EmospaceError
 from emospace.models import (
     BLOCK_PATHS,
     EMBEDDED,
+    OURS,
     embedded_gguf,
     find_blocks,
     list_models,
@@ -245,7 +246,46 @@ def test_the_embedded_model_is_found_without_importing_its_package(monkeypatch, 
 
 def test_models_that_can_be_had_are_listed():
     rows = list_models()
-    assert [row["name"] for row in rows] == [EMBEDDED, *BLOCK_PATHS]
+    assert [row["name"] for row in rows] == [EMBEDDED, *OURS, *BLOCK_PATHS]
+
+
+# --- models that packages bring ---------------------------------------------------------------------------
+
+
+class Offered:
+    """An entry point of a package that brings a model."""
+
+    name, value = "tiny", "tiny_package"
+
+
+@pytest.fixture
+def package(monkeypatch, tmp_path):
+    folder = tmp_path / "tiny_package"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("raise ImportError('never imported')")
+    monkeypatch.setattr(models, "entry_points", lambda group: [Offered] if group == models.PACKAGES else [])
+    monkeypatch.syspath_prepend(tmp_path)
+    return folder
+
+
+def test_a_package_brings_a_model_and_what_belongs_to_it(package):
+    make_hf_model("llama").save_pretrained(package / "model")
+    make_tokenizer().save_pretrained(package / "model")
+    (package / "sae" / "tiny-l2").mkdir(parents=True)
+    loaded = load_model("tiny")
+    assert loaded.name == loaded.identity["name"] == "tiny"
+    assert loaded.weights_hash == load_model(str(package / "model")).weights_hash
+    assert models.shipped("sae")[-1] == package / "sae" / "tiny-l2"
+    assert models.shipped("steering") == [
+        folder for folder in models.shipped("steering") if package not in folder.parents
+    ]
+    assert {"name": "tiny", "kind": "package", "detail": "tiny_package"} in list_models()
+
+
+def test_a_model_of_ours_that_is_not_installed_is_told_by_its_package(package):
+    with pytest.raises(EmospaceError, match=r"'polyglot'.*emospace-polyglot is not installed") as told:
+        load_model("polyglot")
+    assert "pip install ./packages/polyglot" in told.value.mend
 
 
 # --- GGUF -------------------------------------------------------------------------------------------------

@@ -256,7 +256,7 @@ def test_a_release_saelens_does_not_know_is_one_message():
 def test_a_shipped_autoencoder_is_for_its_very_weights_only(tmp_path, monkeypatch):
     from emospace.sae import autoencoder
 
-    monkeypatch.setattr(autoencoder, "_BUNDLED", tmp_path)
+    monkeypatch.setattr(autoencoder, "shipped", lambda kind: sorted(tmp_path.iterdir()))
     assert bundled_sae(tiny()) is None
     save_sae(
         replace(random_sae(), card={"model_sha256": tiny().identity["sha256"]}),

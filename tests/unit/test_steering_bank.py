@@ -280,7 +280,7 @@ def test_a_damaged_card_of_one_vector_names_the_emotion(made, tmp_path):
 @pytest.fixture
 def model(tmp_path, monkeypatch):
     monkeypatch.setenv("EMOSPACE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(bank, "_BUNDLED", tmp_path / "bundled")
+    monkeypatch.setattr(bank, "shipped", lambda kind: sorted((tmp_path / "bundled").glob("*")))
     return LanguageModel("tiny", None, None, (), {"sha256": "ab", "dtype": "float32"})
 
 

@@ -7,7 +7,7 @@ import json
 import lzma
 import sys
 import unicodedata
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 RECIPE = Path(__file__).parents[2] / "training" / "polyglot"
-MODULES = ("tokenizer", "corpus", "loss", "start", "presets", "checkpoint", "train")
+MODULES = ("tokenizer", "corpus", "loss", "start", "presets", "checkpoint", "ngram", "train", "pack")
 SENTENCES = {
     "en": "The old man's joy, {n} years late, wasn't small.",
     "zh": "他说：“第{n}天我很高兴，你呢？”",
@@ -243,6 +243,50 @@ def test_start_puts_tokens_of_like_company_together(recipe):
     assert alike[:10, :10].mean() > alike[:10, 10:].mean() + 0.3
 
 
+def test_start_lays_languages_over_one_another(recipe):
+    # A second language is the first one under other names: 20 words in chains of company, and 10 that both share.
+    rng = np.random.default_rng(0)
+    chains = rng.integers(0, 20, 3000)
+    walk = np.stack([chains, (chains + 1) % 20, (chains + 2) % 20, 20 + chains // 2], axis=1).ravel()
+    other = np.where(walk < 20, walk + 40, walk)
+    streams = {
+        "en": walk.astype(np.uint16),
+        "fr": rng.permutation(other.reshape(-1, 4)).ravel().astype(np.uint16),
+    }
+    vectors = recipe.start.start_vectors(streams, 70, 16, 1.0)
+    units = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    alike = units[:20] @ units[40:60].T
+    assert (alike.argmax(axis=1) == np.arange(20)).mean() > 0.8
+
+
+def test_translations_are_those_that_stand_in_the_same_pairs(recipe):
+    rng = np.random.default_rng(0)
+    documents = [[*words, *(words + 10), 30] for words in (rng.integers(0, 10, 3) for _ in range(300))]
+    pairs = np.concatenate(documents).astype(np.uint16)
+    counts = {
+        "en": np.bincount(pairs[pairs < 10], minlength=31),
+        "zh": np.bincount(pairs[(pairs >= 10) & (pairs < 20)], minlength=31),
+    }
+    found = recipe.start.translations(pairs, counts, "en", "zh")
+    assert {tuple(row) for row in found if row[0] < 10} == {(word, word + 10) for word in range(10)}
+
+
+def test_ngrams_are_a_distribution_and_find_what_is_there(recipe):
+    rng = np.random.default_rng(0)
+    tokens = rng.integers(0, 12, 6000)
+    tokens[1::3] = (tokens[0::3] * 5 + 1) % 12
+    counted = recipe.ngram.count_ngrams(tokens, 15)
+    for n_before in (0, 1, 2, 3, 7):
+        before = tokens[300 : 300 + n_before]
+        total = sum(counted.probabilities(np.append(before, word))[-1] for word in range(15))
+        assert total == pytest.approx(1.0)
+    # Two of three tokens are uniform among 12, the third follows from the one before.
+    assert counted.bits_per_token(tokens[:3000]) < 0.9 * np.log2(12)
+    assert recipe.ngram.count_ngrams(tokens, 15, order=1).bits_per_token(tokens) == pytest.approx(
+        np.log2(12), abs=0.02
+    )
+
+
 def test_rate_warms_holds_and_falls(recipe):
     rates = [recipe.train.rate_at(step, 10, decay_from=50, decay=20) for step in range(70)]
     assert rates[0] == pytest.approx(0.1)
@@ -341,3 +385,27 @@ def test_lines_of_lost_steps_are_taken_back(recipe, tmp_path):
     path.write_text('{"step": 1}\n{"step": 2}\n{"step": 3}\n', encoding="utf-8")
     recipe.train.Log(path, 2)
     assert [line["step"] for line in _lines(tmp_path)] == [1, 2]
+
+
+def test_a_package_holds_the_model_with_its_figures(recipe, trainer, quick, run_folder, tmp_path):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    out, package = _out(run_folder, tmp_path, "run"), tmp_path / "package"
+    (out / "tokens").symlink_to(run_folder / "tokens")
+    trained = trainer(n_candidates=None)
+    trained.settings = asdict(trained.preset) | {"seed": 0}
+    recipe.train.run(trained, out, minutes=9, steps=2, decay=0)
+    (package / "src" / "emospace_polyglot").mkdir(parents=True)
+    recipe.pack.main(["--run", str(out), "--to", str(package)])
+    folder = package / "src" / "emospace_polyglot"
+    read = AutoModelForCausalLM.from_pretrained(folder / "model")
+    assert str(read.dtype) == "torch.bfloat16"
+    assert AutoTokenizer.from_pretrained(folder / "model").decode([300]) != ""
+    card = json.loads((folder / "card.json").read_text())
+    assert card["n_trained"] == 2 * 16 * 14
+    assert set(card["bits_per_byte"]) == set(card["ngram_bits_per_byte"]) == set(recipe.corpus.SHARES)
+    # Hardly trained, it is worse than counting.
+    assert all(card["bits_per_byte"][name] > bits > 0 for name, bits in card["ngram_bits_per_byte"].items())
+    page = (package / "README.md").read_text()
+    assert all(f"| {bits:.3f} |" in page for bits in card["ngram_bits_per_byte"].values())
+    assert (package / "curves.png").stat().st_size > 0

@@ -23,7 +23,7 @@ class Preset:
         How long a call trains unless told otherwise.
     """
 
-    n_vocab: int = 32768
+    n_vocab: int = 65536
     d_model: int = 256
     n_layers: int = 6
     d_ff: int = 704
@@ -32,7 +32,7 @@ class Preset:
     batch: int = 32
     n_candidates: int | None = 4096
     rate: float = 2e-3
-    embedding_rate: float = 1e-3
+    embedding_rate: float = 5e-4
     warm_up: int = 100
     weight_decay: float = 0.1
     clip: float = 1.0

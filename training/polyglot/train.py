@@ -55,7 +55,9 @@ def prepare(data: Path, out: Path, preset: Preset, *, svd_start: bool) -> None:
         write_tokens(tokens, read, train, held_out, counts)
     if svd_start and not start.exists():
         mix = open_mix(tokens, preset.context, preset.batch)
-        vectors = start_vectors(mix.train, preset.n_vocab, preset.d_model, SPREAD, [PAIRS], SEED)
+        vectors = start_vectors(
+            mix.train, preset.n_vocab, preset.d_model, SPREAD, {("en", "zh"): PAIRS}, SEED
+        )
         write_tensors(start, {"embeddings": vectors})
 
 
@@ -141,7 +143,7 @@ class Trainer:
                     for part in rows.split(8)
                 ]
                 nats = sum(losses) / len(rows)
-                bits = nats / np.log(2) / self.mix.bytes_per_token[stream]
+                bits = float(nats / np.log(2) / self.mix.bytes_per_token[stream])
                 found[stream] = {"loss": round(nats, 4), "bits_per_byte": round(bits, 4)}
         self.model.train()
         return found

@@ -1,5 +1,6 @@
 """Ratings from features: nested ridge, draws of latents to compare with, and paired comparisons."""
 
+from emospace.prediction.categories import Told, tell_categories
 from emospace.prediction.crossing import FittedRatings, Transferred, fit_ratings, read_ratings, transfer
 from emospace.prediction.draws import (
     MatchedDraws,
@@ -21,6 +22,7 @@ __all__ = [
     "MatchedDraws",
     "Predicted",
     "Score",
+    "Told",
     "Transferred",
     "above_draws",
     "assign_folds",
@@ -34,6 +36,7 @@ __all__ = [
     "random_draws",
     "read_ratings",
     "score",
+    "tell_categories",
     "top_firing",
     "transfer",
 ]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -83,6 +83,52 @@ class Predicted:
         return self.all_words.n
 
 
+class NestedPredictions(NamedTuple):
+    """Out-of-fold predictions with all that was chosen on the way.
+
+    `predicted` is `[n_words, n_targets]`, `folds` `[n_words]`, `by_layer` `[n_layers, n_words,
+    n_targets]`, `penalty` `[n_layers, folds, n_targets]`; `best` `[folds, n_targets]` is the place of the layer chosen.
+    """
+
+    predicted: np.ndarray
+    folds: np.ndarray
+    by_layer: np.ndarray
+    penalty: np.ndarray
+    best: np.ndarray
+    n_features: int
+
+
+def nested_predictions(
+    features: Any,
+    ratings: np.ndarray,
+    groups: np.ndarray,
+    *,
+    train_mask: np.ndarray | None = None,
+    folds: int = 5,
+    penalties: Sequence[float] = PENALTIES,
+    seed: int = 0,
+) -> NestedPredictions:
+    """Predict targets by ridge in nested cross-validation; parameters and errors as in `predict_ratings`."""
+    features, ratings, groups, _, trains = checked(features, ratings, groups, None, train_mask)
+    fold_of = assign_folds(groups, folds, seed)
+
+    def one_layer(layer: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return _out_of_fold(layer_of(features, layer), ratings, fold_of, trains, penalties)
+
+    parts = each_layer(one_layer, features)
+    by_layer = np.stack([part[0] for part in parts])
+    best = np.stack([part[2] for part in parts]).argmin(axis=0)
+    words, targets = np.arange(len(ratings))[:, None], np.arange(ratings.shape[1])
+    return NestedPredictions(
+        by_layer[best[fold_of], words, targets],
+        fold_of,
+        by_layer,
+        np.stack([part[1] for part in parts]),
+        best,
+        features.shape[-1],
+    )
+
+
 def predict_ratings(
     features: Any,
     ratings: np.ndarray,
@@ -130,29 +176,22 @@ def predict_ratings(
             f"{len(targets)} are named",
             "Name each column in `targets`.",
         )
-    n_layers = features.shape[1] if features.ndim == 3 else 1
-    names = tuple(range(n_layers)) if layers is None else tuple(int(layer) for layer in layers)
-    fold_of = assign_folds(groups, folds, seed)
-
-    def one_layer(layer: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        return _out_of_fold(layer_of(features, layer), ratings, fold_of, trains, penalties)
-
-    parts = each_layer(one_layer, features)
-    predictions = np.stack([part[0] for part in parts])  # [n_layers, n_words, n_targets]
-    penalty = np.stack([part[1] for part in parts])  # [n_layers, folds, n_targets]
-    best = np.stack([part[2] for part in parts]).argmin(axis=0)  # [folds, n_targets]
-    words = np.arange(len(ratings))
+    found = nested_predictions(
+        features, ratings, groups, train_mask=trains, folds=folds, penalties=penalties, seed=seed
+    )
+    fold_of = found.folds
+    names = tuple(range(len(found.by_layer))) if layers is None else tuple(int(layer) for layer in layers)
     everything = np.ones(len(ratings), dtype=bool)
 
     def of_target(t: int, target: str) -> Predicted:
-        out_of_fold, observed = predictions[best[fold_of, t], words, t], ratings[:, t]
+        out_of_fold, observed = found.predicted[:, t], ratings[:, t]
 
         def scores(rows: np.ndarray) -> Score:
             chosen = (out_of_fold[rows], observed[rows], groups[rows], fold_of[rows])
             return score(*chosen, n_bootstrap=n_bootstrap, seed=seed)
 
         def curve(rows: np.ndarray) -> np.ndarray:
-            return correlation(predictions[:, rows, t].T, observed[rows, None], fold_of[rows])
+            return correlation(found.by_layer[:, rows, t].T, observed[rows, None], fold_of[rows])
 
         whole = scores(everything)
         return Predicted(
@@ -164,11 +203,13 @@ def predict_ratings(
             scored=scored,
             all_words=whole,
             without_concepts=whole if scored.all() else scores(scored),
-            layer=tuple(names[layer] for layer in best[:, t]),
-            penalty=tuple(float(penalty[layer, fold, t]) for fold, layer in enumerate(best[:, t])),
+            layer=tuple(names[layer] for layer in found.best[:, t]),
+            penalty=tuple(
+                float(found.penalty[layer, fold, t]) for fold, layer in enumerate(found.best[:, t])
+            ),
             layers=names,
             layer_r=np.stack([curve(everything), curve(scored)], axis=1),
-            n_features=features.shape[-1],
+            n_features=found.n_features,
         )
 
     return tuple(of_target(t, target) for t, target in enumerate(targets))

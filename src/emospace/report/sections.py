@@ -22,6 +22,7 @@ from emospace.report.tables import (
     dictionary_table,
     missing_table,
     prediction_table,
+    told_table,
 )
 from emospace.report.wording import (
     FEATURE_SETS,
@@ -446,6 +447,8 @@ def _dictionary(run: Run) -> Iterator[Block]:
     )
     if run.results.features:
         yield counts_table(run)
+    if any(record.auc is not None for record in run.results.features):
+        yield told_table(run)
     columns = ("language", "category", "latent", "effect", "rate_in", "rate_pool", "q", "top_words")
     try:
         table = run.table("features", columns)

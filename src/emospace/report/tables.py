@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from emospace.records import PredictionRecord
+from emospace.records import FeatureRecord, PredictionRecord
 from emospace.report import findings
 from emospace.report.blocks import Cell, Facts, Table
 from emospace.report.languages_tables import missing_of_languages
@@ -218,8 +219,8 @@ def counts_table(run: Run) -> Table:
     many = len(languages) >= MANY
     columns = ["Category"]
     for language in languages:
-        both = (f"Concepts, {language_name(language)}", f"Features, {language_name(language)}")
-        columns += [language_name(language)] if many else both
+        own = language_name(language)
+        columns += [own] if many else [f"{what}, {own}" for what in ("Concepts", "Features", "AUC")]
     rows = []
     for name in names:
         cells = [Cell(plain_name(name))]
@@ -229,11 +230,15 @@ def counts_table(run: Run) -> Table:
             if many:
                 cells.append(Cell(f"{count(counts[1])} / {count(counts[0])}" if record else DASH, counts[1]))
             else:
-                cells += [_n(counts[0]), _n(counts[1])]
+                cells += [_n(counts[0]), _n(counts[1]), _r(record.auc if record else None)]
         rows.append(cells)
     tested = listed_tests(run, languages)
     said = "Features and, after the stroke, the concepts" if many else "Concepts"
-    select = "that select them" if many else "and the features they select"
+    select = (
+        "that select them"
+        if many
+        else "and the features they select, with the AUC at which held-out concepts are told"
+    )
     return Table(
         "table-counts",
         f"{said} ({run.provenance}) {select}, per category. {tested}",
@@ -242,6 +247,39 @@ def counts_table(run: Run) -> Table:
         numeric=columns[1:],
         heading="Features per category",
         strong=[any(r.basic for r in run.results.features if r.category == name) for name in names],
+    )
+
+
+def told_table(run: Run) -> Table:
+    """Return how well held-out concepts are told by category in each language."""
+    by: dict[str, list[FeatureRecord]] = {}
+    for record in run.results.features:
+        if record.auc is not None:
+            by.setdefault(record.language, []).append(record)
+    columns = ("Language", "Mean AUC", "Lowest", "Highest", "Input embeddings", "Above chance", "Categories")
+    rows = []
+    for language, records in by.items():
+        values = [record.auc for record in records if record.auc is not None]
+        static = [record.auc_static for record in records if record.auc_static is not None]
+        told = sum(1 for record in records if record.auc_p_fdr is not None and record.auc_p_fdr < 0.05)
+        rows.append(
+            [
+                Cell(language_name(language)),
+                *(_r(value) for value in (fmean(values), min(values), max(values))),
+                _r(fmean(static) if static else None),
+                _n(told),
+                _n(len(records)),
+            ]
+        )
+    return Table(
+        "table-told",
+        "How well the concepts of a category that were held out are told from those of all others, in dense states (area "
+        "under the ROC curve, .5 is chance; ridge on membership, layer and penalty chosen inside the folds). Above chance: "
+        "categories with q below .05 (DeLong, corrected over categories). No ratings are needed.",
+        columns,
+        rows,
+        numeric=columns[1:],
+        heading="Held-out concepts told by category",
     )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from emospace.artefacts import atomic_write, content_hash, read_json, write_json
 from emospace.errors import EmospaceError, unknown
+from emospace.models import shipped
 
 if TYPE_CHECKING:
     import torch
@@ -26,8 +27,6 @@ ARCHITECTURES = ("standard", "topk", "jumprelu")
 NORMALISATIONS = ("none", "layer_norm", "constant_norm_rescale")
 UNSCALED = "expected_average_only_in"
 """SAELens' name for training on states scaled by a factor that belongs into the weights afterwards."""
-
-_BUNDLED = Path(__file__).parent.parent / "data" / "sae"
 
 
 @dataclass(frozen=True)
@@ -196,7 +195,7 @@ def load_sae(source: str | Path, model: LanguageModel | None = None) -> SparseAu
     ----------
     source
         A SAELens folder, ``release:id`` of SAELens' registry (Gemma Scope, the Llama SAEs, ...; needs the hub),
-        or the name of one shipped with emospace.
+        or the name of one shipped with emospace or with a model's package.
     model
         The model it is to read; None skips the check.
 
@@ -206,10 +205,11 @@ def load_sae(source: str | Path, model: LanguageModel | None = None) -> SparseAu
         If it is not there, cannot be read, or its width or layer does not fit the model.
     """
     path = Path(source).expanduser()
+    bundled = {folder.name: folder for folder in shipped("sae")}
     if (path / "cfg.json").is_file():
         sae = _read_folder(path)
-    elif (_BUNDLED / str(source) / "cfg.json").is_file():
-        sae = _read_folder(_BUNDLED / str(source))
+    elif str(source) in bundled:
+        sae = _read_folder(bundled[str(source)])
     elif ":" in str(source) and not path.exists():
         sae = _from_registry(*str(source).split(":", 1))
     elif path.exists():
@@ -217,8 +217,7 @@ def load_sae(source: str | Path, model: LanguageModel | None = None) -> SparseAu
             f"SAE '{source}'", "the folder has no cfg.json", "Give a folder in SAELens' format."
         )
     else:
-        known = [folder.name for folder in sorted(_BUNDLED.iterdir())] if _BUNDLED.is_dir() else []
-        raise unknown("SAE", str(source), [*known, "release:id of SAELens", "train", "none"])
+        raise unknown("SAE", str(source), [*bundled, "release:id of SAELens", "train", "none"])
     if model is not None:
         check_fit(sae, model, str(source))
     return sae
@@ -242,7 +241,7 @@ def check_fit(sae: SparseAutoencoder, model: LanguageModel, source: str) -> None
 
 def bundled_sae(model: LanguageModel) -> str | None:
     """Return the name of the shipped autoencoder trained on these very weights, if there is one."""
-    for folder in sorted(_BUNDLED.iterdir()) if _BUNDLED.is_dir() else []:
+    for folder in shipped("sae"):
         card = read_json(folder / "card.json") if (folder / "card.json").is_file() else {}
         if card.get("model_sha256") and card["model_sha256"] == model.identity.get("sha256"):
             return folder.name

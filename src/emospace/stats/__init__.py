@@ -1,10 +1,11 @@
 """Arithmetic of inference: arrays in, named tuples out, a seed for everything that draws.
 
-Ranks and correlations (`correlation`), representational dissimilarity matrices (`rdm`), fits of configurations
+Ranks and correlations (`correlation`), ROC curves (`auc`), representational dissimilarity matrices (`rdm`), fits of configurations
 (`procrustes`), resampling of categories and word groups (`resampling`), many tests at once (`multiple`), and tests of
 word sets within matching strata (`strata`).
 """
 
+from emospace.stats.auc import Auc, auc
 from emospace.stats.correlation import (
     disattenuate,
     pearson,
@@ -44,6 +45,7 @@ from emospace.stats.strata import (
 )
 
 __all__ = [
+    "Auc",
     "BestComponent",
     "Difference",
     "Interval",
@@ -51,6 +53,7 @@ __all__ = [
     "RankSum",
     "RateTest",
     "Test",
+    "auc",
     "best_of_components",
     "bootstrap_correlations",
     "bootstrap_r",

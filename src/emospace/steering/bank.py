@@ -12,6 +12,7 @@ import numpy as np
 
 from emospace.artefacts import cache_dir, read_json, write_json, write_tensors
 from emospace.errors import EmospaceError, unknown
+from emospace.models import shipped
 from emospace.steering.vector import DoseRange, Mode, SteeringVector, from_card, mix
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ FORMAT = 1
 AXES = ("valence", "arousal")
 SOURCES = ("mix", "sae", "dense")
 """What vectors are made of, the first choice first."""
-_BUNDLED = Path(__file__).parents[1] / "data" / "steering"
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,8 +199,8 @@ def load_vectors(model: LanguageModel, source: str | None = None) -> VectorBank:
         folder = bank_folder(key, name)
         if (folder / "card.json").is_file():
             return VectorBank.load(folder)
-        for bundled in sorted(_BUNDLED.glob(f"*-{name}")):
-            if read_json(bundled / "card.json")["model_hash"] == key:
+        for bundled in shipped("steering"):
+            if bundled.name.endswith(f"-{name}") and read_json(bundled / "card.json")["model_hash"] == key:
                 return VectorBank.load(bundled)
     raise EmospaceError(
         f"the model '{model.name}'",

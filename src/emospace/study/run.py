@@ -29,6 +29,7 @@ from emospace.study.cache import StageResult, remembered
 from emospace.study.manifest import manifest, model_record, sae_record
 from emospace.study.material import Study
 from emospace.study.spec import StudySpec
+from emospace.study.telling import told_categories
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -114,6 +115,7 @@ def _features_stage(study: Study, language: str) -> StageResult:
             return StageResult(not_computed=[missing])
         basic = {category.name for category in _basic()}
         counts = dictionary.table.category.value_counts()
+        told = told_categories(study, language)
         records = [
             FeatureRecord(
                 model=study.name,
@@ -126,6 +128,7 @@ def _features_stage(study: Study, language: str) -> StageResult:
                 n_features=int(counts.get(category, 0)),
                 basic=category in basic,
                 provenance=study.sets.provenance,
+                **told.get(category, {}),
             )
             for category in study.sets.categories
             if study.sets.words(language, category)
