@@ -1,7 +1,7 @@
 # Every target sets up .venv first: Python 3.11 or later with venv, git and make are all that is needed.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types results steering languages warriner setup clean
+.PHONY: help demo test lint types results steering languages polyglot warriner setup clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -50,6 +50,16 @@ languages: $(STAMP) ## Study all languages and steer across them; make docs/resu
 	$(BIN)/$(CROSSED)
 	$(BIN)/python recipes/publish_languages.py runs/languages --steering runs/steering-languages --command "make languages"
 
+POLYGLOT := emospace study --model polyglot --languages en,zh,es,de,fr,ja --pooling mean --out runs/polyglot-study
+CALIBRATED_POLYGLOT := emospace steer calibrate --model polyglot --source dense
+CROSSED_POLYGLOT := emospace steer languages --model polyglot --sources en,zh --outputs en,zh --out runs/polyglot-steering
+polyglot: $(STAMP) ## Study and steer emospace-polyglot; make docs/results/polyglot.json again
+	$(BIN)/$(POLYGLOT)
+	$(BIN)/$(CALIBRATED_POLYGLOT)
+	$(BIN)/$(CROSSED_POLYGLOT)
+	$(BIN)/python recipes/publish_languages.py runs/polyglot-study --steering runs/polyglot-steering --name polyglot \
+		--command "make polyglot"
+
 # Asked before anything is installed.
 warriner:
 	@test -f "$(WARRINER)" || { echo "Give your copy of the Warriner norms (CC BY-NC-ND, never bundled):"; \
@@ -58,7 +68,7 @@ warriner:
 setup: $(STAMP) ## Only set up .venv
 
 # The venv module gives pip, pip gives uv, and uv installs exactly what uv.lock names.
-$(STAMP): uv.lock pyproject.toml
+$(STAMP): uv.lock pyproject.toml packages/polyglot/pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed: apt-get install python3 python3-venv"; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
 		echo "The venv module is needed: apt-get install python3-venv"; exit 2; }

@@ -1,9 +1,10 @@
 """Publish what studies in many languages found under docs/results.
 
-    python recipes/publish_languages.py RUN... [--steering RUN] --command COMMAND
+    python recipes/publish_languages.py RUN... [--steering RUN] [--name NAME] --command COMMAND
 
-Writes ``docs/results/languages.json`` (the records between languages, those of the weights of valence and arousal, of
-human structures and of ratings within each language, by model, with date, machine and command) and ``languages.md``.
+Writes ``docs/results/NAME.json`` (``languages`` unless named: the records between languages, those of the weights of
+valence and arousal, of human structures, of concepts told by category and of ratings within each language, by model,
+with date, machine and command) and ``NAME.md``.
 """
 
 from __future__ import annotations
@@ -13,15 +14,17 @@ import datetime
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from emospace.artefacts import write_json, write_text
 from emospace.display import say
-from emospace.records import CrossLanguageRecord, PredictionRecord, Results, SteeringRecord
+from emospace.records import CrossLanguageRecord, FeatureRecord, PredictionRecord, Results, SteeringRecord
 from publish_results import DOCS, machine, markdown_table, without_paths
 
 BETWEEN = ("language_rsa", "cross_language", "category_shift", "universal", "families")
 WITHIN = ("space", "shared", "specific", "outside", "dense", "static")
+CONTROLS = (*WITHIN, "outside_shared", "surface")
 STEERED = ("rate", "masked", "unsteered", "perplexity ratio", "in its language")
 FEATURES = ("space", "shared", "specific", "universal", "dense", "static")
 
@@ -46,8 +49,10 @@ def figures(results: Results) -> dict[str, Any]:
             if row["against"] == "valence_arousal" and row["statistic"] in ("rsa_spearman", "best_pc_r")
         ],
         "prediction": [
-            row for row in kept["prediction"] if row["features"] in WITHIN and row["excluded_concepts"]
+            row for row in kept["prediction"] if row["features"] in CONTROLS and row["excluded_concepts"]
         ],
+        "comparison": [row for row in kept["comparison"] if row["excluded_concepts"]],
+        "features": kept["features"],
         "not_computed": kept["not_computed"],
     }
 
@@ -58,6 +63,30 @@ def sections(results: Results) -> Iterator[str]:
     yield f"## {results.model.model}, {len(languages)} languages\n"
     yield "Ratings within each language (r, concept words out of the test folds):\n"
     yield markdown_table(("language", "norms", "target", *WITHIN, "n"), _within(results))
+    yield "\nConcepts held out of each category, told from those of all others (AUC, no ratings needed):\n"
+    yield markdown_table(
+        (
+            "language",
+            "mean AUC",
+            "lowest",
+            "highest",
+            "input embeddings",
+            "categories above chance",
+            "categories",
+        ),
+        _told(results),
+    )
+    yield (
+        "\nShared features against as many matched ones from outside the spaces, and against the whole space "
+        "(two one-sided tests within the margin):\n"
+    )
+    yield markdown_table(
+        (
+            *("language", "norms", "target", "shared r", "outside r", "draws beaten", "p", "space - shared"),
+            *("90%", "margin", "equivalent"),
+        ),
+        _shared(results),
+    )
     yield "\nRatings across languages: r in the test language of ridge fitted in the training language.\n"
     yield markdown_table(
         (
@@ -157,6 +186,43 @@ def _within(results: Results) -> Iterator[tuple[object, ...]]:
         yield (language, norms, target, *(row.r if row else None for row in found.values()), n)
 
 
+def _told(results: Results) -> Iterator[tuple[object, ...]]:
+    by: dict[str, list[FeatureRecord]] = {}
+    for row in results.features:
+        if row.auc is not None:
+            by.setdefault(row.language, []).append(row)
+    for language, rows in by.items():
+        values = [row.auc for row in rows if row.auc is not None]
+        static = [row.auc_static for row in rows if row.auc_static is not None]
+        above = sum(row.auc_p_fdr is not None and row.auc_p_fdr < 0.05 for row in rows)
+        yield (language, fmean(values), min(values), max(values), fmean(static), above, len(rows))
+
+
+def _shared(results: Results) -> Iterator[tuple[object, ...]]:
+    rows = {
+        (row.language, row.norms, row.target, row.features): row
+        for row in results.prediction
+        if row.excluded_concepts
+    }
+    for row in results.comparison:
+        if (row.features, row.against, row.excluded_concepts) != ("space", "shared", True):
+            continue
+        shared = rows.get((row.language, row.norms, row.target, "shared"))
+        outside = rows.get((row.language, row.norms, row.target, "outside_shared"))
+        if shared is None or outside is None or shared.draws_beaten is None or not outside.n_draws:
+            continue
+        above = round((1 - shared.draws_beaten) * outside.n_draws)
+        yield (
+            *(row.language, row.norms, row.target, shared.r, outside.r, shared.draws_beaten),
+            *((1 + above) / (1 + outside.n_draws), row.difference),
+            *(
+                _span(row.equivalence_low, row.equivalence_high),
+                row.margin,
+                "yes" if row.equivalent else "no",
+            ),
+        )
+
+
 def _across(results: Results) -> Iterator[tuple[object, ...]]:
     rows: dict[tuple[str, ...], CrossLanguageRecord] = {
         (row.train, row.test, row.target, row.features): row for row in results.cross_language
@@ -231,6 +297,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("runs", type=Path, nargs="+")
     parser.add_argument("--steering", type=Path)
+    parser.add_argument("--name", default="languages")
     parser.add_argument("--command", required=True)
     parser.add_argument("--docs", type=Path, default=DOCS)
     options = parser.parse_args(arguments)
@@ -248,13 +315,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "command": without_paths(options.command),
     }
     steering = steered.model_dump(mode="json")["steering"] if steered else []
-    target = options.docs / "languages.json"
+    target = options.docs / f"{options.name}.json"
     write_json(target, {**card, "runs": [figures(results) for results in found], "steering": steering})
     on = card["machine"]
     head = (
-        f"# Results: languages\n\nMade on {card['date']} with `{card['command']}` on {on['cpu']}, {on['cores']} cores, "
+        f"# Results: {options.name}\n\nMade on {card['date']} with `{card['command']}` on {on['cpu']}, {on['cores']} cores, "
         f"{on['memory_gib']} GiB. Concept-sets are curated. Written by `recipes/publish_languages.py` from "
-        "[languages.json](languages.json).\n"
+        f"[{options.name}.json]({options.name}.json).\n"
     )
     parts = [head, *(part for results in found for part in sections(results))]
     if steered is not None:

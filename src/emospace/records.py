@@ -23,6 +23,7 @@ FeatureSet = Literal[
     "specific",
     "outside",
     "outside_random",
+    "outside_shared",
     "top_firing",
     "shuffled",
     "all",
@@ -83,7 +84,7 @@ class PredictionRecord(Record):
     """Out-of-fold Pearson r of one feature set with one rating; n counts the scored words.
 
     With ``excluded_concepts`` the concept words and their inflections are out of the test folds. For the
-    sets made of many draws (outside, outside_random, shuffled) r is the mean over ``n_draws`` and
+    sets made of many draws (outside, outside_random, outside_shared, shuffled) r is the mean over ``n_draws`` and
     ``draws_low``/``draws_high`` their central 95%; ``draws_beaten`` is the fraction of matched draws the set
     exceeds, ``layer`` the layer chosen most often inside the folds, ``ceiling`` the root of the ratings'
     reliability and ``disattenuated_r`` r divided by it.

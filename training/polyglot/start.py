@@ -27,6 +27,8 @@ N_ROUNDS = 8
 N_NEIGHBOURS = 10
 APART = 0.3
 """Length of the direction all tokens of one language share, where token vectors are of length 1."""
+COMMON = 0.3
+"""Length, for each standard deviation of log frequency, of the direction that tells common tokens from rare ones."""
 
 
 def cooccurrence(tokens: np.ndarray, n_vocab: int, chunk: int = 4_000_000) -> sparse.csr_matrix:
@@ -138,12 +140,13 @@ def start_vectors(
     pairs: Mapping[tuple[str, str], str] | None = None,
     seed: int = 0,
 ) -> np.ndarray:
-    """Return token vectors ``[n_vocab, d_model]`` float32, every row of norm ``spread * sqrt(d_model)``.
+    """Return token vectors ``[n_vocab, d_model]`` float32, rows of norm about ``spread * sqrt(d_model)``.
 
     Each language has all dimensions to itself and is then turned onto its pivot, by tokens that both share and by
     `pairs`. A token of several languages is the mean of its vectors, by how often it occurs in each; tokens without
     co-occurrences get normal noise, as all would without this start. What all tokens of a language share is a random
-    direction of its own (`APART`), so that the model can tell languages apart.
+    direction of its own (`APART`), so that the model can tell languages apart, and one direction holds log frequency
+    (`COMMON`), which predictions need and vectors of meaning lack.
 
     Parameters
     ----------
@@ -181,6 +184,9 @@ def start_vectors(
         weight += share
     noise = unit_rows(rng.standard_normal((n_vocab, d_model)))
     vectors = np.where(weight[:, None] > 0, unit_rows(total), noise)
+    frequency = np.log(weight + 1 / sum(map(len, streams.values())))
+    frequency = (frequency - frequency.mean()) / max(frequency.std(), 1e-9)
+    vectors = vectors + COMMON * frequency[:, None] * unit_rows(rng.standard_normal((1, d_model)))
     turn, _ = np.linalg.qr(rng.standard_normal((d_model, d_model)))
     return np.asarray(vectors @ turn * spread * np.sqrt(d_model), np.float32)
 

@@ -83,13 +83,17 @@ class Trainer:
             with torch.no_grad():
                 self.model.model.embed_tokens.weight.copy_(torch.from_numpy(start))
         self.model.to(self.device)
-        matrices = [p for p in self.model.model.layers.parameters() if p.ndim == 2]
-        chosen = {id(p) for p in matrices}
-        rest = [p for p in self.model.parameters() if id(p) not in chosen]
+        embeddings = self.model.model.embed_tokens.weight
+        others = [p for p in self.model.parameters() if p is not embeddings]
         self.optimizer = torch.optim.AdamW(
             [
-                {"params": matrices, "peak": preset.rate, "weight_decay": preset.weight_decay},
-                {"params": rest, "peak": preset.embedding_rate, "weight_decay": 0.0},
+                {
+                    "params": [p for p in others if p.ndim == 2],
+                    "peak": preset.rate,
+                    "weight_decay": preset.weight_decay,
+                },
+                {"params": [p for p in others if p.ndim == 1], "peak": preset.rate, "weight_decay": 0.0},
+                {"params": [embeddings], "peak": preset.embedding_rate, "weight_decay": 0.0},
             ],
             lr=preset.rate,
             betas=(0.9, 0.95),

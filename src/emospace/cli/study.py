@@ -22,6 +22,7 @@ OPTIONS = {
     "dtype": "--dtype",
     "device": "--device",
     "trust_remote_code": "--trust-remote-code",
+    "pooling": "--pooling",
     "n_carriers": "--carriers",
     "layer": "--layer",
     "rule": "--rule",
@@ -114,6 +115,9 @@ def study(
             rich_help_panel=_MODEL,
         ),
     ] = None,
+    pooling: Annotated[
+        str, typer.Option(help="State of a word: last (its last token) or mean.", rich_help_panel=_MODEL)
+    ] = "last",
     carriers: Annotated[
         int, typer.Option(help="Carrier sentences to average over.", rich_help_panel=_MODEL)
     ] = 3,
@@ -179,6 +183,7 @@ def study(
             "dtype": dtype,
             "device": device,
             "trust_remote_code": trust_remote_code,
+            "pooling": pooling,
             "n_carriers": carriers,
             "layer": layer,
             "rule": rule,

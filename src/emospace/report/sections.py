@@ -360,7 +360,7 @@ def _draws(run: Run, language: str) -> Iterator[Block]:
         if language == run.languages[0]:
             yield Reason("Distribution of the matched draws", str(reason))
         return
-    table = table[table["language"] == language]
+    table = table[(table["language"] == language) & (table["kind"] != "outside_shared")]
     panels, seen = [], set()
     for (norms, target), part in table.groupby(["norms", "target"], sort=False):
         variants, sizes = {}, {}

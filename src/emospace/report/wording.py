@@ -47,6 +47,11 @@ FEATURE_SETS = {
         "control",
         "latents not in the space, matched on number, firing rate and activation",
     ),
+    "outside_shared": (
+        "Outside, as shared",
+        "control",
+        "matched latents outside the spaces, as many as are shared",
+    ),
     "outside_random": ("Outside, random", "control", "as many latents not in the space, drawn at random"),
     "top_firing": (
         "Most active latents",

@@ -14,6 +14,7 @@ from emospace.activations import extract_words
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
+    from emospace.activations import Pooling
     from emospace.models import LanguageModel
     from emospace.sae import SparseAutoencoder
 
@@ -58,6 +59,7 @@ def encode_words(
     layer: int,
     store: Path,
     language: str,
+    pooling: Pooling = "last",
 ) -> Encoded:
     """Run normed words through all layers and the others up to one; average states and codes over carriers.
 
@@ -76,10 +78,16 @@ def encode_words(
     concept_states = np.empty(0, dtype=np.float32)
     for number, carrier in enumerate(carriers, 1):
         count = f"{language}, carrier {number} of {len(carriers)}"
-        deep = extract_words(model, normed, carrier, every, store=store, title=f"Normed words, {count}")
+        deep = extract_words(
+            model, normed, carrier, every, pooling=pooling, store=store, title=f"Normed words, {count}"
+        )
         depth = every if number == 1 else [layer]
-        middle = extract_words(model, felt, carrier, depth, store=store, title=f"Concepts, {count}")
-        flat = extract_words(model, others, carrier, [layer], store=store, title=f"Neutral words, {count}")
+        middle = extract_words(
+            model, felt, carrier, depth, pooling=pooling, store=store, title=f"Concepts, {count}"
+        )
+        flat = extract_words(
+            model, others, carrier, [layer], pooling=pooling, store=store, title=f"Neutral words, {count}"
+        )
         here = np.concatenate([part.layer(layer) for part in (deep, middle, flat)])
         normed_states += deep.states / len(carriers)
         states += here / len(carriers)

@@ -196,6 +196,7 @@ class Study:
                 self.layer,
                 self.store,
                 language,
+                self.spec.pooling,
             )
         return self._encoded[language]
 
@@ -291,6 +292,7 @@ class Study:
             sets.content_hash,
             table_hash(language),
             self.carriers(language),
+            spec.pooling,
             spec.rule,
             spec.q,
             spec.max_features,

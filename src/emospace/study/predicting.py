@@ -106,7 +106,7 @@ def predict(study: Study, language: str, norms: WordNorms) -> StageResult:
     for (name, source), predictions in sets.items():
         for index, predicted in enumerate(predictions):
             records += _records(study, language, norms, name, source, predicted, index, draws)
-    records += _draw_records(study, language, norms, draws, len(study.dictionary(language).latents), scored)
+    records += _draw_records(study, language, norms, draws, scored)
     tables = {
         "predictions": _prediction_table(language, norms, words, sets),
         "layer_curve": _layer_curve(language, norms, sets["dense", None]),
@@ -164,6 +164,9 @@ def _draws(
                 )
             found["outside"] = predict_draws(values, matched.draws, ratings, groups, **options)
             found["outside_random"] = predict_draws(values, random, ratings, groups, **options)
+            if len(shared := study.universal) and len(study.languages) > 1:
+                alike = matched_draws(shared, sizes, spec.n_draws, seed=spec.seed, exclude=every)
+                found["outside_shared"] = predict_draws(values, alike.draws, ratings, groups, **options)
     shuffled = [
         predict_ratings(values[:, latents].toarray(), ratings, groups, n_bootstrap=10, **common)
         for latents in _shuffled(study, language)
@@ -221,9 +224,8 @@ def _records(
     layer = Counter(predicted.layer).most_common(1)[0][0] if features == "dense" else study.layer
     records = []
     for excluded, score in ((False, predicted.all_words), (True, predicted.without_concepts)):
-        beaten = (
-            above_draws(score.r, draws["outside"][:, index, int(excluded)]) if "outside" in draws else None
-        )
+        drawn = draws.get("outside_shared" if features == "shared" else "outside")
+        beaten = None if drawn is None else above_draws(score.r, drawn[:, index, int(excluded)])
         records.append(
             PredictionRecord(
                 model=study.name,
@@ -259,11 +261,11 @@ def _draw_records(
     language: str,
     norms: WordNorms,
     draws: Mapping[str, np.ndarray],
-    n_features: int,
     scored: np.ndarray,
 ) -> list[PredictionRecord]:
     records = []
     for kind, values in draws.items():
+        drawn_for = study.universal if kind == "outside_shared" else study.dictionary(language).latents
         for index, target in enumerate(norms.targets):
             for excluded in (False, True):
                 r = values[:, index, int(excluded)]
@@ -279,7 +281,7 @@ def _draw_records(
                         target=target,
                         features=kind,
                         excluded_concepts=excluded,
-                        n_features=n_features,
+                        n_features=len(drawn_for),
                         r=float(r.mean()),
                         ci_low=float(low),
                         ci_high=float(high),

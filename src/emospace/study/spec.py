@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from emospace.activations import Pooling
 from emospace.features import MAX_FEATURES, Rule
 
 
@@ -31,6 +32,9 @@ class StudySpec(BaseModel):
     dtype: str = "float32"
     device: str = "auto"
     trust_remote_code: bool = False
+    pooling: Pooling = Field(
+        default="last", description="state of a word: its last token, or the mean over its tokens"
+    )
     n_carriers: int = Field(default=3, gt=0, description="carrier sentences averaged over")
     layer: int | None = Field(default=None, description="layer of dense directions when there is no SAE")
     rule: Rule = "standardised"
