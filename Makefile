@@ -48,14 +48,16 @@ languages: $(STAMP) ## Study all languages and steer across them; make docs/resu
 	$(BIN)/emospace study --languages all --no-cebra --no-steering --out runs/languages
 	$(BIN)/python recipes/calibrate_steering.py
 	$(BIN)/$(CROSSED)
-	$(BIN)/python recipes/publish_languages.py runs/languages --steering runs/steering-languages --command "make languages"
+	$(BIN)/$(POLYGLOT)
+	$(BIN)/python recipes/publish_languages.py runs/languages runs/polyglot-study --steering runs/steering-languages --command "make languages"
 
-POLYGLOT := emospace study --model polyglot --languages en,zh,es,de,fr,ja --pooling mean --out runs/polyglot-study
-CALIBRATED_POLYGLOT := emospace steer calibrate --model polyglot --source dense
+POLYGLOT := emospace study --model polyglot --languages en,zh,es,de,fr,ja --pooling mean --no-cebra --out runs/polyglot-study
+CALIBRATED_POLYGLOT := emospace steer calibrate --model polyglot --emotions anger,disgust,fear,joy,sadness,surprise \
+	--out packages/polyglot/src/emospace_polyglot/steering/polyglot-mix
 CROSSED_POLYGLOT := emospace steer languages --model polyglot --sources en,zh --outputs en,zh --out runs/polyglot-steering
 polyglot: $(STAMP) ## Study and steer emospace-polyglot; make docs/results/polyglot.json again
-	$(BIN)/$(POLYGLOT)
 	$(BIN)/$(CALIBRATED_POLYGLOT)
+	$(BIN)/$(POLYGLOT)
 	$(BIN)/$(CROSSED_POLYGLOT)
 	$(BIN)/python recipes/publish_languages.py runs/polyglot-study --steering runs/polyglot-steering --name polyglot \
 		--command "make polyglot"

@@ -63,30 +63,33 @@ def sections(results: Results) -> Iterator[str]:
     yield f"## {results.model.model}, {len(languages)} languages\n"
     yield "Ratings within each language (r, concept words out of the test folds):\n"
     yield markdown_table(("language", "norms", "target", *WITHIN, "n"), _within(results))
-    yield "\nConcepts held out of each category, told from those of all others (AUC, no ratings needed):\n"
-    yield markdown_table(
-        (
-            "language",
-            "mean AUC",
-            "lowest",
-            "highest",
-            "input embeddings",
-            "categories above chance",
-            "categories",
-        ),
-        _told(results),
-    )
-    yield (
-        "\nShared features against as many matched ones from outside the spaces, and against the whole space "
-        "(two one-sided tests within the margin):\n"
-    )
-    yield markdown_table(
-        (
-            *("language", "norms", "target", "shared r", "outside r", "draws beaten", "p", "space - shared"),
-            *("90%", "margin", "equivalent"),
-        ),
-        _shared(results),
-    )
+    if told := list(_told(results)):
+        yield "\nConcepts held out of each category, told from those of all others (AUC, no ratings needed):\n"
+        yield markdown_table(
+            ("language", "mean AUC", "lowest", "highest", "input embeddings", "above chance", "categories"),
+            told,
+        )
+    if shared := list(_shared(results)):
+        yield (
+            "\nShared features against as many matched ones from outside the spaces, and against the whole space "
+            "(two one-sided tests within the margin):\n"
+        )
+        yield markdown_table(
+            (
+                *(
+                    "language",
+                    "norms",
+                    "target",
+                    "shared r",
+                    "outside r",
+                    "draws beaten",
+                    "p",
+                    "space - shared",
+                ),
+                *("90%", "margin", "equivalent"),
+            ),
+            shared,
+        )
     yield "\nRatings across languages: r in the test language of ridge fitted in the training language.\n"
     yield markdown_table(
         (

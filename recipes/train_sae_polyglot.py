@@ -54,9 +54,9 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--layer", type=int, default=4)
-    parser.add_argument("--tokens", type=int, default=4_000_000)
+    parser.add_argument("--tokens", type=int, default=2_000_000)
     parser.add_argument("--passes", type=float, default=1.0)
-    parser.add_argument("--latents", type=int, default=4096)
+    parser.add_argument("--latents", type=int, default=2048)
     parser.add_argument("--k", type=int, default=32)
     parser.add_argument("--work", type=Path, default=Path("runs/sae-polyglot"))
     options = parser.parse_args()
@@ -66,6 +66,7 @@ def main() -> None:
         k=options.k,
         n_tokens=options.tokens,
         passes=options.passes,
+        n_heldout=50_000,
     )
     command = (
         f"python recipes/train_sae_polyglot.py --data DATA --layer {options.layer} --tokens {options.tokens}"
