@@ -24,20 +24,11 @@ from emospace.display import table
 from emospace.features import EFFECTS, MatchedPool, select_features
 from emospace.prediction import latent_profile, matched_draws
 from emospace.space import build_space
-from emospace.stats import condensed, spearman
+from emospace.stats import auc, condensed, spearman
 from emospace.study import Study, StudySpec
 from publish_results import machine
 
 FOLDS, DRAWS, HALVES, PENALTY = 5, 40, 20, 300.0
-
-
-def auc(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Return the chance that a concept word scores above a pool word."""
-    from scipy.stats import rankdata
-
-    ranks = rankdata(scores)
-    n_in, n_out = labels.sum(), (~labels).sum()
-    return float((ranks[labels].sum() - n_in * (n_in + 1) / 2) / (n_in * n_out))
 
 
 def classify(values: np.ndarray, labels: np.ndarray, train: np.ndarray) -> float:
@@ -45,7 +36,7 @@ def classify(values: np.ndarray, labels: np.ndarray, train: np.ndarray) -> float
     scaled = (values - values[train].mean(0)) / (values[train].std(0) + 1e-6)
     x, y = scaled[train], labels[train] - labels[train].mean()
     weights = np.linalg.solve(x.T @ x + PENALTY * np.eye(x.shape[1]), x.T @ y)
-    return auc(scaled[~train] @ weights, labels[~train])
+    return auc(scaled[~train] @ weights, labels[~train]).value
 
 
 def compare_spaces(study: Study, language: str) -> list[tuple[str, str, str, float]]:

@@ -14,12 +14,12 @@ import datetime
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from emospace.artefacts import write_json, write_text
 from emospace.display import say
-from emospace.records import CrossLanguageRecord, FeatureRecord, PredictionRecord, Results, SteeringRecord
+from emospace.records import CrossLanguageRecord, PredictionRecord, Results, SteeringRecord
+from emospace.report.findings import told
 from publish_results import DOCS, machine, markdown_table, without_paths
 
 BETWEEN = ("language_rsa", "cross_language", "category_shift", "universal", "families")
@@ -63,11 +63,11 @@ def sections(results: Results) -> Iterator[str]:
     yield f"## {results.model.model}, {len(languages)} languages\n"
     yield "Ratings within each language (r, concept words out of the test folds):\n"
     yield markdown_table(("language", "norms", "target", *WITHIN, "n"), _within(results))
-    if told := list(_told(results)):
+    if by_language := list(told(results.features)):
         yield "\nConcepts held out of each category, told from those of all others (AUC, no ratings needed):\n"
         yield markdown_table(
             ("language", "mean AUC", "lowest", "highest", "input embeddings", "above chance", "categories"),
-            told,
+            by_language,
         )
     if shared := list(_shared(results)):
         yield (
@@ -187,18 +187,6 @@ def _within(results: Results) -> Iterator[tuple[object, ...]]:
         found = {name: rows.get((language, norms, target, name)) for name in WITHIN}
         n = next(row.n for row in found.values() if row is not None)
         yield (language, norms, target, *(row.r if row else None for row in found.values()), n)
-
-
-def _told(results: Results) -> Iterator[tuple[object, ...]]:
-    by: dict[str, list[FeatureRecord]] = {}
-    for row in results.features:
-        if row.auc is not None:
-            by.setdefault(row.language, []).append(row)
-    for language, rows in by.items():
-        values = [row.auc for row in rows if row.auc is not None]
-        static = [row.auc_static for row in rows if row.auc_static is not None]
-        above = sum(row.auc_p_fdr is not None and row.auc_p_fdr < 0.05 for row in rows)
-        yield (language, fmean(values), min(values), max(values), fmean(static), above, len(rows))
 
 
 def _shared(results: Results) -> Iterator[tuple[object, ...]]:

@@ -12,10 +12,9 @@ import argparse
 import sys
 from pathlib import Path
 
-import pandas as pd
-
 from emospace.models import load_model
 from emospace.sae import Corpus, SaeSpec, read_texts, train_sae
+from train_sae_smollm2 import sentence_pairs
 
 SHIPPED = Path(__file__).parent.parent / "packages" / "polyglot" / "src" / "emospace_polyglot" / "sae"
 LIMIT_BYTES = 30_000_000
@@ -23,14 +22,7 @@ LIMIT_BYTES = 30_000_000
 
 def corpora(data: Path) -> list[Corpus]:
     """Return the mixture."""
-    pairs = pd.read_csv(
-        data / "corpora/tatoeba_en_zh.tsv",
-        sep="\t",
-        names=["en", "zh"],
-        quoting=3,
-        keep_default_na=False,
-        dtype=str,
-    )
+    pairs = sentence_pairs(data)
     shares = {"en": 0.29, "ja": 0.10, "fr": 0.10, "de": 0.09, "es": 0.10}
     fiction = [
         Corpus(

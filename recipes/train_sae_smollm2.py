@@ -18,12 +18,9 @@ from emospace.models import load_model
 from emospace.sae import Corpus, SaeSpec, read_texts, train_sae
 
 
-def corpora(data: Path) -> list[Corpus]:
-    """Return the mixture: mostly English in three registers, a fifth Chinese."""
-    goemotions = pd.read_parquet(data / "structure/goemotions/goemotions.parquet")
-    xed = pd.read_parquet(data / "texts/xed/xed.parquet")
-    brighter = pd.read_parquet(data / "texts/brighter_semeval2025/brighter_semeval2025.parquet")
-    pairs = pd.read_csv(
+def sentence_pairs(data: Path) -> pd.DataFrame:
+    """Return Tatoeba's sentences beside their translations: ``[en, zh]``."""
+    return pd.read_csv(
         data / "corpora/tatoeba_en_zh.tsv",
         sep="\t",
         names=["en", "zh"],
@@ -31,6 +28,14 @@ def corpora(data: Path) -> list[Corpus]:
         keep_default_na=False,
         dtype=str,
     )
+
+
+def corpora(data: Path) -> list[Corpus]:
+    """Return the mixture: mostly English in three registers, a fifth Chinese."""
+    goemotions = pd.read_parquet(data / "structure/goemotions/goemotions.parquet")
+    xed = pd.read_parquet(data / "texts/xed/xed.parquet")
+    brighter = pd.read_parquet(data / "texts/brighter_semeval2025/brighter_semeval2025.parquet")
+    pairs = sentence_pairs(data)
     short = {
         "GoEmotions (train)": goemotions[goemotions.split == "train"].text,
         "XED (en)": xed[xed.language == "en"].text,

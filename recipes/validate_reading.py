@@ -35,7 +35,7 @@ from emospace.reading import Reader, fit_ridge, load_reader, over_tokens, tokeni
 from emospace.reading.building import WORD_PENALTY
 from emospace.reading.reader import AFFECT, pool_tokens
 from emospace.records import ReadingRecord
-from emospace.stats import bootstrap_r, paired_bootstrap, pearson
+from emospace.stats import auc, bootstrap_r, paired_bootstrap, pearson
 from publish_results import machine
 
 if TYPE_CHECKING:
@@ -160,20 +160,6 @@ def describe(reader: Reader, part: Texts, static: Static, language: str) -> Spli
     )
 
 
-def auroc(scores: np.ndarray, labels: np.ndarray) -> tuple[float, float, float]:
-    """Return the area under the ROC curve and its 95% interval (DeLong et al. 1988, Biometrics 44)."""
-    from scipy.stats import rankdata
-
-    inside, outside = scores[labels], scores[~labels]
-    ranks = rankdata(np.concatenate([inside, outside]))
-    n_in, n_out = len(inside), len(outside)
-    above = (ranks[:n_in] - rankdata(inside)) / n_out
-    below = 1 - (ranks[n_in:] - rankdata(outside)) / n_in
-    value = float(above.mean())
-    half = 1.96 * float(np.sqrt(above.var(ddof=1) / n_in + below.var(ddof=1) / n_out))
-    return value, max(0.0, value - half), min(1.0, value + half)
-
-
 def records(
     reader: Reader,
     source: str,
@@ -199,7 +185,7 @@ def records(
                 elif y.sum() < FEWEST:
                     reason = f"only {int(y.sum())} texts carry the label"
                 else:
-                    value, low, high = auroc(x, y.astype(bool))
+                    value, low, high, _ = auc(x, y.astype(bool))
                 found.append(
                     ReadingRecord(
                         model=str(reader.model.identity.get("name")),

@@ -58,3 +58,9 @@ def whole_loss(model: Any, inputs: torch.Tensor, labels: torch.Tensor) -> torch.
 
     states = model.model(input_ids=inputs, use_cache=False).last_hidden_state.flatten(0, 1)
     return cross_entropy((states @ model.lm_head.weight.T).float(), labels.flatten())
+
+
+def held_out_loss(model: Any, rows: torch.Tensor, batch: int = 8) -> float:
+    """Return the mean loss, nats a token, of ``[n_rows, context + 1]`` over the whole vocabulary."""
+    losses = [float(whole_loss(model, part[:, :-1], part[:, 1:])) * len(part) for part in rows.split(batch)]
+    return sum(losses) / len(rows)

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from checkpoint import latest
 from corpus import PAIRS, SHARES, open_mix
-from loss import whole_loss
+from loss import held_out_loss
 from ngram import ORDER, count_ngrams
 
 from emospace.artefacts import read_json, write_json, write_text
@@ -44,7 +44,6 @@ SOURCES: Mapping[str, tuple[str, str]] = {
     "es": ("fiction", "public domain"),
     PAIRS: ("Tatoeba sentence pairs", "CC BY 2.0 FR"),
 }
-ROWS = 16
 
 
 def bits_per_byte(model: Any, mix: Any) -> dict[str, float]:
@@ -56,10 +55,7 @@ def bits_per_byte(model: Any, mix: Any) -> dict[str, float]:
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         for stream in track(list(mix.held_out), "held-out text"):
             rows = torch.from_numpy(mix.measured(stream, sys.maxsize))
-            nats = sum(
-                float(whole_loss(model, part[:, :-1], part[:, 1:])) * len(part) for part in rows.split(ROWS)
-            )
-            found[stream] = nats / len(rows) / np.log(2) / mix.bytes_per_token[stream]
+            found[stream] = held_out_loss(model, rows) / np.log(2) / mix.bytes_per_token[stream]
     return found
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 from scipy import sparse
 
+from emospace.baselines import ppmi
 from emospace.display import progress, say
 
 WINDOW = 5
@@ -43,24 +44,12 @@ def cooccurrence(tokens: np.ndarray, n_vocab: int, chunk: int = 4_000_000) -> sp
     return (total + total.T).tocsr()
 
 
-def ppmi(counts: sparse.csr_matrix) -> sparse.csr_matrix:
-    """Return positive pointwise mutual information, contexts smoothed by `SMOOTHING` (Levy, Goldberg & Dagan 2015)."""
-    counts = counts.tocoo()
-    words = np.bincount(counts.row, counts.data, counts.shape[0])
-    contexts = np.bincount(counts.col, counts.data, counts.shape[1]) ** SMOOTHING
-    information = np.log(counts.data * contexts.sum() / (words[counts.row] * contexts[counts.col]))
-    kept = information > 0
-    return sparse.csr_matrix(
-        (information[kept].astype(np.float32), (counts.row[kept], counts.col[kept])), shape=counts.shape
-    )
-
-
 def language_vectors(tokens: np.ndarray, n_vocab: int, d_model: int, seed: int = 0) -> np.ndarray:
     """Return vectors of one language's tokens, ``[n_vocab, d_model]``: centred, of length 1; 0 where it has none."""
     from sklearn.utils.extmath import randomized_svd
 
     left, strength, _ = randomized_svd(
-        ppmi(cooccurrence(tokens, n_vocab)), d_model, n_oversamples=16, n_iter=2, random_state=seed
+        ppmi(cooccurrence(tokens, n_vocab), SMOOTHING), d_model, n_oversamples=16, n_iter=2, random_state=seed
     )
     vectors = unit_rows(left * strength**SHARPNESS)
     known = vectors.any(axis=1)

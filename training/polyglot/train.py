@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from checkpoint import latest, read_checkpoint, write_checkpoint
 from corpus import PAIRS, Mix, balanced_sample, open_mix, read_documents, write_tokens
-from loss import draw_candidates, sampled_loss, whole_loss
+from loss import draw_candidates, held_out_loss, sampled_loss, whole_loss
 from presets import PRESETS, Preset, flops_per_token, new_model
 from start import start_vectors
 from tokenizer import BOS_ID, EOS_ID, save_tokenizer, train_tokenizer
@@ -142,11 +142,7 @@ class Trainer:
         with torch.no_grad(), self.cast():
             for stream in self.mix.held_out:
                 rows = self._tensor(self.mix.measured(stream, n_rows))
-                losses = [
-                    float(whole_loss(self.model, part[:, :-1], part[:, 1:])) * len(part)
-                    for part in rows.split(8)
-                ]
-                nats = sum(losses) / len(rows)
+                nats = held_out_loss(self.model, rows)
                 bits = float(nats / np.log(2) / self.mix.bytes_per_token[stream])
                 found[stream] = {"loss": round(nats, 4), "bits_per_byte": round(bits, 4)}
         self.model.train()

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from emospace.judges.judgement import BASIC_SEVEN
+from emospace.stats import auc
 
 FEWEST_MARKED = 5
 FEWEST_OF_CLASS = 30
@@ -16,13 +17,10 @@ BINS = 15
 
 def auroc(scores: np.ndarray, marks: np.ndarray) -> float | None:
     """Return the area under the ROC curve, None with fewer than `FEWEST_MARKED` texts on either side."""
-    from scipy.stats import rankdata
-
     n = int(marks.sum())
     if n < FEWEST_MARKED or len(marks) - n < FEWEST_MARKED:
         return None
-    ranks = rankdata(scores)[marks.astype(bool)]
-    return float((ranks.sum() - n * (n + 1) / 2) / (n * (len(marks) - n)))
+    return auc(scores, marks.astype(bool)).value
 
 
 def calibration_error(probability: np.ndarray, marks: np.ndarray) -> float:

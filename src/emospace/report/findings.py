@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from statistics import fmean
+from typing import NamedTuple
 
-from emospace.records import AlignmentRecord, PredictionRecord
+from emospace.records import AlignmentRecord, FeatureRecord, PredictionRecord
 from emospace.report.blocks import Card, Meter
 from emospace.report.run import Run
 from emospace.report.wording import (
@@ -158,6 +160,32 @@ def _significant(record: AlignmentRecord) -> bool:
 def _beats_static(run: Run, record: AlignmentRecord) -> bool:
     other = static_counterpart(run, record)
     return other is None or (record.value or 0) > other[1]
+
+
+class Told(NamedTuple):
+    """How well one language's held-out concepts are told by category: AUC over its categories."""
+
+    language: str
+    mean: float
+    lowest: float
+    highest: float
+    static: float | None
+    n_above: int
+    n: int
+
+
+def told(records: Iterable[FeatureRecord]) -> Iterator[Told]:
+    """Yield each language's figures; `n_above` counts the categories with q below .05."""
+    by: dict[str, list[FeatureRecord]] = {}
+    for record in records:
+        if record.auc is not None:
+            by.setdefault(record.language, []).append(record)
+    for language, rows in by.items():
+        values = [row.auc for row in rows if row.auc is not None]
+        static = [row.auc_static for row in rows if row.auc_static is not None]
+        above = sum(row.auc_p_fdr is not None and row.auc_p_fdr < SIGNIFICANT for row in rows)
+        mean_static = fmean(static) if static else None
+        yield Told(language, fmean(values), min(values), max(values), mean_static, above, len(rows))
 
 
 def left_out(run: Run) -> tuple[str, ...]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from statistics import fmean
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from emospace.records import FeatureRecord, PredictionRecord
+from emospace.records import PredictionRecord
 from emospace.report import findings
 from emospace.report.blocks import Cell, Facts, Table
 from emospace.report.languages_tables import missing_of_languages
@@ -252,25 +251,16 @@ def counts_table(run: Run) -> Table:
 
 def told_table(run: Run) -> Table:
     """Return how well held-out concepts are told by category in each language."""
-    by: dict[str, list[FeatureRecord]] = {}
-    for record in run.results.features:
-        if record.auc is not None:
-            by.setdefault(record.language, []).append(record)
     columns = ("Language", "Mean AUC", "Lowest", "Highest", "Input embeddings", "Above chance", "Categories")
-    rows = []
-    for language, records in by.items():
-        values = [record.auc for record in records if record.auc is not None]
-        static = [record.auc_static for record in records if record.auc_static is not None]
-        told = sum(1 for record in records if record.auc_p_fdr is not None and record.auc_p_fdr < 0.05)
-        rows.append(
-            [
-                Cell(language_name(language)),
-                *(_r(value) for value in (fmean(values), min(values), max(values))),
-                _r(fmean(static) if static else None),
-                _n(told),
-                _n(len(records)),
-            ]
-        )
+    rows = [
+        [
+            Cell(language_name(one.language)),
+            *(_r(value) for value in (one.mean, one.lowest, one.highest, one.static)),
+            _n(one.n_above),
+            _n(one.n),
+        ]
+        for one in findings.told(run.results.features)
+    ]
     return Table(
         "table-told",
         "How well the concepts of a category that were held out are told from those of all others, in dense states (area "

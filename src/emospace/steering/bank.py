@@ -194,12 +194,12 @@ def load_vectors(model: LanguageModel, source: str | None = None) -> VectorBank:
     EmospaceError
         Where the model has none.
     """
-    key = model.weights_hash
+    key, folders = model.weights_hash, shipped("steering")
     for name in [source] if source else SOURCES:
         folder = bank_folder(key, name)
         if (folder / "card.json").is_file():
             return VectorBank.load(folder)
-        for bundled in shipped("steering"):
+        for bundled in folders:
             if bundled.name.endswith(f"-{name}") and read_json(bundled / "card.json")["model_hash"] == key:
                 return VectorBank.load(bundled)
     raise EmospaceError(
