@@ -8,6 +8,7 @@ import math
 import re
 import threading
 from contextlib import contextmanager
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from mimetypes import guess_type
 from pathlib import Path
@@ -163,6 +164,7 @@ def plane_of(seed: int, noise: float) -> np.ndarray:
     return people + np.random.default_rng(seed).normal(scale=noise, size=people.shape)
 
 
+@cache
 def run_tables(seed: int) -> dict[str, tuple[list[str], list[list]]]:
     """Return the tables of a planted run: columns and rows."""
     people = np.array(list(CARD["positions"].values()))

@@ -6,61 +6,73 @@ No conftest: other tests import the one of `tests/` by name.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
-from stub_api import serving
+from stub_api import StubServer, serving
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 SIZES = {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 390, "height": 844}}
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
 
 
-@pytest.fixture(scope="session")
-def browser():
-    """Return a headless Chromium."""
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Return a headless Chromium; not for longer, since other tests cannot run an event loop beside it."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine: apt-get install chromium")
+        pytest.skip("there is no Chromium here: apt-get install chromium")
     with playwright.sync_playwright() as running:
-        found = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
+        found = running.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield found
         found.close()
 
 
 @pytest.fixture
-def stub():
+def stub() -> Iterator[StubServer]:
     """Return a stub of the server on a free port."""
     with serving() as server:
         yield server
 
 
 @pytest.fixture
-def visit(browser, stub):
-    """Return a function that opens a view; afterwards no error may stand in the console and nothing have gone elsewhere."""
-    contexts, faults, strangers = [], [], []
+def visit(browser: Any, stub: StubServer) -> Iterator[Callable[..., Any]]:
+    """Return a function that opens the page at a place, such as ``?lang=zh#/read``.
 
-    def watched(route) -> None:
+    When the test ends no error may stand in the console (but those of answers the stub was told to fail with), and no
+    request may have gone to another server.
+    """
+    contexts: list[Any] = []
+    faults: list[str] = []
+    strangers: list[str] = []
+
+    def guarded(route: Any) -> None:
         if route.request.url.startswith(stub.address):
             route.continue_()
         else:
             strangers.append(route.request.url)
             route.abort()
 
-    def open_view(place: str = "", *, size: str = "desktop", scheme: str = "light", locale: str = "en-GB", base: str | None = None):
-        context = browser.new_context(viewport=SIZES[size], color_scheme=scheme, locale=locale, has_touch=size == "phone", is_mobile=size == "phone")
+    def open_page(place: str = "", *, size: str = "desktop", scheme: str = "light", locale: str = "en-GB") -> Any:
+        phone = size == "phone"
+        context = browser.new_context(
+            viewport=SIZES[size], color_scheme=scheme, locale=locale, has_touch=phone, is_mobile=phone
+        )
         contexts.append(context)
-        context.route("**/*", watched)
+        context.grant_permissions(["clipboard-read", "clipboard-write"], origin=stub.address)
+        context.route("**/*", guarded)
         page = context.new_page()
-        page.set_default_timeout(15_000)
-        page.on("console", lambda message: faults.append(message.text) if message.type in ("error", "warning") else None)
+        page.set_default_timeout(20_000)
+        page.on("console", lambda said: faults.append(said.text) if said.type in ("error", "warning") else None)
         page.on("pageerror", lambda error: faults.append(str(error)))
-        page.goto(f"{stub.address}{place}")
+        page.goto(stub.address + place)
         page.wait_for_selector("html[data-ready]")
         return page
 
-    open_view.faults = faults
-    yield open_view
+    yield open_page
     for context in contexts:
         context.close()
-    expected = tuple(f"{status} (" for status, _, _ in stub.fail.values()) + (("401 (",) if stub.key else ())
-    assert [fault for fault in faults if not any(part in fault for part in expected)] == []
+    told = [f"status of {status}" for status, _, _ in stub.fail.values()] + ["status of 401"] * bool(stub.key)
+    assert [fault for fault in faults if not any(part in fault for part in told)] == []
     assert strangers == []

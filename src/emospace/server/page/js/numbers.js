@@ -18,7 +18,7 @@ export const number = (value, digits = 2) =>
 export const count = (value) => (none(value) ? DASH : value.toLocaleString("en"));
 
 /** Write a number with its sign: `+.43`, `−.12`. */
-export const signed = (value, digits = 2) => (none(value) ? DASH : value > 0 ? `+${figure(value, digits)}` : figure(value, digits));
+export const signed = (value, digits = 2) => (none(value) ? DASH : Number(value.toFixed(digits)) > 0 ? `+${figure(value, digits)}` : figure(value, digits));
 
 /** Write an interval: `.76 to .79`; the word between them is the caller's. */
 export const interval = (low, high, between) => (none(low) || none(high) ? "" : `${figure(low)} ${between} ${figure(high)}`);

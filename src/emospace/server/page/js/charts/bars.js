@@ -39,7 +39,7 @@ export const makeBars = (box) => {
         band && s("rect", { class: "band", x: x(band.low), width: Math.max(1, x(band.high) - x(band.low)), y: TOP - 4, height: foot - TOP + 4 }, s("title", {}, band.about)),
         ...ticks(domain, width < 500 ? 3 : 5).flatMap((value) => [
           s("line", { class: value === 0 ? "zero" : "grid", x1: x(value), x2: x(value), y1: TOP - 4, y2: foot }),
-          s("text", { class: "tick", x: x(value), y: foot + 11, "text-anchor": "middle" }, figure(value, 1)),
+          s("text", { class: "tick", x: x(value), y: foot + 11, "text-anchor": "middle" }, value ? figure(value, 1) : "0"),
         ]),
         s("text", { class: "title", x: (left + width - 40) / 2, y: height - 8, "text-anchor": "middle" }, title),
         ...rows.flatMap((row, at) => drawRow(row, TOP + pitch * at, pitch, left, x, per)),

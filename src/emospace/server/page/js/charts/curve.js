@@ -28,7 +28,7 @@ export const makeCurve = (box) => {
     return svg.replaceChildren(
       ...ticks(range, 4).flatMap((value) => [
         s("line", { class: "grid", x1: MARGIN.left, x2: width - MARGIN.right, y1: y(value), y2: y(value) }),
-        s("text", { class: "tick", x: MARGIN.left - 6, y: y(value), "text-anchor": "end" }, figure(value, 1)),
+        s("text", { class: "tick", x: MARGIN.left - 6, y: y(value), "text-anchor": "end" }, value ? figure(value, 1) : "0"),
       ]),
       ...ticks([Math.min(...layers), Math.max(...layers)], 6).map((value) =>
         s("text", { class: "tick", x: x(value), y: HEIGHT - MARGIN.bottom + 12, "text-anchor": "middle" }, String(value)),

@@ -13,13 +13,13 @@ export const widthOf = (text, size, bold = false) => {
 /**
  * Place the labels of points `{x, y, text, bold}` within a plot of `width` by `height`.
  *
- * Returns for each point `{x, y, far}`, the middle of its label and whether it needs a line, or null.
+ * `reserved` are boxes that other words hold, `others` more points to keep clear of. Returns for each point `{x, y, far}`, the middle of its label and whether it needs a line, or null.
  */
-export const placeLabels = (points, width, height, size, reachMost = 56) => {
-  const dots = points.map(({ x, y }) => ({ x0: x - 6, x1: x + 6, y0: y - 6, y1: y + 6 }));
+export const placeLabels = (points, width, height, size, { reachMost = 56, reserved = [], others = [] } = {}) => {
+  const dots = [...points, ...others].map(({ x, y }) => ({ x0: x - 6, x1: x + 6, y0: y - 6, y1: y + 6 }));
   const crowd = ({ x, y }) => points.filter((other) => Math.hypot(x - other.x, y - other.y) < 40).length;
   const order = points.map((point, at) => ({ ...point, at, crowd: crowd(point) })).sort((a, b) => b.bold - a.bold || a.crowd - b.crowd);
-  const taken = [];
+  const taken = [...reserved];
   const spots = points.map(() => null);
   for (const point of order) {
     const half = widthOf(point.text, size, point.bold) / 2 + 2;

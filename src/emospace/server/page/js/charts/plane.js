@@ -7,7 +7,8 @@ import { emotionName, t } from "../words.js";
 import { placeLabels } from "./labels.js";
 import { linear, ticks } from "./scale.js";
 
-const MARGIN = 34;
+const MARGIN = 50;
+const FOOT = 38;
 
 /**
  * Make the plane in `box`. Returns `{show({series, basicOnly, picked, alt})}`.
@@ -27,26 +28,27 @@ export const makePlane = (box) => {
     const all = kept.flatMap(({ points }) => points);
     const limit = 1.12 * Math.max(0.1, ...all.flatMap(({ x, y }) => [Math.abs(x), Math.abs(y)]));
     const x = linear([-limit, limit], [MARGIN, size - 8]);
-    const y = linear([-limit, limit], [size - MARGIN, 8]);
+    const y = linear([-limit, limit], [size - FOOT, 8]);
     const categories = [...new Set(all.map(({ category }) => category))];
     const middle = new Map(categories.map((category) => [category, mean(all.filter((point) => point.category === category))]));
     const faded = (category) => (picked && picked !== category ? " faded" : "");
     const labelled = categories.filter((category) => !picked || picked === category);
     const anchors = labelled.map((category) => ({ x: x(middle.get(category).x), y: y(middle.get(category).y), text: emotionName(category), bold: BASIC.includes(category) }));
-    const spots = placeLabels(anchors, size, size, size < 400 ? 10 : 11.5);
+    const others = all.map((point) => ({ x: x(point.x), y: y(point.y) }));
+    const spots = placeLabels(anchors, size, size - FOOT, size < 400 ? 10 : 11.5, { others });
     const marks = ticks([-limit, limit], 4);
     svg.setAttribute("viewBox", `0 0 ${size} ${size}`);
     svg.setAttribute("height", size);
     svg.setAttribute("aria-label", alt);
     svg.replaceChildren(
       ...marks.flatMap((value) => [
-        s("line", { class: value === 0 ? "zero" : "grid", x1: x(value), x2: x(value), y1: 8, y2: size - MARGIN }),
+        s("line", { class: value === 0 ? "zero" : "grid", x1: x(value), x2: x(value), y1: 8, y2: size - FOOT }),
         s("line", { class: value === 0 ? "zero" : "grid", x1: MARGIN, x2: size - 8, y1: y(value), y2: y(value) }),
-        s("text", { class: "tick", x: x(value), y: size - MARGIN + 12, "text-anchor": "middle" }, number(value, 1)),
+        s("text", { class: "tick", x: x(value), y: size - FOOT + 12, "text-anchor": "middle" }, number(value, 1)),
         s("text", { class: "tick", x: MARGIN - 5, y: y(value), "text-anchor": "end" }, number(value, 1)),
       ]),
       s("text", { class: "title", x: size / 2, y: size - 6, "text-anchor": "middle" }, t("plane.valence")),
-      s("text", { class: "title", transform: `translate(8 ${size / 2}) rotate(-90)`, "text-anchor": "middle" }, t("plane.arousal")),
+      s("text", { class: "title", transform: `translate(9 ${size / 2}) rotate(-90)`, "text-anchor": "middle" }, t("plane.arousal")),
       ...(kept.length > 1 ? categories.flatMap((category) => links(category, kept, middle.get(category), x, y, faded(category))) : []),
       ...kept.flatMap((one) => one.points.map((point) => dot(point, one, x, y, faded(point.category)))),
       ...anchors.flatMap((anchor, at) => label(anchor, spots[at], size)),

@@ -70,7 +70,7 @@ export const makeColumn = (key, judged = () => {}) => {
         onText: (piece) => {
           if (!pieces) say("steer.writing");
           pieces += 1;
-          text.append(piece);
+          text.append(text.textContent ? piece : piece.trimStart());
         },
       });
       gauges.set({ steering: end.steering });

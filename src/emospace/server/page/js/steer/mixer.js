@@ -40,7 +40,10 @@ export const makeMixer = (box, change) => {
   return {
     update: (tone) => {
       mix = tone.mix;
-      for (const [one, slider] of sliders) slider.set(mix[one] ?? 0);
+      for (const [one, slider] of sliders) {
+        slider.set(mix[one] ?? 0);
+        slider.node.classList.toggle("set", one in mix);
+      }
       if (Object.keys(mix).some((one) => !BASIC.includes(one))) more.open = true;
     },
     fill: (categories) => {

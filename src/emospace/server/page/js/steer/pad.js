@@ -1,7 +1,7 @@
 // The circumplex as a pad: categories where people place them, and a knob that a pointer or the arrow keys move.
 
 import { linear } from "../charts/scale.js";
-import { placeLabels } from "../charts/labels.js";
+import { placeLabels, widthOf } from "../charts/labels.js";
 import { freshId, h, onWidth, s } from "../dom.js";
 import { BASIC, hueOf } from "../hues.js";
 import { clamp, figure } from "../numbers.js";
@@ -66,7 +66,11 @@ export const makePad = (box, change) => {
     const placed = categories.filter(({ valence }) => valence !== null);
     const points = placed.map((one) => ({ x: x(one.valence), y: y(one.arousal), text: emotionName(one.name), bold: BASIC.includes(one.name) }));
     const font = size < 380 ? 10 : 11.5;
-    const spots = placeLabels(points, size, size, font, size < 380 ? 40 : 60);
+    const reserved = ends.map(([at, up, anchor, key]) => {
+      const from = at - (anchor === "end" ? widthOf(t(key), 11.5) : 0);
+      return { x0: from - 2, x1: from + widthOf(t(key), 11.5) + 2, y0: up - 12, y1: up + 4 };
+    });
+    const spots = placeLabels(points, size, size, font, { reachMost: size < 380 ? 40 : 60, reserved });
     back.replaceChildren(
       s("circle", { class: "unit", cx: x(0), cy: y(0), r: unit }),
       s("circle", { class: "unit half", cx: x(0), cy: y(0), r: unit / 2 }),

@@ -18,7 +18,6 @@ export const makeSlider = ({ key = null, said = null, min = 0, max = 1, step = 0
     input.style.setProperty("--fill", `${((value - low) / (high - low || 1)) * 100}%`);
     output.textContent = write(value);
     input.setAttribute("aria-valuetext", write(value));
-    node.classList.toggle("set", value !== 0 && min === 0);
   };
   input.addEventListener("input", () => {
     show();
