@@ -109,7 +109,6 @@ def serve(
         api_keys=read_keys(api_key_file) if api_key_file else (),
         names=tuple(allow_host or ()),
         runs=runs,
-        limits=limits,
     ).check()
     loaded = load_model(model, dtype=dtype, device=device, trust_remote_code=trust_remote_code)
     engine = Engine(loaded, _bank(loaded, source), _reader(loaded, language) if reader else None, limits)

@@ -300,6 +300,7 @@ def forward(
 
 
 def left_padded(rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return token ids and attention mask ``[n_rows, width]`` of rows that end together."""
     import torch
 
     width = max(len(row) for row in rows)
@@ -329,6 +330,7 @@ def end_ids(model: LanguageModel) -> list[int]:
 
 
 def decode(model: LanguageModel, tokens: Sequence[int] | np.ndarray) -> str:
+    """Return the text of an answer's tokens, special ones left out."""
     ids = [int(token) for token in tokens]
     return str(model.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 

@@ -24,7 +24,7 @@ from emospace.server.runs import Runs, run_routes
 from emospace.server.settings import Settings
 from emospace.server.static import page_routes
 
-CODES = {404: "not_found", 405: "method_not_allowed", 415: "not_json"}
+CODES = {400: "invalid_json", 404: "not_found", 405: "method_not_allowed"}
 
 
 def create_app(engine: Engine, settings: Settings | None = None) -> FastAPI:
@@ -52,7 +52,7 @@ def create_app(engine: Engine, settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         responses={"4XX": {"model": ErrorBody}, "5XX": {"model": ErrorBody}},
     )
-    app.add_middleware(Gate, settings=settings, metrics=engine.metrics)
+    app.add_middleware(Gate, settings=settings, limits=engine.limits, metrics=engine.metrics)
     for kind in (ApiError, Busy, Stopped, EmospaceError):
         app.add_exception_handler(kind, _failed)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -80,7 +80,7 @@ def create_app(engine: Engine, settings: Settings | None = None) -> FastAPI:
         listening_routes(engine, settings, runs),
         run_routes(runs),
     ):
-        app.include_router(routes, prefix="/v1")
+        app.include_router(routes)
     app.include_router(page_routes())
     return app
 

@@ -45,7 +45,7 @@ class Asked:
         request: ChatRequest | CompletionRequest,
         prompts: Sequence[Sequence[int]],
     ) -> None:
-        limits = settings.limits
+        limits = engine.limits
         found = steering_of(engine.model, engine.bank, request)
         steering = found[0] if found else None
         self.steered = found[1] if found else None
@@ -114,7 +114,7 @@ class Asked:
 
 def completion_routes(engine: Engine, settings: Settings) -> APIRouter:
     """Return the routes that generate."""
-    router, limit = APIRouter(tags=["generation"]), settings.limits.prompt_tokens
+    router, limit = APIRouter(prefix="/v1", tags=["generation"]), engine.limits.prompt_tokens
     known = (settings.model, str(engine.model.identity.get("name")), engine.model.name)
 
     @router.post("/chat/completions", response_model=ChatCompletion)

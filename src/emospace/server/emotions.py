@@ -23,7 +23,7 @@ N_WORDS = 5
 
 def emotion_routes(engine: Engine, settings: Settings) -> APIRouter:
     """Return the routes that describe the model and its emotions."""
-    router, created = APIRouter(tags=["model"]), int(time.time())
+    router, created = APIRouter(prefix="/v1", tags=["model"]), int(time.time())
 
     def model_card() -> dict[str, Any]:
         model = engine.model
@@ -37,7 +37,7 @@ def emotion_routes(engine: Engine, settings: Settings) -> APIRouter:
             "n_blocks": model.n_blocks,
             "d_model": model.d_model,
             "context": context(model),
-            "limits": settings.limits.model_dump(),
+            "limits": engine.limits.model_dump(),
         }
 
     @router.get("/models")

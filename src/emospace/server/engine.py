@@ -131,6 +131,7 @@ class Engine:
         with self._work:
             if self._stopping or not self.running:
                 raise Stopped
+            self._waiting.sweep(lambda item: item.over)
             try:
                 self._waiting.put(client, items)
             except QueueFull:
@@ -172,7 +173,7 @@ class Engine:
                         answer.fail(error)
 
     def _sweep(self) -> list[Answer | _Call]:
-        """Take out of the queue whose client has left and, returned, whose time is over."""
+        """Take out of the queue what was given up and, returned, what has waited beyond its time."""
         now = time.monotonic()
         self._waiting.sweep(lambda item: item.over)
         return self._waiting.sweep(lambda item: now > item.deadline)

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from emospace.server.failures import ApiError, api_error
 from emospace.server.metrics import Metrics
-from emospace.server.settings import Settings
+from emospace.server.settings import Limits, Settings
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +43,8 @@ HEADERS: Mapping[str, str] = {
 class Gate:
     """Checks name, origin, key and body of a request; names and counts its response; turns faults into errors."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:
-        self.app, self.settings, self.metrics = app, settings, metrics
+    def __init__(self, app: ASGIApp, settings: Settings, limits: Limits, metrics: Metrics) -> None:
+        self.app, self.settings, self.limits, self.metrics = app, settings, limits, metrics
         self.names = {*LOOPBACK_NAMES, settings.host.strip("[]"), *settings.names}
         self.keys = [sha256(key.get_secret_value().encode()).digest() for key in settings.api_keys]
 
@@ -113,7 +113,11 @@ class Gate:
         """Read the body within its bounds and return a `receive` that begins with it."""
         if scope["method"] not in ("POST", "PUT", "PATCH", "DELETE"):
             return receive
-        limit = self.settings.limits.body_bytes
+        kind = Headers(scope=scope).get("content-type", "").partition(";")[0].strip().lower()
+        if scope["method"] == "POST" and kind != "application/json":
+            # A page of another origin can send other types without asking.
+            raise ApiError(415, "Send JSON, with Content-Type: application/json.", "not_json")
+        limit = self.limits.body_bytes
         too_large = ApiError(
             413,
             f"The body has more than {limit:,} bytes.",

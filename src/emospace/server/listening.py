@@ -31,7 +31,7 @@ JUDGE = "subword"
 
 def listening_routes(engine: Engine, settings: Settings, runs: Runs) -> APIRouter:
     """Return the routes that read and judge texts."""
-    router, limit = APIRouter(tags=["reading"]), settings.limits.prompt_tokens
+    router, limit = APIRouter(prefix="/v1", tags=["reading"]), engine.limits.prompt_tokens
     judge = _Lazy()
 
     @router.post("/read")

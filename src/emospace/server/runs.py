@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 MOST_ROWS, ROWS = 50_000, 1_000
 MOST_COMPARED = 6
+Names = Annotated[list[str], Query(alias="run", min_length=1)]
+
 _PAGING = ("search", "sort", "limit", "offset", "run")
 
 
@@ -88,8 +90,7 @@ class Runs:
 
 def run_routes(runs: Runs) -> APIRouter:
     """Return the routes that serve results."""
-    router = APIRouter(tags=["runs"])
-    Names = Annotated[list[str], Query(alias="run", min_length=1)]
+    router = APIRouter(prefix="/v1", tags=["runs"])
 
     @router.get("/runs")
     def list_runs() -> JSONResponse:

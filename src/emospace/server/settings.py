@@ -50,7 +50,6 @@ class Settings(BaseModel):
     api_keys: tuple[SecretStr, ...] = ()
     names: tuple[str, ...] = ()
     runs: Path | None = None
-    limits: Limits = Limits()
 
     @property
     def is_loopback(self) -> bool:
