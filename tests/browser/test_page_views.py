@@ -22,7 +22,7 @@ def shown(page, view: str) -> None:
         page.click(".read button.main")
     page.wait_for_selector(SHOWN[view])
     if view == "space":
-        page.wait_for_selector(".space .chart .ceiling")
+        page.wait_for_selector(".space .ceiling-name")
         page.wait_for_selector(".space tbody td")
 
 
@@ -40,7 +40,7 @@ def test_read_colours_tokens_and_shows_features(visit, stub) -> None:
     before = page.evaluate(colour, "raining")
     page.select_option("#read-by", "fear")
     assert page.evaluate(colour, "raining") != before
-    assert "by=fear" in page.url
+    page.wait_for_url("**by=fear**")
     assert page.locator(".trace rect.high").count() > 1
 
 
@@ -66,7 +66,7 @@ def test_space_layers_languages_and_dictionary(visit) -> None:
     page.get_by_label("Layer", exact=True).fill("6")
     page.wait_for_selector("figcaption:has-text('Layer 6')")
     page.wait_for_selector("h3:has-text('The model, layer 6')")
-    assert "layer=6" in page.url
+    page.wait_for_url("**layer=6**")
     # A late layer of the planted run is people's plane with little noise: turned back, joy lies near their joy.
     joys = [
         (float(node.get_attribute("cx")), float(node.get_attribute("cy")))
@@ -86,7 +86,7 @@ def test_space_shows_prediction_under_the_ceiling(visit) -> None:
     shown(page, "space")
     label = page.locator(".space svg[aria-label^=Prediction]")
     assert "Emotion space .51" in label.get_attribute("aria-label")
-    assert page.inner_text(".ceiling-name") == "people's ceiling .96"
+    assert page.text_content(".ceiling-name") == "people's ceiling .96"
 
 
 def test_compare_needs_two_runs(visit) -> None:
@@ -107,7 +107,7 @@ def test_language_switches_and_is_remembered(visit) -> None:
     page.wait_for_selector("h1:has-text('设定语气')")
     assert page.get_attribute("html", "lang") == "zh-Hans"
     assert page.input_value("#prompt") == "kept"
-    assert "快乐" in page.inner_text(".pad")
+    assert "快乐" in page.text_content(".pad")
     assert "lang=zh" in page.url
     page.goto(page.url.split("?")[0])
     page.wait_for_selector("h1:has-text('设定语气')")

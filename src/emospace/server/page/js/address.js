@@ -8,8 +8,23 @@ export const place = () => {
   return { view: VIEWS.includes(view) ? view : VIEWS[0], setting: new URLSearchParams(query) };
 };
 
-/** Put a view's setting in the address; empty values are left out. */
+// A browser refuses an address that changes with every movement of a pointer.
+const PAUSE = 150;
+let pending = null;
+let waiting = 0;
+
+/** Put a view's setting in the address, shortly; empty values are left out. */
 export const write = (view, setting) => {
+  pending = [view, setting];
+  clearTimeout(waiting);
+  waiting = setTimeout(settle, PAUSE);
+};
+
+/** Put in the address what still waits to be put there. */
+export const settle = () => {
+  clearTimeout(waiting);
+  const [view, setting] = pending ?? [];
+  pending = null;
   if (place().view !== view) return;
   const given = Object.entries(setting).filter(([, value]) => value !== null && value !== undefined && value !== "");
   const query = new URLSearchParams(given.map(([name, value]) => [name, String(value)])).toString();

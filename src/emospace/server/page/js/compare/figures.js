@@ -32,6 +32,13 @@ const nameOf = (one) => {
   return [one.target ? targetName(one.target) : structureName(one.against), set].join(", ");
 };
 
+// Rows of one name are told apart by their norms or structure.
+const distinct = (rows) => {
+  const names = rows.map(nameOf);
+  const twice = (name) => names.indexOf(name) !== names.lastIndexOf(name);
+  return rows.map((one, at) => (twice(names[at]) ? [names[at], ...[one.against, one.kind === "prediction" ? null : one.source].filter(Boolean).map((text) => text.replaceAll("_", " "))].join(", ") : names[at]));
+};
+
 /** Draw the figures of a language by kind, each as dots beside one another and as a table. */
 export const drawKinds = (comparison, language, hues) =>
   KINDS.flatMap((kind) => {
@@ -42,10 +49,11 @@ export const drawKinds = (comparison, language, hues) =>
     const bars = makeBars(plot);
     // The main rows are drawn; the table has them all.
     const main = rows.filter(([one]) => kind !== "prediction" || ["space", "dense"].includes(one.of)).slice(0, ROWS);
+    const names = distinct(main.map(([one]) => one));
     bars.show({
-      rows: main.map((marks) => ({ name: nameOf(marks[0]), marks: comparison.runs.map(({ name }) => marks.find((one) => one.run === name)).filter(Boolean).map((one) => mark(one, hues)) })),
+      rows: main.map((marks, at) => ({ name: names[at], marks: comparison.runs.map(({ name }) => marks.find((one) => one.run === name)).filter(Boolean).map((one) => mark(one, hues)) })),
       ceiling: null, band: null, title: t(`kind.${kind}.axis`),
-      alt: `${t(`kind.${kind}`)}: ${main.map((marks) => `${nameOf(marks[0])}: ${marks.map((one) => `${one.run} ${figure(one.value)}`).join(", ")}`).join("; ")}`,
+      alt: `${t(`kind.${kind}`)}: ${main.map((marks, at) => `${names[at]}: ${marks.map((one) => `${one.run} ${figure(one.value)}`).join(", ")}`).join("; ")}`,
     });
     const cells = rows.flatMap((marks) => marks.map((one) => [nameOf(one), one.against && kind === "prediction" ? one.against.replaceAll("_", " ") : "", one.run, figure(one.value), interval(one.ci_low, one.ci_high, t("to")), signed(one.difference), count(one.n)]));
     return [

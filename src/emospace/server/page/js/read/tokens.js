@@ -27,7 +27,12 @@ export const spansOf = (text, tokens) => {
       end = token.end;
     }
   }
-  for (const span of spans) span.text = points.slice(span.start, span.end).join("");
+  for (const span of spans) {
+    // A space that begins a token is not coloured: at the end of a line it would be a speck.
+    const [, space, word] = points.slice(span.start, span.end).join("").match(/^(\s*)([^]*)$/);
+    span.before += word ? space : "";
+    span.text = word || space;
+  }
   return { spans, after: points.slice(end).join("") };
 };
 

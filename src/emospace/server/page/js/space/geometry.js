@@ -68,11 +68,12 @@ export const makeGeometry = (box, { remember, layer: tell }) => {
     const given = series.map(({ language, points }, at) => ({ name: languageName(language), hue: seriesHue(at), points }));
     if (!people) return given;
     const judged = new Map();
-    for (const { category, human_valence: x, human_arousal: y } of chosen.flatMap(of)) if (!judged.has(category) && x !== null) judged.set(category, { category, x, y });
+    for (const { category, human_valence: x, human_arousal: y } of (chosen.length ? chosen : [scene.language]).flatMap(of)) if (!judged.has(category) && x !== null) judged.set(category, { category, x, y });
     return [...given, { name: t("space.people"), hue: "var(--ink)", hollow: true, points: [...judged.values()] }];
   };
 
   const layerSeries = async (of) => {
+    if (!chosen.length) return [];
     const { rows } = await table(scene.run.id, "rdm_layers", { language: chosen, layer, limit: ALL });
     return chosen.map((language) => {
       const { names, square } = squareOf(rows.filter((row) => row.language === language));

@@ -29,6 +29,7 @@ export const makeColumn = (key, judged = () => {}) => {
     show();
   };
   onLanguage(show);
+  show();
 
   // What a server does not offer is asked for once.
   const ask = async (name, asking) => {

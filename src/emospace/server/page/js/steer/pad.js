@@ -60,7 +60,7 @@ export const makePad = (box, change) => {
     drawing.setAttribute("viewBox", `0 0 ${size} ${size}`);
     const unit = x(1) - x(0);
     const ends = [
-      [size - 4, y(0) - 6, "end", "pad.pleasant"], [4, y(0) - 6, "start", "pad.unpleasant"],
+      [size - 4, size - 5, "end", "pad.pleasant"], [4, size - 5, "start", "pad.unpleasant"],
       [x(0) + 6, 12, "start", "pad.excited"], [x(0) + 6, size - 5, "start", "pad.calm"],
     ];
     const placed = categories.filter(({ valence }) => valence !== null);

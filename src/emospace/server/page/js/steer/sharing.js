@@ -1,5 +1,6 @@
 // The setting to take away: as an address, as Python, as curl.
 
+import { settle } from "../address.js";
 import { h } from "../dom.js";
 import { onLanguage, t } from "../words.js";
 import { asCurl, asPython, copy } from "./snippets.js";
@@ -33,7 +34,7 @@ export const makeSharing = (request) => {
       { class: "row" },
       choice,
       h("button", { type: "button", class: "button", t: "share.copy", onclick: () => give(code.textContent) }),
-      h("button", { type: "button", class: "button", t: "share.link", onclick: () => give(location.href) }),
+      h("button", { type: "button", class: "button", t: "share.link", onclick: () => { settle(); give(location.href); } }),
       status,
     ),
     block,

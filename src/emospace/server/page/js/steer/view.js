@@ -1,12 +1,11 @@
 // Steer: set a tone, ask, and watch both answers come.
 
-import { write } from "../address.js";
+import { numberOf, write } from "../address.js";
 import { emotions, model, resolve } from "../api.js";
 import { h, paused } from "../dom.js";
-import { numberOf } from "../address.js";
 import { clamp, figure } from "../numbers.js";
 import { showTrouble } from "../trouble.js";
-import { currentLanguage, onLanguage, t } from "../words.js";
+import { onLanguage, t } from "../words.js";
 import { makeColumn } from "./column.js";
 import { makeDose } from "./dose.js";
 import { makeMixer } from "./mixer.js";
@@ -23,6 +22,7 @@ export const make = (node) => {
   let range = null;
   let served = null;
   let running = null;
+  let steerable = true;
 
   const trouble = h("div", { role: "alert" });
   const said = h("output", { class: "tone", "aria-live": "polite" });
@@ -84,7 +84,7 @@ export const make = (node) => {
     asking?.abort();
     asking = new AbortController();
     try {
-      const found = isNeutral(tone) ? null : await resolve({ emotion: emotionOf(tone) }, asking.signal);
+      const found = isNeutral(tone) || !steerable ? null : await resolve({ emotion: emotionOf(tone) }, asking.signal);
       range = found?.calibrated_dose === null || !found ? null : { dose: found.calibrated_dose, low: found.low, high: found.high };
       doser.update(dose, range);
     } catch (error) {
@@ -141,7 +141,8 @@ export const make = (node) => {
       pad.fill(categories);
       mixer.fill(categories);
       setTone(tone);
-      if (!found.length) trouble.replaceChildren(h("div", { class: "reason" }, h("p", { t: "steer.no_vectors" }, t("steer.no_vectors"))));
+      steerable = found.length > 0;
+      if (!steerable) trouble.replaceChildren(h("div", { class: "reason" }, h("p", { t: "steer.no_vectors" }, t("steer.no_vectors"))));
     } catch (error) {
       showTrouble(trouble, error, load);
     }
@@ -166,7 +167,6 @@ export const make = (node) => {
       sampling.restore(setting);
       doser.update(dose, range);
       setTone(tone);
-      prompt.lang = currentLanguage();
     },
   };
 };
