@@ -6,7 +6,8 @@ import json
 import re
 
 import pytest
-from stub_api import CATEGORIES, PAGE
+from stub_api import PAGE
+from stub_runs import CATEGORIES
 
 SOURCES = sorted(path for path in PAGE.rglob("*") if path.suffix in {".js", ".css", ".html", ".svg"})
 WORDS = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in (PAGE / "i18n").glob("*.json")}
@@ -23,7 +24,9 @@ def test_languages_have_the_same_words() -> None:
 
 
 def test_every_word_asked_for_exists() -> None:
-    asked = {key for key in re.findall(r'"([a-z]+\.[a-z_]+(?:\.[a-z_]+)?)"', CODE) if key.split(".")[0] in STEMS}
+    asked = {
+        key for key in re.findall(r'"([a-z]+\.[a-z_]+(?:\.[a-z_]+)?)"', CODE) if key.split(".")[0] in STEMS
+    }
     assert sorted(asked - set(WORDS["en"])) == []
     assert {f"emotion.{name}" for name in CATEGORIES} <= set(WORDS["en"])
 

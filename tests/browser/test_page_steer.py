@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
-from stub_api import CARD, ENDLESS, PLAIN, STEERED
-from visiting import browser, stub, visit  # noqa: F401
+from stub_api import ENDLESS, PLAIN, STEERED
+from stub_runs import CARD
+from visiting import browser_fixture, stub_fixture, visit_fixture  # noqa: F401
 
 KNOB = ".knob"
 GO = ".steer button.main"
@@ -38,7 +39,8 @@ def answered(page, stub) -> dict:
 def at(page, valence: float, arousal: float) -> tuple[float, float]:
     """Return the place of a point of the circumplex on the screen, from where two categories stand."""
     places = {
-        name: page.locator(f'.pad .category[data-name="{name}"]').bounding_box() for name in ("love", "boredom")
+        name: page.locator(f'.pad .category[data-name="{name}"]').bounding_box()
+        for name in ("love", "boredom")
     }
     (x0, y0), (x1, y1) = (
         (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2) for box in places.values()
@@ -174,7 +176,9 @@ def test_code_is_what_is_sent(visit, stub) -> None:
     exec(source, {"OpenAI": lambda **_: type("Client", (), {"chat": chat}), "print": lambda *_: None})
     sent = answered(page, stub)
     extra = calls[0].pop("extra_body")
-    assert {**calls[0], **extra} == {key: value for key, value in sent.items() if not key.startswith("stream")}
+    assert {**calls[0], **extra} == {
+        key: value for key, value in sent.items() if not key.startswith("stream")
+    }
     page.click(".share label:has-text('curl')")
     assert "It'\\''s" in page.inner_text(".share pre")
 

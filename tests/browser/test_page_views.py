@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from visiting import browser, stub, visit  # noqa: F401
+from visiting import browser_fixture, stub_fixture, visit_fixture  # noqa: F401
 
 VIEWS = ("steer", "read", "space", "compare")
 SHOWN = {"steer": ".pad .category", "read": ".token", "space": ".plane circle", "compare": ".compare table"}
@@ -23,7 +23,7 @@ def shown(page, view: str) -> None:
     page.wait_for_selector(SHOWN[view])
     if view == "space":
         page.wait_for_selector(".space .ceiling-name")
-        page.wait_for_selector(".space tbody td")
+        page.wait_for_selector(".space .find + .table td")
 
 
 def test_read_colours_tokens_and_shows_features(visit, stub) -> None:
@@ -140,7 +140,9 @@ def test_controls_have_names_and_nothing_overflows(visit, tmp_path, view, size, 
     page = visit(f"#/{view}", size=size, scheme=scheme)
     shown(page, view)
     nodes = page.context.new_cdp_session(page).send("Accessibility.getFullAXTree")["nodes"]
-    seen = [(node["role"]["value"], node.get("name", {}).get("value")) for node in nodes if not node["ignored"]]
+    seen = [
+        (node["role"]["value"], node.get("name", {}).get("value")) for node in nodes if not node["ignored"]
+    ]
     assert [role for role, name in seen if role in NAMED and not name] == []
     assert {"main", "navigation", "heading", "button"} <= {role for role, _ in seen}
     assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")

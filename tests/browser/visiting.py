@@ -17,8 +17,8 @@ SIZES = {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 390, "hei
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
+@pytest.fixture(scope="module", name="browser")
+def browser_fixture() -> Iterator[Any]:
     """Return a headless Chromium; not for longer, since other tests cannot run an event loop beside it."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if CHROMIUM is None:
@@ -29,15 +29,15 @@ def browser() -> Iterator[Any]:
         found.close()
 
 
-@pytest.fixture
-def stub() -> Iterator[StubServer]:
+@pytest.fixture(name="stub")
+def stub_fixture() -> Iterator[StubServer]:
     """Return a stub of the server on a free port."""
     with serving() as server:
         yield server
 
 
-@pytest.fixture
-def visit(browser: Any, stub: StubServer) -> Iterator[Callable[..., Any]]:
+@pytest.fixture(name="visit")
+def visit_fixture(browser: Any, stub: StubServer) -> Iterator[Callable[..., Any]]:
     """Return a function that opens the page at a place, such as ``?lang=zh#/read``.
 
     When the test ends no error may stand in the console (but those of answers the stub was told to fail with), and no
@@ -54,7 +54,9 @@ def visit(browser: Any, stub: StubServer) -> Iterator[Callable[..., Any]]:
             strangers.append(route.request.url)
             route.abort()
 
-    def open_page(place: str = "", *, size: str = "desktop", scheme: str = "light", locale: str = "en-GB") -> Any:
+    def open_page(
+        place: str = "", *, size: str = "desktop", scheme: str = "light", locale: str = "en-GB"
+    ) -> Any:
         phone = size == "phone"
         context = browser.new_context(
             viewport=SIZES[size], color_scheme=scheme, locale=locale, has_touch=phone, is_mobile=phone
@@ -64,7 +66,9 @@ def visit(browser: Any, stub: StubServer) -> Iterator[Callable[..., Any]]:
         context.route("**/*", guarded)
         page = context.new_page()
         page.set_default_timeout(60_000)
-        page.on("console", lambda said: faults.append(said.text) if said.type in ("error", "warning") else None)
+        page.on(
+            "console", lambda said: faults.append(said.text) if said.type in ("error", "warning") else None
+        )
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.goto(stub.address + place)
         page.wait_for_selector("html[data-ready]")

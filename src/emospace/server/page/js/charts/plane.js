@@ -30,7 +30,10 @@ export const makePlane = (box) => {
     const x = linear([-limit, limit], [MARGIN, size - 8]);
     const y = linear([-limit, limit], [size - FOOT, 8]);
     const categories = [...new Set(all.map(({ category }) => category))];
-    const middle = new Map(categories.map((category) => [category, mean(all.filter((point) => point.category === category))]));
+    // A category is named where the languages have it; where none does, where people do.
+    const model = kept.filter(({ hollow }) => !hollow).flatMap(({ points }) => points);
+    const of = (points, category) => points.filter((point) => point.category === category);
+    const middle = new Map(categories.map((category) => [category, mean(of(model, category).length ? of(model, category) : of(all, category))]));
     const faded = (category) => (picked && picked !== category ? " faded" : "");
     const labelled = categories.filter((category) => !picked || picked === category);
     const anchors = labelled.map((category) => ({ x: x(middle.get(category).x), y: y(middle.get(category).y), text: emotionName(category), bold: BASIC.includes(category) }));

@@ -142,7 +142,8 @@ export const makeGeometry = (box, { remember, layer: tell }) => {
       scene = given;
       const { run, setting } = scene;
       const asked = (setting.languages ?? "").split(",").filter((code) => run.languages.includes(code));
-      chosen = asked.length ? asked.slice(0, MOST) : run.languages.slice(0, 2);
+      const usual = ["en", "zh"].filter((code) => run.languages.includes(code));
+      chosen = (asked.length ? asked : usual.length ? usual : run.languages.slice(0, 2)).slice(0, MOST);
       layer = setting.layer === null || setting.layer === "" || !run.tables.includes("rdm_layers") ? null : Math.min(Number(setting.layer), run.n_blocks);
       controls();
       draw();

@@ -6,7 +6,7 @@ import { makeSelect } from "../charts/select.js";
 import { h } from "../dom.js";
 import { showTrouble } from "../trouble.js";
 import { count } from "../numbers.js";
-import { languageName, onLanguage, t, translate } from "../words.js";
+import { currentLanguage, languageName, onLanguage, t, translate } from "../words.js";
 import { makeDictionary } from "./dictionary.js";
 import { makeGeometry } from "./geometry.js";
 import { makeMatrices } from "./matrices.js";
@@ -58,7 +58,8 @@ export const make = (node) => {
   };
 
   const show = () => {
-    setting.of = language.fill(run.languages.map((code) => [code, languageName(code)]), setting.of);
+    const first = [setting.of, currentLanguage(), "en"].find((code) => run.languages.includes(code));
+    setting.of = language.fill(run.languages.map((code) => [code, languageName(code)]), first);
     const scene = { run, language: setting.of, setting };
     for (const part of [geometry, matrices, prediction, dictionary]) part.show(scene);
   };
@@ -80,7 +81,7 @@ export const make = (node) => {
   const load = async () => {
     try {
       trouble.replaceChildren();
-      const { data, unreadable = [] } = await askRuns();
+      const { data, unreadable } = await askRuns();
       listed = data;
       const id = select.fill(data.map((one) => [one.id, `${one.id} · ${one.title ?? one.model}`]), setting.run);
       const notes = [];
