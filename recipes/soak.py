@@ -40,7 +40,8 @@ def main() -> None:
     parser.add_argument("--growth", type=float, default=64.0, help="MB that the second half may add")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
-    command = [sys.executable, "-m", "emospace", "serve", "--model", asked.model, "--port", "0"]
+    run = "from emospace.cli import main; main()"
+    command = [sys.executable, "-c", run, "serve", "--model", asked.model, "--port", "0"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
         address = _address(process)

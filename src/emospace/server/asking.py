@@ -124,8 +124,8 @@ def _vector(
     if bank is None:
         raise EmospaceError(
             f"emotion {weights}",
-            f"no steering vectors were calibrated for the model '{model.name}'",
-            f"Make them: emospace steer calibrate --model {model.name}",
+            f"no steering vectors were calibrated for the model '{model.identity.get('name')}'",
+            "Make them: emospace steer calibrate",
         )
     axes = [name for name in AXES if name in (tone.emotion or {})]
     if axes and len(axes) < len(tone.emotion or {}):

@@ -7,7 +7,6 @@ import json
 import time
 import uuid
 from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -54,10 +53,6 @@ class Asked:
         self.created, self.model, self.engine = int(time.time()), settings.model, engine
         self.usage_asked = request.stream_options is not None and request.stream_options.include_usage
         n = request.n or 1
-        if n * len(prompts) > limits.queue:
-            raise ApiError(
-                400, f"n: this server gives at most {limits.queue} answers to a request", "invalid_value", "n"
-            )
         loop, self.events = asyncio.get_running_loop(), asyncio.Queue[Event | None]()
 
         def emit(event: Event) -> None:
@@ -121,6 +116,7 @@ def completion_routes(engine: Engine, settings: Settings) -> APIRouter:
     async def chat(body: ChatRequest, request: Request) -> Any:
         """Continue a conversation, in a tone where one is given."""
         check_model(body.model, known)
+        _check_number(body.n or 1, engine)
         prompts = [await asyncio.to_thread(chat_ids, engine.model, body.messages, limit)]
         return await _respond(Asked(engine, settings, body, prompts), body, request)
 
@@ -130,10 +126,17 @@ def completion_routes(engine: Engine, settings: Settings) -> APIRouter:
         check_model(body.model, known)
         if not body.prompts:
             raise ApiError(400, "prompt: the list is empty", "invalid_value", "prompt")
+        _check_number(len(body.prompts) * (body.n or 1), engine)
         prompts = [await asyncio.to_thread(text_ids, engine.model, one, limit) for one in body.prompts]
         return await _respond(Asked(engine, settings, body, prompts), body, request)
 
     return router
+
+
+def _check_number(answers: int, engine: Engine) -> None:
+    most = engine.limits.queue
+    if answers > most:
+        raise ApiError(400, f"n: this server gives at most {most} answers to a request", "invalid_value", "n")
 
 
 async def _respond(asked: Asked, body: ChatRequest | CompletionRequest, request: Request) -> Response:
@@ -196,14 +199,16 @@ class EventStream(Response):
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         leaving = asyncio.create_task(_leave(receive, self.asked))
+        # Some servers say by an error that nobody listens any more.
         try:
             await send(
                 {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
             )
             async for line in self._lines():
                 await send({"type": "http.response.body", "body": line, "more_body": True})
-            with suppress(OSError):
-                await send({"type": "http.response.body", "body": b"", "more_body": False})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        except OSError:
+            pass
         finally:
             leaving.cancel()
             self.asked.cancel()

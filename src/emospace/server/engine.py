@@ -168,7 +168,7 @@ class Engine:
             # Memory that ran out, or a fault: those in the batch are told, the next ones are served.
             except Exception as error:
                 log.exception("a step of the batch failed")
-                for answer in {id(one): one for one in (*self._batch.clear(), *answers)}.values():
+                for answer in self._batch.clear():
                     if not answer.over:
                         answer.fail(error)
 
@@ -202,7 +202,14 @@ class Engine:
         batch, metrics = self._batch, self.metrics
         self._leave()
         if answers:
-            batch.join(answers)
+            try:
+                batch.join(answers)
+            # A prompt that does not fit is no fault of those under way.
+            except Exception as error:
+                log.exception("prompts could not be run")
+                for answer in answers:
+                    answer.fail(error)
+                answers = []
             now = time.monotonic()
             for answer in answers:
                 metrics.first_token.observe(now - answer.asked)

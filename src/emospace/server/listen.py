@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+from contextlib import suppress
 
 import uvicorn
 
@@ -29,7 +30,8 @@ def listen(engine: Engine, settings: Settings) -> None:
     port = bound.getsockname()[1]
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     say(f"http://{host}:{port}  ({settings.model}; API at /v1, reference at /docs; Ctrl-C ends)")
-    server(engine, settings).run(sockets=[bound])
+    with suppress(KeyboardInterrupt):
+        server(engine, settings).run(sockets=[bound])
 
 
 def server(engine: Engine, settings: Settings) -> uvicorn.Server:

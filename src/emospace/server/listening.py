@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse
 from emospace.artefacts import jsonable
 from emospace.errors import EmospaceError
 from emospace.reading.tokens import over_tokens, tokenise
-from emospace.server.asking import chat_ids, check_model, text_ids
+from emospace.server.asking import chat_ids, check_model, context, text_ids
 from emospace.server.engine import Engine
 from emospace.server.failures import ApiError, from_emospace
 from emospace.server.runs import Runs
@@ -68,12 +68,8 @@ def listening_routes(engine: Engine, settings: Settings, runs: Runs) -> APIRoute
         heard = await asyncio.to_thread(_judge, judge, body)
         perplexities: list[float | None] = [None] * len(body.texts)
         if body.messages is not None or body.prompt is not None:
-            before = (
-                chat_ids(engine.model, body.messages, limit)
-                if body.messages is not None
-                else text_ids(engine.model, body.prompt or "", limit)
-            )
-            work = engine.call(request.state.client, lambda: _perplexities(engine.model, before, body.texts))
+            rows = await asyncio.to_thread(_rows, engine.model, body, limit)
+            work = engine.call(request.state.client, lambda: _perplexities(engine.model, *rows))
             perplexities = await asyncio.wrap_future(work)
         for row, perplexity in zip(heard["data"], perplexities, strict=True):
             row["perplexity"] = perplexity
@@ -202,15 +198,36 @@ def _judge(judge: _Lazy, body: JudgeRequest) -> dict[str, Any]:
     return {"judge": hearing.name, "labels": list(found.labels), "data": rows}
 
 
-def _perplexities(model: LanguageModel, before: Sequence[int], texts: Sequence[str]) -> list[float | None]:
+def _rows(model: LanguageModel, body: JudgeRequest, limit: int) -> tuple[list[int], list[list[int]]]:
+    """Return the tokens of what the texts answer and of each text; raises `ApiError` where they are too many."""
+    before = (
+        chat_ids(model, body.messages, limit)
+        if body.messages is not None
+        else text_ids(model, body.prompt or "", limit)
+    )
+    texts: list[list[int]] = [
+        model.tokenizer(text, add_special_tokens=False)["input_ids"] for text in body.texts
+    ]
+    most = min(limit, context(model) or limit)
+    if len(before) + max(map(len, texts)) > most or sum(map(len, texts)) > limit:
+        raise ApiError(
+            400,
+            f"Too long: texts and what they answer have {most:,} tokens at most.",
+            "context_length_exceeded",
+        )
+    return before, texts
+
+
+def _perplexities(
+    model: LanguageModel, before: Sequence[int], texts: Sequence[Sequence[int]]
+) -> list[float | None]:
     """Return ``exp(mean negative log-likelihood)`` of each text's tokens after `before`, None for an empty text."""
     import torch
 
     from emospace.evaluation.generation import forward
 
     found: list[float | None] = []
-    for text in texts:
-        ids = model.tokenizer(text, add_special_tokens=False)["input_ids"]
+    for ids in texts:
         if not ids:
             found.append(None)
             continue

@@ -73,7 +73,7 @@ class Runs:
             sae = run.results.sae
             if sae is None or sae.file_hash != sae_hash or "features" not in _tables(run):
                 continue
-            table = _frame(run.folder / "tables" / "features.parquet", 0)
+            table = _table(run, "features")
             for latent, words in zip(table["latent"], table["top_words"], strict=True):
                 found.setdefault(int(latent), str(words).split(", "))
         return found
@@ -85,7 +85,12 @@ class Runs:
         folders = [self.run(name).folder for name in names]
         stamps = tuple((folder, (folder / "results.json").stat().st_mtime_ns) for folder in folders)
         with self._comparing:
-            return _compared(stamps)
+            try:
+                return _compared(stamps)
+            except EmospaceError as error:
+                # The message names folders, and where they lie is nobody's business.
+                told = str(error).replace(f"{folders[0].parent}/", "")
+                raise ApiError(400, told, "invalid_value", "run") from error
 
 
 def run_routes(runs: Runs) -> APIRouter:
@@ -124,11 +129,9 @@ def run_routes(runs: Runs) -> APIRouter:
         found = runs.run(run)
         if table not in _tables(found):
             raise ApiError(404, f"The run '{run}' has no table '{table}'.", "table_not_found", "table")
-        path = found.folder / "tables" / f"{table}.parquet"
-        frame = _frame(path, path.stat().st_mtime_ns)
         return _json(
             {"object": "table", "run": run, "table": table}
-            | _part(frame, request, search, sort, limit, offset)
+            | _part(_table(found, table), request, search, sort, limit, offset)
         )
 
     @router.get("/compare")
@@ -137,7 +140,7 @@ def run_routes(runs: Runs) -> APIRouter:
         found = runs.compared(names)
         comparison = found.comparison.model_dump(mode="json")
         for record in comparison.get("runs", []):
-            record["folder"] = Path(record["folder"]).name  # where it lies is nobody's business
+            record["folder"] = Path(record["folder"]).name
         return _json(
             {
                 "object": "comparison",
@@ -188,6 +191,11 @@ def _compared(stamps: tuple[tuple[Path, int], ...]) -> Compared:
 
 def _tables(run: Run) -> list[str]:
     return sorted(path.stem for path in (run.folder / "tables").glob("*.parquet"))
+
+
+def _table(run: Run, name: str) -> pd.DataFrame:
+    path = run.folder / "tables" / f"{name}.parquet"
+    return _frame(path, path.stat().st_mtime_ns)
 
 
 def _card(name: str, run: Run) -> dict[str, Any]:
