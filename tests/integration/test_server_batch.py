@@ -241,3 +241,11 @@ def test_the_model_is_left_without_hooks():
     engine = make_engine()
     run(Batch(engine.model), [(0, make_answer(engine, PROMPTS[0], {"emotion": {"joy": 1.0}}))])
     assert not any(block._forward_hooks for block in tiny().blocks)
+
+
+def test_the_doses_of_a_tone_keep_to_the_vectors_own_formula():
+    engine = make_engine()
+    request = Tone(emotion={"joy": 1.0}, dose=0.25, scope="response")
+    steering, told = steering_of(engine.model, engine.bank, request)
+    assert (steering.dose, steering.scope, steering.op) == (0.25, "response", "clamp")
+    assert (told.calibrated_dose, told.low, told.high, told.beyond_range) == (1.2, 0.4, 2.0, False)

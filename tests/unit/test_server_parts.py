@@ -6,7 +6,6 @@ import pytest
 from pydantic import ValidationError
 
 from emospace.errors import EmospaceError
-from emospace.server.asking import steering_of
 from emospace.server.failures import api_error
 from emospace.server.schemas import ChatRequest, CompletionRequest
 from emospace.server.settings import Settings, read_keys
@@ -150,13 +149,3 @@ def test_an_error_nobody_foresaw_tells_nothing():
     told = api_error(KeyError("/secret")).body.model_dump_json()
     assert "secret" not in told
     assert api_error(KeyError("x")).status == 500
-
-
-def test_the_doses_of_a_tone_keep_to_the_vectors_own_formula():
-    from served import make_engine
-
-    engine = make_engine()
-    request = CompletionRequest(prompt="x", emotion={"joy": 1.0}, dose=0.25, scope="response")
-    steering, told = steering_of(engine.model, engine.bank, request)
-    assert (steering.dose, steering.scope, steering.op) == (0.25, "response", "clamp")
-    assert (told.calibrated_dose, told.low, told.high, told.beyond_range) == (1.2, 0.4, 2.0, False)

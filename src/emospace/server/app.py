@@ -24,6 +24,9 @@ from emospace.server.runs import Runs, run_routes
 from emospace.server.settings import Settings
 from emospace.server.static import page_routes
 
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+"""Of the reference, whose style stands in the page."""
+
 CODES = {400: "invalid_json", 404: "not_found", 405: "method_not_allowed"}
 
 
@@ -71,7 +74,7 @@ def create_app(engine: Engine, settings: Settings | None = None) -> FastAPI:
 
     @app.get("/docs", include_in_schema=False)
     def docs() -> HTMLResponse:
-        return HTMLResponse(reference(app.openapi()))
+        return HTMLResponse(reference(app.openapi()), headers={"content-security-policy": POLICY})
 
     runs = Runs(settings.runs)
     for routes in (

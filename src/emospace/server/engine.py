@@ -208,7 +208,8 @@ class Engine:
             except Exception as error:
                 log.exception("prompts could not be run")
                 for answer in answers:
-                    answer.fail(error)
+                    if not answer.over:
+                        answer.fail(error)
                 answers = []
             now = time.monotonic()
             for answer in answers:
