@@ -102,22 +102,26 @@ def test_chat_models_and_errors_through_the_client(address, engine):
             client.chat.completions.create(**{**given, "model": "gpt-4"})
 
 
-def rows_left(engine) -> bool:
-    return bool(engine._batch.rows or len(engine._waiting))
+def wait_until(true) -> None:
+    """Wait for what another thread brings about, a minute at most."""
+    for _ in range(6000):
+        if true():
+            return
+        time.sleep(0.01)
+    raise AssertionError("it did not come about")
 
 
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_client_that_leaves_frees_its_row(address, engine, stream, monkeypatch):
-    cancelled = engine.metrics.answers.labels("cancelled")._value.get()
-    hold, entered = threading.Event(), threading.Event()
-    step = engine._batch.step
+    counted = engine.metrics.answers.labels("cancelled")._value
+    before, entered, step = counted.get(), threading.Event(), engine._batch.step
 
-    def slow():
+    def held():
         entered.set()
-        hold.wait(0.02)
+        wait_until(lambda: all(row.cancelled for row in engine._batch.rows))
         step()
 
-    monkeypatch.setattr(engine._batch, "step", slow)
+    monkeypatch.setattr(engine._batch, "step", held)
     host, port = address.removeprefix("http://").split(":")
     body = (
         b'{"prompt": "rain", "max_tokens": 64, "temperature": 0, "stream": %s}' % str(stream).lower().encode()
@@ -126,9 +130,9 @@ def test_a_client_that_leaves_frees_its_row(address, engine, stream, monkeypatch
     with socket.create_connection((host, int(port))) as connection:
         connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
         assert entered.wait(60)
-    while rows_left(engine):
-        time.sleep(0.01)
-    assert engine.metrics.answers.labels("cancelled")._value.get() == cancelled + 1
+    wait_until(lambda: counted.get() == before + 1)
+    assert not engine._batch.rows
+    monkeypatch.setattr(engine._batch, "step", step)
     with client_of(address) as client:
         found = client.completions.create(model="tiny", prompt=PROMPTS[0], max_tokens=12, temperature=0)
     assert found.choices[0].text == alone(engine, PROMPTS[0])
