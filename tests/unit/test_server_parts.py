@@ -149,3 +149,22 @@ def test_an_error_nobody_foresaw_tells_nothing():
     told = api_error(KeyError("/secret")).body.model_dump_json()
     assert "secret" not in told
     assert api_error(KeyError("x")).status == 500
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--host", "0.0.0.0"], "--api-key-file"),
+        (["--runs", "nowhere"], "it is no folder"),
+        (["--api-key-file", "nowhere"], "it cannot be read"),
+    ],
+)
+def test_the_command_refuses_before_a_model_is_loaded(given, said, monkeypatch):
+    from typer.testing import CliRunner
+
+    from emospace.cli import app
+
+    monkeypatch.setattr("emospace.models.load_model", lambda *_, **__: pytest.fail("a model was loaded"))
+    result = CliRunner().invoke(app, ["serve", *given])
+    assert result.exit_code == 2
+    assert said in result.output
