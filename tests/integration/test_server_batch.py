@@ -60,7 +60,7 @@ def run(batch, arrivals):
         step += 1
 
 
-@pytest.mark.parametrize("family", ("llama", "gpt2", "gemma2", "mistral", "bloom", "falcon_alibi"))
+@pytest.mark.parametrize("family", ("llama", "gpt2", "gemma2", "gemma3", "mistral", "bloom", "falcon_alibi"))
 def test_rows_that_come_and_go_say_what_they_say_alone(family):
     engine = make_engine(family)
     answers, expected = [], []
