@@ -1,7 +1,7 @@
 # Every target sets up .venv first: Python 3.11 or later with venv, git and make are all that is needed.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types results steering languages polyglot warriner setup clean
+.PHONY: help demo test lint types results steering languages polyglot soak warriner setup clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -61,6 +61,9 @@ polyglot: $(STAMP) ## Study and steer emospace-polyglot; make docs/results/polyg
 	$(BIN)/$(CROSSED_POLYGLOT)
 	$(BIN)/python recipes/publish_languages.py runs/polyglot-study --steering runs/polyglot-steering --name polyglot \
 		--command "make polyglot"
+
+soak: $(STAMP) ## 1,000 requests to a running server: right answers, memory flat
+	$(BIN)/python recipes/soak.py
 
 # Asked before anything is installed.
 warriner:

@@ -13,7 +13,7 @@ from emospace.errors import EmospaceError
 from emospace.evaluation.generation import (
     Generated,
     Sampling,
-    _draw,
+    draw,
     generate,
     perplexity,
     stream,
@@ -261,7 +261,7 @@ def test_draws_follow_the_truncated_distribution():
     rows = logits.expand(1000, 5)
 
     def shares(**settings):
-        drawn = _draw(rows, uniform, Sampling(temperature=1.0, **settings))
+        drawn = draw(rows, uniform, Sampling(temperature=1.0, **settings))
         return np.bincount(drawn.numpy(), minlength=5) / 1000
 
     assert shares(top_k=0) == pytest.approx([0.05, 0.4, 0.3, 0.2, 0.05], abs=0.002)

@@ -7,6 +7,7 @@ from emospace.cli import (
     norms,
     read,
     sae,
+    serve,
     steer,
     steer_calibrate,
     steer_evaluate,
@@ -23,6 +24,7 @@ app.command("study")(study.study)
 app.command("compare")(compare.compare)
 app.command("report")(study.report)
 app.command("read")(read.read)
+app.command("serve")(serve.serve)
 steer.app.command("languages")(steer_languages.languages)
 app.add_typer(steer.app, name="steer")
 

@@ -93,7 +93,7 @@ def generate(
             for index, row in zip(batch, columns, strict=True):
                 answers[index] = row[row >= 0]
                 stopped[index] = len(answers[index]) < sampling.n_tokens
-    texts = [_decode(model, answer) for answer in answers]
+    texts = [decode(model, answer) for answer in answers]
     return Generated(texts, answers, stopped, steering.applications if steering else 0)
 
 
@@ -133,11 +133,11 @@ def stream(
         if step[0] < 0:
             break
         tokens.append(int(step[0]))
-        seen, text = _decode(model, tokens[start:read]), _decode(model, tokens[start:])
+        seen, text = decode(model, tokens[start:read]), decode(model, tokens[start:])
         if len(text) > len(seen) and not text.endswith("\ufffd"):
             yield text[len(seen) :]
             start, read = read, len(tokens)
-    rest = _decode(model, tokens[start:])[len(_decode(model, tokens[start:read])) :]
+    rest = decode(model, tokens[start:])[len(decode(model, tokens[start:read])) :]
     if rest:
         yield rest
     if steering is not None and steering.applications == 0 and (steering.dose or steering.op != "add"):
@@ -148,7 +148,7 @@ def stream(
         )
     stopped = np.array([len(tokens) < sampling.n_tokens])
     applications = steering.applications if steering is not None else 0
-    return Generated([_decode(model, tokens)], [np.array(tokens, dtype=np.int64)], stopped, applications)
+    return Generated([decode(model, tokens)], [np.array(tokens, dtype=np.int64)], stopped, applications)
 
 
 def perplexity(
@@ -178,10 +178,10 @@ def perplexity(
     for batch in _batches([rows[index] for index in filled], batch_size):
         chosen = [filled[place] for place in batch]
         answers = [torch.as_tensor(generated.tokens[index]) for index in chosen]
-        ids, mask = _left_padded([rows[index] for index in chosen])
+        ids, mask = left_padded([rows[index] for index in chosen])
         answer, real = _right_padded(answers)
         with torch.inference_mode():
-            logits = _forward(
+            logits = forward(
                 model,
                 torch.cat([ids, answer], dim=1).to(model.device),
                 torch.cat([mask, real], dim=1).to(model.device),
@@ -245,14 +245,14 @@ def _steps(
     from transformers import DynamicCache
 
     noise = torch.as_tensor(uniforms).to(model.device)
-    ends = torch.tensor(_end_ids(model), dtype=torch.int64, device=model.device)
-    ids, mask = (tensor.to(model.device) for tensor in _left_padded(rows))
+    ends = torch.tensor(end_ids(model), dtype=torch.int64, device=model.device)
+    ids, mask = (tensor.to(model.device) for tensor in left_padded(rows))
     cache = DynamicCache(config=model.model.config)
     ended = torch.zeros(len(rows), dtype=torch.bool, device=model.device)
     for step in range(sampling.n_tokens):
         with torch.inference_mode(), during():
-            logits = _forward(model, ids, mask, keep=1, cache=cache)[:, -1]
-            token = _draw(logits.float(), noise[:, step], sampling)
+            logits = forward(model, ids, mask, keep=1, cache=cache)[:, -1]
+            token = draw(logits.float(), noise[:, step], sampling)
             ended = ended | torch.isin(token, ends)
             shown = token.masked_fill(ended, -1)
             ids = token.masked_fill(ended, 0).unsqueeze(1)
@@ -262,7 +262,7 @@ def _steps(
             return
 
 
-def _draw(logits: torch.Tensor, uniform: torch.Tensor, sampling: Sampling) -> torch.Tensor:
+def draw(logits: torch.Tensor, uniform: torch.Tensor, sampling: Sampling) -> torch.Tensor:
     """Return one token per row of ``[n_rows, n_vocabulary]``: the inverse of the cumulative distribution."""
     import torch
 
@@ -281,7 +281,7 @@ def _draw(logits: torch.Tensor, uniform: torch.Tensor, sampling: Sampling) -> to
     return tokens.gather(1, torch.minimum(place, last)).squeeze(1)
 
 
-def _forward(
+def forward(
     model: LanguageModel, ids: torch.Tensor, mask: torch.Tensor, *, keep: int, cache: Any = None
 ) -> torch.Tensor:
     """Return the logits ``[n_rows, keep, n_vocabulary]`` of the last positions; `cache` grows by `ids`."""
@@ -299,7 +299,8 @@ def _forward(
     return model.model(input_ids=ids, attention_mask=mask, **options).logits[:, -keep:]
 
 
-def _left_padded(rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+def left_padded(rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return token ids and attention mask ``[n_rows, width]`` of rows that end together."""
     import torch
 
     width = max(len(row) for row in rows)
@@ -319,7 +320,7 @@ def _right_padded(rows: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Ten
     return ids, (torch.arange(ids.shape[1]) < lengths[:, None]).long()
 
 
-def _end_ids(model: LanguageModel) -> list[int]:
+def end_ids(model: LanguageModel) -> list[int]:
     """Return the tokens that end an answer."""
     for settings in (getattr(model.model, "generation_config", None), model.model.config, model.tokenizer):
         ends = getattr(settings, "eos_token_id", None)
@@ -328,7 +329,8 @@ def _end_ids(model: LanguageModel) -> list[int]:
     return []
 
 
-def _decode(model: LanguageModel, tokens: Sequence[int] | np.ndarray) -> str:
+def decode(model: LanguageModel, tokens: Sequence[int] | np.ndarray) -> str:
+    """Return the text of an answer's tokens, special ones left out."""
     ids = [int(token) for token in tokens]
     return str(model.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 

@@ -16,6 +16,7 @@ from weakref import ref
 
 from emospace.errors import EmospaceError
 from emospace.models import LanguageModel, find_blocks
+from emospace.steering.operation import along, movement
 from emospace.steering.positions import first_columns, in_scope
 from emospace.steering.vector import MODES, Mode, Op, Scope, SteeringVector, check_choice, check_window
 
@@ -423,15 +424,9 @@ class _Stage:
             direction = active.prepare(layer, state.device, state.dtype)
             mask = active.note(state)
             op = active.steering.op
-            if op == "add":
-                change = active.size(layer, state) * direction
-            else:
-                along = (steered * direction).sum(-1, keepdim=True)
-                if op == "ablate":
-                    change = -along * direction
-                else:
-                    gap = active.size(layer, state) - along
-                    change = (gap.clamp(min=0) if active.steering.dose >= 0 else gap.clamp(max=0)) * direction
+            size = None if op == "ablate" else active.size(layer, state)
+            component = None if op == "add" else along(steered, direction)
+            change = movement(op, size, component, raises=active.steering.dose >= 0) * direction
             steered = steered + (change if mask is None else change * mask)
         return steered
 

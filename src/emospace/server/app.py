@@ -1,0 +1,108 @@
+"""The application: routes, gate and errors around one engine."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import HTMLResponse, JSONResponse, Response
+
+import emospace
+from emospace.errors import EmospaceError
+from emospace.server.completions import completion_routes
+from emospace.server.emotions import emotion_routes
+from emospace.server.engine import Busy, Engine, Stopped
+from emospace.server.failures import ApiError, ErrorBody, api_error, from_validation
+from emospace.server.gate import Gate
+from emospace.server.listening import listening_routes
+from emospace.server.reference import reference
+from emospace.server.runs import Runs, run_routes
+from emospace.server.settings import Settings
+from emospace.server.static import page_routes
+
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+"""Of the reference, whose style stands in the page."""
+
+CODES = {400: "invalid_json", 404: "not_found", 405: "method_not_allowed"}
+
+
+def create_app(engine: Engine, settings: Settings | None = None) -> FastAPI:
+    """Return the application; the engine's thread runs from its start to its end.
+
+    Raises
+    ------
+    EmospaceError
+        If the settings would let others use the server without a key.
+    """
+    settings = (settings or Settings()).check()
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        engine.start()
+        yield
+        engine.stop()
+
+    app = FastAPI(
+        title="emospace",
+        version=emospace.__version__,
+        description="A language model's emotional tone, read and set through an OpenAI-compatible API.",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        responses={"4XX": {"model": ErrorBody}, "5XX": {"model": ErrorBody}},
+    )
+    app.add_middleware(Gate, settings=settings, limits=engine.limits, metrics=engine.metrics)
+    for kind in (ApiError, Busy, Stopped, EmospaceError):
+        app.add_exception_handler(kind, _failed)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+
+    @app.get("/healthz", tags=["server"])
+    def health() -> JSONResponse:
+        """Tell whether the engine runs."""
+        status = {"status": "ok" if engine.running else "stopped", "model": settings.model}
+        return JSONResponse(status, 200 if engine.running else 503)
+
+    @app.get("/metrics", tags=["server"])
+    def metrics() -> Response:
+        """Give counters in Prometheus' text format."""
+        return Response(engine.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    @app.get("/docs", include_in_schema=False)
+    def docs() -> HTMLResponse:
+        return HTMLResponse(reference(app.openapi()), headers={"content-security-policy": POLICY})
+
+    runs = Runs(settings.runs)
+    for routes in (
+        completion_routes(engine, settings),
+        emotion_routes(engine, settings),
+        listening_routes(engine, settings, runs),
+        run_routes(runs),
+    ):
+        app.include_router(routes)
+    app.include_router(page_routes())
+    return app
+
+
+async def _failed(_: Request, error: Exception) -> Response:
+    return api_error(error).response()
+
+
+async def _invalid(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    return from_validation(list(error.errors())).response()
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    said: dict[int, Any] = {
+        404: f"There is nothing at {request.url.path}.",
+        405: f"{request.method} is not possible here.",
+    }
+    message = said.get(error.status_code, str(error.detail))
+    code = CODES.get(error.status_code, "invalid_value")
+    return ApiError(error.status_code, message, code, headers=error.headers).response()

@@ -1,0 +1,127 @@
+"""`/v1/models` and `/v1/emotions`: what there is to steer and to steer with."""
+
+from __future__ import annotations
+
+import time
+from functools import lru_cache
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.responses import JSONResponse
+
+from emospace.artefacts import jsonable
+from emospace.concepts import bundled_languages, categories, load_concepts
+from emospace.server.asking import context, steering_of
+from emospace.server.engine import Engine
+from emospace.server.schemas import ResolveRequest
+from emospace.server.settings import Settings
+from emospace.steering.bank import AXES
+from emospace.steering.vector import MODES, SteeringVector
+
+N_WORDS = 5
+
+
+def emotion_routes(engine: Engine, settings: Settings) -> APIRouter:
+    """Return the routes that describe the model and its emotions."""
+    router, created = APIRouter(prefix="/v1", tags=["model"]), int(time.time())
+
+    def model_card() -> dict[str, Any]:
+        model = engine.model
+        return {
+            "id": settings.model,
+            "object": "model",
+            "created": created,
+            "owned_by": "emospace",
+            "name": model.identity.get("name") or model.name,
+            "chat": bool(model.tokenizer.chat_template),
+            "n_blocks": model.n_blocks,
+            "d_model": model.d_model,
+            "context": context(model),
+            "limits": engine.limits.model_dump(),
+        }
+
+    @router.get("/models")
+    def list_models() -> JSONResponse:
+        """List the one model that is served, with the limits of a request."""
+        return JSONResponse({"object": "list", "data": [model_card()]})
+
+    @router.get("/models/{model:path}")
+    def one_model(model: str) -> JSONResponse:
+        """Describe the model."""
+        from emospace.server.asking import check_model
+
+        check_model(model, (settings.model, engine.model.name))
+        return JSONResponse(model_card())
+
+    @router.get("/emotions")
+    def list_emotions() -> JSONResponse:
+        """List categories and axes: their places, words, vectors and calibrated ranges."""
+        bank = engine.bank
+        found = (
+            [] if bank is None else list(dict.fromkeys([*bank.names, *(name for name, _ in bank.vectors)]))
+        )
+        return JSONResponse(
+            jsonable(
+                {
+                    "object": "list",
+                    "model": settings.model,
+                    "modes": list(MODES),
+                    "data": [_emotion(engine, name) for name in found],
+                }
+            )
+        )
+
+    @router.post("/emotions/resolve")
+    def resolve(body: ResolveRequest) -> JSONResponse:
+        """Tell what a tone would do: its vector, layers, dose and calibrated range."""
+        found = steering_of(engine.model, engine.bank, body)
+        steered = None if found is None else found[1].model_dump()
+        return JSONResponse({"object": "emotion.resolved", "steering": steered})
+
+    return router
+
+
+def _emotion(engine: Engine, name: str) -> dict[str, Any]:
+    assert engine.bank is not None
+    known = {category.name: category for category in categories()}
+    valence, arousal = engine.bank.positions.get(name, (None, None))
+    vectors = engine.bank.vectors
+    return {
+        "id": name,
+        "object": "emotion",
+        "kind": "axis" if name in AXES else "category",
+        "basic": name in known and known[name].basic,
+        "definition": known[name].definition if name in known else "",
+        "valence": valence,
+        "arousal": arousal,
+        "words": _words().get(name, {}),
+        "vectors": {mode: _vector(vectors[name, mode]) for mode in MODES if (name, mode) in vectors},
+    }
+
+
+def _vector(vector: SteeringVector) -> dict[str, Any]:
+    known = vector.calibration.get(vector.mode)
+    return {
+        "kind": vector.kind,
+        "op": vector.op,
+        "scope": vector.scope,
+        "window": list(vector.window),
+        "layers": list(vector.layers),
+        "shares": dict(vector.shares),
+        "dose": known and known.dose,
+        "low": known and known.low,
+        "high": known and known.high,
+    }
+
+
+@lru_cache(maxsize=1)
+def _words() -> dict[str, dict[str, list[str]]]:
+    """Return category -> language -> its first concept words."""
+    sets = load_concepts(list(bundled_languages()))
+    found: dict[str, dict[str, list[str]]] = {}
+    for language in sets.languages:
+        for category in sets.categories:
+            words = sets.words(language, category)[:N_WORDS]
+            if words:
+                found.setdefault(category, {})[language] = list(words)
+    return found

@@ -1,0 +1,239 @@
+"""`/v1/read` and `/v1/judge`: the emotion of texts, from the model's features and from outside of it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from fastapi import APIRouter, Request
+from starlette.responses import JSONResponse
+
+from emospace.artefacts import jsonable
+from emospace.errors import EmospaceError
+from emospace.reading.tokens import over_tokens, tokenise
+from emospace.server.asking import chat_ids, check_model, context, text_ids
+from emospace.server.engine import Engine
+from emospace.server.failures import ApiError, from_emospace
+from emospace.server.runs import Runs
+from emospace.server.schemas import MOST_TEXTS, JudgeRequest, ReadRequest
+from emospace.server.settings import Settings
+
+if TYPE_CHECKING:
+    from emospace.judges import Judge
+    from emospace.models import LanguageModel
+    from emospace.reading import Reader, Reading
+
+JUDGE = "subword"
+
+
+def listening_routes(engine: Engine, settings: Settings, runs: Runs) -> APIRouter:
+    """Return the routes that read and judge texts."""
+    router, limit = APIRouter(prefix="/v1", tags=["reading"]), engine.limits.prompt_tokens
+    judge = _Lazy()
+
+    @router.post("/read")
+    async def read(body: ReadRequest, request: Request) -> JSONResponse:
+        """Read texts: scores of each token and text, and the features behind them."""
+        check_model(body.model, (settings.model, engine.model.name))
+        reader = engine.reader
+        if reader is None:
+            raise ApiError(404, "This server was started without a reader.", "reading_off")
+        _check_texts(body.texts, limit)
+
+        def compute() -> dict[str, Any]:
+            try:
+                return _read(reader, body, limit)
+            except EmospaceError as error:
+                raise from_emospace(error, "input") from error
+
+        found = await asyncio.wrap_future(engine.call(request.state.client, compute))
+        if reader.sae is not None and body.features:
+            words = await asyncio.to_thread(runs.feature_words, reader.sae.content_hash)
+            for text in found["data"]:
+                for token in text["tokens"]:
+                    for feature in token["features"]:
+                        feature["words"] = words.get(feature["latent"], [])
+        return JSONResponse(jsonable({"object": "list", "model": settings.model, **found}))
+
+    @router.post("/judge")
+    async def judged(body: JudgeRequest, request: Request) -> JSONResponse:
+        """Judge texts from outside the model, and tell how fluent they are after what they answer."""
+        check_model(body.model, (settings.model, engine.model.name))
+        _check_texts(body.texts, limit)
+        if body.messages is not None and body.prompt is not None:
+            raise ApiError(400, "prompt: give messages or a prompt", "invalid_value", "prompt")
+        heard = await asyncio.to_thread(_judge, judge, body)
+        perplexities: list[float | None] = [None] * len(body.texts)
+        if body.messages is not None or body.prompt is not None:
+            rows = await asyncio.to_thread(_rows, engine.model, body, limit)
+            work = engine.call(request.state.client, lambda: _perplexities(engine.model, *rows))
+            perplexities = await asyncio.wrap_future(work)
+        for row, perplexity in zip(heard["data"], perplexities, strict=True):
+            row["perplexity"] = perplexity
+        return JSONResponse(jsonable({"object": "list", **heard}))
+
+    return router
+
+
+class _Lazy:
+    """The judge, loaded when first asked."""
+
+    def __init__(self) -> None:
+        self._judge: Judge | None = None
+        self._lock = threading.Lock()
+
+    def __call__(self) -> Judge:
+        from emospace.judges import load_judge
+
+        with self._lock:
+            self._judge = self._judge or load_judge(JUDGE)
+            return self._judge
+
+
+def _check_texts(texts: Sequence[str], limit: int) -> None:
+    if not texts or len(texts) > MOST_TEXTS:
+        raise ApiError(400, f"input: give 1 to {MOST_TEXTS} texts", "invalid_value", "input")
+    if sum(map(len, texts)) > 32 * limit:
+        raise ApiError(
+            400, "Too long: the input has too many characters.", "context_length_exceeded", "input"
+        )
+
+
+def _read(reader: Reader, body: ReadRequest, limit: int) -> dict[str, Any]:
+    n = sum(len(tokens.ids) for tokens in tokenise(reader.model, body.texts))
+    if n > limit:
+        raise ApiError(
+            400,
+            f"Too long: the input has {n:,} tokens, {limit:,} are read.",
+            "context_length_exceeded",
+            "input",
+        )
+    whole = reader.read(body.texts)
+    reading = whole if body.categories is None else whole.select(body.categories)
+    features = _features(reader, whole, body.features)
+    return {
+        "language": reading.language,
+        "space": "dense" if reader.sae is None else "sae",
+        "layer": reader.weights.layer,
+        "categories": list(reading.categories),
+        "data": [
+            {
+                "object": "reading",
+                "index": index,
+                "text": text,
+                "valence": reading.valence[index],
+                "arousal": reading.arousal[index],
+                "scores": reading.scores[index],
+                "tokens": [
+                    {
+                        "token": token,
+                        "start": int(one.offsets[place, 0]),
+                        "end": int(one.offsets[place, 1]),
+                        "valence": one.valence[place],
+                        "arousal": one.arousal[place],
+                        "scores": one.scores[place],
+                        "features": features[index][place],
+                    }
+                    for place, token in enumerate(one.tokens)
+                ],
+            }
+            for index, (text, one) in enumerate(zip(reading.texts, reading.tokens, strict=True))
+        ],
+        "usage": {"prompt_tokens": n, "total_tokens": n},
+    }
+
+
+def _features(reader: Reader, reading: Reading, n: int) -> list[list[list[dict[str, Any]]]]:
+    """Return the `n` features of each token of each text that add most to its highest category."""
+    weights = reader.weights
+    if reader.sae is None or weights.latents is None or not n:
+        return [[[] for _ in one.tokens] for one in reading.tokens]
+    directions = weights.directions[:, : len(weights.categories)] / weights.scale[: len(weights.categories)]
+    main = [weights.categories[place] for place in directions.argmax(axis=1)]
+    tokens = tokenise(reader.model, reading.texts)
+    found = []
+    activations = over_tokens(reader.model, tokens, weights.layer, reader.features)
+    for active, one in zip(activations, reading.tokens, strict=True):
+        rows = []
+        for values, highest in zip(active, np.asarray(one.scores).argmax(axis=1), strict=True):
+            added = values * directions[:, highest]
+            order = [int(place) for place in np.argsort(-added, kind="stable")[:n] if values[place] > 0]
+            rows.append(
+                [
+                    {
+                        "latent": int(weights.latents[place]),
+                        "activation": float(values[place]),
+                        "category": main[place],
+                        "contribution": float(added[place]),
+                        "words": [],
+                    }
+                    for place in order
+                ]
+            )
+        found.append(rows)
+    return found
+
+
+def _judge(judge: _Lazy, body: JudgeRequest) -> dict[str, Any]:
+    from emospace.judges import BASIC_SEVEN
+
+    hearing = judge()
+    try:
+        found = hearing.judge(body.texts, body.language)
+    except EmospaceError as error:
+        raise from_emospace(error, "language") from error
+    rows = [
+        {
+            "object": "judgement",
+            "index": index,
+            "choice": str(found.choice[index]),
+            "basic": dict(zip(BASIC_SEVEN, found.seven[index].tolist(), strict=True)),
+            "probability": dict(zip(found.labels, found.probability[index].tolist(), strict=True)),
+        }
+        for index in range(len(body.texts))
+    ]
+    return {"judge": hearing.name, "labels": list(found.labels), "data": rows}
+
+
+def _rows(model: LanguageModel, body: JudgeRequest, limit: int) -> tuple[list[int], list[list[int]]]:
+    """Return the tokens of what the texts answer and of each text; raises `ApiError` where they are too many."""
+    before = (
+        chat_ids(model, body.messages, limit)
+        if body.messages is not None
+        else text_ids(model, body.prompt or "", limit)
+    )
+    texts: list[list[int]] = [
+        model.tokenizer(text, add_special_tokens=False)["input_ids"] for text in body.texts
+    ]
+    most = min(limit, context(model) or limit)
+    if len(before) + max(map(len, texts)) > most or sum(map(len, texts)) > limit:
+        raise ApiError(
+            400,
+            f"Too long: texts and what they answer have {most:,} tokens at most.",
+            "context_length_exceeded",
+        )
+    return before, texts
+
+
+def _perplexities(
+    model: LanguageModel, before: Sequence[int], texts: Sequence[Sequence[int]]
+) -> list[float | None]:
+    """Return ``exp(mean negative log-likelihood)`` of each text's tokens after `before`, None for an empty text."""
+    import torch
+
+    from emospace.evaluation.generation import forward
+
+    found: list[float | None] = []
+    for ids in texts:
+        if not ids:
+            found.append(None)
+            continue
+        row = torch.tensor([[*before, *ids]], device=model.device)
+        with torch.inference_mode():
+            logits = forward(model, row, torch.ones_like(row), keep=len(ids) + 1)[0, :-1].float()
+            loss = torch.nn.functional.cross_entropy(logits, row[0, len(before) :].to(logits.device))
+        found.append(float(loss.exp()))
+    return found

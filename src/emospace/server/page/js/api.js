@@ -1,0 +1,98 @@
+// Every request the page makes, and the one shape in which the rest of the page meets the answers.
+
+import { events } from "./sse.js";
+import { recallKey } from "./storage.js";
+
+/** An answer that is no success; `kind` names the sentence a reader gets. */
+export class ApiError extends Error {
+  constructor(kind, message = "", { status = 0, retryAfter = null } = {}) {
+    super(message);
+    Object.assign(this, { kind, status, retryAfter });
+  }
+}
+
+const KINDS = {
+  invalid_api_key: "key", context_length_exceeded: "long", body_too_large: "long", queue_full: "busy", queue_timeout: "busy",
+  shutting_down: "leaving", reading_off: "reading_off", host_not_allowed: "foreign", origin_not_allowed: "foreign",
+};
+
+const refused = async (answer) => {
+  const body = await answer.json().catch(() => ({}));
+  const kind = KINDS[body.error?.code] ?? (answer.status === 404 ? "absent" : answer.status < 500 ? "wrong" : "server");
+  const wait = Number(answer.headers.get("Retry-After")) || null;
+  return new ApiError(kind, body.error?.message ?? "", { status: answer.status, retryAfter: wait });
+};
+
+const send = async (path, body, signal) => {
+  const key = recallKey();
+  const headers = { ...(body && { "Content-Type": "application/json" }), ...(key && { Authorization: `Bearer ${key}` }) };
+  let answer;
+  try {
+    answer = await fetch(path, { method: body ? "POST" : "GET", headers, signal, ...(body && { body: JSON.stringify(body) }) });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ApiError("unreachable", error.message);
+  }
+  if (!answer.ok) throw await refused(answer);
+  return answer;
+};
+
+const json = async (path, body, signal) => (await send(path, body, signal)).json();
+
+const kept = new Map();
+
+/** Ask once; a failure is not kept. */
+const once = (path) => {
+  if (!kept.has(path)) {
+    const asked = json(path);
+    kept.set(path, asked);
+    asked.catch(() => kept.delete(path));
+  }
+  return kept.get(path);
+};
+
+/** Forget what was asked, after the key has changed. */
+export const forget = () => kept.clear();
+
+/** The model that is served: `{id, name, context, limits, ...}`. */
+export const model = async () => (await once("v1/models")).data[0];
+export const emotions = async () => (await once("v1/emotions")).data;
+export const resolve = async (tone, signal) => (await json("v1/emotions/resolve", tone, signal)).steering;
+export const read = async (text, features, signal) => {
+  const { data, ...about } = await json("v1/read", { input: text, features }, signal);
+  return { ...about, ...data[0] };
+};
+export const judge = async (text, messages, language, signal) =>
+  (await json("v1/judge", { input: text, messages, language }, signal)).data[0];
+
+/** The finished runs, `{data, unreadable}`; those without an emotion space (of steering alone) are left out. */
+export const runs = async () => {
+  const { data, unreadable = [] } = await json("v1/runs");
+  return { data: data.filter(({ tables }) => tables.includes("circumplex")), unreadable };
+};
+export const run = (id) => once(`v1/runs/${encodeURIComponent(id)}`);
+export const compare = (ids) => once(`v1/compare?${new URLSearchParams(ids.map((id) => ["run", id]))}`);
+
+/** Return a run's table as `{rows, total}`, rows as objects; `query` filters and pages. */
+export const table = async (id, name, query = {}) => {
+  const entries = Object.entries(query).flatMap(([key, value]) => [value].flat().map((one) => [key, one]));
+  const path = `v1/runs/${encodeURIComponent(id)}/tables/${encodeURIComponent(name)}?${new URLSearchParams(entries)}`;
+  const { columns, rows, total } = await once(path);
+  return { total, rows: rows.map((row) => Object.fromEntries(columns.map((column, at) => [column, row[at]]))) };
+};
+
+/** Stream a chat completion: `onText` gets each piece; what the server says of the whole is returned. */
+export const chat = async (request, { signal, onText }) => {
+  const answer = await send("v1/chat/completions", { ...request, stream: true, stream_options: { include_usage: true } }, signal);
+  const about = { finish: null, usage: null, steering: null };
+  for await (const data of events(answer.body)) {
+    const chunk = JSON.parse(data);
+    if (chunk.error) throw new ApiError("server", chunk.error.message);
+    const choice = chunk.choices?.[0];
+    if (choice?.delta?.content) onText(choice.delta.content);
+    about.finish = choice?.finish_reason ?? about.finish;
+    about.usage = chunk.usage ?? about.usage;
+    about.steering = chunk.steering ?? about.steering;
+  }
+  return about;
+};

@@ -1,0 +1,24 @@
+// Names of what a study compares, in the page's language; what it does not know is said plainly.
+
+import { known, languageName, t } from "../words.js";
+
+const plain = (name) => String(name).replaceAll("_", " ");
+
+/** Feature sets in the order of the bars, with the colour group of each. */
+export const SETS = {
+  space: "concepts", shared: "concepts", specific: "concepts", outside: "control", outside_shared: "control", outside_random: "control",
+  top_firing: "control", shuffled: "control", all: "other", dense: "other", static: "other", surface: "other",
+};
+
+export const setName = (record) => {
+  const name = known(`set.${record.features}`) ? t(`set.${record.features}`) : plain(record.features);
+  return record.static_source ? `${name}, ${plain(record.static_source).replace("of the corpora", "").trim()}` : name;
+};
+
+export const structureName = (against) => {
+  const [name, variant] = against.split("/");
+  const written = known(`structure.${name}`) ? t(`structure.${name}`) : plain(name);
+  return variant ? `${written}, ${variant.length === 2 ? languageName(variant) : plain(variant)}` : written;
+};
+
+export const targetName = (target) => (known(`axis.${target}`) ? t(`axis.${target}`) : plain(target));

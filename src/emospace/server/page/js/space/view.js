@@ -1,0 +1,113 @@
+// Space: the emotion space of one run, from the plane to the single feature.
+
+import { write } from "../address.js";
+import { run as askRun, runs as askRuns } from "../api.js";
+import { makeSelect } from "../charts/select.js";
+import { h } from "../dom.js";
+import { showTrouble } from "../trouble.js";
+import { count } from "../numbers.js";
+import { currentLanguage, languageName, onLanguage, t, translate } from "../words.js";
+import { makeDictionary } from "./dictionary.js";
+import { makeGeometry } from "./geometry.js";
+import { makeMatrices } from "./matrices.js";
+import { makePrediction } from "./prediction.js";
+
+/** Make the view in `node`. Returns `{restore(setting)}`. */
+export const make = (node) => {
+  let setting = { run: null, languages: null, layer: null, of: null, norms: null, target: null, words: null, q: null };
+  let listed = [];
+  let run = null;
+
+  const trouble = h("div", { role: "alert" });
+  const facts = h("dl", { class: "facts" });
+  const parts = h("div", { hidden: true });
+  const select = makeSelect("space.run", (id) => open(id));
+  node.append(
+    h("header", {}, h("p", { class: "eyebrow", t: "space.eyebrow" }), h("h1", { t: "space.title" }), h("p", { class: "sub", t: "space.sub" })),
+    trouble, h("div", { class: "row choose" }, select.node), facts, parts,
+  );
+
+  const remember = (more) => {
+    setting = { ...setting, ...more };
+    write("space", setting);
+  };
+  const section = (key, make) => {
+    const box = h("section", { class: "part" }, h("h2", { t: key }));
+    parts.append(box);
+    return make(box, remember);
+  };
+  const language = makeSelect("space.language", (of) => {
+    remember({ of, norms: null, target: null });
+    show();
+  });
+  const geometry = section("space.plane", (box, tell) => makeGeometry(box, { remember: tell, layer: (layer) => matrices.layer(layer) }));
+  parts.append(h("div", { class: "row of" }, language.node));
+  const matrices = section("space.matrix", (box) => makeMatrices(box));
+  const prediction = section("space.prediction", (box, tell) => makePrediction(box, { remember: tell }));
+  const dictionary = section("space.dictionary", (box, tell) => makeDictionary(box, { remember: tell }));
+
+  const drawFacts = () => {
+    if (!run) return;
+    const { results } = run;
+    const items = [
+      ["fact.model", run.title ?? run.model], ["fact.layer", run.layer === null ? null : `${run.layer} / ${run.n_blocks}`],
+      ["fact.space", t(`space.${run.space}`)], ["fact.languages", run.languages.map(languageName).join(", ")],
+      ["fact.categories", count(new Set(results.features.map(({ category }) => category)).size)], ["fact.seed", results.manifest.seed],
+    ];
+    facts.replaceChildren(...items.filter(([, value]) => value !== null && value !== undefined).map(([key, value]) => h("div", {}, h("dt", {}, t(key)), h("dd", {}, String(value)))));
+  };
+
+  const show = () => {
+    const first = [setting.of, currentLanguage(), "en"].find((code) => run.languages.includes(code));
+    setting.of = language.fill(run.languages.map((code) => [code, languageName(code)]), first);
+    const scene = { run, language: setting.of, setting };
+    for (const part of [geometry, matrices, prediction, dictionary]) part.show(scene);
+  };
+
+  const open = async (id) => {
+    try {
+      trouble.replaceChildren();
+      if (id !== setting.run) remember({ languages: null, layer: null, of: null, norms: null, target: null, q: null });
+      remember({ run: id });
+      run = await askRun(id);
+      parts.hidden = false;
+      drawFacts();
+      show();
+    } catch (error) {
+      showTrouble(trouble, error, () => open(id));
+    }
+  };
+
+  const load = async () => {
+    try {
+      trouble.replaceChildren();
+      const { data, unreadable } = await askRuns();
+      listed = data;
+      const id = select.fill(data.map((one) => [one.id, `${one.id} · ${one.title ?? one.model}`]), setting.run);
+      const notes = [];
+      if (!data.length) notes.push(h("div", { class: "reason" }, h("p", { t: "runs.none" }), h("p", {}, h("code", {}, "emospace study --out runs/mine && emospace serve --runs runs"))));
+      if (unreadable.length) notes.push(h("p", { class: "note" }, t("runs.unreadable", { names: unreadable.map((one) => `${one.id} (${one.why})`).join(", ") })));
+      trouble.replaceChildren(...notes);
+      notes.forEach(translate);
+      if (data.length) await open(id);
+    } catch (error) {
+      showTrouble(trouble, error, load);
+    }
+  };
+
+  onLanguage(() => {
+    if (!run) return;
+    drawFacts();
+    show();
+  });
+  return {
+    restore: (given) => {
+      const known = Object.fromEntries(Object.keys(setting).filter((name) => given.has(name)).map((name) => [name, given.get(name)]));
+      setting = { ...setting, ...known };
+      if (!listed.length) load();
+      else if (Object.keys(known).length) open(setting.run);
+      else write("space", setting);
+    },
+  };
+};
+

@@ -1,0 +1,107 @@
+// One answer as it comes: its text, what it is, and how it reads and flows, judged while it grows.
+
+import { chat, judge, read } from "../api.js";
+import { h } from "../dom.js";
+import { showTrouble } from "../trouble.js";
+import { onLanguage, t } from "../words.js";
+import { makeGauges } from "./gauges.js";
+
+const PAUSE = 1200;
+const LEAST = 20;
+const HAN = /\p{Script=Han}/gu;
+
+/** Return the language a text is judged in: Chinese where a third of it is Han characters. */
+const languageOf = (text) => ((text.match(HAN)?.length ?? 0) * 3 > text.length ? "zh" : "en");
+
+/** Make a column named by a key of words. Returns `{node, run(request, about, signal), say(key), compareWith(perplexity)}`. */
+export const makeColumn = (key, judged = () => {}) => {
+  const about = h("p", { class: "eyebrow" });
+  const text = h("p", { class: "answer", "aria-busy": "false" });
+  const status = h("p", { class: "note", role: "status" });
+  const trouble = h("div", { role: "alert" });
+  const gauges = makeGauges();
+  const node = h("article", { class: `card column ${key.replace(".", "-")}` }, h("h2", { t: key }), about, text, trouble, gauges.node, status);
+  let said = ["steer.waiting", {}];
+  const off = new Set();
+  const show = () => (status.textContent = said[0] ? t(...said) : "");
+  const say = (what, given = {}) => {
+    said = [what, given];
+    show();
+  };
+  onLanguage(show);
+  show();
+
+  // What a server does not offer is asked for once.
+  const ask = async (name, asking) => {
+    if (off.has(name)) return;
+    try {
+      gauges.set({ [name]: await asking() });
+      if (name === "judgement") judged();
+    } catch (error) {
+      if (["absent", "wrong", "reading_off"].includes(error.kind)) off.add(name);
+    }
+  };
+  const judgeSoFar = (messages, signal) => {
+    const whole = text.textContent;
+    return ask("judgement", () => judge(whole, messages, languageOf(whole), signal));
+  };
+
+  // One judgement at a time, of what is there so far.
+  const follow = (messages, signal) => {
+    let busy = null;
+    let seen = 0;
+    const timer = setInterval(() => {
+      const { length } = text.textContent;
+      if (busy || length < LEAST || length === seen) return;
+      seen = length;
+      busy = judgeSoFar(messages, signal).finally(() => (busy = null));
+    }, PAUSE);
+    return () => {
+      clearInterval(timer);
+      return busy;
+    };
+  };
+
+  const answer = async (request, signal) => {
+    const began = performance.now();
+    let pieces = 0;
+    try {
+      const end = await chat(request, {
+        signal,
+        onText: (piece) => {
+          if (!pieces) say("steer.writing");
+          pieces += 1;
+          text.append(text.textContent ? piece : piece.trimStart());
+        },
+      });
+      gauges.set({ steering: end.steering });
+      const tokens = end.usage?.completion_tokens ?? pieces;
+      say(end.finish === "length" ? "steer.cut" : "steer.done", { tokens, seconds: ((performance.now() - began) / 1000).toFixed(1) });
+    } catch (error) {
+      if (error.name === "AbortError") say("steer.stopped", { tokens: pieces });
+      else {
+        say("");
+        showTrouble(trouble, error);
+      }
+    }
+  };
+
+  const run = async (request, what, signal) => {
+    text.textContent = "";
+    trouble.replaceChildren();
+    about.textContent = what;
+    gauges.clear();
+    text.setAttribute("aria-busy", "true");
+    node.classList.add("busy");
+    say("steer.thinking");
+    const stop = follow(request.messages, signal);
+    await answer(request, signal);
+    text.setAttribute("aria-busy", "false");
+    node.classList.remove("busy");
+    await stop();
+    if (!text.textContent.trim() || node.classList.contains("busy")) return;
+    await judgeSoFar(request.messages);
+    await ask("reading", () => read(text.textContent, 0));
+  };
+  return { node, run, say, perplexity: () => gauges.perplexity(), compareWith: (other) => gauges.compareWith(other) };
+};

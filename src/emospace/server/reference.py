@@ -1,0 +1,93 @@
+"""The API's reference as one page without scripts, made of its OpenAPI schema: it works offline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+TEMPLATE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{{ info.title }} API</title>
+<style>
+:root { color-scheme: light dark; }
+body { font: 1rem/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+h2 { margin-top: 2.5rem; } code, pre { font-family: ui-monospace, monospace; }
+.wide { overflow-x: auto; } table { border-collapse: collapse; }
+th, td { text-align: left; vertical-align: top; padding: .2rem .8rem .2rem 0; border-bottom: 1px solid #8884; }
+</style></head><body>
+<h1>{{ info.title }} API <small>{{ info.version }}</small></h1>
+<p>{{ info.description }} The schema is at <a href="/openapi.json">/openapi.json</a>.
+With keys set, send <code>Authorization: Bearer KEY</code>.</p>
+<ul>{% for one in operations %}<li><a href="#{{ one.id }}"><code>{{ one.method }} {{ one.path }}</code></a></li>
+{% endfor %}</ul>
+{% for one in operations %}
+<section><h2 id="{{ one.id }}"><code>{{ one.method }} {{ one.path }}</code></h2>
+<p>{{ one.says }}</p>
+{% for title, rows in (("Parameters", one.parameters), ("Body (JSON)", one.body), ("Response", one.response)) if rows %}
+<h3>{{ title }}</h3><div class="wide"><table>
+<thead><tr><th>name</th><th>type</th><th>required</th><th>meaning</th></tr></thead><tbody>
+{% for row in rows %}<tr><td><code>{{ row.name }}</code></td><td>{{ row.type }}</td>
+<td>{{ "yes" if row.required }}</td><td>{{ row.meaning }}</td></tr>
+{% endfor %}</tbody></table></div>
+{% endfor %}</section>
+{% endfor %}
+<section><h2>Errors</h2><p>Every error has the body <code>{"error": {"message", "type", "param", "code"}}</code>.</p></section>
+</body></html>
+"""
+
+
+def reference(schema: Mapping[str, Any]) -> str:
+    """Return the page of an OpenAPI schema."""
+    from jinja2 import Environment
+
+    operations = [
+        {
+            "id": operation["operationId"],
+            "method": method.upper(),
+            "path": path,
+            "says": operation.get("description", ""),
+            "parameters": [
+                _row(one["name"], one["schema"], one.get("required", False))
+                for one in operation.get("parameters", [])
+            ],
+            "body": _fields(schema, operation.get("requestBody", {})),
+            "response": _fields(schema, operation.get("responses", {}).get("200", {})),
+        }
+        for path, methods in schema["paths"].items()
+        for method, operation in methods.items()
+    ]
+    template = Environment(autoescape=True).from_string(TEMPLATE)
+    return template.render(info=schema["info"], operations=operations)
+
+
+def _fields(schema: Mapping[str, Any], holder: Mapping[str, Any]) -> list[dict[str, Any]]:
+    body = holder.get("content", {}).get("application/json", {}).get("schema", {})
+    if "$ref" in body:
+        body = schema["components"]["schemas"][_last(body["$ref"])]
+    required = body.get("required", [])
+    return [_row(name, field, name in required) for name, field in body.get("properties", {}).items()]
+
+
+def _row(name: str, field: Mapping[str, Any], required: bool) -> dict[str, Any]:
+    meaning = field.get("description", "")
+    if field.get("examples"):
+        meaning = f"{meaning} e.g. {field['examples'][0]}".strip()
+    return {"name": name, "type": _type(field), "required": required, "meaning": meaning}
+
+
+def _type(field: Mapping[str, Any]) -> str:
+    if "$ref" in field:
+        return _last(field["$ref"])
+    if "anyOf" in field:
+        return " or ".join(dict.fromkeys(_type(one) for one in field["anyOf"]))
+    if "enum" in field:
+        return " | ".join(map(str, field["enum"]))
+    if "const" in field:
+        return str(field["const"])
+    if field.get("type") == "array":
+        return f"list of {_type(field.get('items', {}))}"
+    return str(field.get("type", "any"))
+
+
+def _last(reference: str) -> str:
+    return reference.rpartition("/")[2]

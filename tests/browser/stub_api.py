@@ -1,0 +1,336 @@
+"""A server of canned answers in the shapes of docs/serve.md: the page is tested without a model."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import re
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from mimetypes import guess_type
+from pathlib import Path
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import numpy as np
+from stub_runs import CARD, CATEGORIES, WORDS, comparison, run_list, run_results, run_tables
+
+from emospace.steering.bank import AXES
+
+SOURCE = Path(__file__).parents[2] / "src" / "emospace"
+PAGE = SOURCE / "server" / "page"
+BASIC = ("anger", "disgust", "fear", "joy", "sadness", "surprise")
+POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'"
+PLAIN = "I went to the market in the morning, bought bread and some apples, and came home. In the afternoon I read."
+STEERED = "What a wonderful day! I danced through the market, laughed with the baker, and the apples shone like the sun."
+ENDLESS = "[endless]"
+
+
+def emotion_list() -> list[dict]:
+    """Return the shipped calibration as `/v1/emotions` gives it."""
+    found = []
+    for one in CARD["vectors"]:
+        name, mode = one["name"], one["mode"]
+        if mode != "relative":
+            continue
+        valence, arousal = CARD["positions"].get(name, (None, None))
+        found.append(
+            {
+                "id": name,
+                "object": "emotion",
+                "kind": "axis" if name in AXES else "category",
+                "basic": name in BASIC,
+                "definition": "",
+                "valence": valence,
+                "arousal": arousal,
+                "words": {"en": [name]},
+                "vectors": {"relative": one["card"]["calibration"]["relative"]},
+            }
+        )
+    return found
+
+
+def steering_of(body: dict) -> dict | None:
+    """Return what a tone would do; the mean of the parts stands for the server's own rule."""
+    emotion = body.get("emotion")
+    if not emotion:
+        return None
+    known = {one["id"]: one["vectors"]["relative"] for one in emotion_list()}
+    total = sum(abs(weight) for weight in emotion.values())
+    strength = min(1.0, math.hypot(*emotion.values()) if set(emotion) <= set(AXES) else total)
+    mean = {
+        bound: sum(abs(weight) * known[name][bound] for name, weight in emotion.items()) / (total or 1)
+        for bound in ("dose", "low", "high")
+    }
+    calibrated = mean["dose"] * strength
+    return {
+        "vector": ",".join(emotion),
+        "mode": "relative",
+        "op": "clamp",
+        "scope": "all",
+        "layers": [10, 14, 18],
+        "dose": body.get("dose") or calibrated,
+        "calibrated_dose": calibrated,
+        "low": mean["low"] * strength,
+        "high": mean["high"],
+        "beyond_range": False,
+        "applications": 0,
+    }
+
+
+def reading_of(text: str, n_features: int) -> dict:
+    """Return a reading in which bright words are pleasant and dark ones are not."""
+    categories = list(CATEGORIES)
+    tokens = []
+    for match in re.finditer(r"\s?[\w']+|[^\w\s]|[一-鿿]", text):
+        word = match.group().strip().lower()
+        pleasant = sum(word.startswith(stem) for stem in ("wonder", "laugh", "danc", "hug", "sun", "happy"))
+        unpleasant = sum(word.startswith(stem) for stem in ("afraid", "trembl", "rain", "wait"))
+        valence = 0.75 * pleasant - 0.6 * unpleasant + 0.08 * math.sin(len(tokens))
+        scores = [0.6 * math.sin(place + len(tokens)) for place in range(len(categories))]
+        scores[categories.index("joy")] += 4 * pleasant
+        scores[categories.index("fear")] += 3 * unpleasant
+        features = [
+            {
+                "latent": 100 + place,
+                "activation": 1.3 / (place + 1),
+                "category": ("joy" if pleasant else "fear"),
+                "contribution": 0.5,
+                "words": list(WORDS[place : place + 4]),
+            }
+            for place in range(min(n_features, 3) if pleasant or unpleasant else 0)
+        ]
+        tokens.append(
+            {
+                "token": match.group(),
+                "start": match.start(),
+                "end": match.end(),
+                "valence": valence,
+                "arousal": 0.3 * pleasant + 0.1 * math.cos(len(tokens)),
+                "scores": scores,
+                "features": features,
+            }
+        )
+    mean = np.mean([one["scores"] for one in tokens], axis=0)
+    return {
+        "object": "list",
+        "model": "embedded",
+        "language": "en",
+        "space": "sae",
+        "layer": 18,
+        "categories": categories,
+        "data": [
+            {
+                "object": "reading",
+                "index": 0,
+                "text": text,
+                "valence": float(np.mean([one["valence"] for one in tokens])),
+                "arousal": 0.05,
+                "scores": [float(one) for one in mean],
+                "tokens": tokens,
+            }
+        ],
+        "usage": {"prompt_tokens": len(tokens), "total_tokens": len(tokens)},
+    }
+
+
+def judgement_of(text: str) -> dict:
+    """Return a judgement: joy where the text is the steered one."""
+    bright = "wonderful" in text
+    basic = dict.fromkeys((*BASIC, "neutral"), 0.03)
+    basic["joy" if bright else "neutral"] = 0.82
+    judged = {
+        "object": "judgement",
+        "index": 0,
+        "choice": "joy" if bright else "neutral",
+        "basic": basic,
+        "probability": {"joy": 0.7},
+        "perplexity": 9.4 if bright else 5.2,
+    }
+    return {"object": "list", "judge": "subword", "labels": [*BASIC, "neutral"], "data": [judged]}
+
+
+class StubServer(ThreadingHTTPServer):
+    """Keeps every request; `fail` maps a path to an answer `(status, code, headers)` that is given instead."""
+
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """Let a client leave in the middle of an answer without a word."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.requests: list[tuple[str, dict]] = []
+        self.left = threading.Event()
+        self.closing = threading.Event()
+        self.fail: dict[str, tuple[int, str, dict[str, str]]] = {}
+        self.key: str | None = None
+        self.tables = {"demo": run_tables(0), "polyglot": run_tables(50)}
+
+    @property
+    def address(self) -> str:
+        """Where the page is."""
+        return f"http://127.0.0.1:{self.server_address[1]}/"
+
+    def sent(self, path: str) -> list[dict]:
+        """Return the bodies sent to a path."""
+        return [body for where, body in self.requests if where == path]
+
+
+class Handler(BaseHTTPRequestHandler):
+    """The page's files under /, the canned API under /v1."""
+
+    protocol_version = "HTTP/1.1"
+    server: StubServer
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+    def do_GET(self) -> None:
+        parts = urlsplit(self.path)
+        if parts.path.startswith("/v1"):
+            self.api(parts.path, {}, parse_qs(parts.query))
+        else:
+            self.file(unquote(parts.path))
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.api(urlsplit(self.path).path, body, {})
+
+    def file(self, path: str) -> None:
+        place = (PAGE / (path.lstrip("/") or "index.html")).resolve()
+        if not place.is_file() or PAGE not in place.parents:
+            return self.give(404, b"", "text/plain")
+        return self.give(200, place.read_bytes(), guess_type(place.name)[0] or "text/plain")
+
+    def give(self, status: int, content: bytes, kind: str, headers: dict[str, str] | None = None) -> None:
+        self.send_response(status)
+        for name, value in {
+            "Content-Type": kind,
+            "Content-Length": str(len(content)),
+            "Content-Security-Policy": POLICY,
+            **(headers or {}),
+        }.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
+
+    def json(self, value: object, status: int = 200, headers: dict[str, str] | None = None) -> None:
+        self.give(status, json.dumps(value).encode(), "application/json", headers)
+
+    def api(self, path: str, body: dict, query: dict[str, list[str]]) -> None:
+        self.server.requests.append((path, body))
+        failure = self.server.fail.get(path)
+        if self.server.key and self.headers.get("Authorization") != f"Bearer {self.server.key}":
+            failure = (401, "invalid_api_key", {})
+        if failure:
+            status, code, headers = failure
+            error = {"message": f"the stub says {code}", "type": "error", "param": None, "code": code}
+            return self.json({"error": error}, status, headers)
+        if path == "/v1/chat/completions":
+            return self.chat(body)
+        return self.json(self.answer(path, body, query))
+
+    def answer(self, path: str, body: dict, query: dict[str, list[str]]) -> dict:
+        if path == "/v1/models":
+            limits = {"prompt_tokens": 4096, "answer_tokens": 1024}
+            return {
+                "object": "list",
+                "data": [{"id": "embedded", "name": "SmolLM2-135M-Instruct", "limits": limits}],
+            }
+        if path == "/v1/emotions":
+            return {"object": "list", "model": "embedded", "modes": ["relative"], "data": emotion_list()}
+        if path == "/v1/emotions/resolve":
+            return {"object": "emotion.resolved", "steering": steering_of(body)}
+        if path == "/v1/read":
+            return reading_of(body["input"], body["features"])
+        if path == "/v1/judge":
+            return judgement_of(body["input"])
+        if path == "/v1/runs":
+            return {"object": "list", "data": run_list(), "unreadable": []}
+        if path == "/v1/compare":
+            return comparison(query["run"])
+        _, _, _, run, *table = path.split("/")
+        if not table:
+            one = next(one for one in run_list() if one["id"] == run)
+            return {**one, "results": run_results(0.0 if run == "demo" else -0.1)}
+        return self.table(run, table[1], query)
+
+    def table(self, run: str, name: str, query: dict[str, list[str]]) -> dict:
+        columns, rows = self.server.tables[run][name]
+        for column, values in query.items():
+            if column in columns:
+                at = columns.index(column)
+                rows = [row for row in rows if str(row[at]) in values]
+        if wanted := query.get("search", [""])[0].lower():
+            rows = [
+                row for row in rows if any(wanted in cell.lower() for cell in row if isinstance(cell, str))
+            ]
+        if order := query.get("sort", [""])[0]:
+            at = columns.index(order.lstrip("-"))
+            rows = sorted(rows, key=lambda row: row[at], reverse=order.startswith("-"))
+        limit = int(query.get("limit", ["1000"])[0])
+        return {
+            "object": "table",
+            "run": run,
+            "table": name,
+            "columns": columns,
+            "rows": rows[:limit],
+            "total": len(rows),
+            "offset": 0,
+        }
+
+    def chat(self, body: dict) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        steering = steering_of(body)
+        whole = STEERED if steering else PLAIN
+        endless = ENDLESS in body["messages"][0]["content"]
+        pieces = (
+            itertools.cycle([*whole.split(" ")]) if endless else [f" {piece}" for piece in whole.split(" ")]
+        )
+        try:
+            self.event(
+                {
+                    "choices": [
+                        {"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}
+                    ]
+                }
+            )
+            for piece in pieces:
+                self.event({"choices": [{"index": 0, "delta": {"content": piece}, "finish_reason": None}]})
+                if endless and self.server.closing.wait(0.02):
+                    break
+            applied = steering and {**steering, "applications": 234}
+            self.event({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], "steering": applied})
+            self.event(
+                {"choices": [], "usage": {"prompt_tokens": 12, "completion_tokens": 24, "total_tokens": 36}}
+            )
+            self.wfile.write(b"data: [DONE]\n\n")
+        except (BrokenPipeError, ConnectionResetError):
+            self.server.left.set()
+        self.close_connection = True
+
+    def event(self, chunk: dict) -> None:
+        # Cut in the middle, as a network may.
+        written = f": keep\r\n\r\ndata: {json.dumps(chunk, ensure_ascii=False)}\r\n\r\n".encode()
+        for part in (written[:23], written[23:]):
+            self.wfile.write(part)
+            self.wfile.flush()
+
+
+@contextmanager
+def serving():
+    """Serve on a free port of loopback until the block ends."""
+    server = StubServer()
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.closing.set()
+        server.shutdown()
+        server.server_close()

@@ -1,0 +1,218 @@
+"""The view Steer, used as a person uses it: pointer, keys, sliders, streams, trouble."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from stub_api import ENDLESS, PLAIN, STEERED
+from stub_runs import CARD
+from visiting import browser_fixture, stub_fixture, visit_fixture  # noqa: F401
+
+KNOB = ".knob"
+GO = ".steer button.main"
+
+
+def _expect():
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=60_000)
+    return expect
+
+
+def tone(page) -> str:
+    return page.inner_text(".tone")
+
+
+def ready(page) -> None:
+    page.wait_for_selector(".pad .category")
+
+
+def answered(page, stub) -> dict:
+    """Ask, and return the steered request once both answers stand."""
+    page.click(GO)
+    page.wait_for_selector(".steer-steered .heard")
+    page.wait_for_selector(".steer-unsteered .heard")
+    return next(body for body in stub.sent("/v1/chat/completions") if "emotion" in body)
+
+
+def at(page, valence: float, arousal: float) -> tuple[float, float]:
+    """Return the place of a point of the circumplex on the screen, from where two categories stand."""
+    places = {
+        name: page.locator(f'.pad .category[data-name="{name}"]').bounding_box()
+        for name in ("love", "boredom")
+    }
+    (x0, y0), (x1, y1) = (
+        (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2) for box in places.values()
+    )
+    (v0, a0), (v1, a1) = (CARD["positions"][name] for name in places)
+    return x0 + (valence - v0) * (x1 - x0) / (v1 - v0), y0 + (arousal - a0) * (y1 - y0) / (a1 - a0)
+
+
+def test_dragged_point_is_sent(visit, stub) -> None:
+    page = visit()
+    ready(page)
+    box = page.locator(f"{KNOB} .dot").bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(*at(page, -0.2, 0.1), steps=4)
+    page.mouse.move(*at(page, -0.6, -0.4), steps=4)
+    page.mouse.up()
+    sent = answered(page, stub)
+    assert sent["emotion"]["valence"] == pytest.approx(-0.6, abs=0.03)
+    assert sent["emotion"]["arousal"] == pytest.approx(-0.4, abs=0.03)
+    assert "dose" not in sent
+    assert re.search(r"v=-0\.\d+&a=-0\.\d+", page.url)
+
+
+def test_click_on_category_takes_its_place(visit) -> None:
+    page = visit()
+    ready(page)
+    page.mouse.click(*at(page, *CARD["positions"]["boredom"]))
+    assert tone(page) == "valence −.64, arousal −.64"
+    assert page.get_attribute(KNOB, "aria-valuetext") == "valence −.64, arousal −.64; nearest: boredom"
+
+
+def test_tap_beside_the_knob_sets_the_point(visit) -> None:
+    page = visit(size="phone")
+    ready(page)
+    page.touchscreen.tap(*at(page, *CARD["positions"]["calmness"]))
+    assert tone(page) == "valence .59, arousal −.31"
+
+
+def test_keys_move_the_point(visit) -> None:
+    page = visit("#/steer?v=0&a=0.2")
+    ready(page)
+    page.focus(KNOB)
+    steps = {
+        "ArrowRight": "valence .05, arousal .20",
+        "ArrowDown": "valence .05, arousal .15",
+        "Shift+ArrowLeft": "valence −.15, arousal .15",
+        "PageUp": "valence −.15, arousal .40",
+        "End": "valence 1.00, arousal .40",
+        "Home": "valence −1.00, arousal .40",
+        "0": "neutral",
+    }
+    for key, expected in steps.items():
+        page.keyboard.press(key)
+        assert tone(page) == expected, key
+    page.focus(".axes input >> nth=1")
+    page.keyboard.press("ArrowRight")
+    assert tone(page) == "valence .00, arousal .05"
+
+
+def test_both_columns_stream_and_are_judged(visit, stub) -> None:
+    page = visit("#/steer?v=0.8&a=0.5")
+    ready(page)
+    sent = answered(page, stub)
+    assert page.inner_text(".steer-unsteered .answer") == PLAIN
+    assert page.inner_text(".steer-steered .answer") == STEERED
+    assert "joy" in page.inner_text(".steer-steered .heard h3")
+    page.wait_for_selector(".steer-steered :text('× 1.8 unsteered')")
+    plain = next(body for body in stub.sent("/v1/chat/completions") if "emotion" not in body)
+    assert plain["seed"] == sent["seed"]
+    assert plain["messages"] == sent["messages"] == [{"role": "user", "content": "Tell me about your day."}]
+    assert stub.sent("/v1/judge")[0]["messages"] == sent["messages"]
+
+
+def test_stop_closes_the_streams(visit, stub) -> None:
+    page = visit()
+    ready(page)
+    page.fill("#prompt", f"Go on {ENDLESS}")
+    page.click(GO)
+    expect = _expect()
+    for column in (".steer-unsteered", ".steer-steered"):
+        expect(page.locator(f"{column}.busy .answer")).to_contain_text(re.compile(r"(\S+){3}"))
+    page.click("text=Stop")
+    expect(page.locator(".column.busy")).to_have_count(0)
+    assert stub.left.wait(60)
+    assert re.match(r"Stopped after \d+ tokens\.", page.inner_text(".steer-steered [role=status]"))
+    assert page.is_disabled("text=Stop")
+
+
+def test_mix_dose_and_scope_are_sent_and_shared(visit, stub) -> None:
+    page = visit()
+    ready(page)
+    page.get_by_label("joy", exact=True).fill("0.7")
+    page.click("text=35 more emotions")
+    page.fill(".more input[type=search]", "nost")
+    assert page.locator(".more .slide:visible").count() == 1
+    page.get_by_label("nostalgia").fill("0.3")
+    page.get_by_label("Dose").fill("1.2")
+    page.wait_for_selector(".dose :text('Beyond the calibrated range')")
+    page.click("text=Sampling")
+    page.select_option("select[name=scope]", "response")
+    page.fill("input[name=seed]", "7")
+    sent = answered(page, stub)
+    assert sent["emotion"] == {"joy": 0.7, "nostalgia": 0.3}
+    assert (sent["dose"], sent["scope"], sent["seed"]) == (1.2, "response", 7)
+
+    again = visit(page.url.removeprefix(stub.address))
+    ready(again)
+    assert tone(again) == "joy .70 + nostalgia .30"
+    assert again.input_value(".dose input") == "1.2"
+    assert again.input_value("input[name=seed]") == "7"
+    again.click("text=Back to the calibrated dose")
+    again.wait_for_url(lambda url: "dose=" not in url)
+
+
+def test_code_is_what_is_sent(visit, stub) -> None:
+    page = visit("#/steer?mix=joy:0.5&prompt=It%27s%20%22late%22")
+    ready(page)
+    page.click("text=Copy the code")
+    page.wait_for_selector("text=Copied.")
+    code = page.evaluate("navigator.clipboard.readText()")
+    calls: list[dict] = []
+
+    class Completions:
+        def create(self, **given):
+            calls.append(given)
+            message = type("Message", (), {"content": ""})
+            choice = type("Choice", (), {"message": message})
+            return type("Answer", (), {"choices": [choice]})
+
+    chat = type("Chat", (), {"completions": Completions()})
+    source = code.replace("from openai import OpenAI", "")
+    exec(source, {"OpenAI": lambda **_: type("Client", (), {"chat": chat}), "print": lambda *_: None})
+    sent = answered(page, stub)
+    extra = calls[0].pop("extra_body")
+    assert {**calls[0], **extra} == {
+        key: value for key, value in sent.items() if not key.startswith("stream")
+    }
+    page.click(".share label:has-text('curl')")
+    assert "It'\\''s" in page.inner_text(".share pre")
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "headers", "said"),
+    [
+        (429, "queue_full", {"Retry-After": "7"}, "Many requests are waiting. Try again in 7 s."),
+        (500, "internal_error", {}, "Something went wrong in the server; its log says more."),
+        (400, "context_length_exceeded", {}, "The text is too long for this model: shorten it."),
+    ],
+)
+def test_trouble_is_said_kindly(visit, stub, status, code, headers, said) -> None:
+    page = visit()
+    ready(page)
+    stub.fail["/v1/chat/completions"] = (status, code, headers)
+    page.click(GO)
+    page.wait_for_selector(".steer-steered .reason")
+    assert page.inner_text(".steer-steered .reason p >> nth=0") == said
+
+
+def test_key_is_asked_for(visit, stub) -> None:
+    stub.key = "secret"
+    page = visit()
+    page.fill("input[type=password]", "secret")
+    page.keyboard.press("Enter")
+    ready(page)
+    answered(page, stub)
+
+
+def test_neutral_tone_asks_once(visit, stub) -> None:
+    page = visit("#/steer?v=0&a=0")
+    ready(page)
+    page.click(GO)
+    page.wait_for_selector(".steer-unsteered .heard")
+    assert len(stub.sent("/v1/chat/completions")) == 1
+    assert "neutral" in page.inner_text(".steer-steered [role=status]")

@@ -1,0 +1,152 @@
+"""The views Read, Space and Compare, and what all views share: language, scheme, names for screen readers, width."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from visiting import browser_fixture, stub_fixture, visit_fixture  # noqa: F401
+
+VIEWS = ("steer", "read", "space", "compare")
+SHOWN = {"steer": ".pad .category", "read": ".token", "space": ".plane circle", "compare": ".compare table"}
+NAMED = {
+    "button", "link", "textbox", "searchbox", "slider", "combobox", "checkbox", "radio", "spinbutton", "listbox", "option",
+    "image", "img", "region", "navigation",
+}  # fmt: skip
+
+
+def shown(page, view: str) -> None:
+    """Bring a view to where it has something to show."""
+    if view == "read":
+        page.click(".read button.main")
+    page.wait_for_selector(SHOWN[view])
+    if view == "space":
+        page.wait_for_selector(".space .ceiling-name")
+        page.wait_for_selector(".space .find + .table td")
+
+
+def test_read_colours_tokens_and_shows_features(visit, stub) -> None:
+    page = visit("#/read")
+    page.fill("#read-text", "😀 She laughed, then it was raining.")
+    shown(page, "read")
+    colour = "(word) => getComputedStyle([...document.querySelectorAll('.token')].find((one) => one.textContent.trim() === word)).backgroundColor"
+    assert page.evaluate(colour, "laughed") != page.evaluate(colour, "raining")
+    assert stub.sent("/v1/read")[0]["features"] == 5
+    assert "laughed" in page.inner_text(".detail h2")
+    assert "#100" in page.inner_text(".features")
+    page.click(".token:has-text('raining')")
+    assert "fear" in page.inner_text(".features")
+    before = page.evaluate(colour, "raining")
+    page.select_option("#read-by", "fear")
+    assert page.evaluate(colour, "raining") != before
+    page.wait_for_url("**by=fear**")
+    assert page.locator(".trace rect.high").count() > 1
+
+
+def test_read_walks_by_keys(visit) -> None:
+    page = visit("?lang=en#/read?text=One%20wonderful%20day")
+    page.wait_for_selector(".token")
+    page.focus("[role=listbox]")
+    page.keyboard.press("Home")
+    assert "One" in page.inner_text(".detail h2")
+    page.keyboard.press("ArrowRight")
+    assert "wonderful" in page.inner_text(".detail h2")
+    assert page.get_attribute(".token >> nth=1", "aria-selected") == "true"
+    assert page.get_attribute("[role=listbox]", "aria-activedescendant") == "token-1"
+
+
+def test_space_layers_languages_and_dictionary(visit) -> None:
+    page = visit("#/space")
+    shown(page, "space")
+    assert page.locator(".plane circle.point").count() == 3 * 6
+    page.click(".space label:has-text('Spanish')")
+    page.wait_for_selector(".plane circle.point >> nth=23")
+    page.click(".space label:has-text('one layer')")
+    page.get_by_label("Layer", exact=True).fill("6")
+    page.wait_for_selector("figcaption:has-text('Layer 6')")
+    page.wait_for_selector("h3:has-text('The model, layer 6')")
+    page.wait_for_url("**layer=6**")
+    # A late layer of the planted run is people's plane with little noise: turned back, joy lies near their joy.
+    joys = [
+        (float(node.get_attribute("cx")), float(node.get_attribute("cy")))
+        for node in page.locator(".plane circle:has(title:text-matches('^joy'))").all()
+    ]
+    assert len(joys) == 4
+    assert max(abs(x - joys[-1][0]) + abs(y - joys[-1][1]) for x, y in joys) < 160
+    page.fill(".find input", "remorse")
+    page.wait_for_selector(".find output:text-is('3 features')")
+    assert page.locator(".space table tbody >> nth=1").inner_text().count("remorse") == 6
+    page.hover(".heat canvas >> nth=0")
+    assert "×" in page.inner_text(".heat output >> nth=0")
+
+
+def test_space_shows_prediction_under_the_ceiling(visit) -> None:
+    page = visit("#/space?run=polyglot&target=arousal")
+    shown(page, "space")
+    label = page.locator(".space svg[aria-label^=Prediction]")
+    assert "Emotion space .51" in label.get_attribute("aria-label")
+    assert page.text_content(".ceiling-name") == "people's ceiling .96"
+
+
+def test_compare_needs_two_runs(visit) -> None:
+    page = visit("#/compare")
+    shown(page, "compare")
+    assert "demo (baseline)" in page.inner_text(".compare .keys")
+    assert page.locator(".compare section h2").first.inner_text() == "Predicted ratings"
+    page.click(".compare label:has-text('polyglot')")
+    page.wait_for_selector("text=Choose two or more runs.")
+    assert page.locator(".compare table").count() == 0
+
+
+def test_language_switches_and_is_remembered(visit) -> None:
+    page = visit()
+    page.wait_for_selector(".pad .category")
+    page.fill("#prompt", "kept")
+    page.click("#language")
+    page.wait_for_selector("h1:has-text('设定语气')")
+    assert page.get_attribute("html", "lang") == "zh-Hans"
+    assert page.input_value("#prompt") == "kept"
+    assert "快乐" in page.text_content(".pad")
+    assert "lang=zh" in page.url
+    page.goto(page.url.split("?")[0])
+    page.wait_for_selector("h1:has-text('设定语气')")
+    page.goto(page.url.split("?")[0] + "?lang=en#/read")
+    page.wait_for_selector("h1:has-text('What the model finds')")
+
+
+def test_scheme_switches_and_is_remembered(visit) -> None:
+    page = visit(scheme="dark")
+    ground = "getComputedStyle(document.body).backgroundColor"
+    assert page.evaluate(ground) == "rgb(18, 22, 27)"
+    page.click("#theme")
+    assert page.evaluate(ground) == "rgb(255, 255, 255)"
+    page.reload()
+    assert page.evaluate(ground) == "rgb(255, 255, 255)"
+
+
+def test_an_empty_server_says_what_to_do(visit, stub, monkeypatch) -> None:
+    import stub_api
+
+    monkeypatch.setattr(stub_api, "run_list", list)
+    page = visit("#/space")
+    page.wait_for_selector("text=emospace study --out runs/mine")
+
+
+@pytest.mark.parametrize(("size", "scheme"), [("desktop", "light"), ("desktop", "dark"), ("phone", "light")])
+@pytest.mark.parametrize("view", VIEWS)
+def test_controls_have_names_and_nothing_overflows(visit, tmp_path, view, size, scheme) -> None:
+    """A screenshot is kept where PAGE_SHOTS says, to be looked at."""
+    page = visit(f"#/{view}", size=size, scheme=scheme)
+    shown(page, view)
+    nodes = page.context.new_cdp_session(page).send("Accessibility.getFullAXTree")["nodes"]
+    seen = [
+        (node["role"]["value"], node.get("name", {}).get("value")) for node in nodes if not node["ignored"]
+    ]
+    assert [role for role, name in seen if role in NAMED and not name] == []
+    assert {"main", "navigation", "heading", "button"} <= {role for role, _ in seen}
+    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    assert page.locator("[data-t]:empty").count() == 0
+    place = Path(os.environ.get("PAGE_SHOTS", tmp_path)) / f"{view}-{size}-{scheme}.png"
+    page.screenshot(path=place, full_page=True)
+    assert place.stat().st_size > 20_000

@@ -1,0 +1,430 @@
+"""The API as a client sees it: OpenAI's shapes, tones, limits, errors, and what must not get in or out."""
+
+from __future__ import annotations
+
+import json
+import threading
+
+import pytest
+from fastapi.testclient import TestClient
+
+import emospace.server.batch as batching
+from emospace.server import Settings, create_app
+from planted_runs import write_run
+from served import EMOTIONS, PROMPTS, alone, make_engine
+
+HERE = "http://127.0.0.1"
+KEY, OTHER_KEY = "k" * 32, "another-key-of-somebody-else"
+GREEDY = {"temperature": 0, "max_tokens": 12}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    write_run(folder / "first", "tiny-a", seed=1)
+    write_run(folder / "second", "tiny-b", seed=2)
+    (folder / "broken").mkdir()
+    (folder / "broken" / "results.json").write_text("{")
+    (folder / "secret.parquet").write_text("no table")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def client(runs):
+    with TestClient(create_app(make_engine(), Settings(model="tiny", runs=runs)), base_url=HERE) as made:
+        yield made
+
+
+def events(response) -> list[dict]:
+    lines = [line.removeprefix("data: ") for line in response.text.split("\n\n") if line]
+    assert lines[-1] == "[DONE]"
+    return [json.loads(line) for line in lines[:-1]]
+
+
+def complete(client, prompt=PROMPTS[0], **given):
+    return client.post("/v1/completions", json={"prompt": prompt, **GREEDY, **given})
+
+
+def check_error(response, status, code):
+    assert response.status_code == status
+    error = response.json()["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    assert error["code"] == code
+    assert "Traceback" not in response.text
+    assert ".py" not in response.text
+    return error
+
+
+def test_an_unsteered_completion_is_the_librarys(client):
+    found = complete(client).json()
+    assert found["choices"][0]["text"] == alone(make_engine(), PROMPTS[0])
+    assert found["object"] == "text_completion"
+    assert found["steering"] is None
+    assert found["usage"]["completion_tokens"] <= 12
+    assert sum(found["usage"].values()) == 2 * found["usage"]["total_tokens"]
+
+
+@pytest.mark.parametrize(
+    "tone",
+    [
+        {"emotion": {"joy": 1.0}},
+        {"emotion": {"joy": 0.7, "sadness": 0.3}, "dose": 0.9},
+        {"emotion": {"valence": 0.8, "arousal": -0.3}},
+        {"emotion": {"valence": -0.5}, "scope": "response"},
+        {"emotion": {"fear": 1.0}, "mode": "constant", "scope": "prompt"},
+    ],
+)
+def test_a_tone_gives_what_the_library_gives_and_is_told(client, tone):
+    found = complete(client, **tone).json()
+    assert found["choices"][0]["text"] == alone(make_engine(), PROMPTS[0], **tone)
+    steering = found["steering"]
+    assert steering["applications"] > 0
+    assert steering["mode"] == tone.get("mode", "relative")
+    assert steering["scope"] == tone.get("scope", "all")
+    assert steering["dose"] == pytest.approx(tone.get("dose", steering["calibrated_dose"]))
+    assert steering["beyond_range"] == (abs(steering["dose"]) > steering["high"])
+    resolved = client.post("/v1/emotions/resolve", json=tone).json()["steering"]
+    assert resolved == steering | {"applications": 0}
+
+
+@pytest.mark.parametrize("emotion", [None, {}, {"joy": 0}, {"valence": 0, "arousal": 0}])
+def test_no_tone_is_no_steering(client, emotion):
+    found = complete(client, emotion=emotion).json()
+    assert found["steering"] is None
+    assert found["choices"][0]["text"] == alone(make_engine(), PROMPTS[0])
+
+
+def test_a_conversation_is_answered_by_a_model_without_a_template(client):
+    messages = [
+        {"role": "system", "content": "rain"},
+        {
+            "role": "user",
+            "content": [{"type": "text", "text": "The word"}, {"type": "text", "text": " is joy"}],
+        },
+    ]
+    found = client.post("/v1/chat/completions", json={"messages": messages, **GREEDY}).json()
+    assert found["object"] == "chat.completion"
+    assert found["choices"][0]["message"]["role"] == "assistant"
+    assert found["choices"][0]["message"]["content"] == alone(make_engine(), "rain\n\nThe word is joy")
+
+
+@pytest.mark.parametrize("tone", [{}, {"emotion": {"sadness": 1.0}}])
+@pytest.mark.parametrize("sampling", [{}, {"temperature": 1.5, "seed": 5}])
+def test_a_stream_says_what_the_whole_answer_says(client, tone, sampling):
+    asked = {**tone, **sampling, "max_tokens": 40, "n": 2}
+    whole = complete(client, **asked).json()
+    streamed = events(complete(client, **asked, stream=True, stream_options={"include_usage": True}))
+    for choice in whole["choices"]:
+        own = [one for one in streamed if one["choices"] and one["choices"][0]["index"] == choice["index"]]
+        assert "".join(one["choices"][0]["text"] for one in own) == choice["text"]
+        assert own[-1]["choices"][0]["finish_reason"] == choice["finish_reason"]
+        assert ("steering" in own[-1]) == bool(tone)
+    assert streamed[-1]["choices"] == []
+    assert streamed[-1]["usage"] == whole["usage"]
+    assert {one["id"] for one in streamed} == {streamed[0]["id"]}
+
+
+def script(monkeypatch, engine, text):
+    """Let every row say a text, whatever the model would."""
+    ids = [*engine.model.tokenizer(text, add_special_tokens=False)["input_ids"], 2]
+    monkeypatch.setattr(
+        batching,
+        "_draw_rows",
+        lambda _, answers: [ids[min(answer.n_tokens, len(ids) - 1)] for answer in answers],
+    )
+
+
+@pytest.mark.parametrize("text", ["我很快乐！悲伤。", "joy 👩‍🚀🎉 é", "नमस्ते, ∑ 🙂"])
+def test_no_piece_of_a_stream_holds_half_a_character(monkeypatch, text):
+    engine = make_engine()
+    script(monkeypatch, engine, text)
+    with TestClient(create_app(engine), base_url=HERE) as client:
+        streamed = events(complete(client, max_tokens=64, stream=True))
+        pieces = [one["choices"][0]["text"] for one in streamed]
+        assert "".join(pieces) == text
+        assert not any("\ufffd" in piece for piece in pieces)
+        assert len([piece for piece in pieces if piece]) > 3
+        assert complete(client, max_tokens=64).json()["choices"][0] == {
+            "index": 0,
+            "text": text,
+            "finish_reason": "stop",
+            "logprobs": None,
+        }
+
+
+def test_a_stop_text_is_never_shown_not_even_its_beginning(monkeypatch):
+    engine = make_engine()
+    script(monkeypatch, engine, "one two three four")
+    with TestClient(create_app(engine), base_url=HERE) as client:
+        asked = {"max_tokens": 64, "stop": ["o thr", "zzz"]}
+        streamed = events(complete(client, **asked, stream=True))
+        assert "".join(one["choices"][0]["text"] for one in streamed) == "one tw"
+        assert complete(client, **asked).json()["choices"][0]["finish_reason"] == "stop"
+        kept = complete(client, max_tokens=64, stop="fourteen").json()["choices"][0]
+        assert kept["text"] == "one two three four"
+
+
+def test_several_prompts_and_token_ids(client):
+    model = make_engine().model
+    found = complete(client, prompt=list(PROMPTS[:3])).json()["choices"]
+    assert [one["text"] for one in found] == [alone(make_engine(), prompt) for prompt in PROMPTS[:3]]
+    ids = [*model.start_ids(), *model.tokenizer(PROMPTS[0], add_special_tokens=False)["input_ids"]]
+    assert complete(client, prompt=ids).json()["choices"][0]["text"] == found[0]["text"]
+
+
+@pytest.mark.parametrize(
+    ("given", "status", "code", "param"),
+    [
+        ({"emotion": {"joi": 1}}, 400, "unknown_emotion", "emotion"),
+        ({"emotion": {"joi": 0}}, 400, "unknown_emotion", "emotion"),
+        ({"emotion": {"joy": 1, "valence": 0.5}}, 400, "invalid_value", "emotion"),
+        ({"emotion": {"valence": 3}}, 400, "invalid_value", "emotion"),
+        ({"emotion": {"joy": "much"}}, 400, "invalid_value", "emotion.joy"),
+        ({"emotion": {"joy": 1e9}}, 400, "invalid_value", "emotion.joy"),
+        ({"emotion": {"joy": 1}, "dose": 1e9}, 400, "invalid_value", "dose"),
+        ({"scope": "everything"}, 400, "invalid_value", "scope"),
+        ({"emotoin": {"joy": 1}}, 400, "unsupported", "emotoin"),
+        ({"logprobs": 3}, 400, "invalid_value", None),
+        ({"max_tokens": 65}, 400, "invalid_value", "max_tokens"),
+        ({"max_tokens": 0}, 400, "invalid_value", "max_tokens"),
+        ({"temperature": -1}, 400, "invalid_value", "temperature"),
+        ({"stop": ["a"] * 5}, 400, "invalid_value", None),
+        ({"n": 65}, 400, "invalid_value", "n"),
+        ({"model": "gpt-4"}, 404, "model_not_found", "model"),
+        ({"prompt": [[1, 2], [99999]]}, 400, "invalid_value", "prompt"),
+        ({"prompt": []}, 400, "invalid_value", "prompt"),
+        ({"prompt": "joy " * 300}, 400, "context_length_exceeded", None),
+        ({"prompt": "x" * 200_000}, 400, "context_length_exceeded", "prompt"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_with_its_field(client, given, status, code, param):
+    assert check_error(complete(client, **given), status, code)["param"] == param
+
+
+def test_fields_that_change_nothing_are_let_pass(client):
+    found = complete(
+        client, user="me", logprobs=None, tools=[], response_format={"type": "text"}, store=False
+    )
+    assert found.status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/v1/nothing", "/nothing", "/v1/runs/../../secret", "/js/../app"])
+def test_unknown_paths_are_errors_of_the_same_shape(client, path):
+    check_error(client.get(path), 404, "not_found")
+
+
+def test_wrong_methods_bodies_and_types_are_errors_of_the_same_shape(client):
+    check_error(client.get("/v1/chat/completions"), 405, "method_not_allowed")
+    json_type = {"content-type": "application/json"}
+    check_error(client.post("/v1/completions", content=b"{", headers=json_type), 400, "invalid_json")
+    nan = b'{"prompt": "x", "temperature": NaN}'
+    check_error(client.post("/v1/completions", content=nan, headers=json_type), 400, "invalid_value")
+    plain = client.post("/v1/completions", content=b'{"prompt": "x"}', headers={"content-type": "text/plain"})
+    check_error(plain, 415, "not_json")
+    check_error(client.post("/v1/completions", content=b"\xff\xfe", headers=json_type), 400, "invalid_json")
+    check_error(
+        client.post("/v1/completions", content=b"[" * 100_000, headers=json_type), 400, "invalid_json"
+    )
+
+
+def test_a_fault_of_the_server_tells_nothing_but_that_it_happened(client, monkeypatch, caplog):
+    def fault(*_):
+        raise RuntimeError("/secret/place.py line 3")
+
+    monkeypatch.setattr("emospace.server.completions.text_ids", fault)
+    response = complete(client)
+    check_error(response, 500, "internal_error")
+    assert "secret" not in response.text
+    assert response.headers["x-request-id"] in caplog.text
+
+
+def test_a_body_of_ten_megabytes_is_refused_before_it_is_read(client):
+    big = b'{"prompt": "' + b"x" * 10_000_000 + b'"}'
+    headers = {"content-type": "application/json"}
+    check_error(client.post("/v1/completions", content=big, headers=headers), 413, "body_too_large")
+    pieces = (big[start : start + 65536] for start in range(0, len(big), 65536))
+    check_error(client.post("/v1/completions", content=pieces, headers=headers), 413, "body_too_large")
+
+
+def test_foreign_hosts_and_origins_are_refused(client):
+    check_error(client.get("/healthz", headers={"host": "evil.example"}), 403, "host_not_allowed")
+    check_error(
+        client.get("/healthz", headers={"host": "localhost.evil.example:80"}), 403, "host_not_allowed"
+    )
+    for name in ("localhost:8000", "127.0.0.1:1", "[::1]:8000"):
+        assert client.get("/healthz", headers={"host": name}).status_code == 200
+    check_error(client.get("/healthz", headers={"origin": "http://evil.example"}), 403, "origin_not_allowed")
+    check_error(client.get("/healthz", headers={"origin": "null"}), 403, "origin_not_allowed")
+    own = client.get("/healthz", headers={"origin": HERE})
+    assert own.status_code == 200
+    assert not any(header.startswith("access-control") for header in own.headers)
+    asked = {"origin": "http://evil.example", "access-control-request-method": "POST"}
+    assert client.options("/v1/completions", headers=asked).status_code == 403
+
+
+def test_keys_are_needed_where_they_are_set():
+    settings = Settings(host="0.0.0.0", api_keys=(KEY, OTHER_KEY))
+    with TestClient(create_app(make_engine(), settings), base_url="http://tone.example") as client:
+        assert client.get("/healthz").status_code == 200
+        for headers in ({}, {"authorization": f"Bearer {KEY}x"}, {"authorization": KEY}):
+            for path in ("/v1/models", "/metrics", "/v1/nothing"):
+                refused = client.get(path, headers=headers)
+                check_error(refused, 401, "invalid_api_key")
+                assert refused.headers["www-authenticate"] == "Bearer"
+        for key in (KEY, OTHER_KEY):
+            assert client.get("/v1/models", headers={"authorization": f"Bearer {key}"}).status_code == 200
+
+
+def test_a_full_queue_is_429_with_retry_after():
+    engine = make_engine(rows=1, queue=1)
+    with TestClient(create_app(engine), base_url=HERE) as client:
+        entered, release = threading.Event(), threading.Event()
+        engine.call("holder", lambda: (entered.set(), release.wait(60)))
+        assert entered.wait(60)
+        found = []
+        waiting = threading.Thread(target=lambda: found.append(complete(client)))
+        waiting.start()
+        while not engine._waiting:
+            pass
+        refused = complete(client)
+        check_error(refused, 429, "queue_full")
+        assert int(refused.headers["retry-after"]) >= 1
+        streamed = complete(client, stream=True)
+        check_error(streamed, 429, "queue_full")
+        release.set()
+        waiting.join(60)
+        assert found[0].status_code == 200
+
+
+def test_the_model_and_its_emotions_are_listed(client):
+    model = client.get("/v1/models").json()["data"][0]
+    assert (model["id"], model["chat"], model["n_blocks"], model["context"]) == ("tiny", False, 3, 256)
+    assert model["limits"]["answer_tokens"] == 64
+    assert client.get("/v1/models/tiny").json() == model
+    listed = {one["id"]: one for one in client.get("/v1/emotions").json()["data"]}
+    assert set(listed) == {*EMOTIONS, "valence", "arousal"}
+    joy = listed["joy"]
+    assert (joy["kind"], joy["basic"], joy["valence"], joy["arousal"]) == ("category", True, 0.8, 0.5)
+    assert joy["words"]["zh"]
+    assert joy["vectors"]["relative"]["op"] == "clamp"
+    assert joy["vectors"]["constant"] == {
+        "kind": "mix",
+        "op": "add",
+        "scope": "all",
+        "window": [0, None],
+        "layers": [1, 2],
+        "shares": {"1": 0.5, "2": 0.5},
+        "dose": 1.2,
+        "low": 0.4,
+        "high": 2.0,
+    }
+    assert listed["valence"]["kind"] == "axis"
+
+
+def test_a_text_is_read_as_the_library_reads_it(client):
+    reading = make_engine().reader.read(list(PROMPTS[:2]))
+    found = client.post("/v1/read", json={"input": list(PROMPTS[:2])}).json()
+    assert (found["space"], found["categories"]) == ("dense", list(EMOTIONS))
+    for index, one in enumerate(found["data"]):
+        assert one["scores"] == pytest.approx(reading.scores[index], rel=1e-4, abs=1e-5)
+        assert "".join(PROMPTS[index][t["start"] : t["end"]] for t in one["tokens"]) == PROMPTS[index]
+        valences = [token["valence"] for token in one["tokens"]]
+        assert valences == pytest.approx(reading.tokens[index].valence, rel=1e-3, abs=1e-4)
+    chosen = client.post("/v1/read", json={"input": "rain", "categories": ["fear"]}).json()
+    assert len(chosen["data"][0]["scores"]) == 1
+    check_error(client.post("/v1/read", json={"input": "rain", "categories": ["x"]}), 400, "unknown_category")
+    check_error(client.post("/v1/read", json={"input": []}), 400, "invalid_value")
+    check_error(client.post("/v1/read", json={"input": ""}), 400, "invalid_value")
+
+
+def test_judging_says_emotion_and_fluency(client):
+    from emospace.evaluation import Sampling, generate, perplexity
+
+    engine = make_engine()
+    asked = {"input": ["I am so happy, thank you!", ""], "prompt": PROMPTS[0]}
+    found = client.post("/v1/judge", json=asked).json()
+    assert found["data"][0]["choice"] == "joy"
+    assert sum(found["data"][0]["basic"].values()) == pytest.approx(1)
+    assert found["data"][1]["perplexity"] is None
+    # An answer whose text is cut into the tokens it was made of has the library's perplexity.
+    answer = generate(engine.model, PROMPTS[:1], sampling=Sampling(n_tokens=6, temperature=0))
+    ids = engine.model.tokenizer(answer.texts[0], add_special_tokens=False)["input_ids"]
+    again = answer._replace(tokens=[__import__("numpy").array(ids)])
+    told = client.post("/v1/judge", json={"input": answer.texts, "prompt": PROMPTS[0]}).json()
+    assert told["data"][0]["perplexity"] == pytest.approx(
+        perplexity(engine.model, PROMPTS[:1], again)[0], rel=1e-3
+    )
+
+
+def test_runs_are_listed_and_their_tables_filtered(client, runs):
+    listed = client.get("/v1/runs").json()
+    assert [one["id"] for one in listed["data"]] == ["first", "second"]
+    assert [one["id"] for one in listed["unreadable"]] == ["broken"]
+    assert str(runs) not in json.dumps(listed)
+    run = client.get("/v1/runs/first").json()
+    assert run["results"]["prediction"]
+    table = client.get("/v1/runs/first/tables/rdm_en").json()
+    assert table["columns"][0] == "category"
+    assert table["total"] == len(table["rows"]) == len(table["columns"]) - 1
+    one = client.get("/v1/runs/first/tables/rdm_en?category=joy&category=fear").json()
+    assert {row[0] for row in one["rows"]} == {"joy", "fear"}
+    part = client.get("/v1/runs/first/tables/rdm_en?sort=-category&limit=2&offset=1").json()
+    names = sorted((row[0] for row in table["rows"]), reverse=True)
+    assert [row[0] for row in part["rows"]] == names[1:3]
+    found = client.get("/v1/runs/first/tables/rdm_en?search=ANG").json()
+    assert {row[0] for row in found["rows"]} == {"anger"}
+    check_error(client.get("/v1/runs/first/tables/rdm_en?colour=red"), 400, "invalid_value")
+    check_error(client.get("/v1/runs/first/tables/rdm_en?limit=0"), 400, "invalid_value")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/runs/broken",
+        "/v1/runs/..%2F..",
+        "/v1/runs/%2e%2e",
+        "/v1/runs/first/tables/..%2Fresults",
+        "/v1/runs/first/tables/..%2F..%2Fsecret",
+        "/v1/runs/first%00/tables/rdm_en",
+    ],
+)
+def test_no_path_of_a_request_reaches_the_disk(client, path):
+    assert client.get(path).status_code == 404
+    assert client.get(path).json()["error"]["code"].endswith("not_found")
+
+
+def test_runs_are_compared(client, runs):
+    found = client.get("/v1/compare?run=second&run=first").json()
+    assert found["runs"] == ["second", "first"]
+    assert [one["folder"] for one in found["comparison"]["runs"]] == ["second", "first"]
+    assert str(runs) not in json.dumps(found)
+    table = client.get(f"/v1/compare/tables/{found['tables'][0]}?run=second&run=first").json()
+    assert table["columns"]
+    check_error(client.get("/v1/compare?run=first&run=none"), 404, "run_not_found")
+    check_error(client.get("/v1/compare?run=first"), 400, "invalid_value")
+
+
+def test_health_metrics_and_the_reference(client):
+    complete(client, emotion={"joy": 1})
+    assert client.get("/healthz").json() == {"status": "ok", "model": "tiny"}
+    told = client.get("/metrics").text
+    assert 'emospace_requests_total{route="/v1/completions",status="200"}' in told
+    assert "emospace_answer_tokens_total" in told
+    assert PROMPTS[0] not in told
+    schema = client.get("/openapi.json").json()
+    assert {"/v1/chat/completions", "/v1/emotions", "/v1/read", "/v1/runs"} <= set(schema["paths"])
+    page = client.get("/docs")
+    assert "emotion" in page.text
+    assert "POST /v1/chat/completions" in page.text
+    assert "<script" not in page.text
+
+
+def test_a_model_without_vectors_or_reader_says_so():
+    engine = make_engine()
+    engine.bank = engine.reader = None
+    with TestClient(create_app(engine), base_url=HERE) as client:
+        assert client.get("/v1/emotions").json()["data"] == []
+        error = check_error(complete(client, emotion={"joy": 1}), 400, "invalid_value")
+        assert "emospace steer calibrate" in error["message"]
+        check_error(client.post("/v1/read", json={"input": "rain"}), 404, "reading_off")
+        assert complete(client).status_code == 200

@@ -1,0 +1,170 @@
+"""The parts of the server that need no model: queue, text, keys, settings, what requests may hold."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from emospace.errors import EmospaceError
+from emospace.server.failures import api_error
+from emospace.server.schemas import ChatRequest, CompletionRequest
+from emospace.server.settings import Settings, read_keys
+from emospace.server.text import Text
+from emospace.server.waiting import FairQueue, QueueFull
+
+
+def always(_):
+    return True
+
+
+def test_each_client_gives_one_in_turn():
+    queue = FairQueue(10)
+    queue.put("greedy", ["g1", "g2", "g3"])
+    queue.put("late", ["l1"])
+    queue.put("third", ["t1", "t2"])
+    assert [queue.take(always) for _ in range(7)] == ["g1", "l1", "t1", "g2", "t2", "g3", None]
+
+
+def test_an_item_that_does_not_fit_holds_up_its_own_client_alone():
+    queue = FairQueue(10)
+    queue.put("a", ["large", "small"])
+    queue.put("b", ["small too"])
+    assert queue.take(lambda item: item.startswith("small")) == "small too"
+    assert queue.take(lambda item: item.startswith("small")) is None
+    assert [queue.take(always), queue.take(always)] == ["large", "small"]
+
+
+def test_a_queue_takes_all_of_a_request_or_nothing():
+    queue = FairQueue(3)
+    queue.put("a", [1, 2])
+    with pytest.raises(QueueFull):
+        queue.put("b", [3, 4])
+    assert len(queue) == 2
+    assert queue.sweep(lambda item: item == 1) == [1]
+    queue.put("b", [3, 4])
+    assert queue.sweep(always) == [2, 3, 4]
+    assert queue.take(always) is None
+
+
+def utf8(tokens) -> str:
+    return bytes(tokens).decode(errors="replace")
+
+
+@pytest.mark.parametrize("whole", ["naïve 🙂 joy", "快乐", "👩‍🚀", "a\x00b"])
+def test_bytes_become_text_a_whole_character_at_a_time(whole):
+    text = Text(utf8)
+    pieces = [text.push(byte) for byte in whole.encode()]
+    assert "".join([*pieces, text.close()]) == whole
+    assert not any("\ufffd" in piece for piece in pieces)
+
+
+def test_a_character_that_never_ends_is_shown_at_the_end():
+    text = Text(utf8)
+    assert [text.push(byte) for byte in "é".encode()[:1]] == [""]
+    assert text.close() == "\ufffd"
+
+
+def test_a_space_that_a_decoder_drops_in_front_is_kept_between_pieces():
+    words = ["▁the", "▁joy", "ful"]
+    text = Text(lambda tokens: "".join(words[token] for token in tokens).replace("▁", " ").removeprefix(" "))
+    assert [text.push(token) for token in range(3)] == ["the", " joy", "ful"]
+
+
+@pytest.mark.parametrize(
+    ("stops", "whole", "shown"),
+    [
+        (["\n\n"], "one\ntwo\n\nthree", "one\ntwo"),
+        (["abc", "bcd"], "xxabxbcdx", "xxabx"),
+        (["aab"], "aaab", "a"),
+        (["zz"], "ends in z", "ends in z"),
+        (["🙂"], "so 🙂 far", "so "),
+        ([], "all", "all"),
+    ],
+)
+def test_stop_texts_end_the_text_wherever_tokens_were_cut(stops, whole, shown):
+    text, pieces = Text(utf8, stops), []
+    for byte in whole.encode():
+        pieces.append(text.push(byte))
+        assert shown.startswith("".join(pieces))
+        if text.stopped:
+            break
+    assert "".join([*pieces, text.close()]) == shown
+    assert text.stopped == (shown != whole)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org"])
+def test_others_are_let_in_with_keys_only(host):
+    with pytest.raises(EmospaceError, match="--api-key-file"):
+        Settings(host=host).check()
+    Settings(host=host, api_keys=("k" * 20,)).check()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "[::1]", "localhost", "127.5.5.5"])
+def test_this_machine_needs_no_key(host):
+    Settings(host=host).check()
+
+
+def test_keys_are_read_and_hidden(tmp_path):
+    path = tmp_path / "keys.txt"
+    path.write_text("# for the lab\n" + "a" * 20 + "  # Ann\n\n" + "b" * 16 + "\n" + "a" * 20 + "\n")
+    keys = read_keys(path)
+    assert [key.get_secret_value() for key in keys] == ["a" * 20, "b" * 16]
+    assert "aaa" not in repr(Settings(api_keys=keys))
+
+
+@pytest.mark.parametrize("held", ["", "# none\n", "short\n", "ключ-ключ-ключ-ключ\n"])
+def test_a_file_without_a_secret_key_is_refused(tmp_path, held):
+    path = tmp_path / "keys.txt"
+    path.write_text(held)
+    with pytest.raises(EmospaceError, match="api-key-file"):
+        read_keys(path)
+    with pytest.raises(EmospaceError, match="cannot be read"):
+        read_keys(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"tools": [{"type": "function"}]},
+        {"logit_bias": {"5": 1}},
+        {"response_format": {"type": "json_object"}},
+    ],
+)
+def test_what_cannot_be_honoured_is_refused(given):
+    with pytest.raises(ValidationError, match="not supported"):
+        ChatRequest(messages=[{"role": "user", "content": "x"}], **given)
+
+
+def test_prompts_are_texts_or_token_ids():
+    for prompt, expected in (
+        ("a", ["a"]),
+        (["a", "b"], ["a", "b"]),
+        ([1, 2], [[1, 2]]),
+        ([[1], [2]], [[1], [2]]),
+    ):
+        assert CompletionRequest(prompt=prompt).prompts == expected
+
+
+def test_an_error_nobody_foresaw_tells_nothing():
+    told = api_error(KeyError("/secret")).body.model_dump_json()
+    assert "secret" not in told
+    assert api_error(KeyError("x")).status == 500
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--host", "0.0.0.0"], "--api-key-file"),
+        (["--runs", "nowhere"], "it is no folder"),
+        (["--api-key-file", "nowhere"], "it cannot be read"),
+    ],
+)
+def test_the_command_refuses_before_a_model_is_loaded(given, said, monkeypatch):
+    from typer.testing import CliRunner
+
+    from emospace.cli import app
+
+    monkeypatch.setattr("emospace.models.load_model", lambda *_, **__: pytest.fail("a model was loaded"))
+    result = CliRunner().invoke(app, ["serve", *given])
+    assert result.exit_code == 2
+    assert said in result.output
