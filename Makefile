@@ -1,7 +1,7 @@
 # Every target sets up .venv first: Python 3.11 or later with venv, git and make are all that is needed.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types results steering languages warriner setup clean
+.PHONY: help demo test lint types results steering languages bench bench-environments warriner setup clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -50,6 +50,16 @@ languages: $(STAMP) ## Study all languages and steer across them; make docs/resu
 	$(BIN)/$(CROSSED)
 	$(BIN)/python recipes/publish_languages.py runs/languages --steering runs/steering-languages --command "make languages"
 
+PEERS := repeng current legacy
+bench: bench-environments ## Measure emospace beside its peers and make docs/results/benchmarks.json again (hours)
+	$(BIN)/python benchmarks/run.py --out runs/benchmarks $(BENCH_ARGS)
+	$(BIN)/python recipes/publish_benchmarks.py runs/benchmarks --command "make bench"
+
+# Each in its own environment, from its own lock; repeng needs a Python below 3.13.
+bench-environments: $(STAMP)
+	for peers in $(PEERS); do \
+		UV_PYTHON_DOWNLOADS=never $(BIN)/uv sync --frozen --project benchmarks/environments/$$peers || exit; done
+
 # Asked before anything is installed.
 warriner:
 	@test -f "$(WARRINER)" || { echo "Give your copy of the Warriner norms (CC BY-NC-ND, never bundled):"; \
@@ -69,4 +79,4 @@ $(STAMP): uv.lock pyproject.toml
 
 clean: ## Remove the environment and the caches of tools; runs/ is kept
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist
-	find src tests recipes training -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests recipes training benchmarks/tools -name __pycache__ -type d -prune -exec rm -rf {} +
