@@ -202,6 +202,7 @@ def write_inputs(folder: Path, sizes: Sizes) -> dict[str, Path]:
     for n in sizes.categories:
         np.savez(folder / f"matrices_{n}.npz", **matrices(n))
     np.savez(folder / "regression.npz", **regression(*sizes.ridge))
+    np.savez(folder / "regression_small.npz", **regression(50, 6))
     return {path.stem: path for path in folder.iterdir() if path.suffix in {".json", ".npz"}}
 
 

@@ -67,7 +67,7 @@ class Process:
         if process.stdin is not None:
             process.stdin.close()
         try:
-            process.wait(timeout=30)
+            process.wait(timeout=5)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -77,7 +77,9 @@ class Process:
         if not Path(python).exists():
             raise ToolError(f"not installed: run `make bench-environments` ({ENVIRONMENTS[self.tool]})")
         threads = str(self.setting.threads)
-        own = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"), threads)
+        own = dict.fromkeys(
+            ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"), threads
+        )
         quiet = {
             "HF_HUB_OFFLINE": "1",
             "TOKENIZERS_PARALLELISM": "true",

@@ -149,17 +149,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "rounds": bench.rounds,
         "versions": versions(setting, options.tools, out / "logs"),
     }
-    for name in chosen:
-        for model in models if WORKLOADS[name].of_model else [None]:
+    jobs: list[tuple[str, str | None]] = [(name, None) for name in chosen if not WORKLOADS[name].of_model]
+    # Model by model, so that each tool loads each model once.
+    jobs += [(name, model) for model in models for name in of_models]
+    try:
+        for name, model in jobs:
             path = out / "rows" / f"{name}{f'-{model}' if model else ''}.json"
-            if path.is_file() and name not in options.again:
-                continue
-            say(f"{WORKLOADS[name].letter}: {name} {model or ''}")
-            found = WORKLOADS[name].run(bench, model, name)
-            for row in found:
-                row |= {"letter": WORKLOADS[name].letter, "dtype": bench.dtype(model) if model else "float64"}
-                say(f"  {summary(row)}")
-            write_json(path, {**card, "rows": found})
+            if not path.is_file() or name in options.again:
+                say(f"{WORKLOADS[name].letter}: {name} {model or ''}")
+                found = WORKLOADS[name].run(bench, model, name)
+                for row in found:
+                    row |= {
+                        "letter": WORKLOADS[name].letter,
+                        "dtype": bench.dtype(model) if model else "float64",
+                    }
+                    say(f"  {summary(row)}")
+                write_json(path, {**card, "rows": found})
+    finally:
+        bench.close()
     parts = [read_json(path) for path in sorted((out / "rows").glob("*.json"))]
     rows = sorted((row for part in parts for row in part["rows"]), key=lambda row: str(row["letter"]))
     write_json(out / "results.json", {**card, "date": max(part["date"] for part in parts), "rows": rows})

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -48,7 +47,7 @@ class Bench:
     alone: bool = False
     folders: Mapping[str, Path] = field(default_factory=dict)
     dtypes: Mapping[str, str] = field(default_factory=dict)
-    vectors: dict[str, Path] = field(default_factory=dict)
+    open: dict[tuple[str, str | None, str], Process] = field(default_factory=dict)
 
     def process(self, tool: str, model: str | None = None, mark: str = "") -> Process:
         """Return a tool's process with a model loaded, not yet started."""
@@ -66,17 +65,19 @@ class Bench:
         """Return the precision of a model's weights."""
         return self.dtypes.get(model) or (RANDOM[model][1] if model in RANDOM else "float32")
 
-    @contextmanager
-    def pool(
-        self, tools: Sequence[str], model: str | None = None, mark: str = ""
-    ) -> Iterator[dict[str, Process]]:
-        """Give a process for each tool, closed at the end."""
-        processes = {tool: self.process(tool, model, mark) for tool in tools}
-        try:
-            yield processes
-        finally:
-            for process in processes.values():
-                process.close()
+    def pool(self, tools: Sequence[str], model: str | None = None, mark: str = "") -> dict[str, Process]:
+        """Return a process for each tool; they are kept for the next workload of the same model."""
+        for key in [key for key in self.open if key[1] != model]:
+            self.open.pop(key).close()
+        return {
+            tool: self.open.setdefault((tool, model, mark), self.process(tool, model, mark)) for tool in tools
+        }
+
+    def close(self) -> None:
+        """End all processes."""
+        for process in self.open.values():
+            process.close()
+        self.open.clear()
 
     def turn(self, process: Process, do: str, **fields: Any) -> Taken:
         """Ask a process; with `alone` it is ended afterwards, so that one model at a time is in memory."""
@@ -101,41 +102,41 @@ def states(bench: Bench, model: str, workload: str) -> list[Taken]:
     rows: list[Taken] = []
     outputs = bench.out / "outputs"
     outputs.mkdir(exist_ok=True)
-    with bench.pool(bench.tools, model) as processes:
-        turns: dict[str, Callable[[], Taken]] = {}
-        for tool, process in processes.items():
-            row: Taken = {
-                "name": tool,
-                "tool": tool,
-                "model": model,
-                "workload": workload,
-                "n": amount,
-                "unit": unit,
+    processes = bench.pool(bench.tools, model)
+    turns: dict[str, Callable[[], Taken]] = {}
+    for tool, process in processes.items():
+        row: Taken = {
+            "name": tool,
+            "tool": tool,
+            "model": model,
+            "workload": workload,
+            "n": amount,
+            "unit": unit,
+        }
+        rows.append(row)
+        try:
+            called = _tuned(bench, process, row, function, f"{inputs}_small")
+            row |= {
+                "agreement": _states_agree(bench, process, processes[OWN], row, called, f"{inputs}_small")
             }
-            rows.append(row)
-            try:
-                called = _tuned(bench, process, row, function, f"{inputs}_small")
-                row |= {
-                    "agreement": _states_agree(bench, process, processes[OWN], row, called, f"{inputs}_small")
-                }
-                if bench.setting.device.startswith("cuda"):
-                    row["copies_per_batch"] = process.ask(
-                        "call", name=called, inputs=str(bench.files["words_few" if workload == "words" else "norm_texts"]),
-                        batch=max(row["tried"]), copies=True,
-                    ).get("copies")  # fmt: skip
-            except ToolError as error:
-                row["error"] = str(error)
-                continue
-            finally:
-                if bench.alone:
-                    process.close()
-            turns[tool] = partial(
-                bench.turn, process, "call", name=called, inputs=str(bench.files[inputs]), batch=row["batch"]
-            )
-        found = bench.run(turns)
-        _finish(rows, found, dict.fromkeys(turns, amount))
-        if workload == "words" and OWN in turns:
-            _against_products(bench, processes[OWN], rows, amount)
+            if bench.setting.device.startswith("cuda"):
+                row["copies_per_batch"] = process.ask(
+                    "call", name=called, inputs=str(bench.files["words_few" if workload == "words" else "norm_texts"]),
+                    batch=max(row["tried"]), copies=True,
+                ).get("copies")  # fmt: skip
+        except ToolError as error:
+            row["error"] = str(error)
+            continue
+        finally:
+            if bench.alone:
+                process.close()
+        turns[tool] = partial(
+            bench.turn, process, "call", name=called, inputs=str(bench.files[inputs]), batch=row["batch"]
+        )
+    found = bench.run(turns)
+    _finish(rows, found, dict.fromkeys(turns, amount))
+    if workload == "words" and OWN in turns:
+        _against_products(bench, processes[OWN], rows, amount)
     return rows
 
 
@@ -145,32 +146,32 @@ def vector(bench: Bench, model: str, workload: str) -> list[Taken]:
     rows: list[Taken] = []
     made = bench.out / "outputs"
     made.mkdir(exist_ok=True)
-    with bench.pool(bench.tools, model) as processes:
-        turns: dict[str, Callable[[], Taken]] = {}
-        for tool, process in processes.items():
-            row: Taken = {
-                "name": tool,
-                "tool": tool,
-                "model": model,
-                "workload": workload,
-                "n": amount,
-                "unit": "pairs",
-            }
-            rows.append(row)
-            try:
-                _tuned(bench, process, row, "vector", "pairs_small")
-            except ToolError as error:
-                row["error"] = str(error)
-                continue
-            finally:
-                if bench.alone:
-                    process.close()
-            turns[tool] = partial(
-                bench.turn, process, "call", name="vector", inputs=str(bench.files["pairs"]), batch=row["batch"],
-                save=str(made / f"vector-{tool}.npz"),
-            )  # fmt: skip
-        found = bench.run(turns)
-        _finish(rows, found, dict.fromkeys(turns, amount))
+    processes = bench.pool(bench.tools, model)
+    turns: dict[str, Callable[[], Taken]] = {}
+    for tool, process in processes.items():
+        row: Taken = {
+            "name": tool,
+            "tool": tool,
+            "model": model,
+            "workload": workload,
+            "n": amount,
+            "unit": "pairs",
+        }
+        rows.append(row)
+        try:
+            _tuned(bench, process, row, "vector", "pairs_small")
+        except ToolError as error:
+            row["error"] = str(error)
+            continue
+        finally:
+            if bench.alone:
+                process.close()
+        turns[tool] = partial(
+            bench.turn, process, "call", name="vector", inputs=str(bench.files["pairs"]), batch=row["batch"],
+            save=str(made / f"vector-{tool}.npz"),
+        )  # fmt: skip
+    found = bench.run(turns)
+    _finish(rows, found, dict.fromkeys(turns, amount))
     expected = made / f"vector-{OWN}.npz"
     for row in rows:
         path = made / f"vector-{row['tool']}.npz"
@@ -185,40 +186,38 @@ def generation(bench: Bench, model: str, workload: str) -> list[Taken]:
     tools = [tool for tool in bench.tools if not (compiled and tool == "nnsight")]
     rows: list[Taken] = []
     vectors = str(_vectors(bench, model))
-    with (
-        bench.pool(tools, model) as first,
-        bench.pool(tools if compiled else [], model, "-steered") as second,
-    ):
-        for batch in bench.sizes.batches:
-            fields = {"text": PROMPT, "batch": batch, "n_tokens": bench.sizes.new_tokens}
+    first = bench.pool(tools, model)
+    second = bench.pool(tools, model, "-steered") if compiled else first
+    for batch in bench.sizes.batches:
+        fields = {"text": PROMPT, "batch": batch, "n_tokens": bench.sizes.new_tokens}
 
-            def turn(tool: str, numbers: Iterator[int], ready: set[bool], fields: Taken = fields) -> Taken:
-                taken: Taken = {}
-                number = next(numbers)
-                # Steered first in every other round.
-                for steered in (number % 2 == 1, number % 2 == 0):
-                    process = second[tool] if compiled and steered else first[tool]
-                    if not compiled or steered not in ready:
-                        process.ask("prepare", steered=steered, compiled=compiled, vectors=vectors)
-                    if steered not in ready:
-                        process.ask("tokens", **fields)
-                        ready.add(steered)
-                    answer = process.ask("tokens", **fields)
-                    taken["steered" if steered else "seconds"] = answer["seconds"]
-                    taken["tokens" if steered else "plain_tokens"] = answer["tokens"]
-                    if not compiled:
-                        process.ask("release")
-                if bench.alone:
-                    first[tool].close()
-                    ready.clear()
-                return taken
+        def turn(tool: str, numbers: Iterator[int], ready: set[bool], fields: Taken = fields) -> Taken:
+            taken: Taken = {}
+            number = next(numbers)
+            # Steered first in every other round.
+            for steered in (number % 2 == 1, number % 2 == 0):
+                process = (second if steered else first)[tool]
+                if not compiled or steered not in ready:
+                    process.ask("prepare", steered=steered, compiled=compiled, vectors=vectors)
+                if steered not in ready:
+                    process.ask("tokens", **fields)
+                    ready.add(steered)
+                answer = process.ask("tokens", **fields)
+                taken["steered" if steered else "seconds"] = answer["seconds"]
+                taken["tokens" if steered else "plain_tokens"] = answer["tokens"]
+                if not compiled:
+                    process.ask("release")
+            if bench.alone:
+                first[tool].close()
+                ready.clear()
+            return taken
 
-            numbers = {tool: iter(range(10**6)) for tool in tools}
-            ready: dict[str, set[bool]] = {tool: set() for tool in tools}
-            found = bench.run({tool: partial(turn, tool, numbers[tool], ready[tool]) for tool in tools})
-            rows += _generation_rows(
-                found, {"model": model, "workload": workload, "n": batch}, batch * fields["n_tokens"]
-            )
+        numbers = {tool: iter(range(10**6)) for tool in tools}
+        ready: dict[str, set[bool]] = {tool: set() for tool in tools}
+        found = bench.run({tool: partial(turn, tool, numbers[tool], ready[tool]) for tool in tools})
+        rows += _generation_rows(
+            found, {"model": model, "workload": workload, "n": batch}, batch * fields["n_tokens"]
+        )
     return rows
 
 
@@ -250,44 +249,44 @@ def rsa(bench: Bench, _model: None, workload: str) -> list[Taken]:
     rows: list[Taken] = []
     sizes, saved = bench.sizes, bench.out / "outputs"
     saved.mkdir(exist_ok=True)
-    with bench.pool([OWN, "rsatoolbox"]) as processes:
-        for n in sizes.categories:
-            inputs = str(bench.files[f"matrices_{n}"])
-            common = {"model": f"{n} categories", "workload": workload}
-            scale = max(1, n // 26) ** 2
-            amount = sizes.permutations // scale
-            call = partial(processes[OWN].ask, "call", name="rsa_permutations", inputs=inputs, n=amount)
-            call(n=100)
-            own_rows: list[Taken] = [
-                {"name": OWN, "tool": OWN, "n": amount, "unit": "permutations", **common}
-            ]
-            _finish(own_rows, bench.run({OWN: call}), {OWN: amount})
-            rows += own_rows
-            for statistic in ("pearson", "spearman"):
-                amounts = {
-                    OWN: max(32, sizes.bootstraps // scale),
-                    "rsatoolbox": max(3, sizes.bootstraps_rsatoolbox // max(1, n // 26)),
-                }
-                calls = {
-                    tool: partial(
-                        processes[tool].ask, "call", name="rsa_bootstrap", inputs=inputs, n=amount,
-                        statistic=statistic, save=str(saved / f"rsa-{tool}.npz"),
-                    )
-                    for tool, amount in amounts.items()
-                }  # fmt: skip
-                unit = "resamples with ceiling" if statistic == "pearson" else "resamples"
-                pair: list[Taken] = [
-                    {"name": tool, "tool": tool, "n": amount, "unit": unit, "variant": statistic, **common}
-                    for tool, amount in amounts.items()
-                ]
-                _finish(pair, bench.run(calls), amounts)
-                _arrays_agree(
-                    pair,
-                    {tool: saved / f"rsa-{tool}.npz" for tool in amounts},
-                    OWN,
-                    ("value", "lower", "upper"),
+    processes = bench.pool([OWN, "rsatoolbox"])
+    for n in sizes.categories:
+        inputs = str(bench.files[f"matrices_{n}"])
+        common = {"model": f"{n} categories", "workload": workload}
+        scale = max(1, n // 26) ** 2
+        amount = sizes.permutations // scale
+        call = partial(processes[OWN].ask, "call", name="rsa_permutations", inputs=inputs, n=amount)
+        call(n=100)
+        own_rows: list[Taken] = [{"name": OWN, "tool": OWN, "n": amount, "unit": "permutations", **common}]
+        _finish(own_rows, bench.run({OWN: call}), {OWN: amount})
+        rows += own_rows
+        for statistic in ("pearson", "spearman"):
+            amounts = {
+                OWN: max(32, sizes.bootstraps // scale),
+                "rsatoolbox": max(3, sizes.bootstraps_rsatoolbox // max(1, n // 26)),
+            }
+            calls = {
+                tool: partial(
+                    processes[tool].ask, "call", name="rsa_bootstrap", inputs=inputs, n=amount,
+                    statistic=statistic, save=str(saved / f"rsa-{tool}.npz"),
                 )
-                rows += pair
+                for tool, amount in amounts.items()
+            }  # fmt: skip
+            for tool, call in calls.items():
+                call(n=min(3, amounts[tool]))
+            unit = "resamples with ceiling" if statistic == "pearson" else "resamples"
+            pair: list[Taken] = [
+                {"name": tool, "tool": tool, "n": amount, "unit": unit, "variant": statistic, **common}
+                for tool, amount in amounts.items()
+            ]
+            _finish(pair, bench.run(calls), amounts)
+            _arrays_agree(
+                pair,
+                {tool: saved / f"rsa-{tool}.npz" for tool in amounts},
+                OWN,
+                ("value", "lower", "upper"),
+            )
+            rows += pair
     return rows
 
 
@@ -304,25 +303,28 @@ def ridge(bench: Bench, _model: None, workload: str) -> list[Taken]:
         "RidgeCV()": ("scikit_learn", "ridge_loo"),
     }
     paths = {name: saved / f"ridge-{function}.npz" for name, (_, function) in variants.items()}
-    with bench.pool([OWN, "scikit_learn"]) as processes:
-        inputs = str(bench.files["regression"])
-        turns = {
-            name: partial(processes[tool].ask, "call", name=function, inputs=inputs, save=str(paths[name]))
-            for name, (tool, function) in variants.items()
+    processes = bench.pool([OWN, "scikit_learn"])
+    inputs = str(bench.files["regression"])
+    # What is imported at the first call is no part of the work.
+    for tool, function in variants.values():
+        processes[tool].ask("call", name=function, inputs=str(bench.files["regression_small"]))
+    turns = {
+        name: partial(processes[tool].ask, "call", name=function, inputs=inputs, save=str(paths[name]))
+        for name, (tool, function) in variants.items()
+    }
+    rows: list[Taken] = [
+        {
+            "name": name,
+            "tool": tool,
+            "variant": name,
+            "model": f"{n} x {d}",
+            "workload": workload,
+            "n": n,
+            "unit": "fits",
         }
-        rows: list[Taken] = [
-            {
-                "name": name,
-                "tool": tool,
-                "variant": name,
-                "model": f"{n} x {d}",
-                "workload": workload,
-                "n": n,
-                "unit": "fits",
-            }
-            for name, (tool, _) in variants.items()
-        ]
-        _finish(rows, bench.run(turns), dict.fromkeys(variants, 1))
+        for name, (tool, _) in variants.items()
+    ]
+    _finish(rows, bench.run(turns), dict.fromkeys(variants, 1))
     _arrays_agree(rows, paths, OWN, ("predicted", "alpha"))
     return rows
 
@@ -468,11 +470,8 @@ def _vectors(bench: Bench, model: str) -> Path:
     path = bench.out / "outputs" / f"vectors-{model}.npz"
     if not path.exists():
         path.parent.mkdir(exist_ok=True)
-        process, norms = bench.process(OWN, model), path.with_name("norms.npz")
-        try:
-            process.ask("call", name="median_norms", inputs=str(bench.files["norm_texts"]), save=str(norms))
-        finally:
-            process.close()
+        process, norms = bench.pool([OWN], model)[OWN], path.with_name("norms.npz")
+        process.ask("call", name="median_norms", inputs=str(bench.files["norm_texts"]), save=str(norms))
         found = np.load(norms)
         rows = np.random.default_rng(0).normal(size=(len(found["norms"]), int(found["d_model"])))
         rows *= 0.05 * found["norms"][:, None] / np.linalg.norm(rows, axis=1, keepdims=True)

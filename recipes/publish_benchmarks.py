@@ -201,7 +201,7 @@ def page(card: Mapping[str, Any]) -> str:
         quick = " Tiny sizes: nothing here is a measurement." if run["quick"] else ""
         parts.append(
             f"Run of {run['date']} on {on['cpu']}, {on['cores']} cores, {on['memory_gib']} GiB{gpu}; "
-            f"{run['threads']} threads, device {run['device']}.{quick}"
+            f"threads: {run['threads']}, device: {run['device']}.{quick}"
         )
         for workload in TITLES:
             rows = [row for row in run["rows"] if row["workload"] == workload]

@@ -233,7 +233,7 @@ def ridge_nested(
 
     del test
     found = nested_predictions(x, y, np.arange(len(x)), penalties=tuple(alphas / (0.6 * len(x))))
-    return {"predicted": found.predicted}
+    return {"out_of_fold": found.predicted}
 
 
 def _folds(x: np.ndarray, y: np.ndarray) -> tuple[Any, list[Any], list[int]]:
