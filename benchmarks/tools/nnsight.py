@@ -108,10 +108,11 @@ def steered(state: State, vectors: np.ndarray) -> Iterator[Callable[..., Any]]:
             **options,
         }
         with torch.no_grad(), traced.generate(list(texts), **settings) as tracer:
-            found = traced.generator.output.save()
+            # Bounded, since nothing after an unbounded loop is reached.
             for _ in tracer.iter[0:n_tokens]:
                 for block, row in zip(traced.model.layers, rows, strict=True):
                     block.output[:] += row
+            found = traced.generator.output.save()
         return found.cpu().numpy()
 
     yield generate

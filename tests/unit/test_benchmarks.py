@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import sys
 import tomllib
@@ -211,6 +212,64 @@ def test_the_worker_answers_calls_saves_arrays_and_reports_what_a_tool_raises(tm
     missing = Process("dialz", Setting(1, pythons={"legacy": str(tmp_path / "none")}), tmp_path / "log")
     with pytest.raises(ToolError, match="make bench-environments"):
         missing.ask("versions")
+
+
+def test_a_run_keeps_what_is_finished_and_goes_on_from_there(tmp_path):
+    import run
+
+    options = ["--quick", "--threads", "1", "--rounds", "1", "--tools", "emospace,scikit_learn"]
+    options += ["--workloads", "ridge", "--out", str(tmp_path)]
+    run.main(options)
+    kept = tmp_path / "rows" / "ridge.json"
+    rows = {row["name"]: row for row in read_json(kept)["rows"]}
+    assert rows["RidgeCV(cv=5)"]["agreement"]["predicted_max_abs"] < 1e-9
+    assert rows["RidgeCV(cv=5)"]["emospace_times"] > 0
+    assert not [row["error"] for row in rows.values() if "error" in row]
+    marked = read_json(kept)
+    marked["rows"][0]["name"] = "as it was"
+    write_json(kept, marked)
+    run.main(options)
+    found = read_json(tmp_path / "results.json")
+    assert found["rows"][0]["name"] == "as it was"
+    assert found["versions"]["scikit_learn"]["versions"]["scikit-learn"]
+    with pytest.raises(SystemExit, match="unknown: rigde"):
+        run.main(["--workloads", "rigde", "--out", str(tmp_path)])
+
+
+def test_the_parts_of_a_study_are_timed_by_when_they_were_finished(tmp_path):
+    from workloads import _stages
+
+    ends = {"activations/ab/c.safetensors": 13.0, "stages/features-en-0123/records.json": 15.0}
+    ends |= {"stages/features-en-0123/table.parquet": 14.5, "results.json": 21.0}
+    for name, end in ends.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        os.utime(path, (end, end))
+    assert _stages(tmp_path, 10.0) == [
+        {"stage": "activations", "seconds": 3.0},
+        {"stage": "features-en", "seconds": 2.0},
+        {"stage": "results.json", "seconds": 6.0},
+    ]
+
+
+def test_steering_is_held_against_the_unsteered_run_of_the_same_round():
+    from workloads import _generation_rows
+
+    def taken(plain, steered, tokens):
+        return {"seconds": plain, "steered": steered, "tokens": tokens, "plain_tokens": [9, 9]}
+
+    found = {
+        "emospace": [taken(1.0, 1.0, [1, 2]), taken(2.0, 2.5, [1, 2]), taken(3.0, 4.0, [1, 2])],
+        "peer": [taken(1.0, 2.0, [1, 3])],
+        "broken": "shape is invalid",
+    }
+    rows = {row["tool"]: row for row in _generation_rows(found, {"model": "tiny"}, 20)}
+    assert rows["emospace"]["steered_over_unsteered"] == pytest.approx(0.8)
+    assert rows["emospace"]["agreement"] == {"changed_by_steering": True}
+    assert rows["peer"]["agreement"]["same_tokens"] == 0.5
+    assert rows["peer"]["rate"] == pytest.approx(10.0)
+    assert rows["broken"]["error"] == "shape is invalid"
 
 
 def result(**more):
