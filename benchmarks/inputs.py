@@ -28,7 +28,8 @@ LLAMA_12 = {
     "num_attention_heads": 12,
     "num_key_value_heads": 4,
     "intermediate_size": 2048,
-    "tie_word_embeddings": True,
+    # A random model that shares them only repeats its last token.
+    "tie_word_embeddings": False,
 }
 RANDOM: dict[str, tuple[str, str, dict[str, Any]]] = {
     "tiny": (

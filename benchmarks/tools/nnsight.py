@@ -112,7 +112,7 @@ def steered(state: State, vectors: np.ndarray) -> Iterator[Callable[..., Any]]:
             for _ in tracer.iter[0:n_tokens]:
                 for block, row in zip(traced.model.layers, rows, strict=True):
                     block.output[:] += row
-            found = traced.generator.output.save()
+            found = tracer.result.save()
         return found.cpu().numpy()
 
     yield generate
