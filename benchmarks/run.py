@@ -22,10 +22,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from bench import MODEL_TOOLS, Bench
 from inputs import GPU, QUICK, Sizes, model_folder, write_inputs
 from processes import ENVIRONMENTS, Process, Setting, ToolError
 from rounds import Taken
-from workloads import MODEL_TOOLS, WORKLOADS, Bench
+from workloads import WORKLOADS
 
 from emospace.artefacts import read_json, write_json
 from emospace.display import say

@@ -7,89 +7,26 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from inputs import PROMPT, RANDOM, Sizes
-from processes import Process, Setting, ToolError
+from bench import OWN, Bench, finish
+from calculations import ridge, rsa
+from inputs import PROMPT
+from processes import Process, ToolError
 from rounds import (
     Taken,
-    array_agreement,
-    compared,
     cosines,
-    interleave,
     rate_row,
     state_agreement,
     tune,
 )
 
 from emospace.display import say
-
-MODEL_TOOLS = ("emospace", "saklas", "nnsight", "repeng", "steering_vectors", "dialz")
-OWN = "emospace"
-
-
-@dataclass
-class Bench:
-    """Everything a workload needs to know."""
-
-    out: Path
-    files: Mapping[str, Path]
-    sizes: Sizes
-    setting: Setting
-    rounds: int
-    minutes: float
-    tools: Sequence[str]
-    alone: bool = False
-    folders: Mapping[str, Path] = field(default_factory=dict)
-    dtypes: Mapping[str, str] = field(default_factory=dict)
-    open: dict[tuple[str, str | None, str], Process] = field(default_factory=dict)
-
-    def process(self, tool: str, model: str | None = None, mark: str = "") -> Process:
-        """Return a tool's process with a model loaded, not yet started."""
-        load = None
-        if model is not None:
-            load = {
-                "folder": str(self.folders[model]),
-                "dtype": self.dtype(model),
-                "device": self.setting.device,
-                "threads": self.setting.threads,
-            }
-        return Process(tool, self.setting, self.out / "logs" / f"{tool}{mark}.log", load)
-
-    def dtype(self, model: str) -> str:
-        """Return the precision of a model's weights."""
-        return self.dtypes.get(model) or (RANDOM[model][1] if model in RANDOM else "float32")
-
-    def pool(self, tools: Sequence[str], model: str | None = None, mark: str = "") -> dict[str, Process]:
-        """Return a process for each tool; they are kept for the next workload of the same model."""
-        for key in [key for key in self.open if key[1] != model]:
-            self.open.pop(key).close()
-        return {
-            tool: self.open.setdefault((tool, model, mark), self.process(tool, model, mark)) for tool in tools
-        }
-
-    def close(self) -> None:
-        """End all processes."""
-        for process in self.open.values():
-            process.close()
-        self.open.clear()
-
-    def turn(self, process: Process, do: str, **fields: Any) -> Taken:
-        """Ask a process; with `alone` it is ended afterwards, so that one model at a time is in memory."""
-        try:
-            return process.ask(do, **fields)
-        finally:
-            if self.alone:
-                process.close()
-
-    def run(self, turns: Mapping[str, Callable[[], Taken]]) -> dict[str, list[Taken] | str]:
-        """Interleave the rounds of a workload."""
-        return interleave(turns, self.rounds, self.minutes)
 
 
 def states(bench: Bench, model: str, workload: str) -> list[Taken]:
@@ -134,7 +71,7 @@ def states(bench: Bench, model: str, workload: str) -> list[Taken]:
             bench.turn, process, "call", name=called, inputs=str(bench.files[inputs]), batch=row["batch"]
         )
     found = bench.run(turns)
-    _finish(rows, found, dict.fromkeys(turns, amount))
+    finish(rows, found, dict.fromkeys(turns, amount))
     if workload == "words" and OWN in turns:
         _against_products(bench, processes[OWN], rows, amount)
     return rows
@@ -171,7 +108,7 @@ def vector(bench: Bench, model: str, workload: str) -> list[Taken]:
             save=str(made / f"vector-{tool}.npz"),
         )  # fmt: skip
     found = bench.run(turns)
-    _finish(rows, found, dict.fromkeys(turns, amount))
+    finish(rows, found, dict.fromkeys(turns, amount))
     expected = made / f"vector-{OWN}.npz"
     for row in rows:
         path = made / f"vector-{row['tool']}.npz"
@@ -241,91 +178,6 @@ def _generation_rows(found: Mapping[str, list[Taken] | str], common: Taken, n_to
         if expected is not None and tool != OWN:
             same = sum(a == b for a, b in zip(tokens, expected, strict=True))
             row["agreement"]["same_tokens"] = same / len(tokens)
-    return rows
-
-
-def rsa(bench: Bench, _model: None, workload: str) -> list[Taken]:
-    """Permute labels, and resample categories with the noise ceiling in every resample (e)."""
-    rows: list[Taken] = []
-    sizes, saved = bench.sizes, bench.out / "outputs"
-    saved.mkdir(exist_ok=True)
-    processes = bench.pool([OWN, "rsatoolbox"])
-    for n in sizes.categories:
-        inputs = str(bench.files[f"matrices_{n}"])
-        common = {"model": f"{n} categories", "workload": workload}
-        scale = max(1, n // 26) ** 2
-        amount = sizes.permutations // scale
-        call = partial(processes[OWN].ask, "call", name="rsa_permutations", inputs=inputs, n=amount)
-        call(n=100)
-        own_rows: list[Taken] = [{"name": OWN, "tool": OWN, "n": amount, "unit": "permutations", **common}]
-        _finish(own_rows, bench.run({OWN: call}), {OWN: amount})
-        rows += own_rows
-        for statistic in ("pearson", "spearman"):
-            amounts = {
-                OWN: max(32, sizes.bootstraps // scale),
-                "rsatoolbox": max(3, sizes.bootstraps_rsatoolbox // max(1, n // 26)),
-            }
-            calls = {
-                tool: partial(
-                    processes[tool].ask, "call", name="rsa_bootstrap", inputs=inputs, n=amount,
-                    statistic=statistic, save=str(saved / f"rsa-{tool}.npz"),
-                )
-                for tool, amount in amounts.items()
-            }  # fmt: skip
-            for tool, call in calls.items():
-                call(n=min(3, amounts[tool]))
-            unit = "resamples with ceiling" if statistic == "pearson" else "resamples"
-            pair: list[Taken] = [
-                {"name": tool, "tool": tool, "n": amount, "unit": unit, "variant": statistic, **common}
-                for tool, amount in amounts.items()
-            ]
-            _finish(pair, bench.run(calls), amounts)
-            _arrays_agree(
-                pair,
-                {tool: saved / f"rsa-{tool}.npz" for tool in amounts},
-                OWN,
-                ("value", "lower", "upper"),
-            )
-            rows += pair
-    return rows
-
-
-def ridge(bench: Bench, _model: None, workload: str) -> list[Taken]:
-    """Choose a penalty by five folds and predict (f)."""
-    saved = bench.out / "outputs"
-    saved.mkdir(exist_ok=True)
-    n, d = bench.sizes.ridge
-    variants = {
-        OWN: (OWN, "ridge_same_grid"),
-        "emospace, grid walked": (OWN, "ridge_walked"),
-        "emospace, nested": (OWN, "ridge_nested"),
-        "RidgeCV(cv=5)": ("scikit_learn", "ridge_cv5"),
-        "RidgeCV()": ("scikit_learn", "ridge_loo"),
-    }
-    paths = {name: saved / f"ridge-{function}.npz" for name, (_, function) in variants.items()}
-    processes = bench.pool([OWN, "scikit_learn"])
-    inputs = str(bench.files["regression"])
-    # What is imported at the first call is no part of the work.
-    for tool, function in variants.values():
-        processes[tool].ask("call", name=function, inputs=str(bench.files["regression_small"]))
-    turns = {
-        name: partial(processes[tool].ask, "call", name=function, inputs=inputs, save=str(paths[name]))
-        for name, (tool, function) in variants.items()
-    }
-    rows: list[Taken] = [
-        {
-            "name": name,
-            "tool": tool,
-            "variant": name,
-            "model": f"{n} x {d}",
-            "workload": workload,
-            "n": n,
-            "unit": "fits",
-        }
-        for name, (tool, _) in variants.items()
-    ]
-    _finish(rows, bench.run(turns), dict.fromkeys(variants, 1))
-    _arrays_agree(rows, paths, OWN, ("predicted", "alpha"))
     return rows
 
 
@@ -477,38 +329,6 @@ def _vectors(bench: Bench, model: str) -> Path:
         rows *= 0.05 * found["norms"][:, None] / np.linalg.norm(rows, axis=1, keepdims=True)
         np.savez(path, vectors=rows.astype(np.float32))
     return path
-
-
-def _finish(
-    rows: Sequence[Taken], found: Mapping[str, list[Taken] | str], amounts: Mapping[str, float]
-) -> None:
-    """Write rates, or the message of a tool that could not, into the rows."""
-    whole: dict[str, list[Taken]] = {}
-    for row in rows:
-        rounds = found.get(row["name"])
-        if isinstance(rounds, str):
-            row["error"] = rounds
-        elif rounds:
-            row |= rate_row(rounds, amounts[row["name"]])
-            row["amount"] = amounts
-            whole[row["name"]] = rounds
-    compared([row for row in rows if "rate" in row], whole, OWN)
-    for row in rows:
-        row.pop("amount", None)
-        row.pop("tried", None)
-
-
-def _arrays_agree(rows: Sequence[Taken], paths: Mapping[str, Path], own: str, keys: Sequence[str]) -> None:
-    """Hold saved arrays against emospace's."""
-    if not paths[own].exists():
-        return
-    expected = {key: value for key, value in np.load(paths[own]).items() if key in keys}
-    for row in rows:
-        path = paths[row["name"]]
-        if row["name"] != own and "error" not in row and path.exists():
-            found = dict(np.load(path))
-            if all(found[key].shape == expected[key].shape for key in expected if key in found):
-                row["agreement"] = array_agreement(found, expected)
 
 
 def _stages(run: Path, begin: float) -> list[Taken]:

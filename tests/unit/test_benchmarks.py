@@ -45,8 +45,8 @@ def test_every_environment_is_locked_from_the_public_index_alone(environment):
 
 
 def test_every_tool_has_an_adapter_with_the_functions_of_the_others():
+    from bench import MODEL_TOOLS
     from processes import ENVIRONMENTS
-    from workloads import MODEL_TOOLS
 
     for tool in ENVIRONMENTS:
         tree = ast.parse((SUITE / "tools" / f"{tool}.py").read_text(encoding="utf-8"))
