@@ -1,7 +1,7 @@
 # Every target sets up .venv first: Python 3.11 or later with venv, git and make are all that is needed.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types results steering languages polyglot soak warriner setup clean
+.PHONY: help demo test lint types results steering languages polyglot soak bench bench-environments warriner setup clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -65,6 +65,16 @@ polyglot: $(STAMP) ## Study and steer emospace-polyglot; make docs/results/polyg
 soak: $(STAMP) ## 1,000 requests to a running server: right answers, memory flat
 	$(BIN)/python recipes/soak.py
 
+PEERS := repeng current legacy
+bench: bench-environments ## Measure emospace beside its peers and make docs/results/benchmarks.json again (hours)
+	$(BIN)/python benchmarks/run.py --out runs/benchmarks $(BENCH_ARGS)
+	$(BIN)/python recipes/publish_benchmarks.py runs/benchmarks --command "make bench"
+
+# Each in its own environment, from its own lock; repeng needs a Python below 3.13.
+bench-environments: $(STAMP)
+	for peers in $(PEERS); do \
+		UV_PYTHON_DOWNLOADS=never $(BIN)/uv sync --frozen --project benchmarks/environments/$$peers || exit; done
+
 # Asked before anything is installed.
 warriner:
 	@test -f "$(WARRINER)" || { echo "Give your copy of the Warriner norms (CC BY-NC-ND, never bundled):"; \
@@ -84,4 +94,4 @@ $(STAMP): uv.lock pyproject.toml packages/polyglot/pyproject.toml
 
 clean: ## Remove the environment and the caches of tools; runs/ is kept
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist
-	find src tests recipes training -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests recipes training benchmarks/tools -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,276 @@
+"""Publish benchmarks under docs/results.
+
+    python recipes/publish_benchmarks.py RUN [MORE ...] --command COMMAND
+
+Writes ``docs/results/benchmarks.json`` (the rows of each ``RUN/results.json``, of one machine each, without paths),
+``docs/results/benchmarks.md`` (the same as tables) and the plot of cost against number of words,
+``docs/images/benchmarks-linear.png``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from emospace.artefacts import atomic_write, read_json, write_json, write_text
+from publish_results import DOCS, markdown_table, without_paths
+
+Row = Mapping[str, Any]
+PLOT = "benchmarks-linear.png"
+
+TITLES: Mapping[str, str] = {
+    "words": "a. Words in one carrier sentence: all layers, last token",
+    "stories": "b. Stories of mixed length: all layers, mean over tokens",
+    "vector": "c. A vector for every block from pairs of texts",
+    "generate": "d. Steered generation",
+    "generate-compiled": "d. Steered generation, compiled, static cache",
+    "rsa": "e. Representational similarity: permutations, and resamples of categories",
+    "ridge": "f. Ridge: five folds, 13 penalties, two targets",
+    "demo": "g. The demo study from nothing",
+    "linear": "h. Cost against number of words",
+}
+SAID: Mapping[str, str] = {
+    "words": "The share is of the words/s that the matrix products alone would allow: the rate at which this machine "
+    "does one block's products on as many rows as a batch has tokens, over the products that the words' own tokens "
+    "need. The tokens that all words share are not counted: they need be run only once.",
+    "stories": "Tools without a mean are given the cheaper task: the state at the last token.",
+    "generate": "Greedy, a constant addition after every block at every position. Ratios pair a steered and an "
+    "unsteered run of the same process in the same round.",
+    "generate-compiled": "As before, with `torch.compile` of the forward pass; steered and unsteered in two processes.",
+    "rsa": "Eight people's matrices. The ceiling is computed anew in each resample (Pearson's r).",
+    "ridge": "Folds, penalties and criterion are the same; features have variance 1 in each fold, so that "
+    "standardising, which RidgeCV does not, changes nothing. emospace's own row evaluates every penalty, as RidgeCV "
+    "does; `grid walked` stops where the error rises on both sides, which is what a study does. RidgeCV() chooses by "
+    "leave-one-out: another choice, shown for its speed. `nested` is nested cross-validation: more work.",
+    "linear": "Every number of words in a process of its own, states into a store on disk.",
+}
+
+
+def spread(row: Row) -> str:
+    """Return a rate with its least and greatest."""
+    digits = 1 if row["rate"] < 100 else 0
+    return f"{row['rate']:,.{digits}f} ({row['rate_low']:,.{digits}f} to {row['rate_high']:,.{digits}f})"
+
+
+def times(row: Row) -> str | None:
+    """Return how many times faster emospace was, with the least and greatest of the rounds."""
+    if "emospace_times" not in row:
+        return None
+    return (
+        f"{row['emospace_times']:.2f} ({row['emospace_times_low']:.2f} to {row['emospace_times_high']:.2f})"
+    )
+
+
+def agreement(row: Row) -> str | None:
+    """Return what was compared with emospace's output, in words."""
+    said = {
+        "max_rel": "greatest relative difference",
+        "last_block_max_rel": "last block",
+        "least_cosine": "least cosine",
+        "median_cosine": "median cosine",
+        "same_tokens": "same tokens",
+        "value_max_abs": "value",
+        "lower_max_abs": "lower bound",
+        "upper_max_abs": "upper bound",
+        "predicted_max_abs": "predictions",
+    }
+    found = row.get("agreement") or {}
+    return ", ".join(f"{name} {found[key]:.2g}" for key, name in said.items() if key in found) or None
+
+
+Column = tuple[str, Callable[[Row], object]]
+COMMON: tuple[Column, ...] = (
+    ("model", lambda row: row.get("model")),
+    ("tool", lambda row: row["name"]),
+    ("n", lambda row: f"{row['n']:,}"),
+)
+RATES: tuple[Column, ...] = (
+    ("per second", spread),
+    ("emospace is faster", times),
+    ("against emospace's output", agreement),
+)
+COLUMNS: Mapping[str, tuple[Column, ...]] = {
+    "words": (*COMMON, ("batch", lambda row: row.get("batch")), *RATES),
+    "generate": (
+        ("model", lambda row: row["model"]),
+        ("tool", lambda row: row["name"]),
+        ("batch", lambda row: row["n"]),
+        ("tokens/s steered", spread),
+        ("unsteered", lambda row: f"{row['unsteered_rate']:,.1f}"),
+        (
+            "steered/unsteered",
+            lambda row: (
+                f"{row['steered_over_unsteered']:.3f} ({row['steered_over_unsteered_low']:.3f} to "
+                f"{row['steered_over_unsteered_high']:.3f})"
+            ),
+        ),
+        ("against emospace's output", agreement),
+    ),
+    "rsa": (
+        *COMMON,
+        ("what", lambda row: row["unit"]),
+        ("statistic", lambda row: row.get("variant")),
+        *RATES,
+    ),
+    "ridge": (
+        ("data", lambda row: row["model"]),
+        ("tool", lambda row: row["name"]),
+        ("seconds", lambda row: f"{row['seconds']:.2f}"),
+        ("emospace is faster", times),
+        ("against emospace's output", agreement),
+    ),
+    "linear": (
+        ("model", lambda row: row["model"]),
+        ("words", lambda row: f"{row['n']:,}"),
+        ("seconds", lambda row: f"{row['seconds']:.1f}"),
+        ("words/s", lambda row: f"{row['rate']:,.0f}"),
+        ("resident memory, MiB", lambda row: f"{row['peak_rss_mib']:,.0f}"),
+        ("stored, MiB", lambda row: f"{row['stored_mib']:,.0f}"),
+    ),
+}
+
+
+def columns(workload: str) -> tuple[Column, ...]:
+    """Return the columns of a workload's table."""
+    alike = {"stories": "words", "vector": "words", "generate-compiled": "generate"}
+    return COLUMNS[alike.get(workload, workload)]
+
+
+def section(workload: str, rows: Sequence[Row]) -> str:
+    """Return one workload in markdown."""
+    parts = [f"## {TITLES[workload]}"]
+    if workload in SAID:
+        parts.append(SAID[workload])
+    done = [row for row in rows if "error" not in row]
+    if workload == "demo":
+        for row in done:
+            stages = markdown_table(("part", "seconds"), ((s["stage"], s["seconds"]) for s in row["stages"]))
+            parts.append(f"{row['seconds']:.0f} seconds.\n\n{stages}")
+    elif done:
+        shown = [
+            column
+            for column in columns(workload)
+            if column[0] not in ("emospace is faster", "against emospace's output")
+            or any(column[1](row) is not None for row in done)
+        ]
+        parts.append(
+            markdown_table([name for name, _ in shown], ([cell(row) for _, cell in shown] for row in done))
+        )
+    for row in done:
+        if "products" in row:
+            products = row["products"]
+            parts.append(
+                f"{row['model']}: the products run at {products['flop_per_s'] / 1e9:,.1f} GFLOP/s and would allow "
+                f"{products['allowed_rate']:,.0f} words/s; {products['share']:.0%} of it is reached."
+            )
+        if "extra_gpu_mib" in row:
+            copies = (
+                f", {row['copies_per_batch']} copies to the host a batch"
+                if row.get("copies_per_batch")
+                else ""
+            )
+            parts.append(
+                f"{row['name']}, {row['model']}: {row['extra_gpu_mib']:,.0f} MiB over the weights{copies}."
+            )
+    notes = {f"- {row['name']}: {row['note']}." for row in done if row.get("note")}
+    notes |= {f"- {row['name']}: {row['pooling']}." for row in done if row.get("pooling")}
+    notes |= {
+        f"- {row['name']}, {row['model']}: not measured: {row['error']}" for row in rows if "error" in row
+    }
+    parts.append("\n".join(sorted(notes)))
+    if workload == "linear" and done:
+        parts.append(f"![Seconds and memory against number of words](../images/{PLOT})")
+    return "\n\n".join(part for part in parts if part)
+
+
+def page(card: Mapping[str, Any]) -> str:
+    """Return the results page in markdown."""
+    parts = [
+        "# Benchmarks",
+        "Rates are medians over interleaved rounds, least and greatest in brackets. All tools have the same weights, "
+        "inputs, precision and threads, and the best batch of those tried on a sample. How it is measured: "
+        "[benchmarks](../benchmarks.md). Written by `recipes/publish_benchmarks.py` from "
+        f"[benchmarks.json](benchmarks.json); made with `{card['command']}`.",
+    ]
+    for run in card["runs"]:
+        on = run["machine"]
+        gpu = f", {on['gpu']}" if "gpu" in on else ""
+        quick = " Tiny sizes: nothing here is a measurement." if run["quick"] else ""
+        parts.append(
+            f"Run of {run['date']} on {on['cpu']}, {on['cores']} cores, {on['memory_gib']} GiB{gpu}; "
+            f"threads: {run['threads']}, device: {run['device']}.{quick}"
+        )
+        for workload in TITLES:
+            rows = [row for row in run["rows"] if row["workload"] == workload]
+            if rows:
+                parts.append(section(workload, rows))
+        parts.append(f"## Versions\n\n{_versions(run['versions'])}")
+    return "\n\n".join(parts) + "\n"
+
+
+def _versions(found: Mapping[str, Any]) -> str:
+    rows = [
+        (
+            tool,
+            ", ".join(f"{name} {number}" for name, number in entry["versions"].items())
+            if "versions" in entry
+            else entry["error"],
+        )
+        for tool, entry in found.items()
+    ]
+    return markdown_table(("tool", "versions"), rows)
+
+
+def plot(rows: Sequence[Row], target: Path) -> None:
+    """Draw seconds and resident memory against the number of words, both axes logarithmic."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    for model in dict.fromkeys(row["model"] for row in rows):
+        own = sorted((row for row in rows if row["model"] == model), key=lambda row: row["n"])
+        numbers = [row["n"] for row in own]
+        left.loglog(numbers, [row["seconds"] for row in own], "o-", label=model)
+        right.semilogx(numbers, [row["peak_rss_mib"] for row in own], "o-", label=model)
+        first = own[0]
+        left.loglog(
+            numbers, [first["seconds"] * n / first["n"] for n in numbers], ":", color="grey", linewidth=1
+        )
+    left.set(xlabel="words", ylabel="seconds", title="Time (dotted: linear)")
+    right.set(xlabel="words", ylabel="MiB", title="Greatest resident memory")
+    right.set_ylim(bottom=0)
+    left.legend(frameon=False)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    atomic_write(target, lambda temporary: figure.savefig(temporary, dpi=150, format="png"))
+    pyplot.close(figure)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parse, read, write."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("runs", type=Path, nargs="+")
+    parser.add_argument("--command", required=True)
+    parser.add_argument("--docs", type=Path, default=DOCS)
+    options = parser.parse_args(arguments)
+    runs = [without_paths(read_json(run / "results.json")) for run in options.runs]
+    card = {"command": without_paths(options.command), "runs": runs}
+    target = options.docs / "benchmarks.json"
+    write_json(target, card)
+    linear = [
+        row for run in runs for row in run["rows"] if row["workload"] == "linear" and "error" not in row
+    ]
+    if linear:
+        plot(linear, options.docs.parent / "images" / PLOT)
+    write_text(target.with_suffix(".md"), page(card))
+    sys.stdout.write(f"{target}\n")
+
+
+if __name__ == "__main__":
+    main()
