@@ -91,7 +91,7 @@ def predict(study: Study, language: str, norms: WordNorms) -> StageResult:
         missing.append(
             NotComputed(what="outside, top-firing and shuffled controls", why=why, language=language)
         )
-    sets["dense", None] = predicted_from("dense", encoded.normed_states[rows])
+    sets["dense", None] = predicted_from("dense", encoded.all_layers(rows))
     sets["static", "input embeddings"] = predicted_from("static", input_embeddings(model, words))
     if base_language(language) in vector_languages():
         vectors = ppmi_vectors(language, words).vectors
