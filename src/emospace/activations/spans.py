@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from emospace.errors import EmospaceError
+from emospace.profiling import timed
 
 if TYPE_CHECKING:
     from emospace.models import LanguageModel
@@ -23,6 +24,7 @@ class Span:
     start: int
 
 
+@timed("tokenising")
 def word_spans(model: LanguageModel, words: Sequence[str], carrier: str) -> list[Span]:
     """Tokenise the carrier up to the end of each word and find the tokens that overlap the word.
 
@@ -57,6 +59,7 @@ def word_spans(model: LanguageModel, words: Sequence[str], carrier: str) -> list
     return spans
 
 
+@timed("tokenising")
 def text_spans(model: LanguageModel, texts: Sequence[str], max_tokens: int) -> list[Span]:
     """Tokenise texts; everything after the first position is pooled.
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from emospace.cli.options import build_spec, command_line, run_folder, split
-from emospace.display import say
+from emospace.display import say, table
+from emospace.profiling import timed
 
 OPTIONS = {
     "model": "--model",
@@ -160,6 +163,12 @@ def study(
         ),
     ] = True,
     seed: Annotated[int, typer.Option(help="Of every random draw.", rich_help_panel=_TESTS)] = 0,
+    profile: Annotated[
+        bool,
+        typer.Option(
+            "--profile", help="Print where the time went, and keep it in profile.json of the run folder."
+        ),
+    ] = False,
 ) -> None:
     """Study one model: from concept-sets to a report of how it represents emotion.
 
@@ -200,12 +209,31 @@ def study(
         },
     )
     folder = run_folder(out)
-    results = run_study(spec, folder, command=command_line("emospace study", spec, OPTIONS, out))
-    from emospace.cli.closing import show_results
-    from emospace.report import write_report
+    command = command_line("emospace study", spec, OPTIONS, out)
+    with kept_profile(folder, "emospace study") if profile else nullcontext():
+        results = run_study(spec, folder, command=command)
+        from emospace.cli.closing import show_results
+        from emospace.report import write_report
 
-    show_results(results)
-    say(f"Report: {write_report(folder)}")
+        show_results(results)
+        with timed("report"):
+            page = write_report(folder)
+    say(f"Report: {page}")
+
+
+@contextmanager
+def kept_profile(folder: Path, name: str) -> Iterator[None]:
+    """Print where the time of what runs within went, and write it to profile.json, also where it fails."""
+    from emospace.artefacts import write_json
+    from emospace.profiling import Timing, profile
+
+    whole = Timing(name)
+    try:
+        with profile(whole):
+            yield
+    finally:
+        write_json(folder / "profile.json", whole.as_json())
+        table("Where the time went", ("part", "seconds", "calls", "counted"), whole.rows())
 
 
 def _languages(asked: tuple[str, ...], concepts: Path | None) -> tuple[str, ...]:

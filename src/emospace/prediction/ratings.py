@@ -326,7 +326,8 @@ def checked(
         raise EmospaceError(
             f"ratings of {missing} words", "they are missing or not finite", "Leave these words out."
         )
-    if not np.isfinite(features).all():
+    layers = range(features.shape[1] if features.ndim == 3 else 1)
+    if not all(np.isfinite(layer_of(features, layer)).all() for layer in layers):
         raise EmospaceError("features", "some are not finite", "Extract the states again in float32.")
     return features, ratings, groups, masks[0], masks[1]
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from emospace.alignment import Alignment, axes, cebra_alignment, procrustes, rsa_affect, rsa_structure
 from emospace.errors import EmospaceError
+from emospace.profiling import timed
 from emospace.records import AlignmentRecord, NotComputed
 from emospace.space import build_space, disjoint_rdm, overlap_rdm
 from emospace.structure import FEWEST_RATED, category_ratings, load_structure, structures_for
@@ -31,11 +32,13 @@ def align(study: Study, language: str) -> StageResult:
     spec, sets = study.spec, study.sets
     kind = "dense" if study.sae is None else "sae"
     kinds = tuple(dict.fromkeys([kind, "dense", "static"]))
-    spaces = {name: study.space(language, name) for name in kinds}
-    features = {name: study.features(language, name) for name in kinds}
+    with timed("spaces"):
+        spaces = {name: study.space(language, name) for name in kinds}
+        features = {name: study.features(language, name) for name in kinds}
     main = spaces[kind]
     concepts = features[kind].words
-    rdms = {name: disjoint_rdm(features[name].features, concepts, sets, language) for name in spaces}
+    with timed("RDMs"):
+        rdms = {name: disjoint_rdm(features[name].features, concepts, sets, language) for name in spaces}
     controls = {"set overlap": overlap_rdm(sets, language), "static embeddings": rdms["static"]}
 
     found: list[Alignment] = []
@@ -46,11 +49,13 @@ def align(study: Study, language: str) -> StageResult:
         ratings = category_ratings(sets, norm, language)
         if ratings.no_axes:
             missing.append(NotComputed(what="axes and circumplex", why=ratings.no_axes, language=language))
-        for name, space in spaces.items():
-            found += axes(space, ratings, **options)
-            found.append(rsa_affect(space, ratings, rdm=rdms[name], **options))
-        found.append(rsa_affect(main, ratings, rdm=rdms[kind], controls=controls, **options))
-        figure, circumplex = procrustes(main, ratings, **options)
+        with timed("axes and RSA"):
+            for name, space in spaces.items():
+                found += axes(space, ratings, **options)
+                found.append(rsa_affect(space, ratings, rdm=rdms[name], **options))
+            found.append(rsa_affect(main, ratings, rdm=rdms[kind], controls=controls, **options))
+        with timed("Procrustes"):
+            figure, circumplex = procrustes(main, ratings, **options)
         found.append(figure)
         if circumplex is not None and "circumplex" not in tables:
             table = ratings.table.set_index("category").loc[list(circumplex.categories)]
@@ -70,23 +75,25 @@ def align(study: Study, language: str) -> StageResult:
             )
         if spec.cebra and kind == "sae" and not ratings.no_axes:
             try:
-                decoded, _ = cebra_alignment(
-                    main,
-                    features[kind].features,
-                    concepts,
-                    sets,
-                    ratings,
-                    seed=spec.seed,
-                    n_permutations=spec.n_permutations,
-                )
+                with timed("CEBRA"):
+                    decoded, _ = cebra_alignment(
+                        main,
+                        features[kind].features,
+                        concepts,
+                        sets,
+                        ratings,
+                        seed=spec.seed,
+                        n_permutations=spec.n_permutations,
+                    )
                 found += decoded
             except (EmospaceError, ImportError) as error:
                 missing.append(NotComputed(what="CEBRA", why=str(error), language=language))
     structures = [load_structure(name) for name in structures_for(language, sets.families.get(language))]
     for structure in structures:
-        for name, space in spaces.items():
-            found.append(rsa_structure(space, structure, rdm=rdms[name], **options))
-        found.append(rsa_structure(main, structure, rdm=rdms[kind], controls=controls, **options))
+        with timed("axes and RSA"):
+            for name, space in spaces.items():
+                found.append(rsa_structure(space, structure, rdm=rdms[name], **options))
+            found.append(rsa_structure(main, structure, rdm=rdms[kind], controls=controls, **options))
         names = [category for category in main.categories if category in structure.categories]
         if structure.kind == "co-annotation" and len(names) >= FEWEST_RATED:
             tables[f"rdm_human_{language}_{structure.name}"] = _square(structure.select(names).rdm(), names)
@@ -125,6 +132,7 @@ def _with_baseline(found: Sequence[Alignment]) -> list[Alignment]:
     ]
 
 
+@timed("RDMs of all layers")
 def _layer_table(study: Study, language: str) -> pd.DataFrame:
     """Return the RDM of dense states at every layer, in the first carrier: a row a pair of categories."""
     import pandas as pd

@@ -61,7 +61,7 @@ class Crossing:
         """Return the features of a language's rated words, `[n_words, d]` or `[n_words, n_layers, d]`."""
         rows, encoded = self.rated[language].rows, self.study.encoded(language)
         if features == "dense":
-            return np.asarray(encoded.normed_states[rows])
+            return encoded.all_layers(rows)
         if features == "static":
             return np.asarray(input_embeddings(self.study.model, self.rated[language].words))
         if encoded.codes is None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from emospace.activations import extract_words
+from emospace.profiling import timed
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -48,7 +49,14 @@ class Encoded:
         row_of = {word: index for index, word in enumerate(self.words)}
         return np.array([row_of[word] for word in words], dtype=np.intp)
 
+    def all_layers(self, rows: np.ndarray) -> np.ndarray:
+        """Return normed words' states at every layer, ``[n_rows, n_blocks + 1, d_model]``: no copy of words in a row."""
+        if len(rows) and (np.diff(rows) == 1).all():
+            return self.normed_states[rows[0] : rows[-1] + 1]
+        return self.normed_states[rows]
 
+
+@timed("encoding")
 def encode_words(
     model: LanguageModel,
     sae: SparseAutoencoder | None,
@@ -63,38 +71,48 @@ def encode_words(
 ) -> Encoded:
     """Run normed words through all layers and the others up to one; average states and codes over carriers.
 
-    In the first carrier concepts go through all layers too: the space is followed through the depth there.
+    In the first carrier concepts go through all layers too: the space is followed through the depth there. Each word
+    is run once in each carrier; words of the same depth are run together, so that they share what they begin with.
     """
     from scipy.sparse import csr_matrix
 
     every = range(model.n_blocks + 1)
     words = tuple(dict.fromkeys([*normed, *concepts, *pool]))
-    rated = set(normed)
-    felt = [word for word in dict.fromkeys(concepts) if word not in rated]
-    others = list(words[len(normed) + len(felt) :])
+    n_normed, n_felt = len(set(normed)), len({*normed, *concepts})
+    row_of = {word: row for row, word in enumerate(words)}
     states = np.zeros((len(words), model.d_model), dtype=np.float32)
-    normed_states = np.zeros((len(normed), model.n_blocks + 1, model.d_model), dtype=np.float32)
+    normed_states = np.zeros((n_normed, len(every), model.d_model), dtype=np.float32)
+    concept_states = np.empty((len(concepts), len(every), model.d_model), dtype=np.float32)
     codes = csr_matrix((len(words), sae.n_latents), dtype=np.float32) if sae else None
-    concept_states = np.empty(0, dtype=np.float32)
     for number, carrier in enumerate(carriers, 1):
         count = f"{language}, carrier {number} of {len(carriers)}"
-        deep = extract_words(
-            model, normed, carrier, every, pooling=pooling, store=store, title=f"Normed words, {count}"
-        )
-        depth = every if number == 1 else [layer]
-        middle = extract_words(
-            model, felt, carrier, depth, pooling=pooling, store=store, title=f"Concepts, {count}"
-        )
-        flat = extract_words(
-            model, others, carrier, [layer], pooling=pooling, store=store, title=f"Neutral words, {count}"
-        )
-        here = np.concatenate([part.layer(layer) for part in (deep, middle, flat)])
-        normed_states += deep.states / len(carriers)
+        here = np.empty_like(states)
+        n_deep = n_felt if number == 1 else n_normed
+        for part, depth, title in (
+            (slice(n_deep), every, f"All layers, {count}"),
+            (slice(n_deep, None), [layer], f"Layer {layer}, {count}"),
+        ):
+            # Neighbours in the alphabet begin alike, so a shard holds what can be shared.
+            rows = np.array(sorted(range(len(words))[part], key=words.__getitem__), dtype=np.intp)
+            run = [words[row] for row in rows]
+            found = extract_words(model, run, carrier, depth, pooling=pooling, store=store, title=title)
+            here[rows] = found.layer(layer)
+            if depth is every:
+                _add(normed_states, rows, found.states, 1 / len(carriers))
+                if number == 1:
+                    place = np.empty(n_deep, dtype=np.intp)
+                    place[rows] = np.arange(n_deep)
+                    for one in every:
+                        concept_states[:, one] = found.layer(one)[place[[row_of[word] for word in concepts]]]
         states += here / len(carriers)
         if sae is not None:
-            codes = codes + sae.encode(here) / len(carriers)
-        if number == 1:
-            row_of = {word: row for row, word in enumerate(words)}
-            both = [deep.states, middle.states]
-            concept_states = np.concatenate(both)[[row_of[word] for word in concepts]]
+            with timed("SAE encoding"):
+                codes = codes + sae.encode(here) / len(carriers)
     return Encoded(words, states, codes, normed_states, concept_states)
+
+
+def _add(total: np.ndarray, rows: np.ndarray, states: np.ndarray, weight: float) -> None:
+    """Add to `total` the states ``[n_rows, n_layers, d_model]`` of those of its rows that are given, layer by layer."""
+    inside = np.flatnonzero(rows < len(total))
+    for layer in range(total.shape[1]):
+        total[rows[inside], layer] += states[inside, layer] * np.float32(weight)

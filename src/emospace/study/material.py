@@ -24,6 +24,7 @@ from emospace.features import (
     usable,
 )
 from emospace.lexicon import table_hash
+from emospace.profiling import timed
 from emospace.records import NotComputed
 from emospace.study.cache import FORMAT
 from emospace.study.encoding import Encoded, encode_words
@@ -179,7 +180,8 @@ class Study:
     def pool(self, language: str) -> MatchedPool:
         """Return the neutral words matched to a language's concepts."""
         if language not in self._pools:
-            self._pools[language] = neutral_pool(self.model, self.sets, language, self.spec.seed)
+            with timed("neutral pool"):
+                self._pools[language] = neutral_pool(self.model, self.sets, language, self.spec.seed)
         return self._pools[language]
 
     def encoded(self, language: str) -> Encoded:
@@ -304,17 +306,18 @@ class Study:
             from emospace.study.dense import dense_dictionary
 
             return dense_dictionary(self.sets, language)
-        return select_features(
-            encoded.codes,
-            encoded.words,
-            self.sets,
-            language,
-            pool,
-            rule=self.spec.rule,
-            q=self.spec.q,
-            max_features=self.spec.max_features,
-            seed=self.spec.seed,
-        )
+        with timed("selection"):
+            return select_features(
+                encoded.codes,
+                encoded.words,
+                self.sets,
+                language,
+                pool,
+                rule=self.spec.rule,
+                q=self.spec.q,
+                max_features=self.spec.max_features,
+                seed=self.spec.seed,
+            )
 
     def _train_sae(self) -> SparseAutoencoder:
         from emospace.sae import Corpus, SaeSpec, load_sae, read_texts, train_sae

@@ -24,6 +24,7 @@ from emospace.prediction import (
     random_draws,
     top_firing,
 )
+from emospace.profiling import timed
 from emospace.records import ComparisonRecord, NotComputed, PredictionRecord
 from emospace.study.cache import StageResult
 
@@ -60,6 +61,10 @@ def predict(study: Study, language: str, norms: WordNorms) -> StageResult:
         why = f"{len(norms.words) - len(words)} words have no tokens in the model's vocabulary"
         missing.append(NotComputed(what=f"some words of {norms.name}", why=why, language=language))
 
+    def predicted_from(name: str, values: np.ndarray) -> tuple[Predicted, ...]:
+        with timed(f"from {name}"):
+            return predict_ratings(values, ratings, groups, **common)
+
     sets: dict[tuple[str, str | None], tuple[Predicted, ...]] = {}
     draws: dict[str, np.ndarray] = {}
     codes = encoded.codes
@@ -67,7 +72,7 @@ def predict(study: Study, language: str, norms: WordNorms) -> StageResult:
         values = codes[rows].log1p().tocsr()
         for name, latents in _latent_sets(study, language, values).items():
             if len(latents):
-                sets[name, None] = predict_ratings(values[:, latents].toarray(), ratings, groups, **common)
+                sets[name, None] = predicted_from(name, values[:, latents].toarray())
             else:
                 missing.append(
                     NotComputed(
@@ -81,18 +86,16 @@ def predict(study: Study, language: str, norms: WordNorms) -> StageResult:
         directions = dense_directions(
             encoded.states, encoded.words, study.sets, language, study.pool(language)
         )
-        sets["space", None] = predict_ratings(encoded.states[rows] @ directions.T, ratings, groups, **common)
+        sets["space", None] = predicted_from("space", encoded.states[rows] @ directions.T)
         why = "they are draws of SAE latents, and this study has no SAE"
         missing.append(
             NotComputed(what="outside, top-firing and shuffled controls", why=why, language=language)
         )
-    sets["dense", None] = predict_ratings(encoded.normed_states[rows], ratings, groups, **common)
-    sets["static", "input embeddings"] = predict_ratings(
-        input_embeddings(model, words), ratings, groups, **common
-    )
+    sets["dense", None] = predicted_from("dense", encoded.all_layers(rows))
+    sets["static", "input embeddings"] = predicted_from("static", input_embeddings(model, words))
     if base_language(language) in vector_languages():
         vectors = ppmi_vectors(language, words).vectors
-        sets["static", "PPMI-SVD of the corpora"] = predict_ratings(vectors, ratings, groups, **common)
+        sets["static", "PPMI-SVD of the corpora"] = predicted_from("static", vectors)
     else:
         missing.append(
             NotComputed(
@@ -100,7 +103,7 @@ def predict(study: Study, language: str, norms: WordNorms) -> StageResult:
             )
         )
     surface = surface_features(words, language, model.tokenizer).to_numpy()
-    sets["surface", None] = predict_ratings(surface, ratings, groups, **common)
+    sets["surface", None] = predicted_from("surface", surface)
 
     records: list[PredictionRecord] = []
     for (name, source), predictions in sets.items():
@@ -133,6 +136,7 @@ def _latent_sets(study: Study, language: str, values: csr_matrix) -> dict[str, n
     }
 
 
+@timed("draws and shuffled sets")
 def _draws(
     study: Study,
     language: str,
@@ -162,11 +166,14 @@ def _draws(
                 missing.append(
                     NotComputed(what="a matched control of full strength", why=why, language=language)
                 )
-            found["outside"] = predict_draws(values, matched.draws, ratings, groups, **options)
-            found["outside_random"] = predict_draws(values, random, ratings, groups, **options)
+            with timed("from outside"):
+                found["outside"] = predict_draws(values, matched.draws, ratings, groups, **options)
+            with timed("from outside_random"):
+                found["outside_random"] = predict_draws(values, random, ratings, groups, **options)
             if len(shared := study.universal) and len(study.languages) > 1:
                 alike = matched_draws(shared, sizes, spec.n_draws, seed=spec.seed, exclude=every)
-                found["outside_shared"] = predict_draws(values, alike.draws, ratings, groups, **options)
+                with timed("from outside_shared"):
+                    found["outside_shared"] = predict_draws(values, alike.draws, ratings, groups, **options)
     shuffled = [
         predict_ratings(values[:, latents].toarray(), ratings, groups, n_bootstrap=10, **common)
         for latents in _shuffled(study, language)
@@ -183,6 +190,7 @@ def _both(predicted: Predicted) -> np.ndarray:
     return np.array([predicted.all_words.r, predicted.without_concepts.r])
 
 
+@timed("shuffled selection")
 def _shuffled(study: Study, language: str) -> list[np.ndarray]:
     """Return the latents that the same selection finds for concept-sets of random neutral words."""
     encoded = study.encoded(language)
@@ -293,6 +301,7 @@ def _draw_records(
     return records
 
 
+@timed("comparisons")
 def _comparisons(
     study: Study, language: str, norms: WordNorms, sets: Mapping[tuple[str, str | None], Sequence[Predicted]]
 ) -> list[ComparisonRecord]:

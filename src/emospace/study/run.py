@@ -10,6 +10,7 @@ import numpy as np
 
 from emospace.artefacts import write_parquet, write_text
 from emospace.errors import EmospaceError
+from emospace.profiling import timed
 from emospace.records import (
     AlignmentRecord,
     CategoryShiftRecord,
@@ -71,7 +72,8 @@ def run_study(spec: StudySpec, out: Path | str, *, command: str = "emospace stud
 def run(study: Study) -> Results:
     """Go through the stages of a study and write ``results.json`` and ``tables/``."""
     # A typo is better told at once than after the model is loaded.
-    _ = study.asked_sets, study.norms, study.layer
+    with timed("loading"):
+        _ = study.asked_sets, study.norms, study.layer
 
     stages = [_features_stage(study, language) for language in study.spec.languages]
     study.languages = tuple(
@@ -92,15 +94,17 @@ def run(study: Study) -> Results:
         stages += [_languages_stage(study), _crossing_stage(study, predicted)]
     if study.spec.steering:
         stages.append(steering_stage(study))
-    results = _results(study, stages)
-    results.save(study.out / "results.json")
-    _write_tables(study, stages)
-    write_text(study.out / "spec.json", study.spec.model_dump_json(indent=1) + "\n")
+    with timed("results"):
+        results = _results(study, stages)
+        results.save(study.out / "results.json")
+        _write_tables(study, stages)
+        write_text(study.out / "spec.json", study.spec.model_dump_json(indent=1) + "\n")
     return results
 
 
 def _stage(study: Study, name: str, inputs: Sequence[Any], compute: Any) -> StageResult:
-    return remembered(study.out / "stages", name, inputs, KINDS, compute)
+    with timed(name):
+        return remembered(study.out / "stages", name, inputs, KINDS, compute)
 
 
 def _features_stage(study: Study, language: str) -> StageResult:

@@ -9,12 +9,14 @@ import numpy as np
 from emospace.baselines import input_embeddings
 from emospace.lexicon import word_groups
 from emospace.prediction import tell_categories
+from emospace.profiling import timed
 from emospace.stats import fdr_bh
 
 if TYPE_CHECKING:
     from emospace.study.material import Study
 
 
+@timed("telling categories")
 def told_categories(study: Study, language: str) -> dict[str, dict[str, float]]:
     """Return the AUC fields of each category's `FeatureRecord`.
 

@@ -1,0 +1,130 @@
+"""Many short texts as few rows of tokens: each row a tree, in which a shared beginning stands once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+ROW_TOKENS = 128
+"""Tokens in a row, about: attention grows with the row, what is lost at its ends shrinks."""
+
+Path = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class PackedRows:
+    """Rows of tokens in which each token sees those it follows in its own text, and no others.
+
+    Attributes
+    ----------
+    ids
+        int64 ``[n_rows, width]``, the trees in depth-first order; what is left of a row is filled with zeros.
+    depth
+        int64 ``[n_rows, width]``: the token's place in its text.
+    end
+        int64 ``[n_rows, width]``: a token in column `c` is seen from the columns `c` to `end - 1`.
+    nodes
+        For each text the columns of its tokens, in order; `row` ``[n_texts]`` is the row they lie in.
+    n_tokens
+        Tokens in all trees.
+    """
+
+    ids: np.ndarray
+    depth: np.ndarray
+    end: np.ndarray
+    nodes: tuple[tuple[int, ...], ...]
+    row: np.ndarray
+    n_tokens: int
+
+
+def batches(paths: Sequence[Path], token_budget: int) -> Iterator[slice]:
+    """Cut texts, in sorted order, into runs whose trees have at most `token_budget` tokens."""
+    low = total = 0
+    for index, new in enumerate(_new_tokens(paths)):
+        if index > low and total + new > token_budget:
+            yield slice(low, index)
+            low, total, new = index, 0, len(paths[index])
+        total += new
+    if paths:
+        yield slice(low, len(paths))
+
+
+def pack(paths: Sequence[Path], row_tokens: int = ROW_TOKENS) -> PackedRows:
+    """Pack texts, in sorted order, into as many rows as `row_tokens` asks for, of nearly equal length."""
+    longest, total = max(map(len, paths)), sum(_new_tokens(paths))
+    n_rows = max(1, round(total / row_tokens))
+    width = max(longest, -(-total // n_rows))
+    while len(rows := _fill(paths, width)) > n_rows:
+        width += max(1, longest // 4)
+    width = max(len(row.ids) for row in rows)
+    shape = len(rows), width
+    ids, depth = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
+    # A filler sees itself, so that its attention is not over nothing.
+    end = np.tile(np.arange(1, width + 1), (len(rows), 1))
+    for index, row in enumerate(rows):
+        n = len(row.ids)
+        ids[index, :n], depth[index, :n], end[index, :n] = row.ids, row.depth, row.end
+    return PackedRows(
+        ids,
+        depth,
+        end,
+        tuple(nodes for row in rows for nodes in row.nodes),
+        np.repeat(np.arange(len(rows)), [len(row.nodes) for row in rows]),
+        sum(len(row.ids) for row in rows),
+    )
+
+
+class _Row:
+    """A row while it is filled."""
+
+    def __init__(self) -> None:
+        self.ids: list[int] = []
+        self.depth: list[int] = []
+        self.end: list[int] = []
+        self.nodes: list[tuple[int, ...]] = []
+
+    def add(self, path: Path, shared: int) -> None:
+        """Add a text that begins with `shared` tokens of the one before it."""
+        known = self.nodes[-1][:shared] if self.nodes else ()
+        self.close(shared)
+        new = range(len(self.ids), len(self.ids) + len(path) - shared)
+        self.ids += path[shared:]
+        self.depth += range(shared, len(path))
+        self.end += [0] * len(new)
+        self.nodes.append((*known, *new))
+
+    def close(self, shared: int = 0) -> None:
+        """Let no later token see those of the last text but the `shared` first."""
+        for node in self.nodes[-1][shared:] if self.nodes else ():
+            self.end[node] = len(self.ids)
+
+
+def _fill(paths: Sequence[Path], width: int) -> list[_Row]:
+    rows = [_Row()]
+    before: Path = ()
+    for path in paths:
+        shared = _shared(before, path)
+        if len(rows[-1].ids) + len(path) - shared > width:
+            rows[-1].close()
+            rows.append(_Row())
+            shared = 0
+        rows[-1].add(path, shared)
+        before = path
+    rows[-1].close()
+    return rows
+
+
+def _new_tokens(paths: Sequence[Path]) -> list[int]:
+    """Return how many tokens each text adds to the one before it."""
+    return [len(path) - _shared(before, path) for before, path in zip([(), *paths], paths, strict=False)]
+
+
+def _shared(one: Path, other: Path) -> int:
+    n = 0
+    for a, b in zip(one, other, strict=False):
+        if a != b:
+            break
+        n += 1
+    return n
