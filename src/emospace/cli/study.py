@@ -22,6 +22,8 @@ OPTIONS = {
     "dtype": "--dtype",
     "device": "--device",
     "trust_remote_code": "--trust-remote-code",
+    "engine": "--engine",
+    "workers": "--workers",
     "n_carriers": "--carriers",
     "layer": "--layer",
     "rule": "--rule",
@@ -107,6 +109,17 @@ def study(
             rich_help_panel=_MODEL,
         ),
     ] = False,
+    engine: Annotated[
+        str,
+        typer.Option(
+            help="Where words are run and layers fitted: local, ray (this machine's cluster), or ray://host:port.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = "local",
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Models the engine ray holds at once; else one a GPU.", rich_help_panel=_MODEL),
+    ] = None,
     layer: Annotated[
         int | None,
         typer.Option(
@@ -179,6 +192,8 @@ def study(
             "dtype": dtype,
             "device": device,
             "trust_remote_code": trust_remote_code,
+            "engine": engine,
+            "workers": workers,
             "n_carriers": carriers,
             "layer": layer,
             "rule": rule,

@@ -31,6 +31,8 @@ class StudySpec(BaseModel):
     dtype: str = "float32"
     device: str = "auto"
     trust_remote_code: bool = False
+    engine: str = Field(default="local", description="local, ray, or ray://host:port")
+    workers: int | None = Field(default=None, gt=0, description="models held at once by the engine ray")
     n_carriers: int = Field(default=3, gt=0, description="carrier sentences averaged over")
     layer: int | None = Field(default=None, description="layer of dense directions when there is no SAE")
     rule: Rule = "standardised"
