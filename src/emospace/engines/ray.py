@@ -270,7 +270,7 @@ def _on_one_thread(function: Callable[[Item], Result], item: Item) -> Result:
 def _threads() -> int:
     import torch
 
-    return torch.get_num_threads()
+    return int(torch.get_num_threads())
 
 
 def _first_line(error: Exception) -> str:
