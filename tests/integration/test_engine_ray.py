@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
 import shutil
 import signal
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,9 @@ import pytest
 
 from conftest import CARRIER, WORDS, make_hf_model, make_tokenizer, tiny
 from emospace.activations import capture, extract, extract_words, states
-from emospace.engines import running_on
+from emospace.activations.shards import as_held
+from emospace.engines import _in_use, running_on
+from emospace.engines import ray as engine_ray
 from emospace.errors import EmospaceError
 from emospace.models import load_model
 from emospace.prediction import fit_ratings, predict_ratings
@@ -53,10 +56,17 @@ def cluster(tmp_path_factory):
         ray.shutdown()
 
 
-@pytest.fixture
-def engine():
-    with running_on("ray", workers=2, device="cpu") as engine:
+@pytest.fixture(scope="module")
+def cluster_engine(cluster):
+    """Keep the two workers from test to test, but make no test run on them that does not ask for `engine`."""
+    with closing(engine_ray.Ray("ray", workers=2, device="cpu")) as engine:
         yield engine
+
+
+@pytest.fixture
+def engine(cluster_engine):
+    with _in_use(cluster_engine):
+        yield cluster_engine
 
 
 @pytest.fixture(autouse=True)
@@ -142,7 +152,7 @@ def test_a_worker_killed_in_mid_run_costs_one_shard(model, engine, local, tmp_pa
         yield lambda n=1: steps.append((n, total))
 
     monkeypatch.setattr(states, "progress", counted)
-    deadly = {0, 3 * size, (N_SHARDS - 1) * size}
+    deadly = {0, (N_SHARDS - 1) * size}
     record_work(monkeypatch, tmp_path / "seen", lambda low, before: low in deadly and before == 0)
     found = extract_words(model, MANY, CARRIER, LAYERS, store=tmp_path / "store").states
     assert found.tobytes() == local.tobytes()
@@ -152,40 +162,6 @@ def test_a_worker_killed_in_mid_run_costs_one_shard(model, engine, local, tmp_pa
     with running_on("local"):
         extract_words(model, MANY, CARRIER, LAYERS, store=tmp_path / "here")
     assert files(tmp_path / "store") == files(tmp_path / "here")
-
-
-def test_a_shard_that_kills_every_worker_ends_the_run_and_keeps_the_others(
-    model, engine, tmp_path, monkeypatch
-):
-    last = (N_SHARDS - 1) * states.SHARD_WORDS
-    record_work(monkeypatch, tmp_path / "seen", lambda low, before: low == last)
-    with pytest.raises(EmospaceError, match="3 workers were lost at the same shard"):
-        extract_words(model, MANY, CARRIER, LAYERS, store=tmp_path / "store")
-    assert begun(tmp_path / "seen").count(last) == 3
-    assert len(files(tmp_path / "store")) >= N_SHARDS - 2
-
-
-def test_an_error_of_a_worker_is_told_as_its_own(folder, model, engine, tmp_path, monkeypatch):
-    moved = tmp_path / "moved"
-    shutil.copytree(folder, moved)
-    asked = load_model(str(moved), device="cpu")
-    config = (moved / "config.json").read_text()
-    (moved / "config.json").write_text(config + " ")
-    with pytest.raises(EmospaceError, match=r"on the worker at [\d.]+: its files differ from those of the"):
-        extract_words(asked, MANY, CARRIER, LAYERS)
-    shutil.rmtree(moved)
-    with pytest.raises(EmospaceError, match=r"moved', on the worker at [\d.]+: there is no such folder"):
-        extract_words(asked, MANY, CARRIER, LAYERS)
-    with pytest.raises(EmospaceError, match="made in memory"):
-        extract_words(tiny(), MANY, CARRIER, LAYERS)
-
-    def out_of_memory(*_):
-        raise EmospaceError("a text of 9 tokens", "memory runs out", "Cut it.")
-
-    monkeypatch.setattr(states, "shard_states", out_of_memory)
-    with pytest.raises(EmospaceError, match="memory runs out") as error:
-        extract_words(model, MANY, CARRIER, LAYERS)
-    assert error.value.mend == "Cut it."
 
 
 def test_another_model_takes_the_place_of_the_first(model, engine, local, tmp_path):
@@ -255,3 +231,50 @@ def test_layers_go_to_the_workers_and_come_back_in_order_though_one_is_killed(en
 
     with pytest.raises(EmospaceError, match="some are not finite"):
         list(engine.map(refuse, range(3)))
+
+
+# --- what cannot be done ----------------------------------------------------------------------------------
+
+
+def test_only_the_same_model_is_held(folder, tmp_path):
+    """What a worker does to hold a model, done here."""
+    moved = tmp_path / "moved"
+    shutil.copytree(folder, moved)
+    held = as_held(load_model(str(moved), device="cpu"))
+    make = pickle.loads(ray.cloudpickle.dumps(held.make))
+    assert make("cpu").content_hash == held.key
+    (moved / "config.json").write_text((moved / "config.json").read_text() + " ")
+    with pytest.raises(EmospaceError, match="its files differ from those of the session that asks"):
+        make("cpu")
+    with pytest.raises(EmospaceError, match="made in memory"):
+        as_held(tiny()).make("cpu")
+
+
+def test_a_path_is_found_from_another_folder(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    held = as_held(load_model("model", device="cpu"))
+    monkeypatch.chdir(tmp_path)
+    assert held.make("cpu").content_hash == held.key
+
+
+def test_a_shard_that_kills_every_worker_ends_the_run_and_keeps_the_others(
+    model, engine, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(engine_ray, "PATIENCE", 2)
+    last = (N_SHARDS - 1) * states.SHARD_WORDS
+    record_work(monkeypatch, tmp_path / "seen", lambda low, before: low == last)
+    with pytest.raises(EmospaceError, match="2 workers were lost at the same shard"):
+        extract_words(model, MANY, CARRIER, LAYERS, store=tmp_path / "store")
+    assert begun(tmp_path / "seen").count(last) == 2
+    assert len(files(tmp_path / "store")) >= N_SHARDS - 2
+
+
+def test_an_error_of_a_worker_is_told_as_its_own(folder, engine, tmp_path):
+    shutil.copytree(folder, tmp_path / "gone")
+    model = load_model(str(tmp_path / "gone"), device="cpu")
+    shutil.rmtree(tmp_path / "gone")
+    with pytest.raises(
+        EmospaceError, match=r"gone', on the worker at [\d.]+: there is no such folder"
+    ) as error:
+        extract_words(model, MANY, CARRIER, LAYERS)
+    assert error.value.mend.startswith("Check the path")

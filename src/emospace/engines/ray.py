@@ -42,6 +42,8 @@ class Worker:
         import torch
 
         torch.set_num_threads(threads)
+        # The one before is let go first: there may be no room for both.
+        self.held = None
         self.held = make(device)
 
     def do(self, work: Callable[[Any, Any], Iterable[Any]], item: Any) -> list[Any]:
@@ -65,8 +67,7 @@ class Ray:
         self._ray = _import_ray()
         self._name = name
         self._owned = _connect(self._ray, name)
-        self._key: str | None = None
-        self._idle: list[Any] = []
+        self._idle: list[tuple[Any, str]] = []
         try:
             self.workers, self._gpus, self._place = self._plan(workers, device)
             self.device: str | None = "cuda" if self._gpus else self._place.replace("map", "cpu")
@@ -107,38 +108,38 @@ class Ray:
         ray, lost = self._ray, _losses(self._ray)
         jobs = (_Job(item) for item in items)
         waiting = deque(islice(jobs, self.workers))
-        if held.key != self._key:
-            self._dismiss()
-            self._key = held.key
         busy: dict[Any, tuple[Any, _Job | None]] = {}
         lost_unloaded = 0
 
-        def hire() -> None:
-            worker = self._hired()
-            busy[worker.hold.remote(held.make, self._place, _threads())] = (worker, None)
+        def engage() -> None:
+            """Let an idle worker or a new one begin: with the model, or with a job where it has that."""
+            worker, key = self._idle.pop() if self._idle else (self._hired(), None)
+            if key == held.key:
+                employ(worker)
+            else:
+                busy[worker.hold.remote(held.make, self._place, _threads())] = (worker, None)
 
         def employ(worker: Any) -> None:
             job = waiting.popleft() if waiting else next(jobs, None)
             if job is None:
-                self._idle.append(worker)
+                self._idle.append((worker, held.key))
             else:
                 busy[worker.do.remote(work, job.item)] = (worker, job)
 
         try:
-            for worker in [self._idle.pop() for _ in range(min(len(self._idle), len(waiting)))]:
-                employ(worker)
             for _ in range(len(waiting)):
-                hire()
+                engage()
             while waiting or any(job for _, job in busy.values()):
                 done, _ = ray.wait(list(busy), num_returns=1, timeout=QUIET_SECONDS)
                 if not done:
                     self._tell(sum(job is None for _, job in busy.values()))
                     continue
-                worker, job = busy.pop(done[0])
+                worker, job = busy[done[0]]
                 try:
                     pieces = self._result(done[0])
                 except lost as error:
                     ray.kill(worker)
+                    del busy[done[0]]
                     if job is None:
                         lost_unloaded += 1
                     else:
@@ -149,9 +150,11 @@ class Ray:
                         raise self._given_up(
                             "the same shard" if job else "loading the model", error
                         ) from error
-                    # Another may find no place, once its machine is gone.
-                    employ(self._idle.pop()) if self._idle else hire()
+                    # Idle ones may be lost too; if not, they keep a place that is needed now.
+                    self._dismiss()
+                    engage()
                     continue
+                del busy[done[0]]
                 employ(worker)
                 if job is None:
                     lost_unloaded = 0
@@ -186,7 +189,7 @@ class Ray:
         )
 
     def _dismiss(self) -> None:
-        for worker in self._idle:
+        for worker, _ in self._idle:
             self._ray.kill(worker)
         self._idle.clear()
 
