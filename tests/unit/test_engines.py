@@ -12,7 +12,7 @@ import torch
 from emospace.engines import LOCAL, Held, current, running_on
 from emospace.engines.ray import Ray
 from emospace.errors import EmospaceError
-from emospace.study import StudySpec, run_study
+from emospace.study import Study, StudySpec, run_study
 
 
 def test_work_stays_in_this_session_unless_said():
@@ -125,3 +125,16 @@ def test_a_cluster_that_cannot_be_reached_is_told_by_its_address(monkeypatch, tm
 def test_an_error_survives_the_way_from_a_worker():
     error = pickle.loads(pickle.dumps(EmospaceError("a", "b", "c")))
     assert (error.what, error.why, error.mend) == ("a", "b", "c")
+
+
+def test_a_study_leaves_the_devices_to_its_workers(monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(
+        "emospace.models.load_model", lambda _name, **options: asked.append(options["device"])
+    )
+    monkeypatch.setitem(sys.modules, "ray", FakeRay((4, 2)))
+    spec = StudySpec(device="cuda")
+    with running_on("ray", device=spec.device):
+        _ = Study(spec, tmp_path).model
+    _ = Study(spec, tmp_path).model
+    assert asked == ["cpu", "cuda"]

@@ -51,6 +51,14 @@ class Worker:
 
 
 @dataclass
+class _Hand:
+    """A worker and the key of what it holds or is loading."""
+
+    worker: Any
+    key: str | None = None
+
+
+@dataclass
 class _Job:
     """An item and how many workers it has cost."""
 
@@ -67,7 +75,8 @@ class Ray:
         self._ray = _import_ray()
         self._name = name
         self._owned = _connect(self._ray, name)
-        self._idle: list[tuple[Any, str]] = []
+        self._idle: list[_Hand] = []
+        self._loading: dict[Any, _Hand] = {}
         try:
             self.workers, self._gpus, self._place = self._plan(workers, device)
             self.device: str | None = "cuda" if self._gpus else self._place.replace("map", "cpu")
@@ -77,7 +86,8 @@ class Ray:
 
     def close(self) -> None:
         """Dismiss the workers, and leave the cluster if it was entered here."""
-        self._dismiss()
+        self._dismiss([*self._idle, *self._loading.values()])
+        self._idle, self._loading = [], {}
         if self._owned:
             self._ray.shutdown()
 
@@ -108,38 +118,37 @@ class Ray:
         ray, lost = self._ray, _losses(self._ray)
         jobs = (_Job(item) for item in items)
         waiting = deque(islice(jobs, self.workers))
-        busy: dict[Any, tuple[Any, _Job | None]] = {}
+        busy: dict[Any, tuple[_Hand, _Job]] = {}
         lost_unloaded = 0
 
-        def engage() -> None:
-            """Let an idle worker or a new one begin: with the model, or with a job where it has that."""
-            worker, key = self._idle.pop() if self._idle else (self._hired(), None)
-            if key == held.key:
-                employ(worker)
-            else:
-                busy[worker.hold.remote(held.make, self._place, _threads())] = (worker, None)
-
-        def employ(worker: Any) -> None:
+        def engage(hand: _Hand) -> None:
+            """Let a worker go on: with the model, or with a job where it has that."""
+            if hand.key != held.key:
+                hand.key = held.key
+                self._loading[hand.worker.hold.remote(held.make, self._place, _threads())] = hand
+                return
             job = waiting.popleft() if waiting else next(jobs, None)
             if job is None:
-                self._idle.append((worker, held.key))
+                self._idle.append(hand)
             else:
-                busy[worker.do.remote(work, job.item)] = (worker, job)
+                busy[hand.worker.do.remote(work, job.item)] = hand, job
 
         try:
-            for _ in range(len(waiting)):
-                engage()
-            while waiting or any(job for _, job in busy.values()):
-                done, _ = ray.wait(list(busy), num_returns=1, timeout=QUIET_SECONDS)
+            for _ in range(len(waiting) - len(self._loading)):
+                engage(self._idle.pop() if self._idle else self._hired())
+            while waiting or busy:
+                # Some may still load when the work is done: they are ready for the next.
+                done, _ = ray.wait([*self._loading, *busy], num_returns=1, timeout=QUIET_SECONDS)
                 if not done:
-                    self._tell(sum(job is None for _, job in busy.values()))
+                    self._tell()
                     continue
-                worker, job = busy[done[0]]
+                hand, job = busy.pop(done[0], None) or (self._loading.pop(done[0]), None)
                 try:
                     pieces = self._result(done[0])
                 except lost as error:
-                    ray.kill(worker)
-                    del busy[done[0]]
+                    # Idle ones may be lost too; if not, they keep a place that is needed now.
+                    self._dismiss([hand, *self._idle])
+                    self._idle = []
                     if job is None:
                         lost_unloaded += 1
                     else:
@@ -147,22 +156,17 @@ class Ray:
                         waiting.appendleft(job)
                         log.warning("a worker was lost; its shard goes to another (%s)", _first_line(error))
                     if max(lost_unloaded, job.lost if job else 0) >= PATIENCE:
-                        raise self._given_up(
-                            "the same shard" if job else "loading the model", error
-                        ) from error
-                    # Idle ones may be lost too; if not, they keep a place that is needed now.
-                    self._dismiss()
-                    engage()
+                        where = "the same shard" if job else "loading the model"
+                        raise self._given_up(where, error) from error
+                    engage(self._hired())
                     continue
-                del busy[done[0]]
-                employ(worker)
+                engage(hand)
                 if job is None:
                     lost_unloaded = 0
                 else:
                     yield job.item, pieces
         finally:
-            for worker, _ in busy.values():
-                ray.kill(worker)
+            self._dismiss([hand for hand, _ in busy.values()])
 
     def _plan(self, workers: int | None, device: str) -> tuple[int, int, str]:
         """Return how many workers, the GPUs of each, and the device to load a model on."""
@@ -181,17 +185,15 @@ class Ray:
         each = max(n for n in range(1, max(gpus) + 1) if sum(count // n for count in gpus) >= wanted)
         return wanted, each, "map"
 
-    def _hired(self) -> Any:
+    def _hired(self) -> _Hand:
         # On CPUs a place is asked for but not kept, so that idle workers leave room for fits.
         wants = {"num_gpus": self._gpus, "num_cpus": 0} if self._gpus else {}
-        return (
-            self._ray.remote(Worker).options(max_restarts=0, scheduling_strategy="SPREAD", **wants).remote()
-        )
+        options = {"max_restarts": 0, "scheduling_strategy": "SPREAD", **wants}
+        return _Hand(self._ray.remote(Worker).options(**options).remote())
 
-    def _dismiss(self) -> None:
-        for worker, _ in self._idle:
-            self._ray.kill(worker)
-        self._idle.clear()
+    def _dismiss(self, hands: Iterable[_Hand]) -> None:
+        for hand in hands:
+            self._ray.kill(hand.worker)
 
     def _result(self, ref: Any) -> Any:
         """Return what a worker made, or raise what it met as it would be raised here."""
@@ -205,9 +207,9 @@ class Ray:
                 ) from error
             raise
 
-    def _tell(self, unloaded: int) -> None:
-        if unloaded:
-            say(f"Ray: {unloaded} workers wait for a place on {self._where}, or load their model.")
+    def _tell(self) -> None:
+        if self._loading:
+            say(f"Ray: {len(self._loading)} workers load their model, or wait for a place on {self._where}.")
 
     @property
     def _where(self) -> str:
