@@ -24,6 +24,9 @@ from emospace.prediction import fit_ratings, predict_ratings
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'emospace[ray]'")
 
+# Every worker is a process that imports torch and transformers.
+pytestmark = pytest.mark.slow
+
 LAYERS = (0, 1, 3)
 MANY = [f"{word} {other}" for word in WORDS for other in WORDS]
 N_SHARDS = 7
