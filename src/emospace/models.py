@@ -90,8 +90,12 @@ class LanguageModel:
 
     @property
     def device(self) -> torch.device:
-        """Where the first block's weights lie, and so where token ids go."""
-        return next(self.blocks[0].parameters()).device
+        """Where the first block runs, and so where token ids go."""
+        import torch
+
+        # Weights that `accelerate` brings only when they are run lie on `meta`; its hook knows where to.
+        runs = getattr(getattr(self.blocks[0], "_hf_hook", None), "execution_device", None)
+        return next(self.blocks[0].parameters()).device if runs is None else torch.device(runs)
 
     @property
     def backbone(self) -> Any:

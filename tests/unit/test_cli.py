@@ -155,8 +155,8 @@ def test_the_command_in_the_manifest_asks_for_the_same_study(asked, tmp_path):
         *("--norms", "it's mine.csv", "--categories", "paper26", "--concepts", "own.toml", "--sae", "train"),
         *("--sae-corpus", "a.txt", "--sae-corpus", "b.txt", "--sae-tokens", "5000", "--dtype", "bfloat16"),
         *("--device", "cpu", "--trust-remote-code", "--carriers", "2", "--layer", "0", "--rule", "rate"),
-        *("--pooling", "mean"),
-        *("--q", "0.1", "--max-features", "40", "--draws", "0", "--shuffled", "1", "--permutations", "99"),
+        *("--pooling", "mean", "--q", "0.1", "--engine", "ray://head:10001", "--workers", "2"),
+        *("--max-features", "40", "--draws", "0", "--shuffled", "1", "--permutations", "99"),
         *(
             "--folds",
             "4",

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from emospace.activations.capture import TOKEN_BUDGET, Pooling, check_layers, is_changed, pooled_states
+from emospace.activations.capture import TOKEN_BUDGET, Pooling, check_layers, is_changed
+from emospace.activations.shards import Shard, as_held, shard_states
 from emospace.activations.spans import Span, text_spans, word_spans
 from emospace.artefacts import content_hash, write_tensors
 from emospace.display import progress
+from emospace.engines import LOCAL, current
 from emospace.errors import EmospaceError
 
 if TYPE_CHECKING:
@@ -75,7 +77,8 @@ def extract_words(
     store
         Folder of a content-addressed store: shards found there are verified and reused, new ones are written
         whole or not at all, so an interrupted run goes on where it stopped. Left aside (logged) while hooks may
-        change the model's states, as in `steer`: the key is that of its weights.
+        change the model's states, as in `steer`: the key is that of its weights, and so are workers' models
+        (`engines.running_on`), which get none of its shards then.
     token_budget
         Tokens, padding included, in one forward pass; the batch is halved where memory runs out.
 
@@ -139,26 +142,35 @@ def _extract(
     title: str,
 ) -> States:
     states = np.empty((len(spans), len(layers), model.d_model), dtype=np.float32)
-    if store is not None and is_changed(model, layers):
-        log.warning("%s: the model carries hooks (is it steered?), so the store is left aside", title)
-        store = None
+    engine = current()
+    if (store or engine is not LOCAL) and is_changed(model, layers):
+        log.warning(
+            "%s: the model carries hooks (is it steered?), so it is run here and the store is left aside",
+            title,
+        )
+        store, engine = None, LOCAL
+
     with progress(title, len(spans), "words") as advance:
-        for low in range(0, len(spans), SHARD_WORDS):
-            part = slice(low, low + SHARD_WORDS)
-            key = content_hash(model.content_hash, describe, [[span.ids, span.start] for span in spans[part]])
-            path = store / key[:2] / f"{key}.safetensors" if store else None
-            found = _read_shard(path) if path else None
-            if found is not None:
-                states[part] = found
-                advance(len(found))
-                continue
-            for indices, values in pooled_states(
-                model, spans[part], layers, pooling, token_budget=token_budget
-            ):
-                states[low + indices] = values
+
+        def absent() -> Iterator[Shard]:
+            for low in range(0, len(spans), SHARD_WORDS):
+                part = spans[low : low + SHARD_WORDS]
+                key = content_hash(model.content_hash, describe, [[span.ids, span.start] for span in part])
+                path = store / key[:2] / f"{key}.safetensors" if store else None
+                found = _read_shard(path) if path else None
+                if found is None:
+                    yield Shard(low, part, layers, pooling, token_budget, path)
+                else:
+                    states[low : low + len(part)] = found
+                    advance(len(part))
+
+        for shard, batches in engine.spread(shard_states, absent(), as_held(model)):
+            for indices, values in batches:
+                states[shard.low + indices] = values
                 advance(len(indices))
-            if path:
-                write_tensors(path, {"states": states[part]}, {"checksum": content_hash(states[part])})
+            if shard.path:
+                whole = states[shard.low : shard.low + len(shard.spans)]
+                write_tensors(shard.path, {"states": whole}, {"checksum": content_hash(whole)})
     return States(tuple(texts), layers, states)
 
 

@@ -26,6 +26,8 @@ OPTIONS = {
     "device": "--device",
     "trust_remote_code": "--trust-remote-code",
     "pooling": "--pooling",
+    "engine": "--engine",
+    "workers": "--workers",
     "n_carriers": "--carriers",
     "layer": "--layer",
     "rule": "--rule",
@@ -111,6 +113,17 @@ def study(
             rich_help_panel=_MODEL,
         ),
     ] = False,
+    engine: Annotated[
+        str,
+        typer.Option(
+            help="Where words are run and layers fitted: local, ray (this machine's cluster), or ray://host:port.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = "local",
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Models the engine ray holds at once; else one a GPU.", rich_help_panel=_MODEL),
+    ] = None,
     layer: Annotated[
         int | None,
         typer.Option(
@@ -193,6 +206,8 @@ def study(
             "device": device,
             "trust_remote_code": trust_remote_code,
             "pooling": pooling,
+            "engine": engine,
+            "workers": workers,
             "n_carriers": carriers,
             "layer": layer,
             "rule": rule,

@@ -148,8 +148,8 @@ def fit_ratings(
     fold_of = assign_folds(groups, folds, seed)
     grid = torch.as_tensor(penalties, dtype=torch.float64)
 
-    def one_layer(layer: int) -> tuple[np.ndarray, np.ndarray]:
-        problem = Problem(layer_of(features, layer), ratings, fold_of, everything)
+    def one_layer(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        problem = Problem(values, ratings, fold_of, everything)
         least, chosen = crossed_ridge([problem.without((fold,)) for fold in range(folds)], grid)
         return least[0].numpy(), grid[chosen][0].numpy()
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emospace.display import progress
+from emospace.engines import in_parallel
 from emospace.errors import EmospaceError
-from emospace.prediction.ratings import checked, in_parallel
+from emospace.prediction.ratings import checked
 from emospace.prediction.ridge import PENALTIES, FoldSums, assign_folds, nested_ridge
 from emospace.prediction.scores import correlation
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from emospace.engines import LOCAL, current
 from emospace.errors import EmospaceError
 from emospace.prediction.ridge import (
     PENALTIES,
@@ -24,7 +23,6 @@ from emospace.prediction.scores import Score, correlation, score
 if TYPE_CHECKING:
     from torch import Tensor
 
-Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
@@ -112,8 +110,8 @@ def nested_predictions(
     features, ratings, groups, _, trains = checked(features, ratings, groups, None, train_mask)
     fold_of = assign_folds(groups, folds, seed)
 
-    def one_layer(layer: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        return _out_of_fold(layer_of(features, layer), ratings, fold_of, trains, penalties)
+    def one_layer(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return _out_of_fold(values, ratings, fold_of, trains, penalties)
 
     parts = each_layer(one_layer, features)
     by_layer = np.stack([part[0] for part in parts])
@@ -281,12 +279,16 @@ def _out_of_fold(
     )
 
 
-def each_layer(function: Callable[[int], Result], features: np.ndarray) -> list[Result]:
-    """Apply `function` to each layer's index; a single wide layer has all threads."""
-    layers = range(features.shape[1] if features.ndim == 3 else 1)
-    if len(layers) == 1 and features.shape[-1] > 1024:
-        return [function(0)]
-    return list(in_parallel(function, layers))
+def each_layer(function: Callable[[np.ndarray], Result], features: np.ndarray) -> list[Result]:
+    """Apply `function` to the features `[n_words, d]` of each layer, on the current engine.
+
+    A single layer stays here; a wide one has all threads.
+    """
+    n_layers = features.shape[1] if features.ndim == 3 else 1
+    if n_layers == 1 and features.shape[-1] > 1024:
+        return [function(layer_of(features, 0))]
+    engine = current() if n_layers > 1 else LOCAL
+    return list(engine.map(function, (layer_of(features, layer) for layer in range(n_layers))))
 
 
 def layer_of(features: np.ndarray, layer: int) -> np.ndarray:
@@ -330,28 +332,3 @@ def checked(
     if not all(np.isfinite(layer_of(features, layer)).all() for layer in layers):
         raise EmospaceError("features", "some are not finite", "Extract the states again in float32.")
     return features, ratings, groups, masks[0], masks[1]
-
-
-def in_parallel(function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
-    """Map `function` over `items`, as many at a time as torch has threads, each on one thread.
-
-    Linear algebra on many small matrices gains nothing from threads within a call.
-    """
-    import torch
-
-    workers = torch.get_num_threads()
-    with single_threaded(), ThreadPoolExecutor(workers) as pool:
-        yield from pool.map(function, items)
-
-
-@contextmanager
-def single_threaded() -> Iterator[None]:
-    """Keep each linear algebra call on one thread within."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -6,6 +6,7 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
+from emospace.engines import current
 from emospace.records import Manifest, ModelRecord, NotComputed, SaeRecord, Source
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def model_record(study: Study) -> ModelRecord:
         d_model=model.d_model,
         n_parameters=sum(parameter.numel() for parameter in model.model.parameters()),
         dtype=identity.get("dtype"),
-        device=model.device.type,
+        device=current().device or model.device.type,
     )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from emospace.activations.capture import check_layers
 from emospace.artefacts import content_hash, file_hash
 from emospace.display import say
+from emospace.engines import current
 from emospace.errors import EmospaceError
 from emospace.features import (
     FeatureDictionary,
@@ -75,7 +76,8 @@ class Study:
         return load_model(
             self.spec.model,
             dtype=self.spec.dtype,
-            device=self.spec.device,
+            # Where an engine's workers run the model, the devices are theirs.
+            device="cpu" if current().device else self.spec.device,
             trust_remote_code=self.spec.trust_remote_code,
         )
 

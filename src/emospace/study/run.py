@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emospace.artefacts import write_parquet, write_text
+from emospace.engines import running_on
 from emospace.errors import EmospaceError
 from emospace.profiling import timed
 from emospace.records import (
@@ -70,7 +71,13 @@ def run_study(spec: StudySpec, out: Path | str, *, command: str = "emospace stud
 
 
 def run(study: Study) -> Results:
-    """Go through the stages of a study and write ``results.json`` and ``tables/``."""
+    """Go through the stages of a study, on the engine it names, and write ``results.json`` and ``tables/``."""
+    spec = study.spec
+    with running_on(spec.engine, workers=spec.workers, device=spec.device):
+        return _run(study)
+
+
+def _run(study: Study) -> Results:
     # A typo is better told at once than after the model is loaded.
     with timed("loading"):
         _ = study.asked_sets, study.norms, study.layer

@@ -35,6 +35,8 @@ class StudySpec(BaseModel):
     pooling: Pooling = Field(
         default="last", description="state of a word: its last token, or the mean over its tokens"
     )
+    engine: str = Field(default="local", description="local, ray, or ray://host:port")
+    workers: int | None = Field(default=None, gt=0, description="models held at once by the engine ray")
     n_carriers: int = Field(default=3, gt=0, description="carrier sentences averaged over")
     layer: int | None = Field(default=None, description="layer of dense directions when there is no SAE")
     rule: Rule = "standardised"

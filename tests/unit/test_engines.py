@@ -1,0 +1,140 @@
+"""Engines without a cluster: what the local one does, how one is chosen, and what is told where it cannot be."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from emospace.engines import LOCAL, Held, current, running_on
+from emospace.engines.ray import Ray
+from emospace.errors import EmospaceError
+from emospace.study import Study, StudySpec, run_study
+
+
+def test_work_stays_in_this_session_unless_said():
+    assert current() is LOCAL
+    with running_on("local") as engine:
+        assert current() is engine is LOCAL
+    assert LOCAL.device is None
+
+
+def test_the_local_engine_works_lazily_and_in_order():
+    asked = []
+
+    def items():
+        for item in range(3):
+            asked.append(item)
+            yield item
+
+    held = Held(10, "ten", lambda _device: pytest.fail("it is here already"))
+    spread = LOCAL.spread(lambda ten, item: (ten * item + part for part in (0, 1)), items(), held)
+    item, pieces = next(spread)
+    assert (item, list(pieces), asked) == (0, [0, 1], [0])
+    assert [(item, list(pieces)) for item, pieces in spread] == [(1, [10, 11]), (2, [20, 21])]
+
+
+def test_a_local_map_keeps_order_and_puts_the_threads_back():
+    before = torch.get_num_threads()
+    found = list(LOCAL.map(lambda item: (item, torch.get_num_threads()), range(20)))
+    assert found == [(item, 1) for item in range(20)]
+    assert torch.get_num_threads() == before
+
+
+def test_an_unknown_engine_is_named():
+    with (
+        pytest.raises(EmospaceError, match=r"engine 'rya': there is no such engine\. Did you mean ray"),
+        running_on("rya"),
+    ):
+        pass
+    assert current() is LOCAL
+
+
+def test_without_ray_the_line_that_installs_it_is_told(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(EmospaceError, match=r"Run: pip install 'emospace\[ray\]'"), running_on("ray"):
+        pass
+    with pytest.raises(EmospaceError, match="0 workers"), running_on("ray", workers=0):
+        pass
+
+
+class FakeRay(SimpleNamespace):
+    """Stands for the module: machines with CPUs and GPUs, which nothing runs on."""
+
+    def __init__(self, *machines: tuple[int, int]) -> None:
+        resources = [{"CPU": cpus, "GPU": gpus} if gpus else {"CPU": cpus} for cpus, gpus in machines]
+        super().__init__(
+            is_initialized=lambda: True,
+            nodes=lambda: (
+                [{"Alive": True, "Resources": each} for each in resources]
+                + [{"Alive": False, "Resources": {"CPU": 64, "GPU": 8}}]
+            ),
+        )
+
+
+@pytest.mark.parametrize(
+    ("machines", "workers", "device", "expected"),
+    [
+        ([(8, 0), (7, 0)], None, "auto", (3, 0, "cpu")),
+        ([(1, 0)], None, "auto", (1, 0, "cpu")),
+        ([(8, 0)], 5, "cpu", (5, 0, "cpu")),
+        ([(8, 0)], 1, "map", (1, 0, "map")),
+        ([(0, 0), (64, 8), (64, 4)], None, "auto", (12, 1, "cuda")),
+        ([(64, 8)], 3, "cuda:1", (3, 1, "cuda")),
+        ([(64, 8)], 20, "cuda", (8, 1, "cuda")),
+        ([(64, 8)], 3, "cpu", (3, 0, "cpu")),
+        ([(64, 8), (64, 8)], None, "map", (2, 8, "map")),
+        ([(64, 8), (64, 8)], 8, "map", (8, 2, "map")),
+        ([(64, 8), (64, 8)], 5, "map", (5, 2, "map")),
+        ([(64, 8), (64, 8)], 40, "map", (16, 1, "map")),
+    ],
+)
+def test_workers_are_as_many_as_have_a_device(monkeypatch, machines, workers, device, expected):
+    monkeypatch.setitem(sys.modules, "ray", FakeRay(*machines))
+    monkeypatch.setattr("emospace.engines.ray._threads", lambda: 4)
+    with running_on("ray", workers=workers, device=device) as engine:
+        assert current() is engine
+        assert isinstance(engine, Ray)
+        assert (engine.workers, engine._gpus, engine._place) == expected
+        assert engine.device == ("cuda" if expected[1] else "cpu")
+    assert current() is LOCAL
+
+
+def test_gpus_that_are_not_there_are_missed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", FakeRay((4, 0)))
+    with (
+        pytest.raises(EmospaceError, match="device 'cuda': no machine of this machine's cluster has a GPU"),
+        running_on("ray", device="cuda"),
+    ):
+        pass
+
+
+def test_a_cluster_that_cannot_be_reached_is_told_by_its_address(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(is_initialized=lambda: False))
+    spec = StudySpec(engine="ray://127.0.0.1:1", languages=("en",))
+    with pytest.raises(
+        EmospaceError, match=r"engine 'ray://127.0.0.1:1': the cluster cannot be reached \(.*refused"
+    ):
+        run_study(spec, tmp_path)
+    assert current() is LOCAL
+
+
+def test_an_error_survives_the_way_from_a_worker():
+    error = pickle.loads(pickle.dumps(EmospaceError("a", "b", "c")))
+    assert (error.what, error.why, error.mend) == ("a", "b", "c")
+
+
+def test_a_study_leaves_the_devices_to_its_workers(monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(
+        "emospace.models.load_model", lambda _name, **options: asked.append(options["device"])
+    )
+    monkeypatch.setitem(sys.modules, "ray", FakeRay((4, 2)))
+    spec = StudySpec(device="cuda")
+    with running_on("ray", device=spec.device):
+        _ = Study(spec, tmp_path).model
+    _ = Study(spec, tmp_path).model
+    assert asked == ["cpu", "cuda"]
