@@ -51,9 +51,9 @@ class Encoded:
 
     def all_layers(self, rows: np.ndarray) -> np.ndarray:
         """Return normed words' states at every layer, ``[n_rows, n_blocks + 1, d_model]``: no copy of words in a row."""
-        if len(rows) and (np.diff(rows) == 1).all():
-            return self.normed_states[int(rows[0]) : int(rows[-1]) + 1]
-        return self.normed_states[rows]
+        in_a_row = len(rows) and (np.diff(rows) == 1).all()
+        states: np.ndarray = self.normed_states[slice(rows[0], rows[-1] + 1) if in_a_row else rows]
+        return states
 
 
 @timed("encoding")
