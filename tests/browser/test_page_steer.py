@@ -62,7 +62,7 @@ def test_dragged_point_is_sent(visit, stub) -> None:
     assert sent["emotion"]["valence"] == pytest.approx(-0.6, abs=0.03)
     assert sent["emotion"]["arousal"] == pytest.approx(-0.4, abs=0.03)
     assert "dose" not in sent
-    assert re.search(r"v=-0\.\d+&a=-0\.\d+", page.url)
+    page.wait_for_url(re.compile(r"v=-0\.\d+&a=-0\.\d+"))
 
 
 def test_click_on_category_takes_its_place(visit) -> None:
@@ -127,7 +127,7 @@ def test_stop_closes_the_streams(visit, stub) -> None:
     expect(page.locator(".column.busy")).to_have_count(0)
     assert stub.left.wait(60)
     assert re.match(r"Stopped after \d+ tokens\.", page.inner_text(".steer-steered [role=status]"))
-    assert page.is_disabled("text=Stop")
+    expect(page.get_by_role("button", name="Stop")).to_be_disabled()
 
 
 def test_mix_dose_and_scope_are_sent_and_shared(visit, stub) -> None:
@@ -147,6 +147,7 @@ def test_mix_dose_and_scope_are_sent_and_shared(visit, stub) -> None:
     assert sent["emotion"] == {"joy": 0.7, "nostalgia": 0.3}
     assert (sent["dose"], sent["scope"], sent["seed"]) == (1.2, "response", 7)
 
+    page.wait_for_url("**seed=7**")
     again = visit(page.url.removeprefix(stub.address))
     ready(again)
     assert tone(again) == "joy .70 + nostalgia .30"

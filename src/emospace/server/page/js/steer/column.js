@@ -23,6 +23,7 @@ export const makeColumn = (key, judged = () => {}) => {
   const node = h("article", { class: `card column ${key.replace(".", "-")}` }, h("h2", { t: key }), about, text, trouble, gauges.node, status);
   let said = ["steer.waiting", {}];
   const off = new Set();
+  let round = 0;
   const show = () => (status.textContent = said[0] ? t(...said) : "");
   const say = (what, given = {}) => {
     said = [what, given];
@@ -31,11 +32,14 @@ export const makeColumn = (key, judged = () => {}) => {
   onLanguage(show);
   show();
 
-  // What a server does not offer is asked for once.
+  // What a server does not offer is asked for once; what comes for an answer that another has replaced is let go.
   const ask = async (name, asking) => {
     if (off.has(name)) return;
+    const mine = round;
     try {
-      gauges.set({ [name]: await asking() });
+      const found = await asking();
+      if (mine !== round) return;
+      gauges.set({ [name]: found });
       if (name === "judgement") judged();
     } catch (error) {
       if (["absent", "wrong", "reading_off"].includes(error.kind)) off.add(name);
@@ -62,7 +66,7 @@ export const makeColumn = (key, judged = () => {}) => {
     };
   };
 
-  const answer = async (request, signal) => {
+  const answer = async (request, mine, signal) => {
     const began = performance.now();
     let pieces = 0;
     try {
@@ -78,6 +82,7 @@ export const makeColumn = (key, judged = () => {}) => {
       const tokens = end.usage?.completion_tokens ?? pieces;
       say(end.finish === "length" ? "steer.cut" : "steer.done", { tokens, seconds: ((performance.now() - began) / 1000).toFixed(1) });
     } catch (error) {
+      if (mine !== round) return;
       if (error.name === "AbortError") say("steer.stopped", { tokens: pieces });
       else {
         say("");
@@ -86,7 +91,15 @@ export const makeColumn = (key, judged = () => {}) => {
     }
   };
 
+  const conclude = async (request, mine) => {
+    if (!text.textContent.trim() || mine !== round) return;
+    await judgeSoFar(request.messages);
+    if (mine === round) await ask("reading", () => read(text.textContent, 0));
+  };
+
+  // It ends with the answer; the last judgement comes by itself.
   const run = async (request, what, signal) => {
+    const mine = (round += 1);
     text.textContent = "";
     trouble.replaceChildren();
     about.textContent = what;
@@ -95,13 +108,12 @@ export const makeColumn = (key, judged = () => {}) => {
     node.classList.add("busy");
     say("steer.thinking");
     const stop = follow(request.messages, signal);
-    await answer(request, signal);
+    await answer(request, mine, signal);
+    const judging = stop();
+    if (mine !== round) return;
     text.setAttribute("aria-busy", "false");
     node.classList.remove("busy");
-    await stop();
-    if (!text.textContent.trim() || node.classList.contains("busy")) return;
-    await judgeSoFar(request.messages);
-    await ask("reading", () => read(text.textContent, 0));
+    Promise.resolve(judging).then(() => conclude(request, mine));
   };
   return { node, run, say, perplexity: () => gauges.perplexity(), compareWith: (other) => gauges.compareWith(other) };
 };

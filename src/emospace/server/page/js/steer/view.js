@@ -80,7 +80,8 @@ export const make = (node) => {
 
   // The server knows how doses of a mix come about; while it is asked the last range stands.
   let asking = null;
-  const range0 = paused(async () => {
+  const findRange = paused(async () => {
+    if (!served) return;
     asking?.abort();
     asking = new AbortController();
     try {
@@ -105,7 +106,7 @@ export const make = (node) => {
     mixer.update(tone);
     axes.valence.set(tone.point?.valence ?? 0);
     axes.arousal.set(tone.point?.arousal ?? 0);
-    range0();
+    findRange();
     changed();
   };
 
