@@ -14,8 +14,19 @@ from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
-from stub_runs import CARD, CATEGORIES, WORDS, comparison, run_list, run_results, run_tables
+from stub_runs import (
+    CARD,
+    CATEGORIES,
+    UNREADABLE,
+    WORDS,
+    comparison,
+    run_list,
+    run_results,
+    run_tables,
+)
 
+from emospace.server import Limits
+from emospace.server.schemas import Steered
 from emospace.steering.bank import AXES
 
 SOURCE = Path(__file__).parents[2] / "src" / "emospace"
@@ -25,6 +36,22 @@ POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self
 PLAIN = "I went to the market in the morning, bought bread and some apples, and came home. In the afternoon I read."
 STEERED = "What a wonderful day! I danced through the market, laughed with the baker, and the apples shone like the sun."
 ENDLESS = "[endless]"
+
+
+def model_card() -> dict:
+    """Return the embedded model as `/v1/models` gives it."""
+    return {
+        "id": "embedded",
+        "object": "model",
+        "created": 1790000000,
+        "owned_by": "emospace",
+        "name": "SmolLM2-135M-Instruct",
+        "chat": True,
+        "n_blocks": 30,
+        "d_model": 576,
+        "context": 8192,
+        "limits": Limits().model_dump(),
+    }
 
 
 def emotion_list() -> list[dict]:
@@ -45,10 +72,24 @@ def emotion_list() -> list[dict]:
                 "valence": valence,
                 "arousal": arousal,
                 "words": {"en": [name]},
-                "vectors": {"relative": one["card"]["calibration"]["relative"]},
+                "vectors": {"relative": vector_of(one["card"])},
             }
         )
     return found
+
+
+def vector_of(card: dict) -> dict:
+    """Return a calibrated vector as `/v1/emotions` gives it."""
+    known = card["calibration"]["relative"]
+    return {
+        "kind": card["kind"],
+        "op": "clamp",
+        "scope": "all",
+        "window": [0, None],
+        "layers": [10, 14, 18],
+        "shares": {"10": 0.33, "14": 0.33, "18": 0.34},
+        **{name: known[name] for name in ("dose", "low", "high")},
+    }
 
 
 def steering_of(body: dict) -> dict | None:
@@ -64,19 +105,18 @@ def steering_of(body: dict) -> dict | None:
         for bound in ("dose", "low", "high")
     }
     calibrated = mean["dose"] * strength
-    return {
-        "vector": ",".join(emotion),
-        "mode": "relative",
-        "op": "clamp",
-        "scope": "all",
-        "layers": [10, 14, 18],
-        "dose": body.get("dose") or calibrated,
-        "calibrated_dose": calibrated,
-        "low": mean["low"] * strength,
-        "high": mean["high"],
-        "beyond_range": False,
-        "applications": 0,
-    }
+    return Steered(
+        vector=",".join(emotion),
+        mode="relative",
+        op="clamp",
+        scope="all",
+        layers=[10, 14, 18],
+        dose=body.get("dose") or calibrated,
+        calibrated_dose=calibrated,
+        low=mean["low"] * strength,
+        high=mean["high"],
+        beyond_range=False,
+    ).model_dump()
 
 
 def reading_of(text: str, n_features: int) -> dict:
@@ -234,11 +274,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def answer(self, path: str, body: dict, query: dict[str, list[str]]) -> dict:
         if path == "/v1/models":
-            limits = {"prompt_tokens": 4096, "answer_tokens": 1024}
-            return {
-                "object": "list",
-                "data": [{"id": "embedded", "name": "SmolLM2-135M-Instruct", "limits": limits}],
-            }
+            return {"object": "list", "data": [model_card()]}
         if path == "/v1/emotions":
             return {"object": "list", "model": "embedded", "modes": ["relative"], "data": emotion_list()}
         if path == "/v1/emotions/resolve":
@@ -248,7 +284,7 @@ class Handler(BaseHTTPRequestHandler):
         if path == "/v1/judge":
             return judgement_of(body["input"])
         if path == "/v1/runs":
-            return {"object": "list", "data": run_list(), "unreadable": []}
+            return {"object": "list", "data": run_list(), "unreadable": [UNREADABLE]}
         if path == "/v1/compare":
             return comparison(query["run"])
         _, _, _, run, *table = path.split("/")
@@ -293,28 +329,31 @@ class Handler(BaseHTTPRequestHandler):
             itertools.cycle([*whole.split(" ")]) if endless else [f" {piece}" for piece in whole.split(" ")]
         )
         try:
-            self.event(
-                {
-                    "choices": [
-                        {"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}
-                    ]
-                }
-            )
+            self.choice({"role": "assistant", "content": ""})
             for piece in pieces:
-                self.event({"choices": [{"index": 0, "delta": {"content": piece}, "finish_reason": None}]})
+                self.choice({"content": piece})
                 if endless and self.server.closing.wait(0.02):
                     break
-            applied = steering and {**steering, "applications": 234}
-            self.event({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], "steering": applied})
-            self.event(
-                {"choices": [], "usage": {"prompt_tokens": 12, "completion_tokens": 24, "total_tokens": 36}}
-            )
+            self.choice({}, "stop", **({"steering": steering | {"applications": 234}} if steering else {}))
+            usage = {"prompt_tokens": 12, "completion_tokens": 24, "total_tokens": 36}
+            self.event({"choices": [], "usage": usage})
             self.wfile.write(b"data: [DONE]\n\n")
         except (BrokenPipeError, ConnectionResetError):
             self.server.left.set()
         self.close_connection = True
 
-    def event(self, chunk: dict) -> None:
+    def choice(self, delta: dict, finish: str | None = None, **more: object) -> None:
+        choice = {"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}
+        self.event({"choices": [choice], **more})
+
+    def event(self, fields: dict) -> None:
+        told = {
+            "id": "chatcmpl-0",
+            "object": "chat.completion.chunk",
+            "created": 1790000000,
+            "model": "embedded",
+        }
+        chunk = told | fields
         # Cut in the middle, as a network may.
         written = f": keep\r\n\r\ndata: {json.dumps(chunk, ensure_ascii=False)}\r\n\r\n".encode()
         for part in (written[:23], written[23:]):

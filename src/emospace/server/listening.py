@@ -51,7 +51,7 @@ def listening_routes(engine: Engine, settings: Settings, runs: Runs) -> APIRoute
 
         found = await asyncio.wrap_future(engine.call(request.state.client, compute))
         if reader.sae is not None and body.features:
-            words = await asyncio.to_thread(runs.feature_words, reader.sae.content_hash)
+            words = await asyncio.to_thread(runs.feature_words, reader.sae.content_hash, found["language"])
             for text in found["data"]:
                 for token in text["tokens"]:
                     for feature in token["features"]:

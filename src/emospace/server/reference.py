@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -71,7 +72,7 @@ def _fields(schema: Mapping[str, Any], holder: Mapping[str, Any]) -> list[dict[s
 def _row(name: str, field: Mapping[str, Any], required: bool) -> dict[str, Any]:
     meaning = field.get("description", "")
     if field.get("examples"):
-        meaning = f"{meaning} e.g. {field['examples'][0]}".strip()
+        meaning = f"{meaning} e.g. {json.dumps(field['examples'][0])}".strip()
     return {"name": name, "type": _type(field), "required": required, "meaning": meaning}
 
 

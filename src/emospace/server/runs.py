@@ -66,17 +66,20 @@ class Runs:
             raise ApiError(404, f"There is no run '{name}'.", "run_not_found", "run")
         return runs[name]
 
-    def feature_words(self, sae_hash: str) -> dict[int, list[str]]:
-        """Return the top words of an autoencoder's latents, from the runs that were made with it."""
-        found: dict[int, list[str]] = {}
+    def feature_words(self, sae_hash: str, language: str) -> dict[int, list[str]]:
+        """Return the top words of an autoencoder's latents, from the runs made with it, those of a language first."""
+        own: dict[int, list[str]] = {}
+        other: dict[int, list[str]] = {}
         for run in self.listing().runs.values():
             sae = run.results.sae
             if sae is None or sae.file_hash != sae_hash or "features" not in _tables(run):
                 continue
             table = _table(run, "features")
-            for latent, words in zip(table["latent"], table["top_words"], strict=True):
-                found.setdefault(int(latent), str(words).split(", "))
-        return found
+            for latent, words, said in zip(
+                table["latent"], table["top_words"], table["language"], strict=True
+            ):
+                (own if said == language else other).setdefault(int(latent), str(words).split(", "))
+        return other | own
 
     def compared(self, names: Sequence[str]) -> Compared:
         """Return the comparison of runs, the first the baseline; raises `ApiError` where it cannot be made."""

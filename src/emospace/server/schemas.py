@@ -45,10 +45,19 @@ class Tone(BaseModel):
     """
 
     emotion: dict[str, Number] | None = Field(
-        default=None, examples=[{"joy": 0.7}, {"valence": 0.8, "arousal": -0.3}], max_length=64
+        default=None,
+        examples=[{"joy": 0.7}, {"valence": 0.8, "arousal": -0.3}],
+        max_length=64,
+        description="weighted emotions, or a point of the circumplex (valence, arousal)",
     )
-    dose: float | None = Field(default=None, ge=-10, le=10, allow_inf_nan=False)
-    scope: Scope | None = None
+    dose: float | None = Field(
+        default=None,
+        ge=-10,
+        le=10,
+        allow_inf_nan=False,
+        description="in units of the norm; as calibrated unless given",
+    )
+    scope: Scope | None = Field(default=None, description="tokens steered; as calibrated unless given")
     mode: Mode = "relative"
 
 

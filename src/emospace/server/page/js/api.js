@@ -65,10 +65,11 @@ export const read = async (text, features, signal) => {
 export const judge = async (text, messages, language, signal) =>
   (await json("v1/judge", { input: text, messages, language }, signal)).data[0];
 
-/** The finished runs, `{data, unreadable}`; those without an emotion space (of steering alone) are left out. */
+/** The finished runs, `{data, others, unreadable}`; `others` have no emotion space (runs of steering alone). */
 export const runs = async () => {
   const { data, unreadable = [] } = await json("v1/runs");
-  return { data: data.filter(({ tables }) => tables.includes("circumplex")), unreadable };
+  const spatial = ({ tables }) => tables.includes("circumplex");
+  return { data: data.filter(spatial), others: data.filter((one) => !spatial(one)), unreadable };
 };
 export const run = (id) => once(`v1/runs/${encodeURIComponent(id)}`);
 export const compare = (ids) => once(`v1/compare?${new URLSearchParams(ids.map((id) => ["run", id]))}`);

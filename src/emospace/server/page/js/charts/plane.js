@@ -52,7 +52,7 @@ export const makePlane = (box) => {
       ]),
       s("text", { class: "title", x: size / 2, y: size - 6, "text-anchor": "middle" }, t("plane.valence")),
       s("text", { class: "title", transform: `translate(9 ${size / 2}) rotate(-90)`, "text-anchor": "middle" }, t("plane.arousal")),
-      ...(kept.length > 1 ? categories.flatMap((category) => links(category, kept, middle.get(category), x, y, faded(category))) : []),
+      ...(kept.length > 1 ? categories.flatMap((category) => ties(category, kept, middle.get(category), x, y, faded(category))) : []),
       ...kept.flatMap((one) => one.points.map((point) => dot(point, one, x, y, faded(point.category)))),
       ...anchors.flatMap((anchor, at) => label(anchor, spots[at], size)),
     );
@@ -74,9 +74,9 @@ const mean = (points) => ({
   y: points.reduce((sum, point) => sum + point.y, 0) / points.length,
 });
 
-const links = (category, series, middle, x, y, faded) =>
+const ties = (category, series, middle, x, y, faded) =>
   series.flatMap(({ hue, points }) =>
-    points.filter((point) => point.category === category).map((point) => s("line", { class: `link${faded}`, color: hue, x1: x(middle.x), y1: y(middle.y), x2: x(point.x), y2: y(point.y) })),
+    points.filter((point) => point.category === category).map((point) => s("line", { class: `tie${faded}`, color: hue, x1: x(middle.x), y1: y(middle.y), x2: x(point.x), y2: y(point.y) })),
   );
 
 const dot = (point, { name, hue, hollow }, x, y, faded) => {

@@ -8,6 +8,7 @@ import { emotionName, known, languageName, t } from "../words.js";
 
 const KINDS = ["prediction", "rsa", "best_pc_r", "language_rsa", "procrustes", "steering"];
 const ROWS = 14;
+const LONG = 40;
 
 /** Draw what was compared as a table. */
 export const drawRuns = ({ runs }) =>
@@ -21,6 +22,11 @@ export const drawRuns = ({ runs }) =>
     [2, 3, 6],
   );
 
+// Two languages are as alike as they are in either order, and runs list them in orders of their own.
+const PAIRED = ["language_rsa", "procrustes"];
+const about = (one, language) => one.language === language || (PAIRED.includes(one.kind) && one.against === language);
+const facing = (one, language) => (PAIRED.includes(one.kind) && one.against === language ? { ...one, language, against: one.language } : one);
+
 const keyOf = (one) => [one.of, one.against, one.target, one.source].join("|");
 
 const nameOf = (one) => {
@@ -29,7 +35,7 @@ const nameOf = (one) => {
   if (one.kind === "prediction") return `${targetName(one.target)}, ${set}${one.source ? ` (${plain(one.source)})` : ""}`;
   if (one.kind === "steering") return `${emotionName(one.target)}, ${plain(one.of)}`;
   if (one.kind === "language_rsa" || one.kind === "procrustes") return `${languageName(one.language)}, ${languageName(one.against)}`;
-  return [one.target ? targetName(one.target) : structureName(one.against), set].join(", ");
+  return [one.kind === "rsa" ? structureName(one.against) : targetName(one.target), set].join(", ");
 };
 
 // Rows of one name are told apart by their norms or structure.
@@ -42,7 +48,7 @@ const distinct = (rows) => {
 /** Draw the figures of a language by kind, each as dots beside one another and as a table. */
 export const drawKinds = (comparison, language, hues) =>
   KINDS.flatMap((kind) => {
-    const given = comparison.figures.filter((one) => one.kind === kind && one.language === language && one.value !== null);
+    const given = comparison.figures.filter((one) => one.kind === kind && about(one, language) && one.value !== null).map((one) => facing(one, language));
     if (!given.length) return [];
     const rows = [...Map.groupBy(given, keyOf).values()];
     const plot = h("div");
@@ -89,5 +95,5 @@ const grid = (caption, heads, rows, numeric) =>
     h("table", {},
       h("caption", {}, caption),
       h("thead", {}, h("tr", {}, heads.map((key, at) => h("th", { scope: "col", class: numeric.includes(at) ? "num" : "" }, t(key))))),
-      h("tbody", {}, rows.map((row) => h("tr", {}, row.map((text, at) => (at ? h("td", { class: numeric.includes(at) ? "num" : "" }, text) : h("th", { scope: "row" }, text))))))),
+      h("tbody", {}, rows.map((row) => h("tr", {}, row.map((text, at) => (at ? h("td", { class: numeric.includes(at) ? "num" : text.length > LONG ? "long" : "" }, text) : h("th", { scope: "row" }, text))))))),
   );

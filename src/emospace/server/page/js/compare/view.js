@@ -6,8 +6,9 @@ import { keys } from "../charts/keys.js";
 import { makeSelect, switches } from "../charts/select.js";
 import { h } from "../dom.js";
 import { seriesHue } from "../hues.js";
+import { leftOut, makeOne } from "../runs.js";
 import { showTrouble } from "../trouble.js";
-import { languageName, onLanguage, t, translate } from "../words.js";
+import { currentLanguage, languageName, onLanguage, t } from "../words.js";
 import { drawKinds, drawPairs, drawRuns } from "./figures.js";
 
 /** Make the view in `node`. Returns `{restore(setting)}`. */
@@ -16,15 +17,17 @@ export const make = (node) => {
   let chosen = [];
   let language = null;
   let found = null;
+  let given = null;
 
   const trouble = h("div", { role: "alert" });
+  const notes = h("div", { class: "notes" });
   const choice = h("div", { class: "choose" });
   const status = h("p", { class: "note", role: "status" });
   const select = makeSelect("space.language", (value) => { language = value; show(); });
   const body = h("div");
   node.append(
     h("header", {}, h("p", { class: "eyebrow", t: "compare.eyebrow" }), h("h1", { t: "compare.title" }), h("p", { class: "sub", t: "compare.sub" })),
-    choice, status, trouble, h("div", { class: "row of" }, select.node), body,
+    choice, notes, status, trouble, h("div", { class: "row of" }, select.node), body,
   );
   select.node.hidden = true;
 
@@ -39,7 +42,8 @@ export const make = (node) => {
   const show = () => {
     if (!found) return body.replaceChildren();
     const { comparison } = found;
-    language = select.fill(comparison.languages.map((code) => [code, languageName(code)]), language);
+    const usual = [language, currentLanguage(), "en"].find((code) => comparison.languages.includes(code));
+    language = select.fill(comparison.languages.map((code) => [code, languageName(code)]), usual);
     const hues = new Map(comparison.runs.map(({ name }, at) => [name, seriesHue(at)]));
     const key = keys(comparison.runs.map(({ name }, at) => ({ name: at ? name : t("compare.baseline", { name }), hue: hues.get(name) })));
     body.replaceChildren(drawRuns(comparison), key, ...drawKinds(comparison, language, hues), drawPairs(comparison, language));
@@ -64,7 +68,7 @@ export const make = (node) => {
     try {
       const answer = await compare(chosen);
       if (mine !== latest) return null;
-      found = answer;
+      found = { ...answer, comparison: byFolder(answer) };
       status.textContent = "";
       show();
     } catch (error) {
@@ -77,17 +81,20 @@ export const make = (node) => {
     return null;
   };
 
+  const say = () => {
+    const few = listed.length < 2 && makeOne(listed.length ? "compare.one" : "runs.none", listed.length ? "another" : "mine");
+    notes.replaceChildren(...[few, ...leftOut(given)].filter(Boolean));
+  };
+
   const load = async () => {
     try {
       trouble.replaceChildren();
-      listed = (await askRuns()).data;
+      given = await askRuns();
+      listed = given.data;
       chosen = chosen.filter((id) => listed.some((one) => one.id === id));
       if (!chosen.length) chosen = listed.slice(0, 2).map(({ id }) => id);
-      if (listed.length < 2) {
-        const note = h("div", { class: "reason" }, h("p", { t: listed.length ? "compare.one" : "runs.none" }), h("p", {}, h("code", {}, "emospace study --out runs/another && emospace serve --runs runs")));
-        trouble.replaceChildren(translated(note));
-        return;
-      }
+      say();
+      if (listed.length < 2) return;
       pick();
       ask();
     } catch (error) {
@@ -95,6 +102,7 @@ export const make = (node) => {
     }
   };
   onLanguage(() => {
+    if (listed) say();
     if (!listed || listed.length < 2) return;
     pick();
     status.textContent = chosen.length < 2 ? t("compare.two") : "";
@@ -113,7 +121,15 @@ export const make = (node) => {
   };
 };
 
-const translated = (node) => {
-  translate(node);
-  return node;
+// A comparison calls runs by their models; here they are called as they were chosen.
+const byFolder = ({ runs, comparison }) => {
+  const ids = new Map(comparison.runs.map(({ name }, at) => [name, runs[at]]));
+  const renamed = (records, ...fields) => records.map((one) => ({ ...one, ...Object.fromEntries(fields.map((field) => [field, ids.get(one[field]) ?? one[field]])) }));
+  return {
+    ...comparison,
+    runs: renamed(comparison.runs, "name"),
+    figures: renamed(comparison.figures, "run"),
+    rsa: renamed(comparison.rsa, "a", "b"),
+    differences: renamed(comparison.differences, "run", "against"),
+  };
 };

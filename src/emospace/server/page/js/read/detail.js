@@ -38,7 +38,7 @@ export const affect = (valence, arousal) =>
 export const drawDetail = (box, span, reading) => {
   const mean = (of) => valueOf(span, { of });
   const scores = reading.categories.map((_, at) => mean((token) => token.scores[at]));
-  const features = span.parts.flatMap((token) => token.features ?? []);
+  const features = loudest(span.parts.flatMap((token) => token.features ?? []));
   box.replaceChildren(
     h("h2", {}, t("read.token"), " ", h("q", { class: "quoted" }, span.text.trim() || span.text)),
     affect(mean((token) => token.valence), mean((token) => token.arousal)),
@@ -47,6 +47,13 @@ export const drawDetail = (box, span, reading) => {
     h("h3", {}, t("read.features")),
     features.length ? featureList(features) : h("p", { class: "note" }, t(reading.space === "sae" ? "read.silent" : "read.dense")),
   );
+};
+
+// Where a span is made of several tokens a feature may speak in each: it is told once, where it is loudest.
+const loudest = (features) => {
+  const best = new Map();
+  for (const one of features) if (!(best.get(one.latent)?.activation >= one.activation)) best.set(one.latent, one);
+  return [...best.values()];
 };
 
 const featureList = (features) =>

@@ -4,9 +4,10 @@ import { write } from "../address.js";
 import { run as askRun, runs as askRuns } from "../api.js";
 import { makeSelect } from "../charts/select.js";
 import { h } from "../dom.js";
+import { leftOut, makeOne } from "../runs.js";
 import { showTrouble } from "../trouble.js";
 import { count } from "../numbers.js";
-import { currentLanguage, languageName, onLanguage, t, translate } from "../words.js";
+import { currentLanguage, languageName, onLanguage, t } from "../words.js";
 import { makeDictionary } from "./dictionary.js";
 import { makeGeometry } from "./geometry.js";
 import { makeMatrices } from "./matrices.js";
@@ -16,15 +17,17 @@ import { makePrediction } from "./prediction.js";
 export const make = (node) => {
   let setting = { run: null, languages: null, layer: null, of: null, norms: null, target: null, words: null, q: null };
   let listed = [];
+  let found = null;
   let run = null;
 
   const trouble = h("div", { role: "alert" });
+  const notes = h("div", { class: "notes" });
   const facts = h("dl", { class: "facts" });
   const parts = h("div", { hidden: true });
   const select = makeSelect("space.run", (id) => open(id));
   node.append(
     h("header", {}, h("p", { class: "eyebrow", t: "space.eyebrow" }), h("h1", { t: "space.title" }), h("p", { class: "sub", t: "space.sub" })),
-    trouble, h("div", { class: "row choose" }, select.node), facts, parts,
+    trouble, h("div", { class: "row choose" }, select.node), notes, facts, parts,
   );
 
   const remember = (more) => {
@@ -67,7 +70,7 @@ export const make = (node) => {
   const open = async (id) => {
     try {
       trouble.replaceChildren();
-      if (id !== setting.run) remember({ languages: null, layer: null, of: null, norms: null, target: null, q: null });
+      if (setting.run && id !== setting.run) remember({ languages: null, layer: null, of: null, norms: null, target: null, q: null });
       remember({ run: id });
       run = await askRun(id);
       parts.hidden = false;
@@ -78,17 +81,16 @@ export const make = (node) => {
     }
   };
 
+  const say = () => notes.replaceChildren(...(found.data.length ? [] : [makeOne("runs.none", "mine")]), ...leftOut(found));
+
   const load = async () => {
     try {
       trouble.replaceChildren();
-      const { data, unreadable } = await askRuns();
+      found = await askRuns();
+      const { data } = found;
       listed = data;
       const id = select.fill(data.map((one) => [one.id, `${one.id} · ${one.title ?? one.model}`]), setting.run);
-      const notes = [];
-      if (!data.length) notes.push(h("div", { class: "reason" }, h("p", { t: "runs.none" }), h("p", {}, h("code", {}, "emospace study --out runs/mine && emospace serve --runs runs"))));
-      if (unreadable.length) notes.push(h("p", { class: "note" }, t("runs.unreadable", { names: unreadable.map((one) => `${one.id} (${one.why})`).join(", ") })));
-      trouble.replaceChildren(...notes);
-      notes.forEach(translate);
+      say();
       if (data.length) await open(id);
     } catch (error) {
       showTrouble(trouble, error, load);
@@ -96,6 +98,7 @@ export const make = (node) => {
   };
 
   onLanguage(() => {
+    if (found) say();
     if (!run) return;
     drawFacts();
     show();

@@ -61,8 +61,8 @@ const facts = ({ judgement, reading, steering }, other) => {
     const ratio = other ? perplexity / other : null;
     add("gauge.perplexity", number(perplexity, 1), ratio === null ? "" : t("gauge.ratio", { ratio: number(ratio, 1) }));
   }
-  if (reading && reading.valence !== null) add("axis.valence", signed(reading.valence));
-  if (reading && reading.arousal !== null) add("axis.arousal", signed(reading.arousal));
+  if (reading && reading.valence !== null) add("gauge.valence", signed(reading.valence));
+  if (reading && reading.arousal !== null) add("gauge.arousal", signed(reading.arousal));
   if (steering) add("dose.name", figure(steering.dose), t("gauge.applied", { n: steering.applications }));
   return given;
 };

@@ -12,8 +12,7 @@ export const makeSlider = ({ key = null, said = null, min = 0, max = 1, step = 0
   const label = h("label", { for: id, t: key });
   if (said) label.textContent = said();
   const node = h("div", { class: "slide" }, label, input, output);
-  const show = () => {
-    const value = Number(input.value);
+  const show = (value = Number(input.value)) => {
     const [low, high] = [Number(input.min), Number(input.max)];
     input.style.setProperty("--fill", `${((value - low) / (high - low || 1)) * 100}%`);
     output.textContent = write(value);
@@ -24,8 +23,9 @@ export const makeSlider = ({ key = null, said = null, min = 0, max = 1, step = 0
     change(Number(input.value));
   });
   const set = (value) => {
+    // Its steps are coarser than the pad's: the value is told as it is.
     input.value = String(value);
-    show();
+    show(value);
   };
   set(0);
   const rename = () => (said ? (label.textContent = said()) : translate(node));

@@ -20,6 +20,7 @@ export const make = (node) => {
   let tone = pointTone(0.7, 0.5);
   let dose = null;
   let range = null;
+  let ranged = null;
   let served = null;
   let running = null;
   let steerable = true;
@@ -84,9 +85,11 @@ export const make = (node) => {
     if (!served) return;
     asking?.abort();
     asking = new AbortController();
+    const asked = tone;
     try {
-      const found = isNeutral(tone) || !steerable ? null : await resolve({ emotion: emotionOf(tone) }, asking.signal);
+      const found = isNeutral(asked) || !steerable ? null : await resolve({ emotion: emotionOf(asked) }, asking.signal);
       range = found?.calibrated_dose === null || !found ? null : { dose: found.calibrated_dose, low: found.low, high: found.high };
+      ranged = asked;
       doser.update(dose, range);
     } catch (error) {
       if (error.name !== "AbortError") showTrouble(trouble, error, load);
@@ -111,8 +114,8 @@ export const make = (node) => {
   };
 
   const about = () => {
-    const shown = dose ?? range?.dose;
-    return shown === undefined || isNeutral(tone) ? describe(tone) : `${describe(tone)} · ${t("steer.at_dose", { dose: figure(shown) })}`;
+    const shown = dose ?? (ranged === tone ? range?.dose : null) ?? null;
+    return shown === null || isNeutral(tone) ? describe(tone) : `${describe(tone)} · ${t("steer.at_dose", { dose: figure(shown) })}`;
   };
 
   const start = async () => {
