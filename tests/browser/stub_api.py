@@ -286,7 +286,7 @@ class Handler(BaseHTTPRequestHandler):
         if path == "/v1/runs":
             return {"object": "list", "data": run_list(), "unreadable": [UNREADABLE]}
         if path == "/v1/compare":
-            return comparison(query["run"])
+            return comparison(tuple(query["run"]))
         _, _, _, run, *table = path.split("/")
         if not table:
             one = next(one for one in run_list() if one["id"] == run)

@@ -186,7 +186,7 @@ FIGURES = (
 )
 
 
-def figures(ids: list[str]) -> Iterator[FigureRecord]:
+def figures(ids: tuple[str, ...]) -> Iterator[FigureRecord]:
     """Yield the figures of runs, each lower than those of the run before; languages pair in orders of their own."""
     for place, name in enumerate(ids):
         common = {"run": TITLES[name], "n": 3773, "p": 0.001, "difference": -0.1 * place if place else None}
@@ -204,7 +204,8 @@ def figures(ids: list[str]) -> Iterator[FigureRecord]:
             )  # fmt: skip
 
 
-def comparison(ids: list[str]) -> dict:
+@cache
+def comparison(ids: tuple[str, ...]) -> dict:
     """Return a comparison of the planted runs, which go by their titles in it."""
     runs = tuple(
         RunRecord(
@@ -226,7 +227,7 @@ def comparison(ids: list[str]) -> dict:
     )  # fmt: skip
     return {
         "object": "comparison",
-        "runs": ids,
+        "runs": list(ids),
         "comparison": compared.model_dump(mode="json"),
         "tables": ["figures"],
     }

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from visiting import browser_fixture, stub_fixture, visit_fixture  # noqa: F401
+from visiting import SIZES, browser_fixture, stub_fixture, visit_fixture  # noqa: F401
 
 VIEWS = ("steer", "read", "space", "compare")
 SHOWN = {"steer": ".pad .category", "read": ".token", "space": ".plane circle", "compare": ".compare table"}
@@ -95,9 +95,27 @@ def test_compare_needs_two_runs(visit) -> None:
     shown(page, "compare")
     assert "demo (baseline)" in page.inner_text(".compare .keys")
     assert page.locator(".compare section h2").first.inner_text() == "Predicted ratings"
+    assert "colexification, indo-european, Emotion space" in page.text_content(".compare")
     page.click(".compare label:has-text('polyglot')")
     page.wait_for_selector("text=Choose two or more runs.")
     assert page.locator(".compare table").count() == 0
+
+
+def test_compare_pairs_languages_in_either_order(visit) -> None:
+    page = visit("#/compare?of=es")
+    shown(page, "compare")
+    label = page.locator(".compare svg[aria-label^='Agreement of languages']").get_attribute("aria-label")
+    assert "Spanish, English: demo .50, polyglot .50" in label
+    assert "Spanish, Chinese: demo .50, polyglot .50" in label
+
+
+@pytest.mark.parametrize("view", ["space", "compare"])
+def test_runs_of_another_version_are_said_kindly(visit, view) -> None:
+    page = visit(f"#/{view}")
+    shown(page, view)
+    page.click("summary:text-is('Not shown, as this version cannot read them: old')")
+    assert "writes it anew" in page.inner_text(".left-out")
+    assert "old: language_rsa" in page.inner_text(".left-out")
 
 
 def test_language_switches_and_is_remembered(visit, stub) -> None:
@@ -134,11 +152,10 @@ def test_an_empty_server_says_what_to_do(visit, stub, monkeypatch) -> None:
     page.wait_for_selector("text=emospace study --out runs/mine")
 
 
-@pytest.mark.parametrize(("size", "scheme"), [("desktop", "light"), ("desktop", "dark"), ("phone", "light")])
 @pytest.mark.parametrize("view", VIEWS)
-def test_controls_have_names_and_nothing_overflows(visit, tmp_path, view, size, scheme) -> None:
-    """A screenshot is kept where PAGE_SHOTS says, to be looked at."""
-    page = visit(f"#/{view}", size=size, scheme=scheme)
+def test_controls_have_names_and_nothing_overflows(visit, tmp_path, view) -> None:
+    """Pictures, wide and narrow, light and dark, are kept where PAGE_SHOTS says, to be looked at."""
+    page = visit(f"#/{view}")
     shown(page, view)
     nodes = page.context.new_cdp_session(page).send("Accessibility.getFullAXTree")["nodes"]
     seen = [
@@ -146,8 +163,18 @@ def test_controls_have_names_and_nothing_overflows(visit, tmp_path, view, size, 
     ]
     assert [role for role, name in seen if role in NAMED and not name] == []
     assert {"main", "navigation", "heading", "button"} <= {role for role, _ in seen}
-    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
     assert page.locator("[data-t]:empty").count() == 0
-    place = Path(os.environ.get("PAGE_SHOTS", tmp_path)) / f"{view}-{size}-{scheme}.png"
-    page.screenshot(path=place, full_page=True)
-    assert place.stat().st_size > 20_000
+    folder = Path(os.environ.get("PAGE_SHOTS", tmp_path))
+    for size, scheme in (("desktop", "light"), ("desktop", "dark"), ("phone", "light")):
+        page.set_viewport_size(SIZES[size])
+        page.emulate_media(color_scheme=scheme)
+        # Charts are drawn anew at their new width in the next frame.
+        page.evaluate(
+            "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => requestAnimationFrame(done))))"
+        )
+        assert page.evaluate(
+            "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+        ), size
+        place = folder / f"{view}-{size}-{scheme}.png"
+        page.screenshot(path=place, full_page=True)
+        assert place.stat().st_size > 20_000

@@ -6,6 +6,7 @@ import { onWidth, s } from "../dom.js";
 import { figure } from "../numbers.js";
 
 const ROW = 27;
+const LINE = 12;
 const TOP = 24;
 const BOTTOM = 40;
 
@@ -61,7 +62,8 @@ export const makeBars = (box) => {
 };
 
 const drawRow = ({ name, marks }, top, pitch, left, x, per) => {
-  const nodes = [s("text", { x: left - 8, y: top + pitch / 2, "text-anchor": "end", "dominant-baseline": "central" }, fitted(name, left - 8))];
+  const lines = fitted(name, left - 8);
+  const nodes = lines.map((line, at) => s("text", { x: left - 8, y: top + pitch / 2 + (at - (lines.length - 1) / 2) * LINE, "text-anchor": "end", "dominant-baseline": "central" }, line));
   marks.forEach(({ value, low, high, hue, about }, at) => {
     if (!Number.isFinite(value)) return;
     const y = top + (pitch * (at + 1)) / (marks.length + 1);
@@ -76,8 +78,16 @@ const drawRow = ({ name, marks }, top, pitch, left, x, per) => {
   return nodes;
 };
 
+// In two lines at most, what is longer cut off.
 const fitted = (name, room) => {
-  let text = name;
+  const words = name.split(" ");
+  let taken = words.length;
+  while (taken > 1 && widthOf(words.slice(0, taken).join(" "), 11.5) > room) taken -= 1;
+  return [words.slice(0, taken), words.slice(taken)].filter((line) => line.length).map((line) => cut(line.join(" "), room));
+};
+
+const cut = (line, room) => {
+  let text = line;
   while (text.length > 4 && widthOf(text, 11.5) > room) text = `${text.slice(0, -2).trimEnd()}…`;
   return text;
 };
