@@ -14,7 +14,12 @@ from stub_api import StubServer, serving
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 SIZES = {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 390, "height": 844}}
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+]
 
 
 @pytest.fixture(scope="module", name="browser")
@@ -47,12 +52,9 @@ def visit_fixture(browser: Any, stub: StubServer) -> Iterator[Callable[..., Any]
     faults: list[str] = []
     strangers: list[str] = []
 
-    def guarded(route: Any) -> None:
-        if route.request.url.startswith(stub.address):
-            route.continue_()
-        else:
-            strangers.append(route.request.url)
-            route.abort()
+    def watch(request: Any) -> None:
+        if not request.url.startswith(stub.address):
+            strangers.append(request.url)
 
     def open_page(
         place: str = "", *, size: str = "desktop", scheme: str = "light", locale: str = "en-GB"
@@ -63,7 +65,7 @@ def visit_fixture(browser: Any, stub: StubServer) -> Iterator[Callable[..., Any]
         )
         contexts.append(context)
         context.grant_permissions(["clipboard-read", "clipboard-write"], origin=stub.address)
-        context.route("**/*", guarded)
+        context.on("request", watch)
         page = context.new_page()
         page.set_default_timeout(60_000)
         page.on(

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 from pydantic import ValidationError
 
 from emospace.errors import EmospaceError
+from emospace.records import Results
 from emospace.server.failures import api_error
+from emospace.server.runs import Runs
 from emospace.server.schemas import ChatRequest, CompletionRequest
 from emospace.server.settings import Settings, read_keys
 from emospace.server.text import Text
 from emospace.server.waiting import FairQueue, QueueFull
+from planted_runs import write_run
 
 
 def always(_):
@@ -168,3 +172,17 @@ def test_the_command_refuses_before_a_model_is_loaded(given, said, monkeypatch):
     result = CliRunner().invoke(app, ["serve", *given])
     assert result.exit_code == 2
     assert said in result.output
+
+
+def test_words_of_a_feature_are_those_of_the_language_read_where_it_has_some(tmp_path):
+    folder = write_run(tmp_path / "run", languages=("de", "en"))
+    results = Results.load(folder / "results.json")
+    sae = results.sae.model_copy(update={"file_hash": "abc"})
+    results.model_copy(update={"sae": sae}).save(folder / "results.json")
+    rows = [(1, "Glück, Freude", "de"), (2, "Wut", "de"), (1, "luck, joy", "en")]
+    frame = pd.DataFrame(rows, columns=["latent", "top_words", "language"])
+    frame.to_parquet(folder / "tables" / "features.parquet")
+    runs = Runs(tmp_path)
+    assert runs.feature_words("abc", "en") == {1: ["luck", "joy"], 2: ["Wut"]}
+    assert runs.feature_words("abc", "de")[1] == ["Glück", "Freude"]
+    assert runs.feature_words("another", "en") == {}
