@@ -203,6 +203,14 @@ def test_trouble_is_said_kindly(visit, stub, status, code, headers, said) -> Non
     assert page.inner_text(".steer-steered .reason p >> nth=0") == said
 
 
+def test_a_tone_that_cannot_be_is_said_until_it_is_changed(visit, stub) -> None:
+    stub.fail["/v1/emotions/resolve"] = (400, "unknown_emotion", {})
+    page = visit("#/steer?mix=joy:0.5")
+    page.wait_for_selector("text=the stub says unknown_emotion")
+    page.click("text=Neutral")
+    _expect()(page.locator(".steer > [role=alert] .reason")).to_have_count(0)
+
+
 def test_key_is_asked_for(visit, stub) -> None:
     stub.key = "secret"
     page = visit()

@@ -21,6 +21,7 @@ export const make = (node) => {
   let dose = null;
   let range = null;
   let ranged = null;
+  let unresolved = false;
   let served = null;
   let running = null;
   let steerable = true;
@@ -90,9 +91,13 @@ export const make = (node) => {
       const found = isNeutral(asked) || !steerable ? null : await resolve({ emotion: emotionOf(asked) }, asking.signal);
       range = found?.calibrated_dose === null || !found ? null : { dose: found.calibrated_dose, low: found.low, high: found.high };
       ranged = asked;
+      if (unresolved) trouble.replaceChildren();
+      unresolved = false;
       doser.update(dose, range);
     } catch (error) {
-      if (error.name !== "AbortError") showTrouble(trouble, error, load);
+      if (error.name === "AbortError") return;
+      unresolved = true;
+      showTrouble(trouble, error, load);
     }
   }, 80);
 
