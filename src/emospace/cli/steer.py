@@ -157,6 +157,13 @@ def text(
         typer.Option(help="Tokens of the answer: 0:16, or 4: for all from the fifth.", rich_help_panel=DOSE),
     ] = None,
     tokens: Annotated[int, typer.Option(help="Tokens of an answer, at most.", rich_help_panel=SAMPLED)] = 96,
+    least_tokens: Annotated[
+        int,
+        typer.Option(
+            help="Tokens before an answer may end: base models end instructions at once.",
+            rich_help_panel=SAMPLED,
+        ),
+    ] = 0,
     temperature: Annotated[
         float, typer.Option(help="0 takes the likeliest token.", rich_help_panel=SAMPLED)
     ] = 0.8,
@@ -217,7 +224,7 @@ def text(
         raise EmospaceError(f"--beams {beams}", "it is no number of beams", "Give 1 (sampling) or more.")
     options: dict[str, Any] = {"scope": scope and scope.value, "op": op and op.value}
     options |= {"window": window_of(window), "layers": layers_of(layers)}
-    sampling = sampling_of(tokens, temperature, top_k, top_p, seed)
+    sampling = sampling_of(tokens, least_tokens, temperature, top_k, top_p, seed)
     loaded, bank = load(model, source, dtype, device, trust_remote_code)
     vector = tone.of(bank, mode.value)
     if options["layers"] is not None:
