@@ -326,8 +326,13 @@ def fit_at(fit: Fit, penalties: Tensor) -> tuple[Tensor, Tensor]:
     """Return weights `[b, k, n_targets]` and intercepts `[b, n_targets]` at penalties `[b, n_targets]`."""
     import torch
 
-    if bool((penalties == penalties[:, :1]).all()):
-        weights = fit.coefficients(penalties[:, 0])
+    values = penalties.unique()
+    if len(values) < penalties.shape[1]:
+        # Targets that chose the same penalty share its factor.
+        weights = fit.coefficients(values[:1].expand(fit.size))
+        for value in values[1:]:
+            chosen = (penalties == value)[:, None]
+            weights = torch.where(chosen, fit.coefficients(value.expand(fit.size)), weights)
     else:
         columns = [fit.coefficients(penalty)[:, :, t] for t, penalty in enumerate(penalties.unbind(1))]
         weights = torch.stack(columns, dim=2)
