@@ -89,7 +89,10 @@ Source = Annotated[
         rich_help_panel=RUN,
     ),
 ]
-Dtype = Annotated[str, typer.Option(help="float32, bfloat16 or float16.", rich_help_panel=RUN)]
+Dtype = Annotated[
+    str,
+    typer.Option(help="float32, bfloat16, float16, or auto: bfloat16 where it is fast.", rich_help_panel=RUN),
+]
 Device = Annotated[
     str, typer.Option(help="auto, a torch device, or map to spread over several GPUs.", rich_help_panel=RUN)
 ]
