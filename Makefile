@@ -53,8 +53,8 @@ languages: $(STAMP) ## Study all languages and steer across them; make docs/resu
 
 POLYGLOT := emospace study --model polyglot --languages en,zh,es,de,fr,ja --pooling mean --no-cebra --out runs/polyglot-study
 CALIBRATED_POLYGLOT := emospace steer calibrate --model polyglot --emotions anger,disgust,fear,joy,sadness,surprise \
-	--out packages/polyglot/src/emospace_polyglot/steering/polyglot-mix
-CROSSED_POLYGLOT := emospace steer languages --model polyglot --sources en,zh --outputs en,zh --out runs/polyglot-steering
+	--least-tokens 24 --doses 0.5,0.65,0.8,0.95,1.2,1.5,2 --out packages/polyglot/src/emospace_polyglot/steering/polyglot-mix
+CROSSED_POLYGLOT := emospace steer languages --model polyglot --sources en,zh --outputs en,zh --least-tokens 24 --out runs/polyglot-steering
 polyglot: $(STAMP) ## Study and steer emospace-polyglot; make docs/results/polyglot.json again
 	$(BIN)/$(CALIBRATED_POLYGLOT)
 	$(BIN)/$(POLYGLOT)

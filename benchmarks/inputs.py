@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,10 @@ class Sizes:
     linear: tuple[int, ...] = (1000, 10_000, 100_000)
     sample: int = 256
     product_seconds: float = 3.0
+
+    def part(self, share: float) -> Sizes:
+        """Return the same with a share of the words and stories, for a machine with little time."""
+        return replace(self, words=round(self.words * share), stories=round(self.stories * share))
 
 
 QUICK = Sizes(

@@ -83,6 +83,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--tools", type=names, default=list(ENVIRONMENTS))
     parser.add_argument("--workloads", type=names, help=", ".join(WORKLOADS))
     parser.add_argument("--again", type=names, default=[], help="workloads to run anew")
+    parser.add_argument("--part", type=float, default=1.0, help="share of the words and stories that is run")
     parser.add_argument("--rounds", type=int, help="rounds of each workload (5; 2 with --quick)")
     parser.add_argument(
         "--minutes", type=float, default=40, help="after which a workload begins no fourth round"
@@ -114,6 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             say("no CUDA device is here: the large models are left out")
             return
     sizes: Sizes = QUICK if options.quick else GPU if options.gpu else Sizes()
+    sizes = sizes.part(options.part)
     models = options.models or (QUICK_MODELS if options.quick else GPU_MODELS if options.gpu else CPU_MODELS)
     chosen = options.workloads or [
         name

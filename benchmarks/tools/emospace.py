@@ -137,14 +137,12 @@ def products(state: Any, words: Sequence[str], carrier: str, tokens: int, second
 
 
 def words_stored(state: Any, words: Sequence[str], carrier: str, batch: int, folder: str) -> dict[str, float]:
-    """Extract words of any number into a store, a part at a time, and remove it again."""
-    from emospace.activations import extract_words
+    """Stream words of any number into a store, and remove it again."""
+    from emospace.activations import stream_words
 
-    store, part = Path(folder), 8192
-    for low in range(0, len(words), part):
-        extract_words(
-            state, words[low : low + part], carrier, _layers(state), store=store, token_budget=batch
-        )
+    store = Path(folder)
+    for _ in stream_words(state, words, carrier, _layers(state), store=store, token_budget=batch):
+        pass
     size = sum(path.stat().st_size for path in store.rglob("*") if path.is_file())
     shutil.rmtree(store)
     return {"stored_mib": size / 2**20}

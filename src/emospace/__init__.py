@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from emospace.activations import States, extract, extract_words
+    from emospace.activations import States, extract, extract_words, stream_words
     from emospace.alignment import Alignment, axes, language_rsa, procrustes, rsa_affect, rsa_structure
     from emospace.baselines import input_embeddings, ppmi_vectors, surface_features
     from emospace.comparison import compare_runs
@@ -136,6 +136,7 @@ __all__ = [
     "select_features",
     "shared_latents",
     "steer",
+    "stream_words",
     "structures_for",
     "surface_features",
     "train_sae",
@@ -148,7 +149,7 @@ __all__ = [
 ]
 
 _ROOMS = {
-    "activations": ("States", "extract", "extract_words"),
+    "activations": ("States", "extract", "extract_words", "stream_words"),
     "alignment": ("Alignment", "axes", "language_rsa", "procrustes", "rsa_affect", "rsa_structure"),
     "baselines": ("input_embeddings", "ppmi_vectors", "surface_features"),
     "concepts": ("ConceptSets", "categories", "check_concepts", "import_associations", "load_concepts"),

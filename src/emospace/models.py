@@ -50,7 +50,7 @@ BLOCK_PATHS: Mapping[str, str] = {
 }
 """Where a model family (``config.model_type``) keeps its blocks; other families are searched for them."""
 
-DTYPES = ("float32", "bfloat16", "float16")
+DTYPES = ("float32", "bfloat16", "float16", "auto")
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,8 @@ def load_model(
         package brings (``polyglot``), a hub id, a folder, or a GGUF file. A GGUF file is turned once into a
         safetensors folder in the cache.
     dtype
-        ``float32``, ``bfloat16`` or ``float16``.
+        ``float32``, ``bfloat16`` or ``float16``; ``auto`` for bfloat16 where the device multiplies it natively, about
+        twice as fast, and float32 elsewhere.
     device
         ``auto`` (CUDA, else MPS, else CPU), any torch device, or ``map`` to spread the model over several
         GPUs with `accelerate`.
@@ -172,6 +173,7 @@ def load_model(
     if dtype not in DTYPES:
         raise EmospaceError(f"dtype '{dtype}'", "it is not a precision we load", f"Use {', '.join(DTYPES)}.")
     placed = None if device == "map" else _device(device)
+    dtype = _native(placed) if dtype == "auto" else dtype
     source, identity = _resolve(name)
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
     if revision and not Path(source).exists():
@@ -475,6 +477,16 @@ def _device(device: str) -> str:
             "Use auto, cpu, cuda, cuda:1, mps or map.",
         ) from error
     return device
+
+
+def _native(device: str | None) -> str:
+    """Return bfloat16 where the device has instructions for its products."""
+    import torch
+
+    if device is None or device.startswith("cuda"):
+        return "bfloat16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported(False) else "float32"
+    able: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)() if device == "cpu" else {}
+    return "bfloat16" if able.get("avx512_bf16") or able.get("amx_bf16") else "float32"
 
 
 __all__ = [

@@ -207,7 +207,7 @@ def test_a_tone_that_cannot_be_is_said_until_it_is_changed(visit, stub) -> None:
     stub.fail["/v1/emotions/resolve"] = (400, "unknown_emotion", {})
     page = visit("#/steer?mix=joy:0.5")
     page.wait_for_selector("text=the stub says unknown_emotion")
-    page.click("text=Neutral")
+    page.get_by_role("button", name="Neutral").click()
     _expect()(page.locator(".steer > [role=alert] .reason")).to_have_count(0)
 
 

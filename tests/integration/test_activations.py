@@ -23,6 +23,7 @@ from emospace.activations import (
     packing,
     pooled_states,
     states,
+    stream_words,
     text_spans,
     token_states,
     word_spans,
@@ -538,6 +539,21 @@ def test_a_second_run_reads_and_a_changed_request_does_not(monkeypatch, tmp_path
         n_ran = len(ran)
     extract_words(tiny(), WORDS, CARRIER, [1, 3], store=tmp_path)
     assert len(ran) == n_ran
+
+
+def test_a_stream_gives_every_word_once_and_holds_one_shard(monkeypatch, tmp_path):
+    monkeypatch.setattr(states, "SHARD_WORDS", 4)
+    whole = extract_words(tiny(), WORDS, CARRIER, [1, 3], store=tmp_path)
+    shards(tmp_path)[1].unlink()
+    ran = record_batches(monkeypatch)
+    parts = list(stream_words(tiny(), WORDS, CARRIER, [1, 3], store=tmp_path))
+    assert max(len(part.texts) for part in parts) == 4
+    assert sorted(word for part in parts for word in part.texts) == sorted(WORDS)
+    for part in parts:
+        rows = [whole.texts.index(word) for word in part.texts]
+        assert np.allclose(part.states, whole.states[rows], atol=1e-6)
+    assert sum(rows for rows, _ in ran) <= 4
+    assert len(shards(tmp_path)) == len(parts)
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "text"])

@@ -54,7 +54,7 @@ def cluster(tmp_path_factory):
         if "RAY_ADDRESS" in os.environ:
             ray.init(**quiet)
         else:
-            ray.init(num_cpus=2, include_dashboard=False, object_store_memory=100_000_000, **quiet)
+            ray.init("local", num_cpus=2, include_dashboard=False, object_store_memory=100_000_000, **quiet)
         yield
         ray.shutdown()
 

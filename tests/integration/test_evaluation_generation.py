@@ -118,6 +118,15 @@ def test_an_answer_ends_at_the_end_token_and_the_others_go_on(llama):
     assert not ended.stopped.all()
 
 
+def test_no_answer_ends_before_its_least_tokens(llama):
+    token = int(generate(llama, PROMPTS, sampling=SAMPLING).tokens[1][0])
+    model = ending(llama, token)
+    assert min(map(len, generate(model, PROMPTS, sampling=SAMPLING).tokens)) == 0
+    lasting = generate(model, PROMPTS, sampling=SAMPLING.model_copy(update={"least_tokens": 3}))
+    assert min(map(len, lasting.tokens)) >= 3
+    assert token not in {int(one) for answer in lasting.tokens for one in answer}
+
+
 def plain_perplexity(model, prompt, answer):
     ids = [*model.start_ids(), *model.tokenizer(prompt)["input_ids"]]
     with torch.no_grad():

@@ -134,6 +134,16 @@ def test_a_folder_loads_and_is_known_by_its_files(folder, tmp_path):
     assert load_model(str(other), device="cpu").content_hash != model.content_hash
 
 
+@pytest.mark.parametrize(
+    ("able", "dtype"), [({}, "float32"), ({"avx512_bf16": True}, "bfloat16"), ({"amx_bf16": True}, "bfloat16")]
+)
+def test_auto_is_bfloat16_where_the_processor_multiplies_it(folder, monkeypatch, able, dtype):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able, raising=False)
+    model = load_model(str(folder), dtype="auto", device="cpu")
+    assert model.identity["dtype"] == dtype
+    assert model.model.dtype == getattr(torch, dtype)
+
+
 def test_code_that_comes_with_a_model_does_not_run_unless_asked(folder, tmp_path):
     other = copied(folder, tmp_path / "remote")
     config = json.loads((other / "config.json").read_text())

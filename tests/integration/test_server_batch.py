@@ -6,7 +6,6 @@ import threading
 
 import pytest
 
-from conftest import tiny
 from emospace.activations.capture import is_changed
 from emospace.evaluation import Sampling
 from emospace.server.asking import steering_of, text_ids

@@ -388,6 +388,8 @@ def test_the_command_in_the_manifest_asks_for_the_same_evaluation(monkeypatch, t
             "5",
             "--tokens",
             "9",
+            "--least-tokens",
+            "2",
         ),
         *(
             "--temperature",
@@ -420,7 +422,7 @@ def test_the_command_in_the_manifest_asks_for_the_same_evaluation(monkeypatch, t
     assert done.exit_code == 0, done.output
     spec, baselines, command = asked[1]
     assert baselines == {"dense", "sae"}
-    assert (spec.sampling.n_tokens, spec.sampling.seed, spec.seed) == (9, 4, 4)
+    assert (spec.sampling.n_tokens, spec.sampling.least_tokens, spec.sampling.seed, spec.seed) == (9, 2, 4, 4)
     again = CliRunner().invoke(app, shlex.split(command)[1:])
     assert again.exit_code == 0, again.output
     assert asked[2] == asked[1]

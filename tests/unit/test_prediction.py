@@ -22,6 +22,7 @@ from emospace.prediction import (
     predict_ratings,
     random_draws,
     read_ratings,
+    ridge,
     score,
     top_firing,
     transfer,
@@ -77,8 +78,13 @@ def explicit(layers, y, fold_of, trains, penalties):
     return out, chosen
 
 
-@pytest.mark.parametrize(("n", "d"), [(160, 12), (90, 120)], ids=["primal", "dual"])
-def test_predictions_equal_explicit_nested_cross_validation(n, d):
+@pytest.mark.parametrize(
+    ("n", "d", "wide"),
+    [(160, 12, 1024), (160, 12, 0), (90, 120, 1024)],
+    ids=["primal", "reduced", "dual"],
+)
+def test_predictions_equal_explicit_nested_cross_validation(n, d, wide, monkeypatch):
+    monkeypatch.setattr(ridge, "_WIDE", wide)
     x, y, groups = planted(n, d, noise=2.0)
     rng = np.random.default_rng(1)
     layers = np.stack([x + 8 * rng.standard_normal(x.shape), x, rng.standard_normal(x.shape)], axis=1)

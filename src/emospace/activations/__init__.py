@@ -2,7 +2,7 @@
 
 from emospace.activations.capture import Pooling, pooled_states, token_states
 from emospace.activations.spans import Span, text_spans, word_spans
-from emospace.activations.states import States, extract, extract_words
+from emospace.activations.states import States, extract, extract_words, stream_words
 
 __all__ = [
     "Pooling",
@@ -11,6 +11,7 @@ __all__ = [
     "extract",
     "extract_words",
     "pooled_states",
+    "stream_words",
     "text_spans",
     "token_states",
     "word_spans",

@@ -130,6 +130,30 @@ def extract(
     )
 
 
+def stream_words(
+    model: LanguageModel,
+    words: Sequence[str],
+    carrier: str,
+    layers: Sequence[int],
+    *,
+    pooling: Pooling = "last",
+    store: Path | None = None,
+    token_budget: int = TOKEN_BUDGET,
+    title: str = "States of words",
+) -> Iterator[States]:
+    """Yield what `extract_words` returns shard by shard, for more words than memory holds.
+
+    Parameters and errors are those of `extract_words`. No more than a shard of `SHARD_WORDS` words is held: those
+    found in the store come first, so `States.texts` says whose states each part has.
+    """
+    wanted = check_layers(model, layers)
+    spans = word_spans(model, words, carrier)
+    describe = [carrier, pooling, list(wanted)]
+    parts = _shards(model, spans, wanted, pooling, describe, store, token_budget, title)
+    for low, states in parts:
+        yield States(tuple(words[low : low + len(states)]), wanted, states)
+
+
 def _extract(
     model: LanguageModel,
     texts: Sequence[str],
@@ -142,6 +166,22 @@ def _extract(
     title: str,
 ) -> States:
     states = np.empty((len(spans), len(layers), model.d_model), dtype=np.float32)
+    for low, part in _shards(model, spans, layers, pooling, describe, store, token_budget, title):
+        states[low : low + len(part)] = part
+    return States(tuple(texts), layers, states)
+
+
+def _shards(
+    model: LanguageModel,
+    spans: list[Span],
+    layers: tuple[int, ...],
+    pooling: Pooling,
+    describe: list[Any],
+    store: Path | None,
+    token_budget: int,
+    title: str,
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield the first row and the states of each shard: those in the store, then the others as they are made."""
     engine = current()
     if (store or engine is not LOCAL) and is_changed(model, layers):
         log.warning(
@@ -149,29 +189,26 @@ def _extract(
             title,
         )
         store, engine = None, LOCAL
-
     with progress(title, len(spans), "words") as advance:
-
-        def absent() -> Iterator[Shard]:
-            for low in range(0, len(spans), SHARD_WORDS):
-                part = spans[low : low + SHARD_WORDS]
-                key = content_hash(model.content_hash, describe, [[span.ids, span.start] for span in part])
-                path = store / key[:2] / f"{key}.safetensors" if store else None
-                found = _read_shard(path) if path else None
-                if found is None:
-                    yield Shard(low, part, layers, pooling, token_budget, path)
-                else:
-                    states[low : low + len(part)] = found
-                    advance(len(part))
-
-        for shard, batches in engine.spread(shard_states, absent(), as_held(model)):
+        absent = []
+        for low in range(0, len(spans), SHARD_WORDS):
+            part = spans[low : low + SHARD_WORDS]
+            key = content_hash(model.content_hash, describe, [[span.ids, span.start] for span in part])
+            path = store / key[:2] / f"{key}.safetensors" if store else None
+            found = _read_shard(path) if path else None
+            if found is None:
+                absent.append(Shard(low, part, layers, pooling, token_budget, path))
+            else:
+                advance(len(part))
+                yield low, found
+        for shard, batches in engine.spread(shard_states, absent, as_held(model)):
+            states = np.empty((len(shard.spans), len(layers), model.d_model), dtype=np.float32)
             for indices, values in batches:
-                states[shard.low + indices] = values
+                states[indices] = values
                 advance(len(indices))
             if shard.path:
-                whole = states[shard.low : shard.low + len(shard.spans)]
-                write_tensors(shard.path, {"states": whole}, {"checksum": content_hash(whole)})
-    return States(tuple(texts), layers, states)
+                write_tensors(shard.path, {"states": states}, {"checksum": content_hash(states)})
+            yield shard.low, states
 
 
 def _read_shard(path: Path) -> np.ndarray | None:

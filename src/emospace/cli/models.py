@@ -26,7 +26,9 @@ def check(
     sae: Annotated[str, typer.Option(help="auto, none, a SAELens folder, or release:id.")] = "auto",
     word: Annotated[str, typer.Option(help="A word to run.")] = "joy",
     carrier: Annotated[str, typer.Option(help="Sentence to run it in.")] = "The word is {word}",
-    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
+    dtype: Annotated[
+        str, typer.Option(help="float32, bfloat16, float16, or auto: bfloat16 where it is fast.")
+    ] = "float32",
     device: Annotated[str, typer.Option(help="auto or a torch device.")] = "auto",
     trust_remote_code: Annotated[
         bool, typer.Option("--trust-remote-code", help="Run code that comes with the model.")

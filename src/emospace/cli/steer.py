@@ -89,7 +89,10 @@ Source = Annotated[
         rich_help_panel=RUN,
     ),
 ]
-Dtype = Annotated[str, typer.Option(help="float32, bfloat16 or float16.", rich_help_panel=RUN)]
+Dtype = Annotated[
+    str,
+    typer.Option(help="float32, bfloat16, float16, or auto: bfloat16 where it is fast.", rich_help_panel=RUN),
+]
 Device = Annotated[
     str, typer.Option(help="auto, a torch device, or map to spread over several GPUs.", rich_help_panel=RUN)
 ]
@@ -157,6 +160,13 @@ def text(
         typer.Option(help="Tokens of the answer: 0:16, or 4: for all from the fifth.", rich_help_panel=DOSE),
     ] = None,
     tokens: Annotated[int, typer.Option(help="Tokens of an answer, at most.", rich_help_panel=SAMPLED)] = 96,
+    least_tokens: Annotated[
+        int,
+        typer.Option(
+            help="Tokens before an answer may end: base models end instructions at once.",
+            rich_help_panel=SAMPLED,
+        ),
+    ] = 0,
     temperature: Annotated[
         float, typer.Option(help="0 takes the likeliest token.", rich_help_panel=SAMPLED)
     ] = 0.8,
@@ -217,7 +227,7 @@ def text(
         raise EmospaceError(f"--beams {beams}", "it is no number of beams", "Give 1 (sampling) or more.")
     options: dict[str, Any] = {"scope": scope and scope.value, "op": op and op.value}
     options |= {"window": window_of(window), "layers": layers_of(layers)}
-    sampling = sampling_of(tokens, temperature, top_k, top_p, seed)
+    sampling = sampling_of(tokens, least_tokens, temperature, top_k, top_p, seed)
     loaded, bank = load(model, source, dtype, device, trust_remote_code)
     vector = tone.of(bank, mode.value)
     if options["layers"] is not None:

@@ -58,6 +58,7 @@ CALIBRATION = {
     "prompts": "--prompts",
     "n_prompts": "--n-prompts",
     "n_tokens": "--tokens",
+    "least_tokens": "--least-tokens",
     "dtype": "--dtype",
     "device": "--device",
     "trust_remote_code": "--trust-remote-code",
@@ -133,6 +134,13 @@ def calibrate(
     prompts: Prompts = None,
     n_prompts: Annotated[int, typer.Option(help="Calibration prompts.", rich_help_panel=JUDGED)] = 24,
     tokens: Annotated[int, typer.Option(help="Tokens of an answer.", rich_help_panel=JUDGED)] = 48,
+    least_tokens: Annotated[
+        int,
+        typer.Option(
+            help="Tokens before an answer may end: base models end instructions at once.",
+            rich_help_panel=JUDGED,
+        ),
+    ] = 0,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -172,6 +180,7 @@ def calibrate(
         "prompts": prompts,
         "n_prompts": n_prompts,
         "n_tokens": tokens,
+        "least_tokens": least_tokens,
         "dtype": dtype,
         "device": device,
         "trust_remote_code": trust_remote_code,

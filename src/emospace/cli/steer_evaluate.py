@@ -62,7 +62,13 @@ EVALUATION = {
 }
 """Field of `SteeringSpec` -> option; its sampling has options of its own, and `out` is `--out`."""
 
-SAMPLING = {"n_tokens": "--tokens", "temperature": "--temperature", "top_k": "--top-k", "top_p": "--top-p"}
+SAMPLING = {
+    "n_tokens": "--tokens",
+    "least_tokens": "--least-tokens",
+    "temperature": "--temperature",
+    "top_k": "--top-k",
+    "top_p": "--top-p",
+}
 
 
 @app.command("evaluate")
@@ -115,6 +121,13 @@ def evaluate(
     prompts: Prompts = None,
     n_prompts: Annotated[int, typer.Option(help="Evaluation prompts.", rich_help_panel=JUDGED)] = 40,
     tokens: Annotated[int, typer.Option(help="Tokens of an answer, at most.", rich_help_panel=JUDGED)] = 48,
+    least_tokens: Annotated[
+        int,
+        typer.Option(
+            help="Tokens before an answer may end: base models end instructions at once.",
+            rich_help_panel=JUDGED,
+        ),
+    ] = 0,
     temperature: Annotated[float, typer.Option(rich_help_panel=JUDGED)] = 0.8,
     top_k: Annotated[int, typer.Option(help="0: all tokens.", rich_help_panel=JUDGED)] = 50,
     top_p: Annotated[float, typer.Option(rich_help_panel=JUDGED)] = 1.0,
@@ -159,7 +172,7 @@ def evaluate(
         "concepts": concepts,
         "norms": norms,
         "instruction": instruction,
-        "sampling": sampling_of(tokens, temperature, top_k, top_p, seed),
+        "sampling": sampling_of(tokens, least_tokens, temperature, top_k, top_p, seed),
         "factual_tokens": factual_tokens,
         "token_cap": token_cap,
         "batch_size": batch_size,

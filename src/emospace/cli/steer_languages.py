@@ -99,6 +99,13 @@ def languages(
         int, typer.Option(help="Evaluation prompts a language.", rich_help_panel=JUDGED)
     ] = 24,
     tokens: Annotated[int, typer.Option(help="Tokens of an answer, at most.", rich_help_panel=JUDGED)] = 48,
+    least_tokens: Annotated[
+        int,
+        typer.Option(
+            help="Tokens before an answer may end: base models end instructions at once.",
+            rich_help_panel=JUDGED,
+        ),
+    ] = 0,
     temperature: Annotated[float, typer.Option(rich_help_panel=JUDGED)] = 0.8,
     top_k: Annotated[int, typer.Option(help="0: all tokens.", rich_help_panel=JUDGED)] = 50,
     top_p: Annotated[float, typer.Option(rich_help_panel=JUDGED)] = 1.0,
@@ -137,7 +144,7 @@ def languages(
         "least_auroc": least_auroc,
         "n_prompts": n_prompts,
         "concepts": concepts,
-        "sampling": sampling_of(tokens, temperature, top_k, top_p, seed),
+        "sampling": sampling_of(tokens, least_tokens, temperature, top_k, top_p, seed),
         "token_cap": token_cap,
         "batch_size": batch_size,
         "seed": seed,

@@ -97,7 +97,10 @@ def study(
         int, typer.Option(help="Training tokens for --sae train.", rich_help_panel=_MODEL)
     ] = 2_000_000,
     dtype: Annotated[
-        str, typer.Option(help="float32, bfloat16 or float16.", rich_help_panel=_MODEL)
+        str,
+        typer.Option(
+            help="float32, bfloat16, float16, or auto: bfloat16 where it is fast.", rich_help_panel=_MODEL
+        ),
     ] = "float32",
     device: Annotated[
         str,

@@ -127,19 +127,22 @@ def window_of(given: str | None) -> tuple[int, int | None] | None:
     return found
 
 
-def sampling_of(tokens: int, temperature: float, top_k: int, top_p: float, seed: int) -> Sampling:
+def sampling_of(
+    tokens: int, least_tokens: int, temperature: float, top_k: int, top_p: float, seed: int
+) -> Sampling:
     """Return the sampling of the options; the option of a value that cannot be is named."""
     from emospace.cli.options import build_spec
     from emospace.evaluation import Sampling
 
     names = {
         "n_tokens": "--tokens",
+        "least_tokens": "--least-tokens",
         "temperature": "--temperature",
         "top_k": "--top-k",
         "top_p": "--top-p",
         "seed": "--seed",
     }
-    values = (tokens, temperature, top_k, top_p, seed)
+    values = (tokens, least_tokens, temperature, top_k, top_p, seed)
     return build_spec(Sampling, names, dict(zip(names, values, strict=True)))
 
 

@@ -42,10 +42,13 @@ def in_parallel(function: Callable[[Item], Result], items: Iterable[Item]) -> It
 def single_threaded() -> Iterator[None]:
     """Keep each linear algebra call on one thread within."""
     import torch
+    from threadpoolctl import threadpool_limits
 
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield
+        # NumPy and SciPy have threads of their own.
+        with threadpool_limits(1, "blas"):
+            yield
     finally:
         torch.set_num_threads(before)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copyreg
 import logging
 import os
+import re
 import socket
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -203,7 +204,7 @@ class Ray:
             cause = error.cause
             if isinstance(cause, EmospaceError):
                 raise EmospaceError(
-                    f"{cause.what}, on the worker at {error.ip}", cause.why, cause.mend
+                    f"{cause.what}, on the worker at {_address(error)}", cause.why, cause.mend
                 ) from error
             raise
 
@@ -276,6 +277,12 @@ def _threads() -> int:
     import torch
 
     return int(torch.get_num_threads())
+
+
+def _address(error: Exception) -> str:
+    """Return where a worker met an error: Ray 2.60 says it in the message alone, among colours."""
+    found = re.search(r"\bip=([\w.:]+)", str(error))
+    return found[1] if found else "an address unknown"
 
 
 def _first_line(error: Exception) -> str:

@@ -84,6 +84,7 @@ class CalibrationSpec(BaseModel):
     prompts: Path | None = Field(default=None, description="TOML file of prompts of your own")
     n_prompts: int = Field(default=24, gt=0)
     n_tokens: int = Field(default=48, gt=0)
+    least_tokens: int = Field(default=0, ge=0, description="tokens before an answer may end")
     dtype: str = "bfloat16"
     device: str = "auto"
     trust_remote_code: bool = False
@@ -342,7 +343,7 @@ class _Room:
     def __init__(self, model: LanguageModel, spec: CalibrationSpec, judge: Judge, folder: Path) -> None:
         self.model, self.spec, self.judge, self.folder = model, spec, judge, folder
         self.prompts = load_prompts(spec.language, "calibration", spec.prompts)[: spec.n_prompts]
-        self.sampling = Sampling(n_tokens=spec.n_tokens, seed=spec.seed)
+        self.sampling = Sampling(n_tokens=spec.n_tokens, least_tokens=spec.least_tokens, seed=spec.seed)
         plain = generate(model, self.prompts, sampling=self.sampling, batch_size=spec.batch_size)
         self.base = perplexity(model, self.prompts, plain)
 

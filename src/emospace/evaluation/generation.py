@@ -30,6 +30,7 @@ class Sampling(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     n_tokens: int = Field(default=48, gt=0, description="tokens of an answer, at most")
+    least_tokens: int = Field(default=0, ge=0, description="tokens before an answer may end")
     temperature: float = Field(default=0.8, ge=0)
     top_k: int = Field(default=50, ge=0, description="0: all tokens")
     top_p: float = Field(default=1.0, gt=0, le=1)
@@ -252,6 +253,8 @@ def _steps(
     for step in range(sampling.n_tokens):
         with torch.inference_mode(), during():
             logits = forward(model, ids, mask, keep=1, cache=cache)[:, -1]
+            if step < sampling.least_tokens:
+                logits[:, ends] = -torch.inf
             token = draw(logits.float(), noise[:, step], sampling)
             ended = ended | torch.isin(token, ends)
             shown = token.masked_fill(ended, -1)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 PENALTIES: tuple[float, ...] = tuple(float(p) for p in np.geomspace(1e-3, 100, 11))
 """Relative penalties, two to a decade."""
+
+_WIDE = 1024
+"""From so many features on, one reduction is cheaper than a Cholesky factor for each penalty."""
 
 
 def assign_folds(groups: np.ndarray, folds: int = 5, seed: int = 0) -> np.ndarray:
@@ -95,7 +99,8 @@ class FoldSums:
         x = [features[rows] for rows in fold_rows]
         y = [ratings[rows] for rows in fold_rows]
         return cls(
-            gram=torch.stack([a.T @ a for a in x])[:, None],
+            # NumPy sees that the factors are one matrix, and computes half.
+            gram=torch.stack([torch.from_numpy(a.numpy().T @ a.numpy()) for a in x])[:, None],
             total=torch.stack([a.sum(0) for a in x])[:, None],
             cross=torch.stack([a.T @ b for a, b in zip(x, y, strict=True)])[:, None],
             n=torch.tensor([len(rows) for rows in fold_rows], dtype=features.dtype),
@@ -138,8 +143,12 @@ class GramFit:
 
     def coefficients(self, penalty: Tensor) -> Tensor:
         """Return weights `[b, k, n_targets]`; NaN where the penalty is too small for the precision."""
+        import torch
         from torch import linalg
 
+        if self.size == 1 and self.gram.dtype == torch.float64 and self.gram.shape[1] >= _WIDE:
+            solution = torch.from_numpy(self._tridiagonal.solve(float(penalty * self.n)))
+            return solution[None] * self.scale[:, :, None]
         matrix = self.gram.clone()
         matrix.diagonal(dim1=1, dim2=2).add_((penalty * self.n)[:, None])
         lower, failed = linalg.cholesky_ex(matrix)
@@ -147,6 +156,10 @@ class GramFit:
         weights = linalg.solve_triangular(lower.mT, half, upper=True) * self.scale[:, :, None]
         weights[failed > 0] = float("nan")
         return weights
+
+    @cached_property
+    def _tridiagonal(self) -> _Tridiagonal:
+        return _Tridiagonal(self.gram[0].numpy(), self.right[0].numpy())
 
     def intercept(self, coefficients: Tensor) -> Tensor:
         """Return intercepts `[b, n_targets]`."""
@@ -161,6 +174,40 @@ class GramFit:
             a * sums.y_total[fold] + (coefficients * sums.cross[fold]).sum(1)
         )
         return residual + sums.n[fold] * a * a + 2 * a * linear + quadratic
+
+
+class _Tridiagonal:
+    """A symmetric matrix ``A = Q T Q'`` with T tridiagonal, to solve ``(A + penalty I) x = right`` at any penalty.
+
+    The reduction costs as much as three Cholesky factors and is done once; what is left to each penalty is of the
+    order of the matrix's entries.
+    """
+
+    def __init__(self, matrix: np.ndarray, right: np.ndarray) -> None:
+        from scipy.linalg.lapack import dsytrd, dsytrd_lwork
+
+        # A symmetric matrix is its own transpose, which is what LAPACK's order makes of it.
+        n_work = int(dsytrd_lwork(len(matrix), lower=1)[0])
+        reduced, self.diagonal, self.beside, self.tau, _ = dsytrd(matrix.T, lower=1, lwork=n_work)
+        # The first row and column stay as they are: the reflectors are those of a QR below them.
+        self.reflectors = np.asfortranarray(reduced[1:, :-1])
+        self.right = self._turned(right, "T")
+
+    def solve(self, penalty: float) -> np.ndarray:
+        """Return x `[k, n_targets]`; NaN where the matrix is not positive definite at this penalty."""
+        from scipy.linalg.lapack import dptsv
+
+        _, _, solution, failed = dptsv(self.diagonal + penalty, self.beside, self.right)
+        return np.full_like(self.right, np.nan) if failed else self._turned(solution, "N")
+
+    def _turned(self, columns: np.ndarray, transposed: str) -> np.ndarray:
+        """Return ``Q columns``, or ``Q' columns``."""
+        from scipy.linalg.lapack import dormqr
+
+        turned = np.array(columns, order="F")
+        n_work = 64 * columns.shape[1]
+        turned[1:] = dormqr("L", transposed, self.reflectors, self.tau, turned[1:], n_work)[0]
+        return turned
 
 
 class KernelFit:
@@ -279,8 +326,13 @@ def fit_at(fit: Fit, penalties: Tensor) -> tuple[Tensor, Tensor]:
     """Return weights `[b, k, n_targets]` and intercepts `[b, n_targets]` at penalties `[b, n_targets]`."""
     import torch
 
-    if bool((penalties == penalties[:, :1]).all()):
-        weights = fit.coefficients(penalties[:, 0])
+    values = penalties.unique()
+    if len(values) < penalties.shape[1]:
+        # Targets that chose the same penalty share its factor.
+        weights = fit.coefficients(values[:1].expand(fit.size))
+        for value in values[1:]:
+            chosen = (penalties == value)[:, None]
+            weights = torch.where(chosen, fit.coefficients(value.expand(fit.size)), weights)
     else:
         columns = [fit.coefficients(penalty)[:, :, t] for t, penalty in enumerate(penalties.unbind(1))]
         weights = torch.stack(columns, dim=2)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from emospace.display import progress
+from emospace.engines import single_threaded
 from emospace.errors import EmospaceError
 
 Floats = NDArray[np.float64]
@@ -106,7 +107,8 @@ def cebra_embedding(
 
     inputs = torch.as_tensor(np.asarray(features, dtype=np.float32))
     variable = np.asarray(auxiliary)
-    with _seeded(seed):
+    # Its steps are so small that threads wait for one another longer than they work.
+    with _seeded(seed), single_threaded():
         model = cebra.models.init("offset1-model", inputs.shape[1], 32, dimension)
         options = {"num_steps": n_iterations, "batch_size": batch_size}
         if np.issubdtype(variable.dtype, np.integer):
