@@ -14,7 +14,7 @@ help: ## Show this list
 		while IFS="$$(printf '\t')" read -r target text; do printf '  make %-9s %s\n' "$$target" "$$text"; done
 
 demo: $(STAMP) ## Study the embedded model in English and Chinese; writes runs/demo/report.html
-	$(BIN)/emospace study --languages en,zh --out runs/demo
+	$(BIN)/emospace study --languages en,zh --dtype auto --out runs/demo
 	@echo "Open this in a browser: $(CURDIR)/runs/demo/report.html"
 
 test: $(STAMP) ## Lint, check types and run all tests

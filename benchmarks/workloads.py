@@ -187,7 +187,18 @@ def demo(bench: Bench, _model: None, workload: str) -> list[Taken]:
     for folder in (run, cache):
         shutil.rmtree(folder, ignore_errors=True)
     threads = str(bench.setting.threads)
-    command = [sys.executable, "-m", "emospace.cli.app", "study", "--languages", "en,zh", "--out", str(run)]
+    command = [
+        sys.executable,
+        "-m",
+        "emospace.cli.app",
+        "study",
+        "--languages",
+        "en,zh",
+        "--dtype",
+        "auto",
+        "--out",
+        str(run),
+    ]
     executable = Path(sys.executable).parent / "emospace"
     if executable.exists():
         command[:3] = [str(executable)]

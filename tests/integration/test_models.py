@@ -135,7 +135,8 @@ def test_a_folder_loads_and_is_known_by_its_files(folder, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("able", "dtype"), [({}, "float32"), ({"avx512_bf16": True}, "bfloat16"), ({"amx_bf16": True}, "bfloat16")]
+    ("able", "dtype"),
+    [({}, "float32"), ({"avx512_bf16": True}, "bfloat16"), ({"amx_bf16": True}, "bfloat16")],
 )
 def test_auto_is_bfloat16_where_the_processor_multiplies_it(folder, monkeypatch, able, dtype):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able, raising=False)
