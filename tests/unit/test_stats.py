@@ -215,6 +215,21 @@ def test_correlations_of_several_rdms_agree_with_those_of_pairs():
     assert np.isnan(stats.rdm_correlations([rdms[0], np.ones((10, 10))])[0, 1])
 
 
+def test_pearson_resamples_are_exact_where_one_pair_outweighs_all_others():
+    rng = np.random.default_rng(16)
+    n = 8
+    rdms = [random_rdm(rng, n) for _ in range(3)]
+    for rdm in rdms:
+        rdm[0, 1] = rdm[1, 0] = 1e6
+    draws = stats.bootstrap_rdm_correlations(rdms, seed=2, n=80, statistic="pearson")
+    rows = np.random.default_rng(2).integers(0, n, (80, n))
+    for draw, found in zip(rows, draws, strict=True):
+        i, j = (draw[side] for side in np.triu_indices(n, 1))
+        kept = i != j
+        assert np.allclose(found, np.corrcoef([rdm[i, j][kept] for rdm in rdms]), atol=1e-8)
+    assert any(not {0, 1} <= set(draw) for draw in rows)
+
+
 def test_procrustes_fit_finds_a_rotation_and_a_reflection():
     rng = np.random.default_rng(15)
     x = rng.normal(size=(20, 2))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from emospace.steering.bank import VectorBank
 
 MODEL, ACCESS, BOUNDS = "Model", "Who may ask", "Bounds of requests"
+RUNS = Path("runs")
 
 
 def serve(
@@ -37,7 +38,8 @@ def serve(
         typer.Option(help="A further name of this machine; repeated for several.", rich_help_panel=ACCESS),
     ] = None,
     runs: Annotated[
-        Path | None, typer.Option(help="A folder of finished studies, shown on the page.")
+        Path | None,
+        typer.Option(help="A folder of finished studies, shown on the page; else runs, where it is here."),
     ] = None,
     source: Annotated[
         str | None,
@@ -51,7 +53,10 @@ def serve(
         typer.Option("--reader/--no-reader", help="Read texts too (/v1/read).", rich_help_panel=MODEL),
     ] = True,
     dtype: Annotated[
-        str, typer.Option(help="float32, bfloat16 or float16.", rich_help_panel=MODEL)
+        str,
+        typer.Option(
+            help="float32, bfloat16, float16, or auto: bfloat16 where it is fast.", rich_help_panel=MODEL
+        ),
     ] = "float32",
     device: Annotated[
         str, typer.Option(help="auto, a torch device, or map for several GPUs.", rich_help_panel=MODEL)
@@ -85,7 +90,7 @@ def serve(
 
     emospace serve
 
-    emospace serve --model polyglot --port 8080 --runs runs
+    emospace serve --model polyglot --port 8080 --runs studies
     """
     from emospace.models import load_model
     from emospace.server.engine import Engine
@@ -108,7 +113,7 @@ def serve(
         port=port,
         api_keys=read_keys(api_key_file) if api_key_file else (),
         names=tuple(allow_host or ()),
-        runs=runs,
+        runs=runs or (RUNS if RUNS.is_dir() else None),
     ).check()
     loaded = load_model(model, dtype=dtype, device=device, trust_remote_code=trust_remote_code)
     engine = Engine(loaded, _bank(loaded, source), _reader(loaded, language) if reader else None, limits)

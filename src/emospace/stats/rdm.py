@@ -264,8 +264,10 @@ def _resamples(categories: int, seed: int, n: int) -> Iterator[Floats]:
     """Yield, in blocks, how often each pair of distinct categories is drawn [n_block, n_pairs]."""
     upper = np.triu_indices(categories, 1)
     rng = np.random.default_rng(seed)
-    for start in range(0, n, 256):
-        block = min(256, n - start)
+    # Blocks that stay in the processor's cache.
+    size = max(8, 2**14 // len(upper[0]))
+    for start in range(0, n, size):
+        block = min(size, n - start)
         drawn = rng.integers(0, categories, (block, categories)) + categories * np.arange(block)[:, None]
         counts = np.bincount(drawn.ravel(), minlength=block * categories).reshape(block, categories)
         yield (counts[:, upper[0]] * counts[:, upper[1]]).astype(np.float64)
@@ -278,15 +280,30 @@ def _weighted_correlations(rows: Floats, weights: Floats, *, ranks: bool) -> Flo
     """
     with np.errstate(invalid="ignore", divide="ignore"):
         share = weights / weights.sum(axis=1, keepdims=True)
-        columns = []
-        for row in rows:
-            column = _weighted_ranks(row, weights) if ranks else np.broadcast_to(row, weights.shape)
-            columns.append(column - (share * column).sum(axis=1, keepdims=True))
-        stack = np.stack(columns)
-        cov = np.nan_to_num(np.einsum("ibp,jbp,bp->bij", stack, stack, share, optimize=True))
+        if ranks:
+            cov = _covariances(np.stack([_weighted_ranks(row, weights) for row in rows], axis=1), share)
+        else:
+            # Values stay as they are: all resamples are one product with the values' own products.
+            mean, spread = rows.mean(axis=1, keepdims=True), rows.std(axis=1, keepdims=True)
+            scaled = (rows - mean) / np.where(spread > 0, spread, 1)
+            products = (scaled[:, None] * scaled).reshape(-1, rows.shape[1])
+            means = share @ scaled.T
+            cov = (share @ products.T).reshape(-1, len(rows), len(rows)) - means[:, :, None] * means[:, None]
+            # Where hardly anything varies, that difference is rounding.
+            weak = np.flatnonzero((np.einsum("bii->bi", cov) < 1e-6).any(axis=1))
+            for resample in weak:
+                cov[resample] = _covariances(scaled[None], share[resample : resample + 1])[0]
+        cov = np.nan_to_num(cov)
         size = np.sqrt(np.maximum(np.einsum("bii->bi", cov), 0))
         size = np.where(size > 1e-12, size, np.nan)
         return np.asarray(cov / (size[:, :, None] * size[:, None]))
+
+
+def _covariances(values: Floats, share: Floats) -> Floats:
+    """Return the covariances [n_resamples, n_rdms, n_rdms] of values [n_resamples, n_rdms, n_pairs]."""
+    centred = values - values @ share[:, :, None]
+    centred *= np.sqrt(share)[:, None]
+    return np.asarray(centred @ centred.transpose(0, 2, 1))
 
 
 def _partial(r: Floats) -> Floats:
