@@ -27,7 +27,8 @@ def test_the_python_of_the_readme_runs(tmp_path, monkeypatch, capsys):
     shown = capsys.readouterr().out
     found = re.findall(r"^(\w+) (valence|arousal) (\S+) \S+$", shown, flags=re.MULTILINE)
     figures = {(statistic, target): float(value) for statistic, target, value in found}
-    assert figures["best_pc_r", "valence"] >= figures["pc1_r", "valence"] > 0
+    # Where the first component is the best, the two differ in the last bit at most.
+    assert figures["best_pc_r", "valence"] > figures["pc1_r", "valence"] - 1e-9 > 0
     answers = [line for line in shown.splitlines() if line.startswith(("['", '["'))]
     assert len(answers) == 1
     assert "I could hug everyone" in shown.split(answers[0])[1]
