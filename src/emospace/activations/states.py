@@ -93,9 +93,7 @@ def extract_words(
         If the carrier has no place for the word, a layer does not exist, words have no tokens, or one word
         alone does not fit into memory.
     """
-    wanted = check_layers(model, layers)
-    spans = word_spans(model, words, carrier)
-    describe = [carrier, pooling, list(wanted)]
+    wanted, spans, describe = _asked(model, words, carrier, layers, pooling)
     return _extract(model, words, spans, wanted, pooling, describe, store, token_budget, title)
 
 
@@ -146,12 +144,18 @@ def stream_words(
     Parameters and errors are those of `extract_words`. No more than a shard of `SHARD_WORDS` words is held: those
     found in the store come first, so `States.texts` says whose states each part has.
     """
-    wanted = check_layers(model, layers)
-    spans = word_spans(model, words, carrier)
-    describe = [carrier, pooling, list(wanted)]
+    wanted, spans, describe = _asked(model, words, carrier, layers, pooling)
     parts = _shards(model, spans, wanted, pooling, describe, store, token_budget, title)
     for low, states in parts:
         yield States(tuple(words[low : low + len(states)]), wanted, states)
+
+
+def _asked(
+    model: LanguageModel, words: Sequence[str], carrier: str, layers: Sequence[int], pooling: Pooling
+) -> tuple[tuple[int, ...], list[Span], list[Any]]:
+    """Return the layers, the spans, and what tells the shards of words in a carrier from others in the store."""
+    wanted = check_layers(model, layers)
+    return wanted, word_spans(model, words, carrier), [carrier, pooling, list(wanted)]
 
 
 def _extract(

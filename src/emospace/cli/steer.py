@@ -89,6 +89,8 @@ Source = Annotated[
         rich_help_panel=RUN,
     ),
 ]
+LEAST_TOKENS = "Tokens before an answer may end: base models end instructions at once."
+LeastTokens = Annotated[int, typer.Option(help=LEAST_TOKENS, rich_help_panel=JUDGED)]
 Dtype = Annotated[
     str,
     typer.Option(help="float32, bfloat16, float16, or auto: bfloat16 where it is fast.", rich_help_panel=RUN),
@@ -163,7 +165,7 @@ def text(
     least_tokens: Annotated[
         int,
         typer.Option(
-            help="Tokens before an answer may end: base models end instructions at once.",
+            help=LEAST_TOKENS,
             rich_help_panel=SAMPLED,
         ),
     ] = 0,

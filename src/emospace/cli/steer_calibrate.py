@@ -23,6 +23,7 @@ from emospace.cli.steer import (
     Emotion,
     Emotions,
     Language,
+    LeastTokens,
     Mode,
     Model,
     Prompts,
@@ -134,13 +135,7 @@ def calibrate(
     prompts: Prompts = None,
     n_prompts: Annotated[int, typer.Option(help="Calibration prompts.", rich_help_panel=JUDGED)] = 24,
     tokens: Annotated[int, typer.Option(help="Tokens of an answer.", rich_help_panel=JUDGED)] = 48,
-    least_tokens: Annotated[
-        int,
-        typer.Option(
-            help="Tokens before an answer may end: base models end instructions at once.",
-            rich_help_panel=JUDGED,
-        ),
-    ] = 0,
+    least_tokens: LeastTokens = 0,
     out: Annotated[
         Path | None,
         typer.Option(

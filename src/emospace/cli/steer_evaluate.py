@@ -20,6 +20,7 @@ from emospace.cli.steer import (
     Dtype,
     Emotions,
     Language,
+    LeastTokens,
     Mode,
     Model,
     Prompts,
@@ -121,13 +122,7 @@ def evaluate(
     prompts: Prompts = None,
     n_prompts: Annotated[int, typer.Option(help="Evaluation prompts.", rich_help_panel=JUDGED)] = 40,
     tokens: Annotated[int, typer.Option(help="Tokens of an answer, at most.", rich_help_panel=JUDGED)] = 48,
-    least_tokens: Annotated[
-        int,
-        typer.Option(
-            help="Tokens before an answer may end: base models end instructions at once.",
-            rich_help_panel=JUDGED,
-        ),
-    ] = 0,
+    least_tokens: LeastTokens = 0,
     temperature: Annotated[float, typer.Option(rich_help_panel=JUDGED)] = 0.8,
     top_k: Annotated[int, typer.Option(help="0: all tokens.", rich_help_panel=JUDGED)] = 50,
     top_p: Annotated[float, typer.Option(rich_help_panel=JUDGED)] = 1.0,
