@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from contextvars import ContextVar
 
 from emospace.engines.engine import Engine, Held
-from emospace.engines.local import Local, in_parallel, single_threaded
+from emospace.engines.local import Local, in_parallel, in_processes, single_threaded
 from emospace.errors import unknown
 
 LOCAL = Local()
@@ -66,4 +66,4 @@ def _in_use(engine: Engine) -> Iterator[None]:
         _current.reset(token)
 
 
-__all__ = ["LOCAL", "Engine", "Held", "current", "in_parallel", "running_on", "single_threaded"]
+__all__ = ["LOCAL", "Engine", "Held", "current", "in_parallel", "in_processes", "running_on", "single_threaded"]

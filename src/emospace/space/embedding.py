@@ -12,11 +12,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from emospace.display import progress
-from emospace.engines import single_threaded
+from emospace.engines import in_processes, single_threaded
 from emospace.errors import EmospaceError
 
 Floats = NDArray[np.float64]
 Auxiliary = Literal["affect", "category"]
+
+_MANY_STEPS = 2000
+"""From so many steps of training on, starting processes costs less than a second core saves."""
 
 
 @dataclass(frozen=True)
@@ -206,42 +209,48 @@ def cebra_decoding(
 
     shape = (n_seeds, *truth.shape)
     predicted, shuffled, components = np.zeros(shape), np.zeros(shape), np.zeros(truth.shape)
-    consistency, shuffled_consistency = [], []
-    with progress("CEBRA, unseen categories", folds * n_seeds * 2, "fits") as advance:
-        for fold in range(folds):
-            held = np.isin(labels, np.flatnonzero(fold_of == fold))
-            train = ~held & ~np.isin(names, names[held])
-            known = truth[labels[train]]
-            told = known if auxiliary == "affect" else labels[train]
+    splits = []
+    for fold in range(folds):
+        held = np.isin(labels, np.flatnonzero(fold_of == fold))
+        splits.append((held, ~held & ~np.isin(names, names[held])))
 
-            def decode(
-                points: Floats, held: Any = held, train: Any = train, known: Floats = known, fold: int = fold
-            ) -> Floats:
-                guess = _ridge(points[train], known, points[held], penalty)
-                rows = labels[held]
-                return np.stack(
-                    [guess[rows == category].mean(axis=0) for category in np.flatnonzero(fold_of == fold)]
-                )
+    def decode(points: Floats, fold: int) -> Floats:
+        held, train = splits[fold]
+        guess = _ridge(points[train], truth[labels[train]], points[held], penalty)
+        rows = labels[held]
+        return np.stack([guess[rows == category].mean(axis=0) for category in np.flatnonzero(fold_of == fold)])
 
-            test = fold_of == fold
-            components[test] = decode(_pca(inputs[train], inputs, dimension))
-            runs: tuple[list[Floats], list[Floats]] = ([], [])
-            for index, run_seed in enumerate(seeds):
-                mixed = np.random.default_rng(run_seed).permutation(told)
-                for variable, result, kept in ((told, predicted, runs[0]), (mixed, shuffled, runs[1])):
-                    points = cebra_embedding(
-                        inputs[train],
-                        variable,
-                        seed=run_seed,
-                        transform=inputs,
-                        dimension=dimension,
-                        n_iterations=n_iterations,
-                    )
-                    result[index, test] = decode(points)
-                    kept.append(points)
-                    advance()
-            consistency.append(_consistency(runs[0]))
-            shuffled_consistency.append(_consistency(runs[1]))
+    fits = [(fold, index, mixed) for fold in range(folds) for index in range(n_seeds) for mixed in (False, True)]
+
+    def fit(which: tuple[int, int, bool]) -> Floats:
+        fold, index, mixed = which
+        train = splits[fold][1]
+        told = truth[labels[train]] if auxiliary == "affect" else labels[train]
+        if mixed:
+            told = np.random.default_rng(seeds[index]).permutation(told)
+        return cebra_embedding(
+            inputs[train],
+            told,
+            seed=seeds[index],
+            transform=inputs,
+            dimension=dimension,
+            n_iterations=n_iterations,
+        )
+
+    for fold in range(folds):
+        components[fold_of == fold] = decode(_pca(inputs[splits[fold][1]], inputs, dimension), fold)
+    # cebra draws from generators of the whole process, so threads would disturb one another.
+    embedded = in_processes(fit, fits) if len(fits) * n_iterations >= _MANY_STEPS else map(fit, fits)
+    kept: dict[bool, list[Floats]] = {False: [], True: []}
+    with progress("CEBRA, unseen categories", len(fits), "fits") as advance:
+        for (fold, index, mixed), points in zip(fits, embedded, strict=True):
+            (shuffled if mixed else predicted)[index, fold_of == fold] = decode(points, fold)
+            kept[mixed].append(points)
+            advance()
+    consistency, shuffled_consistency = (
+        [_consistency(runs[low : low + n_seeds]) for low in range(0, len(runs), n_seeds)]
+        for runs in (kept[False], kept[True])
+    )
 
     low, high = _interval(predicted, truth, rng)
     mean = predicted.mean(axis=0)
