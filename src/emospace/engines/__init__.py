@@ -66,4 +66,13 @@ def _in_use(engine: Engine) -> Iterator[None]:
         _current.reset(token)
 
 
-__all__ = ["LOCAL", "Engine", "Held", "current", "in_parallel", "in_processes", "running_on", "single_threaded"]
+__all__ = [
+    "LOCAL",
+    "Engine",
+    "Held",
+    "current",
+    "in_parallel",
+    "in_processes",
+    "running_on",
+    "single_threaded",
+]

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from emospace.artefacts import read_json, write_json, write_parquet
-from emospace.display import track
+from emospace.display import progress
+from emospace.engines import in_parallel
 from emospace.errors import EmospaceError, unknown
 from emospace.features.pool import MatchedPool
-from emospace.stats import fdr_bh, max_t_strata, stratified_rank_sum, stratified_rate_test
+from emospace.stats import fdr_bh, max_t_strata, rank_scores, stratified_rank_sum, stratified_rate_test
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -128,12 +129,18 @@ def select_features(
     position = {word: index for index, word in enumerate(concepts)}
     # Other categories' concepts are neither in the set nor neutral: they stay out of its test.
     is_pool = np.arange(len(order)) >= len(concepts)
-    tests = []
-    for category in track(categories, f"Features, {language}", "categories"):
+
+    def test(category: str) -> _Test:
         members = np.zeros(len(order), dtype=bool)
         members[[position[word] for word in sets.words(language, category)]] = True
         rows = np.flatnonzero(members | is_pool)
-        tests.append(_test(values[rows], members[rows], strata[rows], rule, n_permutations, seed))
+        return _test(values[rows], members[rows], strata[rows], rule, n_permutations, seed)
+
+    tests = []
+    with progress(f"Features, {language}", len(categories), "categories") as advance:
+        for tested in in_parallel(test, categories):
+            tests.append(tested)
+            advance()
     q_values = fdr_bh(np.stack([test.p for test in tests]))
     effect = np.stack([test.effect for test in tests])
     passes = (q_values <= q) & np.stack([test.rate_in > test.rate_pool for test in tests]) & (effect > 0)
@@ -289,14 +296,15 @@ EFFECTS: Mapping[str, Callable[[csr_matrix, np.ndarray, np.ndarray], np.ndarray]
 def _test(
     values: csr_matrix, members: np.ndarray, strata: np.ndarray, rule: Rule, n_permutations: int, seed: int
 ) -> _Test:
-    ranks = stratified_rank_sum(values, members, strata)
+    scores = rank_scores(values, strata)
+    ranks = stratified_rank_sum(scores, members, strata)
     fires = (values > 0).astype(np.float64)
     inside, outside = _matched_weights(members, strata)
     return _Test(
         EFFECTS[rule](values, members, strata),
         ranks.z,
         ranks.p,
-        max_t_strata(values, members, strata, seed=seed, n_permutations=n_permutations)
+        max_t_strata(scores, members, strata, seed=seed, n_permutations=n_permutations)
         if n_permutations
         else np.ones_like(ranks.p),
         np.asarray(fires.T @ inside),

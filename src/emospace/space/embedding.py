@@ -218,9 +218,13 @@ def cebra_decoding(
         held, train = splits[fold]
         guess = _ridge(points[train], truth[labels[train]], points[held], penalty)
         rows = labels[held]
-        return np.stack([guess[rows == category].mean(axis=0) for category in np.flatnonzero(fold_of == fold)])
+        return np.stack(
+            [guess[rows == category].mean(axis=0) for category in np.flatnonzero(fold_of == fold)]
+        )
 
-    fits = [(fold, index, mixed) for fold in range(folds) for index in range(n_seeds) for mixed in (False, True)]
+    fits = [
+        (fold, index, mixed) for fold in range(folds) for index in range(n_seeds) for mixed in (False, True)
+    ]
 
     def fit(which: tuple[int, int, bool]) -> Floats:
         fold, index, mixed = which

@@ -169,13 +169,26 @@ def dissimilarity(rows: ArrayLike, metric: Metric = "correlation") -> Floats:
         squares = (points * points).sum(axis=1)
         result = np.sqrt(np.maximum(squares[:, None] + squares[None, :] - 2 * points @ points.T, 0))
     else:
-        if metric == "correlation":
-            points = points - points.mean(axis=1, keepdims=True)
-        size = np.linalg.norm(points, axis=1, keepdims=True)
-        unit = np.divide(points, size, out=np.full_like(points, np.nan), where=size > 1e-12)
+        unit = _unit(points, metric)
         result = 1 - np.clip(unit @ unit.T, -1, 1)
     np.fill_diagonal(result, 0)
     return np.asarray(result)
+
+
+def _between(one: Floats, other: Floats, metric: Metric) -> Floats:
+    """Return the dissimilarity [n] of each row and its partner, as `dissimilarity` gives it for the two."""
+    if metric not in _METRICS:
+        raise unknown("metric", metric, _METRICS)
+    if metric == "euclidean":
+        return np.asarray(np.linalg.norm(one - other, axis=1))
+    return np.asarray(1 - np.clip((_unit(one, metric) * _unit(other, metric)).sum(axis=1), -1, 1))
+
+
+def _unit(points: Floats, metric: Metric) -> Floats:
+    if metric == "correlation":
+        points = points - points.mean(axis=1, keepdims=True)
+    size = np.linalg.norm(points, axis=1, keepdims=True)
+    return np.divide(points, size, out=np.full_like(points, np.nan), where=size > 1e-12)
 
 
 def standardise(
@@ -356,23 +369,25 @@ def disjoint_rdm(
         If one set holds no word of its own against another.
     """
     members = _members(words, sets, language)
-    sums = {name: (weights @ features[index], weights.sum()) for name, (index, weights) in members.items()}
     names = list(members)
+    weights = np.zeros((len(names), len(features)))
+    for row, (index, given) in zip(weights, members.values(), strict=True):
+        row[index] = given
+    holds = weights > 0
+    i, j = np.tril_indices(len(names), -1)
+    pair = []
+    for one, other in ((i, j), (j, i)):
+        own = weights[one] * ~holds[other]
+        total = own.sum(axis=1, keepdims=True)
+        if not total.all():
+            empty = int(np.flatnonzero(total == 0)[0])
+            name, against = names[one[empty]], names[other[empty]]
+            raise EmospaceError(
+                f"category '{name}' in {language}",
+                f"each of its {len(members[name][0])} concept words is also in '{against}'",
+                "Give it words of its own, or leave one of the two out.",
+            )
+        pair.append(own @ features / total)
     result = np.zeros((len(names), len(names)))
-    for i, one in enumerate(names):
-        for j, other in enumerate(names[:i]):
-            common = np.intersect1d(members[one][0], members[other][0])
-            pair = []
-            for name, against in ((one, other), (other, one)):
-                index, weights = members[name]
-                gone = np.isin(index, common)
-                if gone.all():
-                    raise EmospaceError(
-                        f"category '{name}' in {language}",
-                        f"each of its {len(index)} concept words is also in '{against}'",
-                        "Give it words of its own, or leave one of the two out.",
-                    )
-                total, weight = sums[name]
-                pair.append((total - weights[gone] @ features[index[gone]]) / (weight - weights[gone].sum()))
-            result[i, j] = result[j, i] = dissimilarity(np.stack(pair), metric)[0, 1]
+    result[i, j] = result[j, i] = _between(pair[0], pair[1], metric)
     return result

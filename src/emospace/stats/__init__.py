@@ -37,9 +37,11 @@ from emospace.stats.resampling import (
     paired_bootstrap,
 )
 from emospace.stats.strata import (
+    RankScores,
     RankSum,
     RateTest,
     max_t_strata,
+    rank_scores,
     stratified_rank_sum,
     stratified_rate_test,
 )
@@ -50,6 +52,7 @@ __all__ = [
     "Difference",
     "Interval",
     "ProcrustesFit",
+    "RankScores",
     "RankSum",
     "RateTest",
     "Test",
@@ -72,6 +75,7 @@ __all__ = [
     "pearson_interval",
     "procrustes_fit",
     "rank_rows",
+    "rank_scores",
     "rating_ceiling",
     "rdm_correlation",
     "rdm_correlations",

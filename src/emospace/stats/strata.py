@@ -45,8 +45,8 @@ class RateTest(NamedTuple):
     p: Floats
 
 
-class _Scores(NamedTuple):
-    """Centred, weighted within-stratum ranks as a sparse part over the score of a zero.
+class RankScores(NamedTuple):
+    """Centred, weighted within-stratum ranks as a sparse part over the score of a zero; made by `rank_scores`.
 
     `increments` is csr [n_words, n_latents]; `zero`, `squares`, `cubes` are [n_strata, n_latents]: the score
     of a zero, and the sums of squared and cubed scores over the stratum.
@@ -56,6 +56,15 @@ class _Scores(NamedTuple):
     zero: Floats
     squares: Floats
     cubes: Floats
+
+
+def rank_scores(values: Any, strata: ArrayLike) -> RankScores:
+    """Return the within-stratum ranks that several rank-sum tests of the same words share.
+
+    Parameters are those of `stratified_rank_sum`, which takes the result in place of the values.
+    """
+    _, cells = np.unique(np.asarray(strata), return_inverse=True)
+    return _rank_scores(values, cells, np.bincount(cells).astype(np.float64))
 
 
 def stratified_rank_sum(values: Any, labels: ArrayLike, strata: ArrayLike) -> RankSum:
@@ -69,7 +78,7 @@ def stratified_rank_sum(values: Any, labels: ArrayLike, strata: ArrayLike) -> Ra
     Parameters
     ----------
     values
-        [n_words, n_latents] activations, dense or scipy sparse.
+        [n_words, n_latents] activations, dense or scipy sparse, or their `rank_scores`.
     labels
         [n_words] or [n_sets, n_words] bool: the words of each set.
     strata
@@ -80,7 +89,7 @@ def stratified_rank_sum(values: Any, labels: ArrayLike, strata: ArrayLike) -> Ra
     van Elteren (1960), Bull. Int. Stat. Inst. 37, 351-361; Mielke & Berry (2007), Permutation Methods.
     """
     sets, cells, sizes = _design(labels, strata)
-    scores = _rank_scores(values, cells, sizes)
+    scores = values if isinstance(values, RankScores) else _rank_scores(values, cells, sizes)
     total, variance, third = _moments(scores, sets, cells, sizes)
     z, skew = _standardise(total, variance, third)
     m = sets @ _onehot(cells, len(sizes))
@@ -165,7 +174,7 @@ def max_t_strata(
     import scipy.sparse as sp
 
     sets, cells, sizes = _design(labels, strata)
-    scores = _rank_scores(values, cells, sizes)
+    scores = values if isinstance(values, RankScores) else _rank_scores(values, cells, sizes)
     total, variance, third = _moments(scores, sets, cells, sizes)
     observed_z, skew = _standardise(total, variance, third)
     observed = np.where(variance > 0, _normal_scale(observed_z, skew), -np.inf)
@@ -217,7 +226,7 @@ def _like(field: Floats, labels: ArrayLike) -> Floats:
     return field[0] if np.ndim(labels) == 1 else field
 
 
-def _rank_scores(values: Any, cells: NDArray[np.intp], sizes: Floats) -> _Scores:
+def _rank_scores(values: Any, cells: NDArray[np.intp], sizes: Floats) -> RankScores:
     import scipy.sparse as sp
 
     entries = sp.coo_array(values)
@@ -250,11 +259,11 @@ def _rank_scores(values: Any, cells: NDArray[np.intp], sizes: Floats) -> _Scores
     zero = (negative + (zeros + 1) / 2) * scale - 0.5
     score = rank * scale[group] - 0.5
     squares = np.bincount(group, weights=score**2, minlength=n_groups) + zeros * zero**2
-    cubes = np.bincount(group, weights=score**3, minlength=n_groups) + zeros * zero**3
+    cubes = np.bincount(group, weights=score * score**2, minlength=n_groups) + zeros * zero**3
     increments = sp.csr_array((score - zero[group], (row, column)), shape=(n_words, n_latents))
     zero, squares, cubes = (part.reshape(n_latents, n_strata).T.copy() for part in (zero, squares, cubes))
     squares[squares < 1e-12] = 0
-    return _Scores(increments, zero, squares, cubes)
+    return RankScores(increments, zero, squares, cubes)
 
 
 def _sampling_factors(m: Floats, sizes: Floats) -> tuple[Floats, Floats]:
@@ -268,7 +277,7 @@ def _sampling_factors(m: Floats, sizes: Floats) -> tuple[Floats, Floats]:
 
 
 def _moments(
-    scores: _Scores, sets: Floats, cells: NDArray[np.intp], sizes: Floats
+    scores: RankScores, sets: Floats, cells: NDArray[np.intp], sizes: Floats
 ) -> tuple[Floats, Floats, Floats]:
     m = sets @ _onehot(cells, len(sizes))
     k2, k3 = _sampling_factors(m, sizes)
