@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-ROW_TOKENS = 128
-"""Tokens in a row, about: attention grows with the row, what is lost at its ends shrinks."""
+FEWEST, MOST, TEXTS = 32, 128, 8
+"""A row has room for so many of the longest texts, within these tokens: attention grows with the row, what is lost at
+its ends shrinks."""
 
 Path = tuple[int, ...]
 
@@ -51,9 +52,10 @@ def batches(paths: Sequence[Path], token_budget: int) -> Iterator[slice]:
         yield slice(low, len(paths))
 
 
-def pack(paths: Sequence[Path], row_tokens: int = ROW_TOKENS) -> PackedRows:
-    """Pack texts, in sorted order, into as many rows as `row_tokens` asks for, of nearly equal length."""
+def pack(paths: Sequence[Path], row_tokens: int | None = None) -> PackedRows:
+    """Pack texts, in sorted order, into rows of nearly equal length, of about `row_tokens` tokens if given."""
     longest, total = max(map(len, paths)), sum(_new_tokens(paths))
+    row_tokens = row_tokens or min(MOST, max(FEWEST, TEXTS * longest))
     n_rows = max(1, round(total / row_tokens))
     width = max(longest, -(-total // n_rows))
     while len(rows := _fill(paths, width)) > n_rows:

@@ -188,7 +188,7 @@ def _unit(points: Floats, metric: Metric) -> Floats:
     if metric == "correlation":
         points = points - points.mean(axis=1, keepdims=True)
     size = np.linalg.norm(points, axis=1, keepdims=True)
-    return np.divide(points, size, out=np.full_like(points, np.nan), where=size > 1e-12)
+    return np.asarray(np.divide(points, size, out=np.full_like(points, np.nan), where=size > 1e-12))
 
 
 def standardise(
