@@ -182,6 +182,7 @@ class _Active:
     def __init__(self, steering: Steering) -> None:
         self.steering = steering
         self.layers = () if steering._is_nothing else steering.vector.layers
+        self.is_fixed = steering.op == "add" and steering.mode == "constant"
         self.mask: torch.Tensor | None = None
         self._n = 0
         self._counters: dict[Any, torch.Tensor] = {}
@@ -191,14 +192,17 @@ class _Active:
         return self._n + sum(int(counter) for counter in self._counters.values())
 
     def prepare(self, layer: int, device: Any, dtype: Any) -> torch.Tensor:
-        """Return the unit direction on a device; made outside inference mode, so that training may use it too."""
+        """Return the unit direction on a device, or what is added where that is the same for every state (`is_fixed`).
+
+        Made outside inference mode, so that training may use it too.
+        """
         import torch
 
         key = (layer, device, dtype)
         if key not in self._tensors:
             with torch.inference_mode(False):
-                row = torch.tensor(self.steering.vector.directions[layer])
-                self._tensors[key] = row.to(device=device, dtype=dtype)
+                row = torch.tensor(self.steering.vector.directions[layer]).to(device=device, dtype=dtype)
+                self._tensors[key] = row * self.constant(layer) if self.is_fixed else row
         return self._tensors[key]
 
     def note(self, state: torch.Tensor) -> torch.Tensor | None:
@@ -233,12 +237,17 @@ class _Active:
         """Return the dose in units of the state: a number (constant) or ``[batch, positions, 1]`` (relative)."""
         import torch
 
-        steering = self.steering
-        dose = steering.dose * steering.vector.shares[layer]
-        if steering.mode == "constant":
-            return dose * steering.vector.medians[layer]
+        if self.steering.mode == "constant":
+            return self.constant(layer)
         norm = torch.linalg.vector_norm(state, dim=-1, keepdim=True, dtype=torch.float32)
-        return (dose * norm).to(state.dtype)
+        return (self.dose(layer) * norm).to(state.dtype)
+
+    def dose(self, layer: int) -> float:
+        return self.steering.dose * self.steering.vector.shares[layer]
+
+    def constant(self, layer: int) -> float:
+        """Return the dose of the mode `constant` in units of the state."""
+        return self.dose(layer) * self.steering.vector.medians[layer]
 
 
 class _Stage:
@@ -247,6 +256,7 @@ class _Stage:
     def __init__(self, root: Any, blocks: Sequence[Any]) -> None:
         self.root, self.blocks = root, blocks
         self.actives: list[_Active] = []
+        self.at: dict[int, list[_Active]] = {}
         self.handles: dict[Any, Any] = {}
         self.own_generate: Any = None
         self.prompt_width: int | None = None
@@ -257,6 +267,7 @@ class _Stage:
 
     def add(self, active: _Active) -> None:
         self.actives.append(active)
+        self._sort()
         for layer in active.layers:
             parameter = next(self.blocks[layer - 1].parameters(), None)
             # Weights that are kept elsewhere until their block runs tell no device yet.
@@ -273,7 +284,8 @@ class _Stage:
 
     def remove(self, active: _Active) -> None:
         self.actives.remove(active)
-        wanted = {layer for other in self.actives for layer in other.layers}
+        self._sort()
+        wanted = set(self.at)
         for layer in [key for key in self.handles if isinstance(key, int) and key not in wanted]:
             self.handles.pop(layer).remove()
         if not wanted and "backbone" in self.handles:
@@ -284,6 +296,12 @@ class _Stage:
                 self.root.generate = self.own_generate
         if active.layers:
             _forget_compiled()
+
+    def _sort(self) -> None:
+        """Note which vectors act at each layer, in the order they are applied."""
+        ordered = sorted(self.actives, key=lambda active: OPS.index(active.steering.op))
+        layers = {layer for active in ordered for layer in active.layers}
+        self.at = {layer: [active for active in ordered if layer in active.layers] for layer in layers}
 
     def _listen(self) -> None:
         outer = self.root.base_model
@@ -419,14 +437,14 @@ class _Stage:
 
     def _apply(self, layer: int, state: torch.Tensor) -> torch.Tensor:
         steered = state
-        here = [active for active in self.actives if layer in active.layers]
-        for active in sorted(here, key=lambda active: OPS.index(active.steering.op)):
-            direction = active.prepare(layer, state.device, state.dtype)
+        for active in self.at[layer]:
+            change = active.prepare(layer, state.device, state.dtype)
             mask = active.note(state)
-            op = active.steering.op
-            size = None if op == "ablate" else active.size(layer, state)
-            component = None if op == "add" else along(steered, direction)
-            change = movement(op, size, component, raises=active.steering.dose >= 0) * direction
+            if not active.is_fixed:
+                op, direction = active.steering.op, change
+                size = None if op == "ablate" else active.size(layer, state)
+                component = None if op == "add" else along(steered, direction)
+                change = movement(op, size, component, raises=active.steering.dose >= 0) * direction
             steered = steered + (change if mask is None else change * mask)
         return steered
 
