@@ -87,8 +87,10 @@ class Sizes:
     product_seconds: float = 3.0
 
     def part(self, share: float) -> Sizes:
-        """Return the same with a share of the words and stories, for a machine with little time."""
-        return replace(self, words=round(self.words * share), stories=round(self.stories * share))
+        """Return the same with a share of the words, stories and pairs, for a machine with little time."""
+        return replace(
+            self, **{name: round(getattr(self, name) * share) for name in ("words", "stories", "pairs")}
+        )
 
 
 QUICK = Sizes(
@@ -195,7 +197,7 @@ def write_inputs(folder: Path, sizes: Sizes) -> dict[str, Path]:
         "words_small": {"words": _spread(all_words[: sizes.words], sizes.sample), "carrier": said},
         "words_few": {"words": all_words[:16], "carrier": said},
         "stories": {"texts": told},
-        "stories_small": {"texts": _spread(told, sizes.sample // 2)},
+        "stories_small": {"texts": _spread(told, sizes.sample // 8)},
         "pairs": {"positive": positive, "negative": negative},
         "pairs_small": {"positive": positive[: sizes.sample], "negative": negative[: sizes.sample]},
         "norm_texts": {"texts": told[:8]},

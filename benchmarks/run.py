@@ -83,7 +83,9 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--tools", type=names, default=list(ENVIRONMENTS))
     parser.add_argument("--workloads", type=names, help=", ".join(WORKLOADS))
     parser.add_argument("--again", type=names, default=[], help="workloads to run anew")
-    parser.add_argument("--part", type=float, default=1.0, help="share of the words and stories that is run")
+    parser.add_argument(
+        "--part", type=float, default=1.0, help="share of the words, stories and pairs that is run"
+    )
     parser.add_argument("--rounds", type=int, help="rounds of each workload (5; 2 with --quick)")
     parser.add_argument(
         "--minutes", type=float, default=40, help="after which a workload begins no fourth round"

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -70,10 +70,13 @@ def states(bench: Bench, model: str, workload: str) -> list[Taken]:
         turns[tool] = partial(
             bench.turn, process, "call", name=called, inputs=str(bench.files[inputs]), batch=row["batch"]
         )
+    if workload == "words" and OWN in turns:
+        own = next(row for row in rows if row["tool"] == OWN)
+        turns[OWN] = partial(_beside_products, bench, processes[OWN], turns[OWN], own["batch"])
     found = bench.run(turns)
     finish(rows, found, dict.fromkeys(turns, amount))
-    if workload == "words" and OWN in turns:
-        _against_products(bench, processes[OWN], rows, amount)
+    if workload == "words" and isinstance(taken := found.get(OWN), list):
+        own["products"] = _products(taken, amount)
     return rows
 
 
@@ -312,20 +315,36 @@ def _states_agree(
     return state_agreement(np.load(found)["value"], np.load(expected)["value"])
 
 
-def _against_products(bench: Bench, process: Process, rows: list[Taken], amount: int) -> None:
-    """Write into our row what the matrix products alone would allow, at the rate this machine does them."""
-    row = next(row for row in rows if row["tool"] == OWN)
-    if "error" in row:
-        return
-    per_word = process.ask(
-        "call", name="products", inputs=str(bench.files["words"]), tokens=row["batch"],
-        seconds=bench.sizes.product_seconds,
-    )["value"]  # fmt: skip
-    allowed = per_word["flop_per_s"] / (per_word["flop_per_token"] * per_word["tokens_per_word"])
-    row["products"] = {**per_word, "allowed_rate": allowed, "share": row["rate"] / allowed}
-    say(
-        f"  products alone: {allowed:,.0f} words/s, {row['rate'] / allowed:.0%} of it reached ({amount:,} words)"
-    )
+def _beside_products(bench: Bench, process: Process, turn: Callable[[], Taken], tokens: int) -> Taken:
+    """Take our turn, and time the matrix products of one batch before and after it: the machine's rate drifts."""
+    asked = {
+        "inputs": str(bench.files["words"]),
+        "tokens": tokens,
+        "seconds": bench.sizes.product_seconds / 2,
+    }
+    before = process.ask("call", name="products", **asked)["value"]
+    taken = turn()
+    after = process.ask("call", name="products", **asked)["value"]
+    return taken | {"products": after | {"flop_per_s": (before["flop_per_s"] + after["flop_per_s"]) / 2}}
+
+
+def _products(rounds: Sequence[Taken], amount: int) -> Taken:
+    """Return what the matrix products alone would allow, and the share of it that was reached, round by round."""
+    allowed, shares = [], []
+    for taken in rounds:
+        products = taken["products"]
+        allowed.append(products["flop_per_s"] / (products["flop_per_token"] * products["tokens_per_word"]))
+        shares.append(amount / taken["seconds"] / allowed[-1])
+    found = {
+        key: float(np.median([taken["products"][key] for taken in rounds])) for key in rounds[0]["products"]
+    }
+    say(f"  products alone: {np.median(allowed):,.0f} words/s, {np.median(shares):.0%} of it reached")
+    return found | {
+        "allowed_rate": float(np.median(allowed)),
+        "share": float(np.median(shares)),
+        "share_low": min(shares),
+        "share_high": max(shares),
+    }
 
 
 def _vectors(bench: Bench, model: str) -> Path:

