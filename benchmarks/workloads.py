@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,9 @@ from rounds import (
 )
 
 from emospace.display import say
+
+PARTS = 4
+"""Answers in a turn of steered generation, each a part of its tokens, steered and not in turn."""
 
 
 def states(bench: Bench, model: str, workload: str) -> list[Taken]:
@@ -129,24 +133,24 @@ def generation(bench: Bench, model: str, workload: str) -> list[Taken]:
     first = bench.pool(tools, model)
     second = bench.pool(tools, model, "-steered") if compiled else first
     for batch in bench.sizes.batches:
-        fields = {"text": PROMPT, "batch": batch, "n_tokens": bench.sizes.new_tokens}
+        fields = {"text": PROMPT, "batch": batch, "n_tokens": bench.sizes.new_tokens // PARTS}
 
         def turn(tool: str, numbers: Iterator[int], ready: set[bool], fields: Taken = fields) -> Taken:
-            taken: Taken = {}
-            number = next(numbers)
-            # Steered first in every other round.
-            for steered in (number % 2 == 1, number % 2 == 0):
-                process = (second if steered else first)[tool]
-                if not compiled or steered not in ready:
-                    process.ask("prepare", steered=steered, compiled=compiled, vectors=vectors)
-                if steered not in ready:
-                    process.ask("tokens", **fields)
-                    ready.add(steered)
-                answer = process.ask("tokens", **fields)
-                taken["steered" if steered else "seconds"] = answer["seconds"]
-                taken["tokens" if steered else "plain_tokens"] = answer["tokens"]
-                if not compiled:
-                    process.ask("release")
+            taken: Taken = {"seconds": 0.0, "steered": 0.0}
+            # A machine's rate drifts within seconds, so the two take turns, another first each time.
+            for number in islice(numbers, PARTS):
+                for steered in (number % 2 == 1, number % 2 == 0):
+                    process = (second if steered else first)[tool]
+                    if not compiled or steered not in ready:
+                        process.ask("prepare", steered=steered, compiled=compiled, vectors=vectors)
+                    if steered not in ready:
+                        process.ask("tokens", **fields)
+                        ready.add(steered)
+                    answer = process.ask("tokens", **fields)
+                    taken["steered" if steered else "seconds"] += answer["seconds"]
+                    taken["tokens" if steered else "plain_tokens"] = answer["tokens"]
+                    if not compiled:
+                        process.ask("release")
             if bench.alone:
                 first[tool].close()
                 ready.clear()
@@ -156,7 +160,7 @@ def generation(bench: Bench, model: str, workload: str) -> list[Taken]:
         ready: dict[str, set[bool]] = {tool: set() for tool in tools}
         found = bench.run({tool: partial(turn, tool, numbers[tool], ready[tool]) for tool in tools})
         rows += _generation_rows(
-            found, {"model": model, "workload": workload, "n": batch}, batch * fields["n_tokens"]
+            found, {"model": model, "workload": workload, "n": batch}, batch * PARTS * fields["n_tokens"]
         )
     return rows
 
@@ -190,21 +194,8 @@ def demo(bench: Bench, _model: None, workload: str) -> list[Taken]:
     for folder in (run, cache):
         shutil.rmtree(folder, ignore_errors=True)
     threads = str(bench.setting.threads)
-    command = [
-        sys.executable,
-        "-m",
-        "emospace.cli.app",
-        "study",
-        "--languages",
-        "en,zh",
-        "--dtype",
-        "auto",
-        "--out",
-        str(run),
-    ]
-    executable = Path(sys.executable).parent / "emospace"
-    if executable.exists():
-        command[:3] = [str(executable)]
+    command = [sys.executable, "-m", "emospace", "study", "--languages", "en,zh", "--dtype", "auto"]
+    command += ["--out", str(run)]
     environment = {
         **os.environ,
         "EMOSPACE_CACHE": str(cache),

@@ -38,8 +38,8 @@ SAID: Mapping[str, str] = {
     "need. Products are timed before and after each of emospace's turns. The tokens that all words share are not "
     "counted: they need be run only once.",
     "stories": "Tools without a mean are given the cheaper task: the state at the last token.",
-    "generate": "Greedy, a constant addition after every block at every position. Ratios pair a steered and an "
-    "unsteered run of the same process in the same round.",
+    "generate": "Greedy, a constant addition after every block at every position. In a round four answers are "
+    "steered and four not, in turn, by the same process; a ratio is that of their times.",
     "generate-compiled": "As before, with `torch.compile` of the forward pass; steered and unsteered in two processes.",
     "rsa": "Eight people's matrices. The ceiling is computed anew in each resample (Pearson's r).",
     "ridge": "Folds, penalties and criterion are the same; features have variance 1 in each fold, so that "

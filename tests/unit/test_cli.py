@@ -130,6 +130,12 @@ def test_version():
     assert run("--version").stdout.split() == ["emospace", emospace.__version__]
 
 
+def test_python_m_is_the_command():
+    asked = [sys.executable, "-m", "emospace", "--version"]
+    found = subprocess.run(asked, capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["emospace", emospace.__version__]
+
+
 def test_study_defaults_are_those_of_the_specification(asked, tmp_path):
     assert set(OPTIONS) == set(StudySpec.model_fields)
     assert run("study", "--out", tmp_path / "run").exit_code == 0

@@ -1,0 +1,5 @@
+"""``python -m emospace`` is the command ``emospace``."""
+
+from emospace.cli import main
+
+main()
