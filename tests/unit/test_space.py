@@ -238,6 +238,15 @@ def test_cebra_decodes_unseen_categories_better_than_its_shuffled_self(affective
     assert (found.pca_r2 > 0.5).all()
 
 
+def test_cebra_decodes_alike_in_processes(affective_words, monkeypatch):
+    options = {"seed": 0, "n_seeds": 1, "folds": 3, "n_iterations": 5, "n_permutations": 9}
+    here = cebra_decoding(*affective_words, **options)
+    monkeypatch.setattr("emospace.space.embedding._MANY_STEPS", 1)
+    apart = cebra_decoding(*affective_words, **options)
+    assert np.array_equal(here.predicted, apart.predicted)
+    assert np.array_equal(here.shuffled_r2, apart.shuffled_r2)
+
+
 def test_words_of_held_out_categories_are_never_trained_on(affective_words, monkeypatch):
     features, categories, ratings = affective_words
     words = np.array([f"w{index}" for index in range(len(categories))])

@@ -162,29 +162,30 @@ def dissimilarity(rows: ArrayLike, metric: Metric = "correlation") -> Floats:
         "correlation": 1 - Pearson r across features; "cosine": 1 - cosine; "euclidean". A constant
         (for cosine: zero) row has no angle: its entries are NaN.
     """
-    if metric not in _METRICS:
-        raise unknown("metric", metric, _METRICS)
-    points = np.asarray(rows, dtype=np.float64)
+    points = _placed(np.asarray(rows, dtype=np.float64), metric)
     if metric == "euclidean":
         squares = (points * points).sum(axis=1)
         result = np.sqrt(np.maximum(squares[:, None] + squares[None, :] - 2 * points @ points.T, 0))
     else:
-        unit = _unit(points, metric)
-        result = 1 - np.clip(unit @ unit.T, -1, 1)
+        result = 1 - np.clip(points @ points.T, -1, 1)
     np.fill_diagonal(result, 0)
     return np.asarray(result)
 
 
 def _between(one: Floats, other: Floats, metric: Metric) -> Floats:
     """Return the dissimilarity [n] of each row and its partner, as `dissimilarity` gives it for the two."""
+    one, other = _placed(one, metric), _placed(other, metric)
+    if metric == "euclidean":
+        return np.asarray(np.linalg.norm(one - other, axis=1))
+    return np.asarray(1 - np.clip((one * other).sum(axis=1), -1, 1))
+
+
+def _placed(points: Floats, metric: Metric) -> Floats:
+    """Return the rows as a metric compares them: as they are, or of length one, about their mean for "correlation"."""
     if metric not in _METRICS:
         raise unknown("metric", metric, _METRICS)
     if metric == "euclidean":
-        return np.asarray(np.linalg.norm(one - other, axis=1))
-    return np.asarray(1 - np.clip((_unit(one, metric) * _unit(other, metric)).sum(axis=1), -1, 1))
-
-
-def _unit(points: Floats, metric: Metric) -> Floats:
+        return points
     if metric == "correlation":
         points = points - points.mean(axis=1, keepdims=True)
     size = np.linalg.norm(points, axis=1, keepdims=True)

@@ -89,7 +89,7 @@ def stratified_rank_sum(values: Any, labels: ArrayLike, strata: ArrayLike) -> Ra
     van Elteren (1960), Bull. Int. Stat. Inst. 37, 351-361; Mielke & Berry (2007), Permutation Methods.
     """
     sets, cells, sizes = _design(labels, strata)
-    scores = values if isinstance(values, RankScores) else _rank_scores(values, cells, sizes)
+    scores = _rank_scores(values, cells, sizes)
     total, variance, third = _moments(scores, sets, cells, sizes)
     z, skew = _standardise(total, variance, third)
     m = sets @ _onehot(cells, len(sizes))
@@ -174,7 +174,7 @@ def max_t_strata(
     import scipy.sparse as sp
 
     sets, cells, sizes = _design(labels, strata)
-    scores = values if isinstance(values, RankScores) else _rank_scores(values, cells, sizes)
+    scores = _rank_scores(values, cells, sizes)
     total, variance, third = _moments(scores, sets, cells, sizes)
     observed_z, skew = _standardise(total, variance, third)
     observed = np.where(variance > 0, _normal_scale(observed_z, skew), -np.inf)
@@ -229,6 +229,8 @@ def _like(field: Floats, labels: ArrayLike) -> Floats:
 def _rank_scores(values: Any, cells: NDArray[np.intp], sizes: Floats) -> RankScores:
     import scipy.sparse as sp
 
+    if isinstance(values, RankScores):
+        return values
     entries = sp.coo_array(values)
     n_words, n_latents = entries.shape
     if n_words != len(cells):

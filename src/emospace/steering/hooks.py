@@ -285,10 +285,9 @@ class _Stage:
     def remove(self, active: _Active) -> None:
         self.actives.remove(active)
         self._sort()
-        wanted = set(self.at)
-        for layer in [key for key in self.handles if isinstance(key, int) and key not in wanted]:
+        for layer in [key for key in self.handles if isinstance(key, int) and key not in self.at]:
             self.handles.pop(layer).remove()
-        if not wanted and "backbone" in self.handles:
+        if not self.at and "backbone" in self.handles:
             for key in list(self.handles):
                 self.handles.pop(key).remove()
             del self.root.generate
