@@ -82,7 +82,7 @@ class Sizes:
     bootstraps_rsatoolbox: int = 100
     categories: tuple[int, ...] = (26, 171)
     ridge: tuple[int, int] = (6000, 2048)
-    linear: tuple[int, ...] = (1000, 10_000, 100_000)
+    linear: tuple[int, ...] = (1000, 10_000, 100_000, 200_000)
     sample: int = 256
     product_seconds: float = 3.0
 
@@ -108,7 +108,7 @@ QUICK = Sizes(
     sample=16,
     product_seconds=0.05,
 )
-GPU = Sizes(words=20_000, linear=(1000, 10_000, 100_000), sample=2048)
+GPU = Sizes(words=20_000, sample=2048)
 
 
 def carrier() -> str:
@@ -129,7 +129,7 @@ def many_words(n: int) -> list[str]:
     pool = frequency_table(LANGUAGE).pool
     joined = [
         f"{pool[(i + shift) % len(pool)]} {pool[j % len(pool)]}"
-        for shift in range(5)
+        for shift in range(15)
         for i, j in zip(first, second, strict=True)
     ]
     every = list(dict.fromkeys([*single, *joined]))

@@ -218,7 +218,7 @@ def demo(bench: Bench, _model: None, workload: str) -> list[Taken]:
 def linear(bench: Bench, model: str, workload: str) -> list[Taken]:
     """Extract ever more words into a store, each number in a new process: seconds and greatest resident memory."""
     rows: list[Taken] = []
-    batch = 4096
+    batch = 1024  # The smallest that costs little: what is measured is memory.
     for n in bench.sizes.linear:
         process = bench.process(OWN, model, "-linear")
         row: Taken = {

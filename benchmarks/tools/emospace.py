@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -141,8 +142,8 @@ def words_stored(state: Any, words: Sequence[str], carrier: str, batch: int, fol
     from emospace.activations import stream_words
 
     store = Path(folder)
-    for _ in stream_words(state, words, carrier, _layers(state), store=store, token_budget=batch):
-        pass
+    # A loop's variable would hold one shard while the next is made.
+    deque(stream_words(state, words, carrier, _layers(state), store=store, token_budget=batch), maxlen=0)
     size = sum(path.stat().st_size for path in store.rglob("*") if path.is_file())
     shutil.rmtree(store)
     return {"stored_mib": size / 2**20}

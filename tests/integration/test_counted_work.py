@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 import weakref
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,7 +16,17 @@ from scipy.sparse import issparse
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from conftest import CARRIER, D_MODEL, N_BLOCKS, TEXTS, WORDS, tiny
-from emospace.activations import capture, extract_words, pooled_states, text_spans, word_spans
+from emospace.activations import (
+    capture,
+    extract_words,
+    pooled_states,
+    shards,
+    spans,
+    states,
+    stream_words,
+    text_spans,
+    word_spans,
+)
 from emospace.lexicon import pool_words
 from emospace.models import LanguageModel
 from emospace.prediction import predict_ratings, ratings
@@ -166,6 +176,43 @@ def test_what_is_in_the_store_is_not_run(tmp_path, monkeypatch):
         ran.clear()
         extract_words(tiny(), WORDS, CARRIER, [LAYER], store=tmp_path)
         assert bool(ran) is expected
+
+
+def test_a_stream_lets_go_of_a_shard_before_the_next_is_made(monkeypatch, tmp_path):
+    monkeypatch.setattr(states, "SHARD_WORDS", 4)
+    made: list[weakref.ref[np.ndarray]] = []
+    held: list[int] = []
+
+    def shard_states(*given):
+        held.append(sum(reference() is not None for reference in made))
+        return shards.shard_states(*given)
+
+    def write_tensors(_path, tensors, _metadata):
+        made.append(weakref.ref(tensors["states"]))
+
+    monkeypatch.setattr(states, "shard_states", shard_states)
+    monkeypatch.setattr(states, "write_tensors", write_tensors)
+    consumed = deque(stream_words(tiny(), WORDS, CARRIER, [LAYER], store=tmp_path), maxlen=0)
+    assert not consumed
+    assert len(held) == len(made) == -(-len(WORDS) // 4)
+    assert not any(held)
+
+
+def test_words_are_tokenised_in_pieces(monkeypatch):
+    model, words = tiny(), words_of(50)
+    whole = word_spans(model, words, CARRIER)
+    sizes: list[int] = []
+    tokenise = type(model.tokenizer).__call__
+
+    def recorded(self, texts, **options):
+        if isinstance(texts, list):
+            sizes.append(len(texts))
+        return tokenise(self, texts, **options)
+
+    monkeypatch.setattr(type(model.tokenizer), "__call__", recorded)
+    monkeypatch.setattr(spans, "_CHUNK", 16)
+    assert word_spans(model, words, CARRIER) == whole
+    assert sizes == [16, 16, 16, 2]
 
 
 # --- the study's encoding ---------------------------------------------------------------------------------

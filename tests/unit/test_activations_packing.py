@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from emospace.activations.packing import batches, pack
+from emospace.activations.packing import SHORT, batches, pack, worth_packing
 
 
 def random_paths(seed: int = 0, n: int = 300) -> list[tuple[int, ...]]:
@@ -64,3 +64,14 @@ def test_batches_are_whole_and_keep_to_the_budget(budget):
     for run in cut:
         assert pack(run, 10_000).n_tokens <= budget or len(run) == 1
     assert list(batches([], budget)) == []
+
+
+def test_long_texts_are_packed_where_they_share_much():
+    long = 4 * SHORT
+    alike = [(1, *range(long - 1), last) for last in (7, 8)]
+    alone = (2, *range(long))
+    hardly = [(3, *range(SHORT - 3), last, *range(long)) for last in (7, 8)]
+    paths = [*alike, alone, *hardly, (4,) * SHORT, (5,) * (SHORT + 1)]
+    assert worth_packing(paths) == [True, True, False, False, False, True, False]
+    assert worth_packing([]) == []
+    assert worth_packing([alone]) == [False]

@@ -1,7 +1,7 @@
 """The hot path: residual-stream states, pooled where they arise.
 
 What makes it fast: the part of a carrier that all words share is run once and its keys and values are
-reused; words that begin alike share those tokens too, packed as trees into rows without padding; longer texts are
+reused; words and texts that begin alike share those tokens too, packed as trees into rows without padding; others are
 sorted by length and batches filled to a token budget; pooling happens inside the hook, so that no full
 ``[batch, tokens, d_model]`` state outlives its block; the run stops after the last wanted block, the
 language-model head never runs; each batch is copied to the host once.
@@ -16,11 +16,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from inspect import signature
+from itertools import compress
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from emospace.activations.packing import batches, pack
+from emospace.activations.packing import batches, pack, worth_packing
 from emospace.activations.spans import Span
 from emospace.errors import EmospaceError
 from emospace.models import BLOCK_PATHS
@@ -35,7 +36,7 @@ log = logging.getLogger(__name__)
 
 Pooling = Literal["last", "mean"]
 
-TOKEN_BUDGET = 4096
+TOKEN_BUDGET = 2048
 """Tokens (padding included) in one forward pass, unless memory asks for fewer."""
 
 _SHARED_HEAD_MIN = 4
@@ -75,6 +76,7 @@ def pooled_states(
         prefix = _run_head(model, head, max(layers)) if head else _Prefix(0, ())
         short = [index for index in members if len(spans[index].ids) <= min(limit, len(head) + _PACKED_MAX)]
         short.sort(key=lambda index: spans[index].ids)
+        short = list(compress(short, worth_packing([spans[index].ids[len(head) :] for index in short])))
         long = sorted(set(members) - set(short), key=lambda index: len(spans[index].ids), reverse=True)
         trees = batches([spans[index].ids[len(head) :] for index in short], token_budget)
         rows = _batches([len(spans[index].ids) - len(head) for index in long], token_budget)

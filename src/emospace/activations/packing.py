@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 FEWEST, MOST, TEXTS = 32, 128, 8
 """A row has room for so many of the longest texts, within these tokens: attention grows with the row, what is lost at
 its ends shrinks."""
+
+SHORT, SHARE = 16, 1 / 4
+"""Texts of few tokens are packed in any case, longer ones where they share so much: attention over a packed row costs
+more than over rows of one text."""
 
 Path = tuple[int, ...]
 
@@ -38,6 +43,15 @@ class PackedRows:
     nodes: tuple[tuple[int, ...], ...]
     row: np.ndarray
     n_tokens: int
+
+
+def worth_packing(paths: Sequence[Path]) -> list[bool]:
+    """Return for texts in sorted order whether each is short, or shares enough with the one before or after it."""
+    beside = [_shared(one, other) for one, other in pairwise([(), *paths, ()])]
+    return [
+        len(path) <= SHORT or max(shared) >= SHARE * len(path)
+        for path, shared in zip(paths, pairwise(beside), strict=True)
+    ]
 
 
 def batches(paths: Sequence[Path], token_budget: int) -> Iterator[slice]:

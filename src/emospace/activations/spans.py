@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+_CHUNK = 1024
+"""Texts tokenised at a time: what a tokenizer says of a text is many times the size of its ids."""
+
+
+@dataclass(frozen=True, slots=True)
 class Span:
     """The token ids up to the end of what is pooled, and where the pooled tokens are: ``ids[start:]``."""
 
@@ -36,11 +40,10 @@ def word_spans(model: LanguageModel, words: Sequence[str], carrier: str) -> list
             f"carrier '{carrier}'", "it must hold {word} exactly once", "For example: The word is {word}"
         )
     begin = carrier.index("{word}")
-    texts = [carrier[:begin] + word for word in words]
     spans: list[Span] = []
     empty: list[str] = []
     start_ids = model.start_ids()
-    for word, (ids, offsets) in zip(words, _tokenise(model, texts), strict=True):
+    for word, (ids, offsets) in zip(words, _tokenise(model, words, carrier[:begin]), strict=True):
         end = begin + len(word)
         inside = [
             index for index, (low, high) in enumerate(offsets) if low < end and high > begin and low < high
@@ -89,17 +92,19 @@ def text_spans(model: LanguageModel, texts: Sequence[str], max_tokens: int) -> l
 
 
 def _tokenise(
-    model: LanguageModel, texts: Sequence[str]
+    model: LanguageModel, texts: Sequence[str], before: str = ""
 ) -> Iterator[tuple[tuple[int, ...], list[tuple[int, int]]]]:
-    """Yield ids and character offsets of each text, with the special tokens the tokenizer itself adds."""
+    """Yield ids and character offsets of each text behind `before`, with the tokenizer's own special tokens."""
     if not model.tokenizer.is_fast:
         raise EmospaceError(
             f"tokenizer of '{model.name}'",
             "it gives no character offsets",
             "Use the model's fast tokenizer (tokenizer.json).",
         )
-    if not texts:
-        return
-    encoded = model.tokenizer(list(texts), return_offsets_mapping=True, return_attention_mask=False)
-    for ids, offsets in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True):
-        yield tuple(ids), offsets
+    known: dict[int, int] = {}
+    for low in range(0, len(texts), _CHUNK):
+        chunk = [before + text for text in texts[low : low + _CHUNK]]
+        encoded = model.tokenizer(chunk, return_offsets_mapping=True, return_attention_mask=False)
+        for ids, offsets in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True):
+            # The same numbers in all texts, not a copy in each: half the memory of very many words.
+            yield tuple(known.setdefault(id_, id_) for id_ in ids), offsets

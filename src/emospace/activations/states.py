@@ -148,6 +148,7 @@ def stream_words(
     parts = _shards(model, spans, wanted, pooling, describe, store, token_budget, title)
     for low, states in parts:
         yield States(tuple(words[low : low + len(states)]), wanted, states)
+        del states
 
 
 def _asked(
@@ -205,14 +206,17 @@ def _shards(
             else:
                 advance(len(part))
                 yield low, found
+                del found
         for shard, batches in engine.spread(shard_states, absent, as_held(model)):
             states = np.empty((len(shard.spans), len(layers), model.d_model), dtype=np.float32)
             for indices, values in batches:
                 states[indices] = values
+                del values  # or it would be there beside the next
                 advance(len(indices))
             if shard.path:
                 write_tensors(shard.path, {"states": states}, {"checksum": content_hash(states)})
             yield shard.low, states
+            del states
 
 
 def _read_shard(path: Path) -> np.ndarray | None:
