@@ -149,3 +149,19 @@ def _cell(value: object) -> str:
     if value is None:
         return "-"
     return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+@contextmanager
+def quiet_bars() -> Iterator[None]:
+    """Keep the progress bars of `transformers` and of the hub off a stream that is no terminal."""
+    from transformers.utils import logging as theirs
+
+    shown = theirs.is_progress_bar_enabled()
+    if is_terminal() or not shown:
+        yield
+        return
+    theirs.disable_progress_bar()
+    try:
+        yield
+    finally:
+        theirs.enable_progress_bar()

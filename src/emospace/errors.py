@@ -30,3 +30,9 @@ def unknown(kind: str, given: str, known: list[str] | tuple[str, ...]) -> Emospa
     near = get_close_matches(given, known, n=3, cutoff=0.5)
     mend = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(sorted(known))}."
     return EmospaceError(f"{kind} '{given}'", f"there is no such {kind}", mend)
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of what an error says, or its kind where it says nothing."""
+    text = str(error).strip()
+    return text.splitlines()[0][:300] if text else type(error).__name__

