@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from conftest import D_MODEL, FAMILIES, N_BLOCKS, make_hf_model, make_tokenizer, tiny
-from emospace import gguf as gguf_files
 from emospace import models
 from emospace.errors import EmospaceError
 from emospace.models import (
@@ -22,8 +21,10 @@ from emospace.models import (
     find_blocks,
     list_models,
     load_model,
+    loading,
     wrap_model,
 )
+from emospace.models import gguf as gguf_files
 
 
 @pytest.fixture(scope="module")
@@ -275,7 +276,7 @@ def package(monkeypatch, tmp_path):
     folder = tmp_path / "tiny_package"
     folder.mkdir()
     (folder / "__init__.py").write_text("raise ImportError('never imported')")
-    monkeypatch.setattr(models, "entry_points", lambda group: [Offered] if group == models.PACKAGES else [])
+    monkeypatch.setattr(loading, "entry_points", lambda group: [Offered] if group == models.PACKAGES else [])
     monkeypatch.syspath_prepend(tmp_path)
     return folder
 

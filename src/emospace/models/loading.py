@@ -1,4 +1,4 @@
-"""Load any causal language model of `transformers`, from the hub, a folder or a GGUF file, and find its blocks."""
+"""Load any causal language model of `transformers`, from the hub, a package, a folder or a GGUF file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from emospace.artefacts import cache_dir, content_hash, file_hash, read_json, write_json
 from emospace.display import quiet_bars
 from emospace.errors import EmospaceError, first_line
-from emospace.gguf import embedded_gguf, from_gguf
+from emospace.models.families import BLOCK_PATHS, find_blocks
+from emospace.models.gguf import embedded_gguf, from_gguf
 
 if TYPE_CHECKING:
     import torch
@@ -29,25 +30,6 @@ PACKAGES = "emospace.models"
 
 OURS: Mapping[str, str] = {"polyglot": "emospace-polyglot"}
 """Models with a distribution of their own: the name to load each by, and the distribution."""
-
-BLOCK_PATHS: Mapping[str, str] = {
-    "bloom": "transformer.h",
-    "falcon": "transformer.h",
-    "gemma": "model.layers",
-    "gemma2": "model.layers",
-    "gemma3": "model.language_model.layers",
-    "gemma3_text": "model.layers",
-    "gpt2": "transformer.h",
-    "gpt_neox": "gpt_neox.layers",
-    "llama": "model.layers",
-    "mistral": "model.layers",
-    "olmo2": "model.layers",
-    "phi": "model.layers",
-    "phi3": "model.layers",
-    "qwen2": "model.layers",
-    "qwen3": "model.layers",
-}
-"""Where a model family (``config.model_type``) keeps its blocks; other families are searched for them."""
 
 DTYPES = ("float32", "bfloat16", "float16", "auto")
 
@@ -217,39 +199,6 @@ def wrap_model(
     return LanguageModel(name, model, tokenizer, find_blocks(model), {"name": name, **identity})
 
 
-def find_blocks(model: Any) -> Sequence[torch.nn.Module]:
-    """Return the transformer blocks of a causal language model, in order.
-
-    Raises
-    ------
-    EmospaceError
-        If the family is unknown and no list of modules has as many members as the config has layers.
-    """
-    import torch
-
-    config = getattr(model.config, "text_config", model.config)
-    for family in (model.config.model_type, config.model_type):
-        if family in BLOCK_PATHS:
-            try:
-                return list(model.get_submodule(BLOCK_PATHS[family]))
-            except AttributeError:
-                continue
-    lists = [
-        (path, list(module))
-        for path, module in model.named_modules()
-        if isinstance(module, torch.nn.ModuleList) and len(module) == config.num_hidden_layers
-    ]
-    if not lists:
-        raise EmospaceError(
-            f"model family '{model.config.model_type}'",
-            "its transformer blocks were not found",
-            "Add one entry to BLOCK_PATHS in emospace/models.py.",
-        )
-    path, blocks = min(lists, key=lambda item: item[0].count("."))
-    log.info("family %s is not listed; taking its blocks at %s", model.config.model_type, path)
-    return blocks
-
-
 def model_packages() -> dict[str, Path]:
     """Return the models that installed packages bring: the name to load each by, and the package's folder.
 
@@ -266,7 +215,7 @@ def model_packages() -> dict[str, Path]:
 
 def shipped(kind: str) -> list[Path]:
     """Return all folders of a kind (``sae``, ``steering``) that came with emospace or with a model's package."""
-    parents = [Path(__file__).parent / "data", *model_packages().values()]
+    parents = [Path(__file__).parents[1] / "data", *model_packages().values()]
     return [
         folder
         for parent in parents
@@ -385,19 +334,3 @@ def _native(device: str | None) -> str:
         return "bfloat16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported(False) else "float32"
     able: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)() if device == "cpu" else {}
     return "bfloat16" if able.get("avx512_bf16") or able.get("amx_bf16") else "float32"
-
-
-__all__ = [
-    "BLOCK_PATHS",
-    "DTYPES",
-    "EMBEDDED",
-    "OURS",
-    "LanguageModel",
-    "embedded_gguf",
-    "find_blocks",
-    "list_models",
-    "load_model",
-    "model_packages",
-    "shipped",
-    "wrap_model",
-]
