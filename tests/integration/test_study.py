@@ -673,6 +673,12 @@ def test_a_study_ends_with_an_illustration_of_steering(english, house, tmp_path,
     assert "judge" not in without.manifest.files
 
 
+def test_a_layer_that_is_not_the_autoencoders_is_refused_at_once(house, tmp_path):
+    with pytest.raises(EmospaceError, match=r"layer 1: the autoencoder reads layer 2\. .*--sae none"):
+        done(house.spec(layer=1), tmp_path)
+    assert not list(tmp_path.rglob("*.parquet"))
+
+
 # --- without an SAE ---------------------------------------------------------------------------------------
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import cached_property
 from importlib.metadata import entry_points
 from importlib.util import find_spec
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from emospace.artefacts import cache_dir, content_hash, file_hash, read_json, write_json
 from emospace.display import quiet_bars
-from emospace.errors import EmospaceError, first_line
+from emospace.errors import EmospaceError, first_line, unknown
 from emospace.models.families import BLOCK_PATHS, find_blocks
 from emospace.models.gguf import embedded_gguf, from_gguf
 
@@ -273,6 +274,8 @@ def _resolve(name: str) -> tuple[str, dict[str, str | None]]:
             "there is no such folder or file",
             "Check the path, or give a hub id (owner/name).",
         )
+    if "/" not in name and get_close_matches(name, ours := [EMBEDDED, *packaged, *OURS], cutoff=0.8):
+        raise unknown("model", name, ours)
     return name, {"name": name}
 
 

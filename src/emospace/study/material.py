@@ -107,6 +107,12 @@ class Study:
     def layer(self) -> int:
         """The layer of the space: the SAE's, else the one asked for, else two thirds of the depth."""
         if self.sae is not None:
+            if self.spec.layer not in (None, self.sae.layer):
+                raise EmospaceError(
+                    f"layer {self.spec.layer}",
+                    f"the autoencoder reads layer {self.sae.layer}",
+                    "Leave --layer out, or add --sae none for dense directions at your layer.",
+                )
             return self.sae.layer
         if self.spec.layer is None:
             return round(self.model.n_blocks * 2 / 3)
