@@ -188,7 +188,7 @@ def test_bars_stay_off_a_stream_that_is_no_terminal(folder, capfd):
         ("./no/such/folder", {}, "there is no such folder or file"),
         ("/no/such/model.gguf", {}, "there is no such file"),
         ("model.GGUF", {}, "there is no such file"),
-        ("polyglott", {}, "model 'polyglott': there is no such model. Did you mean polyglot?"),
+        ("polyglott", {}, r"model 'polyglott': there is no such model\. Did you mean polyglot\?$"),
         (EMBEDDED, {"dtype": "int8"}, "dtype 'int8'.*float32, bfloat16, float16"),
         (EMBEDDED, {"device": "gpu"}, "device 'gpu'.*cannot be used"),
         (EMBEDDED, {"device": "cuda:77"}, "device 'cuda:77'.*cannot be used"),

@@ -274,7 +274,8 @@ def _resolve(name: str) -> tuple[str, dict[str, str | None]]:
             "there is no such folder or file",
             "Check the path, or give a hub id (owner/name).",
         )
-    if "/" not in name and get_close_matches(name, ours := [EMBEDDED, *packaged, *OURS], cutoff=0.8):
+    ours = sorted({EMBEDDED, *packaged, *OURS})
+    if "/" not in name and get_close_matches(name, ours, cutoff=0.8):
         raise unknown("model", name, ours)
     return name, {"name": name}
 
