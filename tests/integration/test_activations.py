@@ -8,6 +8,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -441,11 +443,14 @@ def record_batches(
     ran = []
     inner = capture._run_batch
 
-    def run(model, spans, prefix, *how):
-        if limit is not None and len(spans) > limit:
+    def run(*given):
+        *_, spans, _layers, _pooling, batch = given
+        if limit is not None and len(batch.chosen) > limit:
             raise error
-        ran.append((len(spans), max(len(span.ids) for span in spans) - prefix.n_tokens))
-        return inner(model, spans, prefix, *how)
+        ran.append(
+            (len(batch.chosen), max(len(spans[index].ids) for index in batch.chosen) - batch.head.n_tokens)
+        )
+        return inner(*given)
 
     monkeypatch.setattr(capture, "_run_batch", run)
     return ran
@@ -454,13 +459,19 @@ def record_batches(
 def test_batches_keep_to_the_token_budget_and_results_to_the_order(monkeypatch):
     model = tiny()
     reference = single_runs(model, word_spans(model, WORDS, CARRIER), "last")
-    inner, tokens = capture._forward, []
+    inner, tokens = capture.capturing, []
 
-    def forward(model, inputs, *how):
-        tokens.append(inputs["input_ids"].numel())
-        return inner(model, inputs, *how)
+    @contextmanager
+    def capturing(*given):
+        with inner(*given) as forward:
 
-    monkeypatch.setattr(capture, "_forward", forward)
+            def recorded(inputs, keep):
+                tokens.append(inputs["input_ids"].numel())
+                forward(inputs, keep)
+
+            yield recorded
+
+    monkeypatch.setattr(capture, "capturing", capturing)
     ran = record_batches(monkeypatch)
     for most in (0, sys.maxsize):
         monkeypatch.setattr(capture, "_most_packed", lambda _, most=most: most)
@@ -471,6 +482,54 @@ def test_batches_keep_to_the_token_budget_and_results_to_the_order(monkeypatch):
         assert len(ran) > 2
         assert all(n <= 16 or rows == 1 for (rows, _), n in zip(ran, tokens[1:], strict=True))
         assert sum(rows for rows, _ in ran) == len(WORDS)
+
+
+def test_batches_beside_each_other_are_those_run_one_after_another(model, monkeypatch):
+    spans = [*word_spans(model, WORDS, CARRIER), *text_spans(model, TEXTS, 60)]
+    monkeypatch.setattr(capture, "_ENOUGH_AT_ONCE", 1)
+    threads, inner = set(), capture._run_batch
+    monkeypatch.setattr(
+        capture, "_run_batch", lambda *given: threads.add(threading.get_ident()) or inner(*given)
+    )
+    before = torch.get_num_threads()
+    for pooling in ("last", "mean"):
+        for n_threads in (1, 2, 3):
+            torch.set_num_threads(n_threads)
+            threads.clear()
+            try:
+                found = collect(model, spans, pooling, token_budget=48)
+                assert torch.get_num_threads() == n_threads
+            finally:
+                torch.set_num_threads(before)
+            assert (threads == {threading.get_ident()}) is (n_threads == 1)
+            assert relative_error(found, single_runs(model, spans, pooling)) <= TOLERANCE
+
+
+@pytest.mark.parametrize("n_at_once", [1, 2, 5])
+def test_batches_beside_each_other_share_the_budget(n_at_once):
+    lengths = sorted(np.random.default_rng(0).integers(5, 40, 300).tolist(), reverse=True)
+    runs = list(capture._rows(lengths, 1000, n_at_once))
+    assert [run.start for run in runs[1:]] == [run.stop for run in runs[:-1]]
+    sizes = [lengths[run.start] * (run.stop - run.start) for run in runs]
+    assert max(sizes) <= 1000 // n_at_once
+    wanted = -(-sum(lengths) * n_at_once // 1000)
+    wanted += -wanted % n_at_once
+    # Rows do not fill a batch, and the shortest ones end it early.
+    assert wanted <= len(sizes) <= wanted + 3
+    budget = packing.shared_budget(sum(lengths), 1000, n_at_once)
+    assert n_at_once == 1 or sum(lengths) <= wanted * budget <= 1.05 * sum(lengths) + wanted
+
+
+def test_somebody_elses_pass_is_not_captured(monkeypatch):
+    model = tiny()
+    ids = torch.tensor([[1, 40, 41, 42]])
+    with capture.capturing(model, [1]) as forward, torch.inference_mode():
+        whole = model.model(ids).logits
+        kept = []
+        forward({"input_ids": ids, "use_cache": False}, lambda *given: kept.append(given))
+        assert torch.equal(model.model(ids).logits, whole)
+    assert [layer for layer, _ in kept] == [1]
+    assert not capture.is_changed(model, [3])
 
 
 @pytest.mark.parametrize(

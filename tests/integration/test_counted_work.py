@@ -164,14 +164,14 @@ def test_rows_that_cannot_be_packed_are_sorted_by_length():
 
 
 def test_what_is_in_the_store_is_not_run(tmp_path, monkeypatch):
-    ran, inner = [], capture._forward
+    ran, inner = [], capture._run_batch
 
-    def forward(*given):
+    def run(*given):
         ran.append(given)
         return inner(*given)
 
     # Hooks would have the store left aside.
-    monkeypatch.setattr(capture, "_forward", forward)
+    monkeypatch.setattr(capture, "_run_batch", run)
     for expected in (True, False):
         ran.clear()
         extract_words(tiny(), WORDS, CARRIER, [LAYER], store=tmp_path)

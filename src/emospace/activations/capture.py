@@ -4,7 +4,8 @@ What makes it fast: the part of a carrier that all words share is run once and i
 reused; words and texts that begin alike share those tokens too, packed as trees into rows without padding; others are
 sorted by length and batches filled to a token budget; pooling happens inside the hook, so that no full
 ``[batch, tokens, d_model]`` state outlives its block; the run stops after the last wanted block, the
-language-model head never runs; each batch is copied to the host once.
+language-model head never runs; each batch is copied to the host once. On a CPU batches run beside each other, each
+on threads of its own, and blocks of the Llama kind in fewer passes over memory (`fused`).
 """
 
 from __future__ import annotations
@@ -13,16 +14,17 @@ import logging
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from inspect import signature
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import compress
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from emospace.activations.packing import batches, pack, worth_packing
+from emospace.activations.forward import NO_HEAD, Forward, Head, capturing, run_head
+from emospace.activations.packing import batches, pack, shared_budget, worth_packing
 from emospace.activations.spans import Span
+from emospace.engines import in_parallel
 from emospace.errors import EmospaceError
 from emospace.models import BLOCK_PATHS
 from emospace.profiling import count, timed
@@ -37,7 +39,13 @@ log = logging.getLogger(__name__)
 Pooling = Literal["last", "mean"]
 
 TOKEN_BUDGET = 2048
-"""Tokens (padding included) in one forward pass, unless memory asks for fewer."""
+"""Tokens (padding included) that are run at a time, unless memory asks for fewer."""
+
+_MOST_AT_ONCE = 8
+"""Batches that run beside each other on a CPU; with more threads than these each has several."""
+
+_ENOUGH_AT_ONCE = 256
+"""Tokens that a batch beside others needs, so that reading the weights for it is worth it."""
 
 _SHARED_HEAD_MIN = 4
 
@@ -46,6 +54,8 @@ _PACKED_MAX = 64
 
 _ENOUGH_TOKENS = 256
 """From so many on, matrix products are no slower for a batch of fewer tokens."""
+
+_RECORDING = ("transformers.", "emospace.activations.")
 
 _POSITION_FROM_ROW = ("bloom", "falcon")
 """Families that count positions along the row, where a tree's tokens do not stand in order."""
@@ -66,36 +76,40 @@ def pooled_states(
     and values are all that a block keeps of what it has read.
     """
     share_heads = share_heads and _keeps_only_keys_and_values(model)
-    limit = _most_packed(model) if share_heads else 0
-    by_head: dict[tuple[int, ...], list[int]] = defaultdict(list)
-    counts = Counter(span.ids[: span.start] for span in spans)
-    for index, span in enumerate(spans):
-        head = span.ids[: span.start]
-        by_head[head if share_heads and counts[head] >= _SHARED_HEAD_MIN else ()].append(index)
-    for head, members in by_head.items():
-        prefix = _run_head(model, head, max(layers)) if head else _Prefix(0, ())
-        short = [index for index in members if len(spans[index].ids) <= min(limit, len(head) + _PACKED_MAX)]
-        short.sort(key=lambda index: spans[index].ids)
-        short = list(compress(short, worth_packing([spans[index].ids[len(head) :] for index in short])))
-        long = sorted(set(members) - set(short), key=lambda index: len(spans[index].ids), reverse=True)
-        trees = batches([spans[index].ids[len(head) :] for index in short], token_budget)
-        rows = _batches([len(spans[index].ids) - len(head) for index in long], token_budget)
-        for order, runs, packed in ((short, trees, True), (long, rows, False)):
-            for run in runs:
-                chosen = np.array(order[run])
-                yield from _run_halving(model, spans, chosen, prefix, layers, pooling, packed)
+    n_at_once = _at_once(model, layers, sum(len(span.ids) - span.start for span in spans))
+    with capturing(model, layers) as forward:
+        found = _batches(model, forward, spans, share_heads, token_budget, n_at_once)
+        run = partial(_run_halving, model, forward, spans, layers, pooling)
+        ran = in_parallel(run, found, n_at_once) if n_at_once > 1 else map(run, found)
+        while True:
+            with timed("blocks"):
+                pieces = next(ran, None)
+                for piece in pieces or ():
+                    count("texts", len(piece.chosen))
+                    count("tokens", piece.n_tokens)
+                    count("bytes", piece.states.nbytes)
+            if pieces is None:
+                return
+            for piece in pieces:
+                yield piece.chosen, piece.states
 
 
 @dataclass(frozen=True)
-class _Prefix:
-    """Keys and values of a shared head of `n_tokens`, one pair a block that ran."""
+class _Batch:
+    """Indices of spans that go through the blocks together, behind a head; packed as trees, or a row each."""
 
+    chosen: np.ndarray
+    head: Head
+    packed: bool
+
+
+@dataclass(frozen=True)
+class _Ran:
+    """States of spans, ``[n_spans, n_layers, d_model]``, and the tokens that were run for them."""
+
+    chosen: np.ndarray
+    states: np.ndarray
     n_tokens: int
-    keys_values: tuple[tuple[Any, Any], ...]
-
-
-class _Enough(Exception):
-    """Raised inside the last wanted block's hook: nothing after it needs to run."""
 
 
 def token_states(model: LanguageModel, ids: torch.Tensor, layer: int) -> torch.Tensor:
@@ -106,7 +120,8 @@ def token_states(model: LanguageModel, ids: torch.Tensor, layer: int) -> torch.T
     def keep(_: int, hidden: torch.Tensor) -> None:
         kept.append(hidden)
 
-    _forward(model, {"input_ids": ids, "use_cache": False}, (layer,), keep)
+    with capturing(model, (layer,)) as forward:
+        forward({"input_ids": ids, "use_cache": False}, keep)
     return kept[0]
 
 
@@ -125,8 +140,8 @@ def check_layers(model: LanguageModel, layers: Sequence[int]) -> tuple[int, ...]
 def is_changed(model: LanguageModel, layers: Sequence[int]) -> bool:
     """Return whether hooks may change the states of layers, so that they are not those of the weights alone.
 
-    Any forward hook on the embeddings, or in a block that the layers depend on, counts, but for those of
-    `transformers`, which record.
+    Any forward hook on the embeddings, or in a block that the layers depend on, counts, but for those that record:
+    of `transformers`, and ours.
     """
     modules = [model.model.get_input_embeddings()]
     for block in list(model.blocks)[: max(max(layers), 1)]:
@@ -136,17 +151,57 @@ def is_changed(model: LanguageModel, layers: Sequence[int]) -> bool:
         for module in modules
         for hook in (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
     ]
-    return any(not str(getattr(hook, "__module__", "")).startswith("transformers.") for hook in hooks)
+    return any(not str(getattr(hook, "__module__", "")).startswith(_RECORDING) for hook in hooks)
 
 
-def _batches(lengths: Sequence[int], token_budget: int) -> Iterator[slice]:
-    """Cut a list sorted from long to short into runs of at most `token_budget` tokens, padding included.
+def _at_once(model: LanguageModel, layers: Sequence[int], n_tokens: int) -> int:
+    """Return how many batches to run beside each other: on a CPU a thread for each wastes none of them.
+
+    Hooks may keep something from one pass to the next, and so may what brings weights from elsewhere.
+    """
+    import torch
+
+    alone = model.device.type != "cpu" or hasattr(model.model, "hf_device_map") or is_changed(model, layers)
+    return 1 if alone else max(1, min(torch.get_num_threads(), _MOST_AT_ONCE, n_tokens // _ENOUGH_AT_ONCE))
+
+
+def _batches(
+    model: LanguageModel,
+    forward: Forward,
+    spans: Sequence[Span],
+    share_heads: bool,
+    token_budget: int,
+    n_at_once: int,
+) -> Iterator[_Batch]:
+    """Yield batches, those behind the same head after each other, each head run before the first of them."""
+    limit = _most_packed(model) if share_heads else 0
+    by_head: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    counts = Counter(span.ids[: span.start] for span in spans)
+    for index, span in enumerate(spans):
+        head = span.ids[: span.start]
+        by_head[head if share_heads and counts[head] >= _SHARED_HEAD_MIN else ()].append(index)
+    for ids, members in by_head.items():
+        head, n_head = run_head(model, forward, ids) if ids else NO_HEAD, len(ids)
+        short = [index for index in members if len(spans[index].ids) <= min(limit, n_head + _PACKED_MAX)]
+        short.sort(key=lambda index: spans[index].ids)
+        short = list(compress(short, worth_packing([spans[index].ids[n_head:] for index in short])))
+        long = sorted(set(members) - set(short), key=lambda index: len(spans[index].ids), reverse=True)
+        trees = batches([spans[index].ids[n_head:] for index in short], token_budget, n_at_once)
+        rows = _rows([len(spans[index].ids) - n_head for index in long], token_budget, n_at_once)
+        for order, runs, packed in ((short, trees, True), (long, rows, False)):
+            for run in runs:
+                yield _Batch(np.array(order[run]), head, packed)
+
+
+def _rows(lengths: Sequence[int], token_budget: int, n_at_once: int) -> Iterator[slice]:
+    """Cut a list sorted from long to short into runs of at most their share of the budget, padding included.
 
     A run with work enough also ends where rows would be filled up by more than a quarter.
     """
+    budget = shared_budget(sum(lengths), token_budget, n_at_once)
     low = 0
     while low < len(lengths):
-        most = min(len(lengths), low + max(1, token_budget // lengths[low]))
+        most = min(len(lengths), low + max(1, budget // lengths[low]))
         high = low + 1
         while high < most and (
             (high - low) * lengths[low] < _ENOUGH_TOKENS or 4 * lengths[high] >= 3 * lengths[low]
@@ -158,20 +213,18 @@ def _batches(lengths: Sequence[int], token_budget: int) -> Iterator[slice]:
 
 def _run_halving(
     model: LanguageModel,
+    forward: Forward,
     spans: Sequence[Span],
-    chosen: np.ndarray,
-    prefix: _Prefix,
     layers: Sequence[int],
     pooling: Pooling,
-    packed: bool,
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    batch: _Batch,
+) -> list[_Ran]:
     """Run one batch; where memory runs out, run its halves."""
     import torch
 
+    chosen = batch.chosen
     try:
-        batch = [spans[index] for index in chosen]
-        yield chosen, _run_batch(model, batch, prefix, layers, pooling, packed)
-        return
+        return [_run_batch(model, forward, spans, layers, pooling, batch)]
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         memory = isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(error)
         if not memory:
@@ -186,28 +239,29 @@ def _run_halving(
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     middle = len(chosen) // 2
-    for half in (chosen[:middle], chosen[middle:]):
-        yield from _run_halving(model, spans, half, prefix, layers, pooling, packed)
+    halves = [replace(batch, chosen=half) for half in (chosen[:middle], chosen[middle:])]
+    return [ran for half in halves for ran in _run_halving(model, forward, spans, layers, pooling, half)]
 
 
 def _run_batch(
     model: LanguageModel,
+    forward: Forward,
     spans: Sequence[Span],
-    prefix: _Prefix,
     layers: Sequence[int],
     pooling: Pooling,
-    packed: bool,
-) -> np.ndarray:
-    """Return the pooled states of spans that go through the blocks together, ``[n_spans, n_layers, d_model]``."""
+    batch: _Batch,
+) -> _Ran:
+    """Run spans through the blocks together and pool their states."""
     import torch
 
-    n_head, device = prefix.n_tokens, model.device
-    paths = [span.ids[n_head:] for span in spans]
+    n_head, device = batch.head.n_tokens, model.device
+    inside = [spans[index] for index in batch.chosen]
+    paths = [span.ids[n_head:] for span in inside]
     with timed("batches"):
-        inputs, rows, columns = _packed(model, paths, n_head) if packed else _padded(paths)
-        starts = [span.start - n_head if pooling == "mean" else -1 for span in spans]
+        inputs, rows, columns = _packed(model, paths, n_head) if batch.packed else _padded(paths)
+        starts = [span.start - n_head if pooling == "mean" else -1 for span in inside]
         pooled = [places[start:] for places, start in zip(columns, starts, strict=True)]
-        where = np.zeros((len(spans), max(map(len, pooled))), dtype=np.int64)
+        where = np.zeros((len(paths), max(map(len, pooled))), dtype=np.int64)
         weights = np.zeros(where.shape, dtype=np.float32)
         for index, places in enumerate(pooled):
             where[index, : len(places)], weights[index, : len(places)] = places, 1 / len(places)
@@ -216,8 +270,8 @@ def _run_batch(
         )
         inputs = {name: value.to(device) for name, value in inputs.items()} | {"use_cache": n_head > 0}
         if n_head:
-            inputs["past_key_values"] = _repeat(prefix, len(inputs["input_ids"]))
-        found = torch.empty(len(spans), len(layers), model.d_model, device=device)
+            inputs["past_key_values"] = batch.head.cache(len(inputs["input_ids"]))
+        found = torch.empty(len(paths), len(layers), model.d_model, device=device)
         place = {layer: index for index, layer in enumerate(layers)}
 
     def keep(layer: int, hidden: torch.Tensor) -> None:
@@ -226,14 +280,10 @@ def _run_batch(
             states = torch.einsum("nk,nkd->nd", weight.to(hidden.device), states)[:, None]
         found[:, place[layer]] = states[:, 0].to(device)
 
-    with timed("blocks"):
-        _forward(model, inputs, layers, keep)
-        count("texts", len(spans))
-        count("tokens", inputs["input_ids"].numel())
+    forward(inputs, keep)
     with timed("copy to the host"):
-        count("bytes", found.nbytes)
         states: np.ndarray = found.cpu().numpy()
-    return states
+    return _Ran(batch.chosen, states, inputs["input_ids"].numel())
 
 
 def _packed(
@@ -276,20 +326,6 @@ def _padded(
     return {"input_ids": torch.from_numpy(ids)}, np.arange(len(paths)), columns
 
 
-@timed("shared heads")
-def _run_head(model: LanguageModel, head: tuple[int, ...], last_layer: int) -> _Prefix:
-    """Run the shared beginning of many spans once, up to the last wanted block."""
-    import torch
-    from transformers import DynamicCache
-
-    cache = DynamicCache()
-    ids = torch.tensor([head], device=model.device)
-    inputs = {"input_ids": ids, "past_key_values": cache, "use_cache": True}
-    _forward(model, inputs, (last_layer,), lambda _layer, _hidden: None)
-    count("tokens", len(head))
-    return _Prefix(len(head), tuple((layer.keys, layer.values) for layer in cache.layers))
-
-
 def _keeps_only_keys_and_values(model: LanguageModel) -> bool:
     """Return whether a head can be shared: in the listed families, whose parity is tested."""
     config = getattr(model.model.config, "text_config", model.model.config)
@@ -311,59 +347,3 @@ def _most_packed(model: LanguageModel) -> int:
 def _attention(model: LanguageModel) -> str:
     config = getattr(model.model.config, "text_config", model.model.config)
     return str(config._attn_implementation)
-
-
-def _repeat(prefix: _Prefix, n_rows: int) -> Any:
-    """Return a fresh cache holding the prefix for each row.
-
-    Without the config the cache keeps every key; a sliding-window one would drop those of a long head.
-    """
-    from transformers import DynamicCache
-
-    cache = DynamicCache()
-    for block, (keys, values) in enumerate(prefix.keys_values):
-        cache.update(keys.expand(n_rows, -1, -1, -1), values.expand(n_rows, -1, -1, -1), block)
-    return cache
-
-
-def _forward(model: LanguageModel, inputs: dict[str, Any], layers: Sequence[int], keep: Any) -> None:
-    """Run the blocks up to the last wanted layer, handing each wanted state to ``keep(layer, hidden)``."""
-    import torch
-
-    backbone = model.backbone
-    taken = signature(backbone.forward).parameters
-    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values()):
-        inputs = {name: value for name, value in inputs.items() if name in taken}
-    with torch.inference_mode(), _hooks(model, layers, keep):
-        try:
-            backbone(**inputs)
-        except _Enough:
-            return
-    raise RuntimeError("the last wanted block did not run")
-
-
-@contextmanager
-def _hooks(model: LanguageModel, layers: Sequence[int], keep: Any) -> Iterator[None]:
-    last = max(layers)
-
-    def before_first(_module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        keep(0, args[0] if args else kwargs["hidden_states"])
-        if last == 0:
-            raise _Enough
-
-    def after(layer: int) -> Any:
-        def hook(_module: Any, _args: Any, output: Any) -> None:
-            keep(layer, output[0] if isinstance(output, tuple) else output)
-            if layer == last:
-                raise _Enough
-
-        return hook
-
-    with ExitStack() as stack:
-        for layer in layers:
-            if layer == 0:
-                handle = model.blocks[0].register_forward_pre_hook(before_first, with_kwargs=True)
-            else:
-                handle = model.blocks[layer - 1].register_forward_hook(after(layer))
-            stack.callback(handle.remove)
-        yield

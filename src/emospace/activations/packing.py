@@ -54,11 +54,23 @@ def worth_packing(paths: Sequence[Path]) -> list[bool]:
     ]
 
 
-def batches(paths: Sequence[Path], token_budget: int) -> Iterator[slice]:
-    """Cut texts, in sorted order, into runs whose trees have at most `token_budget` tokens."""
+def shared_budget(n_tokens: int, token_budget: int, n_at_once: int) -> int:
+    """Return the tokens of one of `n_at_once` batches beside each other, so that each of these has as many to run."""
+    if n_at_once == 1:
+        return token_budget
+    n_batches = max(1, -(-n_tokens // (token_budget // n_at_once or 1)))
+    n_batches += -n_batches % n_at_once
+    # A little more, since no batch is filled to its last token.
+    return max(1, min(token_budget // n_at_once, round(1.02 * n_tokens / n_batches) + 1))
+
+
+def batches(paths: Sequence[Path], token_budget: int, n_at_once: int = 1) -> Iterator[slice]:
+    """Cut texts, in sorted order, into runs whose trees have at most their share of `token_budget` tokens."""
+    added = _new_tokens(paths)
+    budget = shared_budget(sum(added), token_budget, n_at_once)
     low = total = 0
-    for index, new in enumerate(_new_tokens(paths)):
-        if index > low and total + new > token_budget:
+    for index, new in enumerate(added):
+        if index > low and total + new > budget:
             yield slice(low, index)
             low, total, new = index, 0, len(paths[index])
         total += new

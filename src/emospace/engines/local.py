@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
 
 from emospace.engines.engine import Held, Item, Piece, Result, Thing
 
@@ -26,16 +27,31 @@ class Local:
             yield item, work(held.here, item)
 
 
-def in_parallel(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+def in_parallel(
+    function: Callable[[Item], Result], items: Iterable[Item], most: int | None = None
+) -> Iterator[Result]:
     """Map `function` over `items`, as many at a time as torch has threads, each on one thread.
 
-    Linear algebra on many small matrices gains nothing from threads within a call.
+    Linear algebra on many small matrices gains nothing from threads within a call. With `most` fewer items are at
+    work at a time, on as many more threads each. Items are taken as they are needed, and results wait for no more
+    than two rounds.
     """
     import torch
 
-    workers = torch.get_num_threads()
-    with single_threaded(), ThreadPoolExecutor(workers) as pool:
-        yield from pool.map(function, items)
+    n_threads = torch.get_num_threads()
+    workers = min(n_threads, most or n_threads)
+    waiting: deque[Future[Result]] = deque()
+    with limited_threads(n_threads // workers), ThreadPoolExecutor(workers) as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) == 2 * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
 
 
 def in_processes(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
@@ -47,17 +63,22 @@ def in_processes(function: Callable[[Item], Result], items: Iterable[Item]) -> I
     yield from joblib.Parallel(n_jobs=torch.get_num_threads(), return_as="generator")(work)
 
 
-@contextmanager
-def single_threaded() -> Iterator[None]:
+def single_threaded() -> AbstractContextManager[None]:
     """Keep each linear algebra call on one thread within."""
+    return limited_threads(1)
+
+
+@contextmanager
+def limited_threads(n: int) -> Iterator[None]:
+    """Keep each linear algebra call on `n` threads within."""
     import torch
     from threadpoolctl import threadpool_limits
 
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(n)
     try:
         # NumPy and SciPy have threads of their own.
-        with threadpool_limits(1, "blas"):
+        with threadpool_limits(n, "blas"):
             yield
     finally:
         torch.set_num_threads(before)

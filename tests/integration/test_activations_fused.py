@@ -1,0 +1,129 @@
+"""Blocks in fewer passes: what they give is what the modules give, and where they are not known to, modules run."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from test_activations import CARRIER, TEXTS, TOLERANCE, WORDS, relative_error
+
+from conftest import FAMILIES, make_hf_model, make_tokenizer, tiny
+from emospace.activations import extract, extract_words, fused, token_states
+from emospace.models import wrap_model
+
+LLAMAS = ("llama", "mistral", "qwen2", "qwen3")
+MANY = tuple(f"{word} {number}" for word in WORDS for number in range(12))
+
+
+@pytest.fixture
+def passes(monkeypatch):
+    """Count the blocks that ran in fewer passes."""
+    ran, inner = [], fused._rms_norm
+    monkeypatch.setattr(fused, "_rms_norm", lambda *given: ran.append(0) or inner(*given))
+    monkeypatch.setattr(fused, "FEWEST_TOKENS", 1)
+    return ran
+
+
+def fresh(family="llama", **settings):
+    return wrap_model(make_hf_model(family, **settings), make_tokenizer())
+
+
+@pytest.mark.skipif(not fused._has_onednn(), reason="this torch has no oneDNN")
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("family", LLAMAS)
+@pytest.mark.parametrize("short_row", [0, 160])
+def test_states_are_those_of_the_modules(family, attention, short_row, passes, monkeypatch):
+    monkeypatch.setattr(fused, "_SHORT_ROW", short_row)
+    model = fresh(family, sliding_window=None) if family == "mistral" else fresh(family)
+    model.model.set_attn_implementation(attention)
+    layers = range(model.n_blocks + 1)
+
+    def states():
+        words = extract_words(model, MANY, CARRIER, layers).states
+        return words, extract(model, TEXTS, layers).states
+
+    ours = states()
+    assert passes
+    monkeypatch.setattr(fused, "FEWEST_TOKENS", 10**9)
+    passes.clear()
+    for found, expected in zip(ours, states(), strict=True):
+        assert relative_error(found, expected) <= TOLERANCE
+    assert not passes
+
+
+@pytest.mark.skipif(not fused._has_onednn(), reason="this torch has no oneDNN")
+def test_bfloat16_is_as_near_to_float32_as_the_modules_are(passes, monkeypatch):
+    exact = extract_words(fresh(), MANY, CARRIER, [3]).states
+    model = wrap_model(make_hf_model("llama").to(torch.bfloat16), make_tokenizer())
+    passes.clear()
+    found = extract_words(model, MANY, CARRIER, [3]).states
+    assert bool(passes) is torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    monkeypatch.setattr(fused, "FEWEST_TOKENS", 10**9)
+    modules = extract_words(model, MANY, CARRIER, [3]).states
+    assert relative_error(found, exact) <= 1.2 * relative_error(modules, exact)
+
+
+def test_few_tokens_and_other_families_run_as_they_are(passes, monkeypatch):
+    for family in sorted({*FAMILIES} - {*LLAMAS}):
+        token_states(tiny(family), torch.tensor([[1, 40, 41]]), 2)
+    monkeypatch.setattr(fused, "FEWEST_TOKENS", 4)
+    token_states(tiny(), torch.tensor([[1, 40, 41]]), 2)
+    assert not passes
+
+
+class Doubled(torch.nn.Linear):
+    """What an adapter puts in the place of a linear layer."""
+
+    def forward(self, rows):
+        return 2 * super().forward(rows)
+
+
+def hooked(block):
+    block.mlp.down_proj.register_forward_hook(lambda _module, _args, output: 2 * output)
+
+
+def adapted(block):
+    linear = block.mlp.down_proj
+    block.mlp.down_proj = Doubled(linear.in_features, linear.out_features, bias=False)
+    block.mlp.down_proj.weight = linear.weight
+
+
+def patched(block):
+    inner = block.mlp.down_proj.forward
+    block.mlp.down_proj.forward = lambda rows: 2 * inner(rows)
+
+
+@pytest.mark.parametrize("change", [hooked, adapted, patched])
+def test_a_block_that_was_changed_inside_runs_as_it_is(change, passes):
+    ids = torch.tensor([[1, 40, 41, 42]])
+    model = fresh()
+    before = token_states(model, ids, 1)
+    assert bool(passes) is fused._has_onednn()
+    passes.clear()
+    change(model.blocks[0])
+    after = token_states(model, ids, 1)
+    assert not passes
+    hidden = model.model(ids, output_hidden_states=True, use_cache=False).hidden_states[1]
+    assert torch.allclose(after, hidden, atol=1e-5)
+    assert not torch.allclose(after, before, atol=1e-2)
+
+
+def test_weights_are_read_anew(passes):
+    ids = torch.tensor([[1, 40, 41, 42]])
+    model = fresh()
+    before = token_states(model, ids, 2)
+    with torch.no_grad():
+        model.blocks[0].mlp.down_proj.weight.mul_(2)
+    assert not torch.allclose(token_states(model, ids, 2), before, atol=1e-2)
+
+
+def test_the_model_is_left_as_it_was(passes):
+    model = fresh()
+    extract_words(model, MANY, CARRIER, [2])
+    assert not any("forward" in vars(part) for part in model.model.modules())
+    assert not any(part._forward_hooks or part._forward_pre_hooks for part in model.blocks)
+
+
+def test_without_the_operators_modules_run(passes, monkeypatch):
+    monkeypatch.setattr(fused, "_has_onednn", lambda: False)
+    token_states(fresh(), torch.tensor([[1, 40, 41]]), 2)
+    assert not passes
