@@ -75,7 +75,7 @@ class Sizes:
     words: int = 5000
     stories: int = 2000
     pairs: int = 200
-    new_tokens: int = 64
+    new_tokens: int = 128
     batches: tuple[int, ...] = (1, 8, 32)
     permutations: int = 200_000
     bootstraps: int = 5000
@@ -97,7 +97,7 @@ QUICK = Sizes(
     words=48,
     stories=24,
     pairs=8,
-    new_tokens=8,
+    new_tokens=16,
     batches=(1, 2),
     permutations=2000,
     bootstraps=64,

@@ -80,6 +80,27 @@ def rate_row(rounds: Sequence[Taken], amount: float, key: str = "seconds") -> Ta
     return row
 
 
+def beside_neighbours(plain: Sequence[float], steered: Sequence[float]) -> Taken:
+    """Return seconds of as many answers each, and the rate of every inner one over that of its two neighbours.
+
+    Parameters
+    ----------
+    plain, steered
+        Seconds in the order ``plain[0], steered[0], plain[1], ..., plain[-1]``: a steady drift cancels out.
+
+    Returns
+    -------
+    ``seconds``, ``steered``; ``ratios`` of steered answers, ``control``: plain answers held against the next plain ones.
+    """
+    a, b = np.array(plain), np.array(steered)
+    return {
+        "seconds": float(a.mean() * len(b)),
+        "steered": float(b.sum()),
+        "ratios": ((a[:-1] + a[1:]) / 2 / b).tolist(),
+        "control": ((a[:-2] + a[2:]) / 2 / a[1:-1]).tolist(),
+    }
+
+
 def compared(rows: Sequence[Taken], rounds: Mapping[str, Sequence[Taken]], reference: str) -> None:
     """Write into each row how many times faster the reference was, by the median of the rounds they shared."""
     own = rounds.get(reference)

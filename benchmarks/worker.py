@@ -120,15 +120,26 @@ def read(path: Path) -> Fields:
 
 
 def compiled_forward(module: Any) -> Any:
-    """Return a context in which a module's forward is compiled."""
+    """Return a context in which a module's forward of one token is compiled, the prompt's is not.
+
+    As `generate` itself does it on a GPU: every step has the same shape, each prompt would be compiled anew.
+    """
     from contextlib import contextmanager
+    from functools import wraps
 
     import torch
 
     @contextmanager
     def context() -> Any:
-        own = module.__dict__.get("forward")
-        module.forward = torch.compile(module.forward)
+        own, plain = module.__dict__.get("forward"), module.forward
+        compiled = torch.compile(plain, dynamic=False)
+
+        @wraps(plain)
+        def forward(*args: Any, **kwargs: Any) -> Any:
+            tokens = args[0] if args else kwargs["input_ids"]
+            return (compiled if tokens.shape[1] == 1 else plain)(*args, **kwargs)
+
+        module.forward = forward
         try:
             yield
         finally:

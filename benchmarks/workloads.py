@@ -7,10 +7,9 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from inputs import PROMPT
 from processes import Process, ToolError
 from rounds import (
     Taken,
+    beside_neighbours,
     cosines,
     rate_row,
     state_agreement,
@@ -29,8 +29,8 @@ from rounds import (
 
 from emospace.display import say
 
-PARTS = 4
-"""Answers in a turn of steered generation, each a part of its tokens, steered and not in turn."""
+PARTS = 8
+"""Steered answers in a turn of generation, each a part of its tokens between two answers that are not steered."""
 
 
 def states(bench: Bench, model: str, workload: str) -> list[Taken]:
@@ -135,30 +135,30 @@ def generation(bench: Bench, model: str, workload: str) -> list[Taken]:
     for batch in bench.sizes.batches:
         fields = {"text": PROMPT, "batch": batch, "n_tokens": bench.sizes.new_tokens // PARTS}
 
-        def turn(tool: str, numbers: Iterator[int], ready: set[bool], fields: Taken = fields) -> Taken:
-            taken: Taken = {"seconds": 0.0, "steered": 0.0}
-            # A machine's rate drifts within seconds, so the two take turns, another first each time.
-            for number in islice(numbers, PARTS):
-                for steered in (number % 2 == 1, number % 2 == 0):
-                    process = (second if steered else first)[tool]
-                    if not compiled or steered not in ready:
-                        process.ask("prepare", steered=steered, compiled=compiled, vectors=vectors)
-                    if steered not in ready:
-                        process.ask("tokens", **fields)
-                        ready.add(steered)
-                    answer = process.ask("tokens", **fields)
-                    taken["steered" if steered else "seconds"] += answer["seconds"]
-                    taken["tokens" if steered else "plain_tokens"] = answer["tokens"]
-                    if not compiled:
-                        process.ask("release")
+        def turn(tool: str, ready: set[bool], fields: Taken = fields) -> Taken:
+            taken: Taken = {}
+            seconds: dict[bool, list[float]] = {False: [], True: []}
+            # A machine's rate drifts within seconds, so the two take turns.
+            for number in range(2 * PARTS + 1):
+                steered = number % 2 == 1
+                process = (second if steered else first)[tool]
+                if not compiled or steered not in ready:
+                    process.ask("prepare", steered=steered, compiled=compiled, vectors=vectors)
+                if steered not in ready:
+                    process.ask("tokens", **fields)
+                    ready.add(steered)
+                answer = process.ask("tokens", **fields)
+                seconds[steered].append(answer["seconds"])
+                taken["tokens" if steered else "plain_tokens"] = answer["tokens"]
+                if not compiled:
+                    process.ask("release")
             if bench.alone:
                 first[tool].close()
                 ready.clear()
-            return taken
+            return taken | beside_neighbours(seconds[False], seconds[True])
 
-        numbers = {tool: iter(range(10**6)) for tool in tools}
         ready: dict[str, set[bool]] = {tool: set() for tool in tools}
-        found = bench.run({tool: partial(turn, tool, numbers[tool], ready[tool]) for tool in tools})
+        found = bench.run({tool: partial(turn, tool, ready[tool]) for tool in tools})
         rows += _generation_rows(
             found, {"model": model, "workload": workload, "n": batch}, batch * PARTS * fields["n_tokens"]
         )
@@ -175,11 +175,13 @@ def _generation_rows(found: Mapping[str, list[Taken] | str], common: Taken, n_to
         if isinstance(rounds, str):
             row["error"] = rounds
             continue
-        ratios = [taken["seconds"] / taken["steered"] for taken in rounds]
         row |= rate_row(rounds, n_tokens, "steered")
         row["unsteered_rate"] = rate_row(rounds, n_tokens)["rate"]
-        row["steered_over_unsteered"] = float(np.median(ratios))
-        row["steered_over_unsteered_low"], row["steered_over_unsteered_high"] = min(ratios), max(ratios)
+        # The second is the first without steering: what the machine alone does to such a ratio.
+        for name, key in (("steered_over_unsteered", "ratios"), ("unsteered_over_unsteered", "control")):
+            by_round = [float(np.median(taken[key])) for taken in rounds]
+            row[name] = float(np.median([ratio for taken in rounds for ratio in taken[key]]))
+            row[f"{name}_low"], row[f"{name}_high"] = min(by_round), max(by_round)
         tokens = rounds[0]["tokens"]
         row["agreement"] = {"changed_by_steering": tokens != rounds[0]["plain_tokens"]}
         if expected is not None and tool != OWN:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import wraps
+
 import numpy as np
 import pytest
 import torch
+from torch._dynamo.testing import CompileCounter
 
 from conftest import D_MODEL, make_hf_model, make_tokenizer
 from emospace.errors import EmospaceError
@@ -130,6 +133,27 @@ def test_generate_with_a_compiled_forward(model, cache):
             assert torch.equal(model.generate(IDS, **options), expected)
         assert steering.applications == counts[scope]
     assert torch.equal(model.generate(IDS, **options), plain)
+
+
+@pytest.mark.parametrize(("mode", "op"), [("constant", "add"), ("constant", "clamp"), ("relative", "clamp")])
+def test_the_step_of_a_static_cache_is_one_graph_and_stays_it(model, mode, op):
+    """As `generate` compiles it: the prompt as it comes, every step after it by the same graph."""
+    vector, counter = make_vector(), CompileCounter()
+    options = {**GREEDY, "cache_implementation": "static"}
+    with steer(model, vector, 0.5, mode=mode, op=op):
+        expected = model.generate(IDS, **options)
+    own, compiled = model.forward, torch.compile(model.forward, backend=counter, fullgraph=True)
+
+    @wraps(own)
+    def forward(*args, **kwargs):
+        return (compiled if kwargs["input_ids"].shape[1] == 1 else own)(*args, **kwargs)
+
+    model.forward = forward
+    with steer(model, vector, 0.5, mode=mode, op=op) as steering:
+        for _ in range(2):
+            assert torch.equal(model.generate(IDS, **options), expected)
+    assert counter.frame_count == 1
+    assert steering.applications == 2 * 2 * (IDS.shape[1] - 1 + N_NEW - 1)
 
 
 @pytest.mark.slow

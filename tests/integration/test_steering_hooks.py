@@ -807,7 +807,7 @@ def test_each_device_has_its_own_direction_and_counter(llama):
     rows = [active.prepare(1, torch.device(device), torch.float32) for device in ("cpu", "meta", "cpu")]
     assert [row.device.type for row in rows] == ["cpu", "meta", "cpu"]
     assert rows[0] is rows[2]
-    active.mask = torch.tensor([[False, True, True]])
+    active.begin(torch.tensor([[False, True, True]]), torch.float32)
     mask = active.note(torch.zeros(1, 3, D_MODEL, device="meta"))
     assert mask.device.type == "meta"
     assert active.note(torch.zeros(1, 3, D_MODEL)).device.type == "cpu"

@@ -253,11 +253,17 @@ def test_the_parts_of_a_study_are_timed_by_when_they_were_finished(tmp_path):
     ]
 
 
-def test_steering_is_held_against_the_unsteered_run_of_the_same_round():
+def test_steering_is_held_against_the_unsteered_answers_around_it():
+    from rounds import beside_neighbours
     from workloads import _generation_rows
 
+    drifting = beside_neighbours([1.0, 2.0, 3.0, 4.0], [3.0, 5.0, 7.0])
+    assert drifting["ratios"] == [0.5, 0.5, 0.5]
+    assert drifting["control"] == [1.0, 1.0]
+    assert drifting["seconds"] == pytest.approx(7.5)
+
     def taken(plain, steered, tokens):
-        return {"seconds": plain, "steered": steered, "tokens": tokens, "plain_tokens": [9, 9]}
+        return {**beside_neighbours([plain] * 3, [steered] * 2), "tokens": tokens, "plain_tokens": [9, 9]}
 
     found = {
         "emospace": [taken(1.0, 1.0, [1, 2]), taken(2.0, 2.5, [1, 2]), taken(3.0, 4.0, [1, 2])],
@@ -268,7 +274,8 @@ def test_steering_is_held_against_the_unsteered_run_of_the_same_round():
     assert rows["emospace"]["steered_over_unsteered"] == pytest.approx(0.8)
     assert rows["emospace"]["agreement"] == {"changed_by_steering": True}
     assert rows["peer"]["agreement"]["same_tokens"] == 0.5
-    assert rows["peer"]["rate"] == pytest.approx(10.0)
+    assert rows["emospace"]["unsteered_over_unsteered"] == 1.0
+    assert rows["peer"]["rate"] == pytest.approx(5.0)
     assert rows["broken"]["error"] == "shape is invalid"
 
 

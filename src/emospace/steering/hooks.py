@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 from weakref import ref
@@ -17,7 +17,7 @@ from weakref import ref
 from emospace.errors import EmospaceError
 from emospace.models import LanguageModel, find_blocks
 from emospace.steering.operation import along, movement
-from emospace.steering.positions import first_columns, in_scope
+from emospace.steering.positions import first_columns, in_scope, prompt_mask, real_columns
 from emospace.steering.vector import MODES, Mode, Op, Scope, SteeringVector, check_choice, check_window
 
 if TYPE_CHECKING:
@@ -182,8 +182,14 @@ class _Active:
     def __init__(self, steering: Steering) -> None:
         self.steering = steering
         self.layers = () if steering._is_nothing else steering.vector.layers
+        # Plain numbers: a read-only mapping, looked into while compiling, breaks the graph.
+        vector = steering.vector
+        self.doses = {layer: steering.dose * vector.shares[layer] for layer in self.layers}
+        if steering.mode == "constant":
+            self.doses = {layer: dose * vector.medians[layer] for layer, dose in self.doses.items()}
         self.is_fixed = steering.op == "add" and steering.mode == "constant"
         self.mask: torch.Tensor | None = None
+        self._n_masked: torch.Tensor | None = None
         self._n = 0
         self._counters: dict[Any, torch.Tensor] = {}
         self._tensors: dict[tuple[int, Any, Any], torch.Tensor] = {}
@@ -202,19 +208,20 @@ class _Active:
         if key not in self._tensors:
             with torch.inference_mode(False):
                 row = torch.tensor(self.steering.vector.directions[layer]).to(device=device, dtype=dtype)
-                self._tensors[key] = row * self.constant(layer) if self.is_fixed else row
+                self._tensors[key] = row * self.doses[layer] if self.is_fixed else row
         return self._tensors[key]
+
+    def begin(self, allowed: torch.Tensor | None, dtype: Any) -> None:
+        """Take what a pass steers, bool ``[batch, positions]`` or None for all: once, not again at each block."""
+        self.mask = None if allowed is None else allowed.unsqueeze(-1).to(dtype)
+        self._n_masked = None if allowed is None else allowed.sum()
 
     def note(self, state: torch.Tensor) -> torch.Tensor | None:
         """Count what is about to change and return the mask ``[batch, positions, 1]``, None where it is all ones."""
         import torch
 
         mask = self.mask
-        if mask is None:
-            n: Any = state.shape[0] * state.shape[1]
-        else:
-            mask = mask.to(state.device)
-            n = mask.sum()
+        n: Any = state.shape[0] * state.shape[1] if mask is None else self._n_masked
         compiling = torch.compiler.is_compiling()
         if not compiling and torch._C._current_graph_task_id() != -1:
             pass  # gradient checkpointing runs the block again: the same application, not another
@@ -222,8 +229,8 @@ class _Active:
         elif isinstance(n, int) and not compiling:
             self._n += n
         else:
-            self.counter_on(state.device).add_(n)
-        return None if mask is None else mask.unsqueeze(-1).to(state.dtype)
+            self.counter_on(state.device).add_(n if mask is None else n.to(state.device))
+        return None if mask is None else mask.to(device=state.device, dtype=state.dtype)
 
     def counter_on(self, device: Any) -> torch.Tensor:
         import torch
@@ -238,23 +245,16 @@ class _Active:
         import torch
 
         if self.steering.mode == "constant":
-            return self.constant(layer)
+            return self.doses[layer]
         norm = torch.linalg.vector_norm(state, dim=-1, keepdim=True, dtype=torch.float32)
-        return (self.dose(layer) * norm).to(state.dtype)
-
-    def dose(self, layer: int) -> float:
-        return self.steering.dose * self.steering.vector.shares[layer]
-
-    def constant(self, layer: int) -> float:
-        """Return the dose of the mode `constant` in units of the state."""
-        return self.dose(layer) * self.steering.vector.medians[layer]
+        return (self.doses[layer] * norm).to(state.dtype)
 
 
 class _Stage:
     """The hooks of one model, shared by all vectors active on it, and where the current pass stands."""
 
     def __init__(self, root: Any, blocks: Sequence[Any]) -> None:
-        self.root, self.blocks = root, blocks
+        self.root, self.blocks, self.dtype = root, blocks, root.dtype
         self.actives: list[_Active] = []
         self.at: dict[int, list[_Active]] = {}
         self.handles: dict[Any, Any] = {}
@@ -328,7 +328,7 @@ class _Stage:
                 self.prompt_width, self.first = 1, None
             else:
                 self.prompt_width = int(tokens.shape[1])
-                self.first = first_columns(self._prompt_mask(tokens, kwargs))
+                self.first = first_columns(prompt_mask(self.root, tokens, kwargs))
             self.in_generate = True
             try:
                 return generate(*args, **kwargs)
@@ -336,17 +336,6 @@ class _Stage:
                 self.in_generate, self.prompt_width, self.first = False, None, None
 
         return steered
-
-    def _prompt_mask(self, tokens: torch.Tensor, kwargs: Mapping[str, Any]) -> torch.Tensor | None:
-        mask = kwargs.get("attention_mask")
-        if mask is not None or tokens.ndim != 2:
-            return mask if mask is None or mask.ndim == 2 else None
-        settings = kwargs.get("generation_config") or self.root.generation_config
-        pad = kwargs.get("pad_token_id", settings.pad_token_id)
-        ends = kwargs.get("eos_token_id", settings.eos_token_id)
-        ends = ends if isinstance(ends, list | tuple) else [ends]
-        # As `generate` itself infers it: padding that also ends an answer proves nothing.
-        return (tokens != pad).long() if pad is not None and pad not in ends else None
 
     def _before(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Find out which columns the pass holds, and from that the mask of each active vector."""
@@ -360,7 +349,8 @@ class _Stage:
         n_rows, n_columns = int(tokens.shape[0]), int(tokens.shape[1])
         mask = kwargs.get("attention_mask")
         if mask is not None and not (isinstance(mask, torch.Tensor) and mask.ndim == 2):
-            if self.shape == (n_rows, n_columns) and module is not self.root.base_model:
+            # Asked in this order a compiled outer module never reads the last pass's shape, on which it would be retraced.
+            if module is not self.root.base_model and self.shape == (n_rows, n_columns):
                 return  # the outer module saw the mask of padding, the inner one gets it prepared
             mask = None
         self.shape = (n_rows, n_columns)
@@ -374,7 +364,7 @@ class _Stage:
                 self.prompt_width, self.first = past + n_columns, first_columns(mask)
             self.cache = _nothing if cache is None else ref(cache)
         for active in self.actives:
-            active.mask = None
+            active.begin(None, self.dtype)
         masked = [
             active
             for active in self.actives
@@ -383,7 +373,8 @@ class _Stage:
         if not masked:
             return
         columns = past + torch.arange(n_columns, device=tokens.device)
-        first, real = self._rows(mask, n_rows, columns)
+        # A mask tells best: rows of a batch may come and go between two passes.
+        first, real = real_columns(mask, self.first if mask is None else first_columns(mask), n_rows, columns)
         for active in masked:
             steering, width = active.steering, self._width(active.steering)
             allowed = real & ((columns >= first) if steering.first_position else (columns > first))
@@ -391,7 +382,7 @@ class _Stage:
                 allowed = allowed & in_scope(columns - width, steering.scope, steering.window)
             elif steering.scope == "response":
                 allowed = torch.zeros_like(allowed)
-            active.mask = allowed.expand(n_rows, n_columns)
+            active.begin(allowed.expand(n_rows, n_columns), self.dtype)
 
     def _width(self, steering: Steering) -> Any:
         return self.prompt_width if steering.prompt_length is None else steering.prompt_length
@@ -409,23 +400,6 @@ class _Stage:
         if cache is not None:
             self.cache = ref(cache)
 
-    def _rows(
-        self, mask: torch.Tensor | None, n_rows: int, columns: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the first real column of each row ``[rows, 1]`` and which columns of the pass are no padding."""
-        import torch
-
-        # A mask tells best: rows of a batch may come and go between two passes.
-        first = self.first if mask is None else first_columns(mask)
-        if first is None:
-            first = torch.zeros((n_rows, 1), dtype=torch.int64, device=columns.device)
-        first = first.to(columns.device)
-        if first.shape[0] != n_rows:  # beams and several answers to one prompt
-            first = first.repeat_interleave(n_rows // first.shape[0], dim=0)
-        if mask is None:
-            return first, columns >= first
-        return first, mask[:, columns.clamp(max=mask.shape[1] - 1)].bool().to(columns.device)
-
     def _after(self, layer: int) -> Callable[[Any, Any, Any], Any]:
         def hook(_module: Any, _args: Any, output: Any) -> Any:
             state = output[0] if isinstance(output, tuple) else output
@@ -435,6 +409,8 @@ class _Stage:
         return hook
 
     def _apply(self, layer: int, state: torch.Tensor) -> torch.Tensor:
+        import torch
+
         steered = state
         for active in self.at[layer]:
             change = active.prepare(layer, state.device, state.dtype)
@@ -444,7 +420,7 @@ class _Stage:
                 size = None if op == "ablate" else active.size(layer, state)
                 component = None if op == "add" else along(steered, direction)
                 change = movement(op, size, component, raises=active.steering.dose >= 0) * direction
-            steered = steered + (change if mask is None else change * mask)
+            steered = steered + change if mask is None else torch.addcmul(steered, change, mask)
         return steered
 
 
