@@ -50,6 +50,7 @@ def in_processes(function: Callable[[Item], Result], items: Iterable[Item]) -> I
 @contextmanager
 def single_threaded() -> Iterator[None]:
     """Keep each linear algebra call on one thread within."""
+    import scipy.linalg  # noqa: F401  what is not loaded yet cannot be held to one thread
     import torch
     from threadpoolctl import threadpool_limits
 
