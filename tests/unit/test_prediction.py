@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from functools import cache
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -332,3 +333,21 @@ def test_bad_input_is_named():
         predict_ratings(x, y, groups, targets=("valence",))
     with pytest.raises(EmospaceError, match="the training features are"):
         transfer(x, y, groups, x[:, :3], y, groups)
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_positive_system_is_solved_and_one_that_is_not_is_nan(kind: str, order: Literal["C", "F"]) -> None:
+    from emospace.prediction.cholesky import solve_positive
+
+    rng = np.random.default_rng(0)
+    factor = rng.normal(size=(40, 12))
+    matrix = np.array(factor.T @ factor, dtype=kind, order=order)
+    right = rng.normal(size=(12, 3)).astype(kind)
+    wanted = np.linalg.solve(matrix.astype(float), right)
+    found = solve_positive(matrix.copy(order=order), right)
+    assert found.dtype == kind
+    assert np.allclose(found, wanted, rtol=0, atol=1e-5)
+    # In Fortran order the lower triangle is enough.
+    assert np.allclose(solve_positive(np.asfortranarray(np.tril(matrix)), right), wanted, rtol=0, atol=1e-5)
+    assert np.isnan(solve_positive(-matrix, right)).all()

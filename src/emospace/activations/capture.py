@@ -181,7 +181,8 @@ def _batches(
         head = span.ids[: span.start]
         by_head[head if share_heads and counts[head] >= _SHARED_HEAD_MIN else ()].append(index)
     for ids, members in by_head.items():
-        head, n_head = run_head(model, forward, ids) if ids else NO_HEAD, len(ids)
+        n_head = len(ids)
+        shared = run_head(model, forward, ids) if ids else NO_HEAD
         short = [index for index in members if len(spans[index].ids) <= min(limit, n_head + _PACKED_MAX)]
         short.sort(key=lambda index: spans[index].ids)
         short = list(compress(short, worth_packing([spans[index].ids[n_head:] for index in short])))
@@ -190,7 +191,7 @@ def _batches(
         rows = _rows([len(spans[index].ids) - n_head for index in long], token_budget, n_at_once)
         for order, runs, packed in ((short, trees, True), (long, rows, False)):
             for run in runs:
-                yield _Batch(np.array(order[run]), head, packed)
+                yield _Batch(np.array(order[run]), shared, packed)
 
 
 def _rows(lengths: Sequence[int], token_budget: int, n_at_once: int) -> Iterator[slice]:

@@ -71,6 +71,7 @@ def single_threaded() -> AbstractContextManager[None]:
 @contextmanager
 def limited_threads(n: int) -> Iterator[None]:
     """Keep each linear algebra call on `n` threads within."""
+    import scipy.linalg  # noqa: F401  what is not loaded yet cannot be held to one thread
     import torch
     from threadpoolctl import threadpool_limits
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 
 from emospace.errors import EmospaceError
+from emospace.prediction.cholesky import solve_positive
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -98,9 +99,13 @@ class FoldSums:
 
         x = [features[rows] for rows in fold_rows]
         y = [ratings[rows] for rows in fold_rows]
-        return cls(
+        k = features.shape[1]
+        gram = torch.empty(len(x), 1, k, k, dtype=features.dtype)
+        for own, a in zip(gram.numpy(), x, strict=True):
             # NumPy sees that the factors are one matrix, and computes half.
-            gram=torch.stack([torch.from_numpy(a.numpy().T @ a.numpy()) for a in x])[:, None],
+            np.matmul(a.numpy().T, a.numpy(), out=own[0])
+        return cls(
+            gram=gram,
             total=torch.stack([a.sum(0) for a in x])[:, None],
             cross=torch.stack([a.T @ b for a, b in zip(x, y, strict=True)])[:, None],
             n=torch.tensor([len(rows) for rows in fold_rows], dtype=features.dtype),
@@ -109,11 +114,17 @@ class FoldSums:
         )
 
     def subsets(self, index: Tensor) -> FoldSums:
-        """Return the sums of the feature subsets `index` `[b, k]` of a single feature set."""
+        """Return the sums of the feature subsets `index` `[b, k]` of a single feature set.
+
+        Indices in ascending order are read along the rows of the Gram matrices, which is several times faster.
+        """
         import torch
 
-        folds = range(len(self.n))
-        gram = torch.stack([torch.stack([self.gram[f, 0][i][:, i] for i in index]) for f in folds])
+        folds, (b, k) = len(self.n), index.shape
+        gram = torch.empty(folds, b, k, k, dtype=self.gram.dtype)
+        for fold, own in enumerate(gram):
+            for one, i in zip(own, index, strict=True):
+                torch.index_select(self.gram[fold, 0].index_select(0, i), 1, i, out=one)
         return FoldSums(
             gram, self.total[:, 0][:, index], self.cross[:, 0][:, index], self.n, self.y_total, self.y_square
         )
@@ -144,18 +155,17 @@ class GramFit:
     def coefficients(self, penalty: Tensor) -> Tensor:
         """Return weights `[b, k, n_targets]`; NaN where the penalty is too small for the precision."""
         import torch
-        from torch import linalg
 
         if self.size == 1 and self.gram.dtype == torch.float64 and self.gram.shape[1] >= _WIDE:
             solution = torch.from_numpy(self._tridiagonal.solve(float(penalty * self.n)))
             return solution[None] * self.scale[:, :, None]
-        matrix = self.gram.clone()
-        matrix.diagonal(dim1=1, dim2=2).add_((penalty * self.n)[:, None])
-        lower, failed = linalg.cholesky_ex(matrix)
-        half = linalg.solve_triangular(lower, self.right, upper=False)
-        weights = linalg.solve_triangular(lower.mT, half, upper=True) * self.scale[:, :, None]
-        weights[failed > 0] = float("nan")
-        return weights
+        # Targets one after another, as LAPACK gives them: products with them are three times faster.
+        weights = self.right.mT.clone(memory_format=torch.contiguous_format).mT
+        matrix = torch.empty_like(self.gram[0])  # one for all: fresh memory costs more than the copy into it
+        for solved, gram, right, alpha in zip(weights, self.gram, self.right, penalty * self.n, strict=True):
+            matrix.copy_(gram).diagonal().add_(alpha)
+            solved.copy_(torch.from_numpy(solve_positive(matrix.numpy(), right.numpy())))
+        return weights.mul_(self.scale[:, :, None])
 
     @cached_property
     def _tridiagonal(self) -> _Tridiagonal:
@@ -242,9 +252,7 @@ class KernelFit:
 
         matrix = self.kernel.clone()
         matrix.diagonal().add_(float(penalty) * self.n)
-        lower = torch.linalg.cholesky(matrix)
-        half = torch.linalg.solve_triangular(lower, self.right, upper=False)
-        solution = torch.linalg.solve_triangular(lower.mT, half, upper=True)
+        solution = torch.from_numpy(solve_positive(matrix.numpy(), self.right.numpy()))
         dual = torch.zeros(len(self.features), self.right.shape[1], dtype=self.features.dtype)
         dual[self.rows] = solution.to(dual.dtype)
         weights = self.features.T @ dual - self.mean[:, None] * dual.sum(0)
