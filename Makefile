@@ -89,7 +89,7 @@ $(STAMP): uv.lock pyproject.toml packages/polyglot/pyproject.toml
 		echo "The venv module is needed: apt-get install python3-venv"; exit 2; }
 	@test -x $(BIN)/uv || $(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	UV_PROJECT_ENVIRONMENT=$(VENV) UV_PYTHON_DOWNLOADS=never $(BIN)/uv sync --frozen
+	UV_PROJECT_ENVIRONMENT=$(VENV) UV_PYTHON_DOWNLOADS=never $(BIN)/uv sync --frozen --compile-bytecode
 	@touch $(STAMP)
 
 clean: ## Remove the environment and the caches of tools; runs/ is kept

@@ -35,12 +35,15 @@ TITLES: Mapping[str, str] = {
 SAID: Mapping[str, str] = {
     "words": "The share is of the words/s that the matrix products alone would allow: the rate at which this machine "
     "does one block's products on as many rows as a batch has tokens, over the products that the words' own tokens "
-    "need. Products are timed before and after each of emospace's turns. The tokens that all words share are not "
+    "need. Of torch's own products and oneDNN's the faster ones count; they are timed before and after each of "
+    "emospace's turns. The tokens that all words share are not "
     "counted: they need be run only once.",
     "stories": "Tools without a mean are given the cheaper task: the state at the last token.",
-    "generate": "Greedy, a constant addition after every block at every position. In a round four answers are "
-    "steered and four not, in turn, by the same process; a ratio is that of their times.",
-    "generate-compiled": "As before, with `torch.compile` of the forward pass; steered and unsteered in two processes.",
+    "generate": "Greedy, a constant addition after every block at every position. Each steered answer stands between "
+    "two unsteered ones of the same process, and a ratio is that of its time to their mean; the control is an "
+    "unsteered answer held against its neighbours in the same way.",
+    "generate-compiled": "As before, with a static cache and the step of one token compiled, as `generate` does it on a "
+    "GPU; the prompt is run eagerly; steered and unsteered in two processes.",
     "rsa": "Eight people's matrices. The ceiling is computed anew in each resample (Pearson's r).",
     "ridge": "Folds, penalties and criterion are the same; features have variance 1 in each fold, so that "
     "standardising, which RidgeCV does not, changes nothing. emospace's own row evaluates every penalty, as RidgeCV "
@@ -63,6 +66,13 @@ def times(row: Row) -> str | None:
     return (
         f"{row['emospace_times']:.2f} ({row['emospace_times_low']:.2f} to {row['emospace_times_high']:.2f})"
     )
+
+
+def ratio(row: Row, name: str) -> str | None:
+    """Return a ratio with its least and greatest of the rounds."""
+    if name not in row:
+        return None
+    return f"{row[name]:.3f} ({row[f'{name}_low']:.3f} to {row[f'{name}_high']:.3f})"
 
 
 def agreement(row: Row) -> str | None:
@@ -103,11 +113,9 @@ COLUMNS: Mapping[str, tuple[Column, ...]] = {
         ("unsteered", lambda row: f"{row['unsteered_rate']:,.1f}"),
         (
             "steered/unsteered",
-            lambda row: (
-                f"{row['steered_over_unsteered']:.3f} ({row['steered_over_unsteered_low']:.3f} to "
-                f"{row['steered_over_unsteered_high']:.3f})"
-            ),
+            lambda row: ratio(row, "steered_over_unsteered"),
         ),
+        ("control", lambda row: ratio(row, "unsteered_over_unsteered")),
         ("against emospace's output", agreement),
     ),
     "rsa": (

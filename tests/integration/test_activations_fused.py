@@ -116,6 +116,33 @@ def test_weights_are_read_anew(passes):
     assert not torch.allclose(token_states(model, ids, 2), before, atol=1e-2)
 
 
+def test_nobody_elses_gradients_are_lost(passes):
+    model = fresh()
+    ids = torch.tensor([[1, 40, 41, 42]])
+    with fused.fused(model, model.n_blocks):
+        model.model(ids).logits.sum().backward()
+    assert not passes
+    assert model.blocks[0].mlp.gate_proj.weight.grad.abs().sum() > 0
+
+
+def test_passes_in_two_threads_do_not_meet(passes):
+    model = fresh()
+    with fused.fused(model, 3):
+        with fused.fused(model, 3):
+            token_states(model, torch.tensor([[1, 40, 41, 42]]), 2)
+        assert all("forward" in vars(block) for block in model.blocks)
+        vars(model.blocks[0]).pop("forward")
+    assert not any("forward" in vars(block) for block in model.blocks)
+
+
+def test_asking_for_the_operators_moves_no_seed():
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    torch.manual_seed(3)
+    fused._has_onednn.__wrapped__()
+    assert torch.equal(torch.rand(4), expected)
+
+
 def test_the_model_is_left_as_it_was(passes):
     model = fresh()
     extract_words(model, MANY, CARRIER, [2])

@@ -7,7 +7,7 @@ short rows of packed words is plain products. Weights are read as they are: noth
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
@@ -18,10 +18,13 @@ if TYPE_CHECKING:
     from emospace.models import LanguageModel
 
 FUSED = {
-    ("llama", "LlamaDecoderLayer"),
-    ("mistral", "MistralDecoderLayer"),
-    ("qwen2", "Qwen2DecoderLayer"),
-    ("qwen3", "Qwen3DecoderLayer"),
+    f"transformers.models.{family}.modeling_{family}.{block}"
+    for family, block in (
+        ("llama", "LlamaDecoderLayer"),
+        ("mistral", "MistralDecoderLayer"),
+        ("qwen2", "Qwen2DecoderLayer"),
+        ("qwen3", "Qwen3DecoderLayer"),
+    )
 }
 """Families whose blocks are those of Llama, with biases or norms of queries and keys at most."""
 
@@ -42,8 +45,17 @@ def fused(model: LanguageModel, n_blocks: int) -> Iterator[None]:
         if _has_onednn():
             for block in _fusible(model.blocks[:n_blocks]):
                 block.forward = partial(_forward, block)
-                stack.callback(delattr, block, "forward")
+                stack.callback(vars(block).pop, "forward", None)
         yield
+
+
+def products(device: torch.device) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None:
+    """Return the function of rows and weights that makes the products here, None where they are torch's own."""
+    import torch
+
+    if device.type != "cpu" or not _has_onednn():
+        return None
+    return lambda rows, weight: torch.ops.mkldnn._linear_pointwise(rows, weight, None, "none", [], "")
 
 
 @cache
@@ -52,7 +64,9 @@ def _has_onednn() -> bool:
     import torch
 
     rows, other = torch.linspace(-2, 2, 12).view(3, 4), torch.linspace(3, -1, 15).view(3, 5)
-    linear = torch.nn.Linear(4, 5)
+    # Its weights are drawn, which is to move nobody's seed.
+    with torch.random.fork_rng(devices=()):
+        linear = torch.nn.Linear(4, 5)
     with torch.inference_mode():
         plain = linear(rows)
         expected = {"add": plain + other, "mul": plain * other, "swish": torch.nn.functional.silu(plain)}
@@ -73,7 +87,7 @@ def _fusible(blocks: Sequence[torch.nn.Module]) -> Iterator[Any]:
     dtypes = {torch.float32, torch.bfloat16} if bfloat16 else {torch.float32}
     for block in blocks:
         kind = type(block)
-        if (kind.__module__.split(".")[-2], kind.__name__) not in FUSED:
+        if f"{kind.__module__}.{kind.__qualname__}" not in FUSED:
             continue
         parts = list(block.modules())
         weights = list(block.parameters())
@@ -104,8 +118,11 @@ def _forward(
     **options: Any,
 ) -> torch.Tensor:
     """Return what the block's own forward returns, ``[n_rows, n_tokens, d_model]``."""
+    import torch
+
     n_rows, n_tokens, _ = hidden_states.shape
-    if n_rows * n_tokens < FEWEST_TOKENS:
+    # These products know no gradients.
+    if n_rows * n_tokens < FEWEST_TOKENS or torch.is_grad_enabled():
         own: torch.Tensor = type(block).forward(
             block,
             hidden_states,

@@ -171,8 +171,9 @@ def _extract(
     title: str,
 ) -> States:
     states = np.empty((len(spans), len(layers), model.d_model), dtype=np.float32)
-    for low, part in _shards(model, spans, layers, pooling, describe, store, token_budget, title):
-        states[low : low + len(part)] = part
+    for low, part in _shards(model, spans, layers, pooling, describe, store, token_budget, title, states):
+        if not np.may_share_memory(part, states):
+            states[low : low + len(part)] = part
     return States(tuple(texts), layers, states)
 
 
@@ -185,8 +186,12 @@ def _shards(
     store: Path | None,
     token_budget: int,
     title: str,
+    whole: np.ndarray | None = None,
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield the first row and the states of each shard: those in the store, then the others as they are made."""
+    """Yield the first row and the states of each shard: those in the store, then the others as they are made.
+
+    Those that are made lie in their rows of `whole`, if it is given: new memory costs as much as a copy.
+    """
     engine = current()
     if (store or engine is not LOCAL) and is_changed(model, layers):
         log.warning(
@@ -208,7 +213,12 @@ def _shards(
                 yield low, found
                 del found
         for shard, batches in engine.spread(shard_states, absent, as_held(model)):
-            states = np.empty((len(shard.spans), len(layers), model.d_model), dtype=np.float32)
+            n = len(shard.spans)
+            states = (
+                np.empty((n, len(layers), model.d_model), dtype=np.float32)
+                if whole is None
+                else whole[shard.low : shard.low + n]
+            )
             for indices, values in batches:
                 states[indices] = values
                 del values  # or it would be there beside the next
