@@ -40,7 +40,7 @@ SAID: Mapping[str, str] = {
     "counted: they need be run only once.",
     "stories": "Tools without a mean are given the cheaper task: the state at the last token.",
     "generate": "Greedy, a constant addition after every block at every position. Each steered answer stands between "
-    "two unsteered ones of the same process, and a ratio is that of its time to their mean; the control is an "
+    "two unsteered ones of the same process, and a ratio is their mean time over its own; the control is an "
     "unsteered answer held against its neighbours in the same way.",
     "generate-compiled": "As before, with a static cache and the step of one token compiled, as `generate` does it on a "
     "GPU; the prompt is run eagerly; steered and unsteered in two processes.",

@@ -77,6 +77,12 @@ def test_fdr_matches_scipy_and_leaves_untested_entries_alone():
     assert np.isnan(stats.fdr_bh(with_gap)[-1])
 
 
+def test_an_adjusted_p_is_never_smaller_than_its_own():
+    p = np.full(3, 13 / 1001)
+    assert (p * 3 / 3 < p).all(), "no last bit is lost here"
+    assert (stats.fdr_bh(p) == p).all()
+
+
 def test_max_t_counts_maxima():
     null = np.array([[1.0, 0.0], [0.0, 2.0], [3.0, 1.0]])
     assert stats.max_t([2.0, 5.0], null) == pytest.approx([3 / 4, 1 / 4])

@@ -26,6 +26,8 @@ def fdr_bh(p: ArrayLike) -> NDArray[np.float64]:
     ranks = np.arange(len(flat), 0, -1)
     adjusted = np.empty_like(flat)
     adjusted[order] = np.minimum(np.minimum.accumulate(flat[order] * len(flat) / ranks), 1)
+    # p * n / n can be p less its last bit.
+    adjusted = np.maximum(adjusted, flat)
     q[tested] = adjusted
     return q
 
