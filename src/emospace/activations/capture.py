@@ -73,7 +73,8 @@ def pooled_states(
     """Yield ``(indices [n], states [n, n_layers, d_model])`` batch by batch.
 
     Spans that begin with the same tokens share one run over them (`share_heads`), in the families whose keys
-    and values are all that a block keeps of what it has read.
+    and values are all that a block keeps of what it has read. Where batches run beside each other, torch keeps to
+    their few threads until the last is taken, also for what the caller does between two.
     """
     share_heads = share_heads and _keeps_only_keys_and_values(model)
     n_at_once = _at_once(model, layers, sum(len(span.ids) - span.start for span in spans))

@@ -33,8 +33,8 @@ def in_parallel(
     """Map `function` over `items`, as many at a time as torch has threads, each on one thread.
 
     Linear algebra on many small matrices gains nothing from threads within a call. With `most` fewer items are at
-    work at a time, on as many more threads each. Items are taken as they are needed, and
-    no more than one result waits beside those at work: each may be large.
+    work at a time, on as many more threads each. Items are taken as they are needed, and no more than one result
+    waits beside those at work: each may be large.
     """
     import torch
 
