@@ -201,7 +201,7 @@ def test_means_are_over_the_emotions(done):
 def test_a_second_run_generates_nothing_and_finds_the_same(done, bank, judged, monkeypatch):
     # States computed anew can differ in their last bits, and then the vectors are others.
     monkeypatch.setenv("EMOSPACE_CACHE", done.cache)
-    monkeypatch.setattr(answers, "generate", lambda *_args, **_given: pytest.fail("generated again"))
+    monkeypatch.setattr(answers, "generate_together", lambda *_args, **_given: pytest.fail("generated again"))
     again = run_crossing(done.spec, tiny("llama"), bank, command="emospace steer languages")
     assert again.records == done.found.records
 
@@ -297,7 +297,7 @@ def test_an_emotion_without_a_feature_is_left_out_and_told(with_sae, concepts, t
 
 
 def test_nothing_is_generated_over_the_cap(bank, concepts, judged, monkeypatch, tmp_path):
-    monkeypatch.setattr(answers, "generate", lambda *_args, **_given: pytest.fail("generated"))
+    monkeypatch.setattr(answers, "generate_together", lambda *_args, **_given: pytest.fail("generated"))
     spec = spec_of(concepts, tmp_path, token_cap=900)
     # 1 unsteered, 3 places of 2 random directions, 3 sources (all among them) of 3 emotions; 6 prompts of 5 tokens.
     with pytest.raises(EmospaceError, match="its 32 cells would generate 960 tokens"):

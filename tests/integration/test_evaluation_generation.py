@@ -10,11 +10,14 @@ import torch
 
 from conftest import D_MODEL, make_hf_model, make_tokenizer, tiny
 from emospace.errors import EmospaceError
+from emospace.evaluation import generation
 from emospace.evaluation.generation import (
+    Asked,
     Generated,
     Sampling,
     draw,
     generate,
+    generate_together,
     perplexity,
     stream,
 )
@@ -95,6 +98,43 @@ def test_applications_count_what_was_steered_whatever_the_batch(llama, scope):
         assert made.applications == 2 * told
         counts.append(made.applications)
     assert counts[0] == counts[1]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_sets_answered_together_are_answered_as_each_alone(family):
+    model = tiny(family)
+    asked = [
+        Asked(PROMPTS),
+        Asked(PROMPTS[1:4], vector_for(model), 2.0, "relative"),
+        Asked(()),
+        Asked(PROMPTS, vector_for(model, layers=(1, 3), seed=1), 0.5, "constant"),
+    ]
+    found = generate_together(model, asked, sampling=SAMPLING, batch_size=6)
+    assert len({tuple(made.texts) for made in found}) == len(asked)
+    for (prompts, vector, dose, mode), made in zip(asked, found, strict=True):
+        alone = generate(model, prompts, vector, dose=dose, mode=mode, sampling=SAMPLING)
+        assert made.texts == alone.texts
+        assert [row.tolist() for row in made.tokens] == [row.tolist() for row in alone.tokens]
+        assert made.stopped.tolist() == alone.stopped.tolist()
+        assert made.applications == alone.applications
+
+
+def test_sets_answered_together_share_their_passes(llama):
+    passes = []
+    handle = llama.blocks[0].register_forward_hook(lambda *_: passes.append(1))
+    joy = vector_for(llama)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(generation, "end_ids", lambda _model: [])
+        asked = [Asked(PROMPTS), Asked(PROMPTS, joy, 1.0), Asked(PROMPTS, joy, 2.0)]
+        generate_together(llama, asked, sampling=SAMPLING)
+    handle.remove()
+    assert len(passes) == SAMPLING.n_tokens
+
+
+def test_a_set_whose_vector_never_acts_is_named(llama):
+    late = replace(vector_for(llama), scope="response", window=(SAMPLING.n_tokens, None))
+    with pytest.raises(EmospaceError, match="applied to no token"):
+        generate_together(llama, [Asked(PROMPTS), Asked(PROMPTS, late, 1.0)], sampling=SAMPLING)
 
 
 def ending(model, token):

@@ -13,7 +13,7 @@ from emospace.errors import EmospaceError
 from emospace.evaluation import grid
 from emospace.evaluation.answers import answer, cell_hash
 from emospace.evaluation.cells import Cell, SteeringSpec, n_tokens, random_vectors, standard_cells
-from emospace.evaluation.generation import Sampling, generate, perplexity
+from emospace.evaluation.generation import Sampling, generate, generate_together, perplexity
 from emospace.evaluation.grid import evaluate
 from emospace.evaluation.prompts import FactualPrompt
 from emospace.judges import BASIC_SEVEN, Judgement
@@ -284,22 +284,49 @@ def test_a_second_run_generates_nothing_and_finds_the_same(found, sets, monkeypa
     from emospace.norms import load_norms
 
     spec, study = found
-    monkeypatch.setattr(answers, "generate", lambda *_args, **_given: pytest.fail("generated again"))
+    monkeypatch.setattr(answers, "generate_together", lambda *_args, **_given: pytest.fail("generated again"))
     again = run(spec, sets=sets, norms=load_norms("en_glasgow_2019"))
     assert again.records == study.records
 
 
-def test_a_damaged_cell_is_made_again(spec, caplog):
-    model, cell = tiny("llama"), Cell("joy", "sae", BANK.vector("joy"), 0.5, 1.0, "relative")
-    first = answer(spec, model, cell, PROMPTS)
-    (path,) = (spec.out / "cells").glob("*.json")
+def test_a_damaged_cell_alone_is_made_again(spec, caplog, monkeypatch):
+    from emospace.evaluation import answers
+
+    joy = Cell("joy", "sae", BANK.vector("joy"), 0.5, 1.0, "relative")
+    model, cells = tiny("llama"), [Cell(None, "none"), joy]
+    first = answer(spec, model, cells, PROMPTS)
+    path = spec.out / "cells" / f"{cell_hash(spec, model, joy, PROMPTS, ())}.json"
     path.write_text(path.read_text()[:100])
-    second = answer(spec, model, cell, PROMPTS)
-    assert second.texts == first.texts
+    asked = []
+
+    def counted(model, sets, **options):
+        asked.append([one.vector for one in sets])
+        return generate_together(model, sets, **options)
+
+    monkeypatch.setattr(answers, "generate_together", counted)
+    for _ in range(2):
+        again = answer(spec, model, cells, PROMPTS)
+        for own, before in zip(again, first, strict=True):
+            assert own.texts == before.texts
+            assert np.array_equal(own.perplexity, before.perplexity, equal_nan=True)
     assert "cannot be read" in caplog.text
-    assert np.array_equal(second.perplexity, first.perplexity, equal_nan=True)
-    third = answer(spec, model, cell, PROMPTS)
-    assert np.array_equal(third.perplexity, first.perplexity, equal_nan=True)
+    assert asked == [[joy.vector], [joy.vector]]  # free answers and factual ones, once
+
+
+@pytest.mark.parametrize(("batch_size", "n_batches"), [(len(PROMPTS), 3), (2 * len(PROMPTS), 2), (1, 3)])
+def test_cells_are_answered_together_as_far_as_a_batch_has_room(spec, monkeypatch, batch_size, n_batches):
+    from emospace.evaluation import answers
+
+    spec, sizes = spec.model_copy(update={"batch_size": batch_size}), []
+    cells = [Cell(None, "none")] + [
+        Cell("joy", "sae", BANK.vector("joy"), dose, 1.0, "relative") for dose in (0.5, 1.0)
+    ]
+    generated = answers._generated
+    monkeypatch.setattr(
+        answers, "_generated", lambda *given: (sizes.append(len(given[2])), generated(*given))[1]
+    )
+    assert len(answer(spec, tiny("llama"), cells, PROMPTS)) == 3
+    assert (len(sizes), sum(sizes)) == (n_batches, 3)
 
 
 def test_a_cells_hash_changes_with_all_that_made_it(spec):

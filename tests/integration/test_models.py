@@ -17,6 +17,7 @@ from emospace.models import (
     BLOCK_PATHS,
     EMBEDDED,
     OURS,
+    devices,
     embedded_gguf,
     find_blocks,
     list_models,
@@ -137,11 +138,17 @@ def test_a_folder_loads_and_is_known_by_its_files(folder, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("able", "dtype"),
-    [({}, "float32"), ({"avx512_bf16": True}, "bfloat16"), ({"amx_bf16": True}, "bfloat16")],
+    ("able", "gain", "dtype"),
+    [
+        ({}, 2.0, "float32"),
+        ({"avx512_bf16": True}, 2.0, "bfloat16"),
+        ({"amx_bf16": True}, 2.0, "bfloat16"),
+        ({"avx512_bf16": True}, 0.5, "float32"),
+    ],
 )
-def test_auto_is_bfloat16_where_the_processor_multiplies_it(folder, monkeypatch, able, dtype):
+def test_auto_is_bfloat16_where_the_processor_gains_by_it(folder, monkeypatch, able, gain, dtype):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able, raising=False)
+    monkeypatch.setattr(devices, "_gain_of_bfloat16", lambda: gain)
     model = load_model(str(folder), dtype="auto", device="cpu")
     assert model.identity["dtype"] == dtype
     assert model.model.dtype == getattr(torch, dtype)

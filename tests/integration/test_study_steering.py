@@ -110,7 +110,7 @@ def again(finished, monkeypatch):
 
 @contextmanager
 def nothing_generated():
-    with mock.patch.object(answers, "generate", side_effect=AssertionError("generated")):
+    with mock.patch.object(answers, "generate_together", side_effect=AssertionError("generated")):
         yield
 
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emospace.artefacts import content_hash, read_json, write_json
-from emospace.evaluation.generation import generate, perplexity
+from emospace.display import track
+from emospace.evaluation.generation import Asked, generate_together, perplexity
 
 if TYPE_CHECKING:
     from emospace.evaluation.cells import Cell, SteeringSpec
@@ -45,33 +46,26 @@ class Answers:
 def answer(
     spec: SteeringSpec,
     model: LanguageModel,
-    cell: Cell,
+    cells: Sequence[Cell],
     prompts: Sequence[str],
     factual: Sequence[str] = (),
-) -> Answers:
-    """Return a cell's answers, from ``out/cells`` where they lie whole, else generated and kept there."""
-    asked = tuple(factual) if cell.factual else ()
-    path = spec.out / "cells" / f"{cell_hash(spec, model, cell, prompts, asked)}.json"
-    found = _read(path, len(prompts))
-    if found is not None:
-        return found
-    options: dict[str, Any] = {
-        "dose": cell.dose,
-        "mode": cell.mode,
-        "batch_size": spec.batch_size,
-    }
-    made = generate(model, _instructed(prompts, cell), cell.vector, sampling=spec.sampling, **options)
-    greedy = spec.sampling.model_copy(update={"temperature": 0.0, "n_tokens": spec.factual_tokens})
-    answers = Answers(
-        texts=made.texts,
-        n_tokens=[len(tokens) for tokens in made.tokens],
-        stopped=[bool(stopped) for stopped in made.stopped],
-        perplexity=perplexity(model, prompts, made).tolist(),
-        applications=made.applications,
-        factual=generate(model, _instructed(asked, cell), cell.vector, sampling=greedy, **options).texts,
-    )
-    write_json(path, {"cell": cell.named(), **asdict(answers)})
-    return answers
+) -> list[Answers]:
+    """Return the answers of each cell, from ``out/cells`` where they lie whole, else generated and kept there.
+
+    As many cells are answered together as there is room for in `SteeringSpec.batch_size`.
+    """
+    paths = [_path(spec, model, cell, prompts, factual) for cell in cells]
+    asked = dict(zip(paths, cells, strict=True))
+    found = {path: _read(path, len(prompts)) for path in asked}
+    missing = [path for path, answers in found.items() if answers is None]
+    room = max(spec.batch_size // max(len(prompts), 1), 1)
+    batches = [missing[start : start + room] for start in range(0, len(missing), room)]
+    for batch in track(batches, f"Steered answers, {spec.language}", "batches"):
+        made = _generated(spec, model, [asked[path] for path in batch], prompts, factual)
+        for path, own in zip(batch, made, strict=True):
+            write_json(path, {"cell": asked[path].named(), **asdict(own)})
+            found[path] = own
+    return [answers for path in paths if (answers := found[path]) is not None]
 
 
 def cell_hash(
@@ -92,6 +86,41 @@ def cell_hash(
             del card["medians"]
         parts += [cell.dose, cell.mode, card, *cell.vector.directions.values()]
     return content_hash(*parts)
+
+
+def _generated(
+    spec: SteeringSpec,
+    model: LanguageModel,
+    cells: Sequence[Cell],
+    prompts: Sequence[str],
+    factual: Sequence[str],
+) -> list[Answers]:
+    def asked(questions: Sequence[str], cell: Cell) -> Asked:
+        return Asked(_instructed(questions, cell), cell.vector, cell.dose, cell.mode)
+
+    greedy = spec.sampling.model_copy(update={"temperature": 0.0, "n_tokens": spec.factual_tokens})
+    free = [asked(prompts, cell) for cell in cells]
+    known = [asked(factual if cell.factual else (), cell) for cell in cells]
+    made = generate_together(model, free, sampling=spec.sampling, batch_size=spec.batch_size)
+    told = generate_together(model, known, sampling=greedy, batch_size=spec.batch_size)
+    return [
+        Answers(
+            texts=own.texts,
+            n_tokens=[len(tokens) for tokens in own.tokens],
+            stopped=[bool(stopped) for stopped in own.stopped],
+            perplexity=perplexity(model, prompts, own).tolist(),
+            applications=own.applications,
+            factual=questions.texts,
+        )
+        for own, questions in zip(made, told, strict=True)
+    ]
+
+
+def _path(
+    spec: SteeringSpec, model: LanguageModel, cell: Cell, prompts: Sequence[str], factual: Sequence[str]
+) -> Path:
+    asked = factual if cell.factual else ()
+    return spec.out / "cells" / f"{cell_hash(spec, model, cell, prompts, asked)}.json"
 
 
 def _instructed(prompts: Sequence[str], cell: Cell) -> list[str]:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from emospace.display import track
 from emospace.errors import EmospaceError
 from emospace.evaluation.answers import Answers, answer
 from emospace.evaluation.cells import Cell, SteeringSpec, check_cap
@@ -139,10 +138,7 @@ def listen(
         )
     check_cap(spec, cells, len(prompts), len(factual))
     judge.judge(["."], spec.language)
-    answers = [
-        answer(spec, model, cell, prompts, [question.prompt for question in factual])
-        for cell in track(cells, f"Steered answers, {spec.language}", "cells")
-    ]
+    answers = answer(spec, model, cells, prompts, [question.prompt for question in factual])
     scored = score(
         answers,
         cells,

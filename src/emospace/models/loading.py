@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from emospace.artefacts import cache_dir, content_hash, file_hash, read_json, write_json
 from emospace.display import quiet_bars
 from emospace.errors import EmospaceError, first_line, unknown
+from emospace.models.devices import faster_dtype, find_device
 from emospace.models.families import BLOCK_PATHS, find_blocks
 from emospace.models.gguf import embedded_gguf, from_gguf
 
@@ -134,8 +135,8 @@ def load_model(
         package brings (``polyglot``), a hub id, a folder, or a GGUF file. A GGUF file is turned once into a
         safetensors folder in the cache.
     dtype
-        ``float32``, ``bfloat16`` or ``float16``; ``auto`` for bfloat16 where the device multiplies it natively, about
-        twice as fast, and float32 elsewhere.
+        ``float32``, ``bfloat16`` or ``float16``; ``auto`` for bfloat16 where the device multiplies it faster, and
+        float32 elsewhere. A processor that has the instructions is tried, since not all of them gain by it.
     device
         ``auto`` (CUDA, else MPS, else CPU), any torch device, or ``map`` to spread the model over several
         GPUs with `accelerate`.
@@ -154,8 +155,8 @@ def load_model(
 
     if dtype not in DTYPES:
         raise EmospaceError(f"dtype '{dtype}'", "it is not a precision we load", f"Use {', '.join(DTYPES)}.")
-    placed = None if device == "map" else _device(device)
-    dtype = _native(placed) if dtype == "auto" else dtype
+    placed = None if device == "map" else find_device(device)
+    dtype = faster_dtype(placed) if dtype == "auto" else dtype
     source, identity = _resolve(name)
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
     if revision and not Path(source).exists():
@@ -309,32 +310,3 @@ def _memory_hash(model: Any, tokenizer: Any) -> str:
         digest.update(name.encode())
         digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
-
-
-def _device(device: str) -> str:
-    """Return the device to use, once a tensor could be put there."""
-    import torch
-
-    if device == "auto":
-        if torch.cuda.is_available():
-            return "cuda"
-        return "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise EmospaceError(
-            f"device '{device}'",
-            f"it cannot be used ({first_line(error)})",
-            "Use auto, cpu, cuda, cuda:1, mps or map.",
-        ) from error
-    return device
-
-
-def _native(device: str | None) -> str:
-    """Return bfloat16 where the device has instructions for its products."""
-    import torch
-
-    if device is None or device.startswith("cuda"):
-        return "bfloat16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported(False) else "float32"
-    able: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)() if device == "cpu" else {}
-    return "bfloat16" if able.get("avx512_bf16") or able.get("amx_bf16") else "float32"

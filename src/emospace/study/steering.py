@@ -119,6 +119,7 @@ def _prepare(study: Study) -> Illustration:
         language=language,
         n_prompts=N_PROMPTS,
         sampling=Sampling(n_tokens=N_TOKENS, seed=study.spec.seed),
+        batch_size=N_PROMPTS * (1 + len(BASIC)),  # all at once
         seed=study.spec.seed,
         out=study.out / "steering",
     )
