@@ -202,15 +202,12 @@ def ridge_same_grid(
 
     sums, fits, held_out = _folds(x, y)
     scale = float(sums.n.sum() - sums.n[0])
-    grid = torch.as_tensor(alphas / scale)
-    errors = [
-        sum(
-            float(fit.squared_error(fit.coefficients(penalty[None]), fold).sum()) / held_out[fold]
-            for fold, fit in enumerate(fits)
-        )
-        for penalty in grid
-    ]
-    chosen = int(np.argmin(errors))
+    grid = torch.as_tensor(alphas / scale)[None]
+    errors = sum(
+        fit.squared_error(fit.coefficients(grid), fold)[0].sum(1) / held_out[fold]
+        for fold, fit in enumerate(fits)
+    )
+    chosen = int(errors.argmin())
     penalty = torch.full((1, y.shape[1]), float(alphas[chosen]) / float(sums.n.sum()), dtype=torch.float64)
     weights, intercept = fit_at(sums.without(()), penalty)
     return {"alpha": alphas[chosen], "predicted": (torch.from_numpy(test) @ weights[0] + intercept).numpy()}

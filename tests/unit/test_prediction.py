@@ -86,6 +86,7 @@ def explicit(layers, y, fold_of, trains, penalties):
 )
 def test_predictions_equal_explicit_nested_cross_validation(n, d, wide, monkeypatch):
     monkeypatch.setattr(ridge, "_WIDE", wide)
+    monkeypatch.setattr(ridge, "_MANY", 1)
     x, y, groups = planted(n, d, noise=2.0)
     rng = np.random.default_rng(1)
     layers = np.stack([x + 8 * rng.standard_normal(x.shape), x, rng.standard_normal(x.shape)], axis=1)
@@ -155,12 +156,13 @@ def test_words_out_of_training_are_still_predicted():
     np.testing.assert_allclose(kept.out_of_fold, changed.out_of_fold, atol=1e-6)
 
 
-def test_draws_are_predicted_as_spaces_are():
+def test_draws_are_predicted_as_spaces_are(monkeypatch):
+    monkeypatch.setattr("emospace.prediction.draws._MOST_DRAWS", 2)
     x, y, groups = planted(180, 40)
     codes = np.maximum(x, 0)
     draws = random_draws(40, 9, 5, seed=2)
     scored = np.arange(180) % 3 > 0
-    double = predict_draws(codes, draws, y, groups, scored=scored, precision="float64", batch=2, seed=3)
+    double = predict_draws(codes, draws, y, groups, scored=scored, precision="float64", seed=3)
     single = predict_draws(sparse.csr_matrix(codes), draws, y, groups, scored=scored, seed=3)
     assert double.shape == (5, 2, 2)
     np.testing.assert_allclose(single, double, atol=1e-3)
@@ -345,9 +347,13 @@ def test_a_positive_system_is_solved_and_one_that_is_not_is_nan(kind: str, order
     matrix = np.array(factor.T @ factor, dtype=kind, order=order)
     right = rng.normal(size=(12, 3)).astype(kind)
     wanted = np.linalg.solve(matrix.astype(float), right)
-    found = solve_positive(matrix.copy(order=order), right)
-    assert found.dtype == kind
-    assert np.allclose(found, wanted, rtol=0, atol=1e-5)
+    rows = np.ascontiguousarray(right.T)
+    solve_positive(matrix.copy(order=order), rows)
+    assert rows.dtype == kind
+    assert np.allclose(rows.T, wanted, rtol=0, atol=1e-5)
     # In Fortran order the lower triangle is enough.
-    assert np.allclose(solve_positive(np.asfortranarray(np.tril(matrix)), right), wanted, rtol=0, atol=1e-5)
-    assert np.isnan(solve_positive(-matrix, right)).all()
+    rows = np.ascontiguousarray(right.T)
+    solve_positive(np.asfortranarray(np.tril(matrix)), rows)
+    assert np.allclose(rows.T, wanted, rtol=0, atol=1e-5)
+    solve_positive(-matrix, rows)
+    assert np.isnan(rows).all()

@@ -9,22 +9,22 @@ from typing import Any
 import numpy as np
 
 
-def solve_positive(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Return x of ``matrix x = right`` by a Cholesky factor, NaN where the matrix is not positive definite.
+def solve_positive(matrix: np.ndarray, rows: np.ndarray) -> None:
+    """Put x of ``matrix x = row`` in the place of each row, by a Cholesky factor; NaN where there is none.
 
     Parameters
     ----------
     matrix
         float32 or float64 ``[k, k]``, contiguous; overwritten. Symmetric, or in Fortran order its lower triangle alone.
-    right
-        ``[k, n]``
+    rows
+        ``[n, k]``, contiguous, of the same type.
     """
-    solution = np.array(right, dtype=matrix.dtype, order="F")
-    size, columns, failed = (ctypes.c_int(value) for value in (*solution.shape, 0))
+    columns, size, failed = (ctypes.c_int(value) for value in (*rows.shape, 0))
     k, n, info = (ctypes.byref(value) for value in (size, columns, failed))
-    # Fortran's lower triangle is the upper one of C, which a symmetric matrix has as well.
-    _posv(matrix.dtype.char)(b"L", k, n, matrix.ctypes.data, k, solution.ctypes.data, k, info)
-    return np.full_like(solution, np.nan) if failed.value else solution
+    # Fortran's lower triangle is the upper one of C, which a symmetric matrix has as well; its columns are our rows.
+    _posv(matrix.dtype.char)(b"L", k, n, matrix.ctypes.data, k, rows.ctypes.data, k, info)
+    if failed.value:
+        rows.fill(np.nan)
 
 
 @cache

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 NEAREST = 10  # how many unused neighbours a matched draw chooses among
 CALIPER = 0.2  # SD of the profile (Rosenbaum & Rubin, 1985)
 
+_MOST_DRAWS, _MOST_NUMBERS = 32, 2**22
+"""Draws that are fitted together, and numbers of their Gram matrices of one fold: calls cost small draws the most."""
+
 
 @dataclass(frozen=True)
 class MatchedDraws:
@@ -148,7 +151,6 @@ def predict_draws(
     penalties: Sequence[float] = PENALTIES,
     seed: int = 0,
     precision: str = "float32",
-    batch: int = 8,
 ) -> np.ndarray:
     """Predict ratings from each draw of latents as `predict_ratings` does: same folds, grid and inner choice.
 
@@ -199,9 +201,10 @@ def predict_draws(
         kept = correlation(predicted[scored], ratings[scored, None, :], fold_of[scored])
         return np.stack([everything, kept], axis=2)
 
+    together = max(1, min(_MOST_DRAWS, _MOST_NUMBERS // draws.shape[1] ** 2))
     results = []
     with progress("Draws of latents", len(draws), "draws") as advance:
-        for result in in_parallel(of_batch, compact.split(batch)):
+        for result in in_parallel(of_batch, compact.split(together)):
             results.append(result)
             advance(len(result))
     return np.concatenate(results)

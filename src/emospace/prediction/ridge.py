@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
@@ -28,8 +27,8 @@ if TYPE_CHECKING:
 PENALTIES: tuple[float, ...] = tuple(float(p) for p in np.geomspace(1e-3, 100, 11))
 """Relative penalties, two to a decade."""
 
-_WIDE = 1024
-"""From so many features on, one reduction is cheaper than a Cholesky factor for each penalty."""
+_WIDE, _MANY = 1024, 10
+"""With so many features and penalties asked at once, one reduction is cheaper than a Cholesky factor for each penalty."""
 
 
 def assign_folds(groups: np.ndarray, folds: int = 5, seed: int = 0) -> np.ndarray:
@@ -62,18 +61,21 @@ def assign_folds(groups: np.ndarray, folds: int = 5, seed: int = 0) -> np.ndarra
 
 
 class Fit(Protocol):
-    """Ridge on the words of some folds, for any penalty."""
+    """Ridge on the words of some folds, for any penalties.
+
+    Weights `[b, m, n_targets, k]` are in the features' own units: a row for each of `m` penalties and each target.
+    """
 
     size: int  # b, the number of feature sets
 
-    def coefficients(self, penalty: Tensor) -> Tensor:
-        """Return weights `[b, k, n_targets]` in the features' own units for penalties `[b]`."""
+    def coefficients(self, penalties: Tensor) -> Tensor:
+        """Return weights `[b, m, n_targets, k]` for penalties `[b, m]`; NaN where one is too small for the precision."""
 
-    def intercept(self, coefficients: Tensor) -> Tensor:
-        """Return intercepts `[b, n_targets]`."""
+    def intercept(self, weights: Tensor) -> Tensor:
+        """Return intercepts `[b, m, n_targets]`."""
 
-    def squared_error(self, coefficients: Tensor, fold: int) -> Tensor:
-        """Return the summed squared error on a fold, `[b, n_targets]`."""
+    def squared_error(self, weights: Tensor, fold: int) -> Tensor:
+        """Return the summed squared error on a fold, `[b, m, n_targets]`."""
 
 
 @dataclass(frozen=True)
@@ -150,39 +152,43 @@ class GramFit:
         self.scale = inverse_sd(gram.diagonal(dim1=1, dim2=2) / self.n)
         self.gram = gram.mul_(self.scale[:, :, None]).mul_(self.scale[:, None, :])
         cross = sums.cross[kept].sum(0) - self.n * self.mean[:, :, None] * self.y_mean
-        self.right = cross * self.scale[:, :, None]
+        self.right = (cross * self.scale[:, :, None]).mT
 
-    def coefficients(self, penalty: Tensor) -> Tensor:
-        """Return weights `[b, k, n_targets]`; NaN where the penalty is too small for the precision."""
+    def coefficients(self, penalties: Tensor) -> Tensor:
+        """Return weights `[b, m, n_targets, k]`."""
         import torch
 
-        if self.size == 1 and self.gram.dtype == torch.float64 and self.gram.shape[1] >= _WIDE:
-            solution = torch.from_numpy(self._tridiagonal.solve(float(penalty * self.n)))
-            return solution[None] * self.scale[:, :, None]
-        # Targets one after another, as LAPACK gives them: products with them are three times faster.
-        weights = self.right.mT.clone(memory_format=torch.contiguous_format).mT
-        matrix = torch.empty_like(self.gram[0])  # one for all: fresh memory costs more than the copy into it
-        for solved, gram, right, alpha in zip(weights, self.gram, self.right, penalty * self.n, strict=True):
-            matrix.copy_(gram).diagonal().add_(alpha)
-            solved.copy_(torch.from_numpy(solve_positive(matrix.numpy(), right.numpy())))
-        return weights.mul_(self.scale[:, :, None])
+        (b, m), (n_targets, k) = penalties.shape, self.right.shape[1:]
+        weights = self.right.new_empty(b, m, n_targets, k)
+        weights.copy_(self.right[:, None])
+        alphas = penalties * self.n
+        if b == 1 and self.gram.dtype == torch.float64 and k >= _WIDE and m >= _MANY:
+            reduced = _Tridiagonal(self.gram[0].numpy(), self.right[0].mT.numpy())
+            for own, alpha in zip(weights[0], alphas[0].tolist(), strict=True):
+                own.copy_(torch.from_numpy(reduced.solve(alpha)).mT)
+        else:
+            matrix = torch.empty_like(
+                self.gram[0]
+            )  # one for all: fresh memory costs more than the copy into it
+            for gram, rows, row_alphas in zip(self.gram, weights.numpy(), alphas.tolist(), strict=True):
+                for own, alpha in zip(rows, row_alphas, strict=True):
+                    matrix.copy_(gram).diagonal().add_(alpha)
+                    solve_positive(matrix.numpy(), own)
+        return weights.mul_(self.scale[:, None, None, :])
 
-    @cached_property
-    def _tridiagonal(self) -> _Tridiagonal:
-        return _Tridiagonal(self.gram[0].numpy(), self.right[0].numpy())
+    def intercept(self, weights: Tensor) -> Tensor:
+        """Return intercepts `[b, m, n_targets]`."""
+        return self.y_mean - (weights * self.mean[:, None, None, :]).sum(-1)
 
-    def intercept(self, coefficients: Tensor) -> Tensor:
-        """Return intercepts `[b, n_targets]`."""
-        return self.y_mean - (self.mean[:, :, None] * coefficients).sum(1)
-
-    def squared_error(self, coefficients: Tensor, fold: int) -> Tensor:
-        """Return the summed squared error on a fold, `[b, n_targets]`, from its sums alone."""
-        sums, a = self.sums, self.intercept(coefficients)
-        linear = (coefficients * sums.total[fold][:, :, None]).sum(1)
-        quadratic = (coefficients * (sums.gram[fold] @ coefficients)).sum(1)
-        residual = sums.y_square[fold] - 2 * (
-            a * sums.y_total[fold] + (coefficients * sums.cross[fold]).sum(1)
-        )
+    def squared_error(self, weights: Tensor, fold: int) -> Tensor:
+        """Return the summed squared error on a fold, `[b, m, n_targets]`, from its sums alone."""
+        sums, a = self.sums, self.intercept(weights)
+        linear = (weights * sums.total[fold][:, None, None, :]).sum(-1)
+        # From the left, row by row of the symmetric matrix: three times as fast as from the right.
+        turned = weights.flatten(1, 2) @ sums.gram[fold]
+        quadratic = (turned.view_as(weights) * weights).sum(-1)
+        crossed = (weights * sums.cross[fold].mT[:, None]).sum(-1)
+        residual = sums.y_square[fold] - 2 * (a * sums.y_total[fold] + crossed)
         return residual + sums.n[fold] * a * a + 2 * a * linear + quadratic
 
 
@@ -246,27 +252,30 @@ class KernelFit:
         self.kernel = torch.from_numpy(product(1.0, x.numpy().T, trans=1, lower=1)).double()
         self.right = (y - self.y_mean).double()
 
-    def coefficients(self, penalty: Tensor) -> Tensor:
-        """Return weights `[1, d, n_targets]`."""
+    def coefficients(self, penalties: Tensor) -> Tensor:
+        """Return weights `[1, m, n_targets, d]`."""
         import torch
 
-        matrix = self.kernel.clone()
-        matrix.diagonal().add_(float(penalty) * self.n)
-        solution = torch.from_numpy(solve_positive(matrix.numpy(), self.right.numpy()))
-        dual = torch.zeros(len(self.features), self.right.shape[1], dtype=self.features.dtype)
-        dual[self.rows] = solution.to(dual.dtype)
-        weights = self.features.T @ dual - self.mean[:, None] * dual.sum(0)
-        return (weights * (self.scale * self.scale)[:, None])[None]
+        n_targets = self.right.shape[1]
+        rows = self.right.mT.repeat(len(penalties[0]), 1, 1)
+        for own, alpha in zip(rows.numpy(), (penalties[0] * self.n).tolist(), strict=True):
+            matrix = self.kernel.clone()
+            matrix.diagonal().add_(alpha)
+            solve_positive(matrix.numpy(), own)
+        dual = torch.zeros(len(rows) * n_targets, len(self.features), dtype=self.features.dtype)
+        dual[:, self.rows] = rows.flatten(0, 1).to(dual.dtype)
+        weights = dual @ self.features - dual.sum(1, keepdim=True) * self.mean
+        return (weights * (self.scale * self.scale)).view(1, len(rows), n_targets, -1)
 
-    def intercept(self, coefficients: Tensor) -> Tensor:
-        """Return intercepts `[1, n_targets]`."""
-        return self.y_mean - (self.mean[:, None] * coefficients[0]).sum(0)[None]
+    def intercept(self, weights: Tensor) -> Tensor:
+        """Return intercepts `[1, m, n_targets]`."""
+        return self.y_mean - (weights * self.mean).sum(-1)
 
-    def squared_error(self, coefficients: Tensor, fold: int) -> Tensor:
-        """Return the summed squared error on a fold, `[1, n_targets]`."""
+    def squared_error(self, weights: Tensor, fold: int) -> Tensor:
+        """Return the summed squared error on a fold, `[1, m, n_targets]`."""
         rows = self.fold_rows[fold]
-        predicted = self.features[rows] @ coefficients[0] + self.intercept(coefficients)
-        return ((self.ratings[rows] - predicted) ** 2).sum(0)[None]
+        predicted = weights @ self.features[rows].mT + self.intercept(weights)[..., None]
+        return ((self.ratings[rows].mT - predicted) ** 2).sum(-1)
 
 
 def inverse_sd(variance: Tensor) -> Tensor:
@@ -334,32 +343,31 @@ def fit_at(fit: Fit, penalties: Tensor) -> tuple[Tensor, Tensor]:
     """Return weights `[b, k, n_targets]` and intercepts `[b, n_targets]` at penalties `[b, n_targets]`."""
     import torch
 
-    values = penalties.unique()
+    values, place = penalties.unique(return_inverse=True)
     if len(values) < penalties.shape[1]:
         # Targets that chose the same penalty share its factor.
-        weights = fit.coefficients(values[:1].expand(fit.size))
-        for value in values[1:]:
-            chosen = (penalties == value)[:, None]
-            weights = torch.where(chosen, fit.coefficients(value.expand(fit.size)), weights)
+        every = fit.coefficients(values.expand(fit.size, -1))
     else:
-        columns = [fit.coefficients(penalty)[:, :, t] for t, penalty in enumerate(penalties.unbind(1))]
-        weights = torch.stack(columns, dim=2)
-    return weights, fit.intercept(weights)
+        every = fit.coefficients(penalties)
+        place = torch.arange(penalties.shape[1]).expand_as(penalties)
+    index = place[:, None, :, None].expand(-1, 1, -1, every.shape[3])
+    weights = every.gather(1, index)
+    return weights[:, 0].mT, fit.intercept(weights)[:, 0]
 
 
 def _walk(
     error: Callable[[Tensor], Tensor], penalties: Tensor, size: int, start: int | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Return the least error over the penalties and its index, both of the shape `error` gives.
+    """Return the least error over the penalties and its index, both of the shape `error` gives without that axis.
 
-    `error` takes one penalty for each of `size` feature sets. The grid is walked outwards from `start` (its
+    `error` takes penalties `[size, 1]`, one for each feature set, and its last axis but one is theirs. The grid is walked outwards from `start` (its
     middle) for as long as any of the errors falls: validation error has one valley in the penalty, or so nearly
     that the rest of the grid is not worth its price.
     """
     import torch
 
     def at(index: int) -> Tensor:
-        return error(penalties[index].expand(size)).nan_to_num(nan=float("inf"))
+        return error(penalties[index].expand(size, 1)).squeeze(-2).nan_to_num(nan=float("inf"))
 
     low = high = len(penalties) // 2 if start is None else start
     visited = [at(low)]
