@@ -14,9 +14,10 @@ LLAMAS = ("llama", "mistral", "qwen2", "qwen3")
 MANY = tuple(f"{word} {number}" for word in WORDS for number in range(12))
 
 
-@pytest.fixture
-def passes(monkeypatch):
-    """Count the blocks that ran in fewer passes."""
+@pytest.fixture(params=[False, True], ids=["oneDNN", "MKL"])
+def passes(request, monkeypatch):
+    """Count the blocks that ran in fewer passes, by the products of either library."""
+    monkeypatch.setattr(fused, "_mkl_is_at_home", lambda: request.param)
     ran, inner = [], fused._rms_norm
     monkeypatch.setattr(fused, "_rms_norm", lambda *given: ran.append(0) or inner(*given))
     monkeypatch.setattr(fused, "FEWEST_TOKENS", 1)
@@ -154,3 +155,11 @@ def test_without_the_operators_modules_run(passes, monkeypatch):
     monkeypatch.setattr(fused, "_has_onednn", lambda: False)
     token_states(fresh(), torch.tensor([[1, 40, 41]]), 2)
     assert not passes
+
+
+@pytest.mark.parametrize(("name", "expected"), [("Intel Xeon", True), ("AMD EPYC", False), (None, False)])
+def test_products_are_those_of_the_processors_maker(name, expected, monkeypatch):
+    known = {} if name is None else {"cpu_name": name}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known, raising=False)
+    monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
+    assert fused._mkl_is_at_home.__wrapped__() is expected

@@ -135,6 +135,22 @@ def test_words_run_what_they_begin_with_once_and_nothing_else(token_budget):
     assert work.waits == 0
 
 
+def test_a_carrier_is_run_once_however_many_shards(monkeypatch):
+    model, words = tiny(), words_of(60)
+    whole = extract_words(model, words, CARRIER, [LAYER]).states
+    heads, inner = [], capture.run_head
+
+    def run_head(model, forward, ids):
+        heads.append(ids)
+        return inner(model, forward, ids)
+
+    monkeypatch.setattr(capture, "run_head", run_head)
+    monkeypatch.setattr(states, "SHARD_WORDS", 20)
+    parts = extract_words(model, words, CARRIER, [LAYER]).states
+    assert len(heads) == len(set(heads)) == needed(model, words, CARRIER)[0] > 0
+    np.testing.assert_allclose(parts, whole, atol=1e-5)
+
+
 def test_texts_are_hardly_filled_up():
     model = tiny()
     rng = np.random.default_rng(0)
@@ -183,9 +199,9 @@ def test_a_stream_lets_go_of_a_shard_before_the_next_is_made(monkeypatch, tmp_pa
     made: list[weakref.ref[np.ndarray]] = []
     held: list[int] = []
 
-    def shard_states(*given):
+    def shard_states(*given, **shared):
         held.append(sum(reference() is not None for reference in made))
-        return shards.shard_states(*given)
+        return shards.shard_states(*given, **shared)
 
     def write_tensors(_path, tensors, _metadata):
         made.append(weakref.ref(tensors["states"]))

@@ -93,14 +93,14 @@ def record_work(monkeypatch, seen: Path, deadly=None) -> None:
     work = states.shard_states
     seen.mkdir(exist_ok=True)
 
-    def noted(model, shard):
+    def noted(model, shard, heads):
         name = f"{shard.low}-"
         before = sum(path.name.startswith(name) for path in seen.iterdir())
         (seen / f"{name}{before}-{os.getpid()}").touch()
         if deadly is not None and deadly(shard.low, before):
-            yield next(iter(work(model, shard)))
+            yield next(iter(work(model, shard, heads)))
             os.kill(os.getpid(), signal.SIGKILL)
-        yield from work(model, shard)
+        yield from work(model, shard, heads)
 
     monkeypatch.setattr(states, "shard_states", noted)
 

@@ -24,7 +24,7 @@ import numpy as np
 from emospace.activations.forward import NO_HEAD, Forward, Head, capturing, run_head
 from emospace.activations.packing import batches, pack, shared_budget, worth_packing
 from emospace.activations.spans import Span
-from emospace.engines import in_parallel
+from emospace.engines import in_parallel, single_threaded
 from emospace.errors import EmospaceError
 from emospace.models import BLOCK_PATHS
 from emospace.profiling import count, timed
@@ -69,17 +69,20 @@ def pooled_states(
     *,
     token_budget: int = TOKEN_BUDGET,
     share_heads: bool = True,
+    heads: dict[tuple[int, ...], Head] | None = None,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield ``(indices [n], states [n, n_layers, d_model])`` batch by batch.
 
     Spans that begin with the same tokens share one run over them (`share_heads`), in the families whose keys
-    and values are all that a block keeps of what it has read. Where batches run beside each other, torch keeps to
+    and values are all that a block keeps of what it has read; calls for the same layers of an unchanged model may
+    share them too (`heads`, which are looked up and kept there by their tokens). Where batches run beside each other, torch keeps to
     their few threads until the last is taken, also for what the caller does between two.
     """
     share_heads = share_heads and _keeps_only_keys_and_values(model)
     n_at_once = _at_once(model, layers, sum(len(span.ids) - span.start for span in spans))
     with capturing(model, layers) as forward:
-        found = _batches(model, forward, spans, share_heads, token_budget, n_at_once)
+        heads = {} if heads is None else heads
+        found = _batches(model, forward, spans, share_heads, token_budget, n_at_once, heads)
         run = partial(_run_halving, model, forward, spans, layers, pooling)
         ran = in_parallel(run, found, n_at_once) if n_at_once > 1 else map(run, found)
         while True:
@@ -173,8 +176,9 @@ def _batches(
     share_heads: bool,
     token_budget: int,
     n_at_once: int,
+    heads: dict[tuple[int, ...], Head],
 ) -> Iterator[_Batch]:
-    """Yield batches, those behind the same head after each other, each head run before the first of them."""
+    """Yield batches, those behind the same head after each other, a new head run before the first of them."""
     limit = _most_packed(model) if share_heads else 0
     by_head: dict[tuple[int, ...], list[int]] = defaultdict(list)
     counts = Counter(span.ids[: span.start] for span in spans)
@@ -183,7 +187,11 @@ def _batches(
         by_head[head if share_heads and counts[head] >= _SHARED_HEAD_MIN else ()].append(index)
     for ids, members in by_head.items():
         n_head = len(ids)
-        shared = run_head(model, forward, ids) if ids else NO_HEAD
+        if ids and ids not in heads:
+            # On one thread, so that it is the same to the last bit whichever batches come first.
+            with single_threaded():
+                heads[ids] = run_head(model, forward, ids)
+        shared = heads[ids] if ids else NO_HEAD
         short = [index for index in members if len(spans[index].ids) <= min(limit, n_head + _PACKED_MAX)]
         short.sort(key=lambda index: spans[index].ids)
         short = list(compress(short, worth_packing([spans[index].ids[n_head:] for index in short])))

@@ -16,6 +16,7 @@ from emospace.engines import Held
 from emospace.errors import EmospaceError
 
 if TYPE_CHECKING:
+    from emospace.activations.forward import Head
     from emospace.models import LanguageModel
 
 
@@ -31,9 +32,13 @@ class Shard:
     path: Path | None
 
 
-def shard_states(model: LanguageModel, shard: Shard) -> Iterable[tuple[np.ndarray, np.ndarray]]:
-    """Yield ``(indices [n], states [n, n_layers, d_model])`` of a shard, batch by batch."""
-    return pooled_states(model, shard.spans, shard.layers, shard.pooling, token_budget=shard.token_budget)
+def shard_states(
+    model: LanguageModel, shard: Shard, heads: dict[tuple[int, ...], Head]
+) -> Iterable[tuple[np.ndarray, np.ndarray]]:
+    """Yield ``(indices [n], states [n, n_layers, d_model])`` of a shard, batch by batch, with `heads` of others."""
+    return pooled_states(
+        model, shard.spans, shard.layers, shard.pooling, token_budget=shard.token_budget, heads=heads
+    )
 
 
 def as_held(model: LanguageModel) -> Held[LanguageModel]:

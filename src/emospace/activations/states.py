@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -203,8 +205,7 @@ def _shards(
         absent = []
         for low in range(0, len(spans), SHARD_WORDS):
             part = spans[low : low + SHARD_WORDS]
-            key = content_hash(model.content_hash, describe, [[span.ids, span.start] for span in part])
-            path = store / key[:2] / f"{key}.safetensors" if store else None
+            path = _path(store, [model.content_hash, describe], part) if store else None
             found = _read_shard(path) if path else None
             if found is None:
                 absent.append(Shard(low, part, layers, pooling, token_budget, path))
@@ -212,7 +213,8 @@ def _shards(
                 advance(len(part))
                 yield low, found
                 del found
-        for shard, batches in engine.spread(shard_states, absent, as_held(model)):
+        work = partial(shard_states, heads={})
+        for shard, batches in engine.spread(work, absent, as_held(model)):
             n = len(shard.spans)
             states = (
                 np.empty((n, len(layers), model.d_model), dtype=np.float32)
@@ -227,6 +229,14 @@ def _shards(
                 write_tensors(shard.path, {"states": states}, {"checksum": content_hash(states)})
             yield shard.low, states
             del states
+
+
+def _path(store: Path, describe: list[Any], spans: Sequence[Span]) -> Path:
+    """Return where the states of spans are kept: their tokens in one array, which is hashed at once."""
+    tokens = np.fromiter(chain.from_iterable(span.ids for span in spans), dtype=np.int64)
+    ends = np.array([(len(span.ids), span.start) for span in spans], dtype=np.int64)
+    key = content_hash(describe, tokens, ends)
+    return store / key[:2] / f"{key}.safetensors"
 
 
 def _read_shard(path: Path) -> np.ndarray | None:
