@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from emospace.activations import extract_words
+from emospace.activations import stream_words
 from emospace.profiling import timed
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ def encode_words(
     states = np.zeros((len(words), model.d_model), dtype=np.float32)
     normed_states = np.zeros((n_normed, len(every), model.d_model), dtype=np.float32)
     concept_states = np.empty((len(concepts), len(every), model.d_model), dtype=np.float32)
+    concept_of = {row_of[word]: index for index, word in enumerate(concepts)}
     codes = csr_matrix((len(words), sae.n_latents), dtype=np.float32) if sae else None
     for number, carrier in enumerate(carriers, 1):
         count = f"{language}, carrier {number} of {len(carriers)}"
@@ -93,26 +94,20 @@ def encode_words(
             (slice(n_deep, None), [layer], f"Layer {layer}, {count}"),
         ):
             # Neighbours in the alphabet begin alike, so a shard holds what can be shared.
-            rows = np.array(sorted(range(len(words))[part], key=words.__getitem__), dtype=np.intp)
-            run = [words[row] for row in rows]
-            found = extract_words(model, run, carrier, depth, pooling=pooling, store=store, title=title)
-            here[rows] = found.layer(layer)
-            if depth is every:
-                _add(normed_states, rows, found.states, 1 / len(carriers))
-                if number == 1:
-                    place = np.empty(n_deep, dtype=np.intp)
-                    place[rows] = np.arange(n_deep)
-                    for one in every:
-                        concept_states[:, one] = found.layer(one)[place[[row_of[word] for word in concepts]]]
+            run = sorted(words[part])
+            for found in stream_words(model, run, carrier, depth, pooling=pooling, store=store, title=title):
+                rows = np.array([row_of[word] for word in found.texts], dtype=np.intp)
+                here[rows] = found.layer(layer)
+                if depth is every:
+                    for row, of_word in zip(rows, found.states, strict=True):
+                        if row < n_normed:
+                            normed_states[row] += of_word * np.float32(1 / len(carriers))
+                        if number == 1 and row in concept_of:
+                            concept_states[concept_of[row]] = of_word
+                    del of_word
+                del found  # or it would be there beside the next
         states += here / len(carriers)
         if sae is not None:
             with timed("SAE encoding"):
                 codes = codes + sae.encode(here) / len(carriers)
     return Encoded(words, states, codes, normed_states, concept_states)
-
-
-def _add(total: np.ndarray, rows: np.ndarray, states: np.ndarray, weight: float) -> None:
-    """Add to `total` the states ``[n_rows, n_layers, d_model]`` of those of its rows that are given, layer by layer."""
-    inside = np.flatnonzero(rows < len(total))
-    for layer in range(total.shape[1]):
-        total[rows[inside], layer] += states[inside, layer] * np.float32(weight)
