@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -80,6 +80,10 @@ class FittedRatings:
             full,
             np.asarray(intercepts[0].numpy() + problem.centre),
         )
+
+    def at_its_layer(self) -> FittedRatings:
+        """Return the same fit for features of the chosen layer alone, `[n_words, d]`."""
+        return self if self.place is None else replace(self, place=None, shape=self.shape[1:])
 
     def predict(self, features: Any) -> np.ndarray:
         """Return predictions `[n_words, 1 + n_permutations]`, the first from the ratings as they are.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 from emospace.stats.correlation import pearson
 
 Floats = NDArray[np.float64]
+
+_MOST_KEPT = 2**24
+"""Numbers of a set of resamples, two bytes each, that is kept for the next predictors of the same words."""
 
 
 class BestComponent(NamedTuple):
@@ -119,21 +124,32 @@ def bootstrap_correlations(
         _, code = np.unique(np.asarray(groups), return_inverse=True)
         sums = np.stack([np.bincount(code, weights=row) for row in sums])
     n_groups = sums.shape[1]
+    kept = n * n_groups <= _MOST_KEPT
+    parts = []
+    for counts in _kept_counts(n, n_groups, seed) if kept else _counts(n, n_groups, seed):
+        count, y, yy, *rest = (counts.astype(np.float64) @ sums.T).T
+        x, xx, xy = np.asarray(rest).reshape(3, k, len(counts))
+        variance = np.maximum(xx - x * x / count, 0) * np.maximum(yy - y * y / count, 0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            parts.append(np.where(variance > 1e-24, (xy - x * y / count) / np.sqrt(variance), np.nan).T)
+    return np.concatenate(parts)
+
+
+def _counts(n: int, n_groups: int, seed: int) -> Iterator[NDArray[np.uint16]]:
+    """Yield how often each of `n` resamples holds each group, ``[block, n_groups]``."""
     rng = np.random.default_rng(seed)
     block = max(1, min(n, 4_000_000 // n_groups))
-    draws = np.empty((n, k))
     for start in range(0, n, block):
         size = min(block, n - start)
         drawn = rng.integers(0, n_groups, (size, n_groups)) + n_groups * np.arange(size)[:, None]
         counts = np.bincount(drawn.ravel(), minlength=size * n_groups).reshape(size, n_groups)
-        count, y, yy, *rest = (counts.astype(np.float64) @ sums.T).T
-        x, xx, xy = np.asarray(rest).reshape(3, k, size)
-        variance = np.maximum(xx - x * x / count, 0) * np.maximum(yy - y * y / count, 0)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            draws[start : start + size] = np.where(
-                variance > 1e-24, (xy - x * y / count) / np.sqrt(variance), np.nan
-            ).T
-    return draws
+        yield counts.astype(np.uint16)
+
+
+@lru_cache(maxsize=4)
+def _kept_counts(n: int, n_groups: int, seed: int) -> tuple[NDArray[np.uint16], ...]:
+    """Return `_counts`, kept: drawing takes longer than what is done with them, and the same words come again."""
+    return tuple(_counts(n, n_groups, seed))
 
 
 def bootstrap_r(

@@ -226,14 +226,16 @@ def _records(
             )
             for target in targets
         ]
-    values = crossing.features(test, features, train, latents)[scored]
+    values = crossing.features(test, features, train, latents)
     same = crossing.same_language(test, features, train, latents)
     records = []
     for fit in fitted:
         if fit.target not in targets:
             continue
         ratings = one.ratings[scored, one.targets.index(fit.target)]
-        found = read_ratings(fit, values, ratings, one.groups[scored], seed=study.spec.seed)
+        # The states of all layers are too many to be copied for one.
+        at = values[scored] if fit.place is None else values[scored, fit.place]
+        found = read_ratings(fit.at_its_layer(), at, ratings, one.groups[scored], seed=study.spec.seed)
         layer = fit.layer if features == "dense" else None if features == "static" else study.layer
         records.append(
             CrossLanguageRecord(
