@@ -9,8 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from emospace.engines import LOCAL, Held, current, local, running_on, start_processes
-from emospace.engines.local import limited_threads
+from emospace.engines import LOCAL, Held, current, running_on
 from emospace.engines.ray import Ray
 from emospace.errors import EmospaceError
 from emospace.study import Study, StudySpec, run_study
@@ -139,15 +138,3 @@ def test_a_study_leaves_the_devices_to_its_workers(monkeypatch, tmp_path):
         _ = Study(spec, tmp_path).model
     _ = Study(spec, tmp_path).model
     assert asked == ["cpu", "cuda"]
-
-
-def test_processes_are_there_with_what_they_need_before_work_comes(monkeypatch):
-    ran = []
-    monkeypatch.setattr(local, "in_processes", lambda function, items: map(function, items))
-    monkeypatch.setattr(local, "import_module", ran.append)
-    monkeypatch.setattr(local, "Thread", lambda target, daemon: SimpleNamespace(start=target))
-    for n_threads, n_processes in ((1, 0), (3, 3)):
-        ran.clear()
-        with limited_threads(n_threads):
-            start_processes("cebra")
-        assert ran == ["cebra"] * n_processes

@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from contextvars import ContextVar
 
 from emospace.engines.engine import Engine, Held
-from emospace.engines.local import Local, in_parallel, in_processes, single_threaded, start_processes
+from emospace.engines.local import Local, in_parallel, in_processes, single_threaded
 from emospace.errors import unknown
 
 LOCAL = Local()
@@ -75,5 +75,4 @@ __all__ = [
     "in_processes",
     "running_on",
     "single_threaded",
-    "start_processes",
 ]

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
-from importlib import import_module
-from threading import Thread
 
 from emospace.engines.engine import Held, Item, Piece, Result, Thing
 
@@ -64,24 +61,6 @@ def in_processes(function: Callable[[Item], Result], items: Iterable[Item]) -> I
 
     work = (joblib.delayed(function)(item) for item in items)
     yield from joblib.Parallel(n_jobs=torch.get_num_threads(), return_as="generator")(work)
-
-
-def start_processes(module: str) -> None:
-    """Let the processes of `in_processes` start and import a module behind the session's back.
-
-    Of use before work that leaves cores idle, such as loading: it takes seconds.
-    """
-    import torch
-
-    n = torch.get_num_threads()
-    if n > 1:
-        Thread(target=lambda: list(in_processes(_imported, [module] * n)), daemon=True).start()
-
-
-def _imported(module: str) -> None:
-    # What a library warns of when it is imported is no news for who runs a study.
-    with warnings.catch_warnings(action="ignore"):
-        import_module(module)
 
 
 def single_threaded() -> AbstractContextManager[None]:

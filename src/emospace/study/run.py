@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emospace.artefacts import write_parquet, write_text
-from emospace.engines import running_on, start_processes
+from emospace.engines import running_on
 from emospace.errors import EmospaceError
 from emospace.profiling import timed
 from emospace.records import (
@@ -80,15 +80,7 @@ def run(study: Study) -> Results:
 def _run(study: Study) -> Results:
     # A typo is better told at once than after the model is loaded.
     with timed("loading"):
-        _ = study.asked_sets, study.norms
-        # An earlier run of the folder most likely has CEBRA behind it.
-        if (
-            study.spec.cebra
-            and any(study.norms.values())
-            and not any((study.out / "stages").glob("alignment-*"))
-        ):
-            start_processes("cebra")
-        _ = study.layer
+        _ = study.asked_sets, study.norms, study.layer
 
     stages = [_features_stage(study, language) for language in study.spec.languages]
     study.languages = tuple(
