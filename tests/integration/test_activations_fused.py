@@ -126,6 +126,18 @@ def test_nobody_elses_gradients_are_lost(passes):
     assert model.blocks[0].mlp.gate_proj.weight.grad.abs().sum() > 0
 
 
+def test_autocast_has_its_way(passes):
+    model, ids = fresh(), torch.tensor([[1, 40, 41, 42]])
+    exact = token_states(model, ids, 2)
+    passes.clear()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = token_states(model, ids, 2)
+        hidden = model.model(ids, output_hidden_states=True, use_cache=False).hidden_states[2]
+    assert not passes
+    assert torch.equal(found, hidden)
+    assert not torch.equal(found, exact)
+
+
 def test_passes_in_two_threads_do_not_meet(passes):
     model = fresh()
     with fused.fused(model, 3):

@@ -260,11 +260,11 @@ def encode(sae: SparseAutoencoder | None, store) -> Encoded:
 def test_a_study_runs_each_word_once_in_each_carrier(sae, tmp_path, monkeypatch):
     model, ran = tiny(), []
 
-    def extracting(_model, words, carrier, layers, **options):
+    def streaming(_model, words, carrier, layers, **options):
         ran.append((carrier, tuple(layers), tuple(words)))
-        return extract_words(_model, words, carrier, layers, **options)
+        return stream_words(_model, words, carrier, layers, **options)
 
-    monkeypatch.setattr(encoding, "extract_words", extracting)
+    monkeypatch.setattr(encoding, "stream_words", streaming)
     with counted(model) as work:
         encode(sae, tmp_path)
     every = {*NORMED, *CONCEPTS, *POOL}

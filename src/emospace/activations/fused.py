@@ -134,8 +134,9 @@ def _forward(
     import torch
 
     n_rows, n_tokens, _ = hidden_states.shape
-    # These products know no gradients.
-    if n_rows * n_tokens < FEWEST_TOKENS or torch.is_grad_enabled():
+    # These products know neither gradients nor autocast.
+    few = n_rows * n_tokens < FEWEST_TOKENS
+    if few or torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"):
         own: torch.Tensor = type(block).forward(
             block,
             hidden_states,
