@@ -7,7 +7,7 @@ import torch
 from test_activations import CARRIER, TEXTS, TOLERANCE, WORDS, relative_error
 
 from conftest import FAMILIES, make_hf_model, make_tokenizer, tiny
-from emospace.activations import extract, extract_words, fused, token_states
+from emospace.activations import capture, extract, extract_words, fused, token_states
 from emospace.models import wrap_model
 
 LLAMAS = ("llama", "mistral", "qwen2", "qwen3")
@@ -133,6 +133,8 @@ def test_autocast_has_its_way(passes):
     with torch.autocast("cpu", torch.bfloat16):
         found = token_states(model, ids, 2)
         hidden = model.model(ids, output_hidden_states=True, use_cache=False).hidden_states[2]
+        # Threads of their own would not know of it.
+        assert capture._at_once(model, [2], 10**6) == 1
     assert not passes
     assert torch.equal(found, hidden)
     assert not torch.equal(found, exact)

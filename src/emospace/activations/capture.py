@@ -161,11 +161,17 @@ def is_changed(model: LanguageModel, layers: Sequence[int]) -> bool:
 def _at_once(model: LanguageModel, layers: Sequence[int], n_tokens: int) -> int:
     """Return how many batches to run beside each other: on a CPU a thread for each wastes none of them.
 
-    Hooks may keep something from one pass to the next, and so may what brings weights from elsewhere.
+    Hooks may keep something from one pass to the next, and so may what brings weights from elsewhere; autocast is
+    that of the caller's thread.
     """
     import torch
 
-    alone = model.device.type != "cpu" or hasattr(model.model, "hf_device_map") or is_changed(model, layers)
+    alone = (
+        model.device.type != "cpu"
+        or hasattr(model.model, "hf_device_map")
+        or is_changed(model, layers)
+        or torch.is_autocast_enabled("cpu")
+    )
     return 1 if alone else max(1, min(torch.get_num_threads(), _MOST_AT_ONCE, n_tokens // _ENOUGH_AT_ONCE))
 
 
