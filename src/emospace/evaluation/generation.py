@@ -142,7 +142,7 @@ def generate_together(
 
         @contextmanager
         def during(step: int, mask: torch.Tensor) -> Iterator[None]:
-            with own.on(*_positions(step, mask.cpu())) as counts:
+            with own.on(*positions_of(step, mask.cpu())) as counts:
                 yield
             for row, count in zip(batch, counts, strict=True):
                 applications[owners[row]] += count
@@ -303,7 +303,7 @@ def _generated(
     return Generated(texts, answers, stopped, applications)
 
 
-def _positions(step: int, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def positions_of(step: int, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the index in the answer of each position a step runs, and which may be steered, both ``[n_rows, width]``.
 
     A row's first position is an attention sink, and never steered.

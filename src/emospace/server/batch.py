@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from emospace.evaluation.generation import Sampling, decode, draw, end_ids, forward, left_padded
+from emospace.evaluation.generation import Sampling, decode, draw, end_ids, forward, left_padded, positions_of
 from emospace.server.text import Text
 from emospace.steering.rows import RowSteering
 
@@ -127,16 +127,12 @@ class Batch:
 
     def join(self, answers: Sequence[Answer]) -> None:
         """Run the prompts of answers, give each its first token and put them beside the rows there are."""
-        import torch
         from transformers import DynamicCache
 
         for answer in answers:
             answer.text = Text(partial(decode, self.model), answer.stops)
         ids, mask = left_padded([answer.prompt for answer in answers])
-        width = ids.shape[1]
-        answered = torch.arange(-width, 0).expand(len(answers), width)
-        # A row's first position is an attention sink, and never steered.
-        real = (mask > 0) & (mask.cumsum(dim=1) > 1)
+        answered, real = positions_of(0, mask)
         # Without the config a cache keeps all keys of sliding layers too, whose masks see to the rest.
         cache = DynamicCache()
         steering = RowSteering(self.model, [answer.steering for answer in answers])
