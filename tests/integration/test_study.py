@@ -18,6 +18,7 @@ from conftest import D_MODEL, make_hf_model, make_tokenizer
 from emospace.activations import capture
 from emospace.errors import EmospaceError
 from emospace.lexicon import pool_words
+from emospace.prediction import correlation
 from emospace.records import Results
 from emospace.report import write_report
 from emospace.sae import SparseAutoencoder, save_sae
@@ -273,10 +274,11 @@ def test_figures_agree_with_their_tables(english):
         assert len(of) == N_NORMED
         kept = of[~of.concept_word] if row.excluded_concepts else of
         assert len(kept) == row.n
-        overall = np.corrcoef(kept.observed, kept.predicted)[0, 1]
-        # r is taken within folds; taken over all words at once it is near.
-        assert overall == pytest.approx(row.r, abs=0.25)
-        assert row.ci_low - 0.1 <= overall <= row.ci_high + 0.1
+        within = correlation(kept.predicted.to_numpy(), kept.observed.to_numpy(), kept.fold.to_numpy())
+        assert within == pytest.approx(row.r, abs=1e-9)
+        # Words of one group never part between folds.
+        assert (of.groupby("group").fold.nunique() == 1).all()
+        assert of.fold.nunique() == 3
     draws = english.table("draws")
     for row in english.results.prediction:
         of = draws[

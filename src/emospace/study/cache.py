@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RECORDS = "records.json"
-FORMAT = 3
+FORMAT = 4
 """Raised when a stage computes something else from the same inputs, so that old results are not taken for new."""
 
 

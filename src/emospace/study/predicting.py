@@ -359,6 +359,8 @@ def _prediction_table(
                     "predicted": one.out_of_fold,
                     "predicted_dense": dense.out_of_fold,
                     "concept_word": ~one.scored,
+                    "fold": one.folds,
+                    "group": one.groups,
                 }
             )
             for one, dense in zip(sets["space", None], sets["dense", None], strict=True)
