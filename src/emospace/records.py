@@ -183,7 +183,8 @@ class LanguageRSARecord(Record):
     """How alike two languages' spaces are in one model; n counts the categories both have.
 
     `statistic` ``rsa_spearman`` is the Spearman correlation of their RDMs, ``procrustes`` the fit of their first two
-    principal components. `n_shared` counts the latents that are features in both, `n_spelling` the concepts both
+    principal components. `n_shared` counts the latents that are features in both (null where
+    features are no latents of one autoencoder, as in dense spaces), `n_spelling` the concepts both
     languages spell alike, and `distinct` is the RSA with these left out of both.
     """
 

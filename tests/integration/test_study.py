@@ -390,6 +390,7 @@ def test_two_languages_are_compared(both):
     features = both.table("features")
     shared = set(features[features.language == "en"].latent) & set(features[features.language == "zh"].latent)
     assert row.n_shared == len(shared)
+    assert [r.n_shared for r in both.results.language_rsa[1:]] == [None] * 3
     assert row.value is None and "share 6 categories" in row.reason
 
 

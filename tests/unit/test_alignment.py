@@ -220,6 +220,18 @@ def test_pairs_people_said_nothing_of_are_left_out_and_counted(space):
     assert partial.p < 0.5
 
 
+@pytest.mark.parametrize(
+    ("kind", "dictionary", "n_shared"), [("sae", "a", 30), ("sae", "b", None), ("dense", None, None)]
+)
+def test_shared_latents_are_counted_in_one_autoencoder_alone(space, kind, dictionary, n_shared, tmp_path):
+    mine = replace(space, kind=kind, dictionary=dictionary and "a")
+    other = replace(mine, language="zh", latents=np.arange(30, 90), dictionary=dictionary)
+    assert mine.n_shared(other) == n_shared
+    assert language_rsa(mine, other, seed=0, n_permutations=9).n_shared == n_shared
+    other.save(tmp_path / "space.safetensors")
+    assert EmotionSpace.load(tmp_path / "space.safetensors").dictionary == dictionary
+
+
 def test_languages_are_compared_on_common_categories(space):
     other = EmotionSpace("zh", NAMES[::-1][2:], np.arange(30, 90), space.matrix[::-1][2:] * 2 + 1)
     found = language_rsa(space, other, seed=0, n_permutations=PERMUTATIONS)

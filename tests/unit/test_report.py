@@ -5,6 +5,7 @@ import re
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
+from shutil import copytree
 
 import numpy as np
 import pandas as pd
@@ -467,6 +468,14 @@ def test_a_table_that_cannot_be_used_leaves_its_reason(run_dir, tmp_path, write,
     assert reason in Outline(write_report(folder).read_text()).words
 
 
+def test_a_human_matrix_that_cannot_be_read_leaves_its_reason(run_dir, tmp_path):
+    folder = changed(tmp_path, run_dir)
+    copytree(run_dir / "tables", folder / "tables")
+    pd.DataFrame({"category": ["joy"]}).to_parquet(folder / "tables" / "rdm_human_en_goemotions.parquet")
+    words = Outline(write_report(folder).read_text()).words
+    assert "rdm_human_en_goemotions.parquet does not hold the same categories" in words
+
+
 def test_no_results_is_one_error_that_says_what_to_do(tmp_path):
     with pytest.raises(EmospaceError, match="no such file") as caught:
         write_report(tmp_path)
@@ -518,15 +527,12 @@ def test_order_puts_two_planted_clusters_side_by_side():
     assert {frozenset(order[:4]), frozenset(order[4:])} == {frozenset(names[::2]), frozenset(names[1::2])}
 
 
-def test_scatter_is_sampled_but_its_figures_are_over_all_words(run_dir, page):
+def test_scatter_is_sampled_and_has_the_r_of_the_records(run_dir, page):
     chart = charts_of(page)["words-en-en_glasgow_2019-valence"]
     assert len(chart["variants"]["space"]["data"][0]["x"]) == 1200
-    table = pd.read_parquet(run_dir / "tables" / "predictions.parquet").query(
-        "language == 'en' and target == 'valence'"
-    )
-    r = table["observed"].corr(table["predicted"])
-    assert f"Emotion space r = {figure(r)}" in page
-    assert "over 4,682 words" in page
+    records = read_run(run_dir).predictions("en", "en_glasgow_2019", "valence", excluded=False)
+    r = {record.features: figure(record.r) for record in records}
+    assert f"Emotion space r = {r['space']}, dense states r = {r['dense']}, n = 4,682 words" in page
 
 
 def test_words_cannot_break_out_of_the_page(page):

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LanguageAlignment:
-    """RSA of two languages' spaces in one model; `n` categories, `n_shared` latents that both spaces hold."""
+    """RSA of two languages' spaces in one model; `n` categories.
+
+    `n_shared` counts the latents that both spaces hold: None where the features are no latents of one autoencoder.
+    """
 
     a: str
     b: str
@@ -204,7 +207,7 @@ def language_rsa(
         "n": len(names),
         "seed": seed,
         "space": space_a.kind,
-        "n_shared": len(np.intersect1d(space_a.latents, space_b.latents)),
+        "n_shared": space_a.n_shared(space_b),
         "n_permutations": n_permutations,
     }
     nothing: dict[str, Any] = {"value": None, "ci_low": None, "ci_high": None, "p": None}

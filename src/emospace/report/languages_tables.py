@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from emospace.records import AlignmentRecord, CategoryShiftRecord, Record, UniversalRecord
+from emospace.records import AlignmentRecord, CategoryShiftRecord, LanguageRSARecord, Record, UniversalRecord
 from emospace.report import findings
 from emospace.report.blocks import Cell, Table
 from emospace.report.languages_charts import Dendrogram
@@ -91,7 +91,7 @@ def language_table(run: Run) -> Table:
             cell_n(r.n_spelling),
             cell_r(r.distinct),
             cell_n(r.n),
-            cell_n(r.n_shared),
+            _shared(r),
         )
         for r in run.results.language_rsa
     ]
@@ -109,6 +109,15 @@ def language_table(run: Run) -> Table:
         ),
         search="Filter the pairs of languages" if len(rows) > LONG else "",
     )
+
+
+def _shared(r: LanguageRSARecord) -> Cell:
+    if r.space != "sae":
+        # Runs of earlier versions counted the dimensions of the residual stream here.
+        return Cell(DASH, note="its dimensions are those of the residual stream, the same in every language")
+    if r.n_shared is None:
+        return Cell(DASH, note="not counted with this figure")
+    return cell_n(r.n_shared)
 
 
 def universal_table(records: Sequence[UniversalRecord]) -> Table:

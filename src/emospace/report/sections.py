@@ -161,22 +161,22 @@ def _rdms(run: Run) -> Iterator[Block]:
             "people's valence-arousal distances; blank rows are categories that a structure does not have."
         ]
     )
-    yield from by_language({language: [_rdm_figures(run, language)] for language in run.languages})
+    yield from by_language({language: _rdm_figures(run, language) for language in run.languages})
     if run.results.alignment:
         yield alignment_table(run)
     else:
         yield Reason("Table of alignment", "results.json holds no alignment figure")
 
 
-def _rdm_figures(run: Run, language: str) -> Block:
+def _rdm_figures(run: Run, language: str) -> list[Block]:
     try:
         model = run.rdm(f"rdm_{language}")
     except Absent as reason:
-        return Reason(f"Similarity of categories in {language_name(language)}", str(reason))
+        return [Reason(f"Similarity of categories in {language_name(language)}", str(reason))]
     human: dict[str, pd.DataFrame] = {}
+    unread: list[Block] = []
     for against in run.human_structures(language):
-        blocks: list[Block] = []
-        with _or_reason(blocks, against):
+        with _or_reason(unread, f"{upper_first(structure_name(against))} in {language_name(language)}"):
             human[against] = run.rdm(f"rdm_human_{language}_{against}")
     order = category_order(model, human)
     panels = [
@@ -199,7 +199,8 @@ def _rdm_figures(run: Run, language: str) -> Block:
                 charts.rdm(square, order, first=False),
             )
         )
-    return Figures(panels, columns=max(3, len(panels)), heading=language_name(language), group="rdm")
+    drawn = Figures(panels, columns=max(3, len(panels)), heading=language_name(language), group="rdm")
+    return [drawn, *unread]
 
 
 def _rsa_caption(run: Run, language: str, against: str) -> str:
@@ -395,7 +396,7 @@ def _words(run: Run) -> Iterator[Block]:
     yield Prose(
         [
             f"Every point is a word, predicted by a model that never saw it; at most {charts.MAX_POINTS:,} words are "
-            "drawn, the figures are over all. On the dotted line prediction and rating are equal. "
+            "drawn. r is that of the prediction figures: over all words, within folds. On the dotted line prediction and rating are equal. "
             "Hover or tap for the word."
         ]
     )
@@ -410,9 +411,11 @@ def _words(run: Run) -> Iterator[Block]:
             whole = words.dropna(subset=["observed", "predicted"])
             if len(whole) < 3:
                 continue
-            r = {key: float(whole["observed"].corr(whole[column])) for key, column in columns.items()}
-            said = listed([f"{FEATURE_SETS[key][0].lower()} r = {figure(value)}" for key, value in r.items()])
-            caption = f"{upper_first(said)} over {counted(len(whole), 'word')}."
+            records = run.predictions(str(language), str(norms), str(target), excluded=False)
+            r = {record.features: record for record in records if record.features in columns}
+            said = [f"{FEATURE_SETS[key][0].lower()} r = {figure(r[key].r)}" for key in columns if key in r]
+            said.append(f"n = {counted(len(whole), 'word')}")
+            caption = f"{upper_first(', '.join(said))}."
             panels.append(
                 Panel(
                     f"words-{language}-{norms}-{target}",

@@ -52,6 +52,8 @@ class EmotionSpace:
         [n_categories] concept words behind each row.
     missing
         Concept words that had no codes.
+    dictionary
+        Which autoencoder the latents are of (its content hash), where that is known.
     """
 
     language: str
@@ -61,6 +63,13 @@ class EmotionSpace:
     kind: str = "sae"
     n_words: tuple[int, ...] = ()
     missing: int = 0
+    dictionary: str | None = None
+
+    def n_shared(self, other: EmotionSpace) -> int | None:
+        """Return how many latents both spaces hold, or None: no latents (dense, static), or of two autoencoders."""
+        if {self.kind, other.kind} != {"sae"} or self.dictionary != other.dictionary:
+            return None
+        return len(np.intersect1d(self.latents, other.latents))
 
     def rdm(self, metric: Metric = "correlation", *, centred: bool = True) -> Floats:
         """Return the dissimilarities [n_categories, n_categories] of the rows (see `dissimilarity`).
@@ -105,6 +114,7 @@ class EmotionSpace:
             self.kind,
             n_words,
             self.missing,
+            self.dictionary,
         )
 
     def save(self, path: Path) -> None:
@@ -115,6 +125,7 @@ class EmotionSpace:
             "kind": self.kind,
             "n_words": self.n_words,
             "missing": self.missing,
+            "dictionary": self.dictionary,
         }
         tensors = {"matrix": self.matrix, "latents": self.latents}
         write_tensors(path, tensors, {"emotion_space": json.dumps(card, ensure_ascii=False)})
@@ -148,6 +159,7 @@ class EmotionSpace:
             card["kind"],
             tuple(card["n_words"]),
             card["missing"],
+            card.get("dictionary"),
         )
 
 
@@ -259,6 +271,7 @@ def build_space(
     kind: str = "sae",
     transform: Transform | None = None,
     scale: Scale = "none",
+    dictionary: str | None = None,
 ) -> EmotionSpace:
     """Build the space: each category the weighted mean of its concepts' standardised features.
 
@@ -277,6 +290,8 @@ def build_space(
     scale
         "none" (the spaces of random halves of the concepts agree best with it: `docs/results/settings.json`),
         "pool" (see `standardise`) or "categories" (z over the category rows).
+    dictionary
+        Which autoencoder the codes are of, such as its content hash; kept with the space.
 
     Raises
     ------
@@ -300,6 +315,7 @@ def build_space(
         kind,
         tuple(len(index) for index, _ in members.values()),
         len(set(sets.words(language)) - set(words)),
+        dictionary,
     )
 
 

@@ -255,7 +255,14 @@ class Study:
         concepts = [word for word in concepts if word not in without]
         rows, pool_rows = self.encoded(language).rows(concepts), self.encoded(language).rows(pool)
         space = build_space(
-            values[rows], concepts, self.sets, language, latents, pool=values[pool_rows], kind=kind
+            values[rows],
+            concepts,
+            self.sets,
+            language,
+            latents,
+            pool=values[pool_rows],
+            kind=kind,
+            dictionary=self.sae.content_hash if self.sae and kind == "sae" else None,
         )
         if not without:
             self._spaces[key] = space
