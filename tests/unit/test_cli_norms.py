@@ -9,9 +9,10 @@ import pytest
 from typer.testing import CliRunner
 
 from emospace.cli.app import app
-from emospace.cli.norms import bundled_anchors, other_language
+from emospace.cli.norms import OPTIONS, bundled_anchors, other_language
 from emospace.concepts import load_concepts
-from emospace.norms import load_norms
+from emospace.errors import EmospaceError
+from emospace.norms import CARD_KEYS, load_norms
 
 ROWS = "wort;angenehm;valenz;erregung\nGlück;6,5;6,5;5\nLeid;1,5;1,5;4\nStein;4;4;2\n"
 
@@ -190,3 +191,13 @@ def test_english_words_called_german_are_seen(tmp_path):
 def test_flags_that_say_nothing(tmp_path, flags, message):
     result = run("import", planted(tmp_path, ROWS), *flags)
     assert result.exit_code == 2 and message in result.output
+
+
+def test_each_key_of_a_card_is_declared_once():
+    """The card, the keywords of `load_norms` and the options of both commands are one declaration."""
+    helped = [option for command in ("check", "import") for option in (run(command, "--help").output,)]
+    for key in OPTIONS:
+        assert key in CARD_KEYS
+        assert all(f"--{key.removesuffix('s') if key == 'columns' else key}" in text for text in helped), key
+    with pytest.raises(EmospaceError, match="language"):
+        load_norms("glasgow", langage="en")

@@ -323,7 +323,10 @@ def test_what_cannot_be_used_is_refused_with_a_mend(tmp_path, content, said, mes
         english(planted(tmp_path, content), **said)
 
 
-def test_missing_files_and_folders(tmp_path):
+def test_missing_files_and_folders(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(EmospaceError, match="is a folder"):
+        load_norms(".")
     with pytest.raises(EmospaceError, match="no such file"):
         load_norms(str(tmp_path / "none.csv"))
     with pytest.raises(EmospaceError, match="is a folder"):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,34 +19,56 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Word norms: list, check, import.")
 
-Language = Annotated[str | None, typer.Option(help="Language of the words: en, de, zh.")]
-Scale = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="[TARGET=]LOW,HIGH", help="Lowest and highest answer: 1,9, or valence=-3,3; repeatable."
-    ),
-]
-Column = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="KEY=HEADER",
-        help="Where headers do not tell: word=Wort, valence=..., arousal=..., or valence=#3; repeatable.",
-    ),
-]
-Encoding = Annotated[str | None, typer.Option(help="Encoding, where the detected one is wrong.")]
-Sheet = Annotated[str | None, typer.Option(help="Sheet of a workbook.")]
-Script = Annotated[str | None, typer.Option(help="Of Chinese words: Hans or Hant.")]
-Reversed = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--reversed",
-        metavar="TARGET",
-        help="Its scale runs from high to low; none where no scale does; repeatable.",
-    ),
-]
-LayoutName = Annotated[
-    str | None, typer.Option("--layout", help="A published layout by name, where the columns do not tell it.")
-]
+OPTIONS: dict[str, Any] = {
+    "language": Annotated[str | None, typer.Option(help="Language of the words: en, de, zh.")],
+    "scale": Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[TARGET=]LOW,HIGH", help="Lowest and highest answer: 1,9, or valence=-3,3; repeatable."
+        ),
+    ],
+    "columns": Annotated[
+        list[str] | None,
+        typer.Option(
+            "--column",
+            metavar="KEY=HEADER",
+            help="Where headers do not tell: word=Wort, valence=..., arousal=..., or valence=#3; repeatable.",
+        ),
+    ],
+    "encoding": Annotated[str | None, typer.Option(help="Encoding, where the detected one is wrong.")],
+    "sheet": Annotated[str | None, typer.Option(help="Sheet of a workbook.")],
+    "script": Annotated[str | None, typer.Option(help="Of Chinese words: Hans or Hant.")],
+    "reversed": Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TARGET", help="Its scale runs from high to low; none where no scale does; repeatable."
+        ),
+    ],
+    "layout": Annotated[
+        str | None, typer.Option(help="A published layout by name, where the columns do not tell it.")
+    ],
+}
+"""Key of a card -> the option that says it, the same for each command that reads a file."""
+
+
+def says_card(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the `OPTIONS` in place of its parameter `said`, which gets what they say as a card."""
+
+    @wraps(command)
+    def run(**given: Any) -> None:
+        said = {key: given.pop(key) for key in OPTIONS}
+        command(**given, said=_said(said))
+
+    signature = inspect.signature(command, eval_str=True)
+    own = [parameter for name, parameter in signature.parameters.items() if name != "said"]
+    options = [
+        inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hint)
+        for key, hint in OPTIONS.items()
+    ]
+    parameters = [*(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own), *options]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return run
 
 
 @app.command("list")
@@ -69,39 +93,27 @@ def list_sets(
 
 
 @app.command()
+@says_card
 def check(
     norms: Annotated[str, typer.Argument(help="A bundled set or a file of ratings.")],
-    language: Language = None,
-    scale: Scale = None,
-    column: Column = None,
-    encoding: Encoding = None,
-    sheet: Sheet = None,
-    script: Script = None,
-    reversed_: Reversed = None,
-    layout: LayoutName = None,
+    said: dict[str, Any],
 ) -> None:
     """Read a set as a study would and say how it was read and what is odd in it."""
     from emospace.norms import load_norms
 
-    said = _said(language, scale, column, encoding, sheet, script, reversed_, layout)
     show(norms, load_norms(norms, **said, anchors=bundled_anchors))
 
 
 @app.command("import")
+@says_card
 def import_file(
     file: Annotated[Path, typer.Argument(help="A file of ratings.")],
-    language: Language = None,
-    scale: Scale = None,
-    column: Column = None,
-    encoding: Encoding = None,
-    sheet: Sheet = None,
-    script: Script = None,
-    reversed_: Reversed = None,
-    layout: LayoutName = None,
     name: Annotated[str | None, typer.Option(help="Name of the norms in results.")] = None,
     licence: Annotated[str | None, typer.Option(help="Licence of the file.")] = None,
     citation: Annotated[str | None, typer.Option(help="Paper to cite.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Write over a card that says otherwise.")] = False,
+    *,
+    said: dict[str, Any],
 ) -> None:
     """Find out how a file is to be read, ask what it does not tell, and write that beside it as FILE.toml.
 
@@ -110,7 +122,6 @@ def import_file(
     from emospace.norms import card_path, card_text, check_norms, norms_from_file, read_card, write_card
 
     before = read_card(file)
-    said = _said(language, scale, column, encoding, sheet, script, reversed_, layout)
     texts = {"name": name, "licence": licence, "citation": citation}
     card = _merged(before, {**said, **{key: value for key, value in texts.items() if value is not None}})
     while True:
@@ -215,28 +226,14 @@ def other_language(read: WordNorms) -> str:
     )
 
 
-def _said(
-    language: str | None,
-    scale: list[str] | None,
-    column: list[str] | None,
-    encoding: str | None,
-    sheet: str | None,
-    script: str | None,
-    reversed_: list[str] | None,
-    layout: str | None,
-) -> dict[str, Any]:
+def _said(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the options say, by the keys of a card."""
-    said: dict[str, Any] = {
-        "language": language,
-        "scale": _scale(scale) if scale else None,
-        "columns": dict(_column(given) for given in column) if column else None,
-        "encoding": encoding,
-        "sheet": sheet,
-        "script": script,
-        "reversed": _reversed(reversed_) if reversed_ else None,
-        "layout": layout,
+    read: dict[str, Callable[[Any], Any]] = {
+        "scale": _scale,
+        "columns": lambda given: dict(map(_column, given)),
+        "reversed": _reversed,
     }
-    return {key: value for key, value in said.items() if value is not None}
+    return {key: read.get(key, lambda value: value)(value) for key, value in given.items() if value}
 
 
 def _merged(card: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,8 +6,9 @@ import json
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypedDict, get_type_hints
 
 from emospace.artefacts import write_text
 from emospace.errors import EmospaceError, unknown
@@ -16,24 +17,37 @@ from emospace.norms.recognising import COLUMN_KEYS
 from emospace.norms.scripts import NAMES
 from emospace.norms.word_norms import TARGETS
 
+
+class Card(TypedDict, total=False):
+    """What may be said of a ratings file: the keys of its card and the keywords of `load_norms`, each with its help."""
+
+    language: Annotated[str, 'ISO 639-1 code of the words, as "de"']
+    script: Annotated[str, 'of Chinese words: "Hans" (simplified) or "Hant" (traditional)']
+    layout: Annotated[str, "a published layout by its name, where the columns do not tell it"]
+    scale: Annotated[
+        Mapping[str, Sequence[float]] | Sequence[float],
+        "lowest and highest answer, [1, 9], or a table by target: { valence = [-3, 3], arousal = [1, 5] }",
+    ]
+    reversed: Annotated[
+        Sequence[str], 'targets whose scale runs from high to low, ["valence"]; [] where none does'
+    ]
+    columns: Annotated[
+        Mapping[str, str],
+        'table of word, valence, valence_sd, valence_n, ... -> header, or "#3" for the third column',
+    ]
+    targets: Annotated[Sequence[str], 'the targets to take, ["valence"], where not all']
+    encoding: Annotated[str, 'where the detected one is wrong, "cp1250"']
+    sheet: Annotated[str, "of a workbook, where not the first that fits"]
+    name: Annotated[str, "of the norms"]
+    licence: Annotated[str, "of the file"]
+    citation: Annotated[str, "of the paper"]
+    note: Annotated[str, "anything a reader of results should know"]
+
+
 CARD_KEYS: Mapping[str, str] = {
-    "language": 'ISO 639-1 code of the words, as "de"',
-    "script": 'of Chinese words: "Hans" (simplified) or "Hant" (traditional)',
-    "layout": "a published layout by its name, where the columns do not tell it",
-    "scale": "lowest and highest answer, [1, 9], or a table by target: { valence = [-3, 3], arousal = [1, 5] }",
-    "reversed": 'targets whose scale runs from high to low, ["valence"]; [] where none does',
-    "columns": 'table of word, valence, valence_sd, valence_n, ... -> header, or "#3" for the third column',
-    "targets": 'the targets to take, ["valence"], where not all',
-    "encoding": 'where the detected one is wrong, "cp1250"',
-    "sheet": "of a workbook, where not the first that fits",
-    "name": "of the norms",
-    "licence": "of the file",
-    "citation": "of the paper",
-    "note": "anything a reader of results should know",
+    key: hint.__metadata__[0] for key, hint in get_type_hints(Card, include_extras=True).items()
 }
 """What a card may say, and how."""
-
-TEXTS = ("language", "script", "layout", "encoding", "sheet", "name", "licence", "citation", "note")
 
 
 def card_path(path: Path) -> Path:
@@ -49,6 +63,8 @@ def read_card(path: Path) -> dict[str, Any]:
     EmospaceError
         If it is no TOML, or a key or its value is none a card may have.
     """
+    if path.is_dir():
+        return {}
     beside = card_path(path)
     try:
         said = tomllib.loads(beside.read_text(encoding="utf-8"))
@@ -61,19 +77,18 @@ def read_card(path: Path) -> dict[str, Any]:
 
 def checked(said: Mapping[str, Any], what: str) -> dict[str, Any]:
     """Return what a card says, or raise `EmospaceError` where a key or a value's form is none a card may have."""
-    for key, value in said.items():
+    from pydantic import ValidationError
+
+    for key in said:
         if key not in CARD_KEYS:
             raise unknown("key in the card of a norms file", key, tuple(CARD_KEYS))
-        names = isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
-        right = {
-            "columns": isinstance(value, Mapping)
-            and all(isinstance(header, str) for header in value.values()),
-            "scale": isinstance(value, Mapping | list | tuple),
-            "targets": names,
-            "reversed": names,
-        }.get(key, isinstance(value, str))
-        if not right:
-            raise EmospaceError(what, f"its {key} cannot be {value!r}", f"Write {key}: {CARD_KEYS[key]}.")
+    try:
+        _form()(**said)
+    except ValidationError as error:
+        key = str(error.errors()[0]["loc"][0])
+        raise EmospaceError(
+            what, f"its {key} cannot be {said[key]!r}", f"Write {key}: {CARD_KEYS[key]}."
+        ) from error
     for target in (*said.get("targets", ()), *said.get("reversed", ())):
         if target not in TARGETS:
             raise unknown("target", target, TARGETS)
@@ -85,6 +100,15 @@ def checked(said: Mapping[str, Any], what: str) -> dict[str, Any]:
     if said.get("script", "Hans") not in NAMES:
         raise unknown("script", said["script"], tuple(NAMES))
     return dict(said)
+
+
+@cache
+def _form() -> Any:
+    """Return the model that checks the form of a card's values (pydantic takes no TypedDict before Python 3.12)."""
+    from pydantic import ConfigDict, create_model
+
+    fields: Any = {key: (hint | None, None) for key, hint in get_type_hints(Card).items()}
+    return create_model("Card", __config__=ConfigDict(strict=True), **fields)
 
 
 def check_language(language: str) -> str:

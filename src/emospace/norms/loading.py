@@ -6,10 +6,10 @@ import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from emospace.errors import EmospaceError, unknown
-from emospace.norms.cards import checked, read_card
+from emospace.norms.cards import Card, checked, read_card
 from emospace.norms.direction import Anchors
 from emospace.norms.from_grid import norms_from_grid, recognised
 from emospace.norms.reading import SUFFIXES, frame_grid, read_grids
@@ -18,24 +18,10 @@ from emospace.norms.word_norms import WordNorms, rejection_table
 if TYPE_CHECKING:
     import pandas as pd
 
-Scale = tuple[float, float] | Mapping[str, tuple[float, float]]
 AnchorsOf = Callable[[str], Anchors | None]
 
 
-def load_norms(
-    source: str | Path,
-    *,
-    language: str | None = None,
-    scale: Scale | None = None,
-    columns: Mapping[str, str] | None = None,
-    targets: Sequence[str] | None = None,
-    encoding: str | None = None,
-    sheet: str | None = None,
-    script: str | None = None,
-    reversed: Sequence[str] | None = None,  # noqa: A002
-    layout: str | None = None,
-    anchors: AnchorsOf | None = None,
-) -> WordNorms:
+def load_norms(source: str | Path, *, anchors: AnchorsOf | None = None, **said: Unpack[Card]) -> WordNorms:
     """Return a bundled set by its name (or a part only it has, as ``glasgow``), or the ratings of a file.
 
     A file may be CSV, TSV or text (UTF-8, UTF-16, GB18030, CP949, Latin-1; commas, semicolons or tabs; decimal
@@ -72,9 +58,11 @@ def load_norms(
         If there is no such set or file, it mixes scales, its words are of another script or language, or more than 20%
         of the rows cannot be used.
     """
+    given = checked({key: value for key, value in said.items() if value is not None}, str(source))
     name = None if isinstance(source, Path) else _bundled_name(str(source))
     if name is not None:
         norms = _load_bundled(name)
+        language, targets = given.get("language"), given.get("targets")
         if language is not None and language != norms.language:
             raise EmospaceError(
                 f"norms '{name}'", f"its words are '{norms.language}', not '{language}'", "Give another set."
@@ -82,9 +70,6 @@ def load_norms(
         return norms.only(tuple(targets)) if targets else norms
 
     path = Path(source)
-    said = {"language": language, "scale": scale, "columns": columns, "targets": targets, "script": script}
-    said |= {"encoding": encoding, "sheet": sheet, "reversed": reversed, "layout": layout}
-    given = {key: value for key, value in said.items() if value is not None}
     return norms_from_file(path, {**read_card(path), **given}, anchors=anchors)
 
 
@@ -96,17 +81,8 @@ def norms_from_file(path: Path, card: Mapping[str, Any], *, anchors: AnchorsOf |
     return norms_from_grid(grid, found, card, name=path.stem, what=str(path), anchors=anchors)
 
 
-def norms_from_table(
-    frame: pd.DataFrame,
-    name: str,
-    *,
-    language: str | None = None,
-    scale: Scale | None = None,
-    columns: Mapping[str, str] | None = None,
-    targets: Sequence[str] | None = None,
-) -> WordNorms:
+def norms_from_table(frame: pd.DataFrame, name: str, /, **said: Unpack[Card]) -> WordNorms:
     """Return the ratings of a data frame, checked as those of a file are (see `load_norms`)."""
-    said = {"language": language, "scale": scale, "targets": targets, "columns": columns}
     what = f"table '{name}'"
     card = checked({key: value for key, value in said.items() if value is not None}, what)
     grid, found = recognised([frame_grid(frame)], card, what)
