@@ -137,6 +137,36 @@ def test_a_folder_loads_and_is_known_by_its_files(folder, tmp_path):
     assert load_model(str(other), device="cpu").content_hash != model.content_hash
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", torch.bfloat16])
+def test_a_precision_is_named_as_a_string_or_as_torch_has_it(folder, dtype):
+    model = load_model(str(folder), dtype=dtype, device="cpu")
+    assert model.model.dtype == torch.bfloat16
+    assert model.identity["dtype"] == "bfloat16"
+
+
+def test_a_revision_reaches_the_hub_and_identifies_the_model(monkeypatch):
+    import transformers
+
+    asked = []
+
+    def from_hub(made):
+        def load(name, revision=None, **_):
+            asked.append((name, revision))
+            return made()
+
+        return load
+
+    monkeypatch.setattr(
+        transformers.AutoModelForCausalLM, "from_pretrained", from_hub(lambda: make_hf_model("llama"))
+    )
+    monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", from_hub(make_tokenizer))
+    pinned = [load_model("owner/name", revision=name, device="cpu") for name in (None, "abc", "def")]
+    assert asked == [("owner/name", name) for name in (None, None, "abc", "abc", "def", "def")]
+    assert [model.identity["revision"] for model in pinned] == [None, "abc", "def"]
+    assert len({model.content_hash for model in pinned}) == 3
+    assert len({model.weights_hash for model in pinned}) == 3
+
+
 @pytest.mark.parametrize(
     ("able", "gain", "dtype"),
     [
@@ -197,6 +227,8 @@ def test_bars_stay_off_a_stream_that_is_no_terminal(folder, capfd):
         ("model.GGUF", {}, "there is no such file"),
         ("polyglott", {}, r"model 'polyglott': there is no such model\. Did you mean polyglot\?$"),
         (EMBEDDED, {"dtype": "int8"}, "dtype 'int8'.*float32, bfloat16, float16"),
+        (EMBEDDED, {"dtype": torch.int8}, "dtype 'int8'.*float32, bfloat16, float16"),
+        (EMBEDDED, {"revision": "main"}, "revision 'main'.*only a model of a hub"),
         (EMBEDDED, {"device": "gpu"}, "device 'gpu'.*cannot be used"),
         (EMBEDDED, {"device": "cuda:77"}, "device 'cuda:77'.*cannot be used"),
     ],

@@ -136,6 +136,27 @@ def test_python_m_is_the_command():
     assert found.stdout.split() == ["emospace", emospace.__version__]
 
 
+def commands(group, name=""):
+    for part, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, f"{name} {part}")
+        else:
+            yield f"{name} {part}".strip(), command
+
+
+def test_every_command_that_loads_a_model_can_pin_its_revision():
+    import typer
+
+    options = {
+        name: {option for parameter in command.params for option in parameter.opts}
+        for name, command in commands(typer.main.get_command(app))
+    }
+    loading = {name for name, known in options.items() if "--model" in known} - {"concepts check"}
+    loading.add("models check")
+    assert {"study", "serve", "read", "steer text", "steer calibrate", "sae train"} <= loading
+    assert {name for name, known in options.items() if "--revision" in known} == loading
+
+
 def test_study_defaults_are_those_of_the_specification(asked, tmp_path):
     assert set(OPTIONS) == set(StudySpec.model_fields)
     assert run("study", "--out", tmp_path / "run").exit_code == 0
@@ -151,6 +172,8 @@ def test_the_command_in_the_manifest_asks_for_the_same_study(asked, tmp_path):
             "study",
             "--model",
             "a folder/model",
+            "--revision",
+            "1a2b3c",
             "--languages",
             "en",
             "--languages",

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from emospace.cli.options import REVISION
 from emospace.display import say, table
 
 app = typer.Typer(no_args_is_help=True, help="Language models: list, check.")
@@ -30,6 +31,7 @@ def check(
         str, typer.Option(help="float32, bfloat16, float16, or auto: bfloat16 where it is fast.")
     ] = "float32",
     device: Annotated[str, typer.Option(help="auto or a torch device.")] = "auto",
+    revision: Annotated[str | None, typer.Option(help=REVISION)] = None,
     trust_remote_code: Annotated[
         bool, typer.Option("--trust-remote-code", help="Run code that comes with the model.")
     ] = False,
@@ -41,7 +43,9 @@ def check(
     from emospace.models import load_model
     from emospace.sae import bundled_sae, load_sae
 
-    model = load_model(name, dtype=dtype, device=device, trust_remote_code=trust_remote_code)
+    model = load_model(
+        name, dtype=dtype, device=device, revision=revision, trust_remote_code=trust_remote_code
+    )
     rows: list[tuple[str, object]] = [
         ("family", model.model.config.model_type),
         ("blocks", model.n_blocks),

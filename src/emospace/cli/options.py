@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     Spec = TypeVar("Spec", bound=BaseModel)
 
+REVISION = "Commit, tag or branch of a hub id; a commit pins the model."
+
 
 def split(given: Sequence[str]) -> tuple[str, ...]:
     """Return the parts of comma-separated values, each once and in order."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from emospace.cli.options import split
+from emospace.cli.options import REVISION, split
 from emospace.display import say, table
 from emospace.errors import EmospaceError
 
@@ -31,6 +31,7 @@ def read(
     model: Annotated[
         str, typer.Option(help="embedded (SmolLM2-135M-Instruct), a hub id, a folder or a GGUF file.")
     ] = "embedded",
+    revision: Annotated[str | None, typer.Option(help=REVISION)] = None,
     by: Annotated[
         By, typer.Option(help="text: the file as one; line: each line; token: each token.")
     ] = By.line,
@@ -52,7 +53,7 @@ def read(
         check_suffix(out)
     texts = file_texts(file, by)
     wanted = split(categories or ())
-    reading = load_reader(model, language=language, sae=sae).read(texts)
+    reading = load_reader(model, language=language, sae=sae, revision=revision).read(texts)
     if wanted:
         reading = reading.select(wanted)
     show(reading, by, len(wanted) or top)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from emospace.cli.options import build_spec, command_line, run_folder
+from emospace.cli.options import REVISION, build_spec, command_line, run_folder
 from emospace.display import say
 from emospace.errors import EmospaceError
 
@@ -51,6 +51,7 @@ def train(
     ],
     out: Annotated[Path, typer.Option(help="Folder of the SAE; an interrupted training goes on from it.")],
     model: Annotated[str, typer.Option(help="embedded, a hub id, a folder or a GGUF file.")] = "embedded",
+    revision: Annotated[str | None, typer.Option(help=REVISION)] = None,
     layer: Annotated[
         int | None, typer.Option(help="Residual stream after this many blocks; else 60% of the depth.")
     ] = None,
@@ -75,7 +76,9 @@ def train(
     from emospace.models import load_model
     from emospace.sae import SaeSpec, train_sae
 
-    loaded = load_model(model, dtype=dtype, device=device, trust_remote_code=trust_remote_code)
+    loaded = load_model(
+        model, dtype=dtype, device=device, revision=revision, trust_remote_code=trust_remote_code
+    )
     spec = build_spec(
         SaeSpec,
         OPTIONS,
@@ -105,9 +108,10 @@ def train(
             "Give a smaller --k or more --latents.",
         )
     texts = " ".join(f"--corpus {shlex.quote(given)}" for given in corpus)
-    command = command_line(f"emospace sae train --model {shlex.quote(model)} {texts}", spec, OPTIONS, out)
+    named = f"--model {shlex.quote(model)}" + (f" --revision {shlex.quote(revision)}" if revision else "")
+    command = command_line(f"emospace sae train {named} {texts}", spec, OPTIONS, out)
     train_sae(loaded, corpora, spec, folder, command=command)
-    say(f"Use it with: emospace study --model {shlex.quote(model)} --sae {shlex.quote(str(out))}")
+    say(f"Use it with: emospace study {named} --sae {shlex.quote(str(out))}")
 
 
 def read_corpus(given: str) -> Corpus:

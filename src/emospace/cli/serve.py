@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from emospace.cli.options import REVISION
 from emospace.display import say
 from emospace.errors import EmospaceError
 
@@ -26,6 +27,7 @@ def serve(
             help="embedded (SmolLM2-135M-Instruct), a hub id, a folder or a GGUF file.", rich_help_panel=MODEL
         ),
     ] = "embedded",
+    revision: Annotated[str | None, typer.Option(help=REVISION, rich_help_panel=MODEL)] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8000,
     host: Annotated[
         str, typer.Option(help="Other than loopback only with --api-key-file.", rich_help_panel=ACCESS)
@@ -115,7 +117,9 @@ def serve(
         names=tuple(allow_host or ()),
         runs=runs or (RUNS if RUNS.is_dir() else None),
     ).check()
-    loaded = load_model(model, dtype=dtype, device=device, trust_remote_code=trust_remote_code)
+    loaded = load_model(
+        model, dtype=dtype, device=device, revision=revision, trust_remote_code=trust_remote_code
+    )
     engine = Engine(loaded, _bank(loaded, source), _reader(loaded, language) if reader else None, limits)
     listen(engine, settings)
 

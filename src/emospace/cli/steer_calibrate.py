@@ -27,6 +27,7 @@ from emospace.cli.steer import (
     Mode,
     Model,
     Prompts,
+    Revision,
     Seed,
     Source,
     Trust,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 CALIBRATION = {
     "model": "--model",
+    "revision": "--revision",
     "language": "--language",
     "source": "--source",
     "emotions": "--emotions",
@@ -145,6 +147,7 @@ def calibrate(
     ] = None,
     dtype: Dtype = "bfloat16",
     device: Device = "auto",
+    revision: Revision = None,
     trust_remote_code: Trust = False,
     batch_size: Batch = 48,
     seed: Seed = 0,
@@ -165,6 +168,7 @@ def calibrate(
 
     given: dict[str, Any] = {
         "model": model,
+        "revision": revision,
         "language": language,
         "source": source,
         "emotions": split(emotions or ()),
@@ -242,6 +246,7 @@ def export(
     source: Source = None,
     dtype: Dtype = "float32",
     device: Device = "auto",
+    revision: Revision = None,
     trust_remote_code: Trust = False,
 ) -> None:
     """Write a calibrated vector for another engine: mode constant, all tokens, added.
@@ -261,7 +266,7 @@ def export(
     if format not in EXPORTERS:
         raise unknown("export format", format, sorted(EXPORTERS))
     some = layers_of(layers)
-    loaded, bank = load(model, source, dtype, device, trust_remote_code)
+    loaded, bank = load(model, source, dtype, device, revision, trust_remote_code)
     vector = tone.of(bank, Mode.constant.value)
     path = write(vector if some is None else vector.at(some), out, format, loaded, dose)
     applied = vector.dose("constant") if dose is None else dose

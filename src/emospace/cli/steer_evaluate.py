@@ -24,6 +24,7 @@ from emospace.cli.steer import (
     Mode,
     Model,
     Prompts,
+    Revision,
     Seed,
     Source,
     Trust,
@@ -137,6 +138,7 @@ def evaluate(
     ] = Path("runs/steering"),
     dtype: Dtype = "bfloat16",
     device: Device = "auto",
+    revision: Revision = None,
     trust_remote_code: Trust = False,
     batch_size: Batch = 40,
     seed: Seed = 0,
@@ -185,9 +187,10 @@ def evaluate(
     flags |= {
         "--dtype": dtype if dtype != "bfloat16" else None,
         "--device": device if device != "auto" else None,
+        "--revision": revision,
     }
     command = evaluation_command(spec, flags, trust_remote_code)
-    loaded, bank = load(model, source, dtype, device, trust_remote_code)
+    loaded, bank = load(model, source, dtype, device, revision, trust_remote_code)
     own = {vector.kind for vector in bank.vectors.values()}
     beside = {name: bank_or_none(loaded, name) for name in others if name not in own}
     from emospace.evaluation.running import run_evaluation

@@ -22,6 +22,7 @@ from emospace.cli.steer import (
     LeastTokens,
     Mode,
     Model,
+    Revision,
     Seed,
     Source,
     Trust,
@@ -112,6 +113,7 @@ def languages(
     ] = Path("runs/steering-languages"),
     dtype: Dtype = "bfloat16",
     device: Device = "auto",
+    revision: Revision = None,
     trust_remote_code: Trust = False,
     batch_size: Batch = 40,
     seed: Seed = 0,
@@ -153,9 +155,10 @@ def languages(
         "--source": source,
         "--dtype": dtype if dtype != "bfloat16" else None,
         "--device": device if device != "auto" else None,
+        "--revision": revision,
     }
     command = crossing_command(spec, flags, trust_remote_code)
-    loaded, bank = load(model, source, dtype, device, trust_remote_code)
+    loaded, bank = load(model, source, dtype, device, revision, trust_remote_code)
     from emospace.evaluation.crossing import run_crossing
     from emospace.report import write_report
 

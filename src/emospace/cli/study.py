@@ -9,12 +9,13 @@ from typing import Annotated
 
 import typer
 
-from emospace.cli.options import build_spec, command_line, run_folder, split
+from emospace.cli.options import REVISION, build_spec, command_line, run_folder, split
 from emospace.display import say, table
 from emospace.profiling import timed
 
 OPTIONS = {
     "model": "--model",
+    "revision": "--revision",
     "languages": "--languages",
     "norms": "--norms",
     "categories": "--categories",
@@ -54,6 +55,7 @@ def study(
             help="embedded (SmolLM2-135M-Instruct), a hub id, a folder or a GGUF file.", rich_help_panel=_WHAT
         ),
     ] = "embedded",
+    revision: Annotated[str | None, typer.Option(help=REVISION, rich_help_panel=_WHAT)] = None,
     languages: Annotated[
         list[str],
         typer.Option(
@@ -198,6 +200,7 @@ def study(
         OPTIONS,
         {
             "model": model,
+            "revision": revision,
             "languages": _languages(split(languages), concepts),
             "norms": tuple(norms or ()),
             "categories": categories,

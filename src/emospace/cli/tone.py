@@ -196,14 +196,21 @@ def read_batch(path: Path) -> list[str]:
 
 
 def load(
-    model: str, source: str | None, dtype: str, device: str, trust_remote_code: bool
+    model: str,
+    source: str | None,
+    dtype: str,
+    device: str,
+    revision: str | None,
+    trust_remote_code: bool,
 ) -> tuple[LanguageModel, VectorBank]:
     """Return a model and its calibrated vectors."""
     from emospace.models import load_model
 
     if source is not None and source not in SOURCES:
         raise unknown("source of vectors", source, SOURCES)
-    loaded = load_model(model, dtype=dtype, device=device, trust_remote_code=trust_remote_code)
+    loaded = load_model(
+        model, dtype=dtype, device=device, revision=revision, trust_remote_code=trust_remote_code
+    )
     return loaded, bank_of(loaded, source)
 
 

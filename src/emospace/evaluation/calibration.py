@@ -85,6 +85,7 @@ class CalibrationSpec(BaseModel):
     n_prompts: int = Field(default=24, gt=0)
     n_tokens: int = Field(default=48, gt=0)
     least_tokens: int = Field(default=0, ge=0, description="tokens before an answer may end")
+    revision: str | None = Field(default=None, description="commit, tag or branch of a hub id")
     dtype: str = "bfloat16"
     device: str = "auto"
     trust_remote_code: bool = False
@@ -134,7 +135,11 @@ def calibrate(
     from emospace.models import load_model
 
     model = model or load_model(
-        spec.model, dtype=spec.dtype, device=spec.device, trust_remote_code=spec.trust_remote_code
+        spec.model,
+        dtype=spec.dtype,
+        device=spec.device,
+        revision=spec.revision,
+        trust_remote_code=spec.trust_remote_code,
     )
     made = materials(model, spec)
     source: Source = spec.source if made.sae is not None else "dense"

@@ -164,7 +164,10 @@ def _results(
             command=command,
             languages=(spec.language,),
             sources=tuple(sources),
-            files={"model": str(identity.get("sha256")), "judge": f"{judge.name}: {judge.kind}"},
+            files={
+                "model": str(identity.get("sha256") or identity.get("revision")),
+                "judge": f"{judge.name}: {judge.kind}",
+            },
             versions={"python": platform.python_version()}
             | {package: version(package) for package in _PACKAGES},
         ),

@@ -121,7 +121,7 @@ class LanguageModel:
 def load_model(
     name: str = EMBEDDED,
     *,
-    dtype: str = "float32",
+    dtype: str | torch.dtype = "float32",
     device: str = "auto",
     revision: str | None = None,
     trust_remote_code: bool = False,
@@ -135,13 +135,13 @@ def load_model(
         package brings (``polyglot``), a hub id, a folder, or a GGUF file. A GGUF file is turned once into a
         safetensors folder in the cache.
     dtype
-        ``float32``, ``bfloat16`` or ``float16``; ``auto`` for bfloat16 where the device multiplies it faster, and
+        ``float32``, ``bfloat16`` or ``float16``, by name or as torch has it; ``auto`` for bfloat16 where the device multiplies it faster, and
         float32 elsewhere. A processor that has the instructions is tried, since not all of them gain by it.
     device
         ``auto`` (CUDA, else MPS, else CPU), any torch device, or ``map`` to spread the model over several
         GPUs with `accelerate`.
     revision
-        Of a hub id.
+        Commit, tag or branch of a hub id; a commit ties the model to its files for good.
     trust_remote_code
         Whether code that comes with the model may run.
 
@@ -153,13 +153,20 @@ def load_model(
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    dtype = str(dtype).removeprefix("torch.")
     if dtype not in DTYPES:
         raise EmospaceError(f"dtype '{dtype}'", "it is not a precision we load", f"Use {', '.join(DTYPES)}.")
     placed = None if device == "map" else find_device(device)
     dtype = faster_dtype(placed) if dtype == "auto" else dtype
     source, identity = _resolve(name)
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
-    if revision and not Path(source).exists():
+    if revision is not None:
+        if Path(source).exists():
+            raise EmospaceError(
+                f"revision '{revision}' of the model '{name}'",
+                "only a model of a hub has revisions; this one is known by the hash of its files",
+                "Leave the revision out, or name a hub id (owner/name).",
+            )
         options["revision"] = revision
     try:
         with quiet_bars():

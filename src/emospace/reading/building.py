@@ -76,17 +76,18 @@ def load_reader(
     language: str = "en",
     sae: str = "auto",
     concepts: Path | None = None,
+    revision: str | None = None,
 ) -> Reader:
     """Return a model's reader: the shipped one, else that of the cache, else one made now (minutes) and kept.
 
-    Parameters are those of `read`.
+    Parameters are those of `read`; `revision` is that of a model given by its hub id.
     """
     from emospace.concepts import load_concepts
     from emospace.models import load_model
     from emospace.sae import bundled_sae, load_sae
 
     sets = load_concepts([language], path=concepts)
-    loaded = load_model(model) if isinstance(model, str) else model
+    loaded = load_model(model, revision=revision) if isinstance(model, str) else model
     name = bundled_sae(loaded) if sae == "auto" else sae
     encoder = None if name in (None, "none") else load_sae(str(name), loaded)
     norms = _norms(language)

@@ -113,7 +113,7 @@ def manifest(study: Study) -> Manifest:
         carriers={language: study.carriers(language) for language in study.languages},
         sources=tuple(sources),
         files={
-            "model": str(study.model.identity.get("sha256")),
+            "model": str(study.model.identity.get("sha256") or study.model.identity.get("revision")),
             "sae": study.sae.content_hash if study.sae else "none",
             **_steering_files(study),
         },

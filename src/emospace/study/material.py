@@ -78,6 +78,7 @@ class Study:
             dtype=self.spec.dtype,
             # Where an engine's workers run the model, the devices are theirs.
             device="cpu" if current().device else self.spec.device,
+            revision=self.spec.revision,
             trust_remote_code=self.spec.trust_remote_code,
         )
 

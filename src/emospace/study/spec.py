@@ -20,6 +20,7 @@ class StudySpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str = "embedded"
+    revision: str | None = Field(default=None, description="commit, tag or branch of a hub id")
     languages: tuple[str, ...] = ("en", "zh")
     norms: tuple[str, ...] = Field(
         default=(), description="names or files; a language without one keeps its default set"
