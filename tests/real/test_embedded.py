@@ -11,11 +11,11 @@ import torch
 import emospace
 from emospace.activations import pooled_states, word_spans
 from emospace.errors import EmospaceError
-from emospace.models import embedded_gguf, load_model
+from emospace.models import EMBEDDED, PACKAGED, load_model
 from emospace.sae import bundled_sae, load_sae
 
 try:
-    embedded_gguf()
+    PACKAGED[EMBEDDED].parts()
 except EmospaceError as error:
     pytest.skip(str(error), allow_module_level=True)
 

@@ -10,14 +10,14 @@ import pytest
 import emospace
 from emospace.concepts import load_concepts
 from emospace.errors import EmospaceError
-from emospace.models import embedded_gguf
+from emospace.models import EMBEDDED, PACKAGED
 from emospace.norms import load_norms
 from emospace.records import Results
 from emospace.report import write_report
 from emospace.study import StudySpec, run_study
 
 try:
-    embedded_gguf()
+    PACKAGED[EMBEDDED].parts()
 except EmospaceError as error:
     pytest.skip(str(error), allow_module_level=True)
 

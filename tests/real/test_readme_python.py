@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from emospace.errors import EmospaceError
-from emospace.models import embedded_gguf
+from emospace.models import EMBEDDED, PACKAGED
 
 README = Path(__file__).parents[2] / "README.md"
 
 try:
-    embedded_gguf()
+    PACKAGED[EMBEDDED].parts()
 except EmospaceError as error:
     pytest.skip(str(error), allow_module_level=True)
 

