@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from emospace.norms.headers import Header, parse_header
 from emospace.norms.questions import OpenQuestion
@@ -56,16 +57,25 @@ class _Table:
     script: str
     taken: frozenset[int]
 
+    @cached_property
+    def bare_letters(self) -> set[str]:
+        """The targets named by a single letter without a statistic."""
+        return {h.targets[0] for h in self.parsed if h.letter and not h.statistics}
+
+    @cached_property
+    def of_groups(self) -> set[str]:
+        """The targets some column names for a part of the sample, without a statistic."""
+        return {target for h in self.parsed if h.group and not h.statistics for target in h.targets}
+
     def rates(self, at: int, target: str) -> bool:
         """Return whether a column holds a figure of the target over all raters."""
         header = self.parsed[at]
         if target not in header.targets or header.group or header.translation or at in self.taken:
             return False
-        bare = {h.targets[0] for h in self.parsed if h.letter and not h.statistics}
-        if header.letter and not header.statistics and not {"valence", "arousal"} <= bare:
+        if header.letter and not header.statistics and not {"valence", "arousal"} <= self.bare_letters:
             return False
         # "ValM" beside "ValF" is the mean of men.
-        women = any(h.group and target in h.targets and not h.statistics for h in self.parsed)
+        women = target in self.of_groups
         men = re.search(r"(?i)(^|[^a-z]|[a-z])m$", self.headers[at].strip())
         return not (women and men and header.statistics == {"mean"})
 

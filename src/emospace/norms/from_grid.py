@@ -12,11 +12,12 @@ from emospace.errors import EmospaceError
 from emospace.norms.cards import check_language
 from emospace.norms.columns import NUMBER, written_in
 from emospace.norms.direction import Anchors, check_directions, directions, turned
+from emospace.norms.formats import Grid
 from emospace.norms.headers import parse_header, plain
 from emospace.norms.layouts import LAYOUTS
 from emospace.norms.questions import OpenQuestion
 from emospace.norms.rating_rows import raw_columns, read_ratings
-from emospace.norms.reading import Grid, clean_word
+from emospace.norms.reading import clean_word
 from emospace.norms.recognising import Recognised, join_headers, recognise
 from emospace.norms.scripts import NAMES, check_script, one_in_simplified
 from emospace.norms.word_norms import TARGETS, WordNorms

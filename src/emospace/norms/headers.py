@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
+LONGEST_NAME = 60
+"""Letters of a header without spaces that is still cut into names; what is longer is text."""
+
 _IDEOGRAPHIC = re.compile(r"[\u3040-\u30ff㐀-鿿가-힣]")
 _SCALE = re.compile(
     r"[(\[（]\s*([-−+]?\d+(?:[.,]\d+)?)\s*(?:-|–|—|~|to|bis|a|à|至|\.\.+|,|;|/)\s*([-−+]?\d+(?:[.,]\d+)?)\s*[)\]）]"
@@ -116,7 +119,7 @@ def _parts(cell: str) -> list[str]:
 def _segmented(piece: str) -> list[str]:
     """Return the known names a piece is made of ("valmn", "效价均值"), or the piece itself."""
     known = _vocabulary()
-    if piece in known or len(piece) < 2:
+    if piece in known or not 2 <= len(piece) <= LONGEST_NAME:
         return [piece]
     if _IDEOGRAPHIC.search(piece):
         return _longest_names(piece)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Unpack
 from emospace.errors import EmospaceError, unknown
 from emospace.norms.cards import Card, checked, read_card
 from emospace.norms.direction import Anchors
+from emospace.norms.formats import frame_grid
 from emospace.norms.from_grid import norms_from_grid, recognised
-from emospace.norms.reading import SUFFIXES, frame_grid, read_grids
+from emospace.norms.reading import SUFFIXES, read_grids
 from emospace.norms.word_norms import WordNorms, rejection_table
 
 if TYPE_CHECKING:

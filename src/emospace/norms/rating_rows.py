@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emospace.errors import EmospaceError
+from emospace.norms.formats import Grid
 from emospace.norms.headers import plain
 from emospace.norms.mixtures import SOURCES, refuse_mixture, suspects
-from emospace.norms.reading import Grid, clean_word
+from emospace.norms.reading import clean_word
 from emospace.norms.recognising import Recognised
 from emospace.norms.word_norms import TARGETS, rejection_table
 

@@ -1,4 +1,4 @@
-"""From a ratings file to a grid of text cells: encodings, separators and workbooks."""
+"""From a ratings file to a grid of text cells: encodings and separators; other formats are in `formats`."""
 
 from __future__ import annotations
 
@@ -6,32 +6,26 @@ import csv
 import io
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from statistics import mode
-from typing import Any
 
 from emospace.errors import EmospaceError
+from emospace.norms.formats import Grid, file_kind, json_grid, table_grids, unpacked
 
 SEPARATORS = ("\t", ";", ",")
-SUFFIXES = (".csv", ".tsv", ".txt", ".tab", ".xlsx", ".xls", ".parquet")
+SUFFIXES = (
+    *(".csv", ".tsv", ".txt", ".tab", ".xlsx", ".xls", ".ods", ".parquet", ".feather", ".json", ".jsonl"),
+    *(".ndjson", ".sav", ".zsav", ".dta", ".rds", ".rda", ".gz", ".zip", ".pdf", ".html"),
+)
+"""How names of files end, whether such files are read or refused."""
 
-
-@dataclass(frozen=True)
-class Grid:
-    """The cells of one sheet or text file as text; ``numbers`` gives each row its number in the file, from 1."""
-
-    rows: list[list[str]]
-    numbers: list[int]
-    encoding: str = ""
-    separator: str = ""
-    sheet: str = ""
-    blank: int = 0
+SAMPLED = 100_000
+_LIST = re.compile(r"\[[\d\s,;.+-]*\]")
 
 
 def read_grids(path: Path, *, encoding: str | None = None, sheet: str | None = None) -> Iterator[Grid]:
-    """Yield the grid of a text or parquet file, or one for each sheet of a workbook.
+    """Yield the grid of a file that holds one table, or one for each sheet of a workbook.
 
     What a file is, is read from its first bytes and not from its suffix.
 
@@ -54,12 +48,17 @@ def read_grids(path: Path, *, encoding: str | None = None, sheet: str | None = N
         raise EmospaceError(str(path), f"it cannot be read ({error.strerror})", "Mend its rights.") from error
     if not content.strip():
         raise EmospaceError(str(path), "the file is empty", "Give a file with a header row and ratings.")
-    if content[:4] == b"PAR1":
-        yield _parquet(path, content)
-    elif content[:4] in (b"PK\x03\x04", b"\xd0\xcf\x11\xe0"):
-        yield from _workbook(path, content, sheet)
-    else:
+    kind = file_kind(content, path)
+    if kind == "gzip":
+        content, path = unpacked(path, content), path.with_suffix("") if path.suffix == ".gz" else path
+        kind = file_kind(content, path)
+    if kind == "json":
+        grid = json_grid(path, decode(content)[0])
+        yield _text(path, content, encoding) if grid is None else grid
+    elif kind == "text":
         yield _text(path, content, encoding)
+    else:
+        yield from table_grids(path, content, kind, sheet)
 
 
 def clean_word(cell: str) -> str:
@@ -139,13 +138,24 @@ def _text(path: Path, content: bytes, encoding: str | None) -> Grid:
 
 
 def _separator(text: str) -> str:
-    """Return the separator that splits most of the first lines into most cells; decimal commas never win."""
-    lines = [line for line in text[:100_000].splitlines() if line.strip()][:200]
-    cells = {
-        mark: mode(len(next(csv.reader([line], delimiter=mark))) for line in lines) for mark in SEPARATORS
-    }
-    best = max(SEPARATORS, key=lambda mark: cells[mark])
-    return best if cells[best] > 1 else ""
+    """Return the separator that cuts the lines into the same number of cells; nothing if none cuts most of them.
+
+    Where several do, a tab is before all, a semicolon before a comma that stands between digits alone (a decimal
+    comma), and else the one that gives more cells. Commas in a list of numbers in brackets cut nothing.
+    """
+    sample = text[:SAMPLED].rpartition("\n")[0] if len(text) > SAMPLED else text
+    lines = [_LIST.sub("[]", line) for line in (sample or text[:SAMPLED]).splitlines() if line.strip()][:200]
+    if all(line.endswith("\t") for line in lines):
+        lines = [line.rstrip() for line in lines]
+    decimal = not any(re.search(r"(?<!\d),|,(?!\d)", line) for line in lines)
+    best, rank = "", (0.0, False, 0)
+    for mark in SEPARATORS:
+        widths = Counter(len(next(csv.reader([line], delimiter=mark))) for line in lines)
+        cells, n = max(widths.items(), key=lambda item: (item[1] * (item[0] > 1), item[0]))
+        here = (n / len(lines), mark == "\t" or (mark == ";" and decimal), cells)
+        if cells > 1 and here > rank:
+            best, rank = mark, here
+    return best
 
 
 def _parse(text: str, separator: str) -> tuple[list[list[str]], list[int]]:
@@ -164,51 +174,3 @@ def _parse(text: str, separator: str) -> tuple[list[list[str]], list[int]]:
 
 def _unquote(cell: str) -> str:
     return cell[1:-1].replace('""', '"') if len(cell) > 1 and cell[0] == cell[-1] == '"' else cell
-
-
-def _parquet(path: Path, content: bytes) -> Grid:
-    import pandas as pd
-
-    try:
-        frame = pd.read_parquet(io.BytesIO(content))
-    except Exception as error:
-        raise _damaged(path, "parquet file", error) from error
-    return frame_grid(frame)
-
-
-def frame_grid(frame: Any) -> Grid:
-    """Return a data frame as a grid, its column names as the header row."""
-    values = frame.astype(object).where(frame.notna(), None).to_numpy()
-    rows = [[str(c) for c in frame.columns], *([_cell(value) for value in row] for row in values)]
-    return Grid(rows, list(range(1, len(rows) + 1)))
-
-
-def _workbook(path: Path, content: bytes, sheet: str | None) -> Iterator[Grid]:
-    import pandas as pd
-
-    try:
-        engine: Any = "openpyxl" if content[:2] == b"PK" else "xlrd"
-        book = pd.ExcelFile(io.BytesIO(content), engine=engine)
-        names = [str(name) for name in book.sheet_names]
-    except Exception as error:
-        raise _damaged(path, "workbook", error) from error
-    if sheet is not None and sheet not in names:
-        raise EmospaceError(str(path), f"it has no sheet '{sheet}'", f"Its sheets: {', '.join(names)}.")
-    for name in names if sheet is None else [sheet]:
-        frame = book.parse(name, header=None, dtype=object, keep_default_na=False, na_filter=False)
-        cells = [[_cell(value) for value in row] for row in frame.to_numpy(object)]
-        filled = [(row, number) for number, row in enumerate(cells, 1) if any(map(str.strip, row))]
-        yield Grid([row for row, _ in filled], [number for _, number in filled], sheet=name)
-
-
-def _cell(value: object) -> str:
-    """Return a cell as text: a workbook's TRUE and FALSE are words, an empty cell is empty."""
-    if value is None or (isinstance(value, float) and value != value):
-        return ""
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _damaged(path: Path, kind: str, error: Exception) -> EmospaceError:
-    return EmospaceError(
-        str(path), f"it is no whole {kind} ({error})", "Fetch it again, or save it as CSV in UTF-8."
-    )
