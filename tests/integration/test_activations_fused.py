@@ -177,3 +177,10 @@ def test_products_are_those_of_the_processors_maker(name, expected, monkeypatch)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known, raising=False)
     monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
     assert fused._mkl_is_at_home.__wrapped__() is expected
+
+
+def test_the_products_are_tried_in_float32_though_the_first_caller_is_under_autocast():
+    known = fused._has_onednn()
+    fused._has_onednn.cache_clear()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert fused._has_onednn() == known

@@ -260,7 +260,7 @@ def with_sae(bank, monkeypatch):
         k=8,
     )
     monkeypatch.setattr("emospace.sae.bundled_sae", lambda model: "planted")
-    monkeypatch.setattr("emospace.sae.load_sae", lambda name: sae)
+    monkeypatch.setattr("emospace.sae.load_sae", lambda name, model: sae)
     recipe = {"source": "mix", "contrast": 0.0, "power": 4.0}
     vectors = {
         key: replace(vector, note={"recipe": recipe, "language": "en", "concepts": "x"})

@@ -178,12 +178,31 @@ def test_top_k_as_saelens_wrote_it_before_version_6_is_read(tmp_path):
     assert (sae.architecture, sae.k, sae.layer) == ("topk", K, 2)
 
 
+def test_codes_of_wide_autoencoders_are_made_in_blocks_of_rows(monkeypatch):
+    from emospace.sae import autoencoder
+
+    sae, states, seen = random_sae("jumprelu"), random_states(), []
+    whole = sae.encode(states)
+    inner = SparseAutoencoder.activations
+
+    def watch(self, rows):
+        seen.append(self.n_latents * len(rows))
+        return inner(self, rows)
+
+    monkeypatch.setattr(SparseAutoencoder, "activations", watch)
+    monkeypatch.setattr(autoencoder, "DENSE_VALUES", 7 * N_LATENTS + 5)
+    np.testing.assert_allclose(sae.encode(states).toarray(), whole.toarray(), atol=1e-5)
+    assert max(seen) == 7 * N_LATENTS
+    assert sum(seen) == 50 * N_LATENTS
+    monkeypatch.setattr(autoencoder, "DENSE_VALUES", 1)
+    assert sae.encode(states[:3]).shape == (3, N_LATENTS)
+
+
 def test_top_k_keeps_at_most_k_and_none_that_is_negative():
     sae = random_sae()
     codes = sae.encode(random_states())
     assert codes.getnnz(axis=1).max() <= K
     assert codes.min() >= 0
-    np.testing.assert_allclose(sae.encode(random_states(), batch=7).toarray(), codes.toarray(), atol=1e-5)
     assert sae.encode(np.zeros((0, D_MODEL), np.float32)).shape == (0, N_LATENTS)
 
 
@@ -209,7 +228,7 @@ def test_a_width_or_layer_that_does_not_fit_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"architecture": "gated"}, "architecture 'gated'"),
+        ({"architecture": "gated"}, "it has no b_gate, r_mag, b_mag"),
         ({"architecture": "jumprelu"}, "it has no threshold"),
         ({"k": None}, "it has no k"),
         ({"normalize_activations": "covariance_whitening"}, "'covariance_whitening' is not supported"),
@@ -244,19 +263,19 @@ def test_a_folder_that_is_missing_damaged_or_partial_is_refused(tmp_path):
     with pytest.raises(EmospaceError, match="cannot be read"):
         load_sae(tmp_path)
     weights.unlink()
-    with pytest.raises(EmospaceError, match="cannot be read"):
+    with pytest.raises(EmospaceError, match="it has no weights"):
         load_sae(tmp_path)
 
 
-def test_a_release_saelens_does_not_know_is_one_message():
-    with pytest.raises(EmospaceError, match=r"SAE 'no-such-release:layer_1'.*SAELens could not load it"):
-        load_sae("no-such-release:layer_1")
+def test_a_repository_saelens_cannot_load_is_one_message():
+    with pytest.raises(EmospaceError, match=r"SAE 'no/such-repository:layer_1'.*SAELens could not load it"):
+        load_sae("no/such-repository:layer_1")
 
 
 def test_a_shipped_autoencoder_is_for_its_very_weights_only(tmp_path, monkeypatch):
-    from emospace.sae import autoencoder
+    from emospace.sae import files
 
-    monkeypatch.setattr(autoencoder, "shipped", lambda kind: sorted(tmp_path.iterdir()))
+    monkeypatch.setattr(files, "shipped", lambda kind: sorted(tmp_path.iterdir()))
     assert bundled_sae(tiny()) is None
     save_sae(
         replace(random_sae(), card={"model_sha256": tiny().identity["sha256"]}),

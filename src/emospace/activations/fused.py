@@ -67,7 +67,8 @@ def _has_onednn() -> bool:
     # Its weights are drawn, which is to move nobody's seed.
     with torch.random.fork_rng(devices=()):
         linear = torch.nn.Linear(4, 5)
-    with torch.inference_mode():
+    # The answer is kept for the process, so it must not be that of a caller's autocast.
+    with torch.inference_mode(), torch.autocast("cpu", enabled=False):
         plain = linear(rows)
         expected = {"add": plain + other, "mul": plain * other, "swish": torch.nn.functional.silu(plain)}
         try:

@@ -259,7 +259,7 @@ def materials(model: LanguageModel, spec: CalibrationSpec) -> Materials:
 
     sets = load_concepts([spec.language], path=spec.concepts)
     name = bundled_sae(model) if spec.sae == "auto" else None if spec.sae == "none" else spec.sae
-    sae = load_sae(name) if name else None
+    sae = load_sae(name, model) if name else None
     layers = spec.layers or default_layers(model, sae)
     if spec.source in ("sae", "features") and sae is not None:
         layers = (sae.layer,)

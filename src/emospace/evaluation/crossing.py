@@ -308,7 +308,7 @@ def language_vectors(
     asked = bank.note["spec"].get("sae", "auto")
     dense = all(recipe.source == "dense" for recipe in recipes.values())
     name = None if dense or asked == "none" else bundled_sae(model) if asked == "auto" else asked
-    sae = load_sae(name) if name else None
+    sae = load_sae(name, model) if name else None
     pool = neutral_pool(model, sets, language, seed)
     why = "its concepts have no feature for them at the layer of the SAE"
     features = None

@@ -1,7 +1,8 @@
 """Sparse autoencoders: encode, load from anywhere, train for a model that has none."""
 
-from emospace.sae.autoencoder import SparseAutoencoder, bundled_sae, load_sae, save_sae
+from emospace.sae.autoencoder import SparseAutoencoder
 from emospace.sae.corpus import Corpus, read_texts
+from emospace.sae.files import bundled_sae, load_sae, save_sae
 from emospace.sae.quality import SaeQuality, measure_quality
 from emospace.sae.training import SaeSpec, train_sae
 

@@ -18,8 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from emospace.artefacts import atomic_write, content_hash, read_json, write_json, write_tensors
 from emospace.display import is_terminal, progress, say
 from emospace.errors import EmospaceError
-from emospace.sae.autoencoder import SparseAutoencoder, save_sae
+from emospace.sae.autoencoder import SparseAutoencoder
 from emospace.sae.corpus import Corpus, token_windows
+from emospace.sae.files import save_sae
 from emospace.sae.quality import measure_quality
 
 if TYPE_CHECKING:

@@ -1,0 +1,325 @@
+"""Autoencoders on disk and in SAELens' registry: read with safetensors and torch alone, written for SAELens."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from emospace.artefacts import atomic_write, read_json, write_json
+from emospace.errors import EmospaceError, first_line, unknown
+from emospace.models import shipped
+from emospace.sae.autoencoder import SparseAutoencoder
+from emospace.sae.configs import Settings, gemma_scope_config, read_settings
+
+if TYPE_CHECKING:
+    import torch
+
+    from emospace.models import LanguageModel
+
+log = logging.getLogger(__name__)
+
+CONFIGS = ("cfg.json", "config.json")
+WEIGHTS = ("sae_weights.safetensors", "params.safetensors", "params.npz")
+"""Names in SAELens' folders, in Gemma Scope 2 and in Gemma Scope 1, which has no configuration."""
+
+_GIVEN = "Give a folder in SAELens' or Gemma Scope's format, as downloaded."
+_TENSORS = {
+    "standard": {"b_enc": "b_enc"},
+    "topk": {"b_enc": "b_enc"},
+    "jumprelu": {"b_enc": "b_enc", "threshold": "threshold"},
+    "gated": {"b_gate": "b_enc", "r_mag": "r_mag", "b_mag": "b_mag"},
+}
+"""Architecture -> name of each tensor ``[n_latents]`` in a file -> field."""
+_SCALES = ("finetuning_scaling_factor", "scaling_factor")
+
+
+def save_sae(sae: SparseAutoencoder, folder: Path, *, model_name: str, dtype: str = "float32") -> Path:
+    """Write an autoencoder as a SAELens folder (``cfg.json``, ``sae_weights.safetensors``) with its card.
+
+    `dtype` is that of the stored weights; whoever loads them computes in float32.
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    tensors = {"W_enc": sae.w_enc, "W_dec": sae.w_dec, "b_dec": sae.b_dec}
+    tensors |= {name: getattr(sae, field) for name, field in _TENSORS[sae.architecture].items()}
+    stored = {name: tensor.to(getattr(torch, dtype)).contiguous() for name, tensor in tensors.items()}
+    metadata: dict[str, Any] = {
+        # Without it SAELens takes the file for one of its old format and drops what follows.
+        "sae_lens_version": version("sae-lens"),
+        "model_name": model_name,
+        "hook_name": f"blocks.{sae.layer - 1}.hook_resid_post" if sae.layer else "blocks.0.hook_resid_pre",
+    }
+    if sae.centred:
+        metadata["model_from_pretrained_kwargs"] = {"center_writing_weights": True}
+    config: dict[str, Any] = {
+        "architecture": sae.architecture,
+        "d_in": sae.d_model,
+        "d_sae": sae.n_latents,
+        "dtype": "float32",
+        "device": "cpu",
+        "apply_b_dec_to_input": sae.subtract_decoder_bias,
+        "normalize_activations": sae.normalisation,
+        "reshape_activations": "none",
+        "metadata": metadata,
+    }
+    if sae.architecture == "topk":
+        config |= {"k": sae.k, "rescale_acts_by_decoder_norm": sae.rescale_by_decoder_norm}
+    atomic_write(folder / "sae_weights.safetensors", lambda path: save_file(stored, str(path)))
+    write_json(folder / "cfg.json", config)
+    write_json(folder / "card.json", dict(sae.card))
+    return folder
+
+
+def load_sae(source: str | Path, model: LanguageModel | None = None) -> SparseAutoencoder:
+    """Load an autoencoder and check that it fits the model.
+
+    Parameters
+    ----------
+    source
+        A folder in SAELens' or Gemma Scope's format, ``release:id`` of SAELens' registry (Gemma Scope, the Llama
+        SAEs, ...; needs the hub), or the name of one shipped with emospace or with a model's package.
+    model
+        The model it is to read; None skips the check.
+
+    Raises
+    ------
+    EmospaceError
+        If it is not there, cannot be read, asks for what is not computed here, or its width or layer does not fit
+        the model.
+    """
+    path = Path(source).expanduser()
+    if path.name in (*CONFIGS, *WEIGHTS):
+        path = path.parent
+    bundled = {folder.name: folder for folder in shipped("sae")}
+    if any((path / name).is_file() for name in (*CONFIGS, *WEIGHTS)):
+        sae = _read_folder(path)
+    elif str(source) in bundled:
+        sae = _read_folder(bundled[str(source)])
+    elif ":" in str(source) and not path.exists():
+        sae = _from_registry(*str(source).split(":", 1))
+    elif path.exists():
+        raise EmospaceError(f"SAE '{source}'", f"it has no {' or '.join(CONFIGS)}", _GIVEN)
+    else:
+        raise unknown("SAE", str(source), [*bundled, "release:id of SAELens", "train", "none"])
+    return sae if model is None else fitted(sae, model, str(source))
+
+
+def fitted(sae: SparseAutoencoder, model: LanguageModel, source: str) -> SparseAutoencoder:
+    """Return an autoencoder as it reads a model's states.
+
+    Raises
+    ------
+    EmospaceError
+        If its width or layer does not fit the model.
+    """
+    if sae.d_model != model.d_model:
+        raise EmospaceError(
+            f"SAE '{source}'",
+            f"it reads states {sae.d_model} wide, but '{model.name}' has {model.d_model}",
+            "Use an SAE made for this model, `--sae train`, or `--sae none` for dense directions.",
+        )
+    if sae.layer > model.n_blocks:
+        raise EmospaceError(
+            f"SAE '{source}'",
+            f"it reads layer {sae.layer}, but '{model.name}' has {model.n_blocks} blocks",
+            "Use an SAE made for this model.",
+        )
+    if sae.centred and not _subtracts_mean(model):
+        # TransformerLens centres only where every block's norm takes the mean away by itself.
+        log.info("SAE %s: '%s' has RMS norms, so its states were not centred", source, model.name)
+        return replace(sae, centred=False)
+    return sae
+
+
+def bundled_sae(model: LanguageModel) -> str | None:
+    """Return the name of the shipped autoencoder trained on these very weights, if there is one."""
+    for folder in shipped("sae"):
+        card = read_json(folder / "card.json") if (folder / "card.json").is_file() else {}
+        if card.get("model_sha256") and card["model_sha256"] == model.identity.get("sha256"):
+            return folder.name
+    return None
+
+
+def _subtracts_mean(model: LanguageModel) -> bool:
+    """Return whether a model's blocks have LayerNorms, which take the mean over `d_model` away, not RMS norms."""
+    names = [type(module).__name__ for module in model.blocks[0].modules()]
+    return any(name.endswith("LayerNorm") and "RMS" not in name for name in names)
+
+
+def _read_folder(folder: Path) -> SparseAutoencoder:
+    from safetensors import SafetensorError
+
+    config_file, weights_file = (
+        next((folder / name for name in names if (folder / name).is_file()), None)
+        for names in (CONFIGS, WEIGHTS)
+    )
+    if weights_file is None:
+        raise EmospaceError(f"SAE '{folder}'", f"it has no weights ({', '.join(WEIGHTS)})", _GIVEN)
+    of_gemma_scope = weights_file.name != WEIGHTS[0]
+    if config_file is None and not of_gemma_scope:
+        raise EmospaceError(f"SAE '{folder}'", "it has no cfg.json", _GIVEN)
+    try:
+        config = gemma_scope_config(folder) if config_file is None else read_json(config_file)
+        tensors = _read_weights(weights_file)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise EmospaceError(f"SAE '{folder}'", f"it cannot be read ({error})", _GIVEN) from error
+    if of_gemma_scope:
+        config = {"apply_b_dec_to_input": False, **config}
+        tensors = {name.replace("w_", "W_", 1): tensor for name, tensor in tensors.items()}
+    card = read_json(folder / "card.json") if (folder / "card.json").is_file() else {}
+    return _build(config, tensors, card, str(folder))
+
+
+def _read_weights(file: Path) -> dict[str, torch.Tensor]:
+    if file.suffix == ".npz":
+        import numpy as np
+        import torch
+
+        with np.load(file) as arrays:
+            return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+    from safetensors.torch import load_file
+
+    return dict(load_file(str(file)))
+
+
+def _from_registry(release: str, sae_id: str) -> SparseAutoencoder:
+    """Load one of SAELens' registry through SAELens, which knows each publisher's format."""
+    from sae_lens import SAE
+
+    _check_registered(release, sae_id)
+    try:
+        sae = SAE.from_pretrained(release, sae_id, device="cpu")
+    except Exception as error:
+        raise EmospaceError(
+            f"SAE '{release}:{sae_id}'",
+            f"SAELens could not load it ({first_line(error)})",
+            "Check the release and id, and that the hub can be reached.",
+        ) from error
+    return _build(
+        sae.cfg.to_dict(),
+        dict(sae.state_dict()),
+        {"release": release, "sae_id": sae_id},
+        f"{release}:{sae_id}",
+    )
+
+
+def _check_registered(release: str, sae_id: str) -> None:
+    """Raise, with the nearest names, where SAELens' registry does not know a release or id.
+
+    A repository of the hub that the registry does not name passes: it may hold a folder in SAELens' format.
+    """
+    from difflib import SequenceMatcher, get_close_matches
+
+    from sae_lens.loading.pretrained_saes_directory import get_pretrained_saes_directory
+
+    known = get_pretrained_saes_directory()
+    repositories = {entry.repo_id for entry in known.values()}
+    if release in known:
+        if sae_id in known[release].saes_map:
+            return
+        why, releases = f"release '{release}' has no such id", [release]
+    elif release in repositories:
+        why = f"'{release}' is a repository, whose releases have names of their own in SAELens"
+        releases = [name for name, entry in known.items() if entry.repo_id == release]
+    elif "/" in release:
+        return
+    else:
+        why = f"SAELens has no release '{release}'"
+        releases = get_close_matches(release, known, n=8, cutoff=0.6)
+
+    def likeness(name: tuple[str, str]) -> float:
+        of_release, of_id = name
+        entry = known[of_release]
+        forms = (f"{of_release}:{of_id}", f"{entry.repo_id}:{entry.saes_map[of_id]}")
+        return max(SequenceMatcher(None, f"{release}:{sae_id}", form).ratio() for form in forms)
+
+    names = sorted(((name, of_id) for name in releases for of_id in known[name].saes_map), key=likeness)
+    near = [":".join(name) for name in names[:-4:-1]]
+    raise EmospaceError(
+        f"SAE '{release}:{sae_id}'",
+        why,
+        f"Did you mean {' or '.join(near)}?"
+        if near
+        else "See https://decoderesearch.github.io/SAELens/latest/pretrained_saes/ for the names.",
+    )
+
+
+def _build(
+    config: Mapping[str, Any], tensors: Mapping[str, torch.Tensor], card: Mapping[str, Any], source: str
+) -> SparseAutoencoder:
+    settings = read_settings(config, source)
+    weights = {name: tensor.detach().float().cpu() for name, tensor in tensors.items()}
+    scales = [weights.pop(name) for name in _SCALES if name in weights]
+    _check_weights(weights, settings, source)
+    return SparseAutoencoder(
+        w_enc=weights["W_enc"],
+        w_dec=_finetuned(weights["W_dec"], scales[0] if scales else None, settings, source),
+        b_dec=weights["b_dec"],
+        **{field: weights[name] for name, field in _TENSORS[settings.architecture].items()},
+        architecture=settings.architecture,
+        layer=settings.layer,
+        k=settings.k,
+        normalisation=settings.normalisation,
+        centred=settings.centred,
+        subtract_decoder_bias=settings.subtract_decoder_bias,
+        rescale_by_decoder_norm=settings.rescale_by_decoder_norm,
+        card=card,
+    )
+
+
+def _finetuned(
+    w_dec: torch.Tensor, scale: torch.Tensor | None, settings: Settings, source: str
+) -> torch.Tensor:
+    """Return the decoder with the factor ``[n_latents]`` by which SAELens before 6 scaled activations to decode."""
+    if scale is None or bool((scale - 1).abs().max() < 1e-8):
+        return w_dec
+    if not settings.finetuned or settings.rescale_by_decoder_norm or scale.shape != w_dec.shape[:1]:
+        raise EmospaceError(
+            f"SAE '{source}'",
+            "its weights hold a scaling factor, which its configuration does not explain",
+            'Where it was fine-tuned, say "finetuning_scaling_factor": true in its configuration.',
+        )
+    return w_dec * scale[:, None]
+
+
+def _check_weights(weights: Mapping[str, torch.Tensor], settings: Settings, source: str) -> None:
+    """Raise where weights are missing, do not fit each other, or are not part of the architecture."""
+    of_latents = list(_TENSORS[settings.architecture])
+    needed = ["W_enc", "W_dec", "b_dec", *of_latents]
+    missing = [name for name in needed if name not in weights]
+    if settings.architecture == "topk" and not settings.k:
+        missing.append("k")
+    if missing:
+        raise EmospaceError(f"SAE '{source}'", f"it has no {', '.join(missing)}", _GIVEN)
+    others = sorted(set(weights) - set(needed))
+    if others:
+        raise EmospaceError(
+            f"SAE '{source}'",
+            f"its weights hold {', '.join(others)}, which are no part of architecture '{settings.architecture}'",
+            "Check the architecture in its configuration.",
+        )
+    d_model, n_latents = weights["W_enc"].shape
+    sizes = {
+        "W_dec": (n_latents, d_model),
+        "b_dec": (d_model,),
+        **dict.fromkeys(of_latents, (n_latents,)),
+    }
+    wrong = [name for name, size in sizes.items() if tuple(weights[name].shape) != size]
+    if wrong:
+        raise EmospaceError(
+            f"SAE '{source}'", f"its {', '.join(wrong)} do not fit W_enc of {d_model} x {n_latents}", _GIVEN
+        )
+    said = [
+        size for size in zip(settings.size, (d_model, n_latents), strict=True) if isinstance(size[0], int)
+    ]
+    if any(given != found for given, found in said):
+        raise EmospaceError(
+            f"SAE '{source}'",
+            f"its configuration says {settings.size[0]} x {settings.size[1]}, its weights are {d_model} x {n_latents}",
+            "Take configuration and weights from the same download.",
+        )
