@@ -310,7 +310,8 @@ class SteeringRecord(Record):
     against the random controls at the same dose, `p_fdr` over categories whose `judge_auroc` is at least .80.
     `perplexity_ratio` is the median over prompts of steered over unsteered, both under the unsteered model;
     `distinct2_ratio` distinct bigrams over those of the unsteered answers; the shifts are those of the mean human
-    rating (-1..1) of the words used. n counts the answers, `layer` is null where several layers act.
+    rating (-1..1) of the words used. n counts the answers, `layer` is null where several layers act. All that the judge
+    says stands on the `n_judged` answers it could judge; `n_unjudged` are missing (refused, no usable reply).
     `source_language` is that of the concepts the vector was made of, where it is not that of the answers, and
     `in_language` the share of answers still in the language of their prompts.
     """
@@ -326,6 +327,8 @@ class SteeringRecord(Record):
     judge: str
     language: str
     n_prompts: int = Field(ge=0)
+    n_judged: int | None = None
+    n_unjudged: int | None = None
     target_rate: float | None = P
     target_rate_masked: float | None = P
     target_probability: float | None = P
@@ -453,7 +456,10 @@ class NotComputed(Flat):
 
 
 class Manifest(Record):
-    """What the figures hang on: command, seed, inputs, file hashes and versions. n counts distinct words."""
+    """What the figures hang on: command, seed, inputs, file hashes and versions.
+
+    n counts the distinct words of a study, and the answers of an evaluation of steering.
+    """
 
     command: str
     languages: tuple[str, ...] = ()

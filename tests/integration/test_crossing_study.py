@@ -56,9 +56,12 @@ class Letters:
     def recall(self, language, label):
         return 0.7
 
-    def judge(self, texts, language="en"):
+    def check_language(self, language):
         if language not in ("en", "es", "zh"):
             raise EmospaceError(f"language '{language}'", "no held-out score", "Choose en.")
+
+    def judge(self, texts, language="en"):
+        self.check_language(language)
         letters = ("aei", "stn", "ou", "rh")
         counts = np.array([[sum(text.count(one) for one in group) for group in letters] for text in texts])
         share = (counts + 0.5) / (counts.sum(1, keepdims=True) + 2)
@@ -215,7 +218,7 @@ def test_vectors_of_the_calibrated_language_are_those_calibrated(bank, concepts,
     assert list(vectors) == ["en", "es", "all"]
     assert vectors["en"]["joy"] is bank.vector("joy")
     # Made again by the same recipe they are the same.
-    again, _ = language_vectors(tiny("llama"), bank, sets, "en", planned.own, seed=0)
+    again, _ = language_vectors(tiny("llama"), None, sets, "en", planned.own, seed=0)
     assert list(again) == ["joy", "sadness", "anger"]
     for name, vector in again.items():
         own = bank.vector(name)
@@ -259,8 +262,8 @@ def with_sae(bank, monkeypatch):
         layer=2,
         k=8,
     )
-    monkeypatch.setattr("emospace.sae.bundled_sae", lambda model: "planted")
-    monkeypatch.setattr("emospace.sae.load_sae", lambda name, model: sae)
+    loaded = []
+    monkeypatch.setattr("emospace.sae.sae_for", lambda model, source: loaded.append(source) or sae)
     recipe = {"source": "mix", "contrast": 0.0, "power": 4.0}
     vectors = {
         key: replace(vector, note={"recipe": recipe, "language": "en", "concepts": "x"})
@@ -277,11 +280,11 @@ def with_sae(bank, monkeypatch):
 
         monkeypatch.setattr(crossing, "features_of", planted)
 
-    return VectorBank(vectors, note={"spec": {"language": "en"}, "judge": "ngram"}), plant
+    return VectorBank(vectors, note={"spec": {"language": "en"}, "judge": "ngram"}), plant, loaded
 
 
 def test_an_emotion_without_a_feature_is_left_out_and_told(with_sae, concepts, tmp_path):
-    bank, plant = with_sae
+    bank, plant, _ = with_sae
     spec, sets = spec_of(concepts, tmp_path, sources=("es",)), load_concepts(path=concepts)
     planned = plan(spec, bank, sets, Letters())
     plant([("joy", latent) for latent in range(64)] + [("anger", latent) for latent in range(64)])
@@ -294,6 +297,15 @@ def test_an_emotion_without_a_feature_is_left_out_and_told(with_sae, concepts, t
     plant([])
     with pytest.raises(EmospaceError, match=r"no source language has a vector.*no latent passes"):
         source_vectors(spec, tiny("llama"), bank, sets, planned)
+
+
+def test_the_autoencoder_is_loaded_once_for_all_languages(with_sae, concepts, tmp_path):
+    bank, plant, loaded = with_sae
+    spec, sets = spec_of(concepts, tmp_path), load_concepts(path=concepts)
+    plant([("joy", latent) for latent in range(64)])
+    vectors, _ = source_vectors(spec, tiny("llama"), bank, sets, plan(spec, bank, sets, Letters()))
+    assert set(vectors) == {"en", "es", "all"}
+    assert loaded == ["auto"]
 
 
 def test_nothing_is_generated_over_the_cap(bank, concepts, judged, monkeypatch, tmp_path):

@@ -17,6 +17,7 @@ from emospace.evaluation.generation import Sampling, generate, generate_together
 from emospace.evaluation.grid import evaluate
 from emospace.evaluation.prompts import FactualPrompt
 from emospace.judges import BASIC_SEVEN, Judgement
+from emospace.judges.masking import mask_concepts
 from emospace.steering import DoseRange, SteeringVector
 
 PROMPTS = tuple(
@@ -42,9 +43,12 @@ class Letters:
     def recall(self, language, label):
         return 0.75
 
-    def judge(self, texts, language="en"):
+    def check_language(self, language):
         if language != "en":
             raise EmospaceError(f"language '{language}'", "no held-out score", "Choose en.")
+
+    def judge(self, texts, language="en"):
+        self.check_language(language)
         self.asked += 1
         counts = np.array(
             [
@@ -57,6 +61,18 @@ class Letters:
         for label in ("joy", "sadness", "neutral"):
             seven[:, BASIC_SEVEN.index(label)] = share[:, LABELS.index(label)]
         return Judgement(LABELS, share, seven / seven.sum(axis=1, keepdims=True))
+
+
+class Moody(Letters):
+    """`Letters`, but for some texts it has no usable reply, as a language model has none for what it refuses."""
+
+    def __init__(self, refuses):
+        super().__init__()
+        self.refuses = refuses
+
+    def judge(self, texts, language="en"):
+        whole = super().judge(texts, language)
+        return whole.without(np.array([self.refuses(text) for text in texts], dtype=bool))
 
 
 class Bank:
@@ -367,3 +383,71 @@ def test_controls_are_the_random_directions_at_the_nearest_dose():
     assert grid._controls(Cell("joy", "sae", dose=3.0), pairs) == ["b", "c"]
     assert grid._controls(Cell("joy", "prompt"), pairs) == ["a"]
     assert grid._controls(pairs[1][0], pairs) == []
+
+
+# --- answers that could not be judged
+
+
+def refuses(text):
+    return len(text) % 3 == 0
+
+
+def test_an_answer_that_could_not_be_judged_is_missing_and_counted(spec, sets):
+    model = tiny("llama")
+    study = run(spec, judge=Moody(refuses), sets=sets)
+    joy = next(one for one in study.records if (one.emotion, one.vector, one.dose) == ("joy", "sae", 0.5))
+    made = generate(model, PROMPTS, BANK.vector("joy"), dose=0.5, sampling=spec.sampling)
+    plain = generate(model, PROMPTS, sampling=spec.sampling)
+    masked = mask_concepts(made.texts, sets, "en")
+    known = np.array([not refuses(a) and not refuses(b) for a, b in zip(made.texts, masked, strict=True)])
+    assert 0 < known.sum() < len(known)
+    whole, base = Letters().judge(made.texts), Letters().judge(plain.texts)
+    assert (joy.n, joy.n_judged, joy.n_unjudged) == (8, known.sum(), (~known).sum())
+    assert joy.target_rate == pytest.approx((whole.choice == "joy")[known].mean())
+    assert joy.target_probability == pytest.approx(whole.of("joy")[known].mean())
+    assert joy.target_rate_masked == pytest.approx((Letters().judge(masked).choice == "joy")[known].mean())
+    base_known = np.array(
+        [
+            not refuses(a) and not refuses(b)
+            for a, b in zip(plain.texts, mask_concepts(plain.texts, sets, "en"), strict=True)
+        ]
+    )
+    assert joy.base_rate == pytest.approx((base.choice == "joy")[base_known].mean())
+    assert joy.ci_low <= joy.target_rate <= joy.ci_high
+    # Nothing the judge never said counts as the first of its labels.
+    anger = [one for one in study.records if one.emotion == "anger"]
+    assert not anger
+    confusion = study.tables["confusion"].set_index(["kind", "target"]).loc[("sae", "joy")]
+    assert confusion[list(BASIC_SEVEN)].sum() == pytest.approx(1)
+    assert confusion["joy"] == pytest.approx(joy.target_rate)
+    assert (confusion["n_judged"], confusion["n_unjudged"]) == (joy.n_judged, joy.n_unjudged)
+    figures = study.tables["figures"].set_index(["kind", "figure"])
+    basic = [
+        one.target_rate
+        for one in study.records
+        if one.vector == "sae" and one.calibrated and one.emotion in ("joy", "sadness")
+    ]
+    assert figures.loc[("sae", "target_rate"), "value"] == pytest.approx(np.mean(basic))
+    samples = study.tables["samples"]
+    assert "unjudged" in set(samples["judged"])
+    assert "anger" not in set(samples["judged"])
+    (said,) = [one.why for one in study.not_computed if one.what == "judgements"]
+    n_answers = study.n_answers
+    assert f"of {n_answers} answers" in said
+
+
+def test_a_rate_over_no_judged_answer_is_null_with_the_reason(spec, sets):
+    study = run(spec, judge=Moody(lambda text: True), sets=sets)
+    for record in study.records:
+        assert record.target_rate is record.base_rate is record.p is record.ci_low is None
+        if record.emotion != "awe":
+            assert "could be judged" in record.reason
+            assert (record.n_judged, record.n_unjudged) == (0, record.n)
+        assert record.perplexity_ratio is not None
+    assert set(study.tables["samples"]["judged"]) == {"unjudged"}
+
+
+def test_n_answers_are_those_given(found, spec, sets):
+    _, study = found
+    cells = standard_cells(spec, BANK, baselines=[DENSE], shuffled=SHUFFLED)
+    assert study.n_answers == len(cells) * len(PROMPTS)  # not the 40 prompts a study has at most

@@ -26,7 +26,7 @@ from emospace.evaluation.calibration import (
 from emospace.evaluation.controls import shuffled_banks
 from emospace.features import FeatureDictionary
 from emospace.judges import BASIC, BASIC_SEVEN, Judgement
-from emospace.sae import SparseAutoencoder
+from emospace.sae import SparseAutoencoder, save_sae
 from emospace.steering import DoseRange
 from emospace.steering.bank import VectorBank, load_vectors
 
@@ -80,6 +80,7 @@ class Letters:
     """A judge that counts letters, and how often it is asked."""
 
     name, kind, labels = "letters", "counts letters", ("joy", "sadness", "anger", "pride", "neutral")
+    content_hash = "1"
 
     def __init__(self):
         self.asked = 0
@@ -333,6 +334,7 @@ class Planted:
     """Answers that say what they were steered with; their fluency and what is heard in them are planted."""
 
     name, kind, labels = "planted", "reads what was done", (*BASIC, "pride", "neutral")
+    content_hash = "1"
     relative = dict(zip((0.3, 0.6, 0.9, 1.2), (1.2, 1.6, 2.2, 9.0), strict=True))
     constant = dict(zip((0.1, 0.2, 0.4, 0.8), (1.1, 1.12, 3.5, 9.0), strict=True))
 
@@ -462,6 +464,68 @@ def test_answers_without_a_token_are_not_fluent_also_from_the_cache(planted, fil
     assert len(planted.tried) == n_tried
     for bank in (first, again):
         assert (bank.vector("joy").dose(), bank.vector("homeliness").dose()) == (0.6, 0.6)
+
+
+def test_a_dose_is_not_chosen_from_a_few_judged_answers(planted, files, monkeypatch, capsys):
+    judge = planted.judge
+
+    def refusing(texts, language="en"):
+        loud = np.array([" 0.9 " in text for text in texts])
+        refused = loud & (np.arange(len(texts)) > 1)
+        refused[0] |= any(" 0.6 " in text for text in texts)
+        return judge(texts, language).without(refused)
+
+    monkeypatch.setattr(planted, "judge", refusing)
+    bank = calibrate(planted_spec(files, emotions=("joy",), constant_doses=()), model=tiny("llama"))
+    # At 0.9, the loudest, two of five answers were judged: no dose is taken from these.
+    assert bank.vector("joy").dose() == 0.3
+    trials = {trial["dose"]: trial for trial in bank.note["trials"]["joy"] if trial["contrast"] == 0.5}
+    assert (trials[0.6]["n_judged"], trials[0.9]["n_judged"]) == (4, 2)
+    assert np.isnan(trials[0.9]["rate"])
+    said = capsys.readouterr()
+    assert f"could not judge {bank.note['n_unjudged']} of" in said.out + said.err
+    monkeypatch.setattr(
+        planted, "judge", lambda texts, language="en": judge(texts).without(np.ones(len(texts), bool))
+    )
+    monkeypatch.setattr(planted, "content_hash", "2", raising=False)
+    with pytest.raises(EmospaceError, match=r"calibration of 'joy'.*less than half"):
+        calibrate(planted_spec(files, emotions=("joy",)), model=tiny("llama"))
+
+
+@pytest.mark.parametrize("change", ["judge", "dtype", "format"])
+def test_a_trial_does_not_outlive_what_it_was_made_with(planted, files, monkeypatch, change):
+    spec, model = planted_spec(files, emotions=("joy",), constant_doses=()), tiny("llama")
+    calibrate(spec, model=model)
+    n_tried = len(planted.tried)
+    calibrate(spec, model=model)
+    assert len(planted.tried) == n_tried
+    if change == "judge":
+        monkeypatch.setattr(planted, "content_hash", "2", raising=False)
+    elif change == "dtype":
+        model = replace(model, identity={**model.identity, "dtype": "bfloat16"})
+    else:
+        monkeypatch.setattr(calibration, "FORMAT", calibration.FORMAT + 1)
+    calibrate(spec, model=model)
+    assert len(planted.tried) == 2 * n_tried
+
+
+def test_doses_are_tried_in_ascending_order_however_they_are_given(files):
+    spec = spec_of(files, doses=(0.95, 0.5, 0.5), feature_doses=(0.4, 0.3), constant_doses=(0.7, 0.2))
+    assert (spec.doses, spec.feature_doses, spec.constant_doses) == ((0.5, 0.95), (0.3, 0.4), (0.2, 0.7))
+    for name in ("doses", "feature_doses", "constant_doses"):
+        for wrong in (0.0, -0.5, np.inf, np.nan):
+            with pytest.raises(ValidationError, match="positive"):
+                spec_of(files, **{name: (0.5, wrong)})
+
+
+def test_an_autoencoder_of_another_model_is_refused(files, done, tmp_path, monkeypatch):
+    monkeypatch.setenv("EMOSPACE_CACHE", str(done.cache))
+    wide = {name: torch.eye(D_MODEL + 1) for name in ("w_enc", "w_dec")}
+    biases = {name: torch.zeros(D_MODEL + 1) for name in ("b_enc", "b_dec")}
+    sae = SparseAutoencoder(**wide, **biases, architecture="topk", layer=2, k=2)
+    save_sae(sae, tmp_path, model_name="another")
+    with pytest.raises(EmospaceError, match=f"{D_MODEL + 1} wide"):
+        calibrate(spec_of(files, source="mix", sae=str(tmp_path)), model=done.model)
 
 
 def test_an_unknown_emotion_is_refused_before_anything_runs(planted, files):

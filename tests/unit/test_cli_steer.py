@@ -355,7 +355,7 @@ def test_the_command_in_the_manifest_asks_for_the_same_evaluation(monkeypatch, t
         import pandas as pd
 
         asked.append((spec, set(baselines), command))
-        return Evaluation((), {"figures": pd.DataFrame()}, ())
+        return Evaluation((), {"figures": pd.DataFrame()}, (), 0)
 
     monkeypatch.setattr(emospace.evaluation.running, "run_evaluation", run_evaluation)
     monkeypatch.setattr(emospace.report, "write_report", lambda folder: folder)
@@ -438,6 +438,9 @@ class Letters:
 
     def recall(self, language, label):
         return 0.7
+
+    def check_language(self, language):
+        pass
 
     def judge(self, texts, language="en"):
         counts = np.array(

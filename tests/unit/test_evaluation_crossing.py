@@ -69,7 +69,7 @@ class Judge:
     def auroc(self, language, label):
         return self.fit.get(language)
 
-    def judge(self, texts, language="en"):
+    def check_language(self, language):
         if language not in self.fit:
             raise EmospaceError(f"language '{language}'", "no held-out score", "Choose another.")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -20,6 +22,7 @@ from emospace.evaluation.scores import (
     median_ratio,
     probability,
     rate,
+    row_mean,
     shift,
 )
 from emospace.judges import BASIC_SEVEN, Judgement
@@ -205,3 +208,57 @@ def test_empty_answers_are_counted():
     found = measure([scored(["joy"] * 3, perplexity=np.array([2.0, 2.0, np.nan]))], base, "joy", seed=0)
     assert found["n_without_perplexity"] == 2
     assert found["perplexity_ratio"] == pytest.approx(2.0)
+
+
+# --- answers that could not be judged
+
+
+def test_an_unjudged_text_is_no_emotion():
+    rows = [[0.1, 0.5, 0.3, 0.1], [0.1, 0.5, 0.1, 0.3], [0.1, 0.5, 0.3, 0.1]]
+    heard = judgement(["joy", "anger", "fear"], rows).without(np.array([False, False, True]))
+    assert heard.choice.tolist() == ["joy", "anger", "unjudged"]
+    np.testing.assert_array_equal(hits(heard, "anger"), [0, 1, np.nan])
+    np.testing.assert_array_equal(hits(heard, "pride"), [1, 0, np.nan])
+    assert np.isnan(probability(heard, "joy")[2])
+    assert heard.rows(slice(1, 3)).choice.tolist() == ["anger", "unjudged"]
+
+
+@pytest.mark.parametrize("field", ["probability", "seven"])
+def test_a_text_with_a_value_missing_anywhere_is_unjudged_everywhere(field):
+    table = {"probability": np.full((2, 4), 0.2), "seven": np.full((2, 7), 1 / 7)}
+    table[field][0, 2] = np.nan
+    heard = Judgement(LABELS, **table)
+    assert heard.unjudged.tolist() == [True, False]
+    assert np.isnan(heard.probability[0]).all()
+    assert np.isnan(heard.seven[0]).all()
+
+
+def test_rates_are_over_the_judged_answers():
+    base = scored(["neutral"] * 4)
+    whole = scored(["joy", "joy", "neutral", "joy"])
+    gone = np.array([False, False, False, True])
+    cell = replace(whole, judgement=whole.judgement.without(gone), masked=whole.masked.without(gone))
+    found = measure([cell], base, "joy", [base], seed=0)
+    assert found["target_rate"] == pytest.approx(2 / 3)
+    assert (found["n"], found["n_judged"], found["n_unjudged"], found["n_tested"]) == (4, 3, 1, 3)
+    assert measure([base], cell, "joy", [], seed=0)["base_rate"] == pytest.approx(2 / 3)
+    table = confusion({"joy": cell.judgement})
+    assert table.loc[0, ["joy", "neutral", "anger"]].tolist() == pytest.approx([2 / 3, 1 / 3, 0])
+    assert table.loc[0, ["n_judged", "n_unjudged"]].tolist() == [3, 1]
+
+
+def test_a_rate_of_several_rows_is_the_mean_of_their_rates():
+    rows = [[1, 0, np.nan, np.nan], [1, 1, 1, 0]]
+    found = rate(rows, seed=0)
+    assert found.value == row_mean(rows) == pytest.approx((0.5 + 0.75) / 2)
+    assert found.n == 4
+    assert found.low <= found.value <= found.high
+    assert np.isnan(rate(np.full((2, 3), np.nan), seed=0).value)
+
+
+def test_a_dose_curve_is_of_prompts_judged_at_every_dose():
+    outcomes = np.array([[0, 0, 0, 1], [1, 1, 0, np.nan]], dtype=float)
+    found = dose_response([0.0, 1.0], outcomes, seed=0)
+    assert found.slope.value == pytest.approx(2 / 3)
+    assert found.slope.n == 3
+    assert np.isnan(dose_response([0.0, 1.0], np.full((2, 3), np.nan), seed=0).slope.value)

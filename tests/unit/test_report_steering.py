@@ -71,7 +71,7 @@ JUDGE = SimpleNamespace(
 )
 
 
-def heard(cell, rng, works):
+def heard(cell, rng, works, refused):
     """Return what a judge hears in a cell: the target, as often as the dose says, else anything."""
     strength = {"none": 0.0, "random": 0.05, "prompt": 0.5, "shuffled": 0.1}.get(
         cell.kind, min(cell.factor or 0, 1.0) * 0.95
@@ -82,6 +82,9 @@ def heard(cell, rng, works):
         seven[rows, BASIC_SEVEN.index(cell.emotion)] = 3.0
     probability = np.column_stack([seven, rng.random(N_PROMPTS) * 0.3])
     judgement = Judgement(LABELS, probability / probability.max(), seven / seven.sum(axis=1, keepdims=True))
+    judgement = judgement.without(np.array([cell.emotion in refused] * (N_PROMPTS - 2) + [False] * 2))
+    if cell.emotion == "fear":
+        judgement = judgement.without(np.full(N_PROMPTS, "fear" in refused))
     shift = 0.2 * strength * VALENCE.get(cell.emotion or "", 0.0)
     return Scored(
         judgement=judgement,
@@ -98,12 +101,12 @@ def heard(cell, rng, works):
     )
 
 
-def steering_run(folder, *, works=True):
-    """Write a run folder as `emospace steer evaluate` does."""
+def steering_run(folder, *, works=True, refused=()):
+    """Write a run folder as `emospace steer evaluate` does; of `refused` emotions few answers could be judged."""
     rng = np.random.default_rng(3)
     spec = SteeringSpec(doses=(0.5, 1.0, 1.5), random_doses=(0.5, 1.0, 2.0), n_random=3)
     cells = standard_cells(spec, Bank("mix"), baselines=[Bank("dense")], shuffled=[Bank("mix")])
-    scored = [heard(cell, rng, works) for cell in cells]
+    scored = [heard(cell, rng, works, refused) for cell in cells]
     groups = group(spec, cells, scored, JUDGE)
     answers = [
         Answers(
@@ -286,6 +289,22 @@ def test_the_confusion_matrix_sums_to_one_and_ends_with_unsteered(page):
     assert trace["y"] == [*(name.title() for name in BASIC), "(unsteered)"]
     assert np.allclose(np.sum(trace["z"], axis=1), 1, atol=1e-3)
     assert np.argmax(trace["z"][3]) == 3
+
+
+def test_answers_that_could_not_be_judged_are_counted_on_the_page(page, tmp_path):
+    assert "Judged" not in Rows(page).table("table-steering-basic")[0]
+    folder = steering_run(tmp_path, refused=("joy", "fear"))
+    html = write_report(folder).read_text(encoding="utf-8")
+    rows = {row["Emotion"]: row for row in Rows(html).table("table-steering-basic")}
+    assert (rows["Joy"]["Judged"], rows["Anger"]["Judged"]) == (f"2 of {N_PROMPTS}", "all")
+    assert rows["Fear"]["Judged"] == f"0 of {N_PROMPTS}"
+    assert "could be judged" in rows["Fear"]["Why no rate"]
+    assert rows["Fear"]["Target rate"] == "–"
+    trace = charts_of(html)["steering-confusion"]["variants"]["mix"]["data"][0]
+    shown = dict(zip(trace["y"], trace["z"], strict=True))
+    assert sum(shown[f"Joy (2 of {N_PROMPTS})"]) == pytest.approx(1, abs=1e-3)
+    assert set(shown[f"Fear (0 of {N_PROMPTS})"]) == {None}
+    assert "answers could be judged, and the rates are of these" in html
 
 
 def test_word_shifts_are_drawn_over_peoples_ratings(page):

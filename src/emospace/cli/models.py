@@ -41,7 +41,7 @@ def check(
 
     from emospace.activations import extract_words
     from emospace.models import load_model
-    from emospace.sae import bundled_sae, load_sae
+    from emospace.sae import bundled_sae, sae_for
 
     model = load_model(
         name, dtype=dtype, device=device, revision=revision, trust_remote_code=trust_remote_code
@@ -55,11 +55,11 @@ def check(
         ("device", str(model.device)),
         *((key, value) for key, value in model.identity.items() if value is not None),
     ]
-    source = bundled_sae(model) if sae == "auto" else None if sae == "none" else sae
-    fitted = load_sae(source, model) if source else None
+    fitted = sae_for(model, sae)
     if fitted is None:
         rows.append(("SAE", "none ships for it: train one, or study dense directions"))
     else:
+        source = bundled_sae(model) if sae == "auto" else sae
         rows.append(("SAE", f"{source}: {fitted.n_latents} latents at layer {fitted.layer}, fits"))
     layers = range(model.n_blocks + 1)
     states = extract_words(model, [word], carrier, tuple(layers)).states[0]

@@ -206,9 +206,10 @@ def show_evaluation(found: Evaluation) -> None:
     """Print the basic emotions at their calibrated dose, the study in figures, and what could not be given."""
     from emospace.judges import BASIC
 
+    unjudged = any(record.n_unjudged for record in found.records)
     columns = (
-        *("emotion", "vector", "rate", "95% CI", "masked", "unsteered", "p (FDR)"),
-        *("perplexity ratio", "distinct-2"),
+        *("emotion", "vector", *(["judged"] if unjudged else []), "rate", "95% CI", "masked", "unsteered"),
+        *("p (FDR)", "perplexity ratio", "distinct-2"),
     )
 
     def rows() -> Iterator[tuple[object, ...]]:
@@ -218,7 +219,9 @@ def show_evaluation(found: Evaluation) -> None:
                 span = None if low is None or high is None else f"{low:.2f} to {high:.2f}"
                 p = None if record.p_fdr is None else f"{record.p_fdr:.4f}"
                 yield (
-                    *(record.emotion, record.vector, record.target_rate, span),
+                    *(record.emotion, record.vector),
+                    *([f"{record.n_judged} of {record.n}"] if unjudged else []),
+                    *(record.target_rate, span),
                     *(record.target_rate_masked, record.base_rate, p),
                     *(record.perplexity_ratio, record.distinct2_ratio),
                 )

@@ -176,11 +176,23 @@ def show_crossing(found: Evaluation) -> None:
                 for low, high in zip(means["rate_low"], means["rate_high"], strict=True)
             ]
         )
-        fields = ["source", "output", "rate", "span", "rate_masked", "control_rate", "base_rate", "p_fdr"]
+        judged = ["n_judged", "n_unjudged"] if means["n_unjudged"].any() else []
+        fields = [
+            "source",
+            "output",
+            *judged,
+            "rate",
+            "span",
+            "rate_masked",
+            "control_rate",
+            "base_rate",
+            "p_fdr",
+        ]
         table(
             "Answers heard as the target, mean over the basic emotions",
             (
-                *("concepts", "answers", "rate", "95% CI", "masked", "random", "unsteered"),
+                *("concepts", "answers", *(["judged", "unjudged"] if judged else []), "rate", "95% CI"),
+                *("masked", "random", "unsteered"),
                 *("p (FDR)", "perplexity ratio", "in language"),
             ),
             shown[[*fields, "perplexity_ratio", "in_language"]].itertuples(index=False),

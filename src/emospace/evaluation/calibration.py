@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from emospace.artefacts import cache_dir, content_hash, read_json, write_json
 from emospace.display import say, track
 from emospace.errors import EmospaceError, unknown
 from emospace.evaluation.generation import Sampling, generate, perplexity
 from emospace.evaluation.prompts import load_prompts
-from emospace.judges import BASIC, Judge, Judgement, load_judge
+from emospace.evaluation.scores import counts, hits, is_judged, row_mean
+from emospace.judges import BASIC, BASIC_SEVEN, Judge, Judgement, load_judge
 from emospace.steering.bank import AXES, VectorBank, bank_folder
 from emospace.steering.vector import DoseRange, Mode, SteeringVector
 from emospace.steering.vectors import (
@@ -43,6 +44,12 @@ if TYPE_CHECKING:
 
 OTHERS = 1.25
 """An emotion beyond the basic six may cost this multiple of the budget: it is tried at two doses alone."""
+
+FORMAT = 1
+"""Raised when the same inputs give another trial, so that kept ones are not taken for it."""
+
+LEAST_JUDGED = 0.5
+"""Share of a trial's answers the judge must have judged for their rate to choose a dose."""
 
 STORE = "activations"
 """Where in the cache the states of words lie."""
@@ -69,11 +76,11 @@ class CalibrationSpec(BaseModel):
     )
     ceiling: float = Field(default=3.0, gt=1, description="largest median perplexity ratio of any emotion")
     doses: tuple[float, ...] = Field(
-        default=(0.5, 0.65, 0.8, 0.95), min_length=1, description="relative doses tried, ascending"
+        default=(0.5, 0.65, 0.8, 0.95), min_length=1, description="relative doses tried"
     )
     feature_doses: tuple[float, ...] = Field(
         default=(0.3, 0.4, 0.5),
-        description="relative doses tried with the features' decoder directions alone, ascending; none: not tried",
+        description="relative doses tried with the features' decoder directions alone; none: not tried",
     )
     constant_doses: tuple[float, ...] = Field(
         default=(0.25, 0.35, 0.5, 0.7), description="constant doses tried"
@@ -92,9 +99,20 @@ class CalibrationSpec(BaseModel):
     batch_size: int = Field(default=48, gt=0)
     seed: int = 0
 
+    @field_validator("doses", "feature_doses", "constant_doses")
+    @classmethod
+    def _ascending(cls, doses: tuple[float, ...]) -> tuple[float, ...]:
+        if any(not 0 < dose < np.inf for dose in doses):
+            raise ValueError("a dose is a positive number")
+        return tuple(sorted(set(doses)))
+
 
 class Trial(NamedTuple):
-    """A recipe at a dose on the calibration prompts: rate and mean probability of the target, fluency."""
+    """A recipe at a dose on the calibration prompts: rate and mean probability of the target, fluency.
+
+    `rate` and `probability` are over the `n_judged` answers the judge could judge, NaN where these are less than
+    `LEAST_JUDGED` of them.
+    """
 
     contrast: float
     dose: float
@@ -102,6 +120,7 @@ class Trial(NamedTuple):
     probability: float
     perplexity_ratio: float
     source: Source = "mix"
+    n_judged: int | None = None
 
 
 class Materials(NamedTuple):
@@ -186,10 +205,12 @@ def calibrate(
                 bank[name], recipe, "relative", spec.feature_doses if recipe == alone else spec.doses
             )
         ]
-    chosen = best_together(tried, spec.budget, spec.ceiling)
+    chosen = best_together(
+        {name: judged(name, trials) for name, trials in tried.items()}, spec.budget, spec.ceiling
+    )
     for name in track([name for name in wanted if name not in basic], "Calibrating the others", "emotions"):
         tried[name] = room.bracket(first[name], recipes[0])
-        chosen[name] = best(tried[name], OTHERS * spec.budget)
+        chosen[name] = best(judged(name, tried[name]), OTHERS * spec.budget)
     made_of = {
         name: banks[Recipe(source=trial.source, contrast=trial.contrast)][name]
         for name, trial in chosen.items()
@@ -197,16 +218,24 @@ def calibrate(
     swept = (basic or wanted[: len(BASIC)]) if spec.constant_doses else []
     constant = {
         name: best(
-            room.climb(
-                made_of[name],
-                Recipe(source=chosen[name].source, contrast=chosen[name].contrast),
-                "constant",
-                spec.constant_doses,
+            judged(
+                name,
+                room.climb(
+                    made_of[name],
+                    Recipe(source=chosen[name].source, contrast=chosen[name].contrast),
+                    "constant",
+                    spec.constant_doses,
+                ),
             ),
             OTHERS * spec.budget,
         )
         for name in track(swept, "Calibrating the constant mode", "emotions")
     }
+    if room.n_unjudged:
+        say(
+            f"Judge '{spec.judge}' could not judge {room.n_unjudged} of {room.n_answers} calibration answers: the rates "
+            "are over the others."
+        )
     # Those not swept take the usual proportion between the modes, so that each needs one sweep.
     proportion = (
         float(np.median([constant[name].dose / chosen[name].dose for name in swept])) if swept else None
@@ -216,7 +245,7 @@ def calibrate(
         vectors[name, "relative"] = _relative(
             vector,
             trial.dose,
-            [one for one in tried[name] if one[0] == trial[0] and one[-1] == trial[-1]],
+            [t for t in tried[name] if (t.contrast, t.source) == (trial.contrast, trial.source)],
             spec.ceiling,
         )
         if name in constant:
@@ -227,6 +256,7 @@ def calibrate(
         "spec": spec.model_dump(mode="json", exclude={"model", "device"}),
         "source": source,
         "judge": spec.judge,
+        "n_unjudged": room.n_unjudged,
         "trials": {name: [trial._asdict() for trial in trials] for name, trials in tried.items()},
         "constant_trials": {name: trial._asdict() for name, trial in constant.items()},
         "constant_proportion": proportion,
@@ -254,12 +284,11 @@ def materials(model: LanguageModel, spec: CalibrationSpec) -> Materials:
     from emospace.concepts import load_concepts
     from emospace.features import neutral_pool
     from emospace.norms import default_norms, load_norms
-    from emospace.sae import bundled_sae, load_sae
+    from emospace.sae import sae_for
     from emospace.structure import category_ratings
 
     sets = load_concepts([spec.language], path=spec.concepts)
-    name = bundled_sae(model) if spec.sae == "auto" else None if spec.sae == "none" else spec.sae
-    sae = load_sae(name, model) if name else None
+    sae = sae_for(model, spec.sae)
     layers = spec.layers or default_layers(model, sae)
     if spec.source in ("sae", "features") and sae is not None:
         layers = (sae.layer,)
@@ -326,6 +355,25 @@ def best_together(tried: Mapping[str, Sequence[Trial]], budget: float, ceiling: 
     return chosen
 
 
+def judged(name: str, trials: Sequence[Trial]) -> list[Trial]:
+    """Return the trials whose answers the judge could judge.
+
+    Raises
+    ------
+    EmospaceError
+        If there is none: no dose is chosen blindly.
+    """
+    known = [trial for trial in trials if np.isfinite(trial.rate)]
+    if trials and not known:
+        most = max(trial.n_judged or 0 for trial in trials)
+        raise EmospaceError(
+            f"calibration of '{name}'",
+            f"the judge could judge {most} answers at most at any dose, less than half of them",
+            "Name another judge (--judge), or look at its replies where it keeps them.",
+        )
+    return known
+
+
 def best(trials: Sequence[Trial], budget: float) -> Trial:
     """Return the trial with the most of the target within the budget, or the most fluent where none keeps it.
 
@@ -351,6 +399,7 @@ class _Room:
         self.sampling = Sampling(n_tokens=spec.n_tokens, least_tokens=spec.least_tokens, seed=spec.seed)
         plain = generate(model, self.prompts, sampling=self.sampling, batch_size=spec.batch_size)
         self.base = perplexity(model, self.prompts, plain)
+        self.n_answers = self.n_unjudged = 0
 
     def climb(
         self, vector: SteeringVector, recipe: Recipe, mode: Mode, doses: Sequence[float]
@@ -377,12 +426,25 @@ class _Room:
         acting = _relative(vector, dose) if mode == "relative" else _constant(vector, dose)
         card = {name: value for name, value in acting.card().items() if name not in ("calibration", "note")}
         rows = np.stack([vector.directions[layer] for layer in vector.layers])
-        key = content_hash(card, rows, dose, list(self.prompts), self.sampling.model_dump(), self.judge.name)
+        key = content_hash(
+            *(FORMAT, card, rows, dose, list(self.prompts), self.sampling.model_dump()),
+            *(self.model.content_hash, self.judge.name, self.judge.content_hash, self.spec.language),
+        )
         path = self.folder / f"{key}.json"
-        if path.is_file():
-            kept = Trial(**read_json(path))._replace(contrast=recipe.contrast, source=recipe.source)
-            # JSON has no infinity.
-            return kept if kept.perplexity_ratio is not None else kept._replace(perplexity_ratio=np.inf)
+        if not path.is_file():
+            write_json(path, self._tried(vector.name, acting, dose, mode)._asdict())
+        # JSON has neither infinity nor NaN.
+        blank = {"perplexity_ratio": np.inf, "rate": np.nan, "probability": np.nan}
+        kept: dict[str, Any] = {
+            name: blank.get(name) if value is None else value for name, value in read_json(path).items()
+        }
+        trial = Trial(**kept)._replace(contrast=recipe.contrast, source=recipe.source)
+        self.n_answers += len(self.prompts)
+        self.n_unjudged += len(self.prompts) - (trial.n_judged or 0)
+        return trial
+
+    def _tried(self, target: str, acting: SteeringVector, dose: float, mode: Mode) -> Trial:
+        """Return what is heard of the target in answers steered by a vector; the recipe is left to the caller."""
         answers = generate(
             self.model,
             self.prompts,
@@ -394,24 +456,22 @@ class _Room:
         )
         ratios = perplexity(self.model, self.prompts, answers) / self.base
         ratio = float(np.nanmedian(ratios)) if not np.isnan(ratios).all() else np.inf
-        heard = self.judge.judge(answers.texts, self.spec.language)
-        rate, probability = _heard(heard, vector.name)
-        trial = Trial(recipe.contrast, dose, rate, probability, ratio, recipe.source)
-        write_json(path, trial._asdict())
-        return trial
+        rate, probability, n_judged = _heard(self.judge.judge(answers.texts, self.spec.language), target)
+        return Trial(0.0, dose, rate, probability, ratio, n_judged=n_judged)
 
 
-def _heard(heard: Judgement, target: str) -> tuple[float, float]:
-    """Return how often the target is chosen and its mean probability, zeros for a category the judge does not know."""
-    if target in BASIC:
-        place = (*BASIC, "neutral").index(target)
-        return float((heard.choice == target).mean()), float(np.nanmean(heard.seven[:, place]))
-    if target not in heard.labels:
-        return 0.0, 0.0
-    labels = [label for label in heard.labels if label != "neutral"]
-    own = np.column_stack([heard.of(label) for label in labels])
-    rate = float((own.argmax(1) == labels.index(target)).mean())
-    return rate, float(np.nanmean(heard.of(target)))
+def _heard(heard: Judgement, target: str) -> tuple[float, float, int]:
+    """Return how often the target is chosen, its mean probability, and of how many judged answers.
+
+    NaN where too few could be judged, zeros for a category the judge does not know.
+    """
+    n_judged = counts([heard])["n_judged"]
+    if n_judged < LEAST_JUDGED * len(heard.seven):
+        return np.nan, np.nan, n_judged
+    if not is_judged(heard, target):
+        return 0.0, 0.0, n_judged
+    likely = heard.seven[:, BASIC_SEVEN.index(target)] if target in BASIC else heard.of(target)
+    return row_mean(hits(heard, target)), row_mean(likely), n_judged
 
 
 def _relative(

@@ -18,12 +18,12 @@ from emospace.artefacts import cache_dir, write_parquet
 from emospace.display import say, track
 from emospace.errors import EmospaceError, unknown
 from emospace.evaluation.calibration import STORE, features_of
-from emospace.evaluation.cells import Cell, SteeringSpec, n_tokens, random_vectors
+from emospace.evaluation.cells import Cell, SteeringSpec, random_vectors
 from emospace.evaluation.crossing_tables import ALL, crossing_tables, mark_language
 from emospace.evaluation.generation import Sampling
 from emospace.evaluation.grid import Evaluation, Group, Heard, listen, records_of
 from emospace.evaluation.prompts import load_prompts, prompt_languages
-from emospace.evaluation.running import InMode, _results
+from emospace.evaluation.running import InMode, results_of
 from emospace.judges import BASIC, load_judge
 from emospace.records import NotComputed, Results, Source, SteeringRecord
 from emospace.steering.vector import Mode, SteeringVector
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from emospace.judges import Judge
     from emospace.models import LanguageModel
     from emospace.norms import WordNorms
+    from emospace.sae import SparseAutoencoder
     from emospace.steering.bank import VectorBank
 
 Vectors = Mapping[str, Mapping[str, SteeringVector]]
@@ -153,12 +154,12 @@ def run_crossing(spec: CrossingSpec, model: LanguageModel, bank: VectorBank, *, 
         records += (_said(record, planned.home) for record in records_of(one, model, judge, groups))
         missing += heard[language].not_computed
     tables = crossing_tables(cells, heard, prompts, vectors, seed=spec.seed)
-    found = Evaluation(tuple(records), tables, tuple(missing))
+    n_answers = sum(len(own.texts) for one in heard.values() for own in one.answers)
+    found = Evaluation(tuple(records), tables, tuple(missing), n_answers)
     for key, frame in tables.items():
         write_parquet(spec.out / "tables" / f"crossing_{key}.parquet", frame)
-    results = _results(
-        spec.in_language(planned.outputs[0]), model, bank, judge, None, cells * len(heard), found, command
-    )
+    one = spec.in_language(planned.outputs[0])
+    results = results_of(one, model, bank, judge, None, found, command)
     _with_languages(results, planned, sets).save(spec.out / "results.json")
     return found
 
@@ -218,7 +219,7 @@ def _unfit(spec: CrossingSpec, language: str, sets: ConceptSets, judge: Judge) -
     if language not in sets.languages:
         return "there are no concept-sets in it, whose words are masked in its answers"
     if spec.least_auroc == 0:
-        judge.judge(["."], language)
+        judge.check_language(language)
         return ""
     auroc = mean_auroc(judge, language)
     if auroc is None:
@@ -258,15 +259,21 @@ def source_vectors(
     """
     found: dict[str, dict[str, SteeringVector]] = {}
     missing: list[NotComputed] = []
-    for language in track(planned.sources, "Vectors of each language", "languages"):
-        whole = language == planned.home and all(
+    as_calibrated = [
+        language
+        for language in planned.sources
+        if language == planned.home
+        and all(
             vector.note.get("concepts") == sets.select([language]).content_hash
             for vector in planned.own.values()
         )
+    ]
+    sae = None if as_calibrated == list(planned.sources) else _sae(model, bank, planned.own)
+    for language in track(planned.sources, "Vectors of each language", "languages"):
         made, why = (
             (dict(planned.own), "")
-            if whole
-            else language_vectors(model, bank, sets, language, planned.own, seed=spec.seed)
+            if language in as_calibrated
+            else language_vectors(model, sae, sets, language, planned.own, seed=spec.seed)
         )
         if made:
             found[language] = made
@@ -284,9 +291,20 @@ def source_vectors(
     return found, missing
 
 
+def _sae(
+    model: LanguageModel, bank: VectorBank, own: Mapping[str, SteeringVector]
+) -> SparseAutoencoder | None:
+    """Return the autoencoder that calibrated vectors were made with, None where they are of dense states alone."""
+    from emospace.sae import sae_for
+
+    if all(vector.note["recipe"].get("source") == "dense" for vector in own.values()):
+        return None
+    return sae_for(model, bank.note["spec"].get("sae", "auto"))
+
+
 def language_vectors(
     model: LanguageModel,
-    bank: VectorBank,
+    sae: SparseAutoencoder | None,
     sets: ConceptSets,
     language: str,
     own: Mapping[str, SteeringVector],
@@ -301,14 +319,9 @@ def language_vectors(
         If too few neutral words of the language match its concepts.
     """
     from emospace.features import neutral_pool
-    from emospace.sae import bundled_sae, load_sae
 
     sets = sets.select([language])
     recipes = {emotion: Recipe(**vector.note["recipe"]) for emotion, vector in own.items()}
-    asked = bank.note["spec"].get("sae", "auto")
-    dense = all(recipe.source == "dense" for recipe in recipes.values())
-    name = None if dense or asked == "none" else bundled_sae(model) if asked == "auto" else asked
-    sae = load_sae(name, model) if name else None
     pool = neutral_pool(model, sets, language, seed)
     why = "its concepts have no feature for them at the layer of the SAE"
     features = None
@@ -382,12 +395,12 @@ def _check_cap(spec: CrossingSpec, planned: Plan) -> None:
     """Raise `EmospaceError` where the study could generate more tokens than its cap."""
     n_sources = len(planned.sources) + (len(planned.sources) > 1)
     each = 1 + len(_places(planned.own, spec.mode)) * spec.n_random + n_sources * len(planned.own)
-    cells = [Cell(None, "none")] * (each * len(planned.outputs))
-    total = n_tokens(spec.in_language(planned.outputs[0]), cells, spec.n_prompts, 0)
+    prompts = [load_prompts(language, "evaluation")[: spec.n_prompts] for language in planned.outputs]
+    total = each * sum(map(len, prompts)) * spec.sampling.n_tokens
     if total > spec.token_cap:
         raise EmospaceError(
             f"{WHAT}: {len(planned.sources)} sources, {len(planned.outputs)} outputs, {len(planned.own)} emotions",
-            f"its {len(cells)} cells would generate {total:,} tokens, and at most {spec.token_cap:,} are allowed",
+            f"its {each * len(prompts)} cells would generate {total:,} tokens, and at most {spec.token_cap:,} are allowed",
             "Name fewer languages or emotions, take fewer prompts, or raise token_cap.",
         )
 

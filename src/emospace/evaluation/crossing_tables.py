@@ -10,7 +10,16 @@ import numpy as np
 
 from emospace import stats
 from emospace.evaluation.answer_language import in_language
-from emospace.evaluation.scores import exceeds, hits, is_judged, median_ratio, probability, rate
+from emospace.evaluation.scores import (
+    counts,
+    exceeds,
+    hits,
+    is_judged,
+    median_ratio,
+    probability,
+    rate,
+    row_mean,
+)
 from emospace.evaluation.tables import sample_table
 from emospace.judges import BASIC
 
@@ -86,7 +95,7 @@ def rate_table(language: str, found: Heard) -> pd.DataFrame:
 def mean_table(heard: Mapping[str, Heard], *, seed: int) -> pd.DataFrame:
     """Return one row a source and output: means over the basic emotions the source has a vector for.
 
-    `rate` is the target rate with a bootstrap over prompts, `base_rate` that of unsteered answers, `control_rate` that
+    `rate` is the target rate over the `n_judged` answers that could be judged, with a bootstrap over prompts, `base_rate` that of unsteered answers, `control_rate` that
     of random directions at the same doses and layers, and `others_rate` how often the target is heard when the same
     source steers towards the other emotions. `p` is one-sided that the mean probability of the targets exceeds that
     under random directions, permuting within each prompt and emotion (permuting whole prompts would be too bold: one
@@ -116,7 +125,7 @@ def mean_table(heard: Mapping[str, Heard], *, seed: int) -> pd.DataFrame:
 def _mean_row(groups: Sequence[Group], base: Scored, seed: int) -> dict[str, Any]:
     """Return the figures of one source in one output language; `groups` are its emotions."""
     heard = [(one.scored[0], one.target) for one in groups]
-    told = rate(np.mean([hits(score.judgement, target) for score, target in heard], axis=0), seed=seed)
+    told = rate([hits(score.judgement, target) for score, target in heard], seed=seed)
     ratio = median_ratio([score.perplexity for score, _ in heard], base.perplexity, seed=seed)
     likely = np.concatenate([probability(score.judgement, target) for score, target in heard])
     controlled = all(one.controls for one in groups)
@@ -127,6 +136,7 @@ def _mean_row(groups: Sequence[Group], base: Scored, seed: int) -> dict[str, Any
     return {
         "n_emotions": len(groups),
         "n_prompts": told.n,
+        **counts([score.judgement for score, _ in heard]),
         "rate": told.value,
         "rate_low": told.low,
         "rate_high": told.high,
@@ -186,12 +196,9 @@ def _controls(groups: Sequence[Group]) -> np.ndarray:
 def _others_rate(groups: Sequence[Group]) -> float:
     """Return how often an emotion is heard in answers steered towards the other ones, mean over all pairs."""
     rates = [
-        hits(other.scored[0].judgement, one.target).mean()
-        for one in groups
-        for other in groups
-        if other is not one
+        hits(other.scored[0].judgement, one.target) for one in groups for other in groups if other is not one
     ]
-    return float(np.mean(rates)) if rates else np.nan
+    return row_mean(rates) if rates else np.nan
 
 
 def _over(groups: Sequence[Group], figure: str) -> float:

@@ -14,9 +14,9 @@ from emospace.evaluation.cells import Cell, SteeringSpec, check_cap
 from emospace.evaluation.content import answered, similarity
 from emospace.evaluation.fluency import distinct_n, repetition
 from emospace.evaluation.prompts import FactualPrompt, load_prompts
-from emospace.evaluation.scores import AUROC_FLOOR, Scored, adjusted, is_fit, measure
+from emospace.evaluation.scores import AUROC_FLOOR, Scored, adjusted, counts, is_fit, measure
 from emospace.evaluation.tables import study_tables
-from emospace.judges import BASIC, Judgement
+from emospace.judges import BASIC
 from emospace.records import NotComputed, SteeringRecord
 
 if TYPE_CHECKING:
@@ -33,12 +33,13 @@ class Evaluation(NamedTuple):
 
     Tables: ``cells`` (every figure of every cell), ``dose_response``, ``confusion``, ``affect`` (word shifts beside
     people's ratings of the categories), ``random`` (random directions at matched perplexity), ``figures`` (the
-    study in a few numbers), ``samples`` (three answers a cell).
+    study in a few numbers), ``samples`` (three answers a cell). `n_answers` counts the answers to evaluation prompts.
     """
 
     records: tuple[SteeringRecord, ...]
     tables: dict[str, pd.DataFrame]
     not_computed: tuple[NotComputed, ...]
+    n_answers: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +112,8 @@ def evaluate(
     tables = study_tables(
         spec, heard.groups, cells, heard.answers, heard.scored, prompts, sets=sets, norms=norms
     )
-    return Evaluation(records_of(spec, model, judge, heard.groups), tables, heard.not_computed)
+    n_answers = sum(len(own.texts) for own in heard.answers)
+    return Evaluation(records_of(spec, model, judge, heard.groups), tables, heard.not_computed, n_answers)
 
 
 def listen(
@@ -137,7 +139,7 @@ def listen(
             "give exactly one cell of kind 'none'",
         )
     check_cap(spec, cells, len(prompts), len(factual))
-    judge.judge(["."], spec.language)
+    judge.check_language(spec.language)
     answers = answer(spec, model, cells, prompts, [question.prompt for question in factual])
     scored = score(
         answers,
@@ -172,18 +174,25 @@ def score(
     factual: Sequence[FactualPrompt] = (),
     masked_in: Sequence[str] = (),
 ) -> list[Scored]:
-    """Return what is heard in each cell's answers; similarity is to those of the unsteered cell."""
+    """Return what is heard in each cell's answers; similarity is to those of the unsteered cell.
+
+    An answer the judge could not judge, as it is or with its concept words masked, is unjudged in both forms.
+    """
     from emospace.judges.masking import mask_concepts
     from emospace.judges.words import rate_words
 
     base = next(own for own, cell in zip(answers, cells, strict=True) if cell.kind == "none")
     texts = [text for own in answers for text in own.texts]
-    judged = _split(judge.judge(texts, language), answers)
+    judged = judge.judge(texts, language)
     hidden = texts
     for name in masked_in or (language,):
         hidden = mask_concepts(hidden, sets, name)
-    masked = _split(judge.judge(hidden, language), answers)
+    masked = judge.judge(hidden, language)
+    # Rates with and without concept words are of the same answers: those judged in both forms.
+    unjudged = judged.unjudged | masked.unjudged
+    judged, masked = judged.without(unjudged), masked.without(unjudged)
     ends = np.cumsum([len(own.texts) for own in answers])[:-1]
+    places = np.split(np.arange(len(texts)), ends)
     rated = rate_words(texts, norms, language) if norms is not None else None
     unknown = np.full(len(texts), np.nan)
     valence = np.split(unknown if rated is None else rated.valence, ends)
@@ -191,8 +200,8 @@ def score(
     accepted = [question.answers for question in factual]
     return [
         Scored(
-            judgement=judged[place],
-            masked=masked[place],
+            judgement=judged.rows(places[place]),
+            masked=masked.rows(places[place]),
             perplexity=np.array(own.perplexity, dtype=np.float64),
             valence=valence[place],
             arousal=arousal[place],
@@ -263,13 +272,6 @@ def _source(cell: Cell) -> str | None:
     return None if cell.vector is None else cell.vector.note.get("language")
 
 
-def _split(judgement: Judgement, answers: Sequence[Answers]) -> list[Judgement]:
-    """Return a judgement of all texts cell by cell."""
-    ends = np.cumsum([len(own.texts) for own in answers])[:-1]
-    parts = zip(np.split(judgement.probability, ends), np.split(judgement.seven, ends), strict=True)
-    return [Judgement(judgement.labels, probability, seven) for probability, seven in parts]
-
-
 def _record(spec: SteeringSpec, model: LanguageModel, judge: Judge, one: Group) -> SteeringRecord:
     cell = one.cell
     figures = {name: value for name, value in one.figures.items() if name in SteeringRecord.model_fields}
@@ -294,18 +296,26 @@ def _record(spec: SteeringSpec, model: LanguageModel, judge: Judge, one: Group) 
 def _not_computed(
     spec: SteeringSpec, judge: Judge, groups: Sequence[Group], norms: WordNorms | None
 ) -> Iterable[NotComputed]:
-    unjudged = dict.fromkeys(one.target for one in groups if one.figures["target_rate"] is None)
-    if unjudged:
-        why = f"the judge '{judge.name}' has no such label: {', '.join(unjudged)}"
+    unknown = dict.fromkeys(one.target for one in groups if one.figures["target_rate"] is None)
+    if unknown:
+        why = f"the judge '{judge.name}' has no such label: {', '.join(unknown)}"
         yield NotComputed(what="target rates", why=why, language=spec.language)
     weak = [
         target
         for target in dict.fromkeys(one.target for one in groups)
-        if target not in unjudged and not is_fit(judge.auroc(spec.language, target))
+        if target not in unknown and not is_fit(judge.auroc(spec.language, target))
     ]
     if weak:
         why = f"the held-out AUROC of '{judge.name}' is below {AUROC_FLOOR:g} or unknown: {', '.join(weak)}"
         yield NotComputed(what="p over categories", why=why, language=spec.language)
+    heard = {id(one): one.judgement for group in groups for one in group.scored}
+    if heard and (number := counts(list(heard.values())))["n_unjudged"]:
+        n_answers = sum(number.values())
+        why = (
+            f"'{judge.name}' could not judge {number['n_unjudged']} of {n_answers} answers, as they are or with their "
+            "concept words masked; they are left out of every rate, interval and p"
+        )
+        yield NotComputed(what="judgements", why=why, language=spec.language)
     silent = sum(one.figures["n_without_perplexity"] for one in groups if one.cell.emotion is not None)
     if silent:
         why = (

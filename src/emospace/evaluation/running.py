@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from emospace.artefacts import write_parquet
 from emospace.display import say
-from emospace.evaluation.cells import Cell, SteeringSpec, standard_cells
+from emospace.evaluation.cells import SteeringSpec, standard_cells
 from emospace.evaluation.controls import shuffled_banks
 from emospace.evaluation.grid import Evaluation, evaluate
 from emospace.judges import load_judge
@@ -99,23 +99,22 @@ def run_evaluation(
     found = found._replace(not_computed=(*found.not_computed, *missing))
     for key, frame in found.tables.items():
         write_parquet(spec.out / "tables" / f"steering_{key}.parquet", frame)
-    _results(spec, model, bank, judge, norms, cells, found, command).save(spec.out / "results.json")
+    results_of(spec, model, bank, judge, norms, found, command).save(spec.out / "results.json")
     return found
 
 
-def _results(
+def results_of(
     spec: SteeringSpec,
     model: LanguageModel,
     bank: VectorBank,
     judge: Judge,
     norms: WordNorms | None,
-    cells: Sequence[Cell],
     found: Evaluation,
     command: str,
 ) -> Results:
+    """Return what `results.json` holds of an evaluation: its records, the model, and what the figures hang on."""
     identity = model.identity
-    n_answers = len(cells) * spec.n_prompts
-    common: dict[str, Any] = {"model": model.name, "layer": None, "n": n_answers, "seed": spec.seed}
+    common: dict[str, Any] = {"model": model.name, "layer": None, "n": found.n_answers, "seed": spec.seed}
     made = bank.note.get("spec", {})
     sources = [
         Source(

@@ -85,8 +85,8 @@ def is_judged(judgement: Judgement, target: str) -> bool:
     return target in BASIC or target in judgement.labels
 
 
-def hits(judgement: Judgement, target: str) -> NDArray[np.bool_]:
-    """Return for each text whether it is taken for the target ``[n_texts]``.
+def hits(judgement: Judgement, target: str) -> Floats:
+    """Return for each text whether it is taken for the target ``[n_texts]``: 1 or 0, NaN for an unjudged text.
 
     For the basic six: the choice among these and neutral at equal priors. For any other category: its probability
     is the highest among all labels of the judge but neutral.
@@ -97,13 +97,22 @@ def hits(judgement: Judgement, target: str) -> NDArray[np.bool_]:
         If the judge has no such label.
     """
     if target in BASIC:
-        return np.asarray(judgement.choice == target)
+        return _chosen(judgement, target)
     others = [judgement.of(label) for label in judgement.labels if label != "neutral"]
-    return np.asarray(judgement.of(target) >= np.max(others, axis=0))
+    return np.where(judgement.unjudged, NAN, judgement.of(target) >= np.max(others, axis=0))
+
+
+def counts(judgements: Sequence[Judgement]) -> dict[str, int]:
+    """Return how many answers were judged, `n_judged`, and how many could not be, `n_unjudged`."""
+    unjudged = np.concatenate([judgement.unjudged for judgement in judgements])
+    return {"n_judged": int((~unjudged).sum()), "n_unjudged": int(unjudged.sum())}
 
 
 def probability(judgement: Judgement, target: str) -> Floats:
-    """Return the calibrated probability of the target ``[n_texts]``, for a basic one without it that of the choice."""
+    """Return the calibrated probability of the target ``[n_texts]``, for a basic one without it that of the choice.
+
+    NaN for an unjudged text.
+    """
     if target in BASIC and target not in judgement.labels:
         return np.asarray(judgement.seven[:, BASIC_SEVEN.index(target)], dtype=np.float64)
     return np.asarray(judgement.of(target), dtype=np.float64)
@@ -115,14 +124,55 @@ def rate(values: ArrayLike, *, seed: int, n: int = 2000) -> Estimate:
     Parameters
     ----------
     values
-        ``[n_prompts]``, or ``[n_draws, n_prompts]`` for several vectors that stand for one thing (their mean).
+        ``[n_prompts]``, or ``[n_rows, n_prompts]`` for several vectors or targets: the mean of the rows' means. NaN is
+        missing: a row's mean is over the prompts it has a value for.
+
+    Returns
+    -------
+    Estimate
+        `Estimate.n` counts the prompts with any value.
     """
-    rows = np.atleast_2d(np.asarray(values, dtype=np.float64)).mean(axis=0)
-    rows = rows[np.isfinite(rows)]
-    if not len(rows):
+    rows = np.atleast_2d(np.asarray(values, dtype=np.float64))
+    rows = rows[:, np.isfinite(rows).any(axis=0)]
+    n_prompts = rows.shape[1]
+    if not n_prompts:
         return Estimate(NAN, NAN, NAN, 0)
-    low, high = np.quantile(rows[_resamples(len(rows), seed, n)].mean(axis=1), [0.025, 0.975])
-    return Estimate(float(rows.mean()), float(low), float(high), len(rows))
+    drawn = _resamples(n_prompts, seed, n)
+    times = np.zeros((n, n_prompts))
+    np.add.at(times, (np.arange(n)[:, None], drawn), 1)
+    draws = _mean_of_rows(rows, times)
+    low, high = np.quantile(draws[np.isfinite(draws)], [0.025, 0.975])
+    return Estimate(row_mean(rows), float(low), float(high), n_prompts)
+
+
+def row_mean(values: ArrayLike) -> float:
+    """Return the mean that `rate` estimates, without an interval."""
+    rows = np.atleast_2d(np.asarray(values, dtype=np.float64))
+    return float(_mean_of_rows(rows, np.ones((1, rows.shape[1])))[0])
+
+
+def _mean_of_rows(rows: Floats, times: Floats) -> Floats:
+    """Return ``[n_draws]`` means over rows of their means over prompts, each prompt counted `times` over.
+
+    `times` is ``[n_draws, n_prompts]``; NaN where no row has a value.
+    """
+    known = np.isfinite(rows)
+    n_known = times @ known.T
+    sums = times @ np.where(known, rows, 0).T
+    means = np.divide(sums, n_known, out=np.zeros_like(sums), where=n_known > 0)
+    n_rows = (n_known > 0).sum(axis=1)
+    found: Floats = np.divide(means.sum(axis=1), n_rows, out=np.full(len(times), NAN), where=n_rows > 0)
+    return found
+
+
+def over_draws(rows: Sequence[ArrayLike]) -> Floats:
+    """Return the mean ``[n_prompts]`` of several draws ``[n_draws][n_prompts]`` over those with a value."""
+    table = np.asarray(rows, dtype=np.float64)
+    known = np.isfinite(table)
+    n_known = known.sum(axis=0)
+    sums = np.where(known, table, 0).sum(axis=0)
+    means: Floats = np.divide(sums, n_known, out=np.full(len(n_known), NAN), where=n_known > 0)
+    return means
 
 
 def shift(steered: ArrayLike, base: ArrayLike, *, seed: int, n: int = 2000) -> Estimate:
@@ -137,9 +187,7 @@ def shift(steered: ArrayLike, base: ArrayLike, *, seed: int, n: int = 2000) -> E
     """
     with np.errstate(invalid="ignore"):
         gap = np.atleast_2d(np.asarray(steered, dtype=np.float64)) - np.asarray(base, dtype=np.float64)
-    known = np.isfinite(gap)
-    sums, counts = np.where(known, gap, 0).sum(axis=0), known.sum(axis=0)
-    return rate(np.divide(sums, counts, out=np.full(len(counts), NAN), where=counts > 0), seed=seed, n=n)
+    return rate(over_draws(list(gap)), seed=seed, n=n)
 
 
 def exceeds(cell: ArrayLike, controls: ArrayLike, *, seed: int, n: int = 9999) -> float:
@@ -208,10 +256,12 @@ def dose_response(doses: ArrayLike, outcomes: ArrayLike, *, seed: int, n: int = 
     doses
         ``[n_doses]``, at least two different ones.
     outcomes
-        ``[n_doses, n_prompts]`` (hits or probabilities).
+        ``[n_doses, n_prompts]`` (hits or probabilities); prompts with an unknown value at any dose are left out, so
+        that every point of the curve is of the same prompts.
     """
     x = np.asarray(doses, dtype=np.float64)
     table = np.asarray(outcomes, dtype=np.float64)
+    table = table[:, np.isfinite(table).all(axis=0)]
     n_prompts = table.shape[1]
     if len(np.unique(x)) < 2 or not n_prompts:
         nothing = Estimate(NAN, NAN, NAN, n_prompts)
@@ -228,14 +278,19 @@ def dose_response(doses: ArrayLike, outcomes: ArrayLike, *, seed: int, n: int = 
 
 
 def confusion(judged: dict[str, Judgement]) -> pd.DataFrame:
-    """Return target x judged: the share of each target's answers chosen as each of the seven, rows summing to 1."""
+    """Return target x judged: the share of each target's judged answers chosen as each of the seven, rows summing to 1.
+
+    `n_judged` and `n_unjudged` count the answers; a row without a judged one is NaN.
+    """
     import pandas as pd
 
     rows = [
-        {"target": target} | {label: float((judgement.choice == label).mean()) for label in BASIC_SEVEN}
+        {"target": target}
+        | {label: _mean([_chosen(judgement, label)]) for label in BASIC_SEVEN}
+        | counts([judgement])
         for target, judgement in judged.items()
     ]
-    return pd.DataFrame(rows, columns=["target", *BASIC_SEVEN])
+    return pd.DataFrame(rows, columns=["target", *BASIC_SEVEN, "n_judged", "n_unjudged"])
 
 
 def agreement(shifts: ArrayLike, human: ArrayLike) -> Estimate:
@@ -253,6 +308,9 @@ def measure(
     cells: Sequence[Scored], base: Scored, target: str, controls: Sequence[Scored] = (), *, seed: int
 ) -> dict[str, Any]:
     """Return every figure of one target under one vector and dose, named as in `SteeringRecord` where it is there.
+
+    What the judge hears stands on the answers it could judge, `n_judged`; `n_tested` counts the prompts whose answers,
+    the controls' too, were all judged: `p` is of these.
 
     Parameters
     ----------
@@ -292,33 +350,43 @@ def measure(
 def _rates(
     cells: Sequence[Scored], base: Scored, target: str, controls: Sequence[Scored], seed: int
 ) -> dict[str, Any]:
+    found: dict[str, Any] = counts([cell.judgement for cell in cells])
     if not is_judged(base.judgement, target):
-        return {"target_rate": None, "reason": f"the judge has no label '{target}'"}
+        return found | {"target_rate": None, "reason": f"the judge has no label '{target}'"}
     chosen = [hits(cell.judgement, target) for cell in cells]
     masked = [hits(cell.masked, target) for cell in cells]
     likely = [probability(cell.judgement, target) for cell in cells]
     before = hits(base.judgement, target)
     told = rate(chosen, seed=seed)
-    found: dict[str, Any] = {
+    if not found["n_judged"]:
+        found["reason"] = f"none of the {found['n_unjudged']} answers could be judged"
+    found |= {
         "target_rate": told.value,
         "ci_low": told.low,
         "ci_high": told.high,
-        "target_rate_masked": _mean(masked),
-        "target_probability": _mean(likely),
-        "base_rate": float(before.mean()),
-        "base_rate_masked": _mean([hits(base.masked, target)]),
-        "base_probability": _mean([probability(base.judgement, target)]),
+        "target_rate_masked": row_mean(masked),
+        "target_probability": row_mean(likely),
+        "base_rate": row_mean(before),
+        "base_rate_masked": row_mean(hits(base.masked, target)),
+        "base_probability": row_mean(probability(base.judgement, target)),
     }
     if len(cells) > 1 or not controls:
         return found
     random = [hits(one.judgement, target) for one in controls]
+    known = np.isfinite([likely[0], *random]).all(axis=0)
     return found | {
-        "control_rate": _mean(random),
+        "control_rate": row_mean(random),
+        "n_tested": int(known.sum()),
         "p": exceeds(likely[0], [probability(one.judgement, target) for one in controls], seed=seed),
         "p_rate": exceeds(chosen[0], random, seed=seed),
         "p_masked": exceeds(masked[0], [hits(one.masked, target) for one in controls], seed=seed),
         "p_unsteered": exceeds(likely[0], [probability(base.judgement, target)], seed=seed),
     }
+
+
+def _chosen(judgement: Judgement, label: str) -> Floats:
+    """Return for each text whether a label is the choice of seven: 1 or 0, NaN for an unjudged text."""
+    return np.where(judgement.unjudged, NAN, judgement.choice == label)
 
 
 def _shifts(name: str, cells: Sequence[np.ndarray], base: np.ndarray, seed: int) -> dict[str, Any]:

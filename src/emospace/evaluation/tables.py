@@ -16,6 +16,7 @@ from emospace.evaluation.scores import (
     hits,
     is_fit,
     is_judged,
+    over_draws,
     probability,
     rate,
 )
@@ -210,7 +211,7 @@ def figure_table(groups: Sequence[Group], base: Scored, affect: pd.DataFrame, *,
         tested = [
             one.figures["p_fdr"]
             for one in members
-            if is_fit(one.figures["judge_auroc"]) and "p_fdr" in one.figures
+            if is_fit(one.figures["judge_auroc"]) and np.isfinite(one.figures.get("p_fdr", np.nan))
         ]
         if tested:
             above = float(np.mean(np.array(tested) < SIGNIFICANT))
@@ -220,10 +221,11 @@ def figure_table(groups: Sequence[Group], base: Scored, affect: pd.DataFrame, *,
             add(kind, f"{name}_r", agreement(own[f"{name}_shift"], own[f"human_{name}"]))
         near = [found for found in (_matched(one, groups) for one in basic) if found is not None]
         if near:
-            gaps = [_deviations(found, base).mean(axis=0) for found in near]
+            gaps = [over_draws(list(_deviations(found, base))) for found in near]
             add(kind, "random_deviation", rate(gaps, seed=seed))
-            worst = max((rate(gap, seed=seed) for gap in gaps), key=lambda found: abs(found.value))
-            add(kind, "random_deviation_worst", worst)
+            known = [found for gap in gaps if (found := rate(gap, seed=seed)).n]
+            if known:
+                add(kind, "random_deviation_worst", max(known, key=lambda found: abs(found.value)))
     return pd.DataFrame(rows)
 
 
@@ -270,6 +272,7 @@ def _matched(one: Group, groups: Sequence[Group]) -> Group | None:
         other
         for other in groups
         if (other.cell.kind, other.target) == ("random", one.target)
+        and other.figures["n_judged"]
         and other.figures["target_rate"] is not None
         and other.figures["perplexity_ratio"] > 0
     ]
@@ -279,16 +282,15 @@ def _matched(one: Group, groups: Sequence[Group]) -> Group | None:
 
 
 def _deviations(random: Group, base: Scored) -> np.ndarray:
-    before = hits(base.judgement, random.target).astype(float)
+    before = hits(base.judgement, random.target)
     return np.stack([hits(heard.judgement, random.target) - before for heard in random.scored])
 
 
 def _mean_rate(groups: Sequence[Group], masked: bool, seed: int) -> Estimate:
     return rate(
         [
-            np.mean(
-                [hits(heard.masked if masked else heard.judgement, one.target) for heard in one.scored],
-                axis=0,
+            over_draws(
+                [hits(heard.masked if masked else heard.judgement, one.target) for heard in one.scored]
             )
             for one in groups
         ],

@@ -7,9 +7,9 @@ from importlib import import_module
 from typing import cast
 
 from emospace.errors import unknown
-from emospace.judges.judgement import BASIC, BASIC_SEVEN, Judge, Judgement
+from emospace.judges.judgement import BASIC, BASIC_SEVEN, UNJUDGED, Judge, Judgement
 
-__all__ = ["BASIC", "BASIC_SEVEN", "JUDGES", "Judge", "Judgement", "load_judge"]
+__all__ = ["BASIC", "BASIC_SEVEN", "JUDGES", "UNJUDGED", "Judge", "Judgement", "load_judge"]
 
 # Prefix of a judge's name -> module and function that loads it; the function is given the whole name.
 JUDGES: dict[str, tuple[str, str]] = {

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emospace.artefacts import content_hash
 from emospace.concepts import categories, load_concepts
 from emospace.errors import EmospaceError
 from emospace.judges.judgement import BASIC, BASIC_SEVEN, Judgement
@@ -83,6 +85,25 @@ class Classifier:
         """Return the held-out recall of one of the seven classes by its card, None without one."""
         return self._measured("recall", language, label)
 
+    @cached_property
+    def content_hash(self) -> str:
+        """Sixteen hex digits that change with its weights, labels, mapping, tokenizer and card."""
+        weights = [
+            value.detach().float().cpu().numpy() for _, value in sorted(self.model.state_dict().items())
+        ]
+        settings = [list(self.outputs), self.multi_label, dict(self.card), self.tokenizer.get_vocab()]
+        return content_hash(settings, *weights)
+
+    def check_language(self, language: str) -> None:
+        """Raise `EmospaceError` where its card has held-out scores, and none for a language."""
+        measured = self.card.get("auroc", {})
+        if measured and language not in measured:
+            raise EmospaceError(
+                f"language '{language}'",
+                f"the judge '{self.name}' has no held-out score for it",
+                f"Its card has: {', '.join(sorted(measured))}.",
+            )
+
     def judge(self, texts: Sequence[str], language: str = "en") -> Judgement:
         """Judge the emotion of texts, cut at the model's window or 512 tokens.
 
@@ -95,13 +116,7 @@ class Classifier:
         EmospaceError
             If the classifier has a card with held-out scores, and none for the language.
         """
-        measured = self.card.get("auroc", {})
-        if measured and language not in measured:
-            raise EmospaceError(
-                f"language '{language}'",
-                f"the judge '{self.name}' has no held-out score for it",
-                f"Its card has: {', '.join(sorted(measured))}.",
-            )
+        self.check_language(language)
         every = self._probabilities(list(texts))
         columns = []
         for label in self.labels:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from emospace.artefacts import read_json, write_tensors
+from emospace.artefacts import content_hash, read_json, write_tensors
 from emospace.errors import EmospaceError
 from emospace.judges.judgement import BASIC_SEVEN, Judgement
 from emospace.judges.tokens import gather, tokenise
@@ -71,6 +71,21 @@ class EmbeddedJudge:
         value = self.card["recall"].get(language, {}).get(label)
         return None if value is None else float(value)
 
+    @property
+    def content_hash(self) -> str:
+        """Sixteen hex digits that change with its weights, calibration and held-out scores."""
+        return content_hash(dict(self.card))
+
+    def check_language(self, language: str) -> None:
+        """Raise `EmospaceError` where the judge has no held-out score for a language."""
+        if language not in self.languages:
+            raise EmospaceError(
+                f"language '{language}'",
+                f"the judge '{self.name}' has no held-out score for it",
+                f"It judges {', '.join(sorted(self.languages))}; for others give a classifier of your own "
+                "(hf:NAME) or a language model (llm:MODEL@URL).",
+            )
+
     def judge(self, texts: Sequence[str], language: str = "en") -> Judgement:
         """Judge the emotion of texts.
 
@@ -79,13 +94,7 @@ class EmbeddedJudge:
         EmospaceError
             If the judge has no held-out score for the language.
         """
-        if language not in self.languages:
-            raise EmospaceError(
-                f"language '{language}'",
-                f"the judge '{self.name}' has no held-out score for it",
-                f"It judges {', '.join(sorted(self.languages))}; for others give a classifier of your own "
-                "(hf:NAME) or a language model (llm:MODEL@URL).",
-            )
+        self.check_language(language)
         block = language if language in self.card["blocks"] else "other"
         facts = self.card["blocks"][block]
         scores = self.score(self.blocks[block], list(texts)).astype(float)

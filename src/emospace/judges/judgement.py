@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Protocol, Self
 
 import numpy as np
 
@@ -12,11 +12,13 @@ from emospace.errors import unknown
 
 BASIC = ("anger", "disgust", "fear", "joy", "sadness", "surprise")
 BASIC_SEVEN = (*BASIC, "neutral")
+UNJUDGED = "unjudged"
+"""The choice of a text that could not be judged."""
 
 
 @dataclass(frozen=True, eq=False)
 class Judgement:
-    """The emotions a judge finds in texts.
+    """The emotions a judge finds in texts; the rows of a text that could not be judged are NaN throughout.
 
     Parameters
     ----------
@@ -32,8 +34,27 @@ class Judgement:
     probability: np.ndarray
     seven: np.ndarray
 
+    def __post_init__(self) -> None:
+        # A text with a value missing anywhere is unjudged everywhere, so that all figures stand on the same texts.
+        if (unjudged := np.isnan(self.seven).any(axis=1) | np.isnan(self.probability).any(axis=1)).any():
+            for name in ("probability", "seven"):
+                object.__setattr__(self, name, np.where(unjudged[:, None], np.nan, getattr(self, name)))
+
+    @property
+    def unjudged(self) -> np.ndarray:
+        """Whether the judge gave no usable answer on a text, ``[n_texts]`` of bool."""
+        return np.asarray(np.isnan(self.seven).any(axis=1))
+
+    def rows(self, where: slice | np.ndarray) -> Self:
+        """Return the judgement of some of the texts."""
+        return replace(self, probability=self.probability[where], seven=self.seven[where])
+
+    def without(self, unjudged: np.ndarray) -> Self:
+        """Return the judgement with further texts ``[n_texts]`` of bool taken as unjudged."""
+        return replace(self, seven=np.where(unjudged[:, None], np.nan, self.seven))
+
     def of(self, category: str) -> np.ndarray:
-        """Return the probability ``[n_texts]`` that a text carries the category.
+        """Return the probability ``[n_texts]`` that a text carries the category, NaN for an unjudged text.
 
         Raises
         ------
@@ -46,8 +67,9 @@ class Judgement:
 
     @property
     def choice(self) -> np.ndarray:
-        """The likeliest of `BASIC_SEVEN` for each text, ``[n_texts]`` of str."""
-        return np.array([BASIC_SEVEN[i] for i in self.seven.argmax(axis=1)])
+        """The likeliest of `BASIC_SEVEN` for each text, or `UNJUDGED`, ``[n_texts]`` of str."""
+        places = np.where(self.unjudged, len(BASIC_SEVEN), np.nan_to_num(self.seven).argmax(axis=1))
+        return np.array([*BASIC_SEVEN, UNJUDGED])[places]
 
 
 class Judge(Protocol):
@@ -72,12 +94,27 @@ class Judge(Protocol):
     @property
     def labels(self) -> tuple[str, ...]: ...
 
+    @property
+    def content_hash(self) -> str:
+        """Sixteen hex digits that change with anything its judgements hang on; a name may outlive its weights."""
+        ...
+
     def auroc(self, language: str, label: str) -> float | None:
         """Return the held-out area under the ROC curve of a label, None where it was not measured."""
         ...
 
     def recall(self, language: str, label: str) -> float | None:
         """Return the held-out recall of one of `BASIC_SEVEN` by ``seven``, None where it was not measured."""
+        ...
+
+    def check_language(self, language: str) -> None:
+        """Say whether it judges texts in a language, without judging any.
+
+        Raises
+        ------
+        EmospaceError
+            If the judge has no held-out score for the language.
+        """
         ...
 
     def judge(self, texts: Sequence[str], language: str = "en") -> Judgement:

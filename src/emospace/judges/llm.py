@@ -7,7 +7,7 @@ import os
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -32,26 +32,6 @@ KEY = "EMOSPACE_JUDGE_KEY"
 TRIES = 5
 TIMEOUT_S = 120.0
 _pause = time.sleep
-
-
-@dataclass(frozen=True, eq=False)
-class LanguageModelJudgement(Judgement):
-    """A judgement in which a text may be unjudged: its rows are NaN and its choice is ``unjudged``.
-
-    Parameters
-    ----------
-    unjudged
-        ``[n_texts]`` of bool: the model gave no usable scores.
-    """
-
-    unjudged: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))
-
-    @property
-    def choice(self) -> np.ndarray:
-        """The likeliest of `BASIC_SEVEN` for each text, or ``unjudged``, ``[n_texts]`` of str."""
-        named = np.array([*BASIC_SEVEN, "unjudged"])
-        place = np.nan_to_num(self.seven).argmax(axis=1)
-        return np.asarray(named[np.where(self.unjudged, len(BASIC_SEVEN), place)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +77,15 @@ class LanguageModelJudge:
     def answers(self) -> Path:
         """The file of kept answers, one for a model, endpoint and prompt."""
         slug = re.sub(r"[^\w.-]+", "-", self.model).strip("-")
-        return self.folder / f"{slug}-{content_hash(self.url, self.model, self.prompt)}.jsonl"
+        return self.folder / f"{slug}-{self.content_hash}.jsonl"
+
+    @property
+    def content_hash(self) -> str:
+        """Sixteen hex digits that change with the endpoint, the model's name and the prompt; its weights are unseen."""
+        return content_hash(self.url, self.model, self.prompt)
+
+    def check_language(self, language: str) -> None:
+        """Accept any language: which ones the model reads is not known here."""
 
     def auroc(self, language: str, label: str) -> float | None:  # noqa: ARG002
         """Return None: it was not measured."""
@@ -107,11 +95,11 @@ class LanguageModelJudge:
         """Return None: it was not measured."""
         return None
 
-    def judge(self, texts: Sequence[str], language: str = "en") -> LanguageModelJudgement:  # noqa: ARG002
+    def judge(self, texts: Sequence[str], language: str = "en") -> Judgement:  # noqa: ARG002
         """Judge the emotion of texts in any language the model reads.
 
         The probabilities are the model's scores over 100, the choice of seven their shares. A text whose answer is
-        not the JSON asked for is unjudged, is counted, and is not asked again.
+        not the JSON asked for, or scores all of `BASIC_SEVEN` zero, is unjudged, is counted, and is not asked again.
 
         Raises
         ------
@@ -132,12 +120,10 @@ class LanguageModelJudge:
         seven = probability[:, [self.labels.index(label) for label in BASIC_SEVEN]]
         total = seven.sum(axis=1, keepdims=True)
         seven = np.divide(seven, total, out=np.full_like(seven, np.nan), where=total > 0)
-        unjudged = np.isnan(seven).any(axis=1)
-        if unjudged.any():
-            display.say(
-                f"judge {self.model}: {unjudged.sum()} of {len(texts)} texts unjudged, no usable scores"
-            )
-        return LanguageModelJudgement(self.labels, probability, seven, unjudged)
+        judgement = Judgement(self.labels, probability, seven)
+        if n_unjudged := int(judgement.unjudged.sum()):
+            display.say(f"judge {self.model}: {n_unjudged} of {len(texts)} texts unjudged, no usable scores")
+        return judgement
 
     def _kept(self) -> dict[str, str]:
         """Return the answers by hash of their text; a line cut short by a crash is asked again."""

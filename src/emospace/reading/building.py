@@ -29,6 +29,9 @@ N_CARRIERS = 3
 WORD_PENALTY = 1.0
 """Penalty of valence and arousal on words: of .01 to 10 the best on EmoBank's train split, by little."""
 
+FORMAT = 1
+"""Raised when the same inputs give another reader, so that kept ones are not taken for it."""
+
 _REFERENCE_WORDS, _REFERENCE_TEXTS = 12, 300
 
 
@@ -84,20 +87,19 @@ def load_reader(
     """
     from emospace.concepts import load_concepts
     from emospace.models import load_model
-    from emospace.sae import bundled_sae, load_sae
+    from emospace.sae import bundled_sae, sae_for
 
     sets = load_concepts([language], path=concepts)
     loaded = load_model(model, revision=revision) if isinstance(model, str) else model
-    name = bundled_sae(loaded) if sae == "auto" else sae
-    encoder = None if name in (None, "none") else load_sae(str(name), loaded)
+    encoder = sae_for(loaded, sae)
     norms = _norms(language)
     inputs = _inputs(loaded, encoder, sets, norms, language)
-    shipped = _BUNDLED / f"{name}-{language}.safetensors"
+    shipped = _BUNDLED / f"{bundled_sae(loaded)}-{language}.safetensors"
     if shipped.is_file():
         weights = ReaderWeights.load(shipped)
         if weights.card.get("inputs") == inputs:
             return Reader(loaded, encoder, weights, language)
-    kept = cache_dir() / "readers" / f"{content_hash(inputs, dict(loaded.identity))}.safetensors"
+    kept = cache_dir() / "readers" / f"{content_hash(FORMAT, inputs, dict(loaded.identity))}.safetensors"
     if kept.is_file():
         return Reader(loaded, encoder, ReaderWeights.load(kept), language)
     if encoder is None:

@@ -19,6 +19,7 @@ from emospace.report.steering_tables import (
     comparison_table,
     emotion_table,
     figures_table,
+    judged_of,
     mean,
     median,
     reading_table,
@@ -149,6 +150,9 @@ def _cost(judged: Records, records: Records) -> str:
     recall = mean([record.judge_recall for record in judged])
     if recall is not None:
         parts.append(f"the judge's own recall {figure(recall)}")
+    known = judged_of(judged)
+    if known:
+        parts.append(f"{known} answers could be judged, and the rates are of these")
     ratio = median([record.perplexity_ratio for record in judged])
     return (
         f"In {language_name(first.language)}, {counted(first.n_prompts, 'neutral prompt')}, the judge “{first.judge}” "

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emospace.judges import BASIC_SEVEN
 from emospace.records import SteeringRecord
 from emospace.report.blocks import Chart
 from emospace.report.charts import N_HUES, numbers, text
@@ -95,18 +96,25 @@ def confusion(variants: Mapping[str, pd.DataFrame]) -> Chart:
 
 
 def _confusion(table: pd.DataFrame) -> Json:
-    judged = [str(name) for name in table.columns if name != "target"]
+    judged = [name for name in BASIC_SEVEN if name in table]
     values = table[judged].to_numpy(dtype=float)
     return heat_map(
         values,
         [upper_first(text(plain_name(name))) for name in judged],
-        [upper_first(text(plain_name(str(name)))) for name in table["target"]],
+        [_confused(row) for row in table.to_dict("records")],
         [[figure(share) if share >= 0.005 else DASH for share in row] for row in values],
         top=1,
         title="heard as",
         hover="target %{y}, heard as %{x}: %{z:.0%}",
         left=104,
     )
+
+
+def _confused(row: Mapping[Any, Any]) -> str:
+    """Return a target's name, with the answers its row stands on where some could not be judged."""
+    name = upper_first(text(plain_name(str(row["target"]))))
+    judged, unjudged = row.get("n_judged", 0), row.get("n_unjudged", 0)
+    return f"{name} ({judged} of {judged + unjudged})" if unjudged else name
 
 
 def heat_map(

@@ -13,7 +13,7 @@ from emospace.report.blocks import Block, Cell, Chart, Figures, Panel, Prose, Re
 from emospace.report.charts import text
 from emospace.report.run import Absent, Run
 from emospace.report.steering_charts import heat_map
-from emospace.report.steering_tables import mean, rated
+from emospace.report.steering_tables import judged_of, mean, rated
 from emospace.report.wording import (
     DASH,
     counted,
@@ -264,8 +264,19 @@ def _judged(records: Records) -> list[str]:
 
 def means_table(means: pd.DataFrame) -> Table:
     """Return one row a source and output: means over the basic emotions with their controls."""
+    unjudged = "n_unjudged" in means and bool(means["n_unjudged"].any())
     columns = (
-        *("Concepts", "Answers", "Emotions", "Target rate", "95% CI", "Masked", "Random", "Unsteered"),
+        *(
+            "Concepts",
+            "Answers",
+            "Emotions",
+            *(["Judged"] if unjudged else []),
+            "Target rate",
+            "95% CI",
+            "Masked",
+            "Random",
+            "Unsteered",
+        ),
         *("Other emotions", "p", "p (FDR)", "Perplexity ratio", "Distinct-2", "In language"),
     )
     rows = [
@@ -273,6 +284,11 @@ def means_table(means: pd.DataFrame) -> Table:
             Cell(source_name(row["source"])),
             Cell(language_name(row["output"])),
             Cell(str(row["n_emotions"]), row["n_emotions"]),
+            *(
+                [Cell(f"{row['n_judged']:,} of {row['n_judged'] + row['n_unjudged']:,}", row["n_judged"])]
+                if unjudged
+                else []
+            ),
             rated(_known(row["rate"])),
             Cell(interval(_known(row["rate_low"]), _known(row["rate_high"]))),
             rated(_known(row["rate_masked"])),
@@ -310,8 +326,20 @@ def _emotions(run: Run) -> Iterator[Block]:
     if not steered:
         yield Reason("Emotions", "results.json holds no vector's figures")
         return
+    unjudged = bool(judged_of(steered))
     columns = (
-        *("Concepts", "Answers", "Emotion", "Dose", "Target rate", "95% CI", "Masked", "Random", "Unsteered"),
+        *(
+            "Concepts",
+            "Answers",
+            "Emotion",
+            "Dose",
+            *(["Judged"] if unjudged else []),
+            "Target rate",
+            "95% CI",
+            "Masked",
+            "Random",
+            "Unsteered",
+        ),
         *("p", "p (FDR)", "AUROC", "Perplexity ratio", "Distinct-2", "Δ valence"),
     )
     rows = [
@@ -320,6 +348,7 @@ def _emotions(run: Run) -> Iterator[Block]:
             Cell(language_name(r.language)),
             Cell(upper_first(plain_name(r.emotion))),
             Cell(number(r.dose), r.dose, note=r.options),
+            *([Cell(judged_of([r]) or "all", r.n_judged)] if unjudged else []),
             rated(r.target_rate, r.reason),
             Cell(interval(r.ci_low, r.ci_high)),
             rated(r.target_rate_masked),

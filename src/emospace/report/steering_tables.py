@@ -70,6 +70,13 @@ def rated(value: float | None, reason: str | None = None) -> Cell:
     return Cell(figure(value), value, note=reason)
 
 
+def judged_of(records: Sequence[SteeringRecord]) -> str:
+    """Return ``n of N`` answers the judge could judge, nothing where it judged all of them."""
+    n_judged = sum(record.n_judged or 0 for record in records)
+    n_unjudged = sum(record.n_unjudged or 0 for record in records)
+    return f"{n_judged:,} of {n_judged + n_unjudged:,}" if n_unjudged else ""
+
+
 def _ratio(value: float | None) -> Cell:
     return Cell(number(value), value)
 
@@ -82,10 +89,12 @@ def emotion_table(records: Sequence[SteeringRecord], key: str, caption: str, hea
     """Return one row a record: rate with its baselines and judge, fluency, content, shift of the words."""
     reasons = any(record.target_rate is None for record in records)
     several = len({way_name(record) for record in records}) > 1
+    unjudged = bool(judged_of(records))
     columns = (
         "Emotion",
         *(["Vector"] if several else []),
         "Dose",
+        *(["Judged"] if unjudged else []),
         *_MEASURES,
         *(["Why no rate"] if reasons else []),
     )
@@ -94,6 +103,7 @@ def emotion_table(records: Sequence[SteeringRecord], key: str, caption: str, hea
             Cell(upper_first(plain_name(r.emotion))),
             *([Cell(way_name(r))] if several else []),
             Cell(number(r.dose), r.dose, note=_acting(r)),
+            *([Cell(judged_of([r]) or "all", r.n_judged)] if unjudged else []),
             rated(r.target_rate, r.reason),
             Cell(interval(r.ci_low, r.ci_high)),
             rated(r.target_rate_masked),
@@ -145,13 +155,18 @@ def way_name(record: SteeringRecord) -> str:
 
 def comparison_table(groups: Sequence[tuple[str, Sequence[SteeringRecord]]], key: str) -> Table:
     """Return one row a kind: means over the basic six, the perplexity ratio their median."""
-    columns = ("Answers", "Emotions", "Target rate", *_PLAIN, "Δ valence (mean size)")
+    unjudged = any(judged_of(records) for _, records in groups)
+    columns = (
+        *("Answers", "Emotions", *(["Judged"] if unjudged else []), "Target rate"),
+        *(*_PLAIN, "Δ valence (mean size)"),
+    )
     rows = []
     for name, records in groups:
         rows.append(
             (
                 Cell(name),
                 Cell(str(len(records)), len(records)),
+                *([Cell(judged_of(records) or "all")] if unjudged else []),
                 rated(mean([r.target_rate for r in records])),
                 rated(mean([r.target_rate_masked for r in records])),
                 _ratio(median([r.perplexity_ratio for r in records])),

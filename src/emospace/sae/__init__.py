@@ -2,7 +2,7 @@
 
 from emospace.sae.autoencoder import SparseAutoencoder
 from emospace.sae.corpus import Corpus, read_texts
-from emospace.sae.files import bundled_sae, load_sae, save_sae
+from emospace.sae.files import bundled_sae, load_sae, sae_for, save_sae
 from emospace.sae.quality import SaeQuality, measure_quality
 from emospace.sae.training import SaeSpec, train_sae
 
@@ -15,6 +15,7 @@ __all__ = [
     "load_sae",
     "measure_quality",
     "read_texts",
+    "sae_for",
     "save_sae",
     "train_sae",
 ]

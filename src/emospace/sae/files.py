@@ -136,6 +136,24 @@ def fitted(sae: SparseAutoencoder, model: LanguageModel, source: str) -> SparseA
     return sae
 
 
+def sae_for(model: LanguageModel, source: str = "auto") -> SparseAutoencoder | None:
+    """Return the autoencoder a model is asked for with, or None for dense directions.
+
+    Parameters
+    ----------
+    source
+        ``auto`` (the shipped one that was trained on these very weights, if there is one), ``none``, or what `load_sae`
+        takes.
+
+    Raises
+    ------
+    EmospaceError
+        As `load_sae`: also where it does not fit the model.
+    """
+    name = bundled_sae(model) if source == "auto" else source
+    return None if name in (None, "none") else load_sae(str(name), model)
+
+
 def bundled_sae(model: LanguageModel) -> str | None:
     """Return the name of the shipped autoencoder trained on these very weights, if there is one."""
     for folder in shipped("sae"):

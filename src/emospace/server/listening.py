@@ -189,7 +189,7 @@ def _judge(judge: _Lazy, body: JudgeRequest) -> dict[str, Any]:
         {
             "object": "judgement",
             "index": index,
-            "choice": str(found.choice[index]),
+            "choice": None if found.unjudged[index] else str(found.choice[index]),
             "basic": dict(zip(BASIC_SEVEN, found.seven[index].tolist(), strict=True)),
             "probability": dict(zip(found.labels, found.probability[index].tolist(), strict=True)),
         }

@@ -90,19 +90,14 @@ class Study:
     @cached_property
     def sae(self) -> SparseAutoencoder | None:
         """The autoencoder, or None for dense directions."""
-        from emospace.sae import bundled_sae, load_sae
+        from emospace.sae import sae_for
 
-        if self.spec.sae == "none":
-            return None
         if self.spec.sae == "train":
             return self._train_sae()
-        if self.spec.sae != "auto":
-            return load_sae(self.spec.sae, self.model)
-        name = bundled_sae(self.model)
-        if name is None:
+        sae = sae_for(self.model, self.spec.sae)
+        if sae is None and self.spec.sae == "auto":
             say(f"No SAE ships for '{self.spec.model}': using dense directions (--sae train makes one).")
-            return None
-        return load_sae(name, self.model)
+        return sae
 
     @cached_property
     def layer(self) -> int:

@@ -143,7 +143,7 @@ def _prepare(study: Study) -> Illustration:
         inputs=(
             [(cell.emotion, cell.kind) for cell in cells],
             hashes,
-            judge.card["weights_sha256"],
+            judge.content_hash,
             language,
             note,
             sets.content_hash,
@@ -160,7 +160,7 @@ def _first_heard(languages: Sequence[str], judge: Judge) -> tuple[str, tuple[str
     for language in languages:
         try:
             prompts = load_prompts(language, "evaluation")[:N_PROMPTS]
-            judge.judge(["."], language)
+            judge.check_language(language)
         except EmospaceError as error:
             reasons.append(f"{error.what}: {error.why}")
         else:
