@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
@@ -47,6 +47,21 @@ OPTIONS: dict[str, Any] = {
     "layout": Annotated[
         str | None, typer.Option(help="A published layout by name, where the columns do not tell it.")
     ],
+    "trials": Annotated[
+        bool, typer.Option("--trials", help="Each row is one rating: take mean, SD and n by word.")
+    ],
+    "duplicates": Annotated[
+        str | None, typer.Option(help="Words rated twice with other ratings: drop, or their mean.")
+    ],
+    "missing": Annotated[
+        list[str] | None, typer.Option(metavar="TEXT", help="What stands for no rating: -99; repeatable.")
+    ],
+    "clean": Annotated[
+        bool,
+        typer.Option(
+            "--clean", help="Take quotation marks, asterisks, dots for blanks and capitals off the words."
+        ),
+    ],
 }
 """Key of a card -> the option that says it, the same for each command that reads a file."""
 
@@ -62,7 +77,12 @@ def says_card(command: Callable[..., None]) -> Callable[..., None]:
     signature = inspect.signature(command, eval_str=True)
     own = [parameter for name, parameter in signature.parameters.items() if name != "said"]
     options = [
-        inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hint)
+        inspect.Parameter(
+            key,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=False if get_args(hint)[0] is bool else None,
+            annotation=hint,
+        )
         for key, hint in OPTIONS.items()
     ]
     parameters = [*(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own), *options]

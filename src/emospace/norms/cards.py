@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, TypedDict, get_type_hints
+from typing import Annotated, Any, Literal, TypedDict, get_type_hints
 
 from emospace.artefacts import write_text
 from emospace.errors import EmospaceError, unknown
@@ -38,6 +38,15 @@ class Card(TypedDict, total=False):
     targets: Annotated[Sequence[str], 'the targets to take, ["valence"], where not all']
     encoding: Annotated[str, 'where the detected one is wrong, "cp1250"']
     sheet: Annotated[str, "of a workbook, where not the first that fits"]
+    trials: Annotated[bool, "true where each row is one rating: mean, SD and n are taken by word"]
+    duplicates: Annotated[
+        Literal["drop", "mean"], 'of words rated twice with other ratings: "drop" them, or take their "mean"'
+    ]
+    missing: Annotated[Sequence[str], 'what stands for no rating, ["-99"], besides NA, #N/A and the like']
+    clean: Annotated[
+        bool,
+        "true to take quotation marks and asterisks off words, dots and underscores for blanks, capitals",
+    ]
     name: Annotated[str, "of the norms"]
     licence: Annotated[str, "of the file"]
     citation: Annotated[str, "of the paper"]
@@ -145,6 +154,8 @@ def write_card(path: Path, card: Mapping[str, Any]) -> Path:
 
 
 def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, Mapping):

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from emospace.norms.headers import Header, parse_header
+from emospace.norms.numbers import is_number
 from emospace.norms.questions import OpenQuestion
 from emospace.norms.word_norms import TARGETS
 
-NUMBER = re.compile(r"\s*[-−+]?(\d+([.,]\d+)?|[.,]\d+)([eE][-+]?\d+)?\s*([(（±].*)?")
 WRITTEN_IN = {
     "ar": ("ARABIC",),
     "el": ("GREEK",),
@@ -252,4 +252,4 @@ def _are_counts(cells: Sequence[str]) -> bool:
 
 
 def _is_numeric(cells: Sequence[str]) -> bool:
-    return bool(cells) and sum(bool(NUMBER.fullmatch(cell)) for cell in cells) > len(cells) / 2
+    return bool(cells) and sum(is_number(cell) for cell in cells) > len(cells) / 2

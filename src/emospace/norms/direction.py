@@ -89,7 +89,7 @@ def directions(norms: WordNorms, anchors: Anchors) -> tuple[Direction, ...]:
     for target in norms.targets:
         if target not in anchors:
             continue
-        ratings = norms.ratings(target)
+        ratings = norms.ratings(target).dropna()
         words = ratings.index.map(lambda word: simplified(word.casefold()))
         high, low = (ratings[words.isin(side)].to_numpy(float) for side in anchors[target])
         if min(len(high), len(low)) < 2:

@@ -10,11 +10,12 @@ from typing import Any
 
 from emospace.errors import EmospaceError
 from emospace.norms.cards import check_language
-from emospace.norms.columns import NUMBER, written_in
+from emospace.norms.columns import written_in
 from emospace.norms.direction import Anchors, check_directions, directions, turned
 from emospace.norms.formats import Grid
 from emospace.norms.headers import parse_header, plain
 from emospace.norms.layouts import LAYOUTS
+from emospace.norms.numbers import is_number
 from emospace.norms.questions import OpenQuestion
 from emospace.norms.rating_rows import raw_columns, read_ratings
 from emospace.norms.reading import clean_word
@@ -94,7 +95,7 @@ def norms_from_grid(
         )
     check_language(language)
     _refuse_other_language(grid, found, language, what)
-    table, rejected, reading = read_ratings(grid, found, scales, targets, what)
+    table, rejected, reading = read_ratings(grid, found, scales, targets, what, card, language)
     words = list(table["word"])
     script = card.get("script", "")
     if language == "zh":
@@ -106,7 +107,7 @@ def norms_from_grid(
     flipped = tuple(t for t in card.get("reversed", layout.reversed) if t in targets)
     for target in flipped:
         table[target] = turned(table[target], scales[target])
-    notes = [card.get("note", layout.note)]
+    notes = [card.get("note", layout.note), *reading.pop("notes")]
     if flipped:
         notes.append(
             f"{', '.join(flipped)} turned round: lowest plus highest answer, less the published rating"
@@ -238,7 +239,7 @@ def _could_be_words(grid: Grid, found: Recognised, at: int, language: str) -> bo
     cells = [
         row[at].strip() for row in grid.rows[found.first_row :][:200] if at < len(row) and row[at].strip()
     ]
-    text = [cell for cell in cells if not NUMBER.fullmatch(cell)]
+    text = [cell for cell in cells if not is_number(cell)]
     return len(text) > len(cells) / 2 and len(set(text)) > len(text) / 2 and written_in(text, language) >= 0.5
 
 
@@ -280,7 +281,7 @@ def _no_columns(what: str, grids: Sequence[Grid], card: Mapping[str, Any]) -> Em
         ]
         for target in ("valence", "arousal")
     }
-    headless = any(NUMBER.fullmatch(header) for header in headers if header)
+    headless = any(is_number(header) for header in headers if header)
     missing = "no column of valence or arousal ratings" if has_word else "no word column"
     why = f"it has {missing} that its headers or any of the {len(LAYOUTS)} layouts known tell (its columns: {shown or 'none'})"
     if headless:

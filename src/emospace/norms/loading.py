@@ -26,7 +26,7 @@ def load_norms(source: str | Path, *, anchors: AnchorsOf | None = None, **said: 
     """Return a bundled set by its name (or a part only it has, as ``glasgow``), or the ratings of a file.
 
     A file may be CSV, TSV or text (UTF-8, UTF-16, GB18030, CP949, Latin-1; commas, semicolons or tabs; decimal
-    commas), a workbook or parquet. Its layout is recognised from its columns (`LAYOUTS`). What the file does not
+    commas), a workbook, JSON, or a file of another format (`formats`). Its layout is recognised from its columns (`LAYOUTS`). What the file does not
     tell can be given here or, for good, in a card beside it: ``ratings.csv.toml`` with the same keys
     (``language = "de"``, ``scale = [1, 7]``) and name, licence, citation, note (`CARD_KEYS`).
 
@@ -47,6 +47,14 @@ def load_norms(source: str | Path, *, anchors: AnchorsOf | None = None, **said: 
         Targets whose scale runs from high to low (their ratings are turned round); empty where none does.
     layout
         A layout of `LAYOUTS` by name, where the columns do not tell it.
+    trials
+        Each row is one rating: the mean, SD and number of ratings are taken by word.
+    duplicates
+        ``mean`` to take the mean, SD and n of rows of one word whose ratings differ; else they are left out.
+    missing
+        What stands for no rating besides empty cells, NA, #N/A and the like: ``["-99"]``.
+    clean
+        Take quotation marks, asterisks, dots and underscores for blanks and capitals off the words.
     anchors
         Language -> `anchor_words` by which a reversed scale is seen, or None where there are none. Without it the
         direction of a file's scales is not checked; that of bundled sets never is.

@@ -9,9 +9,10 @@ from typing import Any
 
 from emospace.errors import EmospaceError, unknown
 from emospace.norms import layouts
-from emospace.norms.columns import NUMBER, Choice, choose_columns
+from emospace.norms.columns import Choice, choose_columns
 from emospace.norms.headers import language_names, parse_header, plain
 from emospace.norms.layouts import Layout, Patterns
+from emospace.norms.numbers import is_number
 from emospace.norms.word_norms import TARGETS
 
 HEADER_SEARCH = 12
@@ -209,7 +210,7 @@ def _is_second_header(rows: Sequence[Sequence[str]], start: int) -> bool:
     cells = [cell for cell in rows[start + 1] if cell.strip()]
     said = [parse_header(cell) for cell in cells]
     names = sum(bool(header.statistics or header.targets) and not header.unknown for header in said)
-    return names >= 2 and not any(NUMBER.fullmatch(cell) for cell in cells)
+    return names >= 2 and not any(is_number(cell) for cell in cells)
 
 
 def _headless(rows: Sequence[Sequence[str]], said: Mapping[str, str]) -> Recognised | None:
@@ -218,7 +219,7 @@ def _headless(rows: Sequence[Sequence[str]], said: Mapping[str, str]) -> Recogni
     rated = [at for key, at in columns.items() if key in TARGETS]
     if not rows or len(columns) < len(said) or "word" not in columns or not rated:
         return None
-    if not all(at < len(rows[0]) and NUMBER.fullmatch(rows[0][at]) for at in rated):
+    if not all(at < len(rows[0]) and is_number(rows[0][at]) for at in rated):
         return None
     headers = tuple(f"#{at + 1}" for at in range(max(len(row) for row in rows[:HEADER_SEARCH])))
     return Recognised(Layout(""), columns, 0, "", headers, said=frozenset(said))

@@ -10,11 +10,13 @@ import numpy as np
 
 from emospace.artefacts import content_hash
 from emospace.errors import EmospaceError, unknown
+from emospace.norms.cleaning import unclean
 
 if TYPE_CHECKING:
     import pandas as pd
 
 TARGETS = ("valence", "arousal", "dominance")
+CLEAN = ": --clean cleans them"
 SENSE = r"^\S.*?\s*[(（][^()（）]+[)）]$"
 
 
@@ -27,7 +29,7 @@ def rejection_table(rows: list[tuple[int, str, str]]) -> pd.DataFrame:
 
 @dataclass(frozen=True, eq=False)
 class WordNorms:
-    """Human ratings of words, one row a word, every word rated on every target.
+    """Human ratings of words, one row a word; a rating nobody gave is NaN, and every word has at least one.
 
     Parameters
     ----------
@@ -45,7 +47,8 @@ class WordNorms:
     rejected
         ``[row, word, reason]``: rows of the source left out; ``row`` counts as a spreadsheet does (header = 1).
     reading
-        How the file was read: layout, encoding, separator, decimal, rows, blank lines, merged duplicates.
+        How the file was read: layout, encoding, separator, decimal, rows, blank lines, merged duplicates, what stood
+        in place of missing ratings.
     senses_left_out
         How many sense-marked entries `without_senses` took away.
     """
@@ -75,7 +78,7 @@ class WordNorms:
         return tuple(self.table["word"])
 
     def ratings(self, target: str) -> pd.Series:
-        """Return the mean ratings ``[n_words]`` on the published scale, indexed by word."""
+        """Return the mean ratings ``[n_words]`` on the published scale, indexed by word; NaN where there is none."""
         import pandas as pd
 
         self._check(target)
@@ -96,7 +99,7 @@ class WordNorms:
         if not {f"{target}_sd", f"{target}_n"} <= set(self.table.columns):
             return None
         mean, sd, n = (self.table[c].to_numpy(float) for c in (target, f"{target}_sd", f"{target}_n"))
-        known = np.isfinite(sd) & (n >= 2)
+        known = np.isfinite(mean) & np.isfinite(sd) & (n >= 2)
         if known.sum() < max(2, len(self) / 2):
             return None
         return float(1 - np.mean(sd[known] ** 2 / n[known]) / np.var(mean[known], ddof=1))
@@ -129,12 +132,21 @@ class WordNorms:
         )
 
     def only(self, targets: tuple[str, ...]) -> WordNorms:
-        """Return the norms with these targets alone, in the order of `TARGETS`."""
+        """Return the norms with these targets alone, in the order of `TARGETS`, and the words rated on any of them."""
         kept = tuple(t for t in TARGETS if t in {self._check(target) for target in targets})
         columns = [c for c in self.table.columns if c == "word" or c.rpartition("_")[0] in kept or c in kept]
+        rated = self.table[list(kept)].notna().any(axis=1)
         return replace(
-            self, table=self.table[columns], targets=kept, scales={t: self.scales[t] for t in kept}
+            self,
+            table=self.table.loc[rated, columns].reset_index(drop=True),
+            targets=kept,
+            scales={t: self.scales[t] for t in kept},
         )
+
+    def complete(self) -> WordNorms:
+        """Return the norms with the words alone that are rated on every target."""
+        rated = self.table[list(self.targets)].notna().all(axis=1)
+        return self if rated.all() else replace(self, table=self.table[rated].reset_index(drop=True))
 
     @property
     def content_hash(self) -> str:
@@ -171,8 +183,13 @@ def check_norms(norms: WordNorms) -> pd.DataFrame:
         if words:
             found.append((problem, target, len(words), detail or _examples(words)))
 
+    say_mean = " (--duplicates mean takes the mean of such rows, with SD and n)"
     for reason, group in norms.rejected.groupby(norms.rejected["reason"].map(_kind), sort=False):
-        find(f"rejected: {reason}", group["word"].tolist(), detail=str(group["reason"].iloc[0]))
+        find(
+            f"rejected: {reason}",
+            group["word"].tolist(),
+            detail=str(group["reason"].iloc[0]) + (say_mean if "more than once" in reason else ""),
+        )
     for key, what in {
         "merged": "duplicate rows that agree, merged",
         "blank": "blank lines",
@@ -183,6 +200,14 @@ def check_norms(norms: WordNorms) -> pd.DataFrame:
             found.append((what, "", count, ""))
 
     said = norms.reading
+    for target, cells in said.get("missing", {}).items():
+        detail = ", ".join(f"{cell} {count:,}" for cell, count in cells.items())
+        found.append(("no rating, the row's others are kept", target, sum(cells.values()), detail))
+    for code, count in said.get("codes", {}).items():
+        found.append(("looks like a code for a missing answer", "", count, f"{code}: say --missing {code}"))
+    for kind, count in said.get("cleaned", {}).items():
+        found.append((f"words cleaned: {kind}", "", count, ""))
+    find("words rated more than once, their mean taken", list(said.get("averaged", ())))
     if not said.get("verified", True):
         found.append(
             ("unverified layout", "", len(norms), "the published file was not seen: check scale and columns")
@@ -209,7 +234,9 @@ def check_norms(norms: WordNorms) -> pd.DataFrame:
         "entries of several words", words[~norms.sense_marked & words.str.contains(r"\s").to_numpy()].tolist()
     )
     find("words that differ by case alone", words[words.str.casefold().duplicated(keep=False)].tolist())
-    find("words that end in a mark", words[words.str.contains(r"[*†‡§\d]$", regex=True)].tolist())
+    for kind, unclean_words in unclean(words.tolist()).items():
+        find(f"words not clean: {kind}", list(unclean_words), detail=_examples(list(unclean_words)) + CLEAN)
+    find("words that end in a digit", words[words.str.contains(r"\d$", regex=True)].tolist())
     for target in norms.targets:
         _check_target(norms, target, find)
     return pd.DataFrame(found, columns=["problem", "target", "n", "detail"])
@@ -228,7 +255,13 @@ def _check_target(norms: WordNorms, target: str, find: Any) -> None:
     columns = [f"{target}_sd", f"{target}_n"]
     for column, what in zip(columns, ("SD", "rater count"), strict=True):
         if column not in norms.table:
-            find(f"no {what}: no reliability can be given", words.tolist(), target, "the set has none")
+            near = norms.reading.get("spread_not_taken", {}).get(column, ())
+            why = (
+                f"not read from {', '.join(map(repr, near))}: say --column {column}=HEADER"
+                if near
+                else "the set has none"
+            )
+            find(f"no {what}: no reliability can be given", words.tolist(), target, why)
         else:
             find(f"no {what}", words[norms.table[column].isna()].tolist(), target)
     if columns[0] in norms.table:

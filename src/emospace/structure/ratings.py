@@ -135,7 +135,7 @@ def category_ratings(sets: ConceptSets, norms: WordNorms, language: str) -> Cate
 
 
 class Ratings(NamedTuple):
-    """Word norms on -1..1, found by word."""
+    """Word norms on -1..1, found by word: the words rated on every target."""
 
     table: Mapping[str, np.ndarray]
     exact: Mapping[str, int]
@@ -144,7 +144,7 @@ class Ratings(NamedTuple):
 
     @classmethod
     def of(cls, norms: WordNorms) -> Ratings:
-        table = {}
+        norms, table = norms.complete(), {}
         for target in norms.targets:
             low, high = norms.scales[target]
             table[target] = norms.unit(target).to_numpy(float)

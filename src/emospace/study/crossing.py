@@ -149,15 +149,16 @@ def _rated(study: Study, language: str) -> Rated:
     norms = study.norms[language][0]
     encoded = study.encoded(language)
     known = set(encoded.words)
-    words = tuple(word for word in norms.words if word in known)
     targets = tuple(target for target in PEOPLE if target in norms.targets)
+    complete = norms.only(targets).complete()
+    words = tuple(word for word in complete.words if word in known)
     return Rated(
         language,
         norms,
         targets,
         words,
         encoded.rows(words),
-        np.stack([norms.unit(target).loc[list(words)].to_numpy(float) for target in targets], axis=1),
+        np.stack([complete.unit(target).loc[list(words)].to_numpy(float) for target in targets], axis=1),
         word_groups(words, language),
         ~same_family(words, study.sets.words(language), language),
     )

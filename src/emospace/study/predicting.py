@@ -43,10 +43,11 @@ def predict(study: Study, language: str, norms: WordNorms) -> StageResult:
     spec, model = study.spec, study.model
     encoded = study.encoded(language)
     known = set(encoded.words)
-    words = [word for word in norms.words if word in known]
+    rated = norms.complete()
+    words = [word for word in rated.words if word in known]
     rows = encoded.rows(words)
     ratings = np.stack(
-        [norms.ratings(target).loc[words].to_numpy(dtype=np.float64) for target in norms.targets], 1
+        [rated.ratings(target).loc[words].to_numpy(dtype=np.float64) for target in norms.targets], 1
     )
     groups = word_groups(words, language)
     scored = ~same_family(words, study.sets.words(language), language)
@@ -57,8 +58,11 @@ def predict(study: Study, language: str, norms: WordNorms) -> StageResult:
         "seed": spec.seed,
     }
     missing: list[NotComputed] = []
-    if len(words) < len(norms.words):
-        why = f"{len(norms.words) - len(words)} words have no tokens in the model's vocabulary"
+    if len(rated) < len(norms):
+        why = f"{len(norms) - len(rated)} words are not rated on all of {', '.join(norms.targets)}"
+        missing.append(NotComputed(what=f"some words of {norms.name}", why=why, language=language))
+    if len(words) < len(rated):
+        why = f"{len(rated) - len(words)} words have no tokens in the model's vocabulary"
         missing.append(NotComputed(what=f"some words of {norms.name}", why=why, language=language))
 
     def predicted_from(name: str, values: np.ndarray) -> tuple[Predicted, ...]:

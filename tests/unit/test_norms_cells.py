@@ -1,0 +1,301 @@
+"""From cells to ratings: missing ones, numbers as people write them, several rows a word, words that are not clean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import openpyxl
+import pandas as pd
+import pytest
+
+from emospace.errors import EmospaceError
+from emospace.norms import WordNorms, check_norms, load_norms, norms_from_table
+from emospace.norms.averaging import averaged
+from emospace.norms.cleaning import cleaned, unclean
+from emospace.norms.numbers import is_number, missing_codes, read_numbers, written_plainly
+from emospace.structure.ratings import Ratings
+
+CASES = Path(__file__).parents[1] / "cases" / "norms"
+
+
+def planted(folder: Path, content: str, name: str = "ratings.csv") -> Path:
+    path = folder / name
+    path.write_text(content, encoding="utf-8")
+    return path
+
+
+def english(path: Path, **said) -> WordNorms:
+    return load_norms(path, **{"language": "en", "scale": (1, 9), **said})
+
+
+def rows(*cells: str, header: str = "word,valence,arousal") -> str:
+    """Return a file of these rows after 20 good ones."""
+    good = [f"w{chr(97 + i)},{2 + i % 6},{1 + i % 4}.5" for i in range(20)]
+    return "\n".join([header, *good, *cells]) + "\n"
+
+
+def problems(norms: WordNorms) -> dict[str, tuple[int, str]]:
+    return {row.problem: (row.n, row.detail) for row in check_norms(norms).itertuples()}
+
+
+# Missing ratings
+
+
+def test_a_spreadsheets_errors_and_na_drop_that_rating_alone():
+    norms = load_norms(CASES / "zh_song_excel_errors.csv", language="zh", scale=(1, 9))
+    assert len(norms) == 21 and norms.rejected.empty
+    table = norms.table.set_index("word")
+    assert np.isnan(table.loc["战争", "valence"]) and table.loc["战争", "arousal"] == 7.1
+    assert table.loc["快乐", "valence"] == 8.1 and np.isnan(table.loc["快乐", "arousal"])
+    assert norms.reading["missing"] == {"valence": {"#DIV/0!": 1, "#N/A": 1}, "arousal": {"NA": 1}}
+    assert problems(norms)["no rating, the row's others are kept"][0] in (1, 2)
+
+
+def test_null_of_spss_is_a_missing_rating():
+    columns = {"word": "items", "valence": "Mean valence", "arousal": "Mean arousal"}
+    norms = load_norms(CASES / "fr_bonin_two_rows.csv", language="fr", scale=(1, 5), columns=columns)
+    mort = norms.table.set_index("word").loc["mort"]
+    assert mort["valence"] == 1.2 and np.isnan(mort["arousal"])
+    assert norms.reading["missing"] == {"arousal": {"#NULL!": 2}}
+
+
+def test_words_that_read_like_a_missing_value_stay_words(tmp_path):
+    norms = english(planted(tmp_path, rows("null,5,5", "nan,5,5", "NA,5,5", "none,5,NA")))
+    assert norms.words[-4:] == ("null", "nan", "NA", "none")
+
+
+def test_who_needs_every_target_gets_the_words_rated_on_all(tmp_path):
+    norms = english(planted(tmp_path, rows("half,5,", "other,NA,5", "nothing,,NA")))
+    assert len(norms) == 22 and len(norms.complete()) == 20 and len(norms.only(("valence",))) == 21
+    assert norms.rejected["reason"].tolist() == ["no valence or arousal rating"]
+    assert Ratings.of(norms).find("half") is None
+    assert Ratings.of(norms.only(("valence",))).find("half") is not None
+    with_spread = norms.table.assign(valence_sd=1.0, valence_n=20.0)
+    whole = WordNorms("x", "en", with_spread, norms.scales, norms.targets)
+    assert np.isfinite(whole.reliability("valence"))
+
+
+@pytest.mark.parametrize("code", ["-99", "999"])
+def test_a_code_for_missing_answers_is_told_and_taken_as_one_on_request(tmp_path, code):
+    few = english(planted(tmp_path, rows(f"gap,{code},5")))
+    assert problems(few)["looks like a code for a missing answer"] == (1, f"{code}: say --missing {code}")
+    many = planted(tmp_path, rows(*(f"gap{chr(97 + i)},{code}.0,5" for i in range(10))))
+    with pytest.raises(EmospaceError, match="off the scale") as refused:
+        english(many)
+    assert f"--missing {code}" in refused.value.mend and "10 cells" in refused.value.mend
+    norms = english(many, missing=[code])
+    assert len(norms) == 30 and norms.rejected.empty and norms.table["arousal"].notna().all()
+
+
+def test_codes_are_told_from_ratings():
+    assert missing_codes([5, -99, -99, 7], (1, 9)) == {"-99": 2}
+    assert missing_codes([50, 99, 100], (0, 100)) == {}
+    assert missing_codes([2, 7, 999]) == {"999": 1} and missing_codes([2, -9, 7]) == {"-9": 1}
+    assert missing_codes([50, 88, 99, 95]) == {} and missing_codes([]) == {}
+
+
+# Numbers
+
+
+@pytest.mark.parametrize(
+    ("cell", "plain"),
+    [
+        ("７．５", "7.5"),
+        ("۷٫۵", "7.5"),
+        ("٧٫٥", "7.5"),
+        ("−2,5", "-2,5"),
+        ("–2.5", "-2.5"),
+        ("५.५", "5.5"),
+        ("７.５（1.2）", "7.5（1.2）"),
+        ("７５％", "75%"),
+        (" 7.5 ", "7.5"),
+        ("爱情", "爱情"),
+        ("٧ أيام", "7 أيام"),
+    ],
+)
+def test_digits_of_other_scripts_are_read(cell, plain):
+    assert written_plainly(cell) == plain
+    assert is_number(cell) == (plain[-1] not in "情م")
+
+
+def test_percentages_are_read_where_all_are(tmp_path):
+    cells = [f"w{chr(97 + i)},{10 + 4 * i}%" for i in range(20)]
+    path = planted(tmp_path, "word,valence\n" + "\n".join(cells))
+    assert english(path, scale=(0, 100)).ratings("valence").iloc[1] == 14
+    with pytest.raises(EmospaceError, match="off the scale") as refused:
+        english(path, scale=(0, 1))
+    assert "0,100" in refused.value.mend
+    path = planted(tmp_path, "word,valence\n" + "\n".join(cells).replace("%", "", 10))
+    with pytest.raises(EmospaceError, match="no number") as refused:
+        english(path, scale=(0, 100))
+    assert "percentages and some are not" in refused.value.mend
+
+
+def test_digits_and_decimal_commas_in_a_file(tmp_path):
+    norms = english(planted(tmp_path, "word;valence\njoy;۸٫۵\nsea;７，２\nsun;7,5\n"))
+    assert norms.ratings("valence").tolist() == [8.5, 7.2, 7.5]
+
+
+@pytest.mark.parametrize(
+    ("cell", "advice"),
+    [
+        ("=A1+1", "formulas"),
+        ("2024-05-08 00:00:00", "dates"),
+        ("8-May", "dates"),
+        ("[1; 2]", "lists"),
+        ("1.234.5", "two decimal marks"),
+        ("high", "--column valence=HEADER"),
+    ],
+)
+def test_the_advice_fits_what_the_cells_look_like(tmp_path, cell, advice):
+    path = planted(tmp_path, rows(*(f"x{chr(97 + i)},{cell},5" for i in range(20))))
+    with pytest.raises(EmospaceError, match="valence is no number") as refused:
+        english(path)
+    assert advice in refused.value.mend
+
+
+def test_formulas_without_stored_values_are_named(tmp_path):
+    book = openpyxl.Workbook()
+    for row in (["word", "valence", "arousal"], ["joy", "=4+4", 6], ["sea", "=3+4", 2]):
+        book.active.append(row)
+    book.save(tmp_path / "r.xlsx")
+    with pytest.raises(EmospaceError, match="no valence rating in 2 of 2 rows") as refused:
+        english(tmp_path / "r.xlsx")
+    assert "formulas saved without their values" in refused.value.mend
+
+
+def test_numbers_keep_what_is_missing_apart_from_what_is_unreadable():
+    read = read_numbers(pd.Series(["5", "", "NA", "#N/A", "x", "-9", "1e1", "inf"]), codes=["-9"])
+    assert read.missing.tolist() == [False, True, True, True, False, True, False, False]
+    assert read.found.dropna().tolist() == [5, 10]
+
+
+def test_an_sd_that_was_not_read_is_not_said_to_be_lacking(tmp_path):
+    text = "word,valence,valence_sd,arousal,SD_odd_rest\njoy,8,much,5,1\nsea,2,more,4,1\n"
+    norms = english(planted(tmp_path, text))
+    found = check_norms(norms)
+    detail = {(row.problem.split(":")[0], row.target): row.detail for row in found.itertuples()}
+    assert detail["no SD", "valence"].startswith("not read from 'valence_sd'")
+    assert detail["no rater count", "valence"] == "the set has none"
+
+
+# Several rows a word
+
+
+def test_means_of_single_ratings_and_of_means():
+    table = pd.DataFrame({"word": ["a", "a", "b", "a"], "valence": [1.0, 2.0, 5.0, np.nan]})
+    found = averaged(table, ("valence",)).set_index("word")
+    assert found.loc["a"].tolist() == [1.5, pytest.approx(np.sqrt(0.5)), 2]
+    assert found.loc["b", "valence_n"] == 1 and np.isnan(found.loc["b", "valence_sd"])
+    rng = np.random.default_rng(1)
+    first, second = rng.normal(5, 1, 30), rng.normal(6, 2, 12)
+    parts = pd.DataFrame(
+        {
+            "word": "a",
+            "valence": [first.mean(), second.mean()],
+            "valence_sd": [first.std(ddof=1), second.std(ddof=1)],
+            "valence_n": [30.0, 12.0],
+        }
+    )
+    both = np.concatenate([first, second])
+    assert averaged(parts, ("valence",)).iloc[0, 1:].tolist() == pytest.approx(
+        [both.mean(), both.std(ddof=1), 42]
+    )
+    assert list(averaged(parts.drop(columns="valence_n"), ("valence",))) == ["word", "valence"]
+    assert list(averaged(parts.drop(columns="valence_sd"), ("valence",))) == ["word", "valence", "valence_n"]
+
+
+def test_one_row_a_trial_gives_mean_sd_and_n_by_word():
+    said = {"language": "en", "scale": (1, 9), "columns": {"valence": "rating"}}
+    with pytest.raises(EmospaceError, match="rated more than once") as refused:
+        load_norms(CASES / "long_trials.csv", **said)
+    assert "--trials" in refused.value.mend and "trials = true" in refused.value.mend
+    norms = load_norms(CASES / "long_trials.csv", **said, trials=True)
+    assert norms.words == ("joy", "war", "table", "moon", "snake")
+    joy = norms.table.set_index("word").loc["joy"]
+    assert joy.tolist() == [pytest.approx(7.4), pytest.approx(np.std([7, 8, 7, 8, 7], ddof=1)), 5]
+    assert norms.table.set_index("word").loc["moon", "valence_n"] == 4
+    assert norms.rejected["reason"].tolist() == ["valence is no number: 'n'"]
+    assert norms.reading["trials"] == 24 and "24 single ratings" in norms.note
+    assert norms.reliability("valence") > 0.9
+
+
+def test_duplicates_that_disagree_are_left_out_or_their_mean_is_taken(tmp_path):
+    path = planted(tmp_path, rows("bank,4,5", "bank,7,5", "same,4,5", "same,4,"))
+    dropped = english(path)
+    assert "bank" not in dropped.words and dropped.ratings("arousal")["same"] == 5
+    found = problems(dropped)["rejected: rated more than once and the ratings differ"]
+    assert found[0] == 2 and "--duplicates mean" in found[1]
+    norms = english(path, duplicates="mean")
+    bank = norms.table.set_index("word").loc["bank"]
+    assert (bank["valence"], bank["valence_n"]) == (5.5, 2) and bank["valence_sd"] == pytest.approx(
+        2.1213, abs=1e-4
+    )
+    assert norms.words[-2:] == ("bank", "same") and norms.reading["averaged"] == ["bank"]
+    assert (norms.reading["merged"], dropped.reading["merged"]) == (1, 1)
+    assert problems(norms)["words rated more than once, their mean taken"][0] == 1
+    with pytest.raises(EmospaceError, match="its duplicates cannot be 'first'"):
+        english(path, duplicates="first")
+
+
+# Words
+
+
+@pytest.mark.parametrize(
+    ("word", "clean"),
+    [
+        ('"joy"', "joy"),
+        ("“joy”", "joy"),
+        ("«joy»", "joy"),
+        ("'joy'", "joy"),
+        ("joy*", "joy"),
+        ("*joy†", "joy"),
+        ("joy¹", "joy"),
+        ("“joy*”", "joy"),
+        ("ice_cream", "ice cream"),
+        ("ice.cream.cone", "ice cream cone"),
+        ("l'amour", "l'amour"),
+        ("'tis", "'tis"),
+        ("dogs'", "dogs'"),
+        ("e.g.", "e.g."),
+        ("a.m.", "a.m."),
+        ("USA", "USA"),
+        ("Glück", "Glück"),
+        ("null", "null"),
+    ],
+)
+def test_words_are_cleaned_of_what_is_no_part_of_them(word, clean):
+    assert cleaned([word, "sea"]) == [clean, "sea"]
+    assert bool(unclean([word, "sea"])) == (word != clean)
+
+
+def test_capitals_are_made_small_where_nearly_all_words_are_written_so():
+    assert cleaned(["JOY", "SEA", "ÉTÉ", "I"]) == ["joy", "sea", "été", "I"]
+    assert cleaned(["IŞIK", "İYİ"], "tr") == ["ışık", "iyi"]
+    assert unclean(["JOY", "sea", "sun"]) == {} and cleaned(["快乐", "海"]) == ["快乐", "海"]
+
+
+def test_unclean_words_are_counted_and_cleaned_on_request(tmp_path):
+    path = planted(tmp_path, rows("joy*,8,5", "ice_cream,7,5", "bread†,6,5"))
+    norms = english(path)
+    assert "joy*" in norms.words and "--clean" in norms.note
+    assert problems(norms)["words not clean: marks"][0] == 2
+    clean = english(path, clean=True)
+    assert clean.words[-3:] == ("joy", "ice cream", "bread") and "--clean" not in clean.note
+    assert problems(clean)["words cleaned: marks"][0] == 2
+    assert not [problem for problem in problems(clean) if problem.startswith("words not clean")]
+
+
+def test_words_that_hold_a_tab_are_refused():
+    frame = pd.DataFrame({"word": ["joy\t8", "sea\t7", "sun\t7"], "valence": [2, 3, 4]})
+    with pytest.raises(EmospaceError, match="most of its words hold a tab"):
+        norms_from_table(frame, "planted", language="en", scale=(1, 9))
+
+
+def test_a_card_says_it_too(tmp_path):
+    path = planted(tmp_path, rows("gap,-99,5", "joy*,8,5", "bank,4,5", "bank,7,5"))
+    card = 'language = "en"\nscale = [1, 9]\nclean = true\nduplicates = "mean"\nmissing = ["-99"]\n'
+    planted(tmp_path, card, "ratings.csv.toml")
+    norms = load_norms(path)
+    assert {"joy", "bank", "gap"} <= set(norms.words) and norms.rejected.empty
