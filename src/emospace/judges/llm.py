@@ -5,19 +5,18 @@ from __future__ import annotations
 import json
 import os
 import re
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError, URLError
-from urllib.request import Request, urlopen
 
 import numpy as np
 
 from emospace import display
 from emospace.artefacts import cache_dir, content_hash
 from emospace.errors import EmospaceError
+from emospace.judges.endpoint import Endpoint, Parameters
 from emospace.judges.judgement import BASIC_SEVEN, Judgement
 
 PROMPT = (
@@ -28,10 +27,8 @@ PROMPT = (
 )
 """What the model is told before each text."""
 
-KEY = "EMOSPACE_JUDGE_KEY"
-TRIES = 5
-TIMEOUT_S = 120.0
-_pause = time.sleep
+AT_ONCE = "EMOSPACE_JUDGE_REQUESTS"
+"""The environment variable that says how many requests run side by side, 8 without it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,18 +37,30 @@ class LanguageModelJudge:
 
     Parameters
     ----------
-    model, url
-        Name of the model at the endpoint, and the endpoint up to ``/v1``.
+    endpoint
+        The model and where it is asked.
     labels
         What it scores; holds all of `BASIC_SEVEN`.
     folder
         Where every answer is kept, as JSON lines; no text is asked twice.
+    at_once
+        Requests that run side by side.
     """
 
-    model: str
-    url: str
+    endpoint: Endpoint
     labels: tuple[str, ...]
     folder: Path
+    at_once: int = 8
+
+    @property
+    def model(self) -> str:
+        """Name of the model at the endpoint."""
+        return self.endpoint.model
+
+    @property
+    def url(self) -> str:
+        """The endpoint up to ``/v1``."""
+        return self.endpoint.url
 
     @property
     def name(self) -> str:
@@ -61,7 +70,8 @@ class LanguageModelJudge:
     @property
     def kind(self) -> str:
         """One line that says what sort of judge it is."""
-        return f"language model {self.model} at temperature 0, scores 0-100 for each emotion, not calibrated"
+        at = "its default temperature" if self.endpoint.parameters.temperature is None else "temperature 0"
+        return f"language model {self.model} at {at}, scores 0-100 for each emotion, not calibrated"
 
     @property
     def prompt(self) -> str:
@@ -111,8 +121,8 @@ class LanguageModelJudge:
         if missing:
             self.folder.mkdir(parents=True, exist_ok=True)
             with display.progress(f"judge {self.model}", len(missing), "texts") as advance:
-                for text in missing:
-                    known[content_hash(text)] = self._keep(text, _ask(self, text))
+                for text, answer, parameters in self._asked(missing):
+                    known[content_hash(text)] = self._keep(text, answer, parameters)
                     advance()
         found = [scores_of(known[content_hash(text)], self.labels) for text in texts]
         none = np.full(len(self.labels), np.nan)
@@ -125,20 +135,58 @@ class LanguageModelJudge:
             display.say(f"judge {self.model}: {n_unjudged} of {len(texts)} texts unjudged, no usable scores")
         return judgement
 
+    def _asked(self, texts: Sequence[str]) -> Iterator[tuple[str, str, Parameters]]:
+        """Yield each text with its answer and how it was asked, as they come; the first alone.
+
+        What the endpoint refuses, a key or a parameter, is thus learnt from one request.
+        """
+
+        def ask(text: str) -> tuple[str, Parameters]:
+            messages = [{"role": "system", "content": self.prompt}, {"role": "user", "content": text}]
+            return self.endpoint.ask(
+                client, messages, lambda answer: scores_of(answer, self.labels) is not None
+            )
+
+        with self.endpoint.client(self.at_once) as client:
+            yield texts[0], *ask(texts[0])
+            pool = ThreadPoolExecutor(self.at_once)
+            try:
+                asked = {pool.submit(ask, text): text for text in texts[1:]}
+                failure: EmospaceError | None = None
+                for done in as_completed(asked):
+                    try:
+                        yield asked[done], *done.result()
+                    except CancelledError:
+                        continue
+                    except EmospaceError as error:
+                        # The requests under way may still succeed: their answers are kept.
+                        failure = failure or error
+                        for other in asked:
+                            other.cancel()
+            finally:
+                pool.shutdown(cancel_futures=True)
+        if failure is not None:
+            raise failure
+
     def _kept(self) -> dict[str, str]:
-        """Return the answers by hash of their text; a line cut short by a crash is asked again."""
+        """Return the answers by hash of their text; a line cut short by a crash is asked again.
+
+        The endpoint is asked as it was for the last of them.
+        """
         answers: dict[str, str] = {}
         if self.answers.exists():
             for line in self.answers.read_text(encoding="utf-8", errors="replace").split("\n"):
                 try:
                     entry = json.loads(line)
                     answers[entry["key"]] = entry["answer"]
+                    self.endpoint.parameters = Parameters(**entry["asked"])
                 except (ValueError, KeyError, TypeError):
                     continue
         return answers
 
-    def _keep(self, text: str, answer: str) -> str:
-        line = json.dumps({"key": content_hash(text), "text": text, "answer": answer}, ensure_ascii=False)
+    def _keep(self, text: str, answer: str, parameters: Parameters) -> str:
+        entry = {"key": content_hash(text), "text": text, "answer": answer, "asked": asdict(parameters)}
+        line = json.dumps(entry, ensure_ascii=False)
         with self.answers.open("a+b") as file:
             if file.tell():
                 file.seek(-1, os.SEEK_END)
@@ -164,20 +212,26 @@ def load_llm(
     Raises
     ------
     EmospaceError
-        If the name holds no model or no URL.
+        If the name holds no model or no URL, or ``EMOSPACE_JUDGE_REQUESTS`` (requests side by side) is no number.
     """
     model, _, url = name.removeprefix("llm:").rpartition("@")
     if not model or not re.match(r"https?://[^/]", url):
         raise EmospaceError(
             f"judge '{name}'", "it names no model and URL", "Write llm:MODEL@http://HOST:PORT/v1."
         )
+    at_once = os.environ.get(AT_ONCE, "8")
+    if not at_once.isdecimal() or int(at_once) < 1:
+        raise EmospaceError(f"{AT_ONCE}={at_once}", "it is no whole number above 0", f"Set {AT_ONCE}=8.")
+    labels = tuple(dict.fromkeys((*BASIC_SEVEN, *labels)))
+    endpoint = Endpoint(url.rstrip("/"), model, Parameters(n_tokens=16 * len(labels) + 64))
     folder = cache_dir() / "judges" if folder is None else Path(folder)
-    return LanguageModelJudge(model, url.rstrip("/"), tuple(dict.fromkeys((*BASIC_SEVEN, *labels))), folder)
+    return LanguageModelJudge(endpoint, labels, folder, int(at_once))
 
 
 def scores_of(answer: str, labels: Sequence[str]) -> np.ndarray | None:
     """Return the scores ``[n_labels]``, 0..1, of an answer; None unless it holds one number 0-100 for each label."""
-    found = re.search(r"\{.*\}", answer, re.DOTALL)
+    # What a reasoning model thinks before it replies may hold braces, too.
+    found = re.search(r"\{.*\}", answer.rpartition("</think>")[2], re.DOTALL)
     try:
         scores = json.loads(found.group()) if found else None
     except ValueError:
@@ -186,61 +240,3 @@ def scores_of(answer: str, labels: Sequence[str]) -> np.ndarray | None:
     if not all(type(value) in (int, float) and 0 <= value <= 100 for value in values):
         return None
     return np.array(values, dtype=float) / 100
-
-
-def _ask(judge: LanguageModelJudge, text: str) -> str:
-    body = {
-        "model": judge.model,
-        "temperature": 0,
-        "max_tokens": 16 * len(judge.labels) + 64,
-        "messages": [{"role": "system", "content": judge.prompt}, {"role": "user", "content": text}],
-    }
-    headers = {"Content-Type": "application/json"}
-    if os.environ.get(KEY):
-        headers["Authorization"] = f"Bearer {os.environ[KEY]}"
-    request = Request(f"{judge.url}/chat/completions", json.dumps(body).encode(), headers)
-    reply = _send(request, judge)
-    try:
-        return str(json.loads(reply)["choices"][0]["message"]["content"] or "")
-    except (ValueError, KeyError, IndexError, TypeError) as error:
-        raise EmospaceError(
-            judge.url,
-            "its reply is no chat completion",
-            "Name the URL of an OpenAI-compatible endpoint, up to /v1.",
-        ) from error
-
-
-def _send(request: Request, judge: LanguageModelJudge) -> bytes:
-    last = ""
-    for attempt in range(TRIES):
-        wait = 2.0**attempt
-        try:
-            with urlopen(request, timeout=TIMEOUT_S) as response:
-                return bytes(response.read())
-        except HTTPError as error:
-            last = f"it answers {error.code} {error.reason}"
-            if error.code in (401, 403):
-                raise EmospaceError(judge.url, last, f"Put the right key into the variable {KEY}.") from error
-            if error.code != 429 and error.code < 500:
-                detail = error.read(300).decode("utf-8", "replace").strip()
-                raise EmospaceError(
-                    judge.url,
-                    f"{last}: {detail}",
-                    f"Check the URL and that it serves the model '{judge.model}'.",
-                ) from error
-            given = error.headers.get("Retry-After", "")
-            wait = min(float(given), 60.0) if given.isdigit() else wait
-        except (URLError, OSError) as error:
-            reason = getattr(error, "reason", error)
-            if isinstance(reason, ConnectionRefusedError) or not isinstance(
-                reason, TimeoutError | ConnectionError
-            ):
-                raise EmospaceError(
-                    judge.url, f"it cannot be reached ({reason})", "Start the server, or correct the URL."
-                ) from error
-            last = f"it does not answer ({reason})"
-        if attempt < TRIES - 1:
-            _pause(wait)
-    raise EmospaceError(
-        judge.url, f"{last}, {TRIES} times", "Wait and run the same command again: answers so far are kept."
-    )
