@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import D_MODEL, N_BLOCKS, TEXTS, tiny
+from conftest import D_MODEL, FAMILIES, N_BLOCKS, TEXTS, tiny
 from emospace.errors import EmospaceError
 from emospace.sae import (
     Corpus,
@@ -25,8 +25,9 @@ from emospace.sae import (
     train_sae,
     training,
 )
+from emospace.sae import states as shards
 from emospace.sae.corpus import WINDOW, token_windows
-from emospace.sae.training import capture_shards, window_states
+from emospace.sae.states import capture_shards, window_states
 
 N_LATENTS, K = 96, 6
 
@@ -325,6 +326,17 @@ def test_texts_of_every_kind_are_read(tmp_path):
     for name in ("a.csv", "a.tsv", "a.parquet"):
         assert read_texts(tmp_path / name) == ["null", "a, b"]
     assert read_texts(tmp_path / "a.csv", column="x") == ["1", "2", "3"]
+    (tmp_path / "headless.tsv").write_text('1\teng\tI am "glad.\n2\teng\tSo am I.\n', encoding="utf-8")
+    assert read_texts(tmp_path / "headless.tsv", column="3") == ['I am "glad.', "So am I."]
+    with pytest.raises(
+        EmospaceError, match=r"no column 'text'. Columns: 1, eng.*its number .* no header line"
+    ):
+        read_texts(tmp_path / "headless.tsv")
+    with pytest.raises(EmospaceError, match=r"no column '4'. Columns: 1 to 3"):
+        read_texts(tmp_path / "headless.tsv", column="4")
+    (tmp_path / "ragged.csv").write_text("text\na\nb,c,d\n", encoding="utf-8")
+    with pytest.raises(EmospaceError, match="cannot be read as a table"):
+        read_texts(tmp_path / "ragged.csv")
     for name, message in (("no.txt", "no such file"), ("a.csv", "no column 'words'. Columns: text, x")):
         with pytest.raises(EmospaceError, match=message):
             read_texts(tmp_path / name, column="words")
@@ -364,18 +376,19 @@ def test_states_too_large_for_float16_are_refused(monkeypatch):
 
 def count_captures(monkeypatch) -> list[int]:
     captured = []
-    inner = training.window_states
+    inner = shards.window_states
 
     def count(model, windows, layer, *rest):
         captured.append(len(windows))
         return inner(model, windows, layer, *rest)
 
-    monkeypatch.setattr(training, "window_states", count)
+    monkeypatch.setattr(shards, "window_states", count)
+    monkeypatch.setattr(quality, "window_states", count)
     return captured
 
 
 def test_shards_are_found_again_and_a_damaged_one_is_made_again(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(training, "SHARD_TOKENS", 200)
+    monkeypatch.setattr(shards, "SHARD_TOKENS", 200)
     windows = token_windows(tiny(), CORPORA, 1000, seed=0)
     captured = count_captures(monkeypatch)
     paths = capture_shards(tiny(), windows, 2, tmp_path)
@@ -418,7 +431,7 @@ def stop_at(monkeypatch, step):
 
 
 def test_training_end_to_end_and_resumed_to_the_same_weights(tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr(training, "SHARD_TOKENS", 512)
+    monkeypatch.setattr(shards, "SHARD_TOKENS", 512)
     monkeypatch.setattr(training, "_CHECKPOINT_STEPS", 10)
     model = tiny()
     straight = train_sae(model, CORPORA, SPEC, tmp_path / "a", command="test", dtype="float32")
@@ -516,11 +529,14 @@ def test_the_identity_recovers_all_loss_and_the_mean_none(family, layer):
         def activations(self, rows):
             return torch.cat([torch.ones(len(rows), 4), torch.zeros(len(rows), 6)], 1)
 
-        def reconstruct(self, rows):
+        def row_blocks(self, n):
+            return [slice(low, low + 100) for low in range(0, n, 100)]
+
+        def reconstruct(self, rows, activations=None):
             return rows
 
     class Mean(Identity):
-        def reconstruct(self, rows):
+        def reconstruct(self, rows, activations=None):
             return states.mean(0).expand_as(rows)
 
     best, worst = measure_quality(model, Identity(), windows), measure_quality(model, Mean(), windows)
@@ -543,8 +559,80 @@ def test_the_clean_loss_is_the_models_own():
         for window in windows:
             ids = torch.tensor([window])
             losses += cross_entropy(model.model(ids).logits[0, :-1], ids[0, 1:], reduction="none").tolist()
-    ours = quality._loss(model, windows, 2, lambda hidden: hidden, "clean")
-    assert ours == pytest.approx(np.mean(losses), rel=1e-5)
-    again = quality._loss(model, windows, 2, lambda hidden: hidden * 2, "doubled")
-    assert again != pytest.approx(ours, rel=1e-3)
-    assert quality._loss(model, windows, 0, lambda hidden: hidden, "clean") == pytest.approx(ours, rel=1e-6)
+    edits = {"doubled": lambda hidden: hidden * 2}
+    for layer in range(N_BLOCKS + 1):
+        ours = quality.next_token_losses(model, windows, layer, edits)
+        assert ours["clean"] == pytest.approx(np.mean(losses), rel=1e-5)
+        assert ours["doubled"] != pytest.approx(ours["clean"], rel=1e-4) or layer == N_BLOCKS
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("layer", [0, 2, N_BLOCKS])
+def test_an_edited_loss_is_that_of_the_model_with_the_layer_edited_by_a_hook(family, layer):
+    from torch.nn.functional import cross_entropy
+
+    model = tiny(family)
+    windows = token_windows(model, CORPORA, 60, seed=5)
+
+    def edit(hidden):
+        return hidden * 1.5 + 0.3
+
+    def changed(hidden):
+        return torch.cat([hidden[:, :1], edit(hidden[:, 1:])], 1)
+
+    def after(_module, _args, output):
+        return (changed(output[0]), *output[1:]) if isinstance(output, tuple) else changed(output)
+
+    if layer == 0:
+        handle = model.blocks[0].register_forward_pre_hook(
+            lambda _module, args: (changed(args[0]), *args[1:])
+        )
+    else:
+        handle = model.blocks[layer - 1].register_forward_hook(after)
+    losses = []
+    with torch.inference_mode():
+        for window in windows:
+            ids = torch.tensor([window])
+            losses += cross_entropy(model.model(ids).logits[0, :-1], ids[0, 1:], reduction="none").tolist()
+    handle.remove()
+    ours = quality.next_token_losses(model, windows, layer, {"edited": edit})
+    assert ours["edited"] == pytest.approx(np.mean(losses), rel=1e-4)
+    assert not any("forward" in vars(block) for block in model.blocks), "the model is as it was"
+
+
+def test_blocks_below_the_layer_run_once_and_logits_come_in_pieces(monkeypatch):
+    model = tiny()
+    windows = token_windows(model, CORPORA, 300, seed=5)
+    vocabulary = model.model.config.vocab_size
+    runs, logits, parts = [0] * N_BLOCKS, [], []
+    for index, block in enumerate(model.blocks):
+
+        def ran(_module, args, output, index=index):
+            runs[index] += output[0].numel() > D_MODEL  # not the one token that shows what blocks return
+
+        parts.append(block.input_layernorm.register_forward_hook(ran))
+    head = model.model.get_output_embeddings()
+    parts.append(head.register_forward_hook(lambda _m, _a, output: logits.append(output.numel())))
+    monkeypatch.setattr(quality, "LOGITS", 10 * vocabulary + 3)
+    monkeypatch.setattr(quality, "BATCH_TOKENS", 128)
+    edits = {"a": lambda hidden: hidden * 2, "b": lambda hidden: hidden * 3}
+    quality.next_token_losses(model, windows, 2, edits)
+    for part in parts:
+        part.remove()
+    assert runs[0] == runs[1] > 1
+    assert runs[2] == 3 * runs[0], "as it is and with two edits"
+    assert max(logits) == 10 * vocabulary
+    assert sum(logits) == 3 * sum(len(window) - 1 for window in windows) * vocabulary
+
+
+def test_a_training_stopped_while_it_is_measured_is_not_trained_again(tmp_path, monkeypatch, capfd):
+    straight = train_sae(tiny(), CORPORA, SPEC, tmp_path / "a", command="test", dtype="float32")
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "measure_quality", lambda *_: (_ for _ in ()).throw(StoppedError))
+        with pytest.raises(StoppedError):
+            train_sae(tiny(), CORPORA, SPEC, tmp_path / "b", command="test", dtype="float32")
+    stop_at(monkeypatch, 0)
+    resumed = train_sae(tiny(), CORPORA, SPEC, tmp_path / "b", command="test", dtype="float32")
+    assert resumed.content_hash == straight.content_hash
+    assert resumed.card == straight.card
+    assert "measuring what the SAE keeps on 400 held-out tokens" in capfd.readouterr().err

@@ -50,6 +50,12 @@ def train(
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder of the SAE; an interrupted training goes on from it.")],
+    column: Annotated[
+        str,
+        typer.Option(
+            help="Column with the text in a .tsv, .csv or .parquet; a number from 1 on if it has no header line."
+        ),
+    ] = "text",
     model: Annotated[str, typer.Option(help="embedded, a hub id, a folder or a GGUF file.")] = "embedded",
     revision: Annotated[str | None, typer.Option(help=REVISION)] = None,
     layer: Annotated[
@@ -71,7 +77,7 @@ def train(
     ] = False,
 ) -> None:
     """Train a top-k autoencoder on running text and write it in SAELens' format, with its card."""
-    corpora = [read_corpus(given) for given in corpus]
+    corpora = [read_corpus(given, column) for given in corpus]
     folder = run_folder(out)
     from emospace.models import load_model
     from emospace.sae import SaeSpec, train_sae
@@ -108,19 +114,20 @@ def train(
             "Give a smaller --k or more --latents.",
         )
     texts = " ".join(f"--corpus {shlex.quote(given)}" for given in corpus)
+    texts += f" --column {shlex.quote(column)}" if column != "text" else ""
     named = f"--model {shlex.quote(model)}" + (f" --revision {shlex.quote(revision)}" if revision else "")
     command = command_line(f"emospace sae train {named} {texts}", spec, OPTIONS, out)
     train_sae(loaded, corpora, spec, folder, command=command)
     say(f"Use it with: emospace study {named} --sae {shlex.quote(str(out))}")
 
 
-def read_corpus(given: str) -> Corpus:
-    """Return the corpus of ``FILE`` or ``FILE:SHARE``."""
+def read_corpus(given: str, column: str = "text") -> Corpus:
+    """Return the corpus of ``FILE`` or ``FILE:SHARE``; a table's texts are in a column."""
     from emospace.sae import Corpus, read_texts
 
     file, colon, share = given.rpartition(":")
     if not colon or Path(given).exists():
-        return Corpus(Path(given).name, read_texts(Path(given)))
+        return Corpus(Path(given).name, read_texts(Path(given), column))
     try:
         part = float(share)
     except ValueError:
@@ -129,4 +136,4 @@ def read_corpus(given: str) -> Corpus:
         raise EmospaceError(
             f"--corpus {given}", f"'{share}' is no share of the tokens", "Write FILE:0.5, or FILE alone."
         )
-    return Corpus(Path(file).name, read_texts(Path(file)), part)
+    return Corpus(Path(file).name, read_texts(Path(file), column), part)

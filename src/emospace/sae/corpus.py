@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import csv
 import lzma
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from emospace.errors import EmospaceError
+from emospace.errors import EmospaceError, first_line
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from emospace.models import LanguageModel
 
 WINDOW = (12, 128)
@@ -41,6 +44,14 @@ class Corpus:
 def read_texts(path: Path, column: str = "text", limit_bytes: int | None = None) -> list[str]:
     """Return the texts of a ``.txt``, ``.txt.xz`` (one a line), ``.tsv``/``.csv`` or ``.parquet`` file.
 
+    Parameters
+    ----------
+    column
+        Name of a table's column, or its number from 1 on where the file has no header line: then the first line is
+        a text as well.
+    limit_bytes
+        Where to stop reading a text file.
+
     Raises
     ------
     EmospaceError
@@ -62,24 +73,45 @@ def read_texts(path: Path, column: str = "text", limit_bytes: int | None = None)
                 if line.strip():
                     texts.append(line.strip())
         return texts
+    frame = _read_table(path, None if column.isdigit() else "infer")
+    names = [str(name) for name in frame.columns]
+    if column.isdigit() and 1 <= int(column) <= len(names):
+        column = names[int(column) - 1]
+    if column not in names:
+        first = ", ".join(names) if not column.isdigit() else f"1 to {len(names)}"
+        raise EmospaceError(
+            f"corpus '{path}'",
+            f"it has no column '{column}'. Columns: {first}",
+            "Name the one with the text (--column), or give its number from 1 on if the file has no header line.",
+        )
+    return [text for text in frame.iloc[:, names.index(column)].astype(str) if text.strip()]
+
+
+def _read_table(path: Path, header: Literal["infer"] | None) -> pd.DataFrame:
     import pandas as pd
 
     if path.suffix == ".parquet":
-        frame = pd.read_parquet(path)
-    elif path.suffix in {".tsv", ".csv"}:
-        separator = "\t" if path.suffix == ".tsv" else ","
-        frame = pd.read_csv(
-            path, sep=separator, keep_default_na=False, dtype=str, quoting=3 if separator == "\t" else 0
-        )
-    else:
+        return pd.read_parquet(path)
+    if path.suffix not in {".tsv", ".csv"}:
         raise EmospaceError(
             f"corpus '{path}'", "its kind is not known", "Give .txt, .txt.xz, .tsv, .csv or .parquet."
         )
-    if column not in frame:
-        raise EmospaceError(
-            f"corpus '{path}'", f"it has no column '{column}'", f"Columns: {', '.join(frame.columns)}."
+    tabs = path.suffix == ".tsv"
+    try:
+        return pd.read_csv(
+            path,
+            sep="\t" if tabs else ",",
+            header=header,
+            keep_default_na=False,
+            dtype=str,
+            quoting=csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL,
         )
-    return [text for text in frame[column].astype(str) if text.strip()]
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise EmospaceError(
+            f"corpus '{path}'",
+            f"it cannot be read as a table ({first_line(error)})",
+            "Save it as .tsv or .csv in UTF-8, or give the texts alone as .txt, one a line.",
+        ) from error
 
 
 def token_windows(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from emospace.display import progress
+from emospace.sae.states import window_states
 
 if TYPE_CHECKING:
     import torch
@@ -16,7 +18,12 @@ if TYPE_CHECKING:
     from emospace.models import LanguageModel
     from emospace.sae.autoencoder import SparseAutoencoder
 
+Edit: TypeAlias = Callable[["torch.Tensor"], "torch.Tensor"]
+
 LOSS_TOKENS = 20_000
+BATCH_TOKENS = 1024
+LOGITS = 2**24
+"""Logits made at once (64 MB of float32): 64 positions of a vocabulary of 262,144."""
 
 
 @dataclass(frozen=True)
@@ -60,32 +67,40 @@ def measure_quality(
     """Measure an autoencoder on windows of token ids it was not trained on."""
     import torch
 
-    from emospace.sae.training import window_states
-
     states = torch.from_numpy(window_states(model, windows, sae.layer).astype(np.float32))
     mean = states.mean(0)
     error, variance, active = 0.0, 0.0, 0
     fired = torch.zeros(sae.n_latents, dtype=torch.bool)
-    with torch.inference_mode():
-        for rows in states.split(4096):
+    with (
+        torch.inference_mode(),
+        progress("Held-out states, rebuilt from latents", len(states), "tokens") as advance,
+    ):
+        for block in sae.row_blocks(len(states)):
+            rows = states[block]
             activations = sae.activations(rows)
-            error += float((sae.reconstruct(rows) - rows).square().sum())
+            error += float((sae.reconstruct(rows, activations) - rows).square().sum())
             variance += float((rows - mean).square().sum())
             on = activations > 0
             active += int(on.sum())
             fired |= on.any(0)
+            advance(len(rows))
     sample, have = [], 0
     for window in windows:
         if have >= n_loss_tokens:
             break
         sample.append(window)
         have += len(window) - 1
-    edits: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
-        "clean": lambda hidden: hidden,
-        "reconstructed": lambda hidden: sae.reconstruct(hidden.float()).to(hidden),
+
+    def rebuilt(hidden: torch.Tensor) -> torch.Tensor:
+        rows = hidden.flatten(0, -2).float()
+        blocks = [sae.reconstruct(rows[block]) for block in sae.row_blocks(len(rows))]
+        return torch.cat(blocks).view_as(hidden).to(hidden)
+
+    edits: dict[str, Edit] = {
+        "reconstructed": rebuilt,
         "ablated": lambda hidden: mean.to(hidden).expand_as(hidden),
     }
-    losses = {name: _loss(model, sample, sae.layer, edit, name) for name, edit in edits.items()}
+    losses = next_token_losses(model, sample, sae.layer, edits)
     gap = losses["ablated"] - losses["clean"]
     return SaeQuality(
         n_heldout_tokens=len(states),
@@ -100,51 +115,124 @@ def measure_quality(
     )
 
 
-def _loss(
-    model: LanguageModel,
-    windows: Sequence[tuple[int, ...]],
-    layer: int,
-    edit: Callable[[torch.Tensor], torch.Tensor],
-    name: str,
-) -> float:
-    """Return the mean next-token loss with the states of one layer edited from the second position on."""
+def next_token_losses(
+    model: LanguageModel, windows: Sequence[tuple[int, ...]], layer: int, edits: Mapping[str, Edit]
+) -> dict[str, float]:
+    """Return mean next-token losses with the states of a layer as they are (``clean``) and edited.
+
+    The blocks below the layer run once for all of them, and no more than `LOGITS` logits are made at a time.
+
+    Parameters
+    ----------
+    windows
+        Token ids; states are edited from the second position on.
+    edits
+        Name -> new states for states ``[n_rows, n_tokens, d_model]``.
+
+    Returns
+    -------
+    dict
+        Nats for ``clean`` and each name of `edits`.
+    """
+    import torch
+
+    totals, count, low = dict.fromkeys(("clean", *edits), 0.0), 0, 0
+    order = sorted(windows, key=len, reverse=True)
+    as_tuple = _return_tuples(model)
+    title = f"Loss with layer {layer} {', '.join(totals)}"
+    with torch.inference_mode(), progress(title, len(order), "windows") as advance:
+        while low < len(order):
+            rows = order[low : low + max(1, BATCH_TOKENS // len(order[low]))]
+            low += len(rows)
+            ids = torch.zeros(len(rows), len(rows[0]), dtype=torch.long)
+            targets = torch.full_like(ids, -100)
+            for index, row in enumerate(rows):
+                ids[index, : len(row)] = torch.tensor(row)
+                targets[index, : len(row) - 1] = torch.tensor(row[1:])
+            count += int((targets >= 0).sum())
+            for name, states in _last_states(model, ids.to(model.device), layer, edits, as_tuple):
+                totals[name] += _summed_loss(model, states, targets.to(states.device), as_tuple)
+            advance(len(rows))
+    return {name: total / count for name, total in totals.items()}
+
+
+def _last_states(
+    model: LanguageModel, ids: torch.Tensor, layer: int, edits: Mapping[str, Edit], as_tuple: bool
+) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield the states after the last block ``[n_rows, n_tokens, d_model]``: clean, and with a layer edited."""
+    from emospace.activations.forward import capturing
+
+    reached: dict[int, torch.Tensor] = {}
+    inputs = {"input_ids": ids, "use_cache": False}
+    with capturing(model, sorted({layer, model.n_blocks})) as forward:
+        forward(inputs, reached.__setitem__)
+    yield "clean", reached[model.n_blocks]
+    for name, edit in edits.items():
+        changed = reached[layer].clone()
+        changed[:, 1:] = edit(reached[layer][:, 1:])
+        if layer < model.n_blocks:
+            last: dict[int, torch.Tensor] = {}
+            with (
+                _starting_from(model, layer, changed, as_tuple),
+                capturing(model, [model.n_blocks]) as forward,
+            ):
+                forward(inputs, last.__setitem__)
+            changed = last[model.n_blocks]
+        yield name, changed
+
+
+def _summed_loss(model: LanguageModel, states: torch.Tensor, targets: torch.Tensor, as_tuple: bool) -> float:
+    """Return the summed cross-entropy of targets (-100 for none) given the states after the last block."""
     import torch
     from torch.nn.functional import cross_entropy
 
-    def replace(hidden: torch.Tensor) -> torch.Tensor:
-        changed = hidden.clone()
-        changed[:, 1:] = edit(hidden[:, 1:])
-        return changed
+    wanted = targets >= 0
+    config = model.model.config
+    step = max(1, LOGITS // getattr(config, "text_config", config).vocab_size)
+    total = 0.0
+    for rows, words in zip(states[wanted].split(step), targets[wanted].split(step), strict=True):
+        # Each position by itself: norm, head and what a family does to its logits know no other position.
+        ids = torch.zeros(len(rows), 1, dtype=torch.long, device=model.device)
+        with _starting_from(model, model.n_blocks, rows[:, None], as_tuple):
+            logits = model.model(input_ids=ids, use_cache=False).logits[:, 0]
+        total += float(cross_entropy(logits.float(), words.to(logits.device), reduction="sum"))
+    return total
 
-    def hook(_module: Any, _args: Any, output: Any) -> Any:
-        return (replace(output[0]), *output[1:]) if isinstance(output, tuple) else replace(output)
 
-    def pre_hook(_module: Any, args: tuple[Any, ...]) -> Any:
-        return (replace(args[0]), *args[1:])
+def _return_tuples(model: LanguageModel) -> bool:
+    """Return whether a model's blocks return tuples, seen on one token that runs through the first."""
+    import torch
 
-    if layer == 0:
-        handle = model.blocks[0].register_forward_pre_hook(pre_hook)
-    else:
-        handle = model.blocks[layer - 1].register_forward_hook(hook)
-    total, count = 0.0, 0
-    order = sorted(windows, key=len, reverse=True)
-    try:
-        with torch.inference_mode(), progress(f"Loss, {name}", len(order), "windows") as advance:
-            low = 0
-            while low < len(order):
-                rows = order[low : low + max(1, 1024 // len(order[low]))]
-                low += len(rows)
-                ids = torch.zeros(len(rows), len(rows[0]), dtype=torch.long)
-                targets = torch.full_like(ids, -100)
-                for index, row in enumerate(rows):
-                    ids[index, : len(row)] = torch.tensor(row)
-                    targets[index, : len(row) - 1] = torch.tensor(row[1:])
-                logits = model.model(input_ids=ids.to(model.device), use_cache=False).logits.float()
-                total += float(
-                    cross_entropy(logits.flatten(0, 1), targets.flatten().to(logits.device), reduction="sum")
-                )
-                count += int((targets >= 0).sum())
-                advance(len(rows))
-    finally:
-        handle.remove()
-    return total / count
+    from emospace.activations import token_states
+
+    kinds: list[bool] = []
+    with ExitStack() as stack:
+        handle = model.blocks[0].register_forward_hook(
+            lambda _module, _args, output: kinds.append(isinstance(output, tuple))
+        )
+        stack.callback(handle.remove)
+        token_states(model, torch.zeros(1, 1, dtype=torch.long, device=model.device), 1)
+    return kinds[0]
+
+
+@contextmanager
+def _starting_from(model: LanguageModel, layer: int, states: torch.Tensor, as_tuple: bool) -> Iterator[None]:
+    """Let passes begin with states at a layer: the blocks below it do not run."""
+
+    def given(*_args: Any, **_kwargs: Any) -> Any:
+        return (states,) if as_tuple else states
+
+    def before_first(_module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return ((states, *args[1:]), kwargs) if args else (args, {**kwargs, "hidden_states": states})
+
+    with ExitStack() as stack:
+        for block in model.blocks[:layer]:
+            own = vars(block).get("forward")
+            block.forward = given
+            stack.callback(setattr, block, "forward", own) if own else stack.callback(
+                delattr, block, "forward"
+            )
+        if layer == 0:
+            handle = model.blocks[0].register_forward_pre_hook(before_first, with_kwargs=True)
+            stack.callback(handle.remove)
+        yield

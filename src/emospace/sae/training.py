@@ -6,7 +6,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext, redirect_stderr
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from io import StringIO
 from pathlib import Path
@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from emospace.artefacts import atomic_write, content_hash, read_json, write_json, write_tensors
+from emospace.artefacts import atomic_write, content_hash, read_json, write_json
 from emospace.display import is_terminal, progress, say
 from emospace.errors import EmospaceError
 from emospace.sae.autoencoder import SparseAutoencoder
 from emospace.sae.corpus import Corpus, token_windows
 from emospace.sae.files import save_sae
 from emospace.sae.quality import measure_quality
+from emospace.sae.states import SHARD_TOKENS, capture_shards, is_whole
 
 if TYPE_CHECKING:
     import torch
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SHARD_TOKENS = 65_536
 _MIXED_SHARDS = 8
 _CHECKPOINT_STEPS = 200
 
@@ -99,6 +99,7 @@ def train_sae(
     shards = capture_shards(model, training, spec.layer, out / "states")
     weights = _fit(shards, model.d_model, spec, out / "checkpoint")
     sae = _finish(weights, spec, dtype)
+    say(f"Training is over; measuring what the SAE keeps on {spec.n_heldout:,} held-out tokens")
     quality = measure_quality(model, sae, heldout)
     total = sum(corpus.share for corpus in corpora)
     card = {
@@ -111,83 +112,13 @@ def train_sae(
         **asdict(quality),
         "command": command,
     }
-    sae = SparseAutoencoder(**{**vars(sae), "card": card})
+    sae = replace(sae, card=card)
     save_sae(sae, out, model_name=str(model.identity.get("name")), dtype=dtype)
     say(
         f"SAE written to {out}: variance explained {quality.variance_explained:.3f}, loss recovered "
         f"{quality.loss_recovered:.3f}, dead {quality.dead_share:.1%}"
     )
     return sae
-
-
-def capture_shards(
-    model: LanguageModel, windows: Sequence[tuple[int, ...]], layer: int, folder: Path
-) -> list[Path]:
-    """Write the states of all tokens but each window's first in shards of float16, and return their paths.
-
-    Raises
-    ------
-    EmospaceError
-        If states are too large for float16, or the disk is full.
-    """
-    paths: list[Path] = []
-    groups = _group(windows)
-    with progress("States for the SAE", len(groups), "shards") as advance:
-        for group in groups:
-            key = content_hash(model.content_hash, layer, [list(window) for window in group])
-            path = folder / f"{key}.safetensors"
-            if not _is_whole(path):
-                write_tensors(path, {"states": window_states(model, group, layer)})
-            paths.append(path)
-            advance()
-    return paths
-
-
-def window_states(
-    model: LanguageModel, windows: Sequence[tuple[int, ...]], layer: int, budget: int = 4096
-) -> np.ndarray:
-    """Return the states of all tokens but each window's first, float16 ``[n_tokens, d_model]``."""
-    import torch
-
-    from emospace.activations import token_states
-
-    order = sorted(range(len(windows)), key=lambda index: len(windows[index]), reverse=True)
-    parts: list[np.ndarray] = []
-    low = 0
-    while low < len(order):
-        width = len(windows[order[low]])
-        rows = [windows[index] for index in order[low : low + max(1, budget // width)]]
-        low += len(rows)
-        ids = torch.zeros(len(rows), width, dtype=torch.long)
-        inside = torch.zeros(len(rows), width, dtype=torch.bool)
-        for index, row in enumerate(rows):
-            ids[index, : len(row)] = torch.tensor(row)
-            inside[index, 1 : len(row)] = True
-        # Right padding changes nothing before it in a causal model, so no mask is needed.
-        with torch.autocast(model.device.type, torch.bfloat16):
-            states = token_states(model, ids.to(model.device), layer)
-        parts.append(states[inside.to(states.device)].to(torch.float16).cpu().numpy())
-        if not np.isfinite(parts[-1]).all():
-            raise EmospaceError(
-                f"layer {layer} of '{model.name}'",
-                "its states are too large for the float16 they are stored in",
-                "Choose an earlier layer.",
-            )
-    return np.concatenate(parts)
-
-
-def _is_whole(path: Path) -> bool:
-    """Return whether a shard is there and as long as its header says."""
-    from safetensors import SafetensorError, safe_open
-
-    if not path.is_file():
-        return False
-    try:
-        with safe_open(str(path), framework="np"):
-            return True
-    except SafetensorError as error:
-        log.warning("shard %s is damaged (%s); computing it again", path.name, error)
-        return False
 
 
 def _split(
@@ -199,18 +130,6 @@ def _split(
         if have >= n_heldout:
             return list(windows[: index + 1]), list(windows[index + 1 :])
     return list(windows), []
-
-
-def _group(windows: Sequence[tuple[int, ...]]) -> list[list[tuple[int, ...]]]:
-    groups: list[list[tuple[int, ...]]] = [[]]
-    have = 0
-    for window in windows:
-        groups[-1].append(window)
-        have += len(window) - 1
-        if have >= SHARD_TOKENS:
-            groups.append([])
-            have = 0
-    return [group for group in groups if group]
 
 
 def _batches(paths: Sequence[Path], batch: int, seed: int) -> Iterator[torch.Tensor]:
@@ -231,12 +150,19 @@ def _batches(paths: Sequence[Path], batch: int, seed: int) -> Iterator[torch.Ten
 
 
 def _fit(paths: Sequence[Path], d_model: int, spec: SaeSpec, checkpoint: Path) -> dict[str, torch.Tensor]:
-    """Run SAELens' trainer to the end, from the last checkpoint if there is one."""
+    """Run SAELens' trainer to the end, from the last checkpoint if there is one; a finished training is kept."""
     import torch
+    from safetensors.torch import load_file, save_file
+
+    key = content_hash(spec.model_dump(), [path.name for path in paths])
+    trained = checkpoint / f"trained-{key}.safetensors"
+    if is_whole(trained):
+        log.info("the training of %s had ended; its weights are kept", trained)
+        kept: dict[str, torch.Tensor] = load_file(str(trained))
+        return kept
     from sae_lens import TopKTrainingSAE, TopKTrainingSAEConfig
     from sae_lens.config import SAETrainerConfig
     from sae_lens.training.sae_trainer import SAETrainer
-    from safetensors.torch import load_file, save_file
 
     torch.manual_seed(spec.seed)
     sae = TopKTrainingSAE(
@@ -265,7 +191,6 @@ def _fit(paths: Sequence[Path], d_model: int, spec: SaeSpec, checkpoint: Path) -
     )
     trainer: Any = SAETrainer(config, sae, _batches(paths, spec.batch, spec.seed))
     progress_file, weights_file = checkpoint / "progress.json", checkpoint / "weights.safetensors"
-    key = content_hash(spec.model_dump(), [path.name for path in paths])
     known = read_json(progress_file) if progress_file.is_file() else {}
     if known.get("key") == key:
         _restore(trainer, load_file(str(weights_file)), known)
@@ -291,7 +216,9 @@ def _fit(paths: Sequence[Path], d_model: int, spec: SaeSpec, checkpoint: Path) -
                 scale = trainer.activation_scaler.scaling_factor
                 write_json(progress_file, {"key": key, "step": trainer.n_training_steps, "scale": scale})
     trainer.sae.fold_activation_norm_scaling_factor(trainer.activation_scaler.scaling_factor)
-    return {name: tensor.detach().float().cpu() for name, tensor in trainer.sae.state_dict().items()}
+    weights = {name: tensor.detach().float().cpu() for name, tensor in trainer.sae.state_dict().items()}
+    atomic_write(trained, partial(save_file, weights))
+    return weights
 
 
 def _state(trainer: Any) -> dict[str, torch.Tensor]:
