@@ -317,3 +317,54 @@ def test_draws_follow_the_truncated_distribution():
     assert shares(top_k=3) == pytest.approx([0, 4 / 9, 3 / 9, 2 / 9, 0], abs=0.002)
     assert shares(top_k=3, top_p=0.7) == pytest.approx([0, 4 / 7, 3 / 7, 0, 0], abs=0.002)
     assert shares(top_k=3, top_p=1e-9) == pytest.approx([0, 1, 0, 0, 0])
+
+
+THOUGHT = "hm hm</think>joy"
+
+
+@pytest.fixture
+def thinking(monkeypatch):
+    """A chat model whose template opens a thought, and which says `THOUGHT` whatever it is asked."""
+    model = chat_model()
+    model.tokenizer.chat_template += "<think>\n"
+    ids = [*model.tokenizer(THOUGHT, add_special_tokens=False)["input_ids"], 2]
+    places = iter(range(10_000))
+    monkeypatch.setattr(
+        generation, "draw", lambda logits, *_: torch.full(logits.shape[:1], ids[next(places)])
+    )
+    return model, len(ids) - 1
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_thought_is_kept_apart_from_the_answer(thinking, caplog, whole):
+    model, n = thinking
+    made = generate(model, ["joy"], sampling=Sampling(n_tokens=n + 1 if whole else n - 4))
+    assert made.texts == ["joy" if whole else ""]
+    assert made.reasoning[0].startswith("hm h")
+    assert made.stopped.tolist() == [whole]
+    assert ("1 of 1 answers ended inside the model's thought" in caplog.text) is not whole
+
+
+def test_a_thought_is_not_streamed(thinking):
+    model, n = thinking
+    kept = []
+    pieces = stream(model, "joy", sampling=Sampling(n_tokens=n + 1))
+    while True:
+        try:
+            kept.append(next(pieces))
+        except StopIteration as end:
+            assert "".join(kept) == "joy"
+            assert (end.value.texts, end.value.reasoning) == (["joy"], ["hm hm"])
+            return
+
+
+def test_answers_under_other_template_arguments_are_other_answers():
+    from emospace.evaluation import Cell, SteeringSpec
+    from emospace.evaluation.answers import cell_hash
+
+    model, spec, cell = chat_model(), SteeringSpec(), Cell(None, "none")
+    keys = {
+        cell_hash(spec, replace(model, template_args=args), cell, ["a"], [])
+        for args in ({}, {"a": 1}, {"a": 2})
+    }
+    assert len(keys) == 3

@@ -25,6 +25,7 @@ from emospace.models import (
     list_models,
     load_model,
     loading,
+    opens_thought,
     packaged,
     wrap_model,
 )
@@ -117,6 +118,66 @@ def test_a_chat_template_is_used_where_there_is_one():
     chat = wrap_model(base.model, tokenizer, identity={})
     assert chat.render_chat("Hi") == "<user>Hi<assistant>"
     assert chat.render_chat("Hi", system="Be kind") == "<system>Be kind<user>Hi<assistant>"
+
+
+GEMMA = (
+    "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+    "{% for m in messages %}{% if (m['role'] == 'user') != (loop.index0 % 2 == 0) %}"
+    "{{ raise_exception('roles must alternate') }}{% endif %}<{{ m.role }}>{{ m.content | trim }}{% endfor %}<model>"
+)
+DROPPING = "{% for m in messages if m.role != 'system' %}<{{ m.role }}>{{ m.content }}{% endfor %}<model>"
+THINKING = (
+    "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}<model>"
+    "{% if enable_thinking is not defined or enable_thinking %}<think>\n{% endif %}"
+)
+
+
+def chat_of(template: str, **options):
+    from copy import deepcopy
+
+    base = tiny()
+    tokenizer = deepcopy(base.tokenizer)
+    tokenizer.chat_template = template
+    return wrap_model(base.model, tokenizer, identity={}, **options)
+
+
+@pytest.mark.parametrize("template", [GEMMA, DROPPING])
+def test_a_system_prompt_without_a_place_in_the_template_stands_before_the_users_text(template):
+    chat = chat_of(template)
+    assert chat.render_chat("Hi", system="Be kind") == "<user>Be kind\n\nHi<model>"
+    assert chat.render_chat("Hi") == "<user>Hi<model>"
+
+
+def test_a_base_model_reads_the_system_prompt_too():
+    base = tiny()
+    assert base.render_chat("Hi", system="Be kind") == "Be kind\n\nHi"
+    ids = base.prompt_ids([{"role": "system", "content": "Be kind"}, {"role": "user", "content": "Hi"}])
+    assert ids == [1, *base.tokenizer("Be kind\n\nHi", add_special_tokens=False)["input_ids"]]
+
+
+def test_turns_a_template_refuses_are_told_with_its_reason():
+    with pytest.raises(EmospaceError, match="roles must alternate"):
+        chat_of(GEMMA).render([{"role": "user", "content": "a"}, {"role": "user", "content": "b"}])
+
+
+def test_a_template_reads_the_models_arguments_and_those_of_a_call():
+    chat = chat_of(THINKING, template_args={"enable_thinking": False})
+    turns = [{"role": "user", "content": "Hi"}]
+    assert chat.render(turns) == "<user>Hi<model>"
+    assert chat.render(turns, {"enable_thinking": True}) == "<user>Hi<model><think>\n"
+    assert [opens_thought(chat, chat.prompt_ids(turns, {"enable_thinking": on})) for on in (True, False)] == [
+        True,
+        False,
+    ]
+    assert opens_thought(tiny(), [1, 5]) is None
+
+
+@pytest.mark.parametrize("name", ["enable_thinkin", "tokenize", "chat_template", "messages"])
+def test_an_argument_the_template_does_not_read_is_refused(name):
+    with pytest.raises(EmospaceError, match=f"template argument '{name}'"):
+        chat_of(THINKING, template_args={name: False})
+    with pytest.raises(EmospaceError, match="has no chat template"):
+        tiny().render_chat("Hi") and tiny().render([], {name: False})
 
 
 # --- folders ----------------------------------------------------------------------------------------------

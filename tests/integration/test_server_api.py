@@ -184,16 +184,19 @@ def test_several_prompts_and_token_ids(client):
         ({"emotion": {"joy": 1}, "dose": 1e9}, 400, "invalid_value", "dose"),
         ({"scope": "everything"}, 400, "invalid_value", "scope"),
         ({"emotoin": {"joy": 1}}, 400, "unsupported", "emotoin"),
-        ({"logprobs": 3}, 400, "invalid_value", None),
+        ({"logprobs": 3}, 400, "invalid_value", "logprobs"),
         ({"max_tokens": 65}, 400, "invalid_value", "max_tokens"),
         ({"max_tokens": 0}, 400, "invalid_value", "max_tokens"),
         ({"temperature": -1}, 400, "invalid_value", "temperature"),
-        ({"stop": ["a"] * 5}, 400, "invalid_value", None),
+        ({"stop": ["a"] * 5}, 400, "invalid_value", "stop"),
+        ({"stop": ["a", None]}, 400, "invalid_value", "stop.1"),
+        ({"prompt": 5}, 400, "invalid_value", "prompt"),
+        ({"prompt": [[]]}, 400, "invalid_value", "prompt"),
         ({"n": 65}, 400, "invalid_value", "n"),
         ({"model": "gpt-4"}, 404, "model_not_found", "model"),
         ({"prompt": [[1, 2], [99999]]}, 400, "invalid_value", "prompt"),
         ({"prompt": []}, 400, "invalid_value", "prompt"),
-        ({"prompt": "joy " * 300}, 400, "context_length_exceeded", None),
+        ({"prompt": "joy " * 300}, 400, "context_length_exceeded", "prompt"),
         ({"prompt": "x" * 200_000}, 400, "context_length_exceeded", "prompt"),
     ],
 )
@@ -206,6 +209,153 @@ def test_fields_that_change_nothing_are_let_pass(client):
         client, user="me", logprobs=None, tools=[], response_format={"type": "text"}, store=False
     )
     assert found.status_code == 200
+
+
+LONE = "\ud800"
+CHAT = {"messages": [{"role": "user", "content": "joy"}]}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "param"),
+    [
+        ("chat/completions", {"messages": [{"role": "user", "content": LONE}]}, "messages.0.content"),
+        (
+            "chat/completions",
+            {"messages": [{"role": "user", "content": [{"type": "text", "text": LONE}]}]},
+            "messages.0.content.0.text",
+        ),
+        ("chat/completions", {"messages": [{"role": LONE, "content": "x"}]}, "messages.0.role"),
+        ("chat/completions", CHAT | {"stop": ["a", LONE]}, "stop.1"),
+        ("chat/completions", CHAT | {"model": LONE}, "model"),
+        ("chat/completions", CHAT | {"user": LONE}, "user"),
+        ("chat/completions", CHAT | {"chat_template_kwargs": {"a": {"b": LONE}}}, "chat_template_kwargs.a.b"),
+        ("chat/completions", CHAT | {"metadata": {LONE: 1}}, "metadata"),
+        ("chat/completions", CHAT | {LONE: 1}, None),
+        ("completions", {"prompt": LONE}, "prompt"),
+        ("completions", {"prompt": ["a", LONE]}, "prompt.1"),
+        ("completions", {"prompt": "a", "emotion": {LONE: 1}}, "emotion"),
+        ("completions", {"prompt": "a", "scope": LONE}, "scope"),
+        ("completions", {"prompt": "a", "mode": LONE}, "mode"),
+        ("emotions/resolve", {"emotion": {LONE: 1}}, "emotion"),
+        ("read", {"input": LONE}, "input"),
+        ("read", {"input": ["a", LONE]}, "input.1"),
+        ("read", {"input": "a", "categories": [LONE]}, "categories.0"),
+        ("read", {"input": "a", "model": LONE}, "model"),
+        ("judge", {"input": LONE}, "input"),
+        ("judge", {"input": "a", "prompt": LONE}, "prompt"),
+        ("judge", {"input": "a", "language": LONE}, "language"),
+        ("judge", {"input": "a", "messages": [{"role": "user", "content": LONE}]}, "messages.0.content"),
+    ],
+)
+def test_half_a_surrogate_pair_is_refused_with_its_field(client, path, body, param):
+    content = json.dumps(body)
+    answer = client.post(f"/v1/{path}", content=content, headers={"content-type": "application/json"})
+    assert check_error(answer, 400, "invalid_value")["param"] == param
+
+
+@pytest.mark.parametrize("path", ["chat/completions", "completions", "emotions/resolve", "read", "judge"])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b"5", b'"x"', b"null", b"{}}", b'{"a": 1e', b"\xff\xfe", b"[" * 5000, b"9" * 9000],
+)
+def test_a_body_that_is_none_is_refused(client, path, content):
+    answer = client.post(f"/v1/{path}", content=content, headers={"content-type": "application/json"})
+    assert answer.status_code == 400, answer.text
+
+
+@pytest.mark.parametrize(
+    ("message", "param"),
+    [
+        ({"role": "tool", "content": "x"}, "messages.0.role"),
+        ({"role": "user", "content": [{"type": "image_url", "image_url": {}}]}, "messages.0.content.0.type"),
+        ({"role": "user", "content": 5}, "messages.0.content"),
+        ({"role": "assistant", "content": "x", "tool_calls": [{}]}, "messages.0.tool_calls"),
+        ("hello", "messages.0"),
+    ],
+)
+def test_a_message_that_cannot_be_read_is_named(client, message, param):
+    answer = client.post("/v1/chat/completions", json={"messages": [message], **GREEDY})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == param
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"max_tokens": None}, {"max_tokens": -1}, {"max_completion_tokens": -1}]
+)
+def test_without_a_limit_an_answer_may_be_as_long_as_the_server_gives(monkeypatch, given):
+    engine = make_engine()
+    script(monkeypatch, engine, "one two three four " * 40)
+    with TestClient(create_app(engine), base_url=HERE) as client:
+        found = client.post("/v1/chat/completions", json={**CHAT, **given}).json()
+        assert found["usage"]["completion_tokens"] == engine.limits.answer_tokens
+        assert found["choices"][0]["finish_reason"] == "length"
+
+
+def test_a_seed_of_minus_one_is_drawn(client):
+    asked = {"temperature": 2, "max_tokens": 20, "seed": -1}
+    assert len({complete(client, **asked).json()["choices"][0]["text"] for _ in range(4)}) > 1
+
+
+def thinking_engine():
+    from copy import deepcopy
+    from dataclasses import replace
+
+    engine = make_engine()
+    tokenizer = deepcopy(engine.model.tokenizer)
+    tokenizer.chat_template = (
+        "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+        "{{ m.content }}\n{% endfor %}{% if enable_thinking is not defined or enable_thinking %}<think>\n{% endif %}"
+    )
+    engine.model = replace(engine.model, tokenizer=tokenizer)
+    engine._batch = batching.Batch(engine.model)
+    return engine
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize(
+    ("says", "kwargs", "content", "reasoning"),
+    [
+        ("hm</think>\n\njoy", None, "joy", "hm"),
+        ("hm, and on", None, "", "hm, and on"),
+        ("joy", {"enable_thinking": False}, "joy", None),
+        ("<think>hm</think>joy", {"enable_thinking": False}, "joy", "hm"),
+    ],
+)
+def test_a_thought_comes_as_reasoning_content(monkeypatch, stream, says, kwargs, content, reasoning):
+    engine = thinking_engine()
+    script(monkeypatch, engine, says)
+    asked = {**CHAT, "chat_template_kwargs": kwargs, "max_tokens": 60, "stream": stream}
+    with TestClient(create_app(engine), base_url=HERE) as client:
+        answer = client.post("/v1/chat/completions", json=asked)
+        if stream:
+            deltas = [one["choices"][0]["delta"] for one in events(answer)]
+            found = {
+                name: "".join(delta.get(name, "") for delta in deltas)
+                for name in ("content", "reasoning_content")
+            }
+        else:
+            found = answer.json()["choices"][0]["message"]
+        assert (found["content"], found["reasoning_content"] or None) == (content, reasoning)
+        plain = complete(client, max_tokens=60).json()["choices"][0]["text"]
+        assert plain == says  # a text that is continued has no thoughts
+
+
+def test_a_template_is_given_what_it_takes(monkeypatch):
+    engine = thinking_engine()
+    with TestClient(create_app(engine), base_url=HERE) as client:
+        asked = {**CHAT, **GREEDY, "chat_template_kwargs": {"enable_thinkin": False}}
+        told = check_error(client.post("/v1/chat/completions", json=asked), 400, "invalid_value")
+        assert told["param"] == "chat_template_kwargs"
+        system = [{"role": "system", "content": "rain"}, {"role": "user", "content": "joy"}]
+        one = [{"role": "user", "content": "rain\n\njoy"}]
+        said = [
+            client.post("/v1/chat/completions", json={"messages": messages, **GREEDY}).json()["usage"]
+            for messages in (system, one)
+        ]
+        assert said[0] == said[1]
+        refused = {"messages": [*one, *system], **GREEDY}
+        told = check_error(client.post("/v1/chat/completions", json=refused), 400, "invalid_value")
+        assert told["param"] == "messages"
 
 
 @pytest.mark.parametrize("path", ["/v1/nothing", "/nothing", "/v1/runs/../../secret", "/js/../app"])

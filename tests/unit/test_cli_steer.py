@@ -78,6 +78,31 @@ def run(*arguments, **given):
     return CliRunner().invoke(app, ["steer", *map(str, arguments)], **given)
 
 
+def test_template_arguments_and_revision_reach_the_model(monkeypatch):
+    import emospace.models
+
+    given = {}
+    monkeypatch.setattr(emospace.models, "load_model", lambda *_, **kw: given.update(kw) or tiny("llama"))
+    done = run(
+        *("--emotion", "joy", "--tokens", 4, "--revision", "1a2b"),
+        *(
+            "--template-arg",
+            "enable_thinking=false",
+            "--template-arg",
+            "depth=2",
+            "--template-arg",
+            "tone=dry",
+        ),
+        *("--template-arg", "date=False", "Tell me."),
+    )
+    assert done.exit_code == 0, done.output
+    assert given["template_args"] == {"enable_thinking": False, "depth": 2, "tone": "dry", "date": False}
+    assert given["revision"] == "1a2b"
+    done = run("--emotion", "joy", "--template-arg", "enable_thinking", "Tell me.")
+    assert done.exit_code == 2
+    assert "--template-arg enable_thinking" in done.output
+
+
 def answers_of(done):
     """Return heading -> answer of the plain output."""
     parts = [part.partition("\n") for part in done.stdout.split("# ")[1:]]

@@ -7,8 +7,10 @@ import pytest
 from pydantic import ValidationError
 
 from emospace.errors import EmospaceError
+from emospace.models import AnswerStream, split_reasoning
+from emospace.models.decoding import EMPTY
 from emospace.records import Results
-from emospace.server.failures import api_error
+from emospace.server.failures import api_error, from_validation
 from emospace.server.runs import Runs
 from emospace.server.schemas import ChatRequest, CompletionRequest
 from emospace.server.settings import Settings, read_keys
@@ -57,21 +59,21 @@ def utf8(tokens) -> str:
 @pytest.mark.parametrize("whole", ["naïve 🙂 joy", "快乐", "👩‍🚀", "a\x00b"])
 def test_bytes_become_text_a_whole_character_at_a_time(whole):
     text = Text(utf8)
-    pieces = [text.push(byte) for byte in whole.encode()]
-    assert "".join([*pieces, text.close()]) == whole
+    pieces = [text.push(byte).answer for byte in whole.encode()]
+    assert "".join([*pieces, text.close().answer]) == whole
     assert not any("\ufffd" in piece for piece in pieces)
 
 
 def test_a_character_that_never_ends_is_shown_at_the_end():
     text = Text(utf8)
-    assert [text.push(byte) for byte in "é".encode()[:1]] == [""]
-    assert text.close() == "\ufffd"
+    assert [text.push(byte).answer for byte in "é".encode()[:1]] == [""]
+    assert text.close().answer == "\ufffd"
 
 
 def test_a_space_that_a_decoder_drops_in_front_is_kept_between_pieces():
     words = ["▁the", "▁joy", "ful"]
     text = Text(lambda tokens: "".join(words[token] for token in tokens).replace("▁", " ").removeprefix(" "))
-    assert [text.push(token) for token in range(3)] == ["the", " joy", "ful"]
+    assert [text.push(token).answer for token in range(3)] == ["the", " joy", "ful"]
 
 
 @pytest.mark.parametrize(
@@ -88,12 +90,47 @@ def test_a_space_that_a_decoder_drops_in_front_is_kept_between_pieces():
 def test_stop_texts_end_the_text_wherever_tokens_were_cut(stops, whole, shown):
     text, pieces = Text(utf8, stops), []
     for byte in whole.encode():
-        pieces.append(text.push(byte))
+        pieces.append(text.push(byte).answer)
         assert shown.startswith("".join(pieces))
         if text.stopped:
             break
-    assert "".join([*pieces, text.close()]) == shown
+    assert "".join([*pieces, text.close().answer]) == shown
     assert text.stopped == (shown != whole)
+
+
+@pytest.mark.parametrize(
+    ("opened", "whole", "answer", "reasoning"),
+    [
+        (False, "<think>hm</think>\n\nJoy.", "Joy.", "hm"),
+        (False, "\n<think>\nhm\n</think>Joy.\n", "Joy.\n", "hm"),
+        (True, "hm\nhm</think>\n\nJoy.", "Joy.", "hm\nhm"),
+        (True, "hm, cut <thi", "", "hm, cut <thi"),
+        (False, "<think>cut", "", "cut"),
+        (False, "hm</think>Joy.", "Joy.", "hm"),
+        (False, "<think>\n\n</think>\n\nJoy.", "Joy.", ""),
+        (False, "<think>a</think>One. <think>b</think>Two.", "One. Two.", "a\n\nb"),
+        (False, "\n a < b </p> ", "\n a < b </p> ", ""),
+        (None, "<think>hm</think>Joy.", "<think>hm</think>Joy.", ""),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_a_thought_is_parted_from_the_answer_wherever_tokens_were_cut(opened, whole, answer, reasoning, size):
+    text = AnswerStream(lambda tokens: "".join(tokens), opened)
+    found = EMPTY
+    for start in range(0, len(whole), size):
+        found = found.then(text.push(whole[start : start + size]))
+    found = found.then(text.close())
+    assert (found.answer, found.reasoning) == (answer, reasoning)
+    assert split_reasoning(whole, opened)[:2] == (answer, reasoning)
+
+
+def test_a_stop_text_ends_the_answer_and_not_the_thought():
+    text, found = Text(utf8, ["end"], True), EMPTY
+    for byte in b"the end is near</think>Joy without end.":
+        found = found.then(text.push(byte))
+        if text.stopped:
+            break
+    assert (found.answer, found.reasoning, text.stopped) == ("Joy without ", "the end is near", True)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org"])
@@ -132,11 +169,43 @@ def test_a_file_without_a_secret_key_is_refused(tmp_path, held):
         {"tools": [{"type": "function"}]},
         {"logit_bias": {"5": 1}},
         {"response_format": {"type": "json_object"}},
+        {"n_predict": 5},
+        {"frequency_penalty": 0.5},
+        {"repeat_penalty": 1.1},
+        {"stop": ["a"] * 5},
     ],
 )
-def test_what_cannot_be_honoured_is_refused(given):
-    with pytest.raises(ValidationError, match="not supported"):
+def test_what_cannot_be_honoured_is_refused_by_name(given):
+    with pytest.raises(ValidationError) as raised:
         ChatRequest(messages=[{"role": "user", "content": "x"}], **given)
+    told = from_validation(raised.value.errors())
+    assert (told.status, told.body.error.param) == (400, *given)
+
+
+def test_what_common_clients_send_is_taken():
+    message = {
+        "role": "assistant",
+        "content": "x",
+        "refusal": None,
+        "annotations": [],
+        "tool_calls": None,
+        "reasoning_content": "hm",
+    }
+    asked = ChatRequest(
+        messages=[message],
+        **dict.fromkeys(("stop", "max_tokens", "n", "temperature", "top_p", "seed", "stream", "tools")),
+        **{"logit_bias": {}, "response_format": {"type": "text"}, "user": "me", "tool_choice": "auto"},
+        **{"presence_penalty": 0, "frequency_penalty": 0.0, "modalities": ["text"], "repeat_penalty": 1.0},
+        stream_options={"include_usage": True, "include_obfuscation": False},
+    )
+    assert asked.messages[0].text == "x"
+    assert asked.stops == ()
+
+
+def test_minus_one_leaves_a_field_to_the_server():
+    names = ("max_tokens", "max_completion_tokens", "seed", "top_k")
+    asked = ChatRequest(messages=[{"role": "user", "content": "x"}], **dict.fromkeys(names, -1))
+    assert [getattr(asked, name) for name in names] == [None] * 4
 
 
 def test_prompts_are_texts_or_token_ids():

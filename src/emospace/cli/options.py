@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
 
     Spec = TypeVar("Spec", bound=BaseModel)
 
+TEMPLATE_ARG = "Argument of the chat template, as enable_thinking=false (JSON, else text); repeatable."
+_PYTHON = {"True": True, "False": False, "None": None}
+"""Words that would be text, and true, as they stand."""
+
 REVISION = "Commit, tag or branch of a hub id; a commit pins the model."
 
 
@@ -21,6 +26,22 @@ def split(given: Sequence[str]) -> tuple[str, ...]:
     """Return the parts of comma-separated values, each once and in order."""
     parts = (part.strip() for value in given for part in value.split(","))
     return tuple(dict.fromkeys(part for part in parts if part))
+
+
+def template_args_of(given: Sequence[str] | None) -> dict[str, Any]:
+    """Return the arguments of ``--template-arg name=value``; values are JSON, or else text."""
+    found: dict[str, Any] = {}
+    for part in given or ():
+        name, equals, value = part.partition("=")
+        if not equals or not name.strip():
+            raise EmospaceError(
+                f"--template-arg {part}", "it is no name=value", "Write enable_thinking=false."
+            )
+        try:
+            found[name.strip()] = _PYTHON[value] if value in _PYTHON else json.loads(value)
+        except ValueError:
+            found[name.strip()] = value
+    return found
 
 
 def build_spec(kind: type[Spec], names: Mapping[str, str], values: Mapping[str, Any]) -> Spec:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from emospace.cli.options import REVISION
+from emospace.cli.options import REVISION, TEMPLATE_ARG, template_args_of
 from emospace.display import say
 from emospace.errors import EmospaceError
 
@@ -71,6 +71,10 @@ def serve(
             rich_help_panel=MODEL,
         ),
     ] = False,
+    template_arg: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help=TEMPLATE_ARG, rich_help_panel=MODEL),
+    ] = None,
     max_prompt: Annotated[
         int, typer.Option(min=1, help="Tokens of a prompt.", rich_help_panel=BOUNDS)
     ] = 4096,
@@ -118,7 +122,12 @@ def serve(
         runs=runs or (RUNS if RUNS.is_dir() else None),
     ).check()
     loaded = load_model(
-        model, dtype=dtype, device=device, revision=revision, trust_remote_code=trust_remote_code
+        model,
+        dtype=dtype,
+        device=device,
+        revision=revision,
+        trust_remote_code=trust_remote_code,
+        template_args=template_args_of(template_arg),
     )
     engine = Engine(loaded, _bank(loaded, source), _reader(loaded, language) if reader else None, limits)
     listen(engine, settings)

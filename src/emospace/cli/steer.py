@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from emospace.cli.options import REVISION
+from emospace.cli.options import REVISION, TEMPLATE_ARG
 from emospace.cli.steered import Asked, show_beams, show_stream, write_batch
 from emospace.cli.tone import asked_tone, layers_of, load, read_batch, read_prompt, sampling_of, window_of
 from emospace.errors import EmospaceError
@@ -84,6 +84,9 @@ Model = Annotated[
     ),
 ]
 Revision = Annotated[str | None, typer.Option(help=REVISION, rich_help_panel=RUN)]
+TemplateArg = Annotated[
+    list[str] | None, typer.Option(metavar="NAME=VALUE", help=TEMPLATE_ARG, rich_help_panel=RUN)
+]
 Source = Annotated[
     str | None,
     typer.Option(
@@ -207,6 +210,7 @@ def text(
     device: Device = "auto",
     revision: Revision = None,
     trust_remote_code: Trust = False,
+    template_arg: TemplateArg = None,
 ) -> None:
     """Answer a prompt without and with a tone, side by side.
 
@@ -233,7 +237,7 @@ def text(
     options: dict[str, Any] = {"scope": scope and scope.value, "op": op and op.value}
     options |= {"window": window_of(window), "layers": layers_of(layers)}
     sampling = sampling_of(tokens, least_tokens, temperature, top_k, top_p, seed)
-    loaded, bank = load(model, source, dtype, device, revision, trust_remote_code)
+    loaded, bank = load(model, source, dtype, device, revision, trust_remote_code, template_arg)
     vector = tone.of(bank, mode.value)
     if options["layers"] is not None:
         vector = vector.at(options.pop("layers"))

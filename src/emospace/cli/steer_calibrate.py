@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from emospace.cli.options import build_spec, run_folder, split
+from emospace.cli.options import build_spec, run_folder, split, template_args_of
 from emospace.cli.steer import (
     DOSE,
     JUDGED,
@@ -30,6 +30,7 @@ from emospace.cli.steer import (
     Revision,
     Seed,
     Source,
+    TemplateArg,
     Trust,
     Valence,
     app,
@@ -65,6 +66,7 @@ CALIBRATION = {
     "dtype": "--dtype",
     "device": "--device",
     "trust_remote_code": "--trust-remote-code",
+    "template_args": "--template-arg",
     "batch_size": "--batch-size",
     "seed": "--seed",
 }
@@ -149,6 +151,7 @@ def calibrate(
     device: Device = "auto",
     revision: Revision = None,
     trust_remote_code: Trust = False,
+    template_arg: TemplateArg = None,
     batch_size: Batch = 48,
     seed: Seed = 0,
 ) -> None:
@@ -183,6 +186,7 @@ def calibrate(
         "dtype": dtype,
         "device": device,
         "trust_remote_code": trust_remote_code,
+        "template_args": template_args_of(template_arg),
         "batch_size": batch_size,
         "seed": seed,
         "budget": budget,

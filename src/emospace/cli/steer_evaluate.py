@@ -27,6 +27,7 @@ from emospace.cli.steer import (
     Revision,
     Seed,
     Source,
+    TemplateArg,
     Trust,
     app,
 )
@@ -35,7 +36,7 @@ from emospace.display import say, table
 from emospace.errors import EmospaceError, unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from emospace.evaluation import Evaluation, SteeringSpec
     from emospace.models import LanguageModel
@@ -140,6 +141,7 @@ def evaluate(
     device: Device = "auto",
     revision: Revision = None,
     trust_remote_code: Trust = False,
+    template_arg: TemplateArg = None,
     batch_size: Batch = 40,
     seed: Seed = 0,
 ) -> None:
@@ -189,8 +191,8 @@ def evaluate(
         "--device": device if device != "auto" else None,
         "--revision": revision,
     }
-    command = evaluation_command(spec, flags, trust_remote_code)
-    loaded, bank = load(model, source, dtype, device, revision, trust_remote_code)
+    command = evaluation_command(spec, flags, trust_remote_code, template_arg or ())
+    loaded, bank = load(model, source, dtype, device, revision, trust_remote_code, template_arg)
     own = {vector.kind for vector in bank.vectors.values()}
     beside = {name: bank_or_none(loaded, name) for name in others if name not in own}
     from emospace.evaluation.running import run_evaluation
@@ -254,12 +256,16 @@ def baselines_of(given: str) -> tuple[str, ...]:
     return known[given]
 
 
-def evaluation_command(spec: SteeringSpec, flags: dict[str, str | None], trust: bool) -> str:
+def evaluation_command(
+    spec: SteeringSpec, flags: dict[str, str | None], trust: bool, template_arg: Sequence[str] = ()
+) -> str:
     """Return the one line that runs an evaluation again."""
     default = type(spec.sampling)()
     words = ["emospace steer evaluate", *(["--trust-remote-code"] if trust else [])]
     for option, value in flags.items():
         words += [] if value is None else [option, shlex.quote(value)]
+    for given in template_arg:
+        words += ["--template-arg", shlex.quote(given)]
     for field, option in SAMPLING.items():
         if (value := getattr(spec.sampling, field)) != getattr(default, field):
             words += [option, str(value)]

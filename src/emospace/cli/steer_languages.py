@@ -25,6 +25,7 @@ from emospace.cli.steer import (
     Revision,
     Seed,
     Source,
+    TemplateArg,
     Trust,
 )
 from emospace.cli.steer_evaluate import SAMPLING
@@ -32,6 +33,8 @@ from emospace.cli.tone import load, sampling_of
 from emospace.display import say, table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from emospace.evaluation import Evaluation
     from emospace.evaluation.crossing import CrossingSpec
 
@@ -115,6 +118,7 @@ def languages(
     device: Device = "auto",
     revision: Revision = None,
     trust_remote_code: Trust = False,
+    template_arg: TemplateArg = None,
     batch_size: Batch = 40,
     seed: Seed = 0,
 ) -> None:
@@ -157,8 +161,8 @@ def languages(
         "--device": device if device != "auto" else None,
         "--revision": revision,
     }
-    command = crossing_command(spec, flags, trust_remote_code)
-    loaded, bank = load(model, source, dtype, device, revision, trust_remote_code)
+    command = crossing_command(spec, flags, trust_remote_code, template_arg or ())
+    loaded, bank = load(model, source, dtype, device, revision, trust_remote_code, template_arg)
     from emospace.evaluation.crossing import run_crossing
     from emospace.report import write_report
 
@@ -202,12 +206,16 @@ def show_crossing(found: Evaluation) -> None:
         say(f"Not computed: {missing.what}{where}: {missing.why}")
 
 
-def crossing_command(spec: CrossingSpec, flags: dict[str, str | None], trust: bool) -> str:
+def crossing_command(
+    spec: CrossingSpec, flags: dict[str, str | None], trust: bool, template_arg: Sequence[str] = ()
+) -> str:
     """Return the one line that runs the study again."""
     default = type(spec.sampling)()
     words = ["emospace steer languages", *(["--trust-remote-code"] if trust else [])]
     for option, value in flags.items():
         words += [] if value is None else [option, shlex.quote(value)]
+    for given in template_arg:
+        words += ["--template-arg", shlex.quote(given)]
     for field, option in SAMPLING.items():
         if (value := getattr(spec.sampling, field)) != getattr(default, field):
             words += [option, str(value)]

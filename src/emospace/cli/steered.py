@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -62,6 +62,7 @@ def show_stream(asked: Asked, prompt: str, *, baseline: bool) -> None:
     texts(streams)
     steered = streams[asked.vector.name].answer
     plain = streams["unsteered"].answer if baseline else None
+    remark_thoughts({name: kept.answer for name, kept in streams.items()})
     remark(described(asked, steered.applications, ratio(asked, [prompt], steered, plain)))
 
 
@@ -81,8 +82,18 @@ def show_beams(asked: Asked, prompt: str, *, baseline: bool) -> None:
     steered = beam_search(asked, prompt, steered=True)
     shown = {"unsteered": plain.texts} if plain else {}
     texts(shown | {asked.vector.name: steered.texts})
+    remark_thoughts(({"unsteered": plain} if plain else {}) | {asked.vector.name: steered})
     cost = ratio(asked, [prompt], steered, plain)
     remark(described(asked, steered.applications, cost))
+
+
+def remark_thoughts(answers: Mapping[str, Generated]) -> None:
+    """Say which answers had a thought before them, which is not shown."""
+    for name, answer in answers.items():
+        if answer.reasoning[0]:
+            remark(
+                f"{name}: a thought of {len(answer.reasoning[0]):,} characters before the answer is not shown"
+            )
 
 
 def write_batch(asked: Asked, prompts: Sequence[str], out: Path | None, *, baseline: bool) -> None:
@@ -97,6 +108,9 @@ def write_batch(asked: Asked, prompts: Sequence[str], out: Path | None, *, basel
         row: dict[str, Any] = {"prompt": prompt, "steered": steered.texts[place]}
         if plain is not None:
             row["unsteered"] = plain.texts[place]
+        for side, given in (("steered", steered), ("unsteered", plain)):
+            if given is not None and given.reasoning[place]:
+                row[f"{side}_reasoning"] = given.reasoning[place]
         row |= {"perplexity_ratio": ratios[place], "seed": asked.sampling.seed, **asked.described()}
         row["applications_in_batch"] = steered.applications
         lines.append(json.dumps(jsonable(row), ensure_ascii=False))
@@ -143,6 +157,7 @@ def answers(asked: Asked, prompts: Sequence[str], *, steered: bool) -> Generated
             [one.tokens[0] for one in found],
             np.array([one.stopped[0] for one in found], dtype=bool),
             sum(one.applications for one in found),
+            [one.reasoning[0] for one in found],
         )
     return generate(
         asked.model,
@@ -162,9 +177,10 @@ def beam_search(asked: Asked, prompt: str, *, steered: bool) -> Generated:
     import torch
 
     from emospace.evaluation import Generated
+    from emospace.models import answer_parts, turns_of
     from emospace.steering import steer
 
-    ids = prompt_ids(asked, prompt)
+    ids = asked.model.prompt_ids(turns_of(prompt, asked.system))
     row = torch.tensor([ids], device=asked.model.device)
     steering = steer(asked.model, asked.vector, asked.dose, **asked.options) if steered else None
     with steering or nullcontext(), torch.inference_mode():
@@ -180,20 +196,11 @@ def beam_search(asked: Asked, prompt: str, *, steered: bool) -> Generated:
     ending = set(ends if isinstance(ends, list) else [ends])
     answer = [int(token) for token in found[0, len(ids) :].tolist()]
     kept = next((place for place, token in enumerate(answer) if token in ending), len(answer))
-    decoded = asked.model.tokenizer.decode(answer[:kept], skip_special_tokens=True)
+    parts = answer_parts(asked.model, ids, answer[:kept])
     changed = steering.applications if steering is not None else 0
     stopped = np.array([kept < len(answer)])
-    return Generated([decoded], [np.array(answer[:kept], dtype=np.int64)], stopped, changed)
-
-
-def prompt_ids(asked: Asked, prompt: str) -> list[int]:
-    """Return a prompt's token ids as the model reads them before it answers."""
-    model = asked.model
-    if model.tokenizer.chat_template:
-        start, whole = [], model.render_chat(prompt, asked.system)
-    else:
-        start, whole = list(model.start_ids()), f"{asked.system}\n\n{prompt}" if asked.system else prompt
-    return [*start, *model.tokenizer(whole, add_special_tokens=False)["input_ids"]]
+    tokens = [np.array(answer[:kept], dtype=np.int64)]
+    return Generated([parts.answer], tokens, stopped, changed, [parts.reasoning])
 
 
 def paired(

@@ -202,14 +202,21 @@ def load(
     device: str,
     revision: str | None,
     trust_remote_code: bool,
+    template_arg: Sequence[str] | None = None,
 ) -> tuple[LanguageModel, VectorBank]:
     """Return a model and its calibrated vectors."""
+    from emospace.cli.options import template_args_of
     from emospace.models import load_model
 
     if source is not None and source not in SOURCES:
         raise unknown("source of vectors", source, SOURCES)
     loaded = load_model(
-        model, dtype=dtype, device=device, revision=revision, trust_remote_code=trust_remote_code
+        model,
+        dtype=dtype,
+        device=device,
+        revision=revision,
+        trust_remote_code=trust_remote_code,
+        template_args=template_args_of(template_arg),
     )
     return loaded, bank_of(loaded, source)
 

@@ -80,6 +80,8 @@ def cell_hash(
         [list(factual), spec.factual_tokens] if factual else [],
         cell.instruction,
     ]
+    if model.template_args:
+        parts.append(dict(model.template_args))
     if cell.vector is not None:
         card = {name: value for name, value in cell.vector.card().items() if name not in NO_TEXT}
         if cell.mode == "relative":

@@ -96,6 +96,7 @@ class CalibrationSpec(BaseModel):
     dtype: str = "bfloat16"
     device: str = "auto"
     trust_remote_code: bool = False
+    template_args: dict[str, Any] = Field(default={}, description="what the chat template is given")
     batch_size: int = Field(default=48, gt=0)
     seed: int = 0
 
@@ -159,6 +160,7 @@ def calibrate(
         device=spec.device,
         revision=spec.revision,
         trust_remote_code=spec.trust_remote_code,
+        template_args=spec.template_args,
     )
     made = materials(model, spec)
     source: Source = spec.source if made.sae is not None else "dense"
@@ -426,6 +428,8 @@ class _Room:
         acting = _relative(vector, dose) if mode == "relative" else _constant(vector, dose)
         card = {name: value for name, value in acting.card().items() if name not in ("calibration", "note")}
         rows = np.stack([vector.directions[layer] for layer in vector.layers])
+        if self.model.template_args:
+            card["template_args"] = dict(self.model.template_args)
         key = content_hash(
             *(FORMAT, card, rows, dose, list(self.prompts), self.sampling.model_dump()),
             *(self.model.content_hash, self.judge.name, self.judge.content_hash, self.spec.language),

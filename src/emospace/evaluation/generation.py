@@ -6,8 +6,10 @@ token: but for rounding an answer does not depend on its batch, and steered and 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from inspect import signature
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -16,6 +18,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from emospace.errors import EmospaceError
+from emospace.models import AnswerStream, answer_parts, decode, opens_thought, turns_of
 
 if TYPE_CHECKING:
     import torch
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
     from emospace.steering.hooks import Steering
     from emospace.steering.vector import Mode, SteeringVector
 
+
+log = logging.getLogger(__name__)
 
 During: TypeAlias = Callable[[int, "torch.Tensor"], AbstractContextManager[Any]]
 """Given the step and the attention mask ``[n_rows, positions so far]``, what a forward pass runs inside."""
@@ -49,7 +54,8 @@ class Sampling(BaseModel):
 class Generated(NamedTuple):
     """Answers in the order of their prompts.
 
-    `tokens` are arrays ``[n]`` of token ids without the token that ends an answer, `stopped` ``[n_prompts]`` says
+    `texts` are without a reasoning model's thoughts, which `reasoning` has ("" where there was none); an answer cut
+    inside its thought is empty. `tokens` are arrays ``[n]`` of token ids without the token that ends an answer, thoughts included, `stopped` ``[n_prompts]`` says
     where that token came before `Sampling.n_tokens`, `applications` counts token positions times layers changed by
     the vector.
     """
@@ -58,6 +64,7 @@ class Generated(NamedTuple):
     tokens: list[np.ndarray]
     stopped: np.ndarray
     applications: int
+    reasoning: Sequence[str] = ()
 
 
 def generate(
@@ -77,7 +84,8 @@ def generate(
     Parameters
     ----------
     model
-        Chat models are given each prompt in their template, base models as it is, `system` before it.
+        Chat models are given each prompt in their template, base models as it is, `system` before it; a template
+        without a place for `system` gets it before the prompt's own text.
     prompts
         The number of a prompt in this sequence is part of its seed.
     vector, dose, mode, steer_options
@@ -96,7 +104,7 @@ def generate(
     steering = None if vector is None or not rows else steer(model, vector, dose, mode=mode, **steer_options)
     with steering or nullcontext():
         answers = _answers(model, rows, noise, sampling, batch_size)
-    return _generated(model, answers, sampling, steering.applications if steering else 0)
+    return _generated(model, rows, answers, sampling, steering.applications if steering else 0)
 
 
 class Asked(NamedTuple):
@@ -150,11 +158,18 @@ def generate_together(
         return during
 
     answers = iter(_answers(model, rows, noise, sampling, batch_size, steering))
+    read = iter(rows)
     for one, own, count in zip(asked, steered, applications, strict=True):
         if own is not None and one.prompts:
             _check_applied(own, count)
     return [
-        _generated(model, list(islice(answers, len(one.prompts))), sampling, count)
+        _generated(
+            model,
+            list(islice(read, len(one.prompts))),
+            list(islice(answers, len(one.prompts))),
+            sampling,
+            count,
+        )
         for one, count in zip(asked, applications, strict=True)
     ]
 
@@ -170,7 +185,7 @@ def stream(
     system: str | None = None,
     **steer_options: Any,
 ) -> Generator[str, None, Generated]:
-    """Yield the answer that `generate` gives to one prompt, piece by piece, never half a character.
+    """Yield the answer that `generate` gives to one prompt, piece by piece, never half a character nor a thought.
 
     The model is steered only while a token is computed, so several streams may be read in turn. At its end the stream
     returns the answer as `generate` would.
@@ -190,23 +205,19 @@ def stream(
         steering = steer(model, vector, dose, mode=mode, prompt_length=len(rows[0]), **steer_options)
         during = _while_running(steering)
     tokens: list[int] = []
-    start = read = 0  # what is decoded begins at `start`; everything before `read` was yielded
+    text = AnswerStream(partial(decode, model), opens_thought(model, rows[0]))
     for step in _steps(model, rows, _uniforms(sampling, 0)[None], sampling, during):
         if step[0] < 0:
             break
         tokens.append(int(step[0]))
-        seen, text = decode(model, tokens[start:read]), decode(model, tokens[start:])
-        if len(text) > len(seen) and not text.endswith("\ufffd"):
-            yield text[len(seen) :]
-            start, read = read, len(tokens)
-    rest = decode(model, tokens[start:])[len(decode(model, tokens[start:read])) :]
-    if rest:
-        yield rest
+        if piece := text.push(tokens[-1]).answer:
+            yield piece
+    if piece := text.close().answer:
+        yield piece
     if steering is not None:
         _check_applied(steering, steering.applications)
-    stopped = np.array([len(tokens) < sampling.n_tokens])
     applications = steering.applications if steering is not None else 0
-    return Generated([decode(model, tokens)], [np.array(tokens, dtype=np.int64)], stopped, applications)
+    return _generated(model, rows, [np.array(tokens, dtype=np.int64)], sampling, applications)
 
 
 def perplexity(
@@ -257,14 +268,7 @@ def _token_rows(
     model: LanguageModel, prompts: Sequence[str], system: str | None, n_tokens: int
 ) -> list[list[int]]:
     """Return the token ids of each prompt as the model reads it, with room for `n_tokens` after it."""
-    chat = bool(model.tokenizer.chat_template)
-    rows = []
-    for prompt in prompts:
-        if chat:
-            text, start = model.render_chat(prompt, system), []
-        else:
-            text, start = f"{system}\n\n{prompt}" if system else prompt, list(model.start_ids())
-        rows.append(start + model.tokenizer(text, add_special_tokens=False)["input_ids"])
+    rows = [model.prompt_ids(turns_of(prompt, system)) for prompt in prompts]
     config = getattr(model.model.config, "text_config", model.model.config)
     limit = getattr(config, "max_position_embeddings", None)
     for prompt, row in zip(prompts, rows, strict=True):
@@ -296,11 +300,25 @@ def _answers(
 
 
 def _generated(
-    model: LanguageModel, answers: list[np.ndarray], sampling: Sampling, applications: int
+    model: LanguageModel,
+    rows: Sequence[Sequence[int]],
+    answers: list[np.ndarray],
+    sampling: Sampling,
+    applications: int,
 ) -> Generated:
-    texts = [decode(model, answer) for answer in answers]
+    parts = [answer_parts(model, row, answer) for row, answer in zip(rows, answers, strict=True)]
+    unanswered = sum(bool(part.reasoning and not part.answer) for part in parts)
+    if unanswered:
+        log.warning(
+            "%d of %d answers ended inside the model's thought and are empty: give more tokens, or turn thinking off "
+            "where the chat template can (--template-arg enable_thinking=false)",
+            unanswered,
+            len(parts),
+        )
     stopped = np.array([len(answer) < sampling.n_tokens for answer in answers], dtype=bool)
-    return Generated(texts, answers, stopped, applications)
+    return Generated(
+        [part.answer for part in parts], answers, stopped, applications, [part.reasoning for part in parts]
+    )
 
 
 def positions_of(step: int, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -426,12 +444,6 @@ def end_ids(model: LanguageModel) -> list[int]:
         if ends is not None:
             return list(ends) if isinstance(ends, list | tuple) else [int(ends)]
     return []
-
-
-def decode(model: LanguageModel, tokens: Sequence[int] | np.ndarray) -> str:
-    """Return the text of an answer's tokens, special ones left out."""
-    ids = [int(token) for token in tokens]
-    return str(model.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
 
 def _check_applied(steering: Steering, applications: int) -> None:

@@ -1,5 +1,14 @@
 """Causal language models of `transformers`: loaded from anywhere, their blocks found."""
 
+from emospace.models.chat import Turns, turns_of
+from emospace.models.decoding import (
+    AnswerStream,
+    Parts,
+    answer_parts,
+    decode,
+    opens_thought,
+    split_reasoning,
+)
 from emospace.models.families import BLOCK_PATHS, find_blocks
 from emospace.models.loading import (
     DTYPES,
@@ -21,13 +30,21 @@ __all__ = [
     "OURS",
     "PACKAGED",
     "PACKAGES",
+    "AnswerStream",
     "LanguageModel",
     "PackagedGGUF",
+    "Parts",
+    "Turns",
+    "answer_parts",
+    "decode",
     "find_blocks",
     "list_models",
     "load_model",
     "model_packages",
+    "opens_thought",
     "packaged_model",
     "shipped",
+    "split_reasoning",
+    "turns_of",
     "wrap_model",
 ]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from emospace.artefacts import cache_dir, content_hash, file_hash, read_json, write_json
 from emospace.display import quiet_bars
 from emospace.errors import EmospaceError, first_line, unknown
+from emospace.models.chat import Turns, check_template_args, render_turns, turns_of
 from emospace.models.devices import faster_dtype, find_device
 from emospace.models.families import BLOCK_PATHS, find_blocks
 from emospace.models.gguf import from_gguf
@@ -50,6 +51,8 @@ class LanguageModel:
         The transformer blocks in order; layer `l` is the residual stream after `l` of them.
     identity
         What ties a result to these weights: name, revision or file hash, quantisation, dtype.
+    template_args
+        What the chat template is given beside the conversation, such as ``{"enable_thinking": False}``.
     """
 
     name: str
@@ -57,6 +60,7 @@ class LanguageModel:
     tokenizer: Any
     blocks: Sequence[torch.nn.Module]
     identity: Mapping[str, str | None] = field(default_factory=dict)
+    template_args: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def n_blocks(self) -> int:
@@ -108,12 +112,24 @@ class LanguageModel:
         return (0,)
 
     def render_chat(self, prompt: str, system: str | None = None) -> str:
-        """Return the prompt in the model's chat template, ready for its answer; base models get it as it is."""
-        if not self.tokenizer.chat_template:
-            return prompt
-        messages = [{"role": "system", "content": system}] if system else []
-        messages.append({"role": "user", "content": prompt})
-        return str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+        """Return a prompt in the model's chat template, ready for its answer; base models get the texts as they are."""
+        return self.render(turns_of(prompt, system))
+
+    def render(self, turns: Turns, template_args: Mapping[str, Any] | None = None) -> str:
+        """Return a conversation as text, ready for the model's answer; `template_args` go before the model's own."""
+        return render_turns(self.tokenizer, turns, {**self.template_args, **(template_args or {})})
+
+    def prompt_ids(self, turns: Turns, template_args: Mapping[str, Any] | None = None) -> list[int]:
+        """Return the token ids of a conversation as the model reads it before it answers.
+
+        Raises
+        ------
+        EmospaceError
+            If the chat template refuses the turns, or has no such argument.
+        """
+        start = [] if self.tokenizer.chat_template else list(self.start_ids())
+        text = self.render(turns, template_args)
+        return [*start, *self.tokenizer(text, add_special_tokens=False)["input_ids"]]
 
 
 def load_model(
@@ -123,6 +139,7 @@ def load_model(
     device: str = "auto",
     revision: str | None = None,
     trust_remote_code: bool = False,
+    template_args: Mapping[str, Any] | None = None,
 ) -> LanguageModel:
     """Load a causal language model by name.
 
@@ -143,6 +160,8 @@ def load_model(
         Commit, tag or branch of a hub id; a commit ties the model to its files for good.
     trust_remote_code
         Whether code that comes with the model may run.
+    template_args
+        What the chat template is given beside the conversation, such as ``{"enable_thinking": False}``.
 
     Raises
     ------
@@ -188,23 +207,32 @@ def load_model(
     identity |= {"dtype": dtype, "revision": getattr(model.config, "_commit_hash", None) or revision}
     if "sha256" not in identity and Path(source).is_dir():
         identity["sha256"] = _folder_hash(Path(source))
-    return wrap_model(model, tokenizer, name=name, identity=identity)
+    return wrap_model(model, tokenizer, name=name, identity=identity, template_args=template_args)
 
 
 def wrap_model(
-    model: Any, tokenizer: Any, *, name: str = "model", identity: Mapping[str, str | None] | None = None
+    model: Any,
+    tokenizer: Any,
+    *,
+    name: str = "model",
+    identity: Mapping[str, str | None] | None = None,
+    template_args: Mapping[str, Any] | None = None,
 ) -> LanguageModel:
     """Return a model already in memory as a `LanguageModel`.
 
     Without an identity its weights, config and tokenizer are hashed, so that caches and manifests stay right.
     """
+    template_args = dict(template_args or {})
+    check_template_args(tokenizer, template_args)
     model.eval()
     if identity is None:
         identity = {
             "sha256": _memory_hash(model, tokenizer),
             "dtype": str(model.dtype).removeprefix("torch."),
         }
-    return LanguageModel(name, model, tokenizer, find_blocks(model), {"name": name, **identity})
+    return LanguageModel(
+        name, model, tokenizer, find_blocks(model), {"name": name, **identity}, template_args
+    )
 
 
 def model_packages() -> dict[str, Path]:

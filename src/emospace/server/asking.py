@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from secrets import randbits
 from typing import TYPE_CHECKING, Any
@@ -25,24 +25,24 @@ COLDEST = 1e-3
 """Below this temperature the likeliest token is taken."""
 
 
-def chat_ids(model: LanguageModel, messages: Sequence[Message], limit: int) -> list[int]:
+def chat_ids(
+    model: LanguageModel,
+    messages: Sequence[Message],
+    limit: int,
+    template_args: Mapping[str, Any] | None = None,
+) -> list[int]:
     """Return the token ids of a conversation as the model reads it; base models get its texts one below the other."""
-    from jinja2 import TemplateError
-
     _short_enough("messages", sum(len(message.text) for message in messages), limit)
-    roles = [
+    turns = [
         {"role": "system" if message.role == "developer" else message.role, "content": message.text}
         for message in messages
     ]
-    if not model.tokenizer.chat_template:
-        return text_ids(model, "\n\n".join(message["content"] for message in roles), limit)
     try:
-        rendered = model.tokenizer.apply_chat_template(roles, tokenize=False, add_generation_prompt=True)
-    except TemplateError as error:
-        raise ApiError(
-            400, f"messages: the model's template refuses them ({error})", "invalid_value", "messages"
-        ) from error
-    return _checked(model, model.tokenizer(str(rendered), add_special_tokens=False)["input_ids"], limit)
+        found = model.prompt_ids(turns, template_args)
+    except EmospaceError as error:
+        field = "chat_template_kwargs" if error.what.startswith("template argument") else "messages"
+        raise ApiError(400, f"{field}: {error}", "invalid_value", field) from error
+    return _checked(model, found, limit, "messages")
 
 
 def text_ids(model: LanguageModel, prompt: str | Sequence[int], limit: int) -> list[int]:
@@ -55,7 +55,7 @@ def text_ids(model: LanguageModel, prompt: str | Sequence[int], limit: int) -> l
         known = model.model.get_input_embeddings().num_embeddings
         if not all(0 <= token < known for token in found):
             raise ApiError(400, f"prompt: token ids lie between 0 and {known - 1}", "invalid_value", "prompt")
-    return _checked(model, found, limit)
+    return _checked(model, found, limit, "prompt")
 
 
 def context(model: LanguageModel) -> int | None:
@@ -66,16 +66,17 @@ def context(model: LanguageModel) -> int | None:
 
 def sampling_of(request: ChatRequest | CompletionRequest, room: int, limits: Limits) -> Sampling:
     """Return how an answer with `room` for its tokens is sampled; without a seed one is drawn."""
-    asked = getattr(request, "max_completion_tokens", None) or request.max_tokens
+    field = "max_completion_tokens" if getattr(request, "max_completion_tokens", None) else "max_tokens"
+    asked = getattr(request, field)
     if asked is not None and asked > limits.answer_tokens:
         raise ApiError(
             400,
-            f"max_tokens: {asked} is more than the {limits.answer_tokens} this server gives",
+            f"{field}: {asked} is more than the {limits.answer_tokens} this server gives",
             "invalid_value",
-            "max_tokens",
+            field,
         )
     if asked is not None and asked > room:
-        raise _too_long(f"the prompt leaves room for {max(room, 0)} tokens of the {asked} asked for")
+        raise _too_long(f"the prompt leaves room for {max(room, 0)} tokens of the {asked} asked for", field)
     temperature = 1.0 if request.temperature is None else request.temperature
     return Sampling(
         n_tokens=asked or min(limits.answer_tokens, room),
@@ -167,12 +168,12 @@ def _short_enough(field: str, characters: int, limit: int) -> None:
         raise _too_long(f"the prompt has {characters:,} characters", field)
 
 
-def _checked(model: LanguageModel, ids: list[int], limit: int) -> list[int]:
+def _checked(model: LanguageModel, ids: list[int], limit: int, field: str) -> list[int]:
     most = min(limit, (context(model) or limit + 1) - 1)
     if not ids:
-        raise ApiError(400, "The prompt is empty.", "invalid_value")
+        raise ApiError(400, f"{field}: it is empty", "invalid_value", field)
     if len(ids) > most:
-        raise _too_long(f"the prompt has {len(ids):,} tokens, {most:,} are read")
+        raise _too_long(f"the prompt has {len(ids):,} tokens, {most:,} are read", field)
     return ids
 
 

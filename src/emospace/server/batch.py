@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from emospace.evaluation.generation import Sampling, decode, draw, end_ids, forward, left_padded, positions_of
+from emospace.evaluation.generation import Sampling, draw, end_ids, forward, left_padded, positions_of
+from emospace.models.decoding import EMPTY, Parts, decode
 from emospace.server.text import Text
 from emospace.steering.rows import RowSteering
 
@@ -28,9 +29,14 @@ class Event:
     """What happened to an answer: a piece of text, its end, or a failure."""
 
     index: int
-    text: str = ""
+    piece: Parts = EMPTY
     finish: Finish | None = None
     error: Exception | None = None
+
+    @property
+    def text(self) -> str:
+        """What the piece adds to the answer, without the thought before it."""
+        return self.piece.answer
 
 
 @dataclass(eq=False)
@@ -47,6 +53,8 @@ class Answer:
         Its number in its request.
     deadline
         On the clock of `time.monotonic`.
+    opened
+        Whether the prompt ends in a thought, None where none is looked for.
     n_tokens, applications
         Tokens so far (the one that ends an answer is not counted), and states its vector has changed.
     """
@@ -57,6 +65,7 @@ class Answer:
     steering: Steering | None = None
     stops: Sequence[str] = ()
     index: int = 0
+    opened: bool | None = None
     deadline: float = float("inf")
     n_tokens: int = 0
     applications: int = 0
@@ -89,7 +98,7 @@ class Answer:
             self._end("stop", piece)
         elif self.n_tokens == self.sampling.n_tokens or time.monotonic() > self.deadline:
             self._end("length", piece)
-        elif piece:
+        elif any(piece):
             self._emit(Event(self.index, piece))
 
     def fail(self, error: Exception) -> None:
@@ -97,10 +106,10 @@ class Answer:
         self.finished = True
         self._emit(Event(self.index, error=error))
 
-    def _end(self, finish: Finish, piece: str = "") -> None:
+    def _end(self, finish: Finish, piece: Parts = EMPTY) -> None:
         assert self.text is not None
         self.finished = True
-        self._emit(Event(self.index, piece + self.text.close(), finish))
+        self._emit(Event(self.index, piece.then(self.text.close()), finish))
 
     def _emit(self, event: Event) -> None:
         try:
@@ -130,7 +139,7 @@ class Batch:
         from transformers import DynamicCache
 
         for answer in answers:
-            answer.text = Text(partial(decode, self.model), answer.stops)
+            answer.text = Text(partial(decode, self.model), answer.stops, answer.opened)
         ids, mask = left_padded([answer.prompt for answer in answers])
         answered, real = positions_of(0, mask)
         # Without the config a cache keeps all keys of sliding layers too, whose masks see to the rest.

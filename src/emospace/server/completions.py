@@ -13,6 +13,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from emospace.models.decoding import EMPTY, opens_thought
 from emospace.server.asking import chat_ids, check_model, context, sampling_of, steering_of, text_ids
 from emospace.server.batch import Answer, Event
 from emospace.server.engine import Engine
@@ -64,6 +65,7 @@ class Asked:
         for prompt in prompts:
             room = (context(engine.model) or len(prompt) + limits.answer_tokens) - len(prompt)
             sampling = sampling_of(request, room, limits)
+            opened = opens_thought(engine.model, prompt) if self.is_chat else None
             for _ in range(n):
                 self.answers.append(
                     Answer(
@@ -73,6 +75,7 @@ class Asked:
                         steering,
                         request.stops,
                         index=len(self.answers),
+                        opened=opened,
                         deadline=deadline,
                     )
                 )
@@ -117,7 +120,9 @@ def completion_routes(engine: Engine, settings: Settings) -> APIRouter:
         """Continue a conversation, in a tone where one is given."""
         check_model(body.model, known)
         _check_number(body.n or 1, engine)
-        prompts = [await asyncio.to_thread(chat_ids, engine.model, body.messages, limit)]
+        prompts = [
+            await asyncio.to_thread(chat_ids, engine.model, body.messages, limit, body.chat_template_kwargs)
+        ]
         return await _respond(Asked(engine, settings, body, prompts), body, request)
 
     @router.post("/completions", response_model=TextCompletion)
@@ -144,11 +149,11 @@ async def _respond(asked: Asked, body: ChatRequest | CompletionRequest, request:
     if body.stream:
         return EventStream(asked)
     leaving = asyncio.create_task(_leave(request.receive, asked))
-    texts = [""] * len(asked.answers)
+    texts = [EMPTY] * len(asked.answers)
     finishes: list[Any] = [None] * len(asked.answers)
     try:
         async for event in asked.each():
-            texts[event.index] += event.text
+            texts[event.index] = texts[event.index].then(event.piece)
             finishes[event.index] = event.finish or finishes[event.index]
     finally:
         leaving.cancel()
@@ -166,13 +171,17 @@ async def _respond(asked: Asked, body: ChatRequest | CompletionRequest, request:
     ends = list(zip(texts, finishes, strict=True))
     if asked.is_chat:
         chats = [
-            ChatChoice(index=index, message=ChatMessage(content=text), finish_reason=finish)
+            ChatChoice(
+                index=index,
+                message=ChatMessage(content=text.answer, reasoning_content=text.reasoning or None),
+                finish_reason=finish,
+            )
             for index, (text, finish) in enumerate(ends)
         ]
         found = ChatCompletion(choices=chats, **told)
     else:
         plain = [
-            TextChoice(index=index, text=text, finish_reason=finish)
+            TextChoice(index=index, text=text.answer, finish_reason=finish)
             for index, (text, finish) in enumerate(ends)
         ]
         found = TextCompletion(choices=plain, **told)
@@ -221,6 +230,8 @@ class EventStream(Response):
                     yield self._chunk(answer, {"role": "assistant", "content": ""})
             async for event in asked.each():
                 answer = asked.answers[event.index]
+                if event.piece.reasoning:
+                    yield self._chunk(answer, {"reasoning_content": event.piece.reasoning})
                 if event.text:
                     yield self._chunk(answer, {"content": event.text})
                 if event.finish:

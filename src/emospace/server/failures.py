@@ -86,10 +86,19 @@ def from_emospace(error: EmospaceError, param: str | None = None) -> ApiError:
     return ApiError(400, str(error), f"unknown_{kind[1]}" if kind else "invalid_value", param)
 
 
+_FORM = re.compile(r"(str|int|list\[.*\])$")
+"""How pydantic names the forms of a field that may have several."""
+
+
 def from_validation(errors: list[Any]) -> ApiError:
     """Return the first of pydantic's complaints, its field named as in the request."""
-    first = errors[0]
-    place = [str(part) for part in first["loc"] if part not in ("body", "query", "path")]
+    # Of the forms a field may have, the one that fits furthest tells most.
+    field = errors[0]["loc"][:2]
+    first = max((one for one in errors if one["loc"][:2] == field), key=lambda one: len(one["loc"]))
+    loc = (*first["loc"], *first.get("ctx", {}).get("place", ()))
+    place = [
+        str(part) for part in loc if part not in ("body", "query", "path") and not _FORM.match(str(part))
+    ]
     message = str(first["msg"]).removeprefix("Value error, ")
     if first["type"] == "json_invalid":
         return ApiError(400, "The body is not valid JSON.", "invalid_json")

@@ -2,42 +2,97 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from emospace.steering.vector import Mode, Scope
 
+MAX_TOKENS = (
+    "without it (null or -1) an answer goes on until the model ends it, or for the answer_tokens that /v1/models names, "
+    "or as far as the model's context reaches"
+)
 LONGEST_STOP, MOST_STOPS, MOST_TEXTS = 200, 4, 64
 
-UNSUPPORTED = (
-    "audio",
-    "best_of",
-    "echo",
-    "function_call",
-    "functions",
-    "logit_bias",
-    "logprobs",
-    "modalities",
-    "prediction",
-    "reasoning_effort",
-    "response_format",
-    "suffix",
-    "tool_choice",
-    "tools",
-    "top_logprobs",
-    "verbosity",
-    "web_search_options",
-)
-"""Fields that would change the answer and cannot be honoured; null, and what changes nothing, is let pass."""
+UNSUPPORTED: Mapping[str, tuple[Any, ...]] = {
+    "audio": (),
+    "best_of": (1,),
+    "dynatemp_range": (0,),
+    "echo": (False,),
+    "frequency_penalty": (0,),
+    "function_call": ("none",),
+    "functions": ([],),
+    "ignore_eos": (False,),
+    "length_penalty": (1,),
+    "logit_bias": ({}, []),
+    "logprobs": (False, 0),
+    "min_p": (0,),
+    "min_tokens": (0,),
+    "mirostat": (0,),
+    "modalities": (["text"], []),
+    "prediction": (),
+    "presence_penalty": (0,),
+    "reasoning_effort": (),
+    "reasoning_format": ("auto", "deepseek"),
+    "repeat_penalty": (1,),
+    "repetition_penalty": (1,),
+    "response_format": ({"type": "text"},),
+    "suffix": ("",),
+    "tfs_z": (1,),
+    "tool_choice": ("none", "auto"),
+    "tools": ([],),
+    "top_logprobs": (0,),
+    "typical_p": (1,),
+    "use_beam_search": (False,),
+    "verbosity": (),
+    "web_search_options": (),
+    "xtc_probability": (0,),
+}
+"""Fields that would change the answer and cannot be honoured -> values beside null that change nothing."""
 
-NOTHING: tuple[Any, ...] = (None, False, 0, "none", [], {}, {"type": "text"})
+AS_UNSET = ("max_tokens", "max_completion_tokens", "seed", "top_k")
+"""Fields in which some clients write -1 for what others leave out."""
+
+UNUSED = ("refusal", "annotations", "reasoning_content", "reasoning")
+"""Fields of a message that are let pass: thoughts of earlier turns are not given to the model again."""
 
 Number = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]
 
 
-class Tone(BaseModel):
+def refused(why: str, *place: str | int) -> PydanticCustomError:
+    """Return the error of a field of a body that pydantic has not come to yet."""
+    return PydanticCustomError("refused", "{why}", {"why": why, "place": place})
+
+
+class Body(BaseModel):
+    """A body: whatever it holds, its texts are Unicode."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _unicode(cls, given: Any) -> Any:
+        # Half a surrogate pair can be written in JSON, and is no character.
+        waiting: list[tuple[tuple[str | int, ...], Any]] = [((), given)]
+        while waiting:
+            place, value = waiting.pop()
+            if isinstance(value, str) and not is_unicode(value):
+                raise refused("it holds half a surrogate pair, which is no character", *place)
+            if isinstance(value, dict):
+                if not all(is_unicode(key) for key in value):
+                    raise refused("the name of a field is no Unicode text", *place)
+                waiting += [((*place, key), part) for key, part in value.items()]
+            elif isinstance(value, list):
+                waiting += [((*place, number), part) for number, part in enumerate(value)]
+        return given
+
+
+def is_unicode(text: str) -> bool:
+    """Return whether a text can be written as UTF-8."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+class Tone(Body):
     """The tone asked for.
 
     `emotion` holds weighted emotions or a point of the circumplex (``valence`` and ``arousal``, -1 to 1); `dose` is
@@ -73,34 +128,43 @@ class _Generation(Tone):
     model_config = ConfigDict(extra="forbid")
 
     model: str | None = Field(default=None, max_length=500)
-    max_tokens: int | None = Field(default=None, ge=1)
+    max_tokens: int | None = Field(default=None, ge=1, description=MAX_TOKENS)
     temperature: float | None = Field(default=None, ge=0, le=2, allow_inf_nan=False)
     top_p: float | None = Field(default=None, gt=0, le=1)
-    top_k: int | None = Field(default=None, ge=0)
+    top_k: int | None = Field(default=None, ge=0, description="0, -1 or null: all tokens")
     n: int | None = Field(default=None, ge=1, le=64)
-    seed: int | None = Field(default=None, ge=-(2**63), lt=2**64)
+    seed: int | None = Field(default=None, ge=-(2**63), lt=2**64, description="-1 or null: drawn")
     stop: str | list[str] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    presence_penalty: float | None = Field(default=None, ge=0, le=0, description="not supported")
-    frequency_penalty: float | None = Field(default=None, ge=0, le=0, description="not supported")
     user: str | None = Field(default=None, description="accepted and not used, as are the fields below")
     metadata: Any = None
     store: Any = None
     service_tier: Any = None
     safety_identifier: Any = None
     prompt_cache_key: Any = None
+    prompt_cache_retention: Any = None
     parallel_tool_calls: Any = None
+    cache_prompt: Any = None
+    id_slot: Any = None
+    keep_alive: Any = None
+    return_progress: Any = None
+    timings_per_token: Any = None
 
     @model_validator(mode="before")
     @classmethod
     def _no_unsupported(cls, given: Any) -> Any:
         if not isinstance(given, dict):
             return given
-        for name in UNSUPPORTED:
-            if given.get(name) not in NOTHING:
-                raise ValueError(f"'{name}' is not supported by this server")
-        return {name: value for name, value in given.items() if name not in UNSUPPORTED}
+        for name, harmless in UNSUPPORTED.items():
+            value = given.get(name)
+            if value is not None and value not in harmless:
+                raise refused("it is not supported by this server", name)
+        return {
+            name: None if name in AS_UNSET and value == -1 else value
+            for name, value in given.items()
+            if name not in UNSUPPORTED
+        }
 
     @property
     def stops(self) -> tuple[str, ...]:
@@ -111,7 +175,7 @@ class _Generation(Tone):
     @model_validator(mode="after")
     def _few_stops(self) -> _Generation:
         if len(self.stops) > MOST_STOPS or any(len(text) > LONGEST_STOP for text in self.stops):
-            raise ValueError(f"stop: at most {MOST_STOPS} texts of {LONGEST_STOP} characters")
+            raise refused(f"at most {MOST_STOPS} texts of {LONGEST_STOP} characters", "stop")
         return self
 
 
@@ -125,9 +189,22 @@ class TextPart(BaseModel):
 class Message(BaseModel):
     """A message of a conversation."""
 
+    model_config = ConfigDict(extra="forbid")
+
     role: Literal["system", "developer", "user", "assistant"]
     content: str | list[TextPart] | None = None
     name: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _used(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        return {
+            name: value
+            for name, value in given.items()
+            if name in cls.model_fields or (name not in UNUSED and value not in (None, []))
+        }
 
     @property
     def text(self) -> str:
@@ -141,7 +218,13 @@ class ChatRequest(_Generation):
     """A conversation to be continued."""
 
     messages: list[Message] = Field(min_length=1, max_length=1000)
-    max_completion_tokens: int | None = Field(default=None, ge=1)
+    max_completion_tokens: int | None = Field(default=None, ge=1, description="the same as max_tokens")
+    chat_template_kwargs: dict[str, Any] | None = Field(
+        default=None,
+        examples=[{"enable_thinking": False}],
+        max_length=20,
+        description="what the model's chat template reads beside the messages",
+    )
 
 
 class CompletionRequest(_Generation):
@@ -167,7 +250,7 @@ class ResolveRequest(Tone):
     model_config = ConfigDict(extra="forbid")
 
 
-class ReadRequest(BaseModel):
+class ReadRequest(Body):
     """Texts to be read."""
 
     model_config = ConfigDict(extra="forbid")
@@ -183,7 +266,7 @@ class ReadRequest(BaseModel):
         return [self.input] if isinstance(self.input, str) else self.input
 
 
-class JudgeRequest(BaseModel):
+class JudgeRequest(Body):
     """Texts to be judged, and what they answer or continue."""
 
     model_config = ConfigDict(extra="forbid")
@@ -229,6 +312,9 @@ class ChatMessage(BaseModel):
 
     role: Literal["assistant"] = "assistant"
     content: str
+    reasoning_content: str | None = Field(
+        default=None, description="what a reasoning model thought before its answer"
+    )
     refusal: None = None
 
 

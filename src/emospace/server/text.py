@@ -1,17 +1,16 @@
-"""From tokens to text, piece by piece: never half a character, nothing of a stop text."""
+"""The text of an answer up to the first stop text, piece by piece."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-UNFINISHED = "\ufffd"
-"""What a decoder writes for the first bytes of a character."""
+from emospace.models.decoding import EMPTY, AnswerStream, Parts
 
 
 class Text:
-    """The text of an answer while its tokens come.
+    """The text of an answer while its tokens come: never half a character, nothing of a stop text.
 
-    The pieces that `push` and `close` return make up the whole text, however it was cut into tokens.
+    A stop text ends the answer, not the thought before it.
 
     Attributes
     ----------
@@ -19,42 +18,39 @@ class Text:
         Whether a stop text came; nothing more is to be pushed then.
     """
 
-    def __init__(self, decode: Callable[[Sequence[int]], str], stops: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        decode: Callable[[Sequence[int]], str],
+        stops: Sequence[str] = (),
+        opened: bool | None = None,
+    ) -> None:
         self.stopped = False
-        self._decode, self._stops = decode, tuple(stops)
-        self._tokens: list[int] = []
-        self._start = self._read = 0  # what is decoded begins at `start`; all before `read` was given out
+        self._stream, self._stops = AnswerStream(decode, opened), tuple(stops)
         self._held = ""
 
-    def push(self, token: int) -> str:
+    def push(self, token: int) -> Parts:
         """Return what a token adds to the text, as far as it can be shown yet."""
-        self._tokens.append(token)
-        # A piece is decoded after the one before it: some tokenizers drop the space a text begins with.
-        seen = self._decode(self._tokens[self._start : self._read])
-        text = self._decode(self._tokens[self._start :])
-        if len(text) <= len(seen) or text.endswith(UNFINISHED):
-            return ""
-        self._start, self._read = self._read, len(self._tokens)
-        return self._without_stops(text[len(seen) :])
+        return self._without_stops(self._stream.push(token))
 
-    def close(self) -> str:
+    def close(self) -> Parts:
         """Return what is left when the answer ends."""
         if self.stopped:
-            return ""
-        seen = self._decode(self._tokens[self._start : self._read])
-        piece = self._without_stops(self._decode(self._tokens[self._start :])[len(seen) :])
-        piece, self._held = piece + self._held, ""
-        return piece
+            return EMPTY
+        last = self._without_stops(self._stream.close())
+        rest, self._held = self._held, ""
+        return last._replace(answer=last.answer + rest)
 
-    def _without_stops(self, piece: str) -> str:
-        text = self._held + piece
+    def _without_stops(self, piece: Parts) -> Parts:
+        if piece.retracts:
+            self._held = ""
+        text = self._held + piece.answer
         places = [place for stop in self._stops if (place := text.find(stop)) >= 0]
         if places:
             self.stopped, self._held = True, ""
-            return text[: min(places)]
+            return piece._replace(answer=text[: min(places)])
         # The end of the text may be the beginning of a stop text.
         held = max(
             (n for stop in self._stops for n in range(1, len(stop)) if text.endswith(stop[:n])), default=0
         )
         self._held = text[len(text) - held :]
-        return text[: len(text) - held]
+        return piece._replace(answer=text[: len(text) - held])
