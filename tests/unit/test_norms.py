@@ -169,7 +169,7 @@ def test_decimal_commas(tmp_path):
 
 
 def test_unquoted_decimal_commas_between_commas_are_refused(tmp_path):
-    with pytest.raises(EmospaceError, match=r"2 of 2 rows.*more cells than the header.*semicolons"):
+    with pytest.raises(EmospaceError, match=r"header names 2 columns.*3 cells.*semicolons"):
         english(planted(tmp_path, "word,valence\njoy,8,5\ngrief,1,5\n"))
 
 

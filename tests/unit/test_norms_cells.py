@@ -299,3 +299,76 @@ def test_a_card_says_it_too(tmp_path):
     planted(tmp_path, card, "ratings.csv.toml")
     norms = load_norms(path)
     assert {"joy", "bank", "gap"} <= set(norms.words) and norms.rejected.empty
+
+
+# Shapes: no header, a header too short, sections
+
+
+def test_a_list_in_the_last_cell_does_not_choose_the_separator():
+    columns = {"word": "#1", "valence": "#2", "valence_sd": "#3"}
+    norms = load_norms(CASES / "ratings_in_brackets.txt", language="en", scale=(-4, 4), columns=columns)
+    assert norms.words == ("happy", "war", "grief", "love", "kill")
+    assert norms.ratings("valence").tolist() == [2.7, -2.9, -2.2, 3.2, -3.7]
+    assert norms.table["valence_sd"].tolist() == [0.9, 1.1, 0.6, 0.4, 0.46]
+
+
+@pytest.mark.parametrize("columns", [None, {"valence": "Havg"}, {"word": "Word", "valence": "#3"}])
+def test_a_header_with_a_name_too_few_is_never_read_by_its_names(columns):
+    with pytest.raises(EmospaceError, match="header names 5 columns and its rows have 6 cells") as refused:
+        load_norms(CASES / "header_one_short.txt", language="zh", scale=(1, 9), columns=columns)
+    assert "#1" in refused.value.mend
+
+
+def test_a_header_with_a_name_too_few_is_read_by_numbers():
+    columns = {"word": "#1", "valence": "#3", "valence_sd": "#4"}
+    norms = load_norms(CASES / "header_one_short.txt", language="zh", scale=(1, 9), columns=columns)
+    assert len(norms) == 8 and norms.ratings("valence")["死亡"] == 1.9
+    assert list(norms.table) == ["word", "valence", "valence_sd"] and norms.rejected.empty
+    last = load_norms(
+        CASES / "header_one_short.txt",
+        language="zh",
+        scale=(1, 9999),
+        columns={"word": "#1", "valence": "#5"},
+    )
+    assert last.ratings("valence").iloc[0] == 3675
+
+
+def test_the_first_of_sections_with_the_same_words_is_taken():
+    norms = load_norms(CASES / "prose_before_header.txt")
+    assert norms.name == "en_anew" and norms.words == ("abduction", "happy", "table", "war", "love")
+    assert norms.ratings("valence").tolist() == [2.8, 8.2, 5.2, 2.1, 8.7] and norms.rejected.empty
+    assert "section 'All subjects'" in norms.note
+    assert "'Male subjects' (5 rows), 'Female subjects' (5 rows)" in norms.note
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "words"),
+    [
+        ("Nouns", "Verbs", ("joy", "sea", "run", "eat")),
+        ("Men", "All", ("joy", "sea")),
+        ("Men", "Women", None),
+        ("word,valence,arousal", "word,valence,arousal", ("joy", "sea")),
+    ],
+)
+def test_sections_of_other_words_are_kept_and_parts_of_the_sample_never_taken(tmp_path, first, second, words):
+    again = "run,4,5\neat,6,5" if first == "Nouns" else "joy,7,5\nsea,6,5"
+    head = "" if first.startswith("word") else "word,valence,arousal\n"
+    path = planted(tmp_path, f"{head}{first}\njoy,8,5\nsea,7,5\n{second}\n{again}\n")
+    if words is None:
+        with pytest.raises(EmospaceError, match="each by a part of the sample: Men, Women"):
+            english(path)
+        return
+    norms = english(path)
+    assert norms.words == words
+    assert norms.ratings("valence")["joy"] == (7 if second == "All" else 8)
+
+
+def test_a_published_file_without_header_is_known_by_its_shape_or_its_name(tmp_path):
+    for said in ({}, {"layout": "en_nrc_vad_v1"}, {"language": "en"}):
+        norms = load_norms(CASES / "headless_vad.txt", **said)
+        assert (norms.name, norms.language, norms.scales["dominance"]) == ("en_nrc_vad_v1", "en", (0, 1))
+        assert norms.table.iloc[0].tolist() == ["aaaaaaah", 0.38, 0.79, 0.63] and len(norms) == 12
+    other = planted(tmp_path, "joy\t0.9\t0.5\t0.1\nsea\t0.7\t0.2\t0.3\n")
+    with pytest.raises(EmospaceError, match="its first row is data and no header"):
+        load_norms(other, language="en", scale=(0, 1))
+    assert load_norms(other, layout="en_nrc_vad_v1").ratings("arousal").tolist() == [0.5, 0.2]

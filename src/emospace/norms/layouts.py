@@ -34,6 +34,8 @@ class Layout:
         Headers in `plain` form that must be there: by them the file is known.
     header_rows
         Two where an upper row names blocks: the header is then ``upper:lower``, the upper name carried right.
+    headless
+        Columns in order of a file published without a header row, a word and numbers.
     holds
         Words of the set, for headers that do not tell one set from another: all must be there.
     on_scale
@@ -57,6 +59,7 @@ class Layout:
     header: tuple[str, ...] = ()
     requires: tuple[str, ...] = ()
     header_rows: int = 1
+    headless: tuple[str, ...] = ()
     holds: tuple[str, ...] = ()
     on_scale: bool = False
     reversed: tuple[str, ...] = ()
@@ -94,6 +97,15 @@ _STADTHAGEN = (
     f"Stadthagen-Gonzalez, Imbault, Perez Sanchez & Brysbaert (2017) Norms of valence and arousal for 14,031 Spanish "
     f"words. {BRM} 49:111-123"
 )
+_NRC_VAD_1: dict[str, Any] = {
+    "scale": (0, 1),
+    "on_scale": True,
+    "language": "en",
+    "citation": "Mohammad (2018) Obtaining reliable human ratings of valence, arousal, and dominance. ACL",
+    "licence": "research use; redistribution not allowed",
+    "note": "best-worst scaling scores, not mean ratings",
+    "verified": True,
+}
 _CVAW: dict[str, Any] = {
     "scale": (1, 9),
     "on_scale": True,
@@ -116,13 +128,13 @@ LAYOUTS: list[Layout] = [
     Layout(
         "en_nrc_vad_v1",
         header=("Word", "Valence", "Arousal", "Dominance"),
-        scale=(0, 1),
-        on_scale=True,
-        language="en",
-        citation="Mohammad (2018) Obtaining reliable human ratings of valence, arousal, and dominance. ACL",
-        licence="research use; redistribution not allowed",
-        note="best-worst scaling scores, not mean ratings",
-        verified=True,
+        **_NRC_VAD_1,
+    ),
+    Layout(
+        "en_nrc_vad_v1",
+        headless=("word", "valence", "arousal", "dominance"),
+        holds=("aaaaaaah", "aardvark"),
+        **_NRC_VAD_1,
     ),
     Layout(
         "en_nrc_vad_v2",

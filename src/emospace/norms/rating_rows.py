@@ -16,6 +16,7 @@ from emospace.norms.numbers import missing_codes, read_numbers, written_plainly
 from emospace.norms.reading import clean_word
 from emospace.norms.recognising import Recognised
 from emospace.norms.rejecting import FORMULAS, MOST_REJECTED, Cause, no_rating, refuse_if_too_many
+from emospace.norms.sections import first_section
 from emospace.norms.word_norms import TARGETS, rejection_table
 
 if TYPE_CHECKING:
@@ -58,11 +59,12 @@ def read_ratings(
 
     card = card or {}
     trials, codes = bool(card.get("trials")), card.get("missing", ())
+    grid, sections = first_section(grid, found, what)
     raw = raw_columns(grid, found)
     if raw.empty:
         raise EmospaceError(what, "it holds a header but no ratings", "Give a file with a row for each word.")
     _refuse_uncut(raw, grid, what)
-    reading: dict[str, Any] = {"notes": []}
+    reading: dict[str, Any] = {"notes": [sections] if sections else []}
     _clean_words(raw, card, language, reading)
     reasons = pd.Series("", index=raw.index)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -84,17 +85,20 @@ def recognise(
             raise unknown("layout", layout, sorted({entry.name for entry in layouts.LAYOUTS} - {""}))
     about: dict[str, Any] = {"what": what, "said": said, "language": language, "script": script}
     starts = range(min(HEADER_SEARCH, len(rows)))
-    headless = _headless(rows, said)
+    headless = _headless(rows, said, 1) or _published_headless(rows, said, known, layout, language)
     if headless:
         return headless
     for start in starts:
         for entry in known:
             if (layout or not entry.by_name) and (found := _fit(entry, rows, start, **about)):
-                return found
+                return _under_whole_header(found, rows, said, what)
     for start in starts if not layout else ():
         for n in (2, 1) if _is_second_header(rows, start) else (1,):
             if found := _fit(Layout("", header_rows=n), rows, start, **about):
-                return found
+                return _under_whole_header(found, rows, said, what)
+    if below := _headless(rows, said, HEADER_SEARCH):
+        return below
+    _refuse_short_header(rows, what)
     if said and rows:
         _refuse_missing(rows, said, what)
     return None
@@ -213,16 +217,87 @@ def _is_second_header(rows: Sequence[Sequence[str]], start: int) -> bool:
     return names >= 2 and not any(is_number(cell) for cell in cells)
 
 
-def _headless(rows: Sequence[Sequence[str]], said: Mapping[str, str]) -> Recognised | None:
-    """Return columns all named by number in a file whose first row is data."""
+def _headless(rows: Sequence[Sequence[str]], said: Mapping[str, str], n: int) -> Recognised | None:
+    """Return columns all named by number, their data from the first of `n` rows with a number for each rating."""
     columns = {key: number for key, header in said.items() if (number := _number(header)) is not None}
     rated = [at for key, at in columns.items() if key in TARGETS]
-    if not rows or len(columns) < len(said) or "word" not in columns or not rated:
+    if len(columns) < len(said) or "word" not in columns or not rated or min(columns.values()) < 0:
         return None
-    if not all(at < len(rows[0]) and is_number(rows[0][at]) for at in rated):
+    for first, row in enumerate(rows[:n]):
+        if all(at < len(row) and is_number(row[at]) for at in rated):
+            headers = tuple(f"#{at + 1}" for at in range(_width(rows[first:])))
+            return Recognised(Layout(""), columns, first, "", headers, said=frozenset(said))
+    return None
+
+
+def _published_headless(
+    rows: Sequence[Sequence[str]],
+    said: Mapping[str, str],
+    known: Sequence[Layout],
+    layout: str,
+    language: str,
+) -> Recognised | None:
+    """Return a layout published without a header row that the rows have, by its shape and words, or by shape if named."""
+    if said:
         return None
-    headers = tuple(f"#{at + 1}" for at in range(max(len(row) for row in rows[:HEADER_SEARCH])))
-    return Recognised(Layout(""), columns, 0, "", headers, said=frozenset(said))
+    for entry in known:
+        if looks_headless(rows, entry) and language in ("", entry.language):
+            columns = {key: at for at, key in enumerate(entry.headless)}
+            found = Recognised(
+                entry, columns, 0, entry.language, tuple(f"#{at + 1}" for at in columns.values())
+            )
+            words = {row[0].strip() for row in rows if row}
+            if (layout or set(entry.holds) <= words) and _lies_on(entry, found, rows):
+                return found
+    return None
+
+
+def looks_headless(rows: Sequence[Sequence[str]], layout: Layout) -> bool:
+    """Return whether the first rows have the columns of a layout published without a header row."""
+    first = rows[:HEADER_SEARCH]
+    return bool(layout.headless and first) and all(
+        len(row) == len(layout.headless) and not is_number(row[0]) and all(map(is_number, row[1:]))
+        for row in first
+    )
+
+
+def _width(rows: Sequence[Sequence[str]]) -> int:
+    """Return how many cells most rows have, up to the last that is not empty."""
+    widths = Counter(
+        max((at for at, cell in enumerate(row, 1) if cell.strip()), default=0) for row in rows[:1000]
+    )
+    return max(widths, key=lambda width: (widths[width], width), default=0)
+
+
+def _under_whole_header(
+    found: Recognised, rows: Sequence[Sequence[str]], said: Mapping[str, str], what: str
+) -> Recognised:
+    """Return columns whose header names all cells of the rows below; of a shorter one, only those given by number."""
+    width = _width(rows[found.first_row :])
+    if width <= len(found.headers):
+        return found
+    if below := _headless(rows, said, HEADER_SEARCH):
+        return below
+    raise _short_header(what, len(found.headers), width)
+
+
+def _refuse_short_header(rows: Sequence[Sequence[str]], what: str) -> None:
+    """Refuse a first row of names with fewer cells than nearly all rows below it."""
+    if len(rows) < 3 or len(rows[0]) < 2 or any(map(is_number, rows[0])):
+        return
+    width = _width(rows[1:])
+    below = [len(row) >= width and any(map(is_number, row)) for row in rows[1:1000]]
+    if width > len(rows[0]) and sum(below) >= 0.9 * len(below):
+        raise _short_header(what, len(rows[0]), width)
+
+
+def _short_header(what: str, names: int, width: int) -> EmospaceError:
+    return EmospaceError(
+        what,
+        f"its header names {names} columns and its rows have {width} cells, so that nobody can tell which is which",
+        "Add the missing name to the header, or give every column by its number in the rows: --column word=#1 "
+        "--column valence=#3. If numbers have decimal commas, separate the cells by semicolons or tabs.",
+    )
 
 
 def _refuse_missing(rows: Sequence[Sequence[str]], said: Mapping[str, str], what: str) -> None:
