@@ -21,6 +21,7 @@ from emospace.evaluation.crossing import (
     run_crossing,
     source_vectors,
 )
+from emospace.evaluation.prompts import load_prompts
 from emospace.features import FeatureDictionary, neutral_pool
 from emospace.judges import BASIC_SEVEN, Judgement
 from emospace.records import Results
@@ -314,3 +315,9 @@ def test_nothing_is_generated_over_the_cap(bank, concepts, judged, monkeypatch, 
     # 1 unsteered, 3 places of 2 random directions, 3 sources (all among them) of 3 emotions; 6 prompts of 5 tokens.
     with pytest.raises(EmospaceError, match="its 32 cells would generate 960 tokens"):
         run_crossing(spec, tiny("llama"), bank, command="")
+    few = spec_of(concepts, tmp_path, token_cap=900, n_prompts=10_000)
+    # What the file of prompts holds is counted, not what could be asked for.
+    with pytest.raises(EmospaceError) as refused:
+        run_crossing(few, tiny("llama"), bank, command="")
+    n_prompts = sum(len(load_prompts(language, "evaluation")) for language in ("en", "es"))
+    assert f"{16 * n_prompts * 5:,} tokens" in refused.value.why

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import nullcontext
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +20,8 @@ from emospace.evaluation.generation import Sampling, generate, generate_together
 from emospace.evaluation.grid import evaluate
 from emospace.evaluation.prompts import FactualPrompt
 from emospace.judges import BASIC_SEVEN, Judgement
+from emospace.judges.endpoint import Parameters
+from emospace.judges.llm import LanguageModelJudge
 from emospace.judges.masking import mask_concepts
 from emospace.steering import DoseRange, SteeringVector
 
@@ -445,6 +450,31 @@ def test_a_rate_over_no_judged_answer_is_null_with_the_reason(spec, sets):
             assert (record.n_judged, record.n_unjudged) == (0, record.n)
         assert record.perplexity_ratio is not None
     assert set(study.tables["samples"]["judged"]) == {"unjudged"}
+
+
+def test_what_a_language_model_refuses_to_judge_is_no_anger(spec, sets, tmp_path):
+    replies = {
+        True: "I cannot help with that.",
+        False: json.dumps(dict.fromkeys(BASIC_SEVEN, 5) | {"joy": 90}),
+    }
+    endpoint = SimpleNamespace(
+        url="http://127.0.0.1/v1",
+        model="m",
+        parameters=Parameters(9),
+        client=lambda at_once: nullcontext(),
+        ask=lambda client, messages, usable: (replies[refuses(messages[1]["content"])], Parameters(9)),
+    )
+    judge = LanguageModelJudge(endpoint, BASIC_SEVEN, tmp_path / "judge")
+    cells = [
+        Cell(None, "none"),
+        Cell("anger", "sae", replace(BANK.vector("joy"), name="anger"), 0.5, 1.0, "relative"),
+    ]
+    study = run(spec, cells, judge, sets=sets, factual=())
+    (anger,) = [one for one in study.records if one.vector == "sae"]
+    assert anger.n_unjudged > 0 < anger.n_judged
+    assert anger.target_rate == anger.base_rate == 0
+    assert anger.target_probability == pytest.approx(0.05)
+    assert set(study.tables["samples"]["judged"]) <= {"joy", "unjudged"}
 
 
 def test_n_answers_are_those_given(found, spec, sets):

@@ -129,6 +129,18 @@ def test_card_gives_scores_priors_and_languages(tmp_path):
         judge.judge(TEXTS, "fi")
 
 
+def test_its_hash_is_that_of_what_it_holds_not_of_its_name(tmp_path):
+    def digest(**given):
+        return load_judge(_folder(tmp_path, EKMAN, **given)).content_hash
+
+    first = digest()
+    assert digest() == first
+    assert digest(card={"auroc": {"en": {"joy": 0.9}}}) != first
+    judge = load_judge(_folder(tmp_path, EKMAN))
+    next(judge.model.parameters()).data += 1
+    assert judge.content_hash != load_judge(_folder(tmp_path, EKMAN)).content_hash
+
+
 def test_a_model_without_a_trained_head_is_refused(tmp_path):
     with pytest.raises(EmospaceError, match="no trained classifier"):
         load_judge(_folder(tmp_path, EKMAN, base=True))

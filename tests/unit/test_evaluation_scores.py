@@ -210,6 +210,18 @@ def test_empty_answers_are_counted():
     assert found["perplexity_ratio"] == pytest.approx(2.0)
 
 
+def test_a_basic_emotion_a_classifier_does_not_know_has_no_rate():
+    known = [label != "fear" for label in BASIC_SEVEN]
+    seven = np.where(known, 1 / 6, 0.0) * np.ones((3, 1))
+    heard = Judgement(("joy", "neutral"), np.full((3, 2), 0.5), seven)
+    assert not is_judged(heard, "fear")
+    assert is_judged(heard, "anger")
+    cell = replace(scored(["joy"] * 3), judgement=heard, masked=heard)
+    found = measure([cell], cell, "fear", [cell], seed=0)
+    assert found["target_rate"] is None
+    assert "no label 'fear'" in found["reason"]
+
+
 # --- answers that could not be judged
 
 

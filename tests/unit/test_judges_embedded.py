@@ -277,3 +277,17 @@ def test_unknown_names_are_errors():
     judgement = Judgement(("joy",), np.zeros((2, 1)), np.full((2, 7), 1 / 7))
     with pytest.raises(EmospaceError, match="joy"):
         judgement.of("joi")
+
+
+def test_a_judge_of_the_same_name_and_other_weights_has_another_hash():
+    judge = load_judge("subword")
+    assert load_judge("subword").content_hash == judge.content_hash
+    trained_again = replace(judge, card={**judge.card, "weights_sha256": "0"})
+    assert trained_again.name == judge.name
+    assert trained_again.content_hash != judge.content_hash
+
+
+def test_a_language_is_refused_without_a_text():
+    load_judge("subword").check_language("en")
+    with pytest.raises(EmospaceError, match="'ko'"):
+        load_judge("subword").check_language("ko")

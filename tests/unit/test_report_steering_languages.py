@@ -19,6 +19,7 @@ from emospace.report.steering_languages import (
     crossing_verdict,
     is_crossing_run,
     matrix,
+    means_table,
 )
 
 COMMON = {"model": "tiny", "layer": None, "n": 24, "seed": 0}
@@ -269,3 +270,11 @@ def test_a_study_of_one_language_keeps_its_own_page(tmp_path, source):
     run = read_run(tmp_path)
     assert not is_crossing_run(run)
     assert crossing_section(run) == ()
+
+
+def test_answers_that_could_not_be_judged_are_counted_beside_the_rates():
+    whole = means().assign(n_judged=144, n_unjudged=0)
+    assert "Judged" not in means_table(whole).columns
+    table = means_table(whole.assign(n_judged=100, n_unjudged=44))
+    place = list(table.columns).index("Judged")
+    assert {row[place].text for row in table.rows} == {"100 of 144"}

@@ -81,8 +81,10 @@ class Scored:
 
 
 def is_judged(judgement: Judgement, target: str) -> bool:
-    """Say whether a judge has a word on a category."""
-    return target in BASIC or target in judgement.labels
+    """Say whether a judge has a word on a category: a label, or a share among the seven that is not always zero."""
+    if target in judgement.labels or target not in BASIC:
+        return target in judgement.labels
+    return not (judgement.seven[:, BASIC_SEVEN.index(target)] == 0).all()
 
 
 def hits(judgement: Judgement, target: str) -> Floats:

@@ -199,8 +199,10 @@ def figure_table(groups: Sequence[Group], base: Scored, affect: pd.DataFrame, *,
             continue
         basic = [one for one in members if one.target in BASIC]
         if basic:
-            add(kind, "target_rate", _mean_rate(basic, False, seed))
-            add(kind, "target_rate_masked", _mean_rate(basic, True, seed))
+            known = [one for one in basic if is_judged(base.judgement, one.target)]
+            if known:
+                add(kind, "target_rate", _mean_rate(known, False, seed))
+                add(kind, "target_rate_masked", _mean_rate(known, True, seed))
             add(kind, "perplexity_ratio", _pooled_ratio(basic, base, seed))
             distinct = [one.figures["distinct2_ratio"] for one in basic]
             add(
@@ -223,9 +225,9 @@ def figure_table(groups: Sequence[Group], base: Scored, affect: pd.DataFrame, *,
         if near:
             gaps = [over_draws(list(_deviations(found, base))) for found in near]
             add(kind, "random_deviation", rate(gaps, seed=seed))
-            known = [found for gap in gaps if (found := rate(gap, seed=seed)).n]
-            if known:
-                add(kind, "random_deviation_worst", max(known, key=lambda found: abs(found.value)))
+            rated = [found for gap in gaps if (found := rate(gap, seed=seed)).n]
+            if rated:
+                add(kind, "random_deviation_worst", max(rated, key=lambda found: abs(found.value)))
     return pd.DataFrame(rows)
 
 
