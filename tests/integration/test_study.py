@@ -698,6 +698,25 @@ def test_without_an_sae_dense_directions_stand_in_and_it_is_said(house, tmp_path
     write_report(tmp_path)
 
 
+def test_words_without_a_rating_are_left_out_where_all_targets_are_taken_together(house, tmp_path):
+    path = tmp_path / "holes_en.csv"
+    write_norms(path, "en", ENGLISH)
+    ratings = pd.read_csv(path, dtype=str, keep_default_na=False)
+    ratings.loc[[0, 1, 2], "arousal"] = "#NULL!"
+    ratings.loc[[2, 3], "valence"] = ""
+    ratings.to_csv(path, index=False)
+    norms = (str(path), str(house.folder / "small_zh.csv"))
+    spec = house.both(sae="none", layer=1).model_copy(update={"norms": norms})
+    found = done(spec, tmp_path / "out").results
+    whole = {row.n for row in found.prediction if row.language == "en" and not row.excluded_concepts}
+    assert whole == {N_NORMED - 4}
+    assert all(np.isfinite(row.r) for row in (*found.prediction, *found.cross_language))
+    assert any(
+        row.language == "en" and "3 words are not rated on all of valence, arousal" in row.why
+        for row in found.not_computed
+    )
+
+
 def test_too_few_latents_outside_are_said_and_the_rest_is_given(house, tmp_path):
     study = Study(house.spec(), tmp_path)
     with mock.patch.object(

@@ -130,7 +130,7 @@ def read_ratings(
     rejected = rejection_table(list(zip(raw["row"][out], raw["word"][out], reasons[out], strict=True)))
     cause = Cause(
         grid.formulas,
-        {code: n for counts in looks_missing.values() for code, n in counts.items()},
+        dict(sum(map(Counter, looks_missing.values()), Counter())),
         rows_a_word,
         any(read[target].percent for target in targets),
     )
@@ -151,9 +151,7 @@ def read_ratings(
         "suspects": suspects(table[usable], scales, {k: v[usable] for k, v in labels.items()}),
         "mean_and_sd_in_one_cell": joined,
         "rows": len(raw),
-        "merged": 0
-        if trials
-        else len(kept) - len(one_a_word) - int(twice.sum() - len(apart) if averaging else 0),
+        "merged": 0 if trials else len(kept) - len(one_a_word) - (int(twice.sum()) - len(apart)) * averaging,
         "blank": grid.blank,
         "unread": unread,
         "missing": _missing_counts(raw, missing, usable, targets),
