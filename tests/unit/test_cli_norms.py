@@ -51,6 +51,7 @@ def test_without_a_terminal_each_open_question_names_its_flag(tmp_path):
     assert result.exit_code == 2
     assert "on which scale valence was rated (its ratings run from 1.5 to 6.5)" in result.output
     assert "--scale 1,9" in result.output
+    assert "2 things are open" in result.output and "--language de" in result.output
     result = run("import", path, "--scale", "1,7")
     assert result.exit_code == 2 and "--language de" in result.output
     assert [p.name for p in tmp_path.iterdir()] == ["ratings.csv"]
@@ -135,11 +136,18 @@ def test_a_right_scale_is_written_as_checked(tmp_path):
     assert "reversed = []" in (tmp_path / "ratings.csv.toml").read_text(encoding="utf-8")
 
 
-def test_a_language_without_concept_sets_is_not_written_as_checked(tmp_path):
-    path = planted(tmp_path, "kelime,valence\nsevinç,8\nkeder,2\n")
+def test_a_direction_too_few_words_tell_is_not_written_as_checked(tmp_path):
+    path = planted(tmp_path, "kelime,valence\nkalem,5\nmasa,4\n")
     result = run("import", path, "--language", "tr", "--scale", "1,9")
-    assert result.exit_code == 0 and "no concept-sets in 'tr'" in result.output
+    assert result.exit_code == 0 and "not checked: too few" in result.output
     assert "reversed" not in (tmp_path / "ratings.csv.toml").read_text(encoding="utf-8")
+
+
+def test_import_asks_for_a_direction_that_no_word_of_many_tells(tmp_path):
+    path = planted(tmp_path, "word,valence\n" + "".join(f"w{i:03d}x,{i % 9 + 1}\n" for i in range(60)))
+    result = run("import", path, "--language", "en", "--scale", "1,9")
+    assert result.exit_code == 2 and "--reversed none" in result.output
+    assert run("import", path, "--language", "en", "--scale", "1,9", "--reversed", "none").exit_code == 0
 
 
 def test_check_writes_nothing_and_says_what_is_unverified(tmp_path):

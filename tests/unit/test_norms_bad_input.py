@@ -95,17 +95,31 @@ def test_arousal_is_checked_by_itself(tmp_path):
     assert asked.value.choices == ("arousal",)
 
 
-def test_seven_anchors_are_too_few_and_equal_ratings_no_evidence(tmp_path):
-    norms = load_norms(ratings_file(tmp_path, 2, 8, n=7), language="en", scale=(1, 9), anchors=anchors)
-    assert "too few to tell" in norms.reading["direction"]
-    assert load_norms(ratings_file(tmp_path, 5, 5), language="en", scale=(1, 9), anchors=anchors)
+def test_few_anchors_decide_only_where_all_lie_one_way(tmp_path):
+    with pytest.raises(OpenQuestion, match="looks reversed"):
+        load_norms(ratings_file(tmp_path, 2, 8, n=3), language="en", scale=(1, 9), anchors=anchors)
+    norms = load_norms(ratings_file(tmp_path, 8, 2, n=1), language="en", scale=(1, 9), anchors=anchors)
+    assert "as expected, few words" in norms.reading["direction"]
 
 
-def test_a_language_without_anchors_is_said_to_be_unchecked(tmp_path):
+def test_anchors_that_do_not_separate_are_asked_about_and_told(tmp_path):
+    path = ratings_file(tmp_path, 5, 5)
+    with pytest.raises(OpenQuestion, match="rated alike on valence") as asked:
+        load_norms(path, language="en", scale=(1, 9), anchors=anchors)
+    assert asked.value.key == "reversed" and "--column valence" in asked.value.mend
+    norms = load_norms(path, language="en", scale=(1, 9), anchors=anchors, reversed=[])
+    assert "positive and negative words are rated alike" in set(check_norms(norms)["problem"])
+
+
+def test_a_language_without_anchors_is_asked_about(tmp_path):
     path = ratings_file(tmp_path, 2, 8)
-    norms = load_norms(path, language="xx", scale=(1, 9), anchors=anchors)
-    assert norms.reading["direction"] == "not checked: no concept-sets in 'xx'"
-    assert load_norms(path, language="en", scale=(1, 9)).reading["direction"].startswith("not checked")
+    with pytest.raises(OpenQuestion, match="nothing tells whether its valence runs") as asked:
+        load_norms(path, language="xx", scale=(1, 9), anchors=anchors)
+    assert asked.value.key == "reversed" and asked.value.choices == ("valence",)
+    norms = load_norms(path, language="xx", scale=(1, 9), anchors=anchors, reversed=[])
+    assert norms.reading["direction"] == "not checked: no words of 'xx' are known that tell"
+    told = load_norms(path, language="en", scale=(1, 9)).reading["direction"]
+    assert told == "not checked: too few anchor words are rated"
 
 
 def test_no_bundled_set_looks_reversed_and_their_turned_copies_do():

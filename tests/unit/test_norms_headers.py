@@ -7,7 +7,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from emospace.errors import EmospaceError
 from emospace.norms import OpenQuestion, load_norms
 from emospace.norms.headers import parse_header
 
@@ -151,8 +150,9 @@ def test_ratings_of_men_are_told_from_means(tmp_path):
     path = planted(tmp_path, "word,ValM,ValSD\njoy,8,1\n")
     assert load_norms(path, language="en", scale=(1, 9)).ratings("valence")["joy"] == 8
     path = planted(tmp_path, "word,ValM,ValF\njoy,8,7\n")
-    with pytest.raises(EmospaceError, match="no column of valence or arousal"):
+    with pytest.raises(OpenQuestion, match="which column is valence") as asked:
         load_norms(path, language="en", scale=(1, 9))
+    assert asked.value.choices == ("ValM", "ValF")
 
 
 def test_two_columns_that_could_be_valence_are_asked_about(tmp_path):

@@ -15,7 +15,7 @@ from emospace.display import say, table
 from emospace.errors import EmospaceError
 
 if TYPE_CHECKING:
-    from emospace.norms import Anchors, WordNorms
+    from emospace.norms import Anchors, OpenQuestion, WordNorms
 
 app = typer.Typer(no_args_is_help=True, help="Word norms: list, check, import.")
 
@@ -146,10 +146,10 @@ def import_file(
     card = _merged(before, {**said, **{key: value for key, value in texts.items() if value is not None}})
     while True:
         try:
-            read = norms_from_file(file, card, anchors=bundled_anchors)
+            read = norms_from_file(file, card, anchors=bundled_anchors, settle=True)
             break
         except EmospaceError as error:
-            card = _merged(card, _answer(error))
+            card = _answered(card, error)
     card = _complete(card, read)
     beside = card_path(file)
     show(str(file), read)
@@ -282,27 +282,37 @@ def _complete(card: Mapping[str, Any], read: WordNorms) -> dict[str, Any]:
     return complete
 
 
-def _answer(error: EmospaceError) -> dict[str, Any]:
-    """Ask what a file does not tell and return the answer by the keys of a card; raise where nobody can be asked."""
+def _answered(card: Mapping[str, Any], error: EmospaceError) -> dict[str, Any]:
+    """Ask what a file does not tell and return the card with the answers; raise where nobody can be asked."""
     from emospace.norms import OpenQuestion
 
     if not isinstance(error, OpenQuestion) or not on_terminal():
         raise error
-    say(f"{error.what}: {error.why}.")
-    kind, _, what = error.key.partition(".")
+    answered = dict(card)
+    for question in error.questions:
+        say(f"{question.what}: {question.why}.")
+        answered = _merged(answered, _answer(question))
+    return answered
+
+
+def _answer(question: OpenQuestion) -> dict[str, Any]:
+    """Ask one thing and return the answer by the keys of a card."""
+    kind, _, what = question.key.partition(".")
+    shown = ", ".join(question.choices)
     if kind == "language":
-        return {"language": _ask("Language of the words (en, de, zh, ...)")}
+        return {"language": _ask(f"Language of the words ({shown or 'en, de, zh, ...'})")}
     if kind == "scale":
-        return {"scale": {what: list(_pair(_ask(f"Lowest and highest answer for {what} (as 1,9)")))}}
+        targets = [what] if what else question.choices
+        asked = {t: _ask(f"Lowest and highest answer for {t} (as 1,9)") for t in targets}
+        return {"scale": {target: list(_pair(ends)) for target, ends in asked.items()}}
     if kind == "columns":
-        shown = ", ".join(error.choices)
         header = _ask(f"Column of {what} ({shown})" if shown else f"Column of {what}")
         return {"columns": {what: header}}
     if kind == "sheet":
-        return {"sheet": _ask(f"Sheet ({', '.join(error.choices)})")}
+        return {"sheet": _ask(f"Sheet ({shown})")}
     wrong = [
         target
-        for target in error.choices
+        for target in question.choices
         if typer.confirm(f"Does the {target} scale run from high to low?", err=True)
     ]
     return {"reversed": wrong}

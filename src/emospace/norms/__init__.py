@@ -5,7 +5,7 @@
 """
 
 from emospace.norms.cards import CARD_KEYS, card_path, card_text, read_card, write_card
-from emospace.norms.direction import ANCHORS, Anchors, Direction, anchor_words, check_directions, directions
+from emospace.norms.direction import ANCHORS, Anchors, Direction, anchor_words, directions
 from emospace.norms.layouts import LAYOUTS, Layout
 from emospace.norms.loading import default_norms, list_norms, load_norms, norms_from_file, norms_from_table
 from emospace.norms.questions import OpenQuestion
@@ -24,7 +24,6 @@ __all__ = [
     "anchor_words",
     "card_path",
     "card_text",
-    "check_directions",
     "check_norms",
     "default_norms",
     "directions",

@@ -11,12 +11,20 @@ from typing import Any
 from emospace.errors import EmospaceError
 from emospace.norms.cards import check_language
 from emospace.norms.columns import written_in
-from emospace.norms.direction import Anchors, check_directions, directions, turned
+from emospace.norms.direction import (
+    Anchors,
+    anchor_lists,
+    both_anchors,
+    direction_questions,
+    directions,
+    likely_languages,
+    turned,
+)
 from emospace.norms.formats import Grid
 from emospace.norms.headers import parse_header, plain
 from emospace.norms.layouts import LAYOUTS
 from emospace.norms.numbers import is_number
-from emospace.norms.questions import OpenQuestion
+from emospace.norms.questions import OpenQuestion, joined
 from emospace.norms.rating_rows import raw_columns, read_ratings
 from emospace.norms.reading import clean_word
 from emospace.norms.recognising import Recognised, join_headers, recognise
@@ -30,43 +38,41 @@ _LEADING = re.compile(r"\s*([-−+]?\d+(?:[.,]\d+)?)\s*(?:$|[(（±])")
 def recognised(grids: Iterable[Grid], card: Mapping[str, Any], what: str) -> tuple[Grid, Recognised]:
     """Return the one grid whose columns are a word and its ratings, and those columns.
 
+    A sheet of a part of the sample is never taken by itself, nor one sheet of several that hold ratings.
+
     Raises
     ------
     OpenQuestion
-        If no grid's are, several sheets' are, or two columns could be the same.
+        If no grid's are, or several sheets' are.
     """
-    fitting: list[tuple[Grid, Recognised | OpenQuestion]] = []
-    tried: list[Grid] = []
-    for grid in grids:
-        tried.append(grid)
-        try:
-            found: Recognised | OpenQuestion | None = recognise(
-                grid.rows,
-                what=what,
-                said=card.get("columns"),
-                layout=card.get("layout", ""),
-                language=card.get("language", ""),
-                script=card.get("script", ""),
-            )
-        except OpenQuestion as question:
-            found = question
+    tried = list(grids)
+    fitting: list[tuple[Grid, Recognised]] = []
+    for grid in tried:
+        found = recognise(
+            grid.rows,
+            what=what,
+            said=card.get("columns"),
+            layout=card.get("layout", ""),
+            language=card.get("language", ""),
+            script=card.get("script", ""),
+            targets=card.get("targets", TARGETS),
+        )
         if found is not None:
             fitting.append((grid, found))
     if not fitting:
         raise _no_columns(what, tried, card)
-    if len(fitting) > 1:
+    parts = any(parse_header(grid.sheet).group for grid, _ in fitting)
+    if "sheet" not in card and (len(fitting) > 1 or parts):
         sheets = tuple(grid.sheet for grid, _ in fitting)
+        part = " (a part of the sample is never taken unless you say so)" if parts else ""
         raise OpenQuestion(
             what,
-            f"{len(sheets)} of its sheets hold ratings: {', '.join(repr(sheet) for sheet in sheets)}",
+            f"{len(sheets)} of its sheets hold ratings: {', '.join(repr(sheet) for sheet in sheets)}{part}",
             f"Say which with --sheet '{sheets[0]}', or sheet = \"{sheets[0]}\" in its card.",
             key="sheet",
             choices=sheets,
         )
-    grid, found = fitting[0]
-    if isinstance(found, OpenQuestion):
-        raise found
-    return grid, found
+    return fitting[0]
 
 
 def norms_from_grid(
@@ -77,24 +83,57 @@ def norms_from_grid(
     name: str,
     what: str,
     anchors: Callable[[str], Anchors | None] | None = None,
+    settle: bool = False,
 ) -> WordNorms:
-    """Return checked norms of a recognised grid (see `load_norms`)."""
-    layout = found.layout
+    """Return checked norms of a recognised grid (see `load_norms`).
+
+    With `settle`, a direction of valence that too few words tell is asked for.
+    """
     wanted = card.get("targets", TARGETS)
     targets = tuple(t for t in TARGETS if t in found.columns and t in wanted)
     if not targets:
         raise EmospaceError(what, f"it has no {' or '.join(wanted)} ratings", "Ask for other targets.")
+    open_ = list(found.questions)
+    scales, asked = _scales(grid, found, card, targets, what)
+    open_ += asked
+    words = _words(grid, found)
     language = card.get("language") or found.language or _constant_column(grid, found, "language")
-    scales = _scales(grid, found, card, targets, what)
     if not language:
-        raise OpenQuestion(
-            what,
-            "nothing in it says which language its words are",
-            f"Say so with --language de, or write language = \"de\" in '{what}.toml'.",
-            key="language",
-        )
-    check_language(language)
-    _refuse_other_language(grid, found, language, what)
+        open_ += [_language_question(words, what)]
+        language = next(iter(likely_languages(words)), "")
+    elif "language" in card:
+        check_language(language)
+    if not any(question.key in ("language", "columns.word") for question in open_):
+        open_ += _other_language(grid, found, language, what, said="language" in card)
+    try:
+        norms = _read(grid, found, card, scales, targets, language, name=name, what=what)
+        columns_known = not any(question.key.startswith("columns") for question in open_)
+        told, asked = _direction(norms, anchors, _translations(grid, found), found, card, what, settle)
+        open_ += asked if columns_known else []
+    except EmospaceError as error:
+        if isinstance(error, OpenQuestion):
+            open_ += [error]
+        if open_:
+            raise joined(open_) from None
+        raise
+    if open_:
+        raise joined(open_)
+    return replace(norms, reading={**norms.reading, "direction": told})
+
+
+def _read(
+    grid: Grid,
+    found: Recognised,
+    card: Mapping[str, Any],
+    scales: Mapping[str, tuple[float, float]],
+    targets: tuple[str, ...],
+    language: str,
+    *,
+    name: str,
+    what: str,
+) -> WordNorms:
+    """Return the norms of a grid whose columns, scales and language are known."""
+    layout = found.layout
     table, rejected, reading = read_ratings(grid, found, scales, targets, what, card, language)
     words = list(table["word"])
     script = card.get("script", "")
@@ -104,9 +143,11 @@ def norms_from_grid(
         reading["one_in_simplified"] = [f"{', '.join(group)} ({form})" for form, group in same.items()]
         reading["traditional_words_merged"] = _merged_by_script(grid, found)
 
-    flipped = tuple(t for t in card.get("reversed", layout.reversed) if t in targets)
+    falling = {*layout.reversed, *(t for t, falls in found.reversed.items() if falls)}
+    falling -= {t for t, falls in found.reversed.items() if not falls}
+    flipped = tuple(t for t in targets if t in card.get("reversed", falling))
     for target in flipped:
-        table[target] = turned(table[target], scales[target])
+        table[target] = turned(table[target].tolist(), scales[target])
     notes = [card.get("note", layout.note), *reading.pop("notes")]
     if flipped:
         notes.append(
@@ -119,7 +160,7 @@ def norms_from_grid(
     if layout.script and script and script != layout.script:
         notes = [note for note in notes if note != layout.note]
         notes.append(f"this copy is in {NAMES[script]} script, the published set in {NAMES[layout.script]}")
-    norms = WordNorms(
+    return WordNorms(
         name=card.get("name") or layout.name or name,
         language=language,
         table=table,
@@ -143,38 +184,91 @@ def norms_from_grid(
         },
         script=script,
     )
-    told = _direction(norms, anchors, "reversed" in card, what)
-    return replace(norms, reading={**norms.reading, "direction": told})
 
 
 def _direction(
-    norms: WordNorms, anchors: Callable[[str], Anchors | None] | None, said: bool, what: str
-) -> str:
-    """Return in words how the direction of the scales was checked."""
-    words = anchors(norms.language) if anchors else None
-    if words is None:
-        why = f"no concept-sets in '{norms.language}'" if anchors else "no anchor words were given"
-        return f"not checked: {why}"
-    found = directions(norms, words) if said else check_directions(norms, words, what)
+    norms: WordNorms,
+    anchors: Callable[[str], Anchors | None] | None,
+    translations: Iterable[tuple[str, str, Mapping[str, str]]],
+    found: Recognised,
+    card: Mapping[str, Any],
+    what: str,
+    settle: bool,
+) -> tuple[str, list[OpenQuestion]]:
+    """Return in words how the direction of the scales was checked, and what that leaves open.
+
+    Anchors are words of the set's language; where those are too few for valence, translations into another.
+    """
+
+    def known(language: str) -> Anchors | None:
+        return both_anchors(anchors(language) if anchors else None, anchor_lists().get(language))
+
+    ours = known(norms.language)
+    checkable = ours is not None
+    by_target = {d.target: d for d in directions(norms, ours)} if ours else {}
+    for language, header, words in translations:
+        theirs = known(language)
+        if theirs is None or ("valence" in by_target and by_target["valence"].enough):
+            continue
+        checkable = True
+        for d in directions(norms, theirs, words, by=f"translations in '{header}'"):
+            before = by_target.get(d.target)
+            if before is None or min(d.n_high, d.n_low) > min(before.n_high, before.n_low):
+                by_target[d.target] = d
+    checked = [by_target[target] for target in norms.targets if target in by_target]
+    said = "reversed" in card
     told = []
-    for direction in found:
-        few = " (too few to tell)" if min(direction.n_high, direction.n_low) < 8 else ""
-        against = " although said otherwise" if direction.reversed else ""
-        told.append(
-            ("looks reversed" + against + ": " if direction.reversed else "") + direction.evidence + few
-        )
-    return "; ".join(told) or "not checked: too few anchor words are rated"
+    for d in checked:
+        against = " although said otherwise" if said else ""
+        about = f"looks reversed{against}: " if d.reversed else "does not separate: " if d.mixed else ""
+        told.append(about + d.evidence)
+    few = (
+        "too few anchor words are rated"
+        if checkable
+        else f"no words of '{norms.language}' are known that tell"
+    )
+    stated = "valence" in found.reversed or bool(found.layout.name)
+    where = ", its header says how it runs" if "valence" in found.reversed else ""
+    questions = direction_questions(checked, norms, what, stated=stated, checkable=checkable, settle=settle)
+    return "; ".join(told) or f"not checked: {few}{where}", [] if said else questions
+
+
+def _translations(grid: Grid, found: Recognised) -> list[tuple[str, str, dict[str, str]]]:
+    """Return (language, header, word -> translation) of each column that holds the words in another language."""
+    at = found.columns["word"]
+    columns = []
+    for i, header in enumerate(found.headers):
+        said = parse_header(header)
+        if i in found.columns.values() or said.targets or said.other or said.statistics or said.group:
+            continue
+        if not (said.translation or said.language):
+            continue
+        rows = [row for row in grid.rows[found.first_row :] if max(i, at) < len(row)]
+        words = {clean_word(row[at]): re.split("[,;/(]", clean_word(row[i]))[0].strip() for row in rows}
+        words = {word: re.sub("^to ", "", other) for word, other in words.items() if other}
+        language = said.language or next(iter(likely_languages(list(words.values()))), "")
+        if language:
+            columns.append((language, header, words))
+    return columns
+
+
+def _words(grid: Grid, found: Recognised) -> list[str]:
+    at = found.columns["word"]
+    return [clean_word(row[at]) for row in grid.rows[found.first_row :] if at < len(row)]
 
 
 def _scales(
     grid: Grid, found: Recognised, card: Mapping[str, Any], targets: tuple[str, ...], what: str
-) -> dict[str, tuple[float, float]]:
-    """Return the scale of each target: as said, as the layout has it, or as its header says."""
+) -> tuple[dict[str, tuple[float, float]], list[OpenQuestion]]:
+    """Return the scale of each target: as said, as the layout has it, or as its header says; and what is open.
+
+    A scale nobody tells is asked for; the range of the ratings stands in for it.
+    """
 
     def of(said: Any, target: str) -> Any:
         return said.get(target) if isinstance(said, Mapping) else said
 
-    scales = {}
+    scales, unknown = {}, {}
     for target in targets:
         pair = of(card.get("scale"), target)
         if pair is None and target not in found.said:
@@ -182,14 +276,11 @@ def _scales(
         if pair is None:
             pair = found.scales.get(target)
         if pair is None:
-            observed = _observed(grid, found, target)
-            raise OpenQuestion(
-                what,
-                f"nothing in it says on which scale {target} was rated{observed}",
-                f"Say so with scale=(lowest, highest) or --scale 1,9, or write scale = [1, 9] in '{what}.toml'; by "
-                f"target: --scale {target}=1,9.",
-                key=f"scale.{target}",
-            )
+            values = _observed(grid, found, target)
+            low, high = (min(values), max(values)) if values else (0.0, 0.0)
+            unknown[target] = f" (its ratings run from {low:g} to {high:g})" if values else ""
+            scales[target] = (low, high) if low < high else (low, low + 1)
+            continue
         try:
             low, high = (float(end) for end in pair)
         except (TypeError, ValueError):
@@ -199,40 +290,85 @@ def _scales(
                 what, f"{pair!r} is no scale", "Give two numbers, the lowest and highest answer."
             )
         scales[target] = (low, high)
-    return scales
+    if not unknown:
+        return scales, []
+    targets = tuple(unknown)
+    question = OpenQuestion(
+        what,
+        "nothing in it says on which scale "
+        + " and ".join(f"{target} was rated{seen}" for target, seen in unknown.items()),
+        f"Say so with scale=(lowest, highest) or --scale 1,9, or write scale = [1, 9] in '{what}.toml'; by "
+        f"target: --scale {targets[0]}=1,9.",
+        key=f"scale.{targets[0]}" if len(targets) == 1 else "scale",
+        choices=targets,
+    )
+    return scales, [question]
 
 
-def _observed(grid: Grid, found: Recognised, target: str) -> str:
-    """Return the range of a target's ratings in words."""
+def _language_question(words: Sequence[str], what: str) -> OpenQuestion:
+    likely = [language for language, n in likely_languages(words).items() if n >= 3][:3]
+    seen = f" (its words look like {' or '.join(likely)})" if likely else ""
+    return OpenQuestion(
+        what,
+        f"nothing in it says which language its words are{seen}",
+        f"Say so with --language {likely[0] if likely else 'de'}, or write language = "
+        f"\"{likely[0] if likely else 'de'}\" in '{what}.toml'.",
+        key="language",
+        choices=tuple(likely),
+    )
+
+
+def _observed(grid: Grid, found: Recognised, target: str) -> list[float]:
     cells = raw_columns(grid, found)[target]
-    values = [float(m[1].replace(",", ".").replace("−", "-")) for m in map(_LEADING.match, cells) if m]
-    return f" (its ratings run from {min(values):g} to {max(values):g})" if values else ""
+    return [float(m[1].replace(",", ".").replace("−", "-")) for m in map(_LEADING.match, cells) if m]
 
 
-def _refuse_other_language(grid: Grid, found: Recognised, language: str, what: str) -> None:
-    """Refuse a word column in letters of another language than the words are said to be."""
-    at = found.columns["word"]
-    words = [clean_word(row[at]) for row in grid.rows[found.first_row :] if at < len(row)]
+def _other_language(
+    grid: Grid, found: Recognised, language: str, what: str, *, said: bool
+) -> list[OpenQuestion]:
+    """Return the question a word column asks that is not in the language its words are said to be.
+
+    Its letters are those of another script, or, where layout or headers alone say the language, the words everybody
+    has (love, war) are those of another language.
+    """
+    words = _words(grid, found)
+    hits = likely_languages(words)
+    other = next((name for name in hits if name != language), "")
+    if not said and hits.get(other, 0) >= max(4, 3 * hits.get(language, 0)):
+        about = found.layout.name or "its headers"
+        return [
+            OpenQuestion(
+                what,
+                f"{about} say{'s' * bool(found.layout.name)} that its words are '{language}', but they look like '{other}' "
+                f"({', '.join(words[:3])}; {hits[other]} common words of '{other}', {hits.get(language, 0)} of '{language}')",
+                f"Say --language {other}, or --language {language} if they are, or name another column with --column word=HEADER.",
+                key="language",
+                choices=(other, language),
+            )
+        ]
     share = written_in(words, language)
     if len(words) < FEWEST_WRITTEN or share >= 0.5:
-        return
+        return []
+    at = found.columns["word"]
     others = [
         i
         for i, header in enumerate(found.headers)
         if i != at and not parse_header(header).targets and _could_be_words(grid, found, i, language)
     ]
     named = tuple(found.headers[i] for i in others)
-    mend = (
+    fix = (
         f"Say --column word='{named[0]}'" if named else "Say another --language, or name the column of words"
     )
-    raise OpenQuestion(
-        what,
-        f"only {share:.0%} of the words in column '{found.headers[at]}' are written as '{language}' is "
-        f"({', '.join(words[:3])})",
-        mend + (f" (or {', '.join(named[1:4])})." if len(named) > 1 else "."),
-        key="columns.word",
-        choices=named,
-    )
+    return [
+        OpenQuestion(
+            what,
+            f"only {share:.0%} of the words in column '{found.headers[at]}' are written as '{language}' is "
+            f"({', '.join(words[:3])})",
+            fix + (f" (or {', '.join(named[1:4])})." if len(named) > 1 else "."),
+            key="columns.word",
+            choices=named,
+        )
+    ]
 
 
 def _could_be_words(grid: Grid, found: Recognised, at: int, language: str) -> bool:

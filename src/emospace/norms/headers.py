@@ -6,7 +6,7 @@ import re
 import tomllib
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 
@@ -15,8 +15,14 @@ LONGEST_NAME = 60
 
 _IDEOGRAPHIC = re.compile(r"[\u3040-\u30ff㐀-鿿가-힣]")
 _SCALE = re.compile(
-    r"[(\[（]\s*([-−+]?\d+(?:[.,]\d+)?)\s*(?:-|–|—|~|to|bis|a|à|至|\.\.+|,|;|/)\s*([-−+]?\d+(?:[.,]\d+)?)\s*[)\]）]"
+    r"[(\[（]\s*([-−+]?\d+(?:[.,]\d+)?)\s*(?:-|–|—|~|to|bis|a|à|至|\.\.+|,|;|/)\s*([-−+]?\d+(?:[.,]\d+)?)\s*(?:[,;][^)\]）]*)?[)\]）]"
 )
+
+_BRACKETS = re.compile(r"[(\[][^()\[\]]*[)\]]")
+_LABELLED = re.compile(
+    r"(?P<end>[-+]?\d+(?:\.\d+)?)\s*[=:]\s*(?P<after>[^\d=:,;/]+)|(?P<before>[^\d=:,;/([]+?)\s*=\s*(?P<number>[-+]?\d+(?:\.\d+)?)"
+)
+_TESTS_FIRST = ("p", "t", "z", "d", "q")
 
 
 @dataclass(frozen=True)
@@ -39,8 +45,12 @@ class Header:
         (lowest, highest) answer given in brackets, as in "Valence (1-9)".
     letter
         Whether one letter alone names the rating: "V", "M V".
+    reversed
+        Whether the answers run from high to low, where the header names the ends: "(1 = positive, 9 = negative)".
+    other
+        Whether it names a test statistic, a rank, an identifier, a count or another kind of rating: never one of ours.
     unknown
-        Parts nothing is known of: such a column is not taken for a rating or a word.
+        Parts nothing is known of, or of `other`: such a column is not taken for a rating or a word.
     """
 
     targets: tuple[str, ...] = ()
@@ -54,12 +64,15 @@ class Header:
     script: str = ""
     scale: tuple[float, float] | None = None
     letter: bool = False
+    reversed: bool | None = None
+    other: bool = False
     unknown: tuple[str, ...] = ()
 
 
 def plain(header: str) -> str:
     """Return a header in lower case with every run of spaces, dots, hyphens and underscores as one underscore."""
-    return re.sub(r"[\s._\-]+", "_", unicodedata.normalize("NFKC", header).strip().casefold()).strip("_")
+    joined = re.sub(r"[\s._\-]+", "_", unicodedata.normalize("NFKC", header).strip().casefold())
+    return re.sub("_*:_*", ":", joined).strip("_")
 
 
 def folded(text: str) -> str:
@@ -70,7 +83,12 @@ def folded(text: str) -> str:
 
 def parse_header(cell: str) -> Header:
     """Return what a header says."""
-    return _said(tuple(_parts(cell)), _scale(cell))
+    text = unicodedata.normalize("NFKC", cell).replace("−", "-")
+    ends = _labelled_ends(text)
+    if not ends:
+        return _said(tuple(_parts(text)), _scale(text))
+    scale, falls = ends
+    return replace(_said(tuple(_parts(_BRACKETS.sub(" ", text))), scale), reversed=falls)
 
 
 @cache
@@ -92,7 +110,7 @@ def _vocabulary() -> Mapping[str, tuple[str, str]]:
     known: dict[str, tuple[str, str]] = {}
     for kind, entries in _file().items():
         for key, names in entries.items():
-            if kind == "single":
+            if kind in ("single", "pole", "code"):
                 continue
             for name in names:
                 value = key if kind in ("target", "statistic", "language", "script") else name
@@ -154,6 +172,35 @@ def _longest_names(piece: str) -> list[str]:
     return [part for part in [*parts, rest] if part]
 
 
+def _labelled_ends(text: str) -> tuple[tuple[float, float] | None, bool | None] | None:
+    """Return the scale and whether it runs from high to low, as in "(1 = positive, 9 = negative)".
+
+    Either is None where the header leaves it open; the whole is None if no end has a name.
+    """
+    found: list[tuple[float, int]] = []
+    for bracket in _BRACKETS.findall(text):
+        for match in _LABELLED.finditer(bracket):
+            number, label = match["end"] or match["number"], match["after"] or match["before"]
+            found.append((float(number), _pole(label)))
+    if not found:
+        return None
+    (low, low_pole), (high, high_pole) = min(found), max(found)
+    scale = (low, high) if low < high else _scale(text)
+    if low == high:
+        # One end alone has a name; answers start at 1 or lower.
+        at_low = low == scale[0] if scale else low <= 1
+        low_pole, high_pole = (low_pole, 0) if at_low else (0, low_pole)
+    falls = {(1, -1): True, (1, 0): True, (0, -1): True, (-1, 1): False, (-1, 0): False, (0, 1): False}
+    return scale, falls.get((low_pole, high_pole))
+
+
+def _pole(label: str) -> int:
+    """Return 1 for a word of the high end (positive, excited), -1 for one of the low end, 0 for neither or both."""
+    words = set(re.split(r"[\W_]+", folded(label)))
+    high, low = (words & {folded(name) for name in _file()["pole"][end]} for end in ("high", "low"))
+    return bool(high) - bool(low)
+
+
 def _scale(cell: str) -> tuple[float, float] | None:
     found = _SCALE.search(unicodedata.normalize("NFKC", cell))
     if not found:
@@ -166,11 +213,15 @@ def _said(parts: tuple[str, ...], scale: tuple[float, float] | None) -> Header:
     known = _vocabulary()
     singles = {letter: str(target) for letter, target in _file()["single"].items()}
     kinds = [known.get(part, ("", "")) for part in parts]
+    if len(parts) > 1 and kinds[-1][0] in ("", "filler") and (code := _file()["code"].get(parts[-1])):
+        kinds[-1] = ("language", str(code))
     targets = [value for kind, value in kinds if kind == "target"]
     statistics = {value for kind, value in kinds if kind == "statistic"}
     word = any(kind == "word" for kind, _ in kinds)
     group = language = script = ""
     unknown = []
+    test = bool(targets) and (parts[0] in _TESTS_FIRST or bool({"p", "d", "z"} & set(parts)))
+    other = test or any(kind == "other" for kind, _ in kinds)
     for part, (kind, value) in zip(parts, kinds, strict=True):
         if part == "m":
             # "V.Mean.M" is the mean of men, "V.M" a mean.
@@ -187,6 +238,8 @@ def _said(parts: tuple[str, ...], scale: tuple[float, float] | None) -> Header:
                 unknown.append(part)
         elif kind == "script":
             script = value
+        elif kind == "other" or (test and part in _TESTS_FIRST):
+            unknown.append(part)
         elif part in singles:
             targets.append(singles[part])
         elif not kind and not (word and len(part) == 1 and not part.isdigit()):
@@ -205,5 +258,6 @@ def _said(parts: tuple[str, ...], scale: tuple[float, float] | None) -> Header:
         language=language,
         script=script,
         scale=scale,
+        other=other,
         unknown=tuple(unknown),
     )

@@ -82,12 +82,17 @@ def load_norms(source: str | Path, *, anchors: AnchorsOf | None = None, **said: 
     return norms_from_file(path, {**read_card(path), **given}, anchors=anchors)
 
 
-def norms_from_file(path: Path, card: Mapping[str, Any], *, anchors: AnchorsOf | None = None) -> WordNorms:
-    """Return the ratings of a file as a card says; the card beside the file is not read (see `load_norms`)."""
+def norms_from_file(
+    path: Path, card: Mapping[str, Any], *, anchors: AnchorsOf | None = None, settle: bool = False
+) -> WordNorms:
+    """Return the ratings of a file as a card says; the card beside the file is not read (see `load_norms`).
+
+    With `settle`, a direction of valence that too few words tell is asked for, not left unchecked.
+    """
     card = checked(card, str(path))
     grids = read_grids(path, encoding=card.get("encoding"), sheet=card.get("sheet"))
     grid, found = recognised(grids, card, str(path))
-    return norms_from_grid(grid, found, card, name=path.stem, what=str(path), anchors=anchors)
+    return norms_from_grid(grid, found, card, name=path.stem, what=str(path), anchors=anchors, settle=settle)
 
 
 def norms_from_table(frame: pd.DataFrame, name: str, /, **said: Unpack[Card]) -> WordNorms:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from emospace.errors import EmospaceError
 
 
@@ -12,12 +14,41 @@ class OpenQuestion(EmospaceError):
     ----------
     key
         Key of the card that answers it: ``language``, ``scale.valence``, ``columns.word``, ``script``,
-        ``reversed.valence``.
+        ``reversed``.
     choices
         Answers that fit, if they can be told.
+    parts
+        The questions joined in this one, where it asks several (see `joined`).
     """
 
-    def __init__(self, what: str, why: str, mend: str, *, key: str, choices: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        what: str,
+        why: str,
+        mend: str,
+        *,
+        key: str,
+        choices: tuple[str, ...] = (),
+        parts: tuple[OpenQuestion, ...] = (),
+    ) -> None:
         super().__init__(what, why, mend)
         self.key = key
         self.choices = choices
+        self.questions = parts or (self,)
+
+
+def joined(questions: Sequence[OpenQuestion]) -> OpenQuestion:
+    """Return several open questions as one message; its key and choices are those of the first."""
+    first, *others = questions
+    if not others:
+        return first
+    whys = "; ".join(f"({i}) {question.why}" for i, question in enumerate(questions, 1))
+    fixes = " ".join(f"({i}) {question.mend}" for i, question in enumerate(questions, 1))
+    return OpenQuestion(
+        first.what,
+        f"{len(questions)} things are open: {whys}",
+        fixes,
+        key=first.key,
+        choices=first.choices,
+        parts=tuple(questions),
+    )

@@ -220,6 +220,7 @@ def _spread_not_taken(
             for i, header in enumerate(headers)
             if statistic in header.statistics
             and target in (header.targets or (target,))
+            and not header.group
             and i not in found.columns.values()
         ]
         if at:

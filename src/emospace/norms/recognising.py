@@ -14,6 +14,7 @@ from emospace.norms.columns import Choice, choose_columns
 from emospace.norms.headers import language_names, parse_header, plain
 from emospace.norms.layouts import Layout, Patterns
 from emospace.norms.numbers import is_number
+from emospace.norms.questions import OpenQuestion
 from emospace.norms.word_norms import TARGETS
 
 HEADER_SEARCH = 12
@@ -27,13 +28,15 @@ class Recognised:
     Parameters
     ----------
     headers
-        Header of each column, ``upper:lower`` of two rows.
-    scales, script
+        Header of each column, ``upper: lower`` of two rows.
+    scales, script, reversed
         As headers name them.
     near
         Headers that name a rating nobody chose, with a word nothing is known of.
     said
         Keys of the columns a user named.
+    questions
+        What the headers leave open.
     """
 
     layout: Layout
@@ -45,6 +48,8 @@ class Recognised:
     script: str = ""
     near: tuple[str, ...] = ()
     said: frozenset[str] = frozenset()
+    reversed: Mapping[str, bool] = field(default_factory=dict)
+    questions: tuple[OpenQuestion, ...] = ()
 
 
 def recognise(
@@ -55,6 +60,7 @@ def recognise(
     layout: str = "",
     language: str = "",
     script: str = "",
+    targets: Sequence[str] = TARGETS,
 ) -> Recognised | None:
     """Return the first layout the first rows of a grid of cells fit: one of `LAYOUTS`, or what the headers say.
 
@@ -66,11 +72,11 @@ def recognise(
         Take this layout of `LAYOUTS` and no other.
     language, script
         What is known of the words.
+    targets
+        The ratings wanted.
 
     Raises
     ------
-    OpenQuestion
-        If two columns could be the word or the same rating.
     EmospaceError
         If there is no such layout, or no such column as `said` names.
     """
@@ -84,6 +90,7 @@ def recognise(
         if not known:
             raise unknown("layout", layout, sorted({entry.name for entry in layouts.LAYOUTS} - {""}))
     about: dict[str, Any] = {"what": what, "said": said, "language": language, "script": script}
+    about["targets"] = targets
     starts = range(min(HEADER_SEARCH, len(rows)))
     headless = _headless(rows, said, 1) or _published_headless(rows, said, known, layout, language)
     if headless:
@@ -105,7 +112,7 @@ def recognise(
 
 
 def join_headers(rows: Sequence[Sequence[str]]) -> tuple[str, ...]:
-    """Return the headers of one row, or of two rows as ``upper:lower`` with the upper name carried right."""
+    """Return the headers of one row, or of two rows as ``upper: lower`` with the upper name carried right."""
     if len(rows) == 1:
         return tuple(cell.strip() for cell in rows[0])
     upper, lower = rows
@@ -114,7 +121,7 @@ def join_headers(rows: Sequence[Sequence[str]]) -> tuple[str, ...]:
         above = upper[i].strip() if i < len(upper) else ""
         below = lower[i].strip() if i < len(lower) else ""
         block = above or block
-        headers.append(f"{block}:{below}" if block and below else block if above else below)
+        headers.append(f"{block}: {below}" if block and below else block if above else below)
     return tuple(headers)
 
 
@@ -127,17 +134,20 @@ def _fit(
     said: Mapping[str, str],
     language: str,
     script: str,
+    targets: Sequence[str],
 ) -> Recognised | None:
     if layout.header and tuple(cell.strip() for cell in rows[start]) != layout.header:
         return None
-    first = start + layout.header_rows
-    if first > len(rows):
+    if start + layout.header_rows > len(rows):
         return None
-    headers = join_headers(rows[start:first])
-    names = [plain(header) for header in headers]
+    headers, names, first = _headers(rows, start, layout.header_rows)
     if not set(layout.requires) <= set(names):
         return None
-    given = {key: _place(header, names) for key, header in said.items()}
+    full = [plain(header) for header in headers]
+    given = {
+        key: place if (place := _place(header, full)) is not None else _place(header, names)
+        for key, header in said.items()
+    }
     if None in given.values():
         return None
     if language and layout.language and language != layout.language:
@@ -157,7 +167,7 @@ def _fit(
         if key not in own and (at := _first(patterns, names, of)):
             own[key] = at[0]
     choice: Choice | None = choose_columns(
-        headers, rows[first:], what=what, language=language, script=script, said=own
+        headers, rows[first:], what=what, language=language, script=script, said=own, targets=targets
     )
     if choice is None:
         return None
@@ -175,12 +185,61 @@ def _fit(
         choice.script,
         tuple(headers[at] for at in choice.near),
         frozenset(said),
+        choice.reversed,
+        choice.questions,
     )
     if layout.holds:
         words = {row[found.columns["word"]].strip().rstrip("*") for row in rows[first:] if row}
         if not set(layout.holds) <= words:
             return None
     return found if not layout.on_scale or _lies_on(layout, found, rows) else None
+
+
+def _headers(rows: Sequence[Sequence[str]], start: int, n: int) -> tuple[tuple[str, ...], list[str], int]:
+    """Return the headers of a table, the names a layout knows its columns by, and where its data start.
+
+    A row of block names above ("All", "Females") and a row of a few units below belong to the header. The columns of
+    the whole sample then keep the names the layout was published with.
+    """
+    if n == 2:
+        headers = join_headers(rows[start : start + 2])
+        return headers, [plain(header) for header in headers], start + 2
+    own = join_headers(rows[start : start + 1])
+    headers = own
+    if start and _names_blocks(rows[start - 1], rows[start]):
+        headers = join_headers(rows[start - 1 : start + 1])
+    below = _is_second_half(rows, start)
+    if below:
+        units = rows[start + 1]
+        headers = tuple(
+            f"{header}: {units[at].strip()}" if at < len(units) and units[at].strip() else header
+            for at, header in enumerate(headers)
+        )
+    names = [
+        plain(header) if parse_header(header).group else plain(own[at]) if at < len(own) else ""
+        for at, header in enumerate(headers)
+    ]
+    return headers, names, start + (2 if below else 1)
+
+
+def _names_blocks(above: Sequence[str], row: Sequence[str]) -> bool:
+    """Return whether a row above the header names the whole sample or parts of it, and nothing else in most columns."""
+    cells = [cell for cell in above if cell.strip()]
+    said = [parse_header(cell) for cell in cells]
+    blocks = any((h.whole or h.group) and not (h.targets or h.word) for h in said)
+    return blocks and 2 * len(cells) < sum(bool(cell.strip()) for cell in row)
+
+
+def _is_second_half(rows: Sequence[Sequence[str]], start: int) -> bool:
+    """Return whether the row below the header says more of a few columns: no number, no first cell, few cells."""
+    if start + 2 >= len(rows):
+        return False
+    header, below, data = (
+        [at for at, cell in enumerate(row) if cell.strip()] for row in rows[start : start + 3]
+    )
+    few = 0 < len(below) <= len(header) / 3 and len(below) <= len(data) / 3
+    texts = not any(is_number(rows[start + 1][at]) for at in below)
+    return bool(few and texts and header and data and header[0] <= data[0] < below[0])
 
 
 def _first(patterns: Patterns, names: Sequence[str], language: str = "") -> tuple[int, str] | None:

@@ -225,6 +225,10 @@ def check_norms(norms: WordNorms) -> pd.DataFrame:
         found.append(
             ("traditional words that share one simplified word", "", n, "see rows left out and merged")
         )
+    if "does not separate" in said.get("direction", ""):
+        found.append(
+            ("positive and negative words are rated alike", "valence", len(norms), said["direction"])
+        )
     if "looks reversed" in said.get("direction", ""):
         found.append(("scale looks reversed", "", len(norms), said["direction"]))
 
