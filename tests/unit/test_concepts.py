@@ -18,6 +18,7 @@ from emospace.concepts import (
     load_concepts,
     overlap,
 )
+from emospace.concepts.association_files import read_answers
 from emospace.errors import EmospaceError
 
 BASIC = {"anger", "disgust", "fear", "joy", "sadness", "surprise"}
@@ -388,6 +389,94 @@ def test_thresholds_bounds_and_unusable_rows_are_counted(tmp_path: Path):
         "responses left out, too weak: 4",
         "responses left out, beyond the strongest 5: 2",
     )
+
+
+CASES = Path(__file__).parents[1] / "cases" / "associations"
+
+
+def test_a_file_of_strengths_without_n_is_read_and_told():
+    """R1 holds shares of the answers, and no column says of how many."""
+    sets = import_associations(CASES / "strength_no_N.csv", "en", selection=["joy"])
+    assert sets.words("en", "joy")[:4] == ("joy", "happiness", "happy", "love")
+    assert len(sets.words("en", "joy")) == 13
+    assert sets.weights("en", "joy")[1:3].tolist() == pytest.approx([1, 0.37 / 0.4])
+    assert any("no N" in note and "min_count is not applied" in note for note in sets.notes)
+    strong = import_associations(
+        CASES / "strength_no_N.csv", "en", selection=["joy"], threshold=0.2, min_words=3
+    )
+    assert len(strong.words("en", "joy")) == 8
+    with pytest.raises(EmospaceError, match="no column 'R123'"):
+        import_associations(CASES / "strength_no_N.csv", "en", selection=["joy"], responses="R123")
+
+
+@pytest.mark.parametrize(
+    ("text", "strengths", "note"),
+    [
+        ("cue,response,R1\njoy,happy,30\njoy,glad,10\n", [0.75, 0.25], "the sum of its R1"),
+        (
+            "cue,response,R123,R123.Strength\njoy,happy,30,.3\njoy,glad,10,.1\n",
+            [0.3, 0.1],
+            "reckoned from R123",
+        ),
+        ("cue,response,R123.Strength\njoy,happy,.3\njoy,glad,.1\n", [0.3, 0.1], "not applied"),
+        ("CUE;Response;strength\njoy;happy;.3\njoy;glad;.1\n", [0.3, 0.1], "not applied"),
+        ("cue,response,R1,N\njoy,happy,.3,100\njoy,glad,.1,100\n", [0.3, 0.1], ""),
+        ("cue,response,R123,N\njoy,happy,30,100\njoy,glad,10,100\n", [0.3, 0.1], ""),
+    ],
+)
+def test_strengths_come_from_counts_shares_or_n(tmp_path: Path, text: str, strengths: list[float], note: str):
+    answers = read_answers(written(tmp_path, text, "swow.csv"))
+    assert (answers.table["count"] / answers.table["total"]).tolist() == pytest.approx(strengths)
+    assert note in " ".join(answers.notes)
+    assert bool(answers.notes) == bool(note)
+
+
+def test_percentages_are_not_taken_for_strengths(tmp_path: Path):
+    path = written(tmp_path, "cue,response,R1\njoy,happy,30.5\njoy,glad,10\n", "swow.csv")
+    with pytest.raises(EmospaceError, match=r"neither numbers of answers nor shares.*30\.5"):
+        import_associations(path, "en")
+
+
+RAW = """id,participantID,age,cue,R1Raw,R1,R2,R3
+1,3,33,joy,Happy,happy,smile,"fun, games"
+2,4,40,Joy,x,Happy,glad,No more responses
+3,5,21,joy,x,smile,NA,
+4,6,52,joy,x,Unknown word,No more responses,No more responses
+5,7,52,joy,x,null,happy,nan
+6,7,52,table,x,chair,leg,wood
+"""
+
+
+@pytest.mark.parametrize(
+    ("responses", "counts", "total", "missing"),
+    [
+        (None, {"happy": 2, "Happy": 1, "smile": 2, "glad": 1, "fun, games": 1, "null": 1, "nan": 1}, 9, 5),
+        ("R123", {"happy": 2, "Happy": 1, "smile": 2, "glad": 1, "fun, games": 1, "null": 1, "nan": 1}, 9, 5),
+        ("R1", {"happy": 1, "Happy": 1, "smile": 1, "null": 1}, 4, 0),
+    ],
+)
+def test_participants_answers_are_counted(tmp_path: Path, responses, counts, total, missing):
+    path = written(tmp_path, RAW, "raw.csv")
+    answers = read_answers(path, responses)
+    of_joy = answers.table[answers.table["cue"] == "joy"]
+    assert dict(zip(of_joy["response"], of_joy["count"], strict=True)) == counts
+    assert set(of_joy["total"]) == {total}
+    notes = " | ".join(answers.notes)
+    assert f"not given: {missing}" in notes
+    assert "did not know the cue: 1" in notes
+    sets = import_associations(path, "en", selection=["joy"], responses=responses, min_words=2)
+    assert sets.words("en", "joy")[:2] == ("joy", "happy" if responses != "R1" else "Happy")
+
+
+def test_a_row_for_each_answer_is_counted_as_a_row_for_each_participant_is(tmp_path: Path):
+    import pandas as pd
+
+    wide = pd.read_csv(written(tmp_path, RAW, "raw.csv"), dtype=str, keep_default_na=False)
+    long = wide.melt(["participantID", "cue"], ["R1", "R2", "R3"], var_name="RPOS", value_name="response")
+    long.to_csv(tmp_path / "long.csv", index=False)
+    for responses in ("R1", "R123"):
+        one, other = (read_answers(tmp_path / name, responses).table for name in ("raw.csv", "long.csv"))
+        assert sorted(map(tuple, one.to_numpy())) == sorted(map(tuple, other.to_numpy()))
 
 
 def test_an_unpaired_quotation_mark_in_a_tab_file_loses_no_row(tmp_path: Path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -181,7 +181,10 @@ def show_valence(sets: ConceptSets, given: Sequence[str]) -> None:
 @app.command("import")
 def import_sets(
     path: Annotated[
-        Path, typer.Argument(help="Word associations with cue, response, R123, N and R123.Strength.")
+        Path,
+        typer.Argument(
+            help="Word associations: strengths (cue, response, R123 or R1, N), or participants' answers (cue, R1, R2, R3)."
+        ),
     ],
     language: Annotated[str, typer.Option(help="The file's language.")],
     out: Annotated[Path, typer.Option(help="TOML file to write.")],
@@ -191,6 +194,10 @@ def import_sets(
         typer.Option(help='TOML file of cues, joy = ["joy", "joyful"], for a language without bundled sets.'),
     ] = None,
     carrier: Annotated[list[str] | None, typer.Option(help="Sentence with {word} in it; repeatable.")] = None,
+    responses: Annotated[
+        Literal["R1", "R123"] | None,
+        typer.Option(help="Answers that count: the first or all three; else R123 where the file has it."),
+    ] = None,
     threshold: Annotated[float, typer.Option(help="Least strength, as a share of all answers.")] = 0.01,
     min_count: Annotated[int, typer.Option(help="Least number of answers.")] = 2,
     min_words: Annotated[int, typer.Option(help="Fewest concepts a category may have.")] = 10,
@@ -207,6 +214,7 @@ def import_sets(
         selection=categories,
         labels=read_labels(labels) if labels else None,
         carriers=carrier or None,
+        responses=responses,
         threshold=threshold,
         min_count=min_count,
         min_words=min_words,

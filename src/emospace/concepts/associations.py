@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from emospace.concepts.files import read_text, valid_carriers
+from emospace.concepts.association_files import Responses, read_answers
+from emospace.concepts.files import valid_carriers
 from emospace.concepts.loading import Selection, bundled, bundled_languages, categories
 from emospace.concepts.sets import COLUMNS, ConceptSets, folded
 from emospace.display import say
@@ -26,6 +25,7 @@ def import_associations(
     selection: Selection = "all",
     labels: Mapping[str, Sequence[str]] | None = None,
     carriers: Sequence[str] | None = None,
+    responses: Responses | None = None,
     threshold: float = 0.01,
     min_count: int = 2,
     min_words: int = 10,
@@ -41,15 +41,19 @@ def import_associations(
     Parameters
     ----------
     path
-        Comma-, semicolon- or tab-separated, columns cue, response, R123, N, R123.Strength (or R1, R1.Strength).
+        Comma-, semicolon- or tab-separated: strengths (columns cue, response, R123, N, R123.Strength, or the same of
+        R1; N may be missing) or participants' answers (cue, R1, R2, R3), which are counted.
     language
         The file's language.
     selection, labels, carriers
         Categories wanted; their cues (category -> label lemmas) and the carriers, the bundled ones when None.
+    responses
+        Answers that count: ``R1``, a participant's first, or ``R123``, all three; None takes ``R123`` where the file
+        has it.
     threshold
         Least strength, a share of all answers in 0..1.
     min_count
-        Least number of answers.
+        Least number of answers; of a file with strengths alone it is not known, and not asked.
     min_words, max_words
         A category with fewer concepts is left out; of more, the strongest are kept.
 
@@ -78,7 +82,9 @@ def import_associations(
     wanted = [
         c.name for c in categories(selection, own=list(labels)) if c.name in labels or selection != "all"
     ]
-    answers, notes = _read_associations(path)
+    read = read_answers(path, responses)
+    answers, notes = read.table, list(read.notes)
+    least = min_count if read.counted else 0
 
     frames: list[pd.DataFrame] = []
     kept: dict[str, tuple[str, ...]] = {}
@@ -91,7 +97,7 @@ def import_associations(
                 f"{category}: left out, none of its cues ({', '.join(lemmas) or 'none given'}) is there"
             )
             continue
-        concepts, dropped = _associated(rows, lemmas, threshold, min_count, max_words)
+        concepts, dropped = _associated(rows, lemmas, threshold, least, max_words)
         for reason, count in dropped.items():
             left[reason] = left.get(reason, 0) + count
         if len(concepts) < min_words:
@@ -120,49 +126,6 @@ def import_associations(
         notes=tuple(notes),
         families=known.families if known else {},
     )
-
-
-def _read_associations(path: Path) -> tuple[pd.DataFrame, list[str]]:
-    """Return the usable rows as columns cue (case-folded), response, count, total, and notes on the others."""
-    import pandas as pd
-
-    text = read_text(path)
-    header = text.split("\n", 1)[0]
-    separator = max("\t,;", key=header.count)
-    # In tab-separated files a quotation mark is as a rule part of an answer, and often unpaired.
-    quoting: Literal[0, 3] = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
-    try:
-        table = pd.read_csv(
-            io.StringIO(text),
-            sep=separator,
-            dtype=str,
-            keep_default_na=False,
-            quoting=quoting,
-        )
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise EmospaceError(
-            str(path), f"it cannot be read as a table ({error})", "Save it as csv or tsv with a header line."
-        ) from error
-    table.columns = table.columns.str.strip(' "')
-    kind = "R1" if "R123.Strength" not in table and "R1.Strength" in table else "R123"
-    for column in ("cue", "response", kind, "N", f"{kind}.Strength"):
-        if column not in table:
-            raise EmospaceError(
-                str(path),
-                f"it has no column '{column}' (its columns: {', '.join(table.columns)})",
-                "Use a strength file with cue, response, R123, N and R123.Strength.",
-            )
-    answers = pd.DataFrame(
-        {
-            "cue": table["cue"].str.strip(' "').map(folded),
-            "response": table["response"].str.strip(' "'),
-            "count": pd.to_numeric(table[kind].str.strip(' "'), errors="coerce"),
-            "total": pd.to_numeric(table["N"].str.strip(' "'), errors="coerce"),
-        }
-    )
-    usable = (answers["count"] > 0) & (answers["total"] > 0)
-    bad = int((~usable).sum())
-    return answers[usable], [f"rows without a usable {kind} and N: {bad}"] if bad else []
 
 
 def _associated(
