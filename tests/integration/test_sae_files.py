@@ -328,6 +328,7 @@ def test_reading_needs_safetensors_and_torch_alone():
             "gemma-scope-2b-pt-res-canonical:layer_20/width_16k",
             "gemma-scope-2b-pt-res-canonical:layer_20/width_16k/canonical",
         ),
+        ("gpt2-small-res-jb", "gpt2-small-res-jb:blocks."),
         ("gpt2-small-resjb:blocks.8.hook_resid_pre", "gpt2-small-res-jb:blocks.8.hook_resid_pre"),
     ],
 )

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,8 +101,9 @@ def load_sae(source: str | Path, model: LanguageModel | None = None) -> SparseAu
         sae = _read_folder(path)
     elif str(source) in bundled:
         sae = _read_folder(bundled[str(source)])
-    elif ":" in str(source) and not path.exists():
-        sae = _from_registry(*str(source).split(":", 1))
+    elif not path.exists() and (":" in str(source) or _is_release(str(source))):
+        release, _, sae_id = str(source).partition(":")
+        sae = _from_registry(release, sae_id)
     elif path.exists():
         raise EmospaceError(f"SAE '{source}'", f"it has no {' or '.join(CONFIGS)}", _GIVEN)
     else:
@@ -226,6 +228,15 @@ def _from_registry(release: str, sae_id: str) -> SparseAutoencoder:
     )
 
 
+def _is_release(name: str) -> bool:
+    """Return whether SAELens' registry has a release of this name, without importing SAELens."""
+    package = find_spec("sae_lens")
+    if package is None or not package.submodule_search_locations:
+        return False
+    registry = Path(package.submodule_search_locations[0]) / "pretrained_saes.yaml"
+    return registry.is_file() and f"\n{name}:\n" in "\n" + registry.read_text(encoding="utf-8")
+
+
 def _check_registered(release: str, sae_id: str) -> None:
     """Raise, with the nearest names, where SAELens' registry does not know a release or id.
 
@@ -240,7 +251,8 @@ def _check_registered(release: str, sae_id: str) -> None:
     if release in known:
         if sae_id in known[release].saes_map:
             return
-        why, releases = f"release '{release}' has no such id", [release]
+        why = f"release '{release}' has no such id" if sae_id else "it names a release without an id"
+        releases = [release]
     elif release in repositories:
         why = f"'{release}' is a repository, whose releases have names of their own in SAELens"
         releases = [name for name, entry in known.items() if entry.repo_id == release]
