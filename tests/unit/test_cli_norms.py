@@ -209,3 +209,20 @@ def test_each_key_of_a_card_is_declared_once():
         assert all(f"--{key.removesuffix('s') if key == 'columns' else key}" in text for text in helped), key
     with pytest.raises(EmospaceError, match="language"):
         load_norms("glasgow", langage="en")
+
+
+def test_what_was_said_of_the_cells_is_kept_in_the_card(tmp_path):
+    rows = [
+        f"{rater},{word}*,{rating + rater % 2}"
+        for rater in range(6)
+        for word, rating in {"joy": 7, "war": 2}.items()
+    ]
+    path = planted(tmp_path, "rater,word,rating\n" + "\n".join([*rows, "7,joy*,-99"]) + "\n")
+    flags = ("--language", "en", "--scale", "1,9", "--column", "valence=rating")
+    result = run("check", path, *flags)
+    assert result.exit_code == 2 and "--trials" in " ".join(result.output.split())
+    result = run("import", path, *flags, "--trials", "--clean", "--missing", "-99")
+    assert result.exit_code == 0, result.output
+    norms = load_norms(path)
+    assert norms.ratings("valence").to_dict() == {"joy": 7.5, "war": 2.5}
+    assert norms.table["valence_n"].tolist() == [6, 6]

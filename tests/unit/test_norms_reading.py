@@ -77,6 +77,8 @@ def test_json_by_word_and_json_that_is_no_table(tmp_path):
     for content, message in {"[1, 2]": "JSON is no table", '[{"word": "joy"': "no whole JSON file"}.items():
         with pytest.raises(EmospaceError, match=message):
             cells(planted(tmp_path, content, "r.json"))
+    with pytest.raises(EmospaceError, match="no whole JSON file"):
+        cells(planted(tmp_path, json.dumps(RECORDS)[:-1], "cut_off.csv"))
     assert cells(planted(tmp_path, "[joy],8\n[sea],7\n")) == [["[joy]", "8"], ["[sea]", "7"]]
 
 

@@ -175,9 +175,10 @@ def json_grid(path: Path, text: str) -> Grid | None:
         try:
             said = [json.loads(line) for line in text.splitlines() if line.strip()]
         except (ValueError, RecursionError) as error:
-            if path.suffix.lower() not in (".json", ".jsonl", ".ndjson"):
+            named = path.suffix.lower() in (".json", ".jsonl", ".ndjson")
+            if not named and not re.match(r'\s*\[?\s*\{\s*"', text):
                 return None
-            lines = path.suffix.lower() != ".json"
+            lines = path.suffix.lower() in (".jsonl", ".ndjson")
             raise _damaged(path, "JSON file", error if lines else whole) from error
     rows = _json_rows(said)
     if rows is None:

@@ -13,7 +13,7 @@ from emospace.norms import layouts
 from emospace.norms.columns import Choice, choose_columns
 from emospace.norms.headers import language_names, parse_header, plain
 from emospace.norms.layouts import Layout, Patterns
-from emospace.norms.numbers import is_number
+from emospace.norms.numbers import is_number, written_plainly
 from emospace.norms.questions import OpenQuestion
 from emospace.norms.word_norms import TARGETS
 
@@ -380,7 +380,7 @@ def _lies_on(layout: Layout, found: Recognised, rows: Sequence[Sequence[str]]) -
         low, high = layout.scale[target] if isinstance(layout.scale, Mapping) else layout.scale
         for row in rows[found.first_row :]:
             try:
-                value = float(row[found.columns[target]].replace(",", "."))
+                value = float(written_plainly(row[found.columns[target]]).replace(",", "."))
             except (ValueError, IndexError):
                 continue
             total += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from emospace.errors import EmospaceError
@@ -56,18 +57,23 @@ def first_section(grid: Grid, found: Recognised, what: str) -> tuple[Grid, str]:
 
 
 def _sections(grid: Grid, found: Recognised) -> list[_Section]:
+    headings = {
+        i: name
+        for i, row in enumerate(grid.rows[found.first_row :], found.first_row)
+        if (name := _heading(row, found.headers)) is not None
+    }
+    if not headings:
+        return []
     blocks = [_Section("")]
+    at = found.columns["word"]
     for i in range(found.first_row, len(grid.rows)):
+        if i in headings:
+            # The header once more belongs to the heading above it.
+            blocks.append(_Section(headings[i] or ("" if blocks[-1].rows else blocks[-1].name)))
+            continue
         row = grid.rows[i]
-        filled = [cell.strip() for cell in row if cell.strip()]
-        if len(filled) == 1 and len(found.headers) > 2:
-            blocks.append(_Section(filled[0]))
-        elif tuple(cell.strip() for cell in row) == found.headers:
-            blocks.append(_Section(blocks[-1].name if not blocks[-1].rows else ""))
-        else:
-            at = found.columns["word"]
-            blocks[-1].rows.append(i)
-            blocks[-1].words.add(clean_word(row[at]) if at < len(row) else "")
+        blocks[-1].rows.append(i)
+        blocks[-1].words.add(clean_word(row[at]) if at < len(row) else "")
     blocks = [block for block in blocks if block.rows]
     if not 1 < len(blocks) <= MOST_SECTIONS:
         return []
@@ -80,3 +86,11 @@ def _sections(grid: Grid, found: Recognised) -> list[_Section]:
             last.rows += block.rows
             last.words |= block.words
     return sections
+
+
+def _heading(row: Sequence[str], headers: tuple[str, ...]) -> str | None:
+    """Return the one cell of a row that may be a heading, nothing for the header once more, None for other rows."""
+    filled = [cell.strip() for cell in row if cell.strip()]
+    if len(filled) == 1 and len(headers) > 2:
+        return filled[0]
+    return "" if tuple(cell.strip() for cell in row) == headers else None
