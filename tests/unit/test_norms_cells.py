@@ -88,6 +88,12 @@ def test_a_code_for_missing_answers_is_told_and_taken_as_one_on_request(tmp_path
     assert len(norms) == 30 and norms.rejected.empty and norms.table["arousal"].notna().all()
 
 
+def test_a_range_in_a_question_leaves_codes_out_and_reads_every_digit(tmp_path):
+    path = planted(tmp_path, "word;valence\njoy;８,5\nsea;-99\nsun;2,5 (1,1)\n")
+    with pytest.raises(EmospaceError, match=r"run from 2.5 to 8.5; -99 looks like a code"):
+        load_norms(path, language="en")
+
+
 def test_codes_are_told_from_ratings():
     assert missing_codes([5, -99, -99, 7], (1, 9)) == {"-99": 2}
     assert missing_codes([50, 99, 100], (0, 100)) == {}
@@ -207,6 +213,9 @@ def test_means_of_single_ratings_and_of_means():
 
 
 def test_one_row_a_trial_gives_mean_sd_and_n_by_word():
+    with pytest.raises(EmospaceError, match="no column of valence") as refused:
+        load_norms(CASES / "long_trials.csv", language="en", scale=(1, 9))
+    assert "--column valence='rating' --trials" in refused.value.mend
     said = {"language": "en", "scale": (1, 9), "columns": {"valence": "rating"}}
     with pytest.raises(EmospaceError, match="rated more than once") as refused:
         load_norms(CASES / "long_trials.csv", **said)
@@ -369,6 +378,7 @@ def test_a_published_file_without_header_is_known_by_its_shape_or_its_name(tmp_p
         assert (norms.name, norms.language, norms.scales["dominance"]) == ("en_nrc_vad_v1", "en", (0, 1))
         assert norms.table.iloc[0].tolist() == ["aaaaaaah", 0.38, 0.79, 0.63] and len(norms) == 12
     other = planted(tmp_path, "joy\t0.9\t0.5\t0.1\nsea\t0.7\t0.2\t0.3\n")
-    with pytest.raises(EmospaceError, match="its first row is data and no header"):
+    with pytest.raises(EmospaceError, match="its first row is data and no header") as refused:
         load_norms(other, language="en", scale=(0, 1))
+    assert "--layout en_nrc_vad_v1" in refused.value.mend
     assert load_norms(other, layout="en_nrc_vad_v1").ratings("arousal").tolist() == [0.5, 0.2]

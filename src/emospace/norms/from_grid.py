@@ -23,16 +23,20 @@ from emospace.norms.direction import (
 from emospace.norms.formats import Grid
 from emospace.norms.headers import parse_header, plain
 from emospace.norms.layouts import LAYOUTS
-from emospace.norms.numbers import is_number
+from emospace.norms.numbers import is_number, missing_codes, read_numbers
 from emospace.norms.questions import OpenQuestion, joined
 from emospace.norms.rating_rows import raw_columns, read_ratings
 from emospace.norms.reading import clean_word
-from emospace.norms.recognising import Recognised, join_headers, recognise
+from emospace.norms.recognising import Recognised, join_headers, looks_headless, recognise
 from emospace.norms.scripts import NAMES, check_script, one_in_simplified
 from emospace.norms.word_norms import TARGETS, WordNorms
 
 FEWEST_WRITTEN = 10
-_LEADING = re.compile(r"\s*([-−+]?\d+(?:[.,]\d+)?)\s*(?:$|[(（±])")
+_SPREAD = r"\s*(?:[(（]|±|\+/-).*"
+_RATER = re.compile(
+    "participant|subject|rater|respondent|worker|proband|versuchsperson|sujet|partecipante|被试|评分者|trial"
+)
+_RATING = re.compile("rating|response|answer|score|bewertung|urteil|note|respuesta|评分")
 
 
 def recognised(grids: Iterable[Grid], card: Mapping[str, Any], what: str) -> tuple[Grid, Recognised]:
@@ -276,9 +280,10 @@ def _scales(
         if pair is None:
             pair = found.scales.get(target)
         if pair is None:
-            values = _observed(grid, found, target)
+            values, coded = _observed(grid, found, target, card.get("missing", ()))
             low, high = (min(values), max(values)) if values else (0.0, 0.0)
-            unknown[target] = f" (its ratings run from {low:g} to {high:g})" if values else ""
+            told = f"; {', '.join(coded)} looks like a code for a missing answer, --missing" if coded else ""
+            unknown[target] = f" (its ratings run from {low:g} to {high:g}{told})" if values else ""
             scales[target] = (low, high) if low < high else (low, low + 1)
             continue
         try:
@@ -318,9 +323,14 @@ def _language_question(words: Sequence[str], what: str) -> OpenQuestion:
     )
 
 
-def _observed(grid: Grid, found: Recognised, target: str) -> list[float]:
-    cells = raw_columns(grid, found)[target]
-    return [float(m[1].replace(",", ".").replace("−", "-")) for m in map(_LEADING.match, cells) if m]
+def _observed(
+    grid: Grid, found: Recognised, target: str, codes: Sequence[str]
+) -> tuple[list[float], Mapping[str, int]]:
+    """Return the ratings of a target, whatever their scale, and what looks like a code for a missing answer."""
+    cells = raw_columns(grid, found)[target].str.replace(_SPREAD, "", regex=True)
+    values = read_numbers(cells, codes=codes).found.dropna().tolist()
+    coded = missing_codes(values)
+    return [value for value in values if f"{value:g}" not in coded], coded
 
 
 def _other_language(
@@ -431,7 +441,18 @@ def _no_columns(what: str, grids: Sequence[Grid], card: Mapping[str, Any]) -> Em
         what,
         why,
         f"Name them with --column word=HEADER --column valence=HEADER, {named} or in a card '{what}.toml', or add a header "
-        f"row; by number: {numbers}.",
+        f"row; by number: {numbers}." + _likely_shape(rows, headers),
         key="columns.valence" if has_word else "columns.word",
         choices=tuple(f"#{i + 1}" for i in range(len(headers))) if headless else tuple(filter(None, headers)),
     )
+
+
+def _likely_shape(rows: Sequence[Sequence[str]], headers: Sequence[str]) -> str:
+    """Return what else to say of a file that looks like a set published without header, or like one row a rating."""
+    names = sorted({layout.name for layout in LAYOUTS if looks_headless(rows, layout)})
+    if names:
+        return f" It looks like {' or '.join(names)}: if it is, say --layout {names[0]}."
+    rated = [header for header in headers if _RATING.search(plain(header))]
+    if rated and any(_RATER.search(plain(header)) for header in headers):
+        return f" It seems to hold one row a rating: if it does, say --column valence='{rated[0]}' --trials."
+    return ""
