@@ -493,6 +493,38 @@ def test_a_gguf_file_is_turned_into_safetensors_once(tmp_path, monkeypatch, capf
     assert load_model(str(path), device="cpu").content_hash == model.content_hash
 
 
+@pytest.mark.parametrize(("declared", "name"), [(15, "Q4_K_M"), (1024, "Q4_0"), (None, "Q4_0")])
+def test_the_quantisation_is_not_that_of_the_embeddings(tmp_path, declared, name):
+    from gguf import GGMLQuantizationType, GGUFWriter
+    from gguf.quants import quantize
+
+    writer = GGUFWriter(str(tmp_path / "mixed.gguf"), "llama")
+    if declared is not None:
+        writer.add_file_type(declared)
+    for tensor, rows, kind in (
+        ("token_embd.weight", 900, GGMLQuantizationType.Q8_0),
+        ("blk.0.ffn_up.weight", 100, GGMLQuantizationType.Q4_0),
+        ("blk.0.attn_k.weight", 10, GGMLQuantizationType.Q8_0),
+    ):
+        writer.add_tensor(tensor, quantize(np.ones((rows, 64), dtype=np.float32), kind), raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    assert gguf_files._quantisation(tmp_path / "mixed.gguf") == name
+
+
+def test_a_card_of_an_older_release_is_written_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("EMOSPACE_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / "tiny.gguf"
+    write_gguf(path)
+    load_model(str(path), device="cpu")
+    (card,) = (tmp_path / "cache" / "models").glob("*/emospace.json")
+    old = {name: value for name, value in json.loads(card.read_text()).items() if name != "format"}
+    card.write_text(json.dumps(old | {"quantisation": "Q8_0"}))
+    assert load_model(str(path), device="cpu").identity["quantisation"] == "F32"
+
+
 def test_a_gguf_file_is_opened_once(tmp_path, monkeypatch):
     import gguf
 

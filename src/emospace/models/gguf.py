@@ -17,6 +17,9 @@ from emospace.errors import EmospaceError, first_line
 
 log = logging.getLogger(__name__)
 
+FORMAT = 2
+"""Of the card; what an older one says of the quantisation was that of the embeddings where they were the larger part."""
+
 CARD = "emospace.json"
 """The file written last into a converted model's folder: where it is, the folder is whole."""
 
@@ -44,13 +47,22 @@ def from_gguf(
         log.info("turning %s into safetensors, once", path.name)
         with _quick_reader():
             _convert(path, folder, dtype)
-            write_json(card, {"name": name, "sha256": digest, "quantisation": _quantisation(path)})
+            _write_card(card, path, name, digest)
     known = read_json(card)
+    if known.get("format") != FORMAT and path.is_file():
+        with _quick_reader():
+            _write_card(card, path, name, digest)
+        known = read_json(card)
     return str(folder), {
         "name": known["name"],
         "sha256": known["sha256"],
         "quantisation": known["quantisation"],
     }
+
+
+def _write_card(card: Path, path: Path, name: str, digest: str) -> None:
+    told = {"format": FORMAT, "name": name, "sha256": digest, "quantisation": _quantisation(path)}
+    write_json(card, told)
 
 
 def converted_folder(path: Path, digest: str) -> Path:
@@ -151,12 +163,21 @@ def _strings(data: memoryview, start: int, count: int) -> tuple[list[Any], int]:
 
 
 def _quantisation(path: Path) -> str:
-    """Return the quantisation most of a GGUF file's weights are stored in, such as ``Q4_1``."""
+    """Return what a GGUF file calls its quantisation, such as ``Q4_K_M``, else that of most weights of its blocks.
+
+    A file mixes several: embeddings are kept in a finer one, and in a small model they are most of the weights.
+    """
     from collections import Counter
 
-    from gguf import GGUFReader
+    from gguf import GGUFReader, LlamaFileType
 
+    reader = GGUFReader(str(path))
+    field = reader.fields.get("general.file_type")
+    kinds = {int(kind): kind.name for kind in LlamaFileType if kind is not LlamaFileType.GUESSED}
+    if field is not None and (declared := kinds.get(int(field.parts[-1][0]))):
+        return declared.removeprefix("MOSTLY_").removeprefix("ALL_")
     sizes: Counter[str] = Counter()
-    for tensor in GGUFReader(str(path)).tensors:
-        sizes[tensor.tensor_type.name] += int(tensor.n_elements)
+    for tensor in reader.tensors:
+        if tensor.name.startswith("blk."):
+            sizes[tensor.tensor_type.name] += int(tensor.n_elements)
     return sizes.most_common(1)[0][0]
