@@ -221,6 +221,42 @@ def test_a_step_that_fails_fails_its_rows_and_no_later_ones(engine, monkeypatch)
     assert "".join(event.text for event in second.events) == alone(engine, PROMPTS[0])
 
 
+@pytest.mark.parametrize("prompts", [PROMPTS[:2], PROMPTS[1::-1]])
+@pytest.mark.parametrize("good", range(7))
+def test_rows_under_way_go_on_where_others_cannot_be_put_beside_them(monkeypatch, prompts, good):
+    """`good` concatenations succeed before memory runs out: one of masks, then keys and values of three layers."""
+    import torch
+
+    engine, cat = make_engine(), torch.cat
+    batch, left = Batch(engine.model), iter(range(good))
+    merge = batch._merge
+
+    def scarce(*given, **options):
+        if next(left, None) is None:
+            raise torch.OutOfMemoryError("no room")
+        return cat(*given, **options)
+
+    def merge_in_scarcity(*given):
+        with monkeypatch.context() as patch:
+            patch.setattr(torch, "cat", scarce)
+            merge(*given)
+
+    monkeypatch.setattr(batch, "_merge", merge_in_scarcity)
+    first, second = (make_answer(engine, prompt) for prompt in prompts)
+    batch.join([first])
+    batch.step()
+    with pytest.raises(torch.OutOfMemoryError):
+        batch.join([second])
+    assert batch.rows == [first]
+    monkeypatch.setattr(batch, "_merge", merge)
+    third = make_answer(engine, PROMPTS[4])
+    run(batch, [(2, third)])
+    assert [said(answer) for answer in (first, third)] == [
+        alone(engine, prompts[0]),
+        alone(engine, PROMPTS[4]),
+    ]
+
+
 def test_stopping_fails_what_waits_and_refuses_what_comes():
     engine = make_engine()
     with pytest.raises(Stopped):

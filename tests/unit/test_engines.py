@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pickle
 import sys
+import threading
 from types import SimpleNamespace
 
 import pytest
 import torch
 
 from emospace.engines import LOCAL, Held, current, running_on
+from emospace.engines.local import in_parallel, limited_threads
 from emospace.engines.ray import Ray
 from emospace.errors import EmospaceError
 from emospace.study import Study, StudySpec, run_study
@@ -42,6 +44,82 @@ def test_a_local_map_keeps_order_and_puts_the_threads_back():
     found = list(LOCAL.map(lambda item: (item, torch.get_num_threads()), range(20)))
     assert found == [(item, 1) for item in range(20)]
     assert torch.get_num_threads() == before
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def blas_threads() -> set[int]:
+    from threadpoolctl import threadpool_info
+
+    return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_limits_that_end_in_another_order_give_all_threads_back():
+    free = blas_threads()
+    first, second = limited_threads(1), limited_threads(1)
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert torch.get_num_threads() == 1
+    assert blas_threads() == {1}
+    second.__exit__(None, None, None)
+    assert torch.get_num_threads() == 2
+    assert blas_threads() == free
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_generators_read_in_turn_give_all_threads_back():
+    free = blas_threads()
+    maps = [in_parallel(lambda item: item, range(6)) for _ in range(2)]
+    assert [next(maps[0]), next(maps[1]), *maps[0], *maps[1]] == [0, 0, *range(1, 6), *range(1, 6)]
+    abandoned = in_parallel(lambda item: item, range(6))
+    next(abandoned)
+    del abandoned
+    assert torch.get_num_threads() == 2
+    assert blas_threads() == free
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_a_thread_that_is_done_first_has_its_own_number_again():
+    free, found = blas_threads(), []
+    inside, leave = threading.Event(), threading.Event()
+
+    def other():
+        torch.set_num_threads(2)
+        with limited_threads(1):
+            inside.set()
+            assert leave.wait(30)
+        found.append(torch.get_num_threads())
+
+    thread = threading.Thread(target=other)
+    with limited_threads(1):
+        thread.start()
+        assert inside.wait(30)
+    assert torch.get_num_threads() == 2
+    assert blas_threads() == {1}  # the other still stands
+    leave.set()
+    thread.join(30)
+    assert found == [2]
+    assert blas_threads() == free
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_a_generator_closed_elsewhere_does_not_hold_its_thread_for_good():
+    waiting = in_parallel(lambda item: item, range(6))
+    next(waiting)
+    closing = threading.Thread(target=waiting.close)
+    closing.start()
+    closing.join(30)
+    with limited_threads(1):
+        pass
+    assert torch.get_num_threads() == 2
 
 
 def test_an_unknown_engine_is_named():

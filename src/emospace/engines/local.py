@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
+from threading import Lock, get_ident
 
 from emospace.engines.engine import Held, Item, Piece, Result, Thing
 
@@ -41,7 +42,11 @@ def in_parallel(
     n_threads = torch.get_num_threads()
     workers = min(n_threads, most or n_threads)
     waiting: deque[Future[Result]] = deque()
-    with limited_threads(n_threads // workers), ThreadPoolExecutor(workers) as pool:
+    limit = n_threads // workers
+    with (
+        limited_threads(limit),
+        ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(limit,)) as pool,
+    ):
         try:
             for item in items:
                 waiting.append(pool.submit(function, item))
@@ -68,18 +73,76 @@ def single_threaded() -> AbstractContextManager[None]:
     return limited_threads(1)
 
 
+class _ThreadLimits:
+    """All limits that stand in this process; they may begin and end in any order, in generators and in threads.
+
+    Each thread has a number of its own in torch, and gets it back with the end of its last limit. NumPy's and SciPy's
+    is the process's: the strictest limit holds, and the last to end gives it back.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._standing: dict[int, list[int]] = {}
+        self._before: dict[int, int] = {}
+        self._limit: int | None = None  # of the libraries
+        self._free: dict[str, int] = {}  # their numbers without one
+
+    def begin(self, n: int) -> int:
+        """Add a limit and return the thread it belongs to."""
+        import scipy.linalg  # noqa: F401  what is not loaded yet cannot be held to one thread
+        import torch
+
+        thread = get_ident()
+        with self._lock:
+            self._before.setdefault(thread, torch.get_num_threads())
+            self._standing.setdefault(thread, []).append(n)
+            self._apply()
+        return thread
+
+    def end(self, n: int, thread: int) -> None:
+        """Take a limit away."""
+        with self._lock:
+            self._standing[thread].remove(n)
+            if not self._standing[thread]:
+                del self._standing[thread]
+            self._apply()
+
+    def _apply(self) -> None:
+        import torch
+
+        limit = min(map(min, self._standing.values()), default=None)
+        if limit != self._limit:
+            self._hold_libraries(limit)
+        thread = get_ident()
+        if thread in self._standing:
+            torch.set_num_threads(min(self._standing[thread]))
+        elif thread in self._before:
+            torch.set_num_threads(self._before.pop(thread))
+
+    def _hold_libraries(self, limit: int | None) -> None:
+        from threadpoolctl import ThreadpoolController
+
+        libraries = ThreadpoolController().select(user_api="blas").lib_controllers
+        if self._limit is None:
+            self._free = {}
+        for library in libraries:
+            free = self._free.setdefault(library.filepath, library.num_threads)
+            # A newer threadpoolctl lets one thread alone set a library, until that is taken back.
+            release = getattr(library, "clear_controlling_thread", dict)
+            release(force=True)
+            library.set_num_threads(free if limit is None else limit)
+            release(force=True)
+        self._limit = limit
+
+
+_LIMITS = _ThreadLimits()
+
+
 @contextmanager
 def limited_threads(n: int) -> Iterator[None]:
-    """Keep each linear algebra call on `n` threads within."""
-    import scipy.linalg  # noqa: F401  what is not loaded yet cannot be held to one thread
-    import torch
-    from threadpoolctl import threadpool_limits
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(n)
+    """Keep each linear algebra call of this thread, and NumPy's anywhere, on at most `n` threads within."""
+    thread = _LIMITS.begin(n)
     try:
-        # NumPy and SciPy have threads of their own.
-        with threadpool_limits(n, "blas"):
-            yield
+        yield
     finally:
-        torch.set_num_threads(before)
+        _LIMITS.end(n, thread)

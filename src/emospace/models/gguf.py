@@ -173,7 +173,9 @@ def _quantisation(path: Path) -> str:
 
     reader = GGUFReader(str(path))
     field = reader.fields.get("general.file_type")
-    kinds = {int(kind): kind.name for kind in LlamaFileType if kind is not LlamaFileType.GUESSED}
+    kinds: dict[int, str] = {
+        int(kind): kind.name for kind in LlamaFileType if kind is not LlamaFileType.GUESSED
+    }
     if field is not None and (declared := kinds.get(int(field.parts[-1][0]))):
         return declared.removeprefix("MOSTLY_").removeprefix("ALL_")
     sizes: Counter[str] = Counter()

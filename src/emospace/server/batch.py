@@ -146,13 +146,15 @@ class Batch:
         cache = DynamicCache()
         steering = RowSteering(self.model, [answer.steering for answer in answers])
         tokens = self._run(answers, steering, ids, mask, answered, real, cache)
+        # Whatever fails up to here leaves the rows under way as they are.
+        together = RowSteering(self.model, [row.steering for row in (*self.rows, *answers)])
         if self.rows:
             self._merge(cache, mask)
         else:
             self._cache, self._mask = cache, mask
         self.rows += answers
         self._next += tokens
-        self._steer()
+        self._steering = together
         self._take(answers, tokens)
 
     def step(self) -> None:
@@ -228,18 +230,27 @@ class Batch:
         return tokens
 
     def _merge(self, cache: Any, mask: torch.Tensor) -> None:
-        """Put another cache's rows below, both padded on the left to the wider one."""
+        """Put another cache's rows below, both padded on the left to the wider one; all of it, or nothing."""
         import torch
         from torch.nn.functional import pad
 
-        width = max(self._mask.shape[1], mask.shape[1])
-        self._mask = torch.cat([pad(one, (width - one.shape[1], 0)) for one in (self._mask, mask)])
+        n_rows, before = self._mask.shape
+        width = max(before, mask.shape[1])
+        merged = torch.cat([pad(one, (width - one.shape[1], 0)) for one in (self._mask, mask)])
         with torch.inference_mode():
-            for mine, other in zip(self._cache.layers, cache.layers, strict=True):
-                for name in ("keys", "values"):
-                    parts = [getattr(layer, name) for layer in (mine, other)]
-                    padded = [pad(part, (0, 0, width - part.shape[-2], 0)) for part in parts]
-                    setattr(mine, name, torch.cat(padded))
+            try:
+                for mine, other in zip(self._cache.layers, cache.layers, strict=True):
+                    for name in ("keys", "values"):
+                        parts = [getattr(layer, name) for layer in (mine, other)]
+                        padded = [pad(part, (0, 0, width - part.shape[-2], 0)) for part in parts]
+                        setattr(mine, name, torch.cat(padded))
+            except BaseException:
+                # Layer by layer, so that no second cache is held; back by views, which take no memory.
+                for mine in self._cache.layers:
+                    mine.keys = mine.keys[:n_rows, :, -before:]
+                    mine.values = mine.values[:n_rows, :, -before:]
+                raise
+        self._mask = merged
 
 
 def _draw_rows(logits: torch.Tensor, answers: Sequence[Answer]) -> list[int]:
