@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,20 @@ def read(data: Path, record: dict[str, Any]) -> WordNorms:
     scale = (record["scale_min"], record["scale_max"])
     arousal = (record.get("arousal_scale_min", scale[0]), record.get("arousal_scale_max", scale[1]))
     scales = {"valence": scale, "arousal": arousal, "dominance": scale}
-    return norms_from_table(frame, name, language=record["language"], scale=scales)
+    return whole(norms_from_table(frame, name, language=record["language"], scale=scales), frame)
+
+
+def whole(norms: WordNorms, frame: pd.DataFrame) -> WordNorms:
+    """Return a set with the words rated on every target alone; those left out are listed as rejected rows."""
+    known = set(norms.words) - set(norms.complete().words)
+    holes = [
+        {"row": row, "word": word, "reason": f"no {target} rating"}
+        for target in norms.targets
+        for row, word, rating in zip(range(2, len(frame) + 2), frame["word"], frame[target], strict=True)
+        if word in known and pd.isna(rating)
+    ]
+    rejected = pd.concat([norms.rejected, pd.DataFrame(holes, columns=norms.rejected.columns)])
+    return replace(norms.complete(), rejected=rejected.drop_duplicates("row").sort_values("row"))
 
 
 def entry(data: Path, record: dict[str, Any], norms: WordNorms) -> str:
