@@ -465,9 +465,9 @@ def test_batches_keep_to_the_token_budget_and_results_to_the_order(monkeypatch):
     def capturing(*given):
         with inner(*given) as forward:
 
-            def recorded(inputs, keep):
+            def recorded(inputs, keep, cache=None):
                 tokens.append(inputs["input_ids"].numel())
-                forward(inputs, keep)
+                forward(inputs, keep, cache)
 
             yield recorded
 
@@ -520,13 +520,19 @@ def test_batches_beside_each_other_share_the_budget(n_at_once):
     assert n_at_once == 1 or sum(lengths) <= wanted * budget <= 1.05 * sum(lengths) + wanted
 
 
+def test_a_shared_beginning_that_is_not_kept_is_an_error(monkeypatch):
+    monkeypatch.setattr("emospace.activations.forward.cache_argument", lambda *_: "unheard_of")
+    with pytest.raises(EmospaceError, match="its key-value cache holds 0"):
+        extract_words(tiny(), WORDS, CARRIER, [2])
+
+
 def test_somebody_elses_pass_is_not_captured(monkeypatch):
     model = tiny()
     ids = torch.tensor([[1, 40, 41, 42]])
     with capture.capturing(model, [1]) as forward, torch.inference_mode():
         whole = model.model(ids).logits
         kept = []
-        forward({"input_ids": ids, "use_cache": False}, lambda *given: kept.append(given))
+        forward({"input_ids": ids}, lambda *given: kept.append(given))
         assert torch.equal(model.model(ids).logits, whole)
     assert [layer for layer, _ in kept] == [1]
     assert not capture.is_changed(model, [3])

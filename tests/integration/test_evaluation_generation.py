@@ -56,6 +56,16 @@ def test_an_answer_does_not_depend_on_its_batch(family):
     assert any(len(answer) for answer in together.tokens)
 
 
+def test_a_model_that_does_not_keep_what_it_read_is_an_error(llama, monkeypatch):
+    """As where a model swallows the cache under a name that it does not know: each token would be its first."""
+    monkeypatch.setitem(vars(llama), "arguments", llama.arguments - {"cache", "past_key_values"})
+    with pytest.raises(EmospaceError, match="takes no key-value cache"):
+        generate(llama, PROMPTS[:1], sampling=SAMPLING)
+    monkeypatch.setattr(generation, "cache_argument", lambda *_: "unheard_of")
+    with pytest.raises(EmospaceError, match="its key-value cache holds 0"):
+        generate(llama, PROMPTS[:1], sampling=SAMPLING)
+
+
 def test_greedy_answers_are_those_of_generate(llama):
     ours = generate(llama, PROMPTS, sampling=Sampling(n_tokens=10, temperature=0))
     for prompt, answer in zip(PROMPTS, ours.tokens, strict=True):

@@ -14,8 +14,8 @@ import torch
 from conftest import D_MODEL, FAMILIES, N_BLOCKS, TEXTS, make_hf_model, make_tokenizer, tiny
 from emospace.activations import extract, extract_words, token_states
 from emospace.errors import EmospaceError
-from emospace.models import wrap_model
-from emospace.steering import DoseRange, SteeringVector, steer
+from emospace.models import cache_argument, wrap_model
+from emospace.steering import DoseRange, SteeringVector, hooks, steer
 
 TOLERANCE = 1e-5
 SCOPES = ("prompt", "response", "all")
@@ -490,6 +490,55 @@ def test_rows_may_leave_a_loop_of_ones_own(llama, scope):
 
     with steer(llama, vector, 0.8, scope=scope):
         assert_close(loop(True), loop(False))
+
+
+def test_a_cache_is_known_by_what_it_is_and_not_by_its_name(llama):
+    """As where a version of transformers gives the argument another name, or code passes it by place."""
+    from transformers import DynamicCache
+
+    vector, ids, cache = make_vector((2,)), IDS[0][None], DynamicCache()
+
+    class Renamed(torch.nn.Module):
+        config, dtype, device = llama.model.config, llama.model.dtype, llama.model.device
+        generation_config = llama.model.generation_config
+        generate = llama.model.generate
+
+        def __init__(self, inner):
+            super().__init__()
+            self.base_model = Inner(inner)
+
+        def get_submodule(self, _path):
+            return llama.blocks
+
+    class Inner(torch.nn.Module):
+        def __init__(self, inner):
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, ids, memory):
+            return (
+                self.inner(ids, use_cache=True, **{cache_argument(llama.arguments, "x"): memory})[0],
+                memory,
+            )
+
+    model = Renamed(llama.model.base_model)
+    for by_name in (True, False):
+        with torch.no_grad(), steer(model, vector, 1.0, scope="response") as steering:
+            for tokens in (ids, ids[:, :1], ids[:, :1]):
+                model.base_model(tokens, memory=cache) if by_name else model.base_model(tokens, cache)
+        assert steering.applications == 2
+        cache = DynamicCache()
+
+
+def test_a_pass_whose_cache_is_not_seen_is_an_error(llama, monkeypatch):
+    """Taken for a prompt, each token of the answer would be left as it is, and nothing would say so."""
+    vector, ids = make_vector((2,)), IDS[0][None]
+    with pytest.raises(EmospaceError, match="key-value cache"), steer(llama, vector, 1.0):
+        llama.model(ids[:, -1:], attention_mask=torch.ones_like(ids))
+    monkeypatch.setattr(hooks, "find_cache", lambda _values: None)
+    with pytest.raises(EmospaceError, match="key-value cache"), steer(llama, vector, 1.0):
+        llama.model.generate(ids, **GREEDY)
+    assert is_clean(llama.model)
 
 
 @pytest.mark.parametrize("scope", SCOPES)

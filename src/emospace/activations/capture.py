@@ -125,7 +125,7 @@ def token_states(model: LanguageModel, ids: torch.Tensor, layer: int) -> torch.T
         kept.append(hidden)
 
     with capturing(model, (layer,)) as forward:
-        forward({"input_ids": ids, "use_cache": False}, keep)
+        forward({"input_ids": ids}, keep)
     return kept[0]
 
 
@@ -284,9 +284,8 @@ def _run_batch(
         row, column, weight = (
             torch.from_numpy(table).to(device) for table in (rows[:, None], where, weights)
         )
-        inputs = {name: value.to(device) for name, value in inputs.items()} | {"use_cache": n_head > 0}
-        if n_head:
-            inputs["past_key_values"] = batch.head.cache(len(inputs["input_ids"]))
+        inputs = {name: value.to(device) for name, value in inputs.items()}
+        cache = batch.head.cache(len(inputs["input_ids"])) if n_head else None
         found = torch.empty(len(paths), len(layers), model.d_model, device=device)
         place = {layer: index for index, layer in enumerate(layers)}
 
@@ -296,7 +295,7 @@ def _run_batch(
             states = torch.einsum("nk,nkd->nd", weight.to(hidden.device), states)[:, None]
         found[:, place[layer]] = states[:, 0].to(device)
 
-    forward(inputs, keep)
+    forward(inputs, keep, cache)
     with timed("copy to the host"):
         states: np.ndarray = found.cpu().numpy()
     return _Ran(batch.chosen, states, inputs["input_ids"].numel())

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from inspect import signature
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from emospace.activations.fused import fused
+from emospace.models import cache_argument, check_cached
 from emospace.profiling import count, timed
 
 if TYPE_CHECKING:
@@ -20,8 +21,12 @@ if TYPE_CHECKING:
 Keep = Callable[[int, "torch.Tensor"], None]
 """What is given each wanted layer and its states ``[n_rows, n_tokens, d_model]``, on the device."""
 
-Forward = Callable[[dict[str, Any], Keep], None]
-"""A pass over inputs that hands each wanted state to `Keep`; passes in several threads do not meet."""
+
+class Forward(Protocol):
+    """A pass over inputs that hands each wanted state to `keep`; passes in several threads do not meet."""
+
+    def __call__(self, inputs: dict[str, Any], keep: Keep, cache: Any = None) -> None:
+        """Run the pass; it goes on from what a key-value cache holds, and adds to it."""
 
 
 class _Enough(Exception):
@@ -39,12 +44,19 @@ def capturing(model: LanguageModel, layers: Sequence[int]) -> Iterator[Forward]:
     # Each thread's own; where there is none, it is a pass of somebody else.
     here = threading.local()
 
-    def forward(inputs: dict[str, Any], keep: Keep) -> None:
+    def forward(inputs: dict[str, Any], keep: Keep, cache: Any = None) -> None:
+        inputs = inputs | {"use_cache": cache is not None}
+        inputs = {name: value for name, value in inputs.items() if takes_all or name in taken}
+        if cache is not None:
+            inputs[cache_argument(taken, model.name)] = cache
+            n_read = cache.get_seq_length() + inputs["input_ids"].shape[1]
         here.keep = keep
         try:
             with torch.inference_mode():
-                backbone(**{name: value for name, value in inputs.items() if takes_all or name in taken})
+                backbone(**inputs)
         except _Enough:
+            if cache is not None and last > 0:
+                check_cached(cache, n_read, model.name)
             return
         finally:
             del here.keep
@@ -107,11 +119,7 @@ def run_head(model: LanguageModel, forward: Forward, ids: tuple[int, ...]) -> He
     from transformers import DynamicCache
 
     cache = DynamicCache()
-    inputs = {
-        "input_ids": torch.tensor([ids], device=model.device),
-        "past_key_values": cache,
-        "use_cache": True,
-    }
-    forward(inputs, lambda _layer, _hidden: None)
+    inputs = {"input_ids": torch.tensor([ids], device=model.device)}
+    forward(inputs, lambda _layer, _hidden: None, cache)
     count("tokens", len(ids))
     return Head(len(ids), tuple((layer.keys, layer.values) for layer in cache.layers))

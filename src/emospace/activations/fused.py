@@ -12,6 +12,8 @@ from contextlib import ExitStack, contextmanager
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
+from emospace.models import find_cache
+
 if TYPE_CHECKING:
     import torch
 
@@ -127,7 +129,6 @@ def _forward(
     block: Any,
     hidden_states: torch.Tensor,
     attention_mask: torch.Tensor | None = None,
-    past_key_values: Any = None,
     position_embeddings: Any = None,
     **options: Any,
 ) -> torch.Tensor:
@@ -142,7 +143,6 @@ def _forward(
             block,
             hidden_states,
             attention_mask=attention_mask,
-            past_key_values=past_key_values,
             position_embeddings=position_embeddings,
             **options,
         )
@@ -160,8 +160,9 @@ def _forward(
     if hasattr(attention, "q_norm"):
         queries, keys = _rms_norm(queries, attention.q_norm), _rms_norm(keys, attention.k_norm)
     queries, keys = _rotated(queries, cos, sin), _rotated(keys, cos, sin)
-    if past_key_values is not None:
-        keys, values = past_key_values.update(keys.to(dtype), values, attention.layer_idx)
+    held = find_cache(options.values())
+    if held is not None:
+        keys, values = held.update(keys.to(dtype), values, attention.layer_idx)
     found = _attention(queries, keys.float(), values.float(), attention_mask, attention.scaling)
     found = found.transpose(1, 2).reshape(n_rows, n_tokens, -1).to(dtype)
     hidden_states = _product(found, attention.o_proj, "add", hidden_states)

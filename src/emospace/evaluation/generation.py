@@ -10,7 +10,6 @@ import logging
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
-from inspect import signature
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -18,7 +17,15 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from emospace.errors import EmospaceError
-from emospace.models import AnswerStream, answer_parts, decode, opens_thought, turns_of
+from emospace.models import (
+    AnswerStream,
+    answer_parts,
+    cache_argument,
+    check_cached,
+    decode,
+    opens_thought,
+    turns_of,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -402,18 +409,18 @@ def forward(
     model: LanguageModel, ids: torch.Tensor, mask: torch.Tensor, *, keep: int, cache: Any = None
 ) -> torch.Tensor:
     """Return the logits ``[n_rows, keep, n_vocabulary]`` of the last positions; `cache` grows by `ids`."""
-    known = signature(model.model.forward).parameters
-    options: dict[str, Any] = {}
-    if "position_ids" in known:
+    options: dict[str, Any] = {"use_cache": cache is not None}
+    if "position_ids" in model.arguments:
         position = (mask.cumsum(dim=1) - 1).clamp(min=0)
         options["position_ids"] = position[:, -ids.shape[1] :]
-    if "logits_to_keep" in known:
+    if "logits_to_keep" in model.arguments:
         options["logits_to_keep"] = keep
     if cache is not None:
-        options |= {"past_key_values": cache, "use_cache": True}
-    else:
-        options["use_cache"] = False
-    return model.model(input_ids=ids, attention_mask=mask, **options).logits[:, -keep:]
+        options[cache_argument(model.arguments, model.name)] = cache
+    logits = model.model(input_ids=ids, attention_mask=mask, **options).logits[:, -keep:]
+    if cache is not None:
+        check_cached(cache, mask.shape[1], model.name)
+    return logits
 
 
 def left_padded(rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,5 +1,6 @@
 """Causal language models of `transformers`: loaded from anywhere, their blocks found."""
 
+from emospace.models.caching import cache_argument, check_cached, find_cache
 from emospace.models.chat import Turns, turns_of
 from emospace.models.decoding import (
     AnswerStream,
@@ -36,8 +37,11 @@ __all__ = [
     "Parts",
     "Turns",
     "answer_parts",
+    "cache_argument",
+    "check_cached",
     "decode",
     "find_blocks",
+    "find_cache",
     "list_models",
     "load_model",
     "model_packages",

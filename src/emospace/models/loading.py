@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from functools import cached_property
 from importlib.metadata import entry_points
 from importlib.util import find_spec
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,6 +88,11 @@ class LanguageModel:
         """The module that runs embeddings and blocks without the language-model head."""
         backbone = self.model.base_model
         return getattr(backbone, "language_model", backbone)
+
+    @cached_property
+    def arguments(self) -> frozenset[str]:
+        """Names of the arguments that a forward pass of the whole model takes."""
+        return frozenset(signature(self.model.forward).parameters)
 
     @property
     def content_hash(self) -> str:

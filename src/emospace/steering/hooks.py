@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from emospace.errors import EmospaceError
-from emospace.models import LanguageModel, find_blocks
+from emospace.models import LanguageModel, find_blocks, find_cache
 from emospace.steering.operation import along, movement
 from emospace.steering.positions import first_columns, in_scope, prompt_mask, real_columns
 from emospace.steering.vector import MODES, Mode, Op, Scope, SteeringVector, check_choice, check_window
@@ -260,7 +260,7 @@ class _Stage:
         self.handles: dict[Any, Any] = {}
         self.own_generate: Any = None
         self.prompt_width: int | None = None
-        self.in_generate = False
+        self.in_generate = self.begun = False
         self.first: torch.Tensor | None = None
         self.shape: tuple[int, int] | None = None
         self.cache: Callable[[], Any] = _nothing
@@ -329,7 +329,7 @@ class _Stage:
             else:
                 self.prompt_width = int(tokens.shape[1])
                 self.first = first_columns(prompt_mask(self.root, tokens, kwargs))
-            self.in_generate = True
+            self.in_generate, self.begun = True, False
             try:
                 return generate(*args, **kwargs)
             finally:
@@ -354,8 +354,9 @@ class _Stage:
                 return  # the outer module saw the mask of padding, the inner one gets it prepared
             mask = None
         self.shape = (n_rows, n_columns)
-        cache = kwargs.get("past_key_values")
+        cache = find_cache((*args, *kwargs.values()))
         past = cache.get_seq_length() if cache is not None else 0
+        self._check_place(past, n_columns, cache is not None, mask)
         if not self.in_generate:
             if isinstance(past, torch.Tensor) and not torch.compiler.is_compiling():
                 past = int(past)
@@ -384,6 +385,22 @@ class _Stage:
                 allowed = torch.zeros_like(allowed)
             active.begin(allowed.expand(n_rows, n_columns), self.dtype)
 
+    def _check_place(self, past: Any, n_columns: int, has_cache: bool, mask: torch.Tensor | None) -> None:
+        """Raise where a pass goes on from tokens that it does not show: its columns would be taken for the prompt's."""
+        import torch
+
+        goes_on = mask is not None and not has_cache and mask.shape[1] > n_columns
+        if self.in_generate and not torch.compiler.is_compiling():
+            width, begun, self.begun = self.prompt_width, self.begun, True
+            goes_on |= begun and width is not None and n_columns < width and int(past) == 0
+        if goes_on:
+            raise EmospaceError(
+                f"a forward pass over {n_columns} tokens of the model that is steered",
+                "it goes on from earlier tokens, but shows no key-value cache of transformers that holds them, so "
+                "prompt and answer cannot be told apart",
+                "let the model keep its cache in a `transformers.Cache`, or run it without one (use_cache=False)",
+            )
+
     def _width(self, steering: Steering) -> Any:
         return self.prompt_width if steering.prompt_length is None else steering.prompt_length
 
@@ -396,7 +413,8 @@ class _Stage:
 
     def _behind(self, _module: Any, _args: Any, output: Any) -> None:
         """Remember a cache that the pass itself began: the next pass with it goes on with the answer."""
-        cache = getattr(output, "past_key_values", None)
+        values = output.values() if isinstance(output, dict) else output if isinstance(output, tuple) else ()
+        cache = find_cache(values)
         if cache is not None:
             self.cache = ref(cache)
 
