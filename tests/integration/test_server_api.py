@@ -548,10 +548,97 @@ def test_runs_are_compared(client, runs):
     assert found["runs"] == ["second", "first"]
     assert [one["folder"] for one in found["comparison"]["runs"]] == ["second", "first"]
     assert str(runs) not in json.dumps(found)
-    table = client.get(f"/v1/compare/tables/{found['tables'][0]}?run=second&run=first").json()
-    assert table["columns"]
     check_error(client.get("/v1/compare?run=first&run=none"), 404, "run_not_found")
     check_error(client.get("/v1/compare?run=first"), 400, "invalid_value")
+
+
+def test_each_table_of_a_comparison_is_whole(client, runs):
+    from emospace.comparison import compare_runs
+
+    tables = compare_runs([runs / "second", runs / "first"]).tables
+    told = {
+        name: client.get(f"/v1/compare/tables/{name}?run=second&run=first&limit=50000").json()
+        for name in tables
+    }
+    assert {name: table["total"] for name, table in told.items()} == {
+        name: len(frame) for name, frame in tables.items()
+    }
+    by_run = [name for name, frame in tables.items() if "run" in frame.columns and len(frame)]
+    assert {"differences", "figures"} <= set(by_run)
+    for name in by_run:
+        shown = str(tables[name]["run"].iloc[0])
+        asked = {"run": ["second", "first"], "where[run]": shown}
+        found = client.get(f"/v1/compare/tables/{name}", params=asked).json()
+        assert found["total"] == (tables[name]["run"] == shown).sum() > 0
+
+
+def test_tables_are_sorted_whatever_a_column_holds(tmp_path, monkeypatch):
+    import pandas as pd
+
+    frame = pd.DataFrame(
+        {
+            "mixed": ["b", 3, None, 10, "a"],
+            "lists": [[2, 1], [1], None, [3], []],
+            "n": pd.array([3, 1, None, 2, 5], dtype="Int64"),
+        }
+    )
+    write_run(tmp_path / "one", "tiny-a", seed=1)
+    monkeypatch.setattr("emospace.server.runs._tables", lambda _run: ["odd"])
+    monkeypatch.setattr("emospace.server.runs._table", lambda *_: frame)
+    with TestClient(create_app(make_engine(), Settings(runs=tmp_path)), base_url=HERE) as client:
+
+        def rows(query):
+            answer = client.get(f"/v1/runs/one/tables/odd?{query}")
+            assert answer.status_code == 200, answer.text
+            return [row[2] for row in answer.json()["rows"]]
+
+        assert rows("") == [3, 1, None, 2, 5]
+        assert rows("sort=n") == [1, 2, 3, 5, None]
+        assert rows("sort=-mixed") == [3, 5, 1, 2, None]
+        assert sorted(rows("sort=lists"), key=str) == [1, 2, 3, 5, None]
+        assert rows("search=b") == [3]
+
+
+def test_comparisons_that_wait_keep_nobody_else_waiting(runs, monkeypatch):
+    """More comparisons than a pool has threads wait for one; what else is asked is answered meanwhile."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from emospace.server.runs import Runs
+
+    release, entered, real, made = threading.Event(), threading.Event(), Runs.compared, []
+
+    def slow(self, names):
+        made.append(names)
+        entered.set()
+        assert release.wait(60)
+        return real(self, names)
+
+    monkeypatch.setattr(Runs, "compared", slow)
+    settings = Settings(model="tiny", runs=runs)
+    with (
+        TestClient(create_app(make_engine(), settings), base_url=HERE) as client,
+        ThreadPoolExecutor(60) as pool,
+    ):
+        asked = [pool.submit(client.get, "/v1/compare?run=second&run=first") for _ in range(60)]
+        try:
+            assert entered.wait(60)
+            for path in ("/healthz", "/metrics", "/v1/runs", "/v1/models"):
+                assert pool_free(client, path) == 200
+            assert complete(client).status_code == 200
+            assert len(made) == 1
+        finally:
+            release.set()
+        assert {one.result().status_code for one in asked} == {200}
+
+
+def pool_free(client, path) -> int:
+    """Return the status of a path asked from a thread that is given up after a while."""
+    found = []
+    asking = threading.Thread(target=lambda: found.append(client.get(path).status_code), daemon=True)
+    asking.start()
+    asking.join(30)
+    assert found, f"{path} waits"
+    return found[0]
 
 
 def test_health_metrics_and_the_reference(client):

@@ -62,13 +62,13 @@ def create_app(engine: Engine, settings: Settings | None = None) -> FastAPI:
     app.add_exception_handler(HTTPException, _http)
 
     @app.get("/healthz", tags=["server"])
-    def health() -> JSONResponse:
+    async def health() -> JSONResponse:
         """Tell whether the engine runs."""
         status = {"status": "ok" if engine.running else "stopped", "model": settings.model}
         return JSONResponse(status, 200 if engine.running else 503)
 
     @app.get("/metrics", tags=["server"])
-    def metrics() -> Response:
+    async def metrics() -> Response:
         """Give counters in Prometheus' text format."""
         return Response(engine.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -26,7 +26,8 @@ MOST_ROWS, ROWS = 50_000, 1_000
 MOST_COMPARED = 6
 Names = Annotated[list[str], Query(alias="run", min_length=1)]
 
-_PAGING = ("search", "sort", "limit", "offset", "run")
+_RESERVED = ("search", "sort", "limit", "offset", "run")
+"""Parameters that are no filters; a column of such a name is asked for as ``where[run]``."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,6 @@ class Runs:
 
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
-        self._comparing = threading.Lock()
 
     def listing(self) -> Listing:
         """Return what the folder holds now; a file that did not change is not read again."""
@@ -87,18 +87,23 @@ class Runs:
             raise ApiError(400, f"run: name 2 to {MOST_COMPARED} different runs", "invalid_value", "run")
         folders = [self.run(name).folder for name in names]
         stamps = tuple((folder, (folder / "results.json").stat().st_mtime_ns) for folder in folders)
-        with self._comparing:
-            try:
-                return _compared(stamps)
-            except EmospaceError as error:
-                # The message names folders, and where they lie is nobody's business.
-                told = str(error).replace(f"{folders[0].parent}/", "")
-                raise ApiError(400, told, "invalid_value", "run") from error
+        try:
+            return _compared(stamps)
+        except EmospaceError as error:
+            # The message names folders, and where they lie is nobody's business.
+            told = str(error).replace(f"{folders[0].parent}/", "")
+            raise ApiError(400, told, "invalid_value", "run") from error
 
 
 def run_routes(runs: Runs) -> APIRouter:
     """Return the routes that serve results."""
     router = APIRouter(prefix="/v1", tags=["runs"])
+    one_at_a_time = asyncio.Semaphore(1)
+
+    async def comparing(answer: Callable[[Compared], dict[str, Any]], names: Sequence[str]) -> JSONResponse:
+        # A comparison takes seconds: those that wait for it hold no thread that others need.
+        async with one_at_a_time:
+            return await asyncio.to_thread(lambda: _json(answer(runs.compared(names))))
 
     @router.get("/runs")
     def list_runs() -> JSONResponse:
@@ -138,23 +143,20 @@ def run_routes(runs: Runs) -> APIRouter:
         )
 
     @router.get("/compare")
-    def compare(names: Names) -> JSONResponse:
+    async def compare(names: Names) -> JSONResponse:
         """Compare runs, the first the baseline."""
-        found = runs.compared(names)
-        comparison = found.comparison.model_dump(mode="json")
-        for record in comparison.get("runs", []):
-            record["folder"] = Path(record["folder"]).name
-        return _json(
-            {
-                "object": "comparison",
-                "runs": names,
-                "comparison": comparison,
-                "tables": sorted(found.tables),
-            }
-        )
+
+        def answer(found: Compared) -> dict[str, Any]:
+            comparison = found.comparison.model_dump(mode="json")
+            for record in comparison.get("runs", []):
+                record["folder"] = Path(record["folder"]).name
+            tables = sorted(found.tables)
+            return {"object": "comparison", "runs": names, "comparison": comparison, "tables": tables}
+
+        return await comparing(answer, names)
 
     @router.get("/compare/tables/{table}")
-    def compare_table(
+    async def compare_table(
         table: str,
         names: Names,
         request: Request,
@@ -164,11 +166,14 @@ def run_routes(runs: Runs) -> APIRouter:
         offset: Annotated[int, Query(ge=0)] = 0,
     ) -> JSONResponse:
         """Give a table of a comparison."""
-        found = runs.compared(names)
-        if table not in found.tables:
-            raise ApiError(404, f"The comparison has no table '{table}'.", "table_not_found", "table")
-        told = {"object": "table", "run": None, "runs": names, "table": table}
-        return _json(told | _part(found.tables[table], request, search, sort, limit, offset))
+
+        def answer(found: Compared) -> dict[str, Any]:
+            if table not in found.tables:
+                raise ApiError(404, f"The comparison has no table '{table}'.", "table_not_found", "table")
+            told = {"object": "table", "run": None, "runs": names, "table": table}
+            return told | _part(found.tables[table], request, search, sort, limit, offset)
+
+        return await comparing(answer, names)
 
     return router
 
@@ -221,12 +226,13 @@ def _part(
     frame: pd.DataFrame, request: Request, search: str | None, sort: str | None, limit: int, offset: int
 ) -> dict[str, Any]:
     """Return the rows that a request's query keeps, with the columns and how many there are in all."""
-    for column in dict.fromkeys(request.query_params.keys()):
-        if column in _PAGING and column not in frame.columns:
+    for name in dict.fromkeys(request.query_params.keys()):
+        if name in _RESERVED:
             continue
+        column = name[6:-1] if name.startswith("where[") and name.endswith("]") else name
         if column not in frame.columns:
             raise _no_column(column, frame)
-        values = request.query_params.getlist(column)
+        values = request.query_params.getlist(name)
         frame = frame[frame[column].astype(str).isin(values)]
     if search:
         texts = frame.select_dtypes(exclude="number").astype(str)
@@ -236,8 +242,9 @@ def _part(
         column = sort.removeprefix("-")
         if column not in frame.columns:
             raise _no_column(column, frame)
-        frame = frame.sort_values(column, ascending=not sort.startswith("-"), kind="stable")
-    rows = frame.iloc[offset : offset + limit]
+        frame = _sorted(frame, column, ascending=not sort.startswith("-"))
+    rows = frame.iloc[offset : offset + limit].astype(object)
+    rows = rows.where(rows.notna(), None)
     columns = [rows[name].tolist() for name in rows.columns]
     return {
         "columns": [str(name) for name in frame.columns],
@@ -245,6 +252,15 @@ def _part(
         "total": len(frame),
         "offset": offset,
     }
+
+
+def _sorted(frame: pd.DataFrame, column: str, *, ascending: bool) -> pd.DataFrame:
+    """Return a table in the order of a column, as text where its values have no order among each other."""
+    try:
+        return frame.sort_values(column, ascending=ascending, kind="stable")
+    except (TypeError, ValueError):
+        texts = frame[column].map(str, na_action="ignore").reset_index(drop=True)
+        return frame.iloc[texts.sort_values(ascending=ascending, kind="stable").index]
 
 
 def _no_column(column: str, frame: pd.DataFrame) -> ApiError:
