@@ -82,7 +82,8 @@ def read_texts(path: Path, column: str = "text", limit_bytes: int | None = None)
         raise EmospaceError(
             f"corpus '{path}'",
             f"it has no column '{column}'. Columns: {first}",
-            "Name the one with the text (--column), or give its number from 1 on if the file has no header line.",
+            "Name the one with the text (`emospace sae train --column`), or give its number from 1 on if the file has no "
+            "header line.",
         )
     return [text for text in frame.iloc[:, names.index(column)].astype(str) if text.strip()]
 

@@ -22,8 +22,8 @@ Edit: TypeAlias = Callable[["torch.Tensor"], "torch.Tensor"]
 
 LOSS_TOKENS = 20_000
 BATCH_TOKENS = 1024
-LOGITS = 2**24
-"""Logits made at once (64 MB of float32): 64 positions of a vocabulary of 262,144."""
+LOGITS = 2**25
+"""Logits made at once (128 MB of float32): 128 positions of a vocabulary of 262,144."""
 
 
 @dataclass(frozen=True)
