@@ -64,7 +64,7 @@ def write_norms(path: Path, language: str, sets: dict[str, str], seed=0, n=N_NOR
         mean = 2 + 6 * (np.array([last[word] * step % 31 for word in words]) / 31) + rng.normal(0, 0.4, n)
         columns |= {target: mean.clip(1, 9).round(3), f"{target}_sd": 1.5, f"{target}_n": 20}
     pd.DataFrame(columns).to_csv(path, index=False)
-    card = f'language = "{language}"\nscale = [1, 9]\n'
+    card = f'language = "{language}"\nscale = [1, 9]\nreversed = []\n'
     path.with_name(path.name + ".toml").write_text(card, encoding="utf-8")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from emospace.concepts import load_concepts
 from emospace.errors import EmospaceError
 from emospace.norms import CARD_KEYS, load_norms
 
+CASES = Path(__file__).parents[1] / "cases" / "norms"
 ROWS = "wort;angenehm;valenz;erregung\nGlück;6,5;6,5;5\nLeid;1,5;1,5;4\nStein;4;4;2\n"
 
 
@@ -77,23 +79,83 @@ def test_import_writes_a_card_and_the_file_then_needs_no_options(tmp_path):
     assert again.exit_code == 0 and "says all this already" in again.output
 
 
-def test_a_card_that_says_otherwise_is_kept_without_yes(tmp_path, terminal, monkeypatch):
+def test_a_card_written_by_hand_is_kept_without_yes(tmp_path, terminal, monkeypatch):
     path = planted(tmp_path, ROWS)
     card = tmp_path / "ratings.csv.toml"
-    assert run("import", path, "--scale", "1,7", "--language", "de").exit_code == 0
-    before = card.read_text(encoding="utf-8")
+    before = 'language = "de"\nscale = [1, 7]\n'
+    card.write_text(before, encoding="utf-8")
     with monkeypatch.context() as patch:
         patch.setattr("emospace.cli.norms.on_terminal", lambda: False)
         result = run("import", path, "--scale", "0,8")
-        assert (
-            result.exit_code == 2 and "says otherwise (scale)" in result.output and "--yes" in result.output
-        )
+        assert result.exit_code == 2 and "scale: [1, 7] -> [0, 8]" in result.output
+        assert "--yes" in result.output
     assert run("import", path, "--scale", "0,8", answers="n\n").exit_code == 1
     assert card.read_text(encoding="utf-8") == before
     assert run("import", path, "--scale", "0,8", answers="y\n").exit_code == 0
     assert load_norms(path).scales["valence"] == (0, 8)
-    assert run("import", path, "--scale", "1,7", "--yes").exit_code == 0
-    assert load_norms(path).scales["valence"] == (1, 7)
+
+
+def test_flags_stand_over_a_card_the_import_wrote(tmp_path):
+    path = planted(tmp_path, ROWS.replace("angenehm", "valenz_en"))
+    assert run("import", path, "--scale", "1,7", "--language", "de").exit_code == 0
+    result = run("import", path, "--scale", "0,8")
+    assert result.exit_code == 0, result.output
+    assert "scale: [1, 7] -> [0, 8]" in result.output and load_norms(path).scales["valence"] == (0, 8)
+    assert load_norms(path).language == "de"
+    result = run("import", path, "--column", "valence=valenz_en", "--targets", "valence")
+    assert result.exit_code == 0, result.output
+    card = tomllib.loads((tmp_path / "ratings.csv.toml").read_text(encoding="utf-8"))
+    assert card["columns"] == {"word": "wort", "valence": "valenz_en"} and card["targets"] == ["valence"]
+    assert "columns.word" in card["found"] and "columns.valence" not in card["found"]
+    result = run("check", path, "--scale", "1,9")
+    assert result.exit_code == 0 and "said over its card" in result.output and "[1, 9]" in result.output
+
+
+def test_another_language_looks_for_its_own_columns_again(tmp_path):
+    path = tmp_path / "yi.csv"
+    path.write_bytes((CASES / "zh_yi_two_languages.csv").read_bytes())
+    assert run("import", path, "--scale", "1,9", "--language", "zh").exit_code == 0
+    assert load_norms(path, language="en").ratings("valence")["joy"] == 8.2
+    result = run("import", path, "--language", "en")
+    assert result.exit_code == 0 and 'language: "zh" -> "en"' in result.output
+    assert load_norms(path).ratings("valence")["joy"] == 8.2
+
+
+def test_a_layout_stands_over_the_card_and_brings_its_scale(tmp_path):
+    path = tmp_path / "bonin.csv"
+    path.write_bytes((CASES / "fr_bonin_two_rows.csv").read_bytes())
+    result = run("import", path)
+    assert result.exit_code == 2 and "--layout fr_bonin_2018" in result.output
+    assert run("import", path, "--scale", "0,9", "--language", "fr").exit_code == 0
+    assert run("import", path, "--layout", "fr_bonin_2018").exit_code == 0
+    assert load_norms(path).reading["layout"] == "fr_bonin_2018"
+    (tmp_path / "bonin.csv.toml").unlink()
+    assert run("import", path, "--layout", "fr_bonin_2018").exit_code == 0
+    assert load_norms(path).scales["valence"] == (1, 5)
+    result = run("check", planted(tmp_path, ROWS), "--layout", "fr_bonin_2018", "--language", "de")
+    assert result.exit_code == 2 and "its words are 'fr'" in result.output
+
+
+def test_words_of_another_language_than_the_headers_say_stop_an_import(tmp_path):
+    words = [
+        "mesa",
+        "silla",
+        "libro",
+        "casa",
+        "agua",
+        "tiempo",
+        "mujer",
+        "hombre",
+        "noche",
+        "trabajo",
+        "ciudad",
+        "cabeza",
+    ]
+    rows = "".join(f"{word},{1 + i % 8},5,5\n" for i, word in enumerate(words))
+    path = planted(tmp_path, "Word,V.Mean.Sum,A.Mean.Sum,D.Mean.Sum\n" + rows)
+    result = run("import", path)
+    assert result.exit_code == 2 and "frequent words of 'es'" in result.output
+    assert run("import", path, "--language", "en").exit_code == 0
 
 
 def test_on_a_terminal_the_questions_are_asked(tmp_path, terminal):

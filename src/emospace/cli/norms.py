@@ -35,6 +35,10 @@ OPTIONS: dict[str, Any] = {
             help="Where headers do not tell: word=Wort, valence=..., arousal=..., or valence=#3; repeatable.",
         ),
     ],
+    "targets": Annotated[
+        list[str] | None,
+        typer.Option(help="The ratings to take, where not all: valence,arousal; repeatable."),
+    ],
     "encoding": Annotated[str | None, typer.Option(help="Encoding, where the detected one is wrong.")],
     "sheet": Annotated[str | None, typer.Option(help="Sheet of a workbook.")],
     "script": Annotated[str | None, typer.Option(help="Of Chinese words: Hans or Hant.")],
@@ -139,14 +143,16 @@ def import_file(
 
     Nothing else is written. Afterwards `emospace study --norms FILE` needs no more options.
     """
-    from emospace.norms import card_path, card_text, check_norms, norms_from_file, read_card, write_card
+    from emospace.norms import card_path, check_norms, norms_from_file, read_card, write_card
+    from emospace.norms.cards import card_text, differences, said_over
 
     before = read_card(file)
     texts = {"name": name, "licence": licence, "citation": citation}
-    card = _merged(before, {**said, **{key: value for key, value in texts.items() if value is not None}})
+    card = said_over(before, {**said, **{key: value for key, value in texts.items() if value is not None}})
     while True:
         try:
             read = norms_from_file(file, card, anchors=bundled_anchors, settle=True)
+            _refuse_foreign(read, card)
             break
         except EmospaceError as error:
             card = _answered(card, error)
@@ -156,15 +162,16 @@ def import_file(
     if before and card_text(before) == card_text(card):
         say(f"{beside} says all this already.")
         return
-    if beside.exists() and before != card and not yes:
-        differs = ", ".join(key for key in {**before, **card} if before.get(key) != card.get(key))
+    changed = differences(before, card) if beside.exists() else []
+    if changed and "found" not in before and not yes:
+        why = f"it is there, written by hand, and says otherwise ({'; '.join(changed)})"
         if not on_terminal():
-            raise EmospaceError(
-                str(beside), f"it is there and says otherwise ({differs})", "Give --yes to write over it."
-            )
-        if not typer.confirm(f"{beside} is there and says otherwise ({differs}). Write over it?", err=True):
+            raise EmospaceError(str(beside), why, "Give --yes to write over it, or change it by hand.")
+        if not typer.confirm(f"{beside}: {why}. Write over it?", err=True):
             raise typer.Exit(1)
     write_card(file, card)
+    for line in changed:
+        say(f"Changed in {beside}: {line}")
     found = check_norms(read)
     say(f"Wrote {beside}. {len(read):,} words, {len(read.rejected):,} rows left out, {len(found)} findings.")
     say(f"Now: emospace study --norms {file}")
@@ -198,6 +205,7 @@ def show(given: str, read: WordNorms) -> None:
     facts["separator"] = repr(how["separator"]) if how.get("separator") == "\t" else how.get("separator", "")
     facts["columns"] = ", ".join(f"{key} = {header}" for key, header in how.get("columns", {}).items())
     facts["reversed"] = ", ".join(how.get("reversed", ()))
+    facts["said over its card"] = "; ".join(how.get("said_over_card", ()))
     facts["rows left out"] = len(read.rejected)
     table(given, ("what", "value"), [(key, value) for key, value in facts.items() if value != ""])
     rows = []
@@ -223,14 +231,14 @@ def other_language(read: WordNorms) -> str:
     """Return in words that the words are those of another language rather than the one said; nothing if not.
 
     Of the 20,000 most frequent words of each language with a table, another must hold at least a third of the words,
-    and 1.5 times as many as the language said.
+    and 1.5 times as many as the language said; of fewer than 20 words half of them, and 3 times as many.
     """
     from itertools import islice
 
     from emospace.lexicon import frequency_table, lexicon_languages, spelling
 
     words = {spelling(word) for word in read.words}
-    if read.language not in lexicon_languages() or len(words) < 20:
+    if read.language not in lexicon_languages() or len(words) < 8:
         return ""
     shares = {}
     for language in lexicon_languages():
@@ -238,7 +246,8 @@ def other_language(read: WordNorms) -> str:
         frequent = islice(sorted(counts, key=counts.__getitem__, reverse=True), 20_000)
         shares[language] = len(words & set(frequent)) / len(words)
     best = max(shares, key=lambda language: shares[language])
-    if shares[best] < max(1 / 3, 1.5 * shares[read.language]):
+    least, times = (1 / 2, 3) if len(words) < 20 else (1 / 3, 1.5)
+    if shares[best] < max(least, times * shares[read.language]):
         return ""
     return (
         f"{shares[best]:.0%} are frequent words of '{best}', {shares[read.language]:.0%} of '{read.language}': "
@@ -252,25 +261,18 @@ def _said(given: Mapping[str, Any]) -> dict[str, Any]:
         "scale": _scale,
         "columns": lambda given: dict(map(_column, given)),
         "reversed": _reversed,
+        "targets": split,
     }
     return {key: read.get(key, lambda value: value)(value) for key, value in given.items() if value}
 
 
-def _merged(card: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a card with more said; columns and scales by target are added to those there."""
-    merged = {**card, **said}
-    for key in ("columns", "scale"):
-        both = (card.get(key), said.get(key))
-        if all(isinstance(value, Mapping) for value in both):
-            merged[key] = {**card[key], **said[key]}
-    return merged
-
-
 def _complete(card: Mapping[str, Any], read: WordNorms) -> dict[str, Any]:
     """Return the card with what was found out, so that the file is read the same however emospace grows."""
+    from emospace.norms.cards import found_in
+
     how = read.reading
     scales = {target: list(read.scales[target]) for target in read.targets}
-    one = len({tuple(scale) for scale in scales.values()}) == 1
+    one = len({tuple(scale) for scale in scales.values()}) == 1 and not isinstance(card.get("scale"), Mapping)
     found = {"language": read.language, "script": read.script, "sheet": how["sheet"]}
     found |= {key: getattr(read, key) for key in ("name", "licence", "citation")}
     complete = {**{key: value for key, value in found.items() if value}, **card}
@@ -279,19 +281,37 @@ def _complete(card: Mapping[str, Any], read: WordNorms) -> dict[str, Any]:
         complete["columns"] = dict(how["columns"])
     if "reversed" in card or how["reversed"] or not how["direction"].startswith("not checked"):
         complete["reversed"] = list(how["reversed"])
+    complete["found"] = found_in(card, complete)
     return complete
+
+
+def _refuse_foreign(read: WordNorms, card: Mapping[str, Any]) -> None:
+    """Ask for the language of words that are those of another than layout or headers say."""
+    from emospace.norms import OpenQuestion
+    from emospace.norms.cards import without_found
+
+    foreign = "" if "language" in without_found(card) else other_language(read)
+    if foreign:
+        raise OpenQuestion(
+            read.source,
+            f"its layout or headers say that its words are '{read.language}', but {foreign}",
+            f"Say --language {read.language} if they are, or the language they are in, or the right column with "
+            "--column word=HEADER.",
+            key="language",
+        )
 
 
 def _answered(card: Mapping[str, Any], error: EmospaceError) -> dict[str, Any]:
     """Ask what a file does not tell and return the card with the answers; raise where nobody can be asked."""
     from emospace.norms import OpenQuestion
+    from emospace.norms.cards import said_over
 
     if not isinstance(error, OpenQuestion) or not on_terminal():
         raise error
     answered = dict(card)
     for question in error.questions:
         say(f"{question.what}: {question.why}.")
-        answered = _merged(answered, _answer(question))
+        answered = said_over(answered, _answer(question))
     return answered
 
 

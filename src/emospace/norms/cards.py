@@ -51,12 +51,19 @@ class Card(TypedDict, total=False):
     licence: Annotated[str, "of the file"]
     citation: Annotated[str, "of the paper"]
     note: Annotated[str, "anything a reader of results should know"]
+    found: Annotated[
+        Sequence[str], "the keys above that the import found out itself; they give way to what is said later"
+    ]
 
 
 CARD_KEYS: Mapping[str, str] = {
     key: hint.__metadata__[0] for key, hint in get_type_hints(Card, include_extras=True).items()
 }
 """What a card may say, and how."""
+
+
+FOUND_UNDER = ("language", "script", "layout", "columns", "sheet", "encoding", "trials")
+"""Keys on which what an import finds out depends."""
 
 
 def card_path(path: Path) -> Path:
@@ -118,6 +125,64 @@ def _form() -> Any:
 
     fields: Any = {key: (hint | None, None) for key, hint in get_type_hints(Card).items()}
     return create_model("Card", __config__=ConfigDict(strict=True), **fields)
+
+
+def said_over(card: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a card with more said over it: each key stands over the card's, columns and scales by target.
+
+    What an import found out itself (the card's ``found``) is left out where it depends on something that is now said
+    otherwise, so that it is looked for again.
+    """
+    card = dict(card)
+    if any(key in FOUND_UNDER and card.get(key) != value for key, value in said.items()):
+        card = without_found(card)
+    merged = {**card, **said}
+    for key in ("columns", "scale"):
+        if isinstance(card.get(key), Mapping) and isinstance(said.get(key), Mapping):
+            merged[key] = {**card[key], **said[key]}
+    if "found" in merged:
+        known = set(_dotted(said))
+        merged["found"] = [
+            key for key in merged["found"] if key not in known and key.split(".")[0] not in known
+        ]
+    return merged
+
+
+def without_found(card: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a card says without what the import found out itself."""
+    kept = dict(card)
+    for key in kept.get("found", ()):
+        name, _, part = key.partition(".")
+        if part and isinstance(kept.get(name), Mapping):
+            kept[name] = {k: v for k, v in kept[name].items() if k != part}
+        if not part or not kept.get(name):
+            kept.pop(name, None)
+    return kept
+
+
+def found_in(card: Mapping[str, Any], complete: Mapping[str, Any]) -> list[str]:
+    """Return the keys of a complete card that are not said in another, ``columns`` and ``scale`` by their parts."""
+    said = set(_dotted(without_found(card)))
+    whole = {key for key in _dotted(complete) if key.split(".")[0] in said}
+    return [key for key in _dotted(complete) if key not in said | whole and key != "found"]
+
+
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """Return in words what one card says otherwise than another."""
+    keys = [key for key in CARD_KEYS if key != "found" and before.get(key) != after.get(key)]
+
+    def shown(card: Mapping[str, Any], key: str) -> str:
+        return _toml(card[key]) if key in card else "not said"
+
+    return [f"{key}: {shown(before, key)} -> {shown(after, key)}" for key in keys]
+
+
+def _dotted(card: Mapping[str, Any]) -> list[str]:
+    """Return the keys of a card, those of a table as ``columns.word``."""
+    keys: list[str] = []
+    for key, value in card.items():
+        keys += [f"{key}.{part}" for part in value] if isinstance(value, Mapping) else [key]
+    return keys
 
 
 def check_language(language: str) -> str:

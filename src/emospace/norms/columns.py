@@ -239,7 +239,10 @@ def _means(table: _Table, target: str) -> list[int]:
         and header.statistics in (frozenset(), {"mean"}, {"mean", "sd"})
     ]
     found = [at for at in found if table.parsed[at].whole] or found
-    return [at for at in found if table.language and table.parsed[at].language == table.language] or found
+    for language in (table.language, "") if table.language else ():
+        if named := [at for at in found if table.parsed[at].language == language]:
+            return named
+    return found
 
 
 def _candidates(table: _Table, target: str, columns: Mapping[str, int]) -> list[int]:

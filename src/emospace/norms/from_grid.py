@@ -22,7 +22,7 @@ from emospace.norms.direction import (
 )
 from emospace.norms.formats import Grid
 from emospace.norms.headers import parse_header, plain
-from emospace.norms.layouts import LAYOUTS
+from emospace.norms.layouts import LAYOUTS, suggested
 from emospace.norms.numbers import is_number, missing_codes, read_numbers
 from emospace.norms.questions import OpenQuestion, joined
 from emospace.norms.rating_rows import raw_columns, read_ratings
@@ -118,10 +118,10 @@ def norms_from_grid(
         if isinstance(error, OpenQuestion):
             open_ += [error]
         if open_:
-            raise joined(open_) from None
+            raise joined(open_, _suggestion(found.headers, card, what)) from None
         raise
     if open_:
-        raise joined(open_)
+        raise joined(open_, "" if found.layout.name else _suggestion(found.headers, card, what))
     return replace(norms, reading={**norms.reading, "direction": told})
 
 
@@ -181,7 +181,11 @@ def _read(
             "encoding": grid.encoding,
             "separator": grid.separator,
             "sheet": grid.sheet,
-            "columns": {key: found.headers[at] for key, at in found.columns.items()},
+            "columns": {
+                key: found.headers[at]
+                for key, at in found.columns.items()
+                if key == "word" or key.partition("_")[0] in targets
+            },
             "near": list(found.near),
             "reversed": list(flipped),
             **reading,
@@ -310,6 +314,13 @@ def _scales(
     return scales, [question]
 
 
+def _suggestion(headers: Sequence[str], card: Mapping[str, Any], what: str) -> str:
+    """Return in words which layouts known by name the file looks like, if none was said."""
+    names = () if "layout" in card else suggested(headers, what)
+    flags = " or ".join(f"--layout {name}" for name in names)
+    return f"It looks like {' or '.join(names)}: {flags} says all that is published of it." if names else ""
+
+
 def _language_question(words: Sequence[str], what: str) -> OpenQuestion:
     likely = [language for language, n in likely_languages(words).items() if n >= 3][:3]
     seen = f" (its words look like {' or '.join(likely)})" if likely else ""
@@ -435,13 +446,18 @@ def _no_columns(what: str, grids: Sequence[Grid], card: Mapping[str, Any]) -> Em
     if has_word and any(near.values()):
         listed = ", ".join(f"'{header}'" for headers_ in near.values() for header in headers_)
         why += f"; {listed} may be, but say more than is understood"
+    if layout := card.get("layout"):
+        known = next(entry for entry in LAYOUTS if entry.name == layout)
+        other = known.language and card.get("language") not in (None, known.language)
+        about = f"its words are '{known.language}'" if other else f"{missing.replace('no ', 'none is a ', 1)}"
+        why = f"it is not laid out as {layout} ({about}; its columns: {shown or 'none'})"
     named = "columns={'word': ..., 'valence': ..., 'arousal': ...}"
     numbers = "--column word=#1 --column valence=#2"
     return OpenQuestion(
         what,
         why,
         f"Name them with --column word=HEADER --column valence=HEADER, {named} or in a card '{what}.toml', or add a header "
-        f"row; by number: {numbers}." + _likely_shape(rows, headers),
+        f"row; by number: {numbers}.{_likely_shape(rows, headers)} {_suggestion(headers, card, what)}".strip(),
         key="columns.valence" if has_word else "columns.word",
         choices=tuple(f"#{i + 1}" for i in range(len(headers))) if headless else tuple(filter(None, headers)),
     )

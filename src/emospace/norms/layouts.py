@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from emospace.norms.headers import language_names
+from emospace.norms.headers import folded, language_names, plain
 
 Patterns = str | tuple[str, ...]
 LANGUAGE = f"(?P<language>{'|'.join(language_names())})"
@@ -44,6 +46,8 @@ class Layout:
         Targets whose published scale runs from high to low.
     verified
         Whether the published file, or its header, was seen; others are as the literature and its readers say.
+    suggested_by
+        Headers in `plain` form that together suggest a layout known by its name alone.
     by_name
         Whether nothing in the columns tells the set, so that only its name (``layout`` in a card) chooses it.
     """
@@ -64,6 +68,7 @@ class Layout:
     on_scale: bool = False
     reversed: tuple[str, ...] = ()
     verified: bool = False
+    suggested_by: tuple[str, ...] = ()
     by_name: bool = False
 
 
@@ -238,6 +243,7 @@ LAYOUTS: list[Layout] = [
     ),
     Layout(
         "zh_xu_2022",
+        scale={"valence": (-3, 3), "arousal": (0, 4)},
         language="zh",
         script="Hans",
         citation="Xu, Li & Chen (2022) Valence and arousal ratings for 11,310 simplified Chinese words. "
@@ -345,6 +351,8 @@ LAYOUTS: list[Layout] = [
     ),
     Layout(
         "fr_fan_2014",
+        columns={"valence": "valence_fan", "arousal": "arousal_fan"},
+        suggested_by=("valence_fan",),
         scale=(1, 9),
         language="fr",
         citation=f"Monnier & Syssau (2014) Affective norms for French words (FAN). {BRM} 46:1128-1137",
@@ -352,6 +360,7 @@ LAYOUTS: list[Layout] = [
     ),
     Layout(
         "fr_bonin_2003",
+        scale=(1, 5),
         language="fr",
         citation="Bonin et al. (2003) Normes de concretude, de valeur d'imagerie, de frequence subjective et de valence "
         "emotionnelle pour 866 mots. L'Annee psychologique 103:655-694",
@@ -359,6 +368,8 @@ LAYOUTS: list[Layout] = [
     ),
     Layout(
         "fr_bonin_2018",
+        suggested_by=("items", "mean_context_availability", "mean_valence"),
+        scale=(1, 5),
         language="fr",
         citation="Bonin, Meot & Bugaiska (2018) Concreteness norms for 1,659 French words: relationships with other "
         f"psycholinguistic variables and word recognition times. {BRM} 50:2366-2387",
@@ -423,3 +434,19 @@ LAYOUTS: list[Layout] = [
         verified=True,
     ),
 ]
+
+
+def suggested(headers: Sequence[str], path: str) -> tuple[str, ...]:
+    """Return the layouts known by name alone that the headers, or the author in the file's name, suggest."""
+    names = {plain(header) for header in headers}
+    words = set(re.split(r"[\W_\d]+", folded(Path(path).stem)))
+    found = [
+        layout.name
+        for layout in LAYOUTS
+        if layout.by_name
+        and (
+            (layout.suggested_by and set(layout.suggested_by) <= names)
+            or words & {part for part in layout.name.split("_")[1:] if len(part) > 2 and part.isalpha()}
+        )
+    ]
+    return tuple(dict.fromkeys(found))

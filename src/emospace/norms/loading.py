@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from emospace.errors import EmospaceError, unknown
-from emospace.norms.cards import Card, checked, read_card
+from emospace.norms.cards import Card, checked, differences, read_card, said_over
 from emospace.norms.direction import Anchors
 from emospace.norms.formats import frame_grid
 from emospace.norms.from_grid import norms_from_grid, recognised
@@ -56,13 +57,14 @@ def load_norms(source: str | Path, *, anchors: AnchorsOf | None = None, **said: 
     clean
         Take quotation marks, asterisks, dots and underscores for blanks and capitals off the words.
     anchors
-        Language -> `anchor_words` by which a reversed scale is seen, or None where there are none. Without it the
-        direction of a file's scales is not checked; that of bundled sets never is.
+        Language -> `anchor_words` by which a reversed scale is seen besides the bundled words of ``anchors.toml``, or
+        None where there are none. The direction of bundled sets is not checked again.
 
     Raises
     ------
     OpenQuestion
-        If the file does not tell its columns, scale, language or script, or a scale looks reversed and nobody said so.
+        If the file does not tell its columns, scale, language or script, or a scale looks reversed or cannot be checked and
+        nobody said how it runs; all that is open at once.
     EmospaceError
         If there is no such set or file, it mixes scales, its words are of another script or language, or more than 20%
         of the rows cannot be used.
@@ -79,7 +81,14 @@ def load_norms(source: str | Path, *, anchors: AnchorsOf | None = None, **said: 
         return norms.only(tuple(targets)) if targets else norms
 
     path = Path(source)
-    return norms_from_file(path, {**read_card(path), **given}, anchors=anchors)
+    beside = read_card(path)
+    card = said_over(beside, given)
+    norms = norms_from_file(path, card, anchors=anchors)
+    changed = differences(
+        {key: beside[key] for key in given if key in beside},
+        {key: card[key] for key in given if key in beside},
+    )
+    return replace(norms, reading={**norms.reading, "said_over_card": changed}) if changed else norms
 
 
 def norms_from_file(

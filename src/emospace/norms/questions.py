@@ -37,17 +37,21 @@ class OpenQuestion(EmospaceError):
         self.questions = parts or (self,)
 
 
-def joined(questions: Sequence[OpenQuestion]) -> OpenQuestion:
-    """Return several open questions as one message; its key and choices are those of the first."""
+def joined(questions: Sequence[OpenQuestion], hint: str = "") -> OpenQuestion:
+    """Return several open questions as one message; its key and choices are those of the first.
+
+    `hint` is added to what to do about them.
+    """
     first, *others = questions
     if not others:
-        return first
+        fix = f"{first.mend} {hint}".strip()
+        return OpenQuestion(first.what, first.why, fix, key=first.key, choices=first.choices, parts=(first,))
     whys = "; ".join(f"({i}) {question.why}" for i, question in enumerate(questions, 1))
     fixes = " ".join(f"({i}) {question.mend}" for i, question in enumerate(questions, 1))
     return OpenQuestion(
         first.what,
         f"{len(questions)} things are open: {whys}",
-        fixes,
+        f"{fixes} {hint}".strip(),
         key=first.key,
         choices=first.choices,
         parts=tuple(questions),
