@@ -10,7 +10,7 @@ import errno
 import hashlib
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,33 +36,34 @@ def atomic_write(path: Path, write: Callable[[Path], None]) -> None:
     EmospaceError
         If the disk is full or the folder cannot be written; what was there before stays as it was.
     """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+        # The rights a new file gets are those the umask gives; to ask for it is to change it, for all threads.
+        temporary.touch(exist_ok=False)
+        rights = temporary.stat().st_mode
     except OSError as error:
-        raise _disk_error(path, error) from error
-    os.close(handle)
-    temporary = Path(name)
+        raise disk_error(path, error) from error
     try:
         write(temporary)
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
+        # safetensors puts a file of its own in place of the one it is given.
+        temporary.chmod(rights)
         temporary.replace(path)
     except OSError as error:
-        raise _disk_error(path, error) from error
+        raise disk_error(path, error) from error
     except Exception as error:
         # safetensors reports a full disk as an error of its own.
         if "No space left" in str(error):
-            raise _disk_error(path, OSError(errno.ENOSPC, str(error))) from error
+            raise disk_error(path, OSError(errno.ENOSPC, str(error))) from error
         raise
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _disk_error(path: Path, error: OSError) -> EmospaceError:
+def disk_error(path: Path, error: OSError) -> EmospaceError:
+    """Return the error for a file or folder that cannot be written."""
     if error.errno == errno.ENOSPC:
         return EmospaceError(
             str(path),

@@ -99,13 +99,23 @@ def test_a_folder_that_is_a_file_is_an_error_of_ours(tmp_path):
         write_text(tmp_path / "file" / "below.txt", "x")
 
 
-def test_files_have_the_rights_the_umask_gives(tmp_path):
-    before = os.umask(0o027)
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path: write_text(path, "x"),
+        lambda path: write_tensors(path, {"x": np.zeros(3)}),
+        lambda path: write_parquet(path, pd.DataFrame({"x": [1]})),
+    ],
+)
+def test_files_have_the_rights_the_umask_gives_and_leave_it_to_other_threads(tmp_path, monkeypatch, write):
+    umask = os.umask
+    before = umask(0o027)
+    monkeypatch.setattr(os, "umask", lambda _: pytest.fail("the umask of the whole process was changed"))
     try:
-        write_text(tmp_path / "a.txt", "x")
+        write(tmp_path / "a")
     finally:
-        os.umask(before)
-    assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == 0o640
+        umask(before)
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o640
 
 
 def test_json_keeps_words_and_turns_what_it_cannot_hold_into_null(tmp_path):
