@@ -440,6 +440,16 @@ def test_a_study_without_an_sae_reads_its_dense_space(run_dir, tmp_path):
     assert "correlates with people's valence-arousal distance at .56" in words
 
 
+def test_a_table_is_read_once_for_all_languages(run_dir, tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+    copytree(run_dir, folder)
+    read, files = pd.read_parquet, []
+    monkeypatch.setattr(pd, "read_parquet", lambda path: files.append(path) or read(path))
+    write_report(folder)
+    assert folder / "tables" / "predictions.parquet" in files
+    assert len(files) == len(set(files))
+
+
 def test_absent_tables_leave_their_reason(bare):
     words = Outline(bare).words
     for name in ("circumplex", "rdm_en", "layer_curve", "draws", "predictions", "features"):

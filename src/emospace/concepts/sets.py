@@ -76,33 +76,37 @@ class ConceptSets:
         return tuple(category.name for category in sorted(map(Category, names), key=place))
 
     def words(self, language: str, category: str | None = None) -> tuple[str, ...]:
-        """Return the words of one category, or of all without repeats, in the order they are listed."""
-        return tuple(dict.fromkeys(self.rows(language, category)["word"]))
-
-    def weights(self, language: str, category: str) -> NDArray[np.float64]:
-        """Return the weights ``[n_words]`` of a category's words, in the order of `words`."""
-        rows = self.rows(language, category).drop_duplicates("word")
-        return rows["weight"].to_numpy(dtype=np.float64)
-
-    def rows(self, language: str, category: str | None = None) -> pd.DataFrame:
-        """Return the rows of `table` for a language, or one category of it.
+        """Return the words of one category, or of all without repeats, in the order they are listed.
 
         Raises
         ------
         EmospaceError
             If there is no such language, or no such category in it.
         """
-        if language not in self.labels:
-            raise no_language(language, self.languages)
+        self._check(language, category)
+        return tuple(self._members.get((language, category), ()))
+
+    def weights(self, language: str, category: str) -> NDArray[np.float64]:
+        """Return the weights ``[n_words]`` of a category's words, in the order of `words`; raises as that does."""
+        self._check(language, category)
+        return np.array(list(self._members.get((language, category), {}).values()), dtype=np.float64)
+
+    def rows(self, language: str, category: str | None = None) -> pd.DataFrame:
+        """Return the rows of `table` for a language, or one category of it; raises as `words` does."""
+        self._check(language, category)
         if category is None:
             return self.table[self.table["language"] == language]
-        if category not in self.labels[language]:
+        return self.table.iloc[self._places.get((language, category), [])]
+
+    def _check(self, language: str, category: str | None) -> None:
+        if language not in self.labels:
+            raise no_language(language, self.languages)
+        if category is not None and category not in self.labels[language]:
             raise EmospaceError(
                 f"category '{category}'",
                 f"the concept-sets of '{language}' have none of that name",
                 f"They have: {', '.join(self.labels[language])}.",
             )
-        return self.table.iloc[self._places.get((language, category), [])]
 
     @cached_property
     def _places(self) -> dict[tuple[str, str], list[int]]:
@@ -110,6 +114,16 @@ class ConceptSets:
         for row, key in enumerate(zip(self.table["language"], self.table["category"], strict=True)):
             places.setdefault(key, []).append(row)
         return places
+
+    @cached_property
+    def _members(self) -> dict[tuple[str, str | None], dict[str, float]]:
+        """(language, category), and (language, None) for all -> word -> weight where it is listed first."""
+        members: dict[tuple[str, str | None], dict[str, float]] = {}
+        columns = (self.table[name].tolist() for name in COLUMNS)
+        for language, category, word, weight in zip(*columns, strict=True):
+            members.setdefault((language, category), {}).setdefault(word, weight)
+            members.setdefault((language, None), {}).setdefault(word, weight)
+        return members
 
     def select(
         self, languages: Sequence[str] | None = None, categories: Sequence[str] | None = None
@@ -123,9 +137,9 @@ class ConceptSets:
         """
         languages = self.languages if languages is None else tuple(dict.fromkeys(languages))
         for language in languages:
+            self._check(language, None)
             for category in categories or ():
-                self.rows(language, category)
-            self.rows(language)
+                self._check(language, category)
         labels = {
             language: {
                 category: lemmas

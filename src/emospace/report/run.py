@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,7 @@ class Run:
     results: Results
 
     def table(self, name: str, columns: Sequence[str] = ()) -> pd.DataFrame:
-        """Return ``tables/<name>.parquet``, or raise `Absent` when it is missing, unreadable or lacks columns."""
+        """Return ``tables/<name>.parquet``, shared, or raise `Absent` when it is missing, unreadable or lacks columns."""
         return _read_table(self.folder / "tables" / f"{name}.parquet", tuple(columns))
 
     def rdm(self, name: str) -> pd.DataFrame:
@@ -121,14 +122,20 @@ def read_run(folder: Path | str) -> Run:
     return Run(folder, Results.load(folder / "results.json"))
 
 
-def _read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+@lru_cache(maxsize=16)
+def _frame(path: Path, _changed: int) -> pd.DataFrame:
+    """Return a table, read once for all sections and languages that show it; it is not to be changed."""
     import pandas as pd
 
+    return pd.read_parquet(path)
+
+
+def _read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     name = f"tables/{path.name}"
     if not path.exists():
         raise Absent(f"the run folder has no {name}")
     try:
-        table = pd.read_parquet(path)
+        table = _frame(path, path.stat().st_mtime_ns)
     except (OSError, ValueError) as error:
         raise Absent(f"{name} cannot be read ({str(error).splitlines()[0]})") from error
     if lacking := [column for column in columns if column not in table.columns]:

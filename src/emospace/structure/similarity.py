@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -160,8 +161,9 @@ def _language(entry: Mapping[str, Any], variant: str) -> str:
     return variant if entry.get("variants_are") == "languages" else str(entry["language"])
 
 
+@cache
 def load_structure(name: str) -> CategoryStructure:
-    """Return a bundled structure by its name (see `list_structures`).
+    """Return a bundled structure by its name (see `list_structures`); it is shared, so not to be changed.
 
     Raises
     ------
