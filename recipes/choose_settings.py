@@ -25,7 +25,10 @@ from emospace.features import EFFECTS, MatchedPool, select_features
 from emospace.prediction import latent_profile, matched_draws
 from emospace.space import build_space
 from emospace.stats import auc, condensed, spearman
-from emospace.study import Study, StudySpec
+from emospace.study import StudySpec
+from emospace.study.inputs import Inputs, load_inputs
+from emospace.study.run import select
+from emospace.study.selecting import FEATURES
 from publish_results import machine
 
 FOLDS, DRAWS, HALVES, PENALTY = 5, 40, 20, 300.0
@@ -39,11 +42,12 @@ def classify(values: np.ndarray, labels: np.ndarray, train: np.ndarray) -> float
     return auc(scaled[~train] @ weights, labels[~train]).value
 
 
-def compare_spaces(study: Study, language: str) -> list[tuple[str, str, str, float]]:
+def compare_spaces(study: Inputs, language: str, latents: np.ndarray) -> list[tuple[str, str, str, float]]:
     """Return the mean agreement of RDMs from random halves of the concepts, for each transform and scale."""
-    encoded, pool, sets = study.encoded(language), study.pool(language), study.sets.select([language])
+    sets, encoded = study.languages[language].sets, study.languages[language].words.concept_words().get()
     assert encoded.codes is not None
-    neutral, latents = encoded.codes[encoded.rows(pool.words)], study.dictionary(language).latents
+    row_of = {word: row for row, word in enumerate(encoded.words)}
+    neutral = encoded.codes[len(sets.words(language)) :]
     found = []
     for transform in ("log1p", "raw"):
         for scale in ("pool", "categories", "none"):
@@ -54,7 +58,7 @@ def compare_spaces(study: Study, language: str) -> list[tuple[str, str, str, flo
                 for part in (half, ~half):
                     one = replace(sets, table=sets.table[part].reset_index(drop=True))
                     words = list(one.words(language))
-                    codes = encoded.codes[encoded.rows(words)]
+                    codes = encoded.codes[[row_of[word] for word in words]]
                     space = build_space(
                         codes, words, one, language, latents, pool=neutral, transform=transform, scale=scale
                     )
@@ -78,12 +82,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     languages = tuple(options.languages.split(","))
-    study = Study(StudySpec(model=options.model, sae=options.sae, languages=languages), options.run)
+    study = load_inputs(StudySpec(model=options.model, sae=options.sae, languages=languages), options.run)
     rows, spaces = [], []
     for language in languages:
-        spaces += compare_spaces(study, language)
+        features = select(study, language, options.run / "stages").tables[FEATURES]
+        spaces += compare_spaces(study, language, np.unique(features.latent))
         rng = np.random.default_rng(0)
-        encoded, pool, sets = study.encoded(language), study.pool(language), study.sets
+        own = study.languages[language]
+        encoded, pool, sets = own.words.concept_words().get(), own.pool, own.sets
         assert encoded.codes is not None
         concepts = sets.words(language)
         fold_of = {
@@ -92,7 +98,7 @@ def main() -> None:
         }
         pool_fold = rng.integers(0, FOLDS, len(pool.words))
         words = [*concepts, *pool.words]
-        values = encoded.codes[encoded.rows(words)].log1p().tocsc()
+        values = encoded.codes.log1p().tocsc()
         labels = np.arange(len(words)) < len(concepts)
         for rule in EFFECTS:
             for fold in range(FOLDS):

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
         structures_for,
         valence_agreement,
     )
-    from emospace.study import Study, StudySpec, run_study
+    from emospace.study import StudySpec, run_study
 
 __all__ = [
     "Alignment",
@@ -78,7 +78,6 @@ __all__ = [
     "States",
     "SteeringSpec",
     "SteeringVector",
-    "Study",
     "StudySpec",
     "VectorBank",
     "WordNorms",
@@ -195,7 +194,7 @@ _ROOMS = {
     "steering": ("SteeringVector", "steer"),
     "steering.bank": ("VectorBank", "load_vectors"),
     "steering.export": ("export",),
-    "study": ("Study", "StudySpec", "run_study"),
+    "study": ("StudySpec", "run_study"),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 

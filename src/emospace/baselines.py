@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from emospace.artefacts import write_json, write_tensors
+from emospace.artefacts import file_hash, write_json, write_tensors
 from emospace.errors import EmospaceError, unknown
 from emospace.lexicon import base_language, frequency_table, spelling
 
@@ -126,6 +126,12 @@ def input_embeddings(model: Any, words: Sequence[str]) -> NDArray[np.float32]:
 def vector_languages() -> tuple[str, ...]:
     """Return the languages that have bundled PPMI-SVD vectors."""
     return tuple(sorted(path.stem for path in DATA.glob("*.safetensors")))
+
+
+def vectors_hash(language: str) -> str | None:
+    """Return the hash of a language's PPMI-SVD vectors, or None where none are bundled."""
+    path = DATA / f"{base_language(language)}.safetensors"
+    return file_hash(path) if path.exists() else None
 
 
 def ppmi_vectors(language: str, words: Sequence[str]) -> StaticVectors:

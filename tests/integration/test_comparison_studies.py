@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from test_study import ENGLISH, random_sae, write_concepts, write_norms
 
 from conftest import N_BLOCKS, make_hf_model, make_tokenizer
 from emospace.comparison import compare_runs, write_page
 from emospace.sae import save_sae
 from emospace.study import StudySpec, run_study
+from small_study import ENGLISH, random_sae, write_concepts, write_norms
 
 CATEGORIES, DEEPER = tuple(ENGLISH), 5
 

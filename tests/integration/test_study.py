@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -12,122 +11,23 @@ from unittest import mock
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
-from conftest import D_MODEL, make_hf_model, make_tokenizer
+from conftest import D_MODEL
 from emospace.activations import capture
 from emospace.errors import EmospaceError
-from emospace.lexicon import pool_words
 from emospace.prediction import correlation
 from emospace.records import Results
 from emospace.report import write_report
-from emospace.sae import SparseAutoencoder, save_sae
-from emospace.study import Study, StudySpec, predicting, run, run_study
-
-N_LATENTS, N_NORMED = 192, 150
-# A random model tells words apart by their last letters, so every category has an ending of its own.
-ENGLISH = {
-    "joy": "joyful cheerful hopeful delightful gleeful playful blissful thankful",
-    "fear": "scared frightened alarmed panicked startled terrified spooked shaken",
-    "anger": "raging fuming seething hating fighting yelling storming snarling",
-    "sadness": "sadness gloominess loneliness emptiness bleakness weariness hopelessness sickness",
-    "disgust": "nasty filthy slimy sticky yucky mouldy smelly dirty",
-    "surprise": "amazement astonishment bewilderment wonderment puzzlement bafflement bedazzlement excitement",
-}
-CHINESE = {
-    "joy": "快乐 欢乐 喜乐 安乐 享乐 极乐 可乐 和乐",
-    "fear": "恐怕 害怕 惧怕 可怕 生怕 只怕 后怕 哪怕",
-    "anger": "愤怒 发怒 恼怒 震怒 激怒 大怒 狂怒 动怒",
-    "sadness": "悲伤 忧伤 哀伤 感伤 创伤 受伤 损伤 重伤",
-    "disgust": "恶心 烦心 伤心 痛心 寒心 灰心 糟心 堵心",
-    "surprise": "吃惊 震惊 惊惊 大惊 心惊 受惊 虚惊 一惊",
-}
-
-
-def write_concepts(path: Path, language: str, sets: dict[str, str]) -> None:
-    lines = [f'language = "{language}"', 'carriers = ["The word is {word}", "One says {word}"]']
-    for name, words in sets.items():
-        listed = json.dumps(words.split(), ensure_ascii=False)
-        lines += [f"[{name}]", f'labels = ["{words.split()[0]}"]', f"words = {listed}"]
-    path.write_text("\n".join(lines), encoding="utf-8")
-
-
-def write_norms(path: Path, language: str, sets: dict[str, str], seed=0, n=N_NORMED) -> None:
-    """Write ratings that follow the last letter, with rater SD and n, and the card that tells the scale."""
-    concepts = [word for words in sets.values() for word in words.split()]
-    words = [*concepts, *pool_words(language, concepts)[: n - len(concepts)]]
-    rng = np.random.default_rng(seed)
-    last = {word: sum(map(ord, word[-1:])) for word in words}
-    ratings = {"valence": 17, "arousal": 29}
-    columns: dict[str, object] = {"word": words}
-    for target, step in ratings.items():
-        mean = 2 + 6 * (np.array([last[word] * step % 31 for word in words]) / 31) + rng.normal(0, 0.4, n)
-        columns |= {target: mean.clip(1, 9).round(3), f"{target}_sd": 1.5, f"{target}_n": 20}
-    pd.DataFrame(columns).to_csv(path, index=False)
-    card = f'language = "{language}"\nscale = [1, 9]\nreversed = []\n'
-    path.with_name(path.name + ".toml").write_text(card, encoding="utf-8")
-
-
-def random_sae(d_model=D_MODEL) -> SparseAutoencoder:
-    generator = torch.Generator().manual_seed(5)
-    weights = torch.randn(N_LATENTS, d_model, generator=generator)
-    weights /= weights.norm(dim=1, keepdim=True)
-    return SparseAutoencoder(
-        w_enc=weights.T.contiguous(),
-        b_enc=torch.zeros(N_LATENTS),
-        w_dec=weights,
-        b_dec=torch.zeros(d_model),
-        architecture="topk",
-        layer=2,
-        k=12,
-        card={"seed": 7, "n_training_tokens": 0},
-    )
-
-
-@dataclass(frozen=True)
-class House:
-    """Everything a study names, in one folder."""
-
-    folder: Path
-
-    def spec(self, **changes) -> StudySpec:
-        given = {
-            "model": str(self.folder / "model"),
-            "languages": ("en",),
-            "norms": (str(self.folder / "small_en.csv"),),
-            "concepts": self.folder / "en.toml",
-            "sae": str(self.folder / "sae"),
-            "device": "cpu",
-            "n_carriers": 2,
-            "q": 0.5,
-            "max_features": 24,
-            "n_draws": 8,
-            "n_shuffled": 2,
-            "n_permutations": 49,
-            "folds": 3,
-            "cebra": False,
-            "seed": 3,
-        }
-        return StudySpec(**{**given, **changes})
-
-    def both(self, **changes) -> StudySpec:
-        norms = tuple(str(self.folder / f"small_{language}.csv") for language in ("en", "zh"))
-        return self.spec(languages=("en", "zh"), norms=norms, concepts=self.folder / "concepts", **changes)
+from emospace.study import StudySpec, predicting, run_study, selecting
+from emospace.study.inputs import load_inputs
+from emospace.study.run import concepts_of, select
+from emospace.study.stage import Stage
+from small_study import CHINESE, ENGLISH, N_LATENTS, N_NORMED, House, make_house, write_concepts, write_norms
 
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory) -> House:
-    folder = tmp_path_factory.mktemp("house")
-    make_hf_model("llama").save_pretrained(folder / "model")
-    make_tokenizer().save_pretrained(folder / "model")
-    save_sae(random_sae(), folder / "sae", model_name="tiny")
-    save_sae(random_sae(D_MODEL + 8), folder / "wide", model_name="tiny")
-    (folder / "concepts").mkdir()
-    for language, sets in (("en", ENGLISH), ("zh", CHINESE)):
-        write_concepts(folder / "concepts" / f"{language}.toml", language, sets)
-        write_norms(folder / f"small_{language}.csv", language, sets)
-    write_concepts(folder / "en.toml", "en", ENGLISH)
-    return House(folder)
+    return make_house(tmp_path_factory.mktemp("house"))
 
 
 @dataclass(frozen=True)
@@ -166,10 +66,21 @@ def no_forward_pass():
 
 
 @contextmanager
-def counted(owner, name):
-    """Count calls and let them through."""
-    with mock.patch.object(owner, name, autospec=True, side_effect=getattr(owner, name)) as calls:
-        yield calls
+def interrupted_at(stage):
+    """Press Ctrl-C when a stage is computed."""
+    compute = Stage.__call__
+
+    def pressed(self, **arguments):
+        if self is stage:
+            raise KeyboardInterrupt
+        return compute(self, **arguments)
+
+    with mock.patch.object(Stage, "__call__", pressed):
+        yield
+
+
+def nothing_computed():
+    return mock.patch.object(Stage, "__call__", side_effect=AssertionError("a stage is computed"))
 
 
 def records(results: Results) -> list:
@@ -186,6 +97,11 @@ def records(results: Results) -> list:
 
 def stages(out: Path) -> set[str]:
     return {path.name for path in (out / "stages").iterdir()}
+
+
+def names(stages: set[str]) -> set[str]:
+    """Return stages without their keys."""
+    return {name.rpartition("-")[0] for name in stages}
 
 
 # --- what a study gives -----------------------------------------------------------------------------------
@@ -446,8 +362,10 @@ def test_the_depth_table_holds_every_pair_at_every_layer(both):
 
 
 def test_words_two_languages_spell_alike_are_left_out_beside(both, house, tmp_path):
-    study = Study(house.both(), tmp_path)
-    whole, less = study.space("en"), study.space("en", without={"joyful", "cheerful"})
+    inputs = load_inputs(house.both(), tmp_path)
+    latents = np.unique(select(inputs, "en", tmp_path).tables["features"].latent)
+    concepts = concepts_of(inputs, "en", latents).get()
+    whole, less = concepts.space("sae"), concepts.space("sae", without={"joyful", "cheerful"})
     joy, fear = (whole.categories.index(name) for name in ("joy", "fear"))
     assert (less.n_words[joy], less.n_words[fear]) == (6, 8)
     assert not np.allclose(whole.matrix[joy], less.matrix[joy])
@@ -455,16 +373,14 @@ def test_words_two_languages_spell_alike_are_left_out_beside(both, house, tmp_pa
 
 
 def test_a_language_without_any_feature_is_said_and_the_others_stand(house, tmp_path):
-    from emospace.study import material
-
-    real = material.select_features
+    real = selecting.select_features
 
     def only_english(*args, **options):
         if args[3] == "zh":
             raise EmospaceError("the concept-sets of 'zh'", "no latent passes", "Use more concepts.")
         return real(*args, **options)
 
-    with mock.patch.object(material, "select_features", side_effect=only_english):
+    with mock.patch.object(selecting, "select_features", side_effect=only_english):
         found = done(house.both(), tmp_path / "run")
     said = [row for row in found.results.not_computed if row.what == "every figure"]
     assert [row.language for row in said] == ["zh"]
@@ -547,7 +463,7 @@ def test_enough_categories_give_figures_instead_of_reasons(house, tmp_path):
 
 def test_a_second_run_computes_nothing_and_gives_the_same_bytes(english, house):
     before = english.text, stages(english.out)
-    with no_forward_pass(), mock.patch.object(predicting, "predict", side_effect=AssertionError):
+    with no_forward_pass(), nothing_computed():
         again = done(house.spec(), english.out)
     assert (again.text, stages(english.out)) == before
 
@@ -562,17 +478,14 @@ def test_a_damaged_stage_is_computed_again_to_the_same_bytes(english, house):
 
 def test_an_interrupted_run_keeps_what_it_finished(english, house, tmp_path):
     out = tmp_path / "run"
-    with (
-        mock.patch.object(predicting, "predict", side_effect=KeyboardInterrupt),
-        pytest.raises(KeyboardInterrupt),
-    ):
+    with interrupted_at(predicting.predict), pytest.raises(KeyboardInterrupt):
         run_study(house.spec(), out)
     assert not (out / "results.json").exists()
     kept = stages(out)
-    assert {name.rsplit("-", 1)[0] for name in kept} == {"dictionary-en", "features-en", "alignment-en"}
-    with no_forward_pass(), counted(predicting, "predict") as predicted:
+    assert names(kept) == {"dictionary-en", "features-en", "alignment-en"}
+    with no_forward_pass():
         again = done(house.spec(), out)
-    assert predicted.call_count == 1
+    assert names(stages(out) - kept) == {"prediction-en-small_en"}
     assert kept < stages(out)
     assert again.text == english.text
 
@@ -580,21 +493,15 @@ def test_an_interrupted_run_keeps_what_it_finished(english, house, tmp_path):
 def test_changed_ratings_recompute_only_what_rests_on_them(both, house, tmp_path):
     import shutil
 
-    from emospace.study import aligning
-
     out = tmp_path / "run"
     shutil.copytree(both.out, out)
     zh = tmp_path / "small_zh.csv"
     write_norms(zh, "zh", CHINESE, seed=1)
     spec = house.both().model_copy(update={"norms": (str(house.folder / "small_en.csv"), str(zh))})
-    with (
-        no_forward_pass(),
-        counted(predicting, "predict") as predicted,
-        counted(aligning, "align") as aligned,
-    ):
+    before = stages(out)
+    with no_forward_pass():
         changed = done(spec, out)
-    assert [call.args[1] for call in predicted.call_args_list] == ["zh"]
-    assert [call.args[1] for call in aligned.call_args_list] == ["zh"]
+    assert names(stages(out) - before) == {"alignment-zh", "prediction-zh-small_zh", "crossing"}
 
     def of(results, language):
         return [row for row in results.prediction if row.language == language]
@@ -612,6 +519,7 @@ def test_changed_ratings_recompute_only_what_rests_on_them(both, house, tmp_path
     [
         ({"n_draws": 4}, {"prediction-en-small_en"}),
         ({"n_permutations": 39}, {"alignment-en"}),
+        ({"folds": 4}, {"features-en", "prediction-en-small_en"}),
         (
             {"max_features": 12},
             {"dictionary-en", "features-en", "alignment-en", "prediction-en-small_en"},
@@ -622,7 +530,7 @@ def test_a_changed_setting_recomputes_only_what_it_touches(english, house, chang
     before = stages(english.out)
     with no_forward_pass():
         run_study(house.spec(**change), english.out)
-    assert {name.rsplit("-", 1)[0] for name in stages(english.out) - before} == recomputed
+    assert names(stages(english.out) - before) == recomputed
     with no_forward_pass():
         assert done(house.spec(), english.out).results == english.results
 
@@ -718,11 +626,10 @@ def test_words_without_a_rating_are_left_out_where_all_targets_are_taken_togethe
 
 
 def test_too_few_latents_outside_are_said_and_the_rest_is_given(house, tmp_path):
-    study = Study(house.spec(), tmp_path)
     with mock.patch.object(
         predicting, "matched_draws", side_effect=EmospaceError("24 latents", "few", "Mend.")
     ):
-        results = run(study)
+        results = run_study(house.spec(), tmp_path)
     assert "outside" not in {row.features for row in results.prediction}
     assert "outside controls" in {row.what for row in results.not_computed}
     assert all(row.draws_beaten is None for row in results.prediction)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from unittest import mock
 
 import numpy as np
@@ -13,11 +15,12 @@ from conftest import D_MODEL, tiny
 from emospace.errors import EmospaceError
 from emospace.evaluation import Sampling, answers, generate, load_prompts
 from emospace.judges import BASIC, BASIC_SEVEN, Judgement
+from emospace.norms import default_norms, load_norms
 from emospace.report.steering import verdict
 from emospace.steering import DoseRange, SteeringVector
 from emospace.steering.bank import VectorBank, bank_folder
-from emospace.study import Study, StudySpec, steering
-from emospace.study.run import steering_stage
+from emospace.study import StudySpec, run, steering
+from emospace.study.stage import StageResult
 
 LETTERS = dict(zip(BASIC_SEVEN, ("aeiou", "st", "nr", "dl", "pb", "kg", "z"), strict=True))
 DOSES = {emotion: 0.2 + place / 10 for place, emotion in enumerate(BASIC)}
@@ -81,10 +84,26 @@ def small(patch, folder) -> None:
     patch.setattr(steering, "load_subword", Letters)
 
 
-def new_study(out, **changes) -> Study:
-    study = Study(StudySpec(**{"languages": ("en",), "seed": 3, **changes}), out)
-    study.model = tiny("llama")
-    return study
+@dataclass(frozen=True)
+class Trial:
+    """A study of the tiny model, of which only the last stage is run."""
+
+    out: Path
+    spec: StudySpec
+
+
+def new_study(out, **changes) -> Trial:
+    return Trial(out, StudySpec(**{"languages": ("en",), "seed": 3, **changes}))
+
+
+def steering_stage(study: Trial) -> StageResult:
+    model = tiny("llama")
+    norms = {
+        language: [load_norms(name) for name in default_norms(language)[:1]]
+        for language in study.spec.languages
+    }
+    asked = steering.prepare(study.spec, model, norms, study.out / "steering")
+    return run.steering_stage(asked, model, study.out / "stages")
 
 
 @pytest.fixture
@@ -126,7 +145,7 @@ def why(found) -> str:
 
 
 def test_six_emotions_are_tried_on_eight_prompts(finished):
-    own, found = finished
+    _, found = finished
     records = found.records["steering"]
     steered = [record for record in records if record.calibrated]
     assert {record.emotion: record.dose for record in steered} == pytest.approx(DOSES)
@@ -138,7 +157,7 @@ def test_six_emotions_are_tried_on_eight_prompts(finished):
     plain = generate(tiny("llama"), asked, sampling=sampling)
     heard = Letters().judge(plain.texts).choice
     for record in records:
-        assert (record.model, record.judge, record.language) == (own.name, "letters", "en")
+        assert (record.model, record.judge, record.language) == ("tiny-llama", "letters", "en")
         assert (record.n, record.n_prompts, record.seed) == (8, 8, 3)
         assert record.base_rate == pytest.approx((heard == record.emotion).mean())
         assert record.perplexity_ratio > 0

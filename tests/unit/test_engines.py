@@ -14,7 +14,8 @@ from emospace.engines import LOCAL, Held, current, running_on
 from emospace.engines.local import in_parallel, limited_threads
 from emospace.engines.ray import Ray
 from emospace.errors import EmospaceError
-from emospace.study import Study, StudySpec, run_study
+from emospace.study import StudySpec, run_study
+from emospace.study.inputs import open_model
 
 
 def test_work_stays_in_this_session_unless_said():
@@ -205,7 +206,7 @@ def test_an_error_survives_the_way_from_a_worker():
     assert (error.what, error.why, error.mend) == ("a", "b", "c")
 
 
-def test_a_study_leaves_the_devices_to_its_workers(monkeypatch, tmp_path):
+def test_a_study_leaves_the_devices_to_its_workers(monkeypatch):
     asked = []
     monkeypatch.setattr(
         "emospace.models.load_model", lambda _name, **options: asked.append(options["device"])
@@ -213,6 +214,6 @@ def test_a_study_leaves_the_devices_to_its_workers(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "ray", FakeRay((4, 2)))
     spec = StudySpec(device="cuda")
     with running_on("ray", device=spec.device):
-        _ = Study(spec, tmp_path).model
-    _ = Study(spec, tmp_path).model
+        open_model(spec)
+    open_model(spec)
     assert asked == ["cpu", "cuda"]

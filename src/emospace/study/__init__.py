@@ -1,7 +1,9 @@
-"""The whole way through the house for one model: cached, resumable, ending in records and tables."""
+"""The whole way through the package for one model: cached, resumable, ending in records and tables.
 
-from emospace.study.material import Study
-from emospace.study.run import run, run_study
+`inputs` loads what a `StudySpec` names, `run` gives parts of it to the stages, and `stage` keeps their results.
+"""
+
+from emospace.study.run import run_study
 from emospace.study.spec import StudySpec
 
-__all__ = ["Study", "StudySpec", "run", "run_study"]
+__all__ = ["StudySpec", "run_study"]

@@ -1,4 +1,4 @@
-"""The alignment stage: the model's categories in three kinds of space against people's."""
+"""The alignment stages: the model's categories in three kinds of space against people's, and decoded by CEBRA."""
 
 from __future__ import annotations
 
@@ -13,52 +13,69 @@ from emospace.errors import EmospaceError
 from emospace.profiling import timed
 from emospace.records import AlignmentRecord, NotComputed
 from emospace.space import build_space, disjoint_rdm, overlap_rdm
-from emospace.structure import FEWEST_RATED, category_ratings, load_structure, structures_for
-from emospace.study.cache import StageResult
+from emospace.structure import FEWEST_RATED
+from emospace.study.stage import StageResult, stage
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from emospace.study.material import Study
+    from emospace.concepts import Provenance
+    from emospace.structure import CategoryRatings, CategoryStructure
+    from emospace.study.concepts import LanguageConcepts
+
+DECODING = "CEBRA"
 
 
-def align(study: Study, language: str) -> StageResult:
+@stage(version=1)
+def align(
+    *,
+    model: str,
+    layer: int,
+    concepts: LanguageConcepts,
+    ratings: Sequence[CategoryRatings],
+    structures: Sequence[CategoryStructure],
+    n_permutations: int,
+    seed: int,
+) -> StageResult:
     """Compare a language's emotion space with people's valence, arousal and category structure.
 
     The space of static input embeddings is the baseline beside every figure.
+
+    Parameters
+    ----------
+    ratings
+        Of the categories, one for each set of norms.
+    structures
+        All that the language's categories are compared with.
     """
     import pandas as pd
 
-    spec, sets = study.spec, study.sets
-    kind = "dense" if study.sae is None else "sae"
-    kinds = tuple(dict.fromkeys([kind, "dense", "static"]))
+    sets, language, kind = concepts.sets, concepts.language, concepts.kind
     with timed("spaces"):
-        spaces = {name: study.space(language, name) for name in kinds}
-        features = {name: study.features(language, name) for name in kinds}
+        spaces = {name: concepts.space(name) for name in concepts.kinds}
+        features = {name: concepts.features(name).features for name in concepts.kinds}
     main = spaces[kind]
-    concepts = features[kind].words
     with timed("RDMs"):
-        rdms = {name: disjoint_rdm(features[name].features, concepts, sets, language) for name in spaces}
+        rdms = {name: disjoint_rdm(features[name], concepts.concepts, sets, language) for name in spaces}
     controls = {"set overlap": overlap_rdm(sets, language), "static embeddings": rdms["static"]}
 
     found: list[Alignment] = []
     tables: dict[str, pd.DataFrame] = {f"rdm_{language}": _square(rdms[kind], main.categories)}
     missing: list[NotComputed] = []
-    options: dict[str, Any] = {"seed": spec.seed, "n_permutations": spec.n_permutations}
-    for norm in study.norms[language]:
-        ratings = category_ratings(sets, norm, language)
-        if ratings.no_axes:
-            missing.append(NotComputed(what="axes and circumplex", why=ratings.no_axes, language=language))
+    options: dict[str, Any] = {"seed": seed, "n_permutations": n_permutations}
+    for rated in ratings:
+        if rated.no_axes:
+            missing.append(NotComputed(what="axes and circumplex", why=rated.no_axes, language=language))
         with timed("axes and RSA"):
             for name, space in spaces.items():
-                found += axes(space, ratings, **options)
-                found.append(rsa_affect(space, ratings, rdm=rdms[name], **options))
-            found.append(rsa_affect(main, ratings, rdm=rdms[kind], controls=controls, **options))
+                found += axes(space, rated, **options)
+                found.append(rsa_affect(space, rated, rdm=rdms[name], **options))
+            found.append(rsa_affect(main, rated, rdm=rdms[kind], controls=controls, **options))
         with timed("Procrustes"):
-            figure, circumplex = procrustes(main, ratings, **options)
+            figure, circumplex = procrustes(main, rated, **options)
         found.append(figure)
         if circumplex is not None and "circumplex" not in tables:
-            table = ratings.table.set_index("category").loc[list(circumplex.categories)]
+            table = rated.table.set_index("category").loc[list(circumplex.categories)]
             tables["circumplex"] = pd.DataFrame(
                 {
                     "language": language,
@@ -71,24 +88,8 @@ def align(study: Study, language: str) -> StageResult:
                 }
             )
             tables[f"rdm_human_{language}_valence_arousal"] = _square(
-                ratings.rdm(circumplex.categories), circumplex.categories
+                rated.rdm(circumplex.categories), circumplex.categories
             )
-        if spec.cebra and kind == "sae" and not ratings.no_axes:
-            try:
-                with timed("CEBRA"):
-                    decoded, _ = cebra_alignment(
-                        main,
-                        features[kind].features,
-                        concepts,
-                        sets,
-                        ratings,
-                        seed=spec.seed,
-                        n_permutations=spec.n_permutations,
-                    )
-                found += decoded
-            except (EmospaceError, ImportError) as error:
-                missing.append(NotComputed(what="CEBRA", why=str(error), language=language))
-    structures = [load_structure(name) for name in structures_for(language, sets.families.get(language))]
     for structure in structures:
         with timed("axes and RSA"):
             for name, space in spaces.items():
@@ -100,21 +101,65 @@ def align(study: Study, language: str) -> StageResult:
     if not any(structure.kind == "co-annotation" for structure in structures):
         why = "no bundled co-annotation labels our categories in this language"
         missing.append(NotComputed(what="RSA with co-annotation", why=why, language=language))
-    if not study.norms[language]:
+    if not ratings:
         why = "no norms of this language are bundled or given (--norms FILE)"
         missing.append(NotComputed(what="valence and arousal of the categories", why=why, language=language))
-    tables["rdm_layers"] = _layer_table(study, language)
-    records = [
+    tables["rdm_layers"] = _layer_table(concepts)
+    records = _records(_with_baseline(found), model, layer, sets.provenance)
+    return StageResult({"alignment": records}, tables, missing)
+
+
+@stage(version=1)
+def decode(
+    *,
+    model: str,
+    layer: int,
+    concepts: LanguageConcepts,
+    ratings: Sequence[CategoryRatings],
+    n_permutations: int,
+    seed: int,
+) -> StageResult:
+    """Decode valence and arousal of unseen categories from CEBRA's embedding of the concepts.
+
+    Raises
+    ------
+    ImportError
+        If CEBRA is not installed.
+    """
+    kind = concepts.kind
+    found: list[Alignment] = []
+    missing: list[NotComputed] = []
+    for rated in ratings:
+        try:
+            with timed("CEBRA"):
+                decoded, _ = cebra_alignment(
+                    concepts.space(kind),
+                    concepts.features(kind).features,
+                    concepts.concepts,
+                    concepts.sets,
+                    rated,
+                    seed=seed,
+                    n_permutations=n_permutations,
+                )
+            found += decoded
+        except EmospaceError as error:
+            missing.append(NotComputed(what=DECODING, why=str(error), language=concepts.language))
+    records = _records(found, model, layer, concepts.sets.provenance)
+    return StageResult({"alignment": records}, {}, missing)
+
+
+def _records(
+    found: Sequence[Alignment], model: str, layer: int, provenance: Provenance
+) -> list[AlignmentRecord]:
+    return [
         AlignmentRecord(
-            model=study.name,
-            layer=None if row.space == "static" else study.layer,
-            provenance=sets.provenance,
+            model=model,
+            layer=None if row.space == "static" else layer,
+            provenance=provenance,
             **asdict(row),
         )
-        for row in _with_baseline(found)
+        for row in found
     ]
-    save = {"alignment": records}
-    return StageResult(save, tables, missing)
 
 
 def _with_baseline(found: Sequence[Alignment]) -> list[Alignment]:
@@ -133,17 +178,17 @@ def _with_baseline(found: Sequence[Alignment]) -> list[Alignment]:
 
 
 @timed("RDMs of all layers")
-def _layer_table(study: Study, language: str) -> pd.DataFrame:
+def _layer_table(concepts: LanguageConcepts) -> pd.DataFrame:
     """Return the RDM of dense states at every layer, in the first carrier: a row a pair of categories."""
     import pandas as pd
 
-    concepts = list(study.sets.words(language))
-    states = study.encoded(language).concept_states
+    words, sets, language = concepts.concepts, concepts.sets, concepts.language
+    states = concepts.words.layers
     parts = []
     for layer in range(states.shape[1]):
-        space = build_space(states[:, layer], concepts, study.sets, language, kind="dense")
+        space = build_space(states[:, layer], words, sets, language, kind="dense")
         features = states[:, layer] - space.matrix.mean(axis=0)
-        rdm = disjoint_rdm(features, concepts, study.sets, language)
+        rdm = disjoint_rdm(features, words, sets, language)
         a, b = np.triu_indices(len(rdm), 1)
         names = np.array(space.categories)
         parts.append(

@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emospace import structure
-from emospace.baselines import input_embeddings
 from emospace.display import track
-from emospace.features import dense_directions
 from emospace.lexicon import same_family, word_groups
 from emospace.prediction import FittedRatings, fit_ratings, predict_ratings, read_ratings
-from emospace.records import CrossLanguageRecord, NotComputed, PredictionRecord
-from emospace.study.cache import StageResult
+from emospace.records import CrossLanguageRecord
+from emospace.study.stage import StageResult, stage
 
 if TYPE_CHECKING:
     from emospace.norms import WordNorms
-    from emospace.study.material import Study
+    from emospace.study.concepts import LanguageConcepts
+    from emospace.study.encoding import WordStates
 
 PEOPLE: Mapping[str, float] = {"valence": structure.PEOPLE, "arousal": 0.61}
 """r of people's ratings of the same 930 concepts in English (Warriner et al. 2013) and Chinese (Yi et al. 2025)."""
@@ -34,15 +33,13 @@ WIDE = ("dense", "static")
 class Rated:
     """The rated words of a language.
 
-    `rows` are their places among the encoded words, `ratings` `[n_words, n_targets]` lie on -1..1, and `scored` is
-    False for concept words and their inflections.
+    `ratings` `[n_words, n_targets]` lie on -1..1, and `scored` is False for concept words and their inflections.
     """
 
-    language: str
-    norms: WordNorms
+    concepts: LanguageConcepts
+    words: WordStates
+    norms: str
     targets: tuple[str, ...]
-    words: tuple[str, ...]
-    rows: np.ndarray
     ratings: np.ndarray
     groups: np.ndarray
     scored: np.ndarray
@@ -50,145 +47,138 @@ class Rated:
 
 @dataclass
 class Crossing:
-    """All rated languages of a study, and what is computed once for several pairs of them."""
+    """All rated languages of a study, and what is computed once for several pairs of them.
 
-    study: Study
+    `within` holds the cross-validated r of (language, features, target) that the prediction stage gave.
+    """
+
+    model: str
+    layer: int
     rated: Mapping[str, Rated]
     within: Mapping[tuple[str, str, str], float | None]
+    folds: int
+    seed: int
     _within: dict[tuple[Any, ...], tuple[float, ...]] = field(default_factory=dict)
 
     def features(self, language: str, features: str, train: str, latents: np.ndarray | None) -> np.ndarray:
         """Return the features of a language's rated words, `[n_words, d]` or `[n_words, n_layers, d]`."""
-        rows, encoded = self.rated[language].rows, self.study.encoded(language)
+        words = self.rated[language].words
         if features == "dense":
-            return encoded.all_layers(rows)
+            return words.layers
         if features == "static":
-            return np.asarray(input_embeddings(self.study.model, self.rated[language].words))
-        if encoded.codes is None:
-            return np.asarray(encoded.states[rows] @ self._directions(train).T)
-        return np.asarray(encoded.codes[rows][:, latents].log1p().toarray())
+            return words.static
+        if words.codes is None:
+            return np.asarray(words.states @ self.rated[train].concepts.directions().T)
+        return np.asarray(words.codes[:, latents].log1p().toarray())
 
     def same_language(
         self, language: str, features: str, train: str, latents: np.ndarray | None
     ) -> Mapping[str, float | None]:
         """Return target -> cross-validated r of the same features within the language."""
-        one = self.rated[language]
+        rated = self.rated[language]
         if features in WIDE:
-            return {target: self.within.get((language, features, target)) for target in one.targets}
+            return {target: self.within.get((language, features, target)) for target in rated.targets}
         key = (language, train if latents is None else latents.tobytes())
         if key not in self._within:
             found = predict_ratings(
                 self.features(language, features, train, latents),
-                one.ratings,
-                one.groups,
-                targets=one.targets,
-                scored=one.scored,
-                folds=self.study.spec.folds,
+                rated.ratings,
+                rated.groups,
+                targets=rated.targets,
+                scored=rated.scored,
+                folds=self.folds,
                 n_bootstrap=10,
-                seed=self.study.spec.seed,
+                seed=self.seed,
             )
             self._within[key] = tuple(row.without_concepts.r for row in found)
-        return dict(zip(one.targets, self._within[key], strict=True))
+        return dict(zip(rated.targets, self._within[key], strict=True))
 
     def fit(self, train: str, features: str, latents: np.ndarray | None) -> tuple[FittedRatings, ...]:
         """Fit ridge on all rated words of a language."""
-        one = self.rated[train]
+        rated = self.rated[train]
         return fit_ratings(
             self.features(train, features, train, latents),
-            one.ratings,
-            one.groups,
-            targets=one.targets,
-            folds=self.study.spec.folds,
+            rated.ratings,
+            rated.groups,
+            targets=rated.targets,
+            folds=self.folds,
             n_permutations=N_PERMUTED,
-            seed=self.study.spec.seed,
+            seed=self.seed,
         )
 
-    def _directions(self, language: str) -> np.ndarray:
-        encoded = self.study.encoded(language)
-        pool = self.study.pool(language)
-        return dense_directions(encoded.states, encoded.words, self.study.sets, language, pool)
+
+def comparable(norms: WordNorms) -> WordNorms:
+    """Return the ratings that are compared between languages, of the words that have all of them."""
+    return norms.only(tuple(target for target in PEOPLE if target in norms.targets)).complete()
 
 
-def cross_predict(study: Study, within: Sequence[PredictionRecord]) -> StageResult:
+@stage(version=1)
+def cross_predict(
+    *,
+    model: str,
+    layer: int,
+    concepts: Mapping[str, LanguageConcepts],
+    words: Mapping[str, WordStates],
+    norms: Mapping[str, WordNorms],
+    shared: np.ndarray | None,
+    within: Mapping[tuple[str, str, str], float | None],
+    folds: int,
+    seed: int,
+) -> StageResult:
     """Predict the ratings of each language with ridge fitted in each other one.
 
     Parameters
     ----------
+    concepts, words, norms
+        Of the languages that have norms, by language: `norms` as from `comparable`, `words` those the model has tokens
+        for.
+    shared
+        The latents that enough languages share; None without an SAE.
     within
-        Predictions inside each language, from which r of dense and static features is taken.
+        (language, features, target) -> r inside the language, concept words left out, of dense and static features.
     """
-    rated = {language: _rated(study, language) for language in study.languages if study.norms[language]}
-    missing = [
-        NotComputed(
-            what="prediction of ratings, within and across languages",
-            why="no norms of this language are bundled or given (--norms FILE)",
-            language=language,
-        )
-        for language in study.languages
-        if language not in rated
-    ]
-    if len(rated) < 2:
-        return StageResult(not_computed=missing)
-    r_within: dict[tuple[str, str, str], float | None] = {
-        (row.language, row.features, row.target): row.r
-        for row in within
-        if row.excluded_concepts
-        and row.norms == rated[row.language].norms.name
-        and row.static_source in (None, "input embeddings")
-    }
-    crossing = Crossing(study, rated, r_within)
+    rated = {language: _rated(concepts[language], words[language], norms[language]) for language in norms}
+    crossing = Crossing(model, layer, rated, within, folds, seed)
     records = [
         record
         for train in track(list(rated), "Across languages", "languages")
-        for record in _from(crossing, train)
+        for record in _from(crossing, train, shared)
     ]
-    return StageResult({"cross_language": records}, {}, missing)
+    return StageResult({"cross_language": records})
 
 
-def _rated(study: Study, language: str) -> Rated:
-    norms = study.norms[language][0]
-    encoded = study.encoded(language)
-    known = set(encoded.words)
-    targets = tuple(target for target in PEOPLE if target in norms.targets)
-    complete = norms.only(targets).complete()
-    words = tuple(word for word in complete.words if word in known)
+def _rated(concepts: LanguageConcepts, words: WordStates, norms: WordNorms) -> Rated:
+    listed, language = list(words.words), concepts.language
     return Rated(
-        language,
-        norms,
-        targets,
+        concepts,
         words,
-        encoded.rows(words),
-        np.stack([complete.unit(target).loc[list(words)].to_numpy(float) for target in targets], axis=1),
-        word_groups(words, language),
-        ~same_family(words, study.sets.words(language), language),
+        norms.name,
+        norms.targets,
+        np.stack([norms.unit(target).loc[listed].to_numpy(float) for target in norms.targets], axis=1),
+        word_groups(listed, language),
+        ~same_family(listed, concepts.concepts, language),
     )
 
 
-def _from(crossing: Crossing, train: str) -> list[CrossLanguageRecord]:
+def _from(crossing: Crossing, train: str, shared: np.ndarray | None) -> list[CrossLanguageRecord]:
     """Return the figures of one training language in every other one."""
-    study = crossing.study
     tests = [language for language in crossing.rated if language != train]
-    records = []
-    for features in WIDE:
-        fitted = crossing.fit(train, features, None)
-        records += [row for test in tests for row in _records(crossing, train, test, features, None, fitted)]
-    if study.sae is None:
-        fitted = crossing.fit(train, "space", None)
-        return records + [
-            row for test in tests for row in _records(crossing, train, test, "space", None, fitted)
-        ]
-    own = study.dictionary(train).latents
-    for features, latents in (("space", own), ("universal", study.universal)):
-        fitted = crossing.fit(train, features, latents) if len(latents) else ()
-        records += [
-            row for test in tests for row in _records(crossing, train, test, features, latents, fitted)
-        ]
+    own = crossing.rated[train].concepts.latents
+
+    def across(features: str, latents: np.ndarray | None, tested: Sequence[str]) -> list[CrossLanguageRecord]:
+        fitted = crossing.fit(train, features, latents) if latents is None or len(latents) else ()
+        return [row for test in tested for row in _records(crossing, train, test, features, latents, fitted)]
+
+    records = [row for features in WIDE for row in across(features, None, tests)]
+    records += across("space", own, tests)
+    if own is None or shared is None:
+        return records
+    records += across("universal", shared, tests)
     for test in tests:
-        other = study.dictionary(test).latents
-        pair = {"shared": np.intersect1d(own, other), "specific": np.setdiff1d(own, other)}
-        for features, latents in pair.items():
-            fitted = crossing.fit(train, features, latents) if len(latents) else ()
-            records += _records(crossing, train, test, features, latents, fitted)
+        other = crossing.rated[test].concepts.latents
+        assert other is not None
+        records += across("shared", np.intersect1d(own, other), [test])
+        records += across("specific", np.setdiff1d(own, other), [test])
     return records
 
 
@@ -201,22 +191,22 @@ def _records(
     fitted: Sequence[FittedRatings],
 ) -> list[CrossLanguageRecord]:
     """Return one record for each target both languages' norms rate."""
-    study, one = crossing.study, crossing.rated[test]
-    scored = one.scored
+    rated = crossing.rated[test]
+    scored = rated.scored
     common: dict[str, Any] = {
-        "model": study.name,
-        "seed": study.spec.seed,
+        "model": crossing.model,
+        "seed": crossing.seed,
         "n": int(scored.sum()),
         "train": train,
         "test": test,
         "features": features,
-        "norms_train": crossing.rated[train].norms.name,
-        "norms_test": one.norms.name,
+        "norms_train": crossing.rated[train].norms,
+        "norms_test": rated.norms,
         "reference_name": PEOPLE_NAME,
     }
-    targets = [target for target in crossing.rated[train].targets if target in one.targets]
+    targets = [target for target in crossing.rated[train].targets if target in rated.targets]
     if not fitted:
-        nothing = {"r": None, "ci_low": None, "ci_high": None, "n_features": 0, "layer": study.layer}
+        nothing = {"r": None, "ci_low": None, "ci_high": None, "n_features": 0, "layer": crossing.layer}
         return [
             CrossLanguageRecord(
                 **common,
@@ -233,11 +223,11 @@ def _records(
     for fit in fitted:
         if fit.target not in targets:
             continue
-        ratings = one.ratings[scored, one.targets.index(fit.target)]
+        ratings = rated.ratings[scored, rated.targets.index(fit.target)]
         # The states of all layers are too many to be copied for one.
         at = values[scored] if fit.place is None else values[scored, fit.place]
-        found = read_ratings(fit.at_its_layer(), at, ratings, one.groups[scored], seed=study.spec.seed)
-        layer = fit.layer if features == "dense" else None if features == "static" else study.layer
+        found = read_ratings(fit.at_its_layer(), at, ratings, rated.groups[scored], seed=crossing.seed)
+        layer = fit.layer if features == "dense" else None if features == "static" else crossing.layer
         records.append(
             CrossLanguageRecord(
                 **common,

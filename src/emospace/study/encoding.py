@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from emospace.activations import stream_words
+from emospace.artefacts import content_hash
+from emospace.baselines import input_embeddings, ppmi_vectors, surface_features, vectors_hash
+from emospace.features import usable
+from emospace.lexicon import table_hash
 from emospace.profiling import timed
+from emospace.study.stage import Deferred
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -111,3 +117,138 @@ def encode_words(
             with timed("SAE encoding"):
                 codes = codes + sae.encode(here) / len(carriers)
     return Encoded(words, states, codes, normed_states, concept_states)
+
+
+@dataclass(frozen=True, eq=False)
+class WordStates:
+    """Some words of a language as the model has them; all arrays have one row a word, in their order.
+
+    Attributes
+    ----------
+    states
+        float32 ``[n_words, d_model]`` at the layer of the space, averaged over carriers.
+    codes
+        ``[n_words, n_latents]``, averaged over carriers; None without an SAE.
+    static
+        float32 ``[n_words, d_model]`` input embeddings.
+    layers
+        float32 ``[n_deep, n_blocks + 1, d_model]``: the first words at every layer. Rated words all are, averaged
+        over carriers; of concepts and pool the concepts are, in the first carrier.
+    """
+
+    words: tuple[str, ...]
+    states: np.ndarray
+    codes: csr_matrix | None
+    static: np.ndarray
+    layers: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Encoder:
+    """All words of a language that a study runs, run together when the first of them are asked for.
+
+    Attributes
+    ----------
+    normed
+        The rated words; those the model has no tokens for are left out.
+    sae_hash
+        Content hash of `sae`, taken once for all languages.
+    """
+
+    model: LanguageModel
+    sae: SparseAutoencoder | None
+    sae_hash: str | None
+    language: str
+    normed: tuple[str, ...]
+    concepts: tuple[str, ...]
+    pool: tuple[str, ...]
+    carriers: tuple[str, ...]
+    layer: int
+    pooling: Pooling
+    store: Path
+
+    def concept_words(self) -> Deferred[WordStates]:
+        """Return the concepts and, below them, the neutral pool."""
+
+        def get() -> WordStates:
+            return self._words((*self.concepts, *self.pool), self._encoded.concept_states)
+
+        return Deferred(self._key("concepts", self.concepts, self.pool), cache(get))
+
+    def rated_words(self, words: Sequence[str]) -> Deferred[WordStates]:
+        """Return those of some normed words that the model has tokens for; not kept, since rows may be copied."""
+
+        def get() -> WordStates:
+            known = self._known(words)
+            return self._words(known, self._encoded.all_layers(self._encoded.rows(known)))
+
+        return Deferred(self._key("rated", words), get)
+
+    def surface(self, words: Sequence[str]) -> Deferred[np.ndarray]:
+        """Return what `rated_words` show from outside, ``[n_words, k]``."""
+
+        def get() -> np.ndarray:
+            return surface_features(self._known(words), self.language, self.model.tokenizer).to_numpy()
+
+        return Deferred(self._key("surface", table_hash(self.language), words), get)
+
+    def corpus_vectors(self, words: Sequence[str]) -> Deferred[np.ndarray] | None:
+        """Return the vectors of `rated_words` from running text, ``[n_words, k]``, or None where there are none."""
+        if (version := vectors_hash(self.language)) is None:
+            return None
+
+        def get() -> np.ndarray:
+            return ppmi_vectors(self.language, self._known(words)).vectors
+
+        return Deferred(self._key("corpus", version, words), get)
+
+    def firing_rates(self) -> Deferred[np.ndarray]:
+        """Return the share of all words that each latent fires on, ``[n_latents]``."""
+
+        def get() -> np.ndarray:
+            assert self._encoded.codes is not None
+            return np.asarray((self._encoded.codes > 0).mean(axis=0)).ravel()
+
+        return Deferred(self._key("rates", self.normed, self.concepts, self.pool), get)
+
+    @cached_property
+    def _encoded(self) -> Encoded:
+        known = usable(self.model, self.normed)
+        return encode_words(
+            self.model,
+            self.sae,
+            [word for word, good in zip(self.normed, known, strict=True) if good],
+            self.concepts,
+            self.pool,
+            self.carriers,
+            self.layer,
+            self.store,
+            self.language,
+            self.pooling,
+        )
+
+    def _known(self, words: Sequence[str]) -> list[str]:
+        known = set(self._encoded.words)
+        return [word for word in words if word in known]
+
+    def _words(self, words: Sequence[str], layers: np.ndarray) -> WordStates:
+        rows, codes = self._encoded.rows(words), self._encoded.codes
+        return WordStates(
+            tuple(words),
+            self._encoded.states[rows],
+            None if codes is None else codes[rows],
+            input_embeddings(self.model, words),
+            layers,
+        )
+
+    def _key(self, *parts: Any) -> str:
+        """Return the key of what is made of some words: how each is run has no part in which others are."""
+        return content_hash(
+            self.model.content_hash,
+            self.sae_hash,
+            self.language,
+            self.carriers,
+            self.layer,
+            self.pooling,
+            *parts,
+        )

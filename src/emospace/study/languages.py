@@ -12,6 +12,7 @@ import numpy as np
 from emospace.alignment import language_rsa
 from emospace.display import track
 from emospace.errors import EmospaceError
+from emospace.features import FeatureDictionary
 from emospace.languages import (
     CommonPlane,
     affect_weights,
@@ -32,8 +33,8 @@ from emospace.records import (
     UniversalRecord,
 )
 from emospace.stats import rdm_correlation
-from emospace.structure import FEWEST_RATED, category_ratings
-from emospace.study.cache import StageResult
+from emospace.structure import FEWEST_RATED
+from emospace.study.stage import StageResult, stage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,79 +42,101 @@ if TYPE_CHECKING:
     from emospace.languages import FamilyContrast, LanguageFeatures, LanguageTree
     from emospace.space import EmotionSpace
     from emospace.structure import CategoryRatings
-    from emospace.study.material import Study
+    from emospace.study.concepts import Kind, LanguageConcepts
 
 TARGETS = ("valence", "arousal")
 FEWEST_FEATURES = 3
 """Below, a correlation across features is plus or minus one, or none."""
 
 
-def compare_languages(study: Study) -> StageResult:
+@stage(version=1)
+def compare_languages(
+    *,
+    model: str,
+    layer: int,
+    concepts: Mapping[str, LanguageConcepts],
+    ratings: CategoryRatings | None,
+    families: Mapping[str, str],
+    firing_rates: Mapping[str, np.ndarray] | None,
+    n_permutations: int,
+    seed: int,
+) -> StageResult:
     """Compare the spaces of every pair of languages, and of all together.
 
     Pairs are compared in the study's own features and in dense states. What takes all languages at once (tree,
     weights, shifts, planes) is made in the study's features where every language has a place there, else in dense states.
+
+    Parameters
+    ----------
+    ratings
+        Of the categories in one language, which serve all: weights then differ for no difference between norms.
+    families
+        Language -> its family, or the language itself where it names none.
+    firing_rates
+        Language -> share of its words that each latent fires on, ``[n_latents]``; None without an SAE.
     """
-    common: dict[str, Any] = {"model": study.name, "layer": study.layer}
-    options: dict[str, Any] = {"seed": study.spec.seed, "n_permutations": study.spec.n_permutations}
-    own = "dense" if study.sae is None else "sae"
+    common: dict[str, Any] = {"model": model, "layer": layer}
+    options: dict[str, Any] = {"seed": seed, "n_permutations": n_permutations}
+    own = next(iter(concepts.values())).kind
     missing: list[NotComputed] = []
-    spaces = {kind: _placed(study, kind, missing) for kind in dict.fromkeys((own, "dense"))}
+    spaces = {kind: _placed(concepts, kind, missing) for kind in dict.fromkeys((own, "dense"))}
     enough = min(FEWEST_RATED, len(_shared(spaces["dense"].values())))
-    everywhere = len(spaces[own]) == len(study.languages) and len(_shared(spaces[own].values())) >= enough
+    everywhere = len(spaces[own]) == len(concepts) and len(_shared(spaces[own].values())) >= enough
     kind = own if everywhere else "dense"
-    static = {language: study.space(language, "static") for language in study.languages}
-    languages = [language for language in study.languages if language in spaces[kind]]
     features = {
         language: replace(
-            study.features(language, kind),
-            sets=study.sets.select([language], spaces[kind][language].categories),
+            concepts[language].features(kind),
+            sets=concepts[language].sets.select([language], space.categories),
         )
-        for language in languages
+        for language, space in spaces[kind].items()
     }
     rsa: list[LanguageRSARecord] = []
     shifts: list[CategoryShiftRecord] = []
     planes: dict[tuple[str, str], CommonPlane | None] = {}
-    for a, b in track(list(combinations(study.languages, 2)), "Pairs of languages", "pairs"):
-        for placed in spaces.values():
+    for a, b in track(list(combinations(concepts, 2)), "Pairs of languages", "pairs"):
+        for name, placed in spaces.items():
             if a in placed and b in placed:
-                rsa += _pair(study, placed[a], placed[b], static, common, options)
+                rsa += _pair((concepts[a], concepts[b]), name, placed[a], placed[b], common, options)
         if a in features and b in features:
             planes[a, b] = common_plane(spaces[kind][a], spaces[kind][b])
             shifts += [
                 CategoryShiftRecord(**common, space=kind, **asdict(shift))
-                for shift in category_shifts(features[a], features[b], seed=study.spec.seed)
+                for shift in category_shifts(features[a], features[b], seed=seed)
             ]
-    universal = [] if study.sae is None else _universal(study, common)
-    weights, unweighted = _weights(study, features, {**common, "space": kind}, options)
+    universal = [] if firing_rates is None else universal_counts(_features(concepts), firing_rates, seed=seed)
+    weights, unweighted = _weights(concepts, features, ratings, {**common, "space": kind}, options)
     tables = {"language_planes": _plane_table(planes)}
-    families: list[FamilyRecord] = []
+    trees: list[FamilyRecord] = []
     shared = _shared(spaces[kind].values())
-    if len(languages) > 2 and len(shared) < FEWEST_RATED:
+    if len(features) > 2 and len(shared) < FEWEST_RATED:
         why = f"the languages share {len(shared)} categories, and a tree takes {FEWEST_RATED}"
         missing.append(NotComputed(what="tree of languages", why=why))
-    elif len(languages) > 2:
-        tree, family = _tree(study, features, shared)
+    elif len(features) > 2:
+        tree, family = _tree(features, shared, families, options)
         tables["language_tree"] = _tree_table(tree)
-        families = [FamilyRecord(**common, space=kind, **asdict(family), cophenetic=tree.cophenetic)]
+        trees = [FamilyRecord(**common, space=kind, **asdict(family), cophenetic=tree.cophenetic)]
     return StageResult(
         {
             "language_rsa": rsa,
             "category_shift": shifts,
-            "universal": universal,
+            "universal": [
+                UniversalRecord(**common, n=len(concepts), seed=seed, **asdict(count)) for count in universal
+            ],
             "alignment": weights,
-            "families": families,
+            "families": trees,
         },
         tables,
         [*missing, *unweighted],
     )
 
 
-def _placed(study: Study, kind: str, missing: list[NotComputed]) -> dict[str, EmotionSpace]:
+def _placed(
+    concepts: Mapping[str, LanguageConcepts], kind: Kind, missing: list[NotComputed]
+) -> dict[str, EmotionSpace]:
     """Return the spaces of the languages that have a place in this kind, without categories no feature is active in."""
     found = {}
-    for language in study.languages:
-        space = study.space(language, kind)
+    for language, one in concepts.items():
+        space = one.space(kind)
         active = [name for name, row in zip(space.categories, space.matrix, strict=True) if row.any()]
         if len(space.latents) < FEWEST_FEATURES or not active:
             why = f"its space has {len(space.latents)} features, and a shape takes {FEWEST_FEATURES}"
@@ -125,6 +148,15 @@ def _placed(study: Study, kind: str, missing: list[NotComputed]) -> dict[str, Em
     return found
 
 
+def _features(concepts: Mapping[str, LanguageConcepts]) -> dict[str, FeatureDictionary]:
+    import pandas as pd
+
+    return {
+        language: FeatureDictionary(language, pd.DataFrame({"latent": one.latents}))
+        for language, one in concepts.items()
+    }
+
+
 def _shared(spaces: Iterable[EmotionSpace]) -> list[str]:
     """Return the categories that all spaces have, in the order of the first."""
     first, *others = spaces
@@ -132,21 +164,20 @@ def _shared(spaces: Iterable[EmotionSpace]) -> list[str]:
 
 
 def _pair(
-    study: Study,
+    concepts: tuple[LanguageConcepts, LanguageConcepts],
+    kind: Kind,
     a: EmotionSpace,
     b: EmotionSpace,
-    static: Mapping[str, EmotionSpace],
     common: Mapping[str, Any],
     options: Mapping[str, Any],
 ) -> list[LanguageRSARecord]:
     """Return RSA, beside that of input embeddings and that without shared spellings, and the fit of the planes."""
     found = language_rsa(a, b, **options)
     names = [name for name in a.categories if name in b.categories]
-    below = _likeness(*(static[side.language].select(names) for side in (a, b)))
-    alike = _spelled_alike(study, a.language, b.language)
+    below = _likeness(*(one.space("static").select(names) for one in concepts))
+    alike = _spelled_alike(*(one.concepts for one in concepts))
     try:
-        left = [study.space(side.language, side.kind, alike).select(names) for side in (a, b)]
-        distinct = _likeness(*left)
+        distinct = _likeness(*(one.space(kind, alike).select(names) for one in concepts))
     except EmospaceError:
         # A category is all shared spellings.
         distinct = None
@@ -174,41 +205,23 @@ def _likeness(a: EmotionSpace, b: EmotionSpace) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def _spelled_alike(study: Study, a: str, b: str) -> frozenset[str]:
-    """Return the concepts of either language that the other spells alike, capitals aside."""
-    both = {spelling(word) for word in study.sets.words(a)} & {spelling(word) for word in study.sets.words(b)}
-    return frozenset(
-        word for language in (a, b) for word in study.sets.words(language) if spelling(word) in both
-    )
+def _spelled_alike(a: Sequence[str], b: Sequence[str]) -> frozenset[str]:
+    """Return the words of either language that the other spells alike, capitals aside."""
+    both = {spelling(word) for word in a} & {spelling(word) for word in b}
+    return frozenset(word for word in (*a, *b) if spelling(word) in both)
 
 
 _FIT = ("a", "b", "value", "ci_low", "ci_high", "p", "n", "seed", "n_permutations", "reason")
 
 
-def _universal(study: Study, common: Mapping[str, Any]) -> list[UniversalRecord]:
-    dictionaries = {language: study.dictionary(language) for language in study.languages}
-    rates = {}
-    for language in study.languages:
-        codes = study.encoded(language).codes
-        assert codes is not None
-        rates[language] = np.asarray((codes > 0).mean(axis=0)).ravel()
-    return [
-        UniversalRecord(**common, n=len(dictionaries), seed=study.spec.seed, **asdict(count))
-        for count in universal_counts(dictionaries, rates, seed=study.spec.seed)
-    ]
-
-
 def _weights(
-    study: Study,
+    concepts: Mapping[str, LanguageConcepts],
     features: Mapping[str, LanguageFeatures],
+    rated: CategoryRatings | None,
     common: Mapping[str, Any],
     options: Mapping[str, Any],
 ) -> tuple[list[AlignmentRecord], list[NotComputed]]:
-    """Return the weights of valence and arousal in each language's RDM, by one language's ratings for all.
-
-    The same ratings serve all languages, so that weights differ for no difference between norms.
-    """
-    rated = _reference(study)
+    """Return the weights of valence and arousal in each language's RDM, by one language's ratings for all."""
     if rated is None:
         why = "no language of the study has norms that rate at least 15 categories"
         return [], [NotComputed(what="weights of valence and arousal in each language", why=why)]
@@ -221,6 +234,7 @@ def _weights(
             records.append(
                 AlignmentRecord(
                     **common,
+                    **options,
                     language=language,
                     against="valence_arousal",
                     statistic="rdm_weight",
@@ -230,36 +244,22 @@ def _weights(
                     ci_high=weight.ci_high,
                     p=weight.p,
                     n=len(names),
-                    seed=study.spec.seed,
                     norms=rated.norms,
-                    n_permutations=study.spec.n_permutations,
-                    provenance=study.sets.provenance,
+                    provenance=concepts[language].sets.provenance,
                 )
             )
     return records, []
 
 
-def _reference(study: Study) -> CategoryRatings | None:
-    """Return the category ratings of the first language whose norms rate enough categories."""
-    for language in study.languages:
-        for norms in study.norms[language]:
-            ratings = category_ratings(study.sets, norms, language)
-            if not ratings.no_axes:
-                return ratings
-    return None
-
-
 def _tree(
-    study: Study, features: Mapping[str, LanguageFeatures], shared: Sequence[str]
+    features: Mapping[str, LanguageFeatures],
+    shared: Sequence[str],
+    families: Mapping[str, str],
+    options: Mapping[str, Any],
 ) -> tuple[LanguageTree, FamilyContrast]:
     rdms = {language: one.rdm(shared) for language, one in features.items()}
-    tree = language_tree(rdms, seed=study.spec.seed)
-    # A language that names no family is one of its own.
-    families = [study.sets.families.get(language, language) for language in features]
-    contrast = family_contrast(
-        tree.similarity, families, seed=study.spec.seed, n_permutations=study.spec.n_permutations
-    )
-    return tree, contrast
+    tree = language_tree(rdms, seed=options["seed"])
+    return tree, family_contrast(tree.similarity, [families[language] for language in features], **options)
 
 
 def _tree_table(tree: LanguageTree) -> pd.DataFrame:

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from emospace.engines import current
-from emospace.records import Manifest, ModelRecord, NotComputed, SaeRecord, Source
+from emospace.records import Manifest, ModelRecord, SaeRecord, Source
 
 if TYPE_CHECKING:
-    from emospace.study.material import Study
+    from emospace.study.inputs import Inputs
 
 _PACKAGES = ("emospace", "torch", "transformers", "numpy", "scipy", "scikit-learn", "sae-lens", "cebra")
 
 
-def model_record(study: Study) -> ModelRecord:
+def model_record(study: Inputs, languages: Sequence[str]) -> ModelRecord:
     """Return the record of the language model as it was run."""
     model, identity = study.model, study.model.identity
     return ModelRecord(
         model=study.name,
         layer=study.layer,
-        n=sum(len(_words(study, language)) for language in study.languages),
+        n=_n_words(study, languages),
         seed=study.spec.seed,
         source=study.spec.model,
         revision=identity.get("revision"),
@@ -36,12 +37,12 @@ def model_record(study: Study) -> ModelRecord:
     )
 
 
-def _words(study: Study, language: str) -> set[str]:
-    normed = {word for norms in study.norms[language] for word in norms.words}
-    return {*study.sets.words(language), *study.pool(language).words, *normed}
+def _n_words(study: Inputs, languages: Sequence[str]) -> int:
+    words = [study.languages[language].words for language in languages]
+    return sum(len({*each.normed, *each.concepts, *each.pool}) for each in words)
 
 
-def sae_record(study: Study) -> SaeRecord | None:
+def sae_record(study: Inputs) -> SaeRecord | None:
     """Return the autoencoder's card as a record, or None without one."""
     if study.sae is None:
         return None
@@ -62,12 +63,22 @@ def sae_record(study: Study) -> SaeRecord | None:
         n_heldout=card.get("n_heldout_tokens"),
         corpus=", ".join(f"{name} {share:.0%}" for name, share in corpus.items()) if corpus else None,
         command=card.get("command"),
-        file_hash=study.sae.content_hash,
+        file_hash=study.sae_hash,
     )
 
 
-def manifest(study: Study) -> Manifest:
-    """Return what ties the figures to inputs, files and versions."""
+def manifest(
+    study: Inputs, languages: Sequence[str], command: str, steering_files: Mapping[str, str]
+) -> Manifest:
+    """Return what ties the figures to inputs, files and versions.
+
+    Parameters
+    ----------
+    languages
+        Those that have figures.
+    steering_files
+        Hashes of what the illustration of steering is made with.
+    """
     sources = [
         Source(
             kind="norms",
@@ -81,7 +92,7 @@ def manifest(study: Study) -> Manifest:
             note=norms.note,
             content_hash=norms.content_hash,
         )
-        for language in study.languages
+        for language in languages
         for norms in study.norms[language]
     ]
     sources += [
@@ -93,9 +104,9 @@ def manifest(study: Study) -> Manifest:
             provenance=study.sets.provenance,
             content_hash=study.sets.select([language]).content_hash,
         )
-        for language in study.languages
+        for language in languages
     ]
-    sources += _structure_sources(study)
+    sources += _structure_sources(study, languages)
     versions = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
@@ -105,35 +116,28 @@ def manifest(study: Study) -> Manifest:
     return Manifest(
         model=study.name,
         layer=study.layer,
-        n=sum(len(_words(study, language)) for language in study.languages),
+        n=_n_words(study, languages),
         seed=study.spec.seed,
-        command=study.command,
-        languages=study.languages,
+        command=command,
+        languages=tuple(languages),
         categories=study.spec.categories,
-        carriers={language: study.carriers(language) for language in study.languages},
+        carriers={language: study.languages[language].carriers for language in languages},
         sources=tuple(sources),
         files={
             "model": str(study.model.identity.get("sha256") or study.model.identity.get("revision")),
-            "sae": study.sae.content_hash if study.sae else "none",
-            **_steering_files(study),
+            "sae": study.sae_hash or "none",
+            **steering_files,
         },
         versions=versions,
     )
 
 
-def _steering_files(study: Study) -> dict[str, str]:
-    if not study.spec.steering or isinstance(study.illustration, NotComputed):
-        return {}
-    return study.illustration.files
-
-
-def _structure_sources(study: Study) -> list[Source]:
+def _structure_sources(study: Inputs, languages: Sequence[str]) -> list[Source]:
     """Return the category structures and the corpora behind frequencies and static vectors."""
     from emospace.lexicon import frequency_table
-    from emospace.structure import load_structure, structures_for
 
     found = []
-    for language in study.languages:
+    for language in languages:
         found += [
             Source(
                 kind="structure",
@@ -145,7 +149,7 @@ def _structure_sources(study: Study) -> list[Source]:
                 note=structure.note,
                 content_hash=structure.content_hash,
             )
-            for structure in map(load_structure, structures_for(language, study.sets.families.get(language)))
+            for structure in study.languages[language].structures
         ]
         lexicon = frequency_table(language)
         if lexicon.corpus:

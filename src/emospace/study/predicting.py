@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from emospace.baselines import input_embeddings, ppmi_vectors, surface_features, vector_languages
 from emospace.display import track
 from emospace.errors import EmospaceError
-from emospace.features import select_features, shuffled_sets, specific_latents
-from emospace.lexicon import base_language, same_family, word_groups
+from emospace.features import Rule, select_features, shuffled_sets
+from emospace.lexicon import same_family, word_groups
 from emospace.prediction import (
     Predicted,
     above_draws,
@@ -26,167 +26,236 @@ from emospace.prediction import (
 )
 from emospace.profiling import timed
 from emospace.records import ComparisonRecord, NotComputed, PredictionRecord
-from emospace.study.cache import StageResult
+from emospace.study.stage import StageResult, stage
 
 if TYPE_CHECKING:
     import pandas as pd
     from scipy.sparse import csr_matrix
 
     from emospace.norms import WordNorms
-    from emospace.study.material import Study
+    from emospace.study.concepts import LanguageConcepts
+    from emospace.study.encoding import WordStates
 
 COMPARED = (("space", "shared"), ("space", "static"), ("space", "top_firing"), ("dense", "space"))
 
 
-def predict(study: Study, language: str, norms: WordNorms) -> StageResult:
-    """Predict the ratings of one norms set from every feature set."""
-    spec, model = study.spec, study.model
-    encoded = study.encoded(language)
-    known = set(encoded.words)
-    rated = norms.complete()
-    words = [word for word in rated.words if word in known]
-    rows = encoded.rows(words)
+@dataclass(frozen=True)
+class Latents:
+    """The latents of a study's languages and the controls drawn beside them.
+
+    Attributes
+    ----------
+    shared
+        Those that enough languages share; None in a study of one language.
+    specific
+        Those that are features in this language alone; None in a study of one language.
+    everywhere
+        Those that are features in any language, which no draw may hold.
+    rule
+        By which shuffled concept-sets are selected for.
+    """
+
+    shared: np.ndarray | None
+    specific: np.ndarray | None
+    everywhere: np.ndarray
+    rule: Rule
+    n_draws: int
+    n_shuffled: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """What every feature set of one set of norms is asked."""
+
+    model: str
+    layer: int
+    concepts: LanguageConcepts
+    norms: WordNorms
+    ratings: np.ndarray
+    groups: np.ndarray
+    scored: np.ndarray
+    folds: int
+    seed: int
+
+    @property
+    def language(self) -> str:
+        return self.concepts.language
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return {"scored": self.scored, "folds": self.folds, "seed": self.seed}
+
+    @property
+    def common(self) -> dict[str, Any]:
+        """Fields of every record."""
+        return {
+            "model": self.model,
+            "seed": self.seed,
+            "language": self.language,
+            "norms": self.norms.name,
+        }
+
+    def missing(self, what: str, why: str) -> NotComputed:
+        return NotComputed(what=what, why=why, language=self.language)
+
+    def predict(self, values: np.ndarray, **options: Any) -> tuple[Predicted, ...]:
+        return predict_ratings(
+            values, self.ratings, self.groups, targets=self.norms.targets, **self.options, **options
+        )
+
+
+@stage(version=1)
+def predict(
+    *,
+    model: str,
+    layer: int,
+    norms: WordNorms,
+    concepts: LanguageConcepts,
+    words: WordStates,
+    surface: np.ndarray,
+    corpus: np.ndarray | None,
+    latents: Latents | None,
+    folds: int,
+    seed: int,
+) -> StageResult:
+    """Predict the ratings of one norms set from every feature set.
+
+    Parameters
+    ----------
+    words
+        The words rated on all targets that the model has tokens for, in the order of the norms.
+    surface, corpus
+        ``[n_words, k]`` what a word shows from outside, and its vectors from text (None where none are bundled).
+    latents
+        None without an SAE.
+    """
+    rated = list(words.words)
     ratings = np.stack(
-        [rated.ratings(target).loc[words].to_numpy(dtype=np.float64) for target in norms.targets], 1
+        [norms.ratings(target).loc[rated].to_numpy(dtype=np.float64) for target in norms.targets], 1
     )
-    groups = word_groups(words, language)
-    scored = ~same_family(words, study.sets.words(language), language)
-    common: dict[str, Any] = {
-        "targets": norms.targets,
-        "scored": scored,
-        "folds": spec.folds,
-        "seed": spec.seed,
-    }
+    language = concepts.language
+    task = _Task(
+        model,
+        layer,
+        concepts,
+        norms,
+        ratings,
+        word_groups(rated, language),
+        ~same_family(rated, concepts.concepts, language),
+        folds,
+        seed,
+    )
     missing: list[NotComputed] = []
-    if len(rated) < len(norms):
-        why = f"{len(norms) - len(rated)} words are not rated on all of {', '.join(norms.targets)}"
-        missing.append(NotComputed(what=f"some words of {norms.name}", why=why, language=language))
-    if len(words) < len(rated):
-        why = f"{len(rated) - len(words)} words have no tokens in the model's vocabulary"
-        missing.append(NotComputed(what=f"some words of {norms.name}", why=why, language=language))
+    n_complete = len(norms.complete())
+    if n_complete < len(norms):
+        why = f"{len(norms) - n_complete} words are not rated on all of {', '.join(norms.targets)}"
+        missing.append(task.missing(f"some words of {norms.name}", why))
+    if len(rated) < n_complete:
+        why = f"{n_complete - len(rated)} words have no tokens in the model's vocabulary"
+        missing.append(task.missing(f"some words of {norms.name}", why))
 
     def predicted_from(name: str, values: np.ndarray) -> tuple[Predicted, ...]:
         with timed(f"from {name}"):
-            return predict_ratings(values, ratings, groups, **common)
+            return task.predict(values)
 
     sets: dict[tuple[str, str | None], tuple[Predicted, ...]] = {}
     draws: dict[str, np.ndarray] = {}
-    codes = encoded.codes
-    if codes is not None:
-        values = codes[rows].log1p().tocsr()
-        for name, latents in _latent_sets(study, language, values).items():
-            if len(latents):
-                sets[name, None] = predicted_from(name, values[:, latents].toarray())
-            else:
-                missing.append(
-                    NotComputed(
-                        what=f"prediction from {name} features", why="there are none", language=language
-                    )
-                )
-        draws = _draws(study, language, values, ratings, groups, common, missing)
-    else:
-        from emospace.features import dense_directions
-
-        directions = dense_directions(
-            encoded.states, encoded.words, study.sets, language, study.pool(language)
-        )
-        sets["space", None] = predicted_from("space", encoded.states[rows] @ directions.T)
+    if latents is None:
+        sets["space", None] = predicted_from("space", words.states @ concepts.directions().T)
         why = "they are draws of SAE latents, and this study has no SAE"
-        missing.append(
-            NotComputed(what="outside, top-firing and shuffled controls", why=why, language=language)
-        )
-    sets["dense", None] = predicted_from("dense", encoded.all_layers(rows))
-    sets["static", "input embeddings"] = predicted_from("static", input_embeddings(model, words))
-    if base_language(language) in vector_languages():
-        vectors = ppmi_vectors(language, words).vectors
-        sets["static", "PPMI-SVD of the corpora"] = predicted_from("static", vectors)
+        missing.append(task.missing("outside, top-firing and shuffled controls", why))
     else:
-        missing.append(
-            NotComputed(
-                what="PPMI-SVD baseline", why="no corpus of this language is bundled", language=language
-            )
-        )
-    surface = surface_features(words, language, model.tokenizer).to_numpy()
+        assert words.codes is not None
+        values = words.codes.log1p().tocsr()
+        for name, chosen in _latent_sets(task, latents, values).items():
+            if len(chosen):
+                sets[name, None] = predicted_from(name, values[:, chosen].toarray())
+            else:
+                missing.append(task.missing(f"prediction from {name} features", "there are none"))
+        draws = _draws(task, latents, values, missing)
+    sets["dense", None] = predicted_from("dense", words.layers)
+    sets["static", "input embeddings"] = predicted_from("static", words.static)
+    if corpus is None:
+        missing.append(task.missing("PPMI-SVD baseline", "no corpus of this language is bundled"))
+    else:
+        sets["static", "PPMI-SVD of the corpora"] = predicted_from("static", corpus)
     sets["surface", None] = predicted_from("surface", surface)
 
-    records: list[PredictionRecord] = []
-    for (name, source), predictions in sets.items():
-        for index, predicted in enumerate(predictions):
-            records += _records(study, language, norms, name, source, predicted, index, draws)
-    records += _draw_records(study, language, norms, draws, scored)
+    records = [
+        record
+        for (name, source), predictions in sets.items()
+        for index, predicted in enumerate(predictions)
+        for record in _records(task, name, source, predicted, index, draws)
+    ]
+    if latents is not None:
+        records += _draw_records(task, latents, draws)
     tables = {
-        "predictions": _prediction_table(language, norms, words, sets),
+        "predictions": _prediction_table(language, norms, rated, sets),
         "layer_curve": _layer_curve(language, norms, sets["dense", None]),
     }
     if draws:
         tables["draws"] = _draw_table(language, norms, draws)
     return StageResult(
-        {"prediction": records, "comparison": _comparisons(study, language, norms, sets)}, tables, missing
+        {"prediction": records, "comparison": _comparisons(task, sets)},
+        tables,
+        missing,
     )
 
 
-def _latent_sets(study: Study, language: str, values: csr_matrix) -> dict[str, np.ndarray]:
+def _own(task: _Task) -> np.ndarray:
+    assert task.concepts.latents is not None
+    return task.concepts.latents
+
+
+def _latent_sets(task: _Task, latents: Latents, values: csr_matrix) -> dict[str, np.ndarray]:
     """Return the latents of each feature set that is one set and no draw."""
-    dictionaries = {name: study.dictionary(name) for name in study.languages}
-    space = dictionaries[language].latents
-    sets = {"space": space}
-    if len(dictionaries) > 1:
-        sets |= {"shared": study.universal, "specific": specific_latents(dictionaries, language)}
+    sets = {"space": _own(task)}
+    if latents.shared is not None and latents.specific is not None:
+        sets |= {"shared": latents.shared, "specific": latents.specific}
     fires = np.asarray((values > 0).sum(0)).ravel()
     # A latent that fires on hardly any word cannot be standardised in every fold.
     return sets | {
-        "top_firing": top_firing(latent_profile(values), len(space)),
-        "all": np.flatnonzero(fires >= 2 * study.spec.folds),
+        "top_firing": top_firing(latent_profile(values), len(_own(task))),
+        "all": np.flatnonzero(fires >= 2 * task.folds),
     }
 
 
 @timed("draws and shuffled sets")
 def _draws(
-    study: Study,
-    language: str,
-    values: csr_matrix,
-    ratings: np.ndarray,
-    groups: np.ndarray,
-    common: Mapping[str, Any],
-    missing: list[NotComputed],
+    task: _Task, latents: Latents, values: csr_matrix, missing: list[NotComputed]
 ) -> dict[str, np.ndarray]:
     """Return r of each kind of draw, ``[n_draws, n_targets, 2]`` (all words, concept words left out)."""
-    spec, space = study.spec, study.dictionary(language).latents
-    options = {name: common[name] for name in ("scored", "folds", "seed")}
-    every = np.unique(np.concatenate([study.dictionary(name).latents for name in study.languages]))
+    space, seed = _own(task), task.seed
     sizes = latent_profile(values)
     found = {}
-    if spec.n_draws:
+
+    def drawn(name: str, draws: np.ndarray) -> None:
+        with timed(f"from {name}"):
+            found[name] = predict_draws(values, draws, task.ratings, task.groups, **task.options)
+
+    if n_draws := latents.n_draws:
+        outside: dict[str, Any] = {"seed": seed, "exclude": latents.everywhere}
         try:
-            matched = matched_draws(space, sizes, spec.n_draws, seed=spec.seed, exclude=every)
-            random = random_draws(
-                len(sizes), len(space), min(200, spec.n_draws), seed=spec.seed, exclude=every
-            )
+            matched = matched_draws(space, sizes, n_draws, **outside)
+            random = random_draws(len(sizes), len(space), min(200, n_draws), **outside)
         except EmospaceError as error:
-            missing.append(NotComputed(what="outside controls", why=str(error), language=language))
+            missing.append(task.missing("outside controls", str(error)))
         else:
             if matched.scarce:
                 why = f"only {matched.n_active} latents outside fire on these words; beating such draws shows little"
-                missing.append(
-                    NotComputed(what="a matched control of full strength", why=why, language=language)
-                )
-            with timed("from outside"):
-                found["outside"] = predict_draws(values, matched.draws, ratings, groups, **options)
-            with timed("from outside_random"):
-                found["outside_random"] = predict_draws(values, random, ratings, groups, **options)
-            if len(shared := study.universal) and len(study.languages) > 1:
-                alike = matched_draws(shared, sizes, spec.n_draws, seed=spec.seed, exclude=every)
-                with timed("from outside_shared"):
-                    found["outside_shared"] = predict_draws(values, alike.draws, ratings, groups, **options)
+                missing.append(task.missing("a matched control of full strength", why))
+            drawn("outside", matched.draws)
+            drawn("outside_random", random)
+            if latents.shared is not None and len(latents.shared):
+                drawn("outside_shared", matched_draws(latents.shared, sizes, n_draws, **outside).draws)
     shuffled = [
-        predict_ratings(values[:, latents].toarray(), ratings, groups, n_bootstrap=10, **common)
-        for latents in _shuffled(study, language)
+        task.predict(values[:, chosen].toarray(), n_bootstrap=10) for chosen in _shuffled(task, latents)
     ]
     if shuffled:
         found["shuffled"] = np.stack([np.stack([_both(row) for row in rows]) for rows in shuffled])
-    elif spec.n_shuffled:
+    elif latents.n_shuffled:
         why = "selection finds no latent at all for random neutral words"
-        missing.append(NotComputed(what="shuffled control", why=why, language=language))
+        missing.append(task.missing("shuffled control", why))
     return found
 
 
@@ -195,24 +264,23 @@ def _both(predicted: Predicted) -> np.ndarray:
 
 
 @timed("shuffled selection")
-def _shuffled(study: Study, language: str) -> list[np.ndarray]:
+def _shuffled(task: _Task, latents: Latents) -> list[np.ndarray]:
     """Return the latents that the same selection finds for concept-sets of random neutral words."""
-    encoded = study.encoded(language)
-    pool = study.pool(language)
-    assert encoded.codes is not None
+    concepts, language = task.concepts, task.language
+    assert concepts.words.codes is not None
     found = []
-    for draw in track(range(study.spec.n_shuffled), f"Shuffled sets, {language}", "draws"):
-        sets, drawn_pool = shuffled_sets(study.sets, language, pool, seed=study.spec.seed + draw)
+    for draw in track(range(latents.n_shuffled), f"Shuffled sets, {language}", "draws"):
+        sets, pool = shuffled_sets(concepts.sets, language, concepts.pool, seed=task.seed + draw)
         try:
             chosen = select_features(
-                encoded.codes,
-                encoded.words,
+                concepts.words.codes,
+                concepts.words.words,
                 sets,
                 language,
-                drawn_pool,
-                rule=study.spec.rule,
+                pool,
+                rule=latents.rule,
                 q=1.0,
-                max_features=len(study.dictionary(language).latents),
+                max_features=len(_own(task)),
                 n_permutations=0,
             )
         except EmospaceError:
@@ -222,9 +290,7 @@ def _shuffled(study: Study, language: str) -> list[np.ndarray]:
 
 
 def _records(
-    study: Study,
-    language: str,
-    norms: WordNorms,
+    task: _Task,
     features: str,
     source: str | None,
     predicted: Predicted,
@@ -232,20 +298,17 @@ def _records(
     draws: Mapping[str, np.ndarray],
 ) -> list[PredictionRecord]:
     """Return the record over all words and the one with concept words out of the test folds."""
-    reliability = norms.reliability(predicted.target)
-    layer = Counter(predicted.layer).most_common(1)[0][0] if features == "dense" else study.layer
+    reliability = task.norms.reliability(predicted.target)
+    layer = Counter(predicted.layer).most_common(1)[0][0] if features == "dense" else task.layer
     records = []
     for excluded, score in ((False, predicted.all_words), (True, predicted.without_concepts)):
         drawn = draws.get("outside_shared" if features == "shared" else "outside")
         beaten = None if drawn is None else above_draws(score.r, drawn[:, index, int(excluded)])
         records.append(
             PredictionRecord(
-                model=study.name,
+                **task.common,
                 layer=None if features in {"static", "surface"} else layer,
                 n=score.n,
-                seed=study.spec.seed,
-                language=language,
-                norms=norms.name,
                 target=predicted.target,
                 features=features,
                 static_source=source,
@@ -259,7 +322,7 @@ def _records(
                 draws_beaten=beaten.fraction
                 if beaten and features in {"space", "shared", "specific"}
                 else None,
-                ceiling=norms.ceiling(predicted.target),
+                ceiling=task.norms.ceiling(predicted.target),
                 reliability=reliability,
                 disattenuated_r=score.disattenuated(reliability),
                 layers_chosen=",".join(map(str, predicted.layer)) if features == "dense" else None,
@@ -268,32 +331,23 @@ def _records(
     return records
 
 
-def _draw_records(
-    study: Study,
-    language: str,
-    norms: WordNorms,
-    draws: Mapping[str, np.ndarray],
-    scored: np.ndarray,
-) -> list[PredictionRecord]:
+def _draw_records(task: _Task, latents: Latents, draws: Mapping[str, np.ndarray]) -> list[PredictionRecord]:
     records = []
     for kind, values in draws.items():
-        drawn_for = study.universal if kind == "outside_shared" else study.dictionary(language).latents
-        for index, target in enumerate(norms.targets):
+        drawn_for = latents.shared if kind == "outside_shared" else None
+        for index, target in enumerate(task.norms.targets):
             for excluded in (False, True):
                 r = values[:, index, int(excluded)]
                 low, high = np.quantile(r, [0.025, 0.975])
                 records.append(
                     PredictionRecord(
-                        model=study.name,
-                        layer=study.layer,
-                        n=int(scored.sum()) if excluded else len(scored),
-                        seed=study.spec.seed,
-                        language=language,
-                        norms=norms.name,
+                        **task.common,
+                        layer=task.layer,
+                        n=int(task.scored.sum()) if excluded else len(task.scored),
                         target=target,
                         features=kind,
                         excluded_concepts=excluded,
-                        n_features=len(drawn_for),
+                        n_features=len(_own(task) if drawn_for is None else drawn_for),
                         r=float(r.mean()),
                         ci_low=float(low),
                         ci_high=float(high),
@@ -307,7 +361,7 @@ def _draw_records(
 
 @timed("comparisons")
 def _comparisons(
-    study: Study, language: str, norms: WordNorms, sets: Mapping[tuple[str, str | None], Sequence[Predicted]]
+    task: _Task, sets: Mapping[tuple[str, str | None], Sequence[Predicted]]
 ) -> list[ComparisonRecord]:
     records = []
     for features, against in COMPARED:
@@ -316,15 +370,12 @@ def _comparisons(
                 continue
             for one, other in zip(sets[features, None], others, strict=True):
                 for excluded in (False, True):
-                    found = compare(one, other, without_concepts=excluded, seed=study.spec.seed)
+                    found = compare(one, other, without_concepts=excluded, seed=task.seed)
                     records.append(
                         ComparisonRecord(
-                            model=study.name,
-                            layer=study.layer,
+                            **task.common,
+                            layer=task.layer,
                             n=found.n,
-                            seed=study.spec.seed,
-                            language=language,
-                            norms=norms.name,
                             target=one.target,
                             features=features,
                             against=against,

@@ -3,53 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from emospace.artefacts import write_parquet, write_text
+from emospace.concepts import categories
 from emospace.engines import running_on
 from emospace.errors import EmospaceError
+from emospace.features import FeatureDictionary, shared_latents, specific_latents
 from emospace.profiling import timed
-from emospace.records import (
-    AlignmentRecord,
-    CategoryShiftRecord,
-    ComparisonRecord,
-    CrossLanguageRecord,
-    FamilyRecord,
-    FeatureRecord,
-    LanguageRSARecord,
-    NotComputed,
-    PredictionRecord,
-    Record,
-    Results,
-    SteeringRecord,
-    UniversalRecord,
-)
-from emospace.study.cache import StageResult, remembered
+from emospace.records import NotComputed, PredictionRecord, Results
+from emospace.structure import category_ratings
+from emospace.study.aligning import DECODING, align, decode
+from emospace.study.concepts import LanguageConcepts
+from emospace.study.crossing import WIDE, comparable, cross_predict
+from emospace.study.inputs import Inputs, LanguageInputs, load_inputs
+from emospace.study.languages import compare_languages
+from emospace.study.lock import sole_writer
 from emospace.study.manifest import manifest, model_record, sae_record
-from emospace.study.material import Study
+from emospace.study.predicting import Latents, predict
+from emospace.study.selecting import FEATURES, dense_features, describe, select_latents
 from emospace.study.spec import StudySpec
-from emospace.study.telling import told_categories
+from emospace.study.stage import KINDS, Deferred, StageResult, deferred
+from emospace.study.steering import WHAT, Illustration, prepare
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from emospace.models import LanguageModel
     from emospace.norms import WordNorms
-
-KINDS: Mapping[str, type[Record]] = {
-    "prediction": PredictionRecord,
-    "comparison": ComparisonRecord,
-    "alignment": AlignmentRecord,
-    "language_rsa": LanguageRSARecord,
-    "cross_language": CrossLanguageRecord,
-    "category_shift": CategoryShiftRecord,
-    "universal": UniversalRecord,
-    "families": FamilyRecord,
-    "features": FeatureRecord,
-    "steering": SteeringRecord,
-}
 
 
 def run_study(spec: StudySpec, out: Path | str, *, command: str = "emospace study") -> Results:
@@ -60,205 +45,283 @@ def run_study(spec: StudySpec, out: Path | str, *, command: str = "emospace stud
     spec
         What is asked.
     out
-        Run folder; gains ``results.json`` and ``tables/*.parquet``, from which `report.write_report` makes the page.
+        Run folder; gains ``results.json`` and ``tables/*.parquet``, from which `report.write_report` makes the page,
+        and keeps states and the results of stages to resume from.
+    command
+        The command that runs this study again, for the manifest.
 
     Raises
     ------
     EmospaceError
-        If anything the specification names is missing or does not fit; stages already computed are kept.
+        If anything the specification names is missing or does not fit, or another run is writing into the folder;
+        stages already computed are kept.
     """
-    return run(Study(spec, Path(out), command))
+    out = Path(out)
+    with sole_writer(out), running_on(spec.engine, workers=spec.workers, device=spec.device):
+        with timed("loading"):
+            inputs = load_inputs(spec, out, command=command)
+        return _run(inputs, out, command)
 
 
-def run(study: Study) -> Results:
-    """Go through the stages of a study, on the engine it names, and write ``results.json`` and ``tables/``."""
-    spec = study.spec
-    with running_on(spec.engine, workers=spec.workers, device=spec.device):
-        return _run(study)
+def _run(inputs: Inputs, out: Path, command: str) -> Results:
+    spec, folder = inputs.spec, out / "stages"
+    common: dict[str, Any] = {"model": inputs.name, "layer": inputs.layer, "seed": spec.seed}
+    tests: dict[str, Any] = {**common, "n_permutations": spec.n_permutations}
+    selected = {language: select(inputs, language, folder) for language in inputs.languages}
+    missing = [*inputs.missing, *(row for found in selected.values() for row in found.not_computed)]
+    tables = {language: found.tables[FEATURES] for language, found in selected.items() if found.tables}
+    if not tables:
+        raise EmospaceError(
+            f"the languages {', '.join(spec.languages)}",
+            "; ".join(row.why for row in missing),
+            "Or add --sae none for dense directions.",
+        )
+    here = {language: inputs.languages[language] for language in tables}
+    features = {language: FeatureDictionary(language, table) for language, table in tables.items()}
+    concepts = {language: concepts_of(inputs, language, features[language].latents) for language in features}
+    ratings = {
+        language: [category_ratings(own.sets, norms, language) for norms in own.norms]
+        for language, own in here.items()
+    }
+    basic = [category.name for category in categories("basic")]
+    stages = [StageResult({}, {FEATURES: table}) for table in tables.values()]
+    stages.append(StageResult(not_computed=missing))
+    stages += [
+        describe.kept(
+            folder,
+            f"features-{language}",
+            **common,
+            language=language,
+            sets=own.sets,
+            n_pool=len(own.pool.words),
+            basic=basic,
+            features=tables[language],
+            words=own.words.concept_words(),
+            folds=spec.folds,
+        )
+        for language, own in here.items()
+    ]
+    for language, own in here.items():
+        compared = {**tests, "concepts": concepts[language]}
+        stages.append(
+            align.kept(
+                folder,
+                f"alignment-{language}",
+                **compared,
+                ratings=ratings[language],
+                structures=own.structures,
+            )
+        )
+        with_axes = [rated for rated in ratings[language] if not rated.no_axes]
+        if spec.cebra and inputs.sae is not None and with_axes:
+            stages.append(_decoded(folder, language, {**compared, "ratings": with_axes}))
 
-
-def _run(study: Study) -> Results:
-    # A typo is better told at once than after the model is loaded.
-    with timed("loading"):
-        _ = study.asked_sets, study.norms, study.layer
-
-    stages = [_features_stage(study, language) for language in study.spec.languages]
-    study.languages = tuple(
-        language
-        for language, stage in zip(study.spec.languages, stages, strict=True)
-        if stage.records.get("features")
-    )
-    if not study.languages:
-        study.dictionary(study.spec.languages[0])
-    stages += [_alignment_stage(study, language) for language in study.languages]
+    shared = None
+    if inputs.sae is not None and len(features) > 1:
+        # In both of two languages, in most of more.
+        shared = shared_latents(features, spec.universal or len(features) // 2 + 1)
     predicted = [
-        _prediction_stage(study, language, norms)
-        for language in study.languages
-        for norms in study.norms[language]
+        _predicted(inputs, folder, common, concepts[language], norms, features, shared)
+        for language in here
+        for norms in here[language].norms
     ]
     stages += predicted
-    if len(study.languages) > 1:
-        stages += [_languages_stage(study), _crossing_stage(study, predicted)]
-    if study.spec.steering:
-        stages.append(steering_stage(study))
+    if len(here) > 1:
+        stages.append(
+            compare_languages.kept(
+                folder,
+                "languages",
+                **tests,
+                concepts=concepts,
+                ratings=next(
+                    (rated for several in ratings.values() for rated in several if not rated.no_axes), None
+                ),
+                families={language: inputs.sets.families.get(language, language) for language in here},
+                firing_rates=None
+                if inputs.sae is None
+                else {language: own.words.firing_rates() for language, own in here.items()},
+            )
+        )
+        stages.append(_crossed(folder, {**common, "folds": spec.folds}, here, concepts, shared, predicted))
+    illustration = prepare(spec, inputs.model, inputs.norms, out / "steering") if spec.steering else None
+    if illustration is not None:
+        stages.append(steering_stage(illustration, inputs.model, folder))
     with timed("results"):
-        results = _results(study, stages)
-        results.save(study.out / "results.json")
-        _write_tables(study, stages)
-        write_text(study.out / "spec.json", study.spec.model_dump_json(indent=1) + "\n")
+        results = _results(inputs, stages, tuple(here), command, illustration)
+        _write_tables(out, stages)
+        write_text(out / "spec.json", spec.model_dump_json(indent=1) + "\n")
+        # Last: whoever finds it finds its tables.
+        results.save(out / "results.json")
     return results
 
 
-def _stage(study: Study, name: str, inputs: Sequence[Any], compute: Any) -> StageResult:
-    with timed(name):
-        return remembered(study.out / "stages", name, inputs, KINDS, compute)
-
-
-def _features_stage(study: Study, language: str) -> StageResult:
-    def compute() -> StageResult:
-        try:
-            dictionary = study.dictionary(language)
-        except EmospaceError as error:
-            if len(study.spec.languages) == 1:
-                raise
-            # The other languages stand without it.
-            missing = NotComputed(what="every figure", why=str(error), language=language)
-            return StageResult(not_computed=[missing])
-        basic = {category.name for category in _basic()}
-        counts = dictionary.table.category.value_counts()
-        told = told_categories(study, language)
-        records = [
-            FeatureRecord(
-                model=study.name,
-                layer=study.layer,
-                n=len(study.sets.words(language, category)) + len(study.pool(language).words),
-                seed=study.spec.seed,
-                language=language,
-                category=category,
-                n_concepts=len(study.sets.words(language, category)),
-                n_features=int(counts.get(category, 0)),
-                basic=category in basic,
-                provenance=study.sets.provenance,
-                **told.get(category, {}),
-            )
-            for category in study.sets.categories
-            if study.sets.words(language, category)
-        ]
-        table = dictionary.table.assign(language=language)
-        return StageResult({"features": records}, {"features": table})
-
-    return _stage(study, f"features-{language}", study.feature_inputs(language), compute)
-
-
-def _alignment_stage(study: Study, language: str) -> StageResult:
-    from emospace.study.aligning import align
-
-    inputs = [
-        *study.feature_inputs(language),
-        [norms.content_hash for norms in study.norms[language]],
-        study.sets.families.get(language),
-        study.spec.n_permutations,
-        study.spec.cebra,
-    ]
-    return _stage(study, f"alignment-{language}", inputs, lambda: align(study, language))
-
-
-def _languages_stage(study: Study) -> StageResult:
-    from emospace.study.languages import compare_languages
-
-    inputs = [
-        *[study.feature_inputs(language) for language in study.languages],
-        [norms.content_hash for language in study.languages for norms in study.norms[language]],
-        study.spec.n_permutations,
-        study.at_least,
-    ]
-    return _stage(study, "languages", inputs, lambda: compare_languages(study))
-
-
-def _crossing_stage(study: Study, predicted: Sequence[StageResult]) -> StageResult:
-    from emospace.study.crossing import cross_predict
-
-    inputs = [
-        *_prediction_inputs(study),
-        [norms.content_hash for language in study.languages for norms in study.norms[language][:1]],
-    ]
-    within = [
-        row for stage in predicted for row in stage.records["prediction"] if isinstance(row, PredictionRecord)
-    ]
-    return _stage(study, "crossing", inputs, lambda: cross_predict(study, within))
-
-
-def _prediction_inputs(study: Study) -> list[Any]:
-    return [
-        *[study.feature_inputs(name) for name in study.languages],
-        study.at_least,
-        study.spec.n_draws,
-        study.spec.n_shuffled,
-        study.spec.folds,
-    ]
-
-
-def _prediction_stage(study: Study, language: str, norms: WordNorms) -> StageResult:
-    from emospace.study.predicting import predict
-
-    inputs = [*_prediction_inputs(study), norms.content_hash]
-    return _stage(
-        study, f"prediction-{language}-{norms.name}", inputs, lambda: predict(study, language, norms)
+def select(inputs: Inputs, language: str, folder: Path) -> StageResult:
+    """Return the table of a language's features, or why it has none, from `folder` if it lies there."""
+    own, spec = inputs.languages[language], inputs.spec
+    if inputs.sae is None:
+        return dense_features(own.sets, language)
+    return select_latents.kept(
+        folder,
+        f"dictionary-{language}",
+        language=language,
+        sets=own.sets,
+        pool=own.pool,
+        words=own.words.concept_words(),
+        rule=spec.rule,
+        q=spec.q,
+        max_features=spec.max_features,
+        seed=spec.seed,
     )
 
 
-def steering_stage(study: Study) -> StageResult:
-    """Try the model's calibrated vectors on a few prompts."""
-    from emospace.study.steering import WHAT, illustrate
+def concepts_of(inputs: Inputs, language: str, latents: np.ndarray) -> Deferred[LanguageConcepts]:
+    """Return a language's concepts as the model has them, in the space of these latents (of dense states without an SAE)."""
+    own = inputs.languages[language]
+    return deferred(
+        LanguageConcepts,
+        language=language,
+        sets=own.sets,
+        pool=own.pool,
+        words=own.words.concept_words(),
+        latents=None if inputs.sae is None else latents,
+        dictionary=inputs.sae_hash,
+    )
 
-    asked = study.illustration
-    if isinstance(asked, NotComputed):
-        return StageResult(not_computed=[asked])
+
+def _decoded(folder: Path, language: str, arguments: Mapping[str, Any]) -> StageResult:
     try:
-        return _stage(study, "steering", asked.inputs, lambda: illustrate(study, asked))
+        return decode.kept(folder, f"cebra-{language}", **arguments)
+    except ImportError as error:
+        return StageResult(not_computed=[NotComputed(what=DECODING, why=str(error), language=language)])
+
+
+def _predicted(
+    inputs: Inputs,
+    folder: Path,
+    common: Mapping[str, Any],
+    concepts: Deferred[LanguageConcepts],
+    norms: WordNorms,
+    features: Mapping[str, FeatureDictionary],
+    shared: np.ndarray | None,
+) -> StageResult:
+    spec, words, rated = inputs.spec, inputs.languages[norms.language].words, norms.complete().words
+    latents = Latents(
+        shared=shared,
+        specific=None if shared is None else specific_latents(features, norms.language),
+        everywhere=np.unique(np.concatenate([each.latents for each in features.values()])),
+        rule=spec.rule,
+        n_draws=spec.n_draws,
+        n_shuffled=spec.n_shuffled,
+    )
+    return predict.kept(
+        folder,
+        f"prediction-{norms.language}-{norms.name}",
+        **common,
+        norms=norms,
+        concepts=concepts,
+        words=words.rated_words(rated),
+        surface=words.surface(rated),
+        corpus=words.corpus_vectors(rated),
+        latents=None if inputs.sae is None else latents,
+        folds=spec.folds,
+    )
+
+
+def _crossed(
+    folder: Path,
+    common: Mapping[str, Any],
+    here: Mapping[str, LanguageInputs],
+    concepts: Mapping[str, Deferred[LanguageConcepts]],
+    shared: np.ndarray | None,
+    predicted: Sequence[StageResult],
+) -> StageResult:
+    norms = {language: comparable(own.norms[0]) for language, own in here.items() if own.norms}
+    missing = [
+        NotComputed(
+            what="prediction of ratings, within and across languages",
+            why="no norms of this language are bundled or given (--norms FILE)",
+            language=language,
+        )
+        for language in here
+        if language not in norms
+    ]
+    if len(norms) < 2:
+        return StageResult(not_computed=missing)
+    within = {
+        (row.language, row.features, row.target): row.r
+        for found in predicted
+        for row in found.records["prediction"]
+        if isinstance(row, PredictionRecord)
+        and row.excluded_concepts
+        and row.features in WIDE
+        and row.norms == norms[row.language].name
+        and row.static_source in (None, "input embeddings")
+    }
+    found = cross_predict.kept(
+        folder,
+        "crossing",
+        **common,
+        concepts={language: concepts[language] for language in norms},
+        words={language: here[language].words.rated_words(given.words) for language, given in norms.items()},
+        norms=norms,
+        shared=shared,
+        within=within,
+    )
+    return replace(found, not_computed=missing)
+
+
+def steering_stage(
+    illustration: Illustration | NotComputed, model: LanguageModel, folder: Path
+) -> StageResult:
+    """Try the model's calibrated vectors on a few prompts, or say why not."""
+    if isinstance(illustration, NotComputed):
+        return StageResult(not_computed=[illustration])
+    try:
+        return illustration.result(model, folder)
     except EmospaceError as error:
         # All figures before it stand without it.
-        missing = NotComputed(what=WHAT, why=str(error), language=asked.spec.language)
+        missing = NotComputed(what=WHAT, why=str(error), language=illustration.spec.language)
         return StageResult(not_computed=[missing])
 
 
-def _results(study: Study, stages: Sequence[StageResult]) -> Results:
+def _results(
+    inputs: Inputs,
+    stages: Sequence[StageResult],
+    languages: Sequence[str],
+    command: str,
+    illustration: Illustration | NotComputed | None,
+) -> Results:
     from emospace.stats import fdr_bh
 
     records: dict[str, list[Any]] = {kind: [] for kind in KINDS}
     missing: list[NotComputed] = []
-    for stage in stages:
-        for kind, rows in stage.records.items():
+    for found in stages:
+        for kind, rows in found.records.items():
             records[kind] += rows
-        missing += stage.not_computed
+        missing += found.not_computed
     for rows in (records["prediction"], records["cross_language"]):
         tested = [index for index, row in enumerate(rows) if row.p is not None]
         if tested:
             q_values = fdr_bh(np.array([rows[index].p for index in tested]))
             for index, q in zip(tested, q_values, strict=True):
                 rows[index] = rows[index].model_copy(update={"p_fdr": float(q)})
+    files = {} if illustration is None or isinstance(illustration, NotComputed) else illustration.files
     return Results(
         **{kind: tuple(rows) for kind, rows in records.items()},
         not_computed=tuple(missing),
-        model=model_record(study),
-        sae=sae_record(study),
-        manifest=manifest(study),
+        model=model_record(inputs, languages),
+        sae=sae_record(inputs),
+        manifest=manifest(inputs, languages, command, files),
     )
 
 
-def _write_tables(study: Study, stages: Sequence[StageResult]) -> None:
+def _write_tables(out: Path, stages: Sequence[StageResult]) -> None:
     """Write each table; parts of one table from several stages go below one another."""
     import pandas as pd
 
     parts: dict[str, list[pd.DataFrame]] = {}
-    for stage in stages:
-        for name, table in stage.tables.items():
+    for found in stages:
+        for name, table in found.tables.items():
             parts.setdefault(name, []).append(table)
     for name, tables in parts.items():
-        write_parquet(study.out / "tables" / f"{name}.parquet", pd.concat(tables, ignore_index=True))
-
-
-def _basic() -> Sequence[Any]:
-    from emospace.concepts import categories
-
-    return categories("basic")
+        write_parquet(out / "tables" / f"{name}.parquet", pd.concat(tables, ignore_index=True))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from emospace.artefacts import content_hash
 from emospace.errors import EmospaceError
@@ -18,13 +19,15 @@ from emospace.judges import BASIC, Judge
 from emospace.judges.embedded import load_subword
 from emospace.records import NotComputed, SteeringRecord
 from emospace.steering.bank import load_vectors
-from emospace.study.cache import StageResult
+from emospace.study.inputs import figure_norms, figure_sets
+from emospace.study.spec import StudySpec
+from emospace.study.stage import Deferred, StageResult, stage
 
 if TYPE_CHECKING:
     from emospace.concepts import ConceptSets
+    from emospace.models import LanguageModel
     from emospace.norms import WordNorms
     from emospace.steering.bank import VectorBank
-    from emospace.study.material import Study
 
 N_PROMPTS, N_TOKENS = 8, 32
 WORD = "illustration"
@@ -38,118 +41,139 @@ class Illustration:
 
     Attributes
     ----------
+    hashes
+        Of the answers each cell asks for.
     judge
         The one that reports.
     note
         Said in the options of all records: doses that were calibrated in another language, or by this very judge.
     sets
         Concept-sets whose words are masked.
-    missing
-        Basic emotions without a calibrated vector.
-    inputs
-        All that its figures hang on.
+    norms
+        Those of the language, for word shifts.
     files
-        Vectors and judge, for the manifest.
+        Hashes of vectors and judge, for the manifest.
     """
 
     spec: SteeringSpec
     cells: tuple[Cell, ...]
+    hashes: tuple[str, ...]
     prompts: tuple[str, ...]
     judge: Judge
     note: str
     sets: ConceptSets
     norms: WordNorms | None
-    missing: tuple[str, ...]
-    inputs: tuple[Any, ...]
-    files: dict[str, str]
+    files: Mapping[str, str]
+
+    def result(self, model: LanguageModel, folder: Path) -> StageResult:
+        """Return the stage's result from `folder`, else try it on the model.
+
+        Raises
+        ------
+        EmospaceError
+            If a vector cannot be applied to the model; answers already generated are kept.
+        """
+        spec = self.spec.model_dump(mode="json", exclude={"model", "batch_size", "out"})
+        named = [(cell.emotion, cell.kind) for cell in self.cells]
+        return illustrate.kept(
+            folder,
+            "steering",
+            name=str(model.identity.get("name")),
+            model=Deferred(model.content_hash, lambda: model),
+            # Where answers lie, and how many are made at once, changes none of them.
+            spec=Deferred(content_hash(spec), lambda: self.spec),
+            cells=Deferred(content_hash(named, list(self.hashes)), lambda: self.cells),
+            prompts=self.prompts,
+            judge=Deferred(self.judge.content_hash, lambda: self.judge),
+            note=self.note,
+            sets=figure_sets(self.sets, self.spec.language),
+            norms=self.norms and figure_norms(self.norms),
+        )
 
 
-def prepare(study: Study) -> Illustration | NotComputed:
-    """Return what a study's model can be tried on, or the reason why it cannot: no vectors, prompts or judge."""
+def prepare(
+    study: StudySpec, model: LanguageModel, norms: Mapping[str, Sequence[WordNorms]], out: Path
+) -> Illustration | NotComputed:
+    """Return what a model can be tried on, or the reason why it cannot: no vectors, prompts or judge.
+
+    Parameters
+    ----------
+    norms
+        Language -> its norms.
+    out
+        Where answers are kept.
+    """
     try:
-        return _prepare(study)
+        return _prepare(study, model, norms, out)
     except EmospaceError as error:
         return NotComputed(what=WHAT, why=str(error))
 
 
-def illustrate(study: Study, asked: Illustration) -> StageResult:
+@stage(version=1)
+def illustrate(
+    *,
+    name: str,
+    model: LanguageModel,
+    spec: SteeringSpec,
+    cells: Sequence[Cell],
+    prompts: Sequence[str],
+    judge: Judge,
+    note: str,
+    sets: ConceptSets,
+    norms: WordNorms | None,
+) -> StageResult:
     """Return one record for each emotion, steered and unsteered, and the table ``steering_samples``.
 
     Intervals are left out: so few prompts bear none.
-
-    Raises
-    ------
-    EmospaceError
-        If a vector cannot be applied to the model; answers already generated are kept.
     """
-    found = evaluate(
-        asked.spec,
-        study.model,
-        asked.cells,
-        asked.judge,
-        sets=asked.sets,
-        norms=asked.norms,
-        prompts=asked.prompts,
-        factual=(),
-    )
-    language = asked.spec.language
+    found = evaluate(spec, model, cells, judge, sets=sets, norms=norms, prompts=prompts, factual=())
+    tried = {cell.emotion for cell in cells}
     missing = [
         NotComputed(
             what=f"{WHAT} towards {emotion}",
             why="the model's vectors hold none calibrated for it (emospace steer calibrate)",
-            language=language,
+            language=spec.language,
         )
-        for emotion in asked.missing
+        for emotion in BASIC
+        if emotion not in tried
     ]
-    records = [_marked(record, study, asked.note) for record in found.records]
+    records = [_marked(record, name, note) for record in found.records]
     samples = {"steering_samples": found.tables["samples"]}
     return StageResult({"steering": records}, samples, [*found.not_computed, *missing])
 
 
-def _prepare(study: Study) -> Illustration:
+def _prepare(
+    study: StudySpec, model: LanguageModel, norms: Mapping[str, Sequence[WordNorms]], out: Path
+) -> Illustration:
     from emospace.concepts import load_concepts
 
-    bank = load_vectors(study.model)
+    bank = load_vectors(model)
     judge = load_subword()
-    language, prompts = _first_heard(study.spec.languages, judge)
+    language, prompts = _first_heard(study.languages, judge)
     spec = SteeringSpec(
-        model=study.spec.model,
+        model=study.model,
         doses=(1.0,),
         judge=judge.name,
         language=language,
         n_prompts=N_PROMPTS,
-        sampling=Sampling(n_tokens=N_TOKENS, seed=study.spec.seed),
+        sampling=Sampling(n_tokens=N_TOKENS, seed=study.seed),
         batch_size=N_PROMPTS * (1 + len(BASIC)),  # all at once
-        seed=study.spec.seed,
-        out=study.out / "steering",
+        seed=study.seed,
+        out=out,
     )
-    cells = _cells(spec, bank, study.model.name)
+    cells = _cells(spec, bank, model.name)
     made = bank.note.get("spec", {})
-    # Masked are the words the vectors were made of: a study's own sets only where its vectors are of its own, too.
-    sets = load_concepts([language], path=study.spec.concepts if made.get("concepts") else None)
-    norms = next(iter(study.norms[language]), None)
-    note = _note(bank, language, judge)
-    hashes = [cell_hash(spec, study.model, cell, prompts, ()) for cell in cells]
-    tried = {cell.emotion for cell in cells}
+    hashes = [cell_hash(spec, model, cell, prompts, ()) for cell in cells]
     return Illustration(
         spec=spec,
         cells=cells,
+        hashes=tuple(hashes),
         prompts=prompts,
         judge=judge,
-        note=note,
-        sets=sets,
-        norms=norms,
-        missing=tuple(emotion for emotion in BASIC if emotion not in tried),
-        inputs=(
-            [(cell.emotion, cell.kind) for cell in cells],
-            hashes,
-            judge.content_hash,
-            language,
-            note,
-            sets.content_hash,
-            norms.content_hash if norms else None,
-            spec.seed,
-        ),
+        note=_note(bank, language, judge),
+        # Masked are the words the vectors were made of: own sets only where the vectors are of own ones, too.
+        sets=load_concepts([language], path=study.concepts if made.get("concepts") else None),
+        norms=next(iter(norms.get(language, ())), None),
         files={"steering vectors": content_hash(hashes), "judge": str(judge.card["weights_sha256"])},
     )
 
@@ -198,8 +222,6 @@ def _note(bank: VectorBank, language: str, judge: Judge) -> str:
     return " ".join(part for part in parts if part)
 
 
-def _marked(record: SteeringRecord, study: Study, note: str) -> SteeringRecord:
+def _marked(record: SteeringRecord, model: str, note: str) -> SteeringRecord:
     options = " ".join(part for part in (WORD, record.options, note) if part)
-    return record.model_copy(
-        update={"model": study.name, "options": options, "ci_low": None, "ci_high": None}
-    )
+    return record.model_copy(update={"model": model, "options": options, "ci_low": None, "ci_high": None})

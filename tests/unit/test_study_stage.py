@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from emospace.records import FeatureRecord, NotComputed
-from emospace.study import cache
-from emospace.study.cache import StageResult, remembered
-
-KINDS = {"features": FeatureRecord}
+from emospace.records import FeatureRecord, NotComputed, Results
+from emospace.study import StudySpec
+from emospace.study import stage as stages
+from emospace.study.stage import Deferred, StageResult, deferred, identity
+from emospace.study.stage import stage as as_stage
 
 
 def record(n=10, **fields) -> FeatureRecord:
@@ -43,8 +45,12 @@ class Computing:
         return self.given
 
 
-def stage(folder, compute, *inputs, name="features-en") -> StageResult:
-    return remembered(folder, name, inputs, KINDS, compute)
+def stage(folder, compute, *inputs, name="features-en", version=1) -> StageResult:
+    @as_stage(version)
+    def computed(*, given):
+        return compute()
+
+    return computed.kept(folder, name, given=inputs)
 
 
 def assert_same(one: StageResult, other: StageResult) -> None:
@@ -85,12 +91,107 @@ def test_stages_are_kept_apart(tmp_path):
     assert compute.times == 2
 
 
-def test_a_new_format_is_computed_again(tmp_path, monkeypatch):
+def test_a_new_format_or_version_is_computed_again(tmp_path, monkeypatch):
     compute = Computing()
     stage(tmp_path, compute, "a")
-    monkeypatch.setattr(cache, "FORMAT", cache.FORMAT + 1)
-    stage(tmp_path, compute, "a")
+    stage(tmp_path, compute, "a", version=2)
     assert compute.times == 2
+    monkeypatch.setattr(stages, "FORMAT", stages.FORMAT + 1)
+    stage(tmp_path, compute, "a")
+    assert compute.times == 3
+
+
+def test_an_argument_left_at_its_default_is_part_of_the_key(tmp_path):
+    def made(default):
+        @as_stage(1)
+        def computed(*, seed=default):
+            return result(seed)
+
+        return computed.kept(tmp_path, "features-en")
+
+    assert [made(seed).records["features"][0].n for seed in (3, 4, 3)] == [3, 4, 3]
+
+
+@dataclass(frozen=True)
+class Given:
+    """A dataclass that a stage takes."""
+
+    numbers: np.ndarray
+    words: tuple[str, ...]
+    kept: dict = field(default_factory=dict, init=False)
+
+
+VALUES = [
+    None,
+    0,
+    1,
+    1.5,
+    True,
+    "1",
+    (1,),
+    (1, 2),
+    (2, 1),
+    {},
+    {"a": 1, "b": 2},
+    {"b": 2, "a": 1},
+    {1: "a"},
+    {"1": "a"},
+    np.arange(3),
+    np.arange(3.0),
+    np.arange(3)[None],
+    pd.DataFrame({"word": ["a", "b"], "r": [1.0, 2.0]}),
+    pd.DataFrame({"word": ["b", "a"], "r": [1.0, 2.0]}),
+    pd.DataFrame({"word": ["a", "b"], "r": [1.0, 3.0]}),
+    pd.DataFrame({"r": [1.0, 2.0], "word": ["a", "b"]}),
+    Given(np.arange(3), ("a",)),
+    Given(np.arange(4), ("a",)),
+    Given(np.arange(3), ("b",)),
+    record(),
+    record(11),
+    Deferred("a", lambda: 1),
+    Deferred("b", lambda: 1),
+]
+
+
+def test_what_differs_in_anything_has_another_identity():
+    from emospace.artefacts import content_hash
+
+    assert len({content_hash(identity(value)) for value in VALUES}) == len(VALUES)
+    assert identity(Given(np.arange(3), ("a",))) == identity(Given(np.arange(3), ("a",)))
+
+
+@pytest.mark.parametrize("value", [object(), StudySpec(), {1, 2}, [Path("here")], {"a": lambda: 1}])
+def test_a_stage_takes_nothing_that_cannot_be_told_from_another(value):
+    with pytest.raises(TypeError, match="a stage cannot take"):
+        identity(value)
+
+
+def test_what_is_deferred_is_made_once_and_only_for_a_stage_that_is_computed(tmp_path):
+    made = []
+
+    def double(n):
+        made.append(n)
+        return 2 * n
+
+    @as_stage(1)
+    def computed(*, numbers):
+        return result(sum(numbers))
+
+    def asked(n, folder=tmp_path):
+        number = deferred(double, n=Deferred(str(n), lambda: n))
+        return computed.kept(folder, "features-en", numbers=(number, number)).records["features"][0].n
+
+    assert (asked(3), made) == (12, [3])
+    assert (asked(3), made) == (12, [3])
+    assert (asked(4), made) == (16, [3, 4])
+    assert (asked(3, tmp_path / "elsewhere"), made) == (12, [3, 4, 3])
+
+
+def test_every_kind_of_record_a_stage_gives_can_be_read_again():
+    several = {
+        name for name, value in Results.model_fields.items() if str(value.annotation).startswith("tuple[")
+    }
+    assert set(stages.KINDS) == several - {"not_computed"}
 
 
 def test_a_stage_that_fails_leaves_nothing_to_read(tmp_path):
@@ -103,14 +204,14 @@ def test_a_stage_that_fails_leaves_nothing_to_read(tmp_path):
 
 def test_records_are_written_last(tmp_path, monkeypatch):
     """Whatever write is interrupted, the stage counts as unfinished."""
-    write = cache.write_parquet
+    write = stages.write_parquet
 
     def interrupted(path, table):
         if path.stem == "other":
             raise KeyboardInterrupt
         write(path, table)
 
-    monkeypatch.setattr(cache, "write_parquet", interrupted)
+    monkeypatch.setattr(stages, "write_parquet", interrupted)
     with pytest.raises(KeyboardInterrupt):
         stage(tmp_path, Computing(), "a")
     assert list(tmp_path.rglob("one.parquet"))

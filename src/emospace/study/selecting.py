@@ -1,0 +1,162 @@
+"""The features of a language: which latents stand for each category, and how well held-out concepts are told apart."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from emospace.errors import EmospaceError
+from emospace.features import Rule, select_features
+from emospace.lexicon import word_groups
+from emospace.prediction import tell_categories
+from emospace.profiling import timed
+from emospace.records import FeatureRecord, NotComputed
+from emospace.stats import fdr_bh
+from emospace.study.stage import StageResult, stage
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from emospace.concepts import ConceptSets
+    from emospace.features import MatchedPool
+    from emospace.study.encoding import WordStates
+
+FEATURES = "features"
+"""Name of the table both selections give."""
+NOTHING = "every figure"
+"""What a language without features lacks."""
+
+
+@stage(version=1)
+def select_latents(
+    *,
+    language: str,
+    sets: ConceptSets,
+    pool: MatchedPool,
+    words: WordStates,
+    rule: Rule,
+    q: float,
+    max_features: int,
+    seed: int,
+) -> StageResult:
+    """Select the latents of each category; where none passes the test, that is the result."""
+    assert words.codes is not None
+    try:
+        with timed("selection"):
+            found = select_features(
+                words.codes,
+                words.words,
+                sets,
+                language,
+                pool,
+                rule=rule,
+                q=q,
+                max_features=max_features,
+                seed=seed,
+            )
+    except EmospaceError as error:
+        return StageResult(not_computed=[NotComputed(what=NOTHING, why=str(error), language=language)])
+    return StageResult(tables={FEATURES: found.table.assign(language=language)})
+
+
+def dense_features(sets: ConceptSets, language: str) -> StageResult:
+    """Return what `select_latents` gives where there is no SAE: one direction a category, numbered in their order."""
+    import pandas as pd
+
+    names = [category for category in sets.categories if sets.words(language, category)]
+    table = pd.DataFrame(
+        {
+            "category": names,
+            "latent": range(len(names)),
+            "effect": float("nan"),
+            "weight": 1.0,
+            "rate_in": float("nan"),
+            "rate_pool": float("nan"),
+            "z": float("nan"),
+            "p": float("nan"),
+            "q": float("nan"),
+            "p_max": float("nan"),
+            "top_words": "",
+            "language": language,
+        }
+    )
+    return StageResult(tables={FEATURES: table})
+
+
+@stage(version=1)
+def describe(
+    *,
+    model: str,
+    layer: int,
+    language: str,
+    sets: ConceptSets,
+    n_pool: int,
+    basic: Collection[str],
+    features: pd.DataFrame,
+    words: WordStates,
+    folds: int,
+    seed: int,
+) -> StageResult:
+    """Return one record a category: how many features it has, and how well its held-out concepts are told.
+
+    Parameters
+    ----------
+    basic
+        The basic categories.
+    features
+        The table of `select_latents`.
+    words
+        Concepts and pool.
+    """
+    counts = features.category.value_counts()
+    auc = _held_out(language, sets, words, folds, seed)
+    records = [
+        FeatureRecord(
+            model=model,
+            layer=layer,
+            n=len(sets.words(language, category)) + n_pool,
+            seed=seed,
+            language=language,
+            category=category,
+            n_concepts=len(sets.words(language, category)),
+            n_features=int(counts.get(category, 0)),
+            basic=category in basic,
+            provenance=sets.provenance,
+            **auc.get(category, {}),
+        )
+        for category in sets.categories
+        if sets.words(language, category)
+    ]
+    return StageResult({"features": records})
+
+
+@timed("telling categories")
+def _held_out(
+    language: str, sets: ConceptSets, words: WordStates, folds: int, seed: int
+) -> Mapping[str, Mapping[str, float]]:
+    """Return the AUC fields of each category's `FeatureRecord`.
+
+    Empty where there are fewer than two categories, or too few words for the folds.
+    """
+    concepts = sets.words(language)
+    names = [name for name in sets.categories if sets.words(language, name)]
+    groups = word_groups(concepts, language)
+    if len(names) < 2 or len(np.unique(groups)) < 2 * folds:
+        return {}
+    members = np.array([np.isin(concepts, sets.words(language, name)) for name in names]).T
+    dense = tell_categories(words.layers, members, names, groups, folds=folds, seed=seed)
+    static = tell_categories(words.static[: len(concepts)], members, names, groups, folds=folds, seed=seed)
+    corrected = fdr_bh([category.auc.p for category in dense])
+    return {
+        deep.category: {
+            "auc": deep.auc.value,
+            "auc_low": deep.auc.low,
+            "auc_high": deep.auc.high,
+            "auc_p": deep.auc.p,
+            "auc_p_fdr": float(q),
+            "auc_static": shallow.auc.value,
+        }
+        for deep, shallow, q in zip(dense, static, corrected, strict=True)
+    }

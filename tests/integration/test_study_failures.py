@@ -1,0 +1,118 @@
+"""What passes is told and tried again; what a stage found out is kept; no two runs write into one folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from unittest import mock
+
+import pytest
+
+from emospace.concepts import load_concepts
+from emospace.errors import EmospaceError
+from emospace.study import aligning, encoding, run_study, selecting, stage
+from emospace.study.lock import LOCK, sole_writer
+from emospace.study.stage import Stage
+from small_study import House, make_house, write_concepts, write_norms
+
+QUICK = {"n_draws": 0, "n_shuffled": 0, "steering": False}
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory) -> House:
+    return make_house(tmp_path_factory.mktemp("house"))
+
+
+def stages(out: Path) -> set[str]:
+    return {path.name.rpartition("-")[0] for path in (out / "stages").glob("*")}
+
+
+@pytest.mark.parametrize(
+    ("what", "why"),
+    [
+        ("activations/ab/c.safetensors", "the disk is full"),
+        ("one word alone", "it does not fit into memory"),
+        ("layer 2 of 'model'", "the state of '快乐' is not finite"),
+    ],
+)
+def test_what_hinders_one_language_stops_the_study_and_is_not_remembered(house, tmp_path, what, why):
+    spec = house.both(**QUICK)
+    encode = encoding.encode_words
+
+    def hindered(*args):
+        if "快乐" in args[3]:
+            raise EmospaceError(what, why, "Run it again.")
+        return encode(*args)
+
+    with mock.patch.object(encoding, "encode_words", hindered), pytest.raises(EmospaceError) as caught:
+        run_study(spec, tmp_path)
+    assert (caught.value.what, caught.value.why) == (what, why)
+    assert stages(tmp_path) == {"dictionary-en"}
+    assert not (tmp_path / "results.json").exists()
+    found = run_study(spec, tmp_path)
+    assert {row.language for row in found.features} == {"en", "zh"}
+    assert not any(why in row.why for row in found.not_computed)
+
+
+def test_a_stage_that_cannot_be_written_is_computed_by_the_next_run(house, tmp_path):
+    spec = house.spec(**QUICK)
+    write = stage.write_json
+
+    def full(path, value):
+        if path.parent.name.startswith("alignment"):
+            raise EmospaceError(str(path), "the disk is full", "Free some space.")
+        write(path, value)
+
+    with mock.patch.object(stage, "write_json", full), pytest.raises(EmospaceError, match="the disk is full"):
+        run_study(spec, tmp_path)
+    assert not list(tmp_path.glob("stages/alignment-*/records.json"))
+    assert run_study(spec, tmp_path).alignment
+
+
+def test_a_library_that_is_missing_is_told_and_looked_for_again(house, tmp_path):
+    """CEBRA decodes categories with ratings of their own, of which there must be fifteen."""
+    sets = load_concepts(["en"], "paper26")
+    listed = {name: " ".join(sets.words("en", name)[:5]) for name in sets.categories[:17]}
+    write_concepts(tmp_path / "en.toml", "en", listed)
+    write_norms(tmp_path / "many.csv", "en", listed, n=120)
+    given = {"concepts": tmp_path / "en.toml", "norms": (str(tmp_path / "many.csv"),), "q": 0.99}
+    spec = house.spec(**QUICK, **given, cebra=True)
+    missing = ImportError("No module named 'cebra'")
+    with mock.patch.object(aligning, "cebra_alignment", side_effect=missing):
+        found = run_study(spec, tmp_path)
+    (said,) = [row for row in found.not_computed if row.what == "CEBRA"]
+    assert (said.language, said.why) == ("en", "No module named 'cebra'")
+    assert found.alignment
+    assert "cebra-en" not in stages(tmp_path)
+    with mock.patch.object(aligning, "cebra_alignment", return_value=([], None)) as decoding:
+        again = run_study(spec, tmp_path)
+        run_study(spec, tmp_path)
+    assert decoding.call_count == 1
+    assert "CEBRA" not in {row.what for row in again.not_computed}
+    assert again.alignment == found.alignment
+
+
+def test_a_language_without_features_is_a_result_and_kept(house, tmp_path):
+    select = selecting.select_features
+
+    def only_english(*args, **options):
+        if args[3] == "zh":
+            raise EmospaceError("the concept-sets of 'zh'", "no latent passes", "Use more concepts.")
+        return select(*args, **options)
+
+    spec = house.both(**QUICK)
+    with mock.patch.object(selecting, "select_features", only_english):
+        found = run_study(spec, tmp_path)
+    with mock.patch.object(Stage, "__call__", side_effect=AssertionError("a stage is computed")):
+        again = run_study(spec, tmp_path)
+    assert again == found
+    assert [row.language for row in found.not_computed if row.what == selecting.NOTHING] == ["zh"]
+
+
+def test_a_second_study_in_a_folder_stops_and_names_the_first(house, tmp_path):
+    with sole_writer(tmp_path):
+        with pytest.raises(
+            EmospaceError, match=f"another run is writing into it \\(process {os.getpid()} on"
+        ):
+            run_study(house.spec(), tmp_path)
+        assert [path.name for path in tmp_path.iterdir()] == [LOCK]
