@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from conftest import D_MODEL, make_hf_model, make_tokenizer, tiny
+from emospace.activations import extract_words
 from emospace.errors import EmospaceError
 from emospace.evaluation import generation
 from emospace.evaluation.generation import (
@@ -21,7 +23,8 @@ from emospace.evaluation.generation import (
     perplexity,
     stream,
 )
-from emospace.steering import SteeringVector, steer
+from emospace.models import wrap_model
+from emospace.steering import SteeringVector, rows, steer
 
 PROMPTS = [
     "She laughed",
@@ -149,8 +152,6 @@ def test_a_set_whose_vector_never_acts_is_named(llama):
 
 def ending(model, token):
     """Return the model with another token that ends an answer."""
-    from emospace.models import wrap_model
-
     other = make_hf_model("llama")
     other.generation_config.eos_token_id = [2, token]
     return wrap_model(other, model.tokenizer, name="ending")
@@ -256,6 +257,97 @@ def test_a_stream_holds_back_a_character_until_it_is_whole(llama, monkeypatch):
     pieces = list(stream(llama, "x"))
     assert "".join(pieces) == "joy福 joy"
     assert all("\ufffd" not in piece for piece in pieces)
+
+
+def test_a_token_of_a_stream_costs_no_hooks_no_copies_and_no_compiling_anew(llama, monkeypatch):
+    """Direction and dose lie where the block runs, and a compiled model notices hooks that come and go by a reset."""
+    done = Counter()
+
+    def counting(name, inner):
+        def wrapped(*args, **options):
+            done[name] += 1
+            return inner(*args, **options)
+
+        return wrapped
+
+    import torch._dynamo
+
+    class Block(type(llama.blocks[1])):
+        register_forward_hook = counting("hooks", torch.nn.Module.register_forward_hook)
+
+    monkeypatch.setattr(llama.blocks[1], "__class__", Block)
+    monkeypatch.setattr(torch._dynamo, "reset", counting("resets", torch._dynamo.reset))
+    monkeypatch.setattr(rows._Layer, "__init__", counting("directions", rows._Layer.__init__))
+    monkeypatch.setattr(generation, "end_ids", lambda _model: [])
+    counts = []
+    for n_tokens in (2, 12):
+        done.clear()
+        pieces = stream(llama, "joy", vector_for(llama), dose=1.0, sampling=Sampling(n_tokens=n_tokens))
+        list(pieces)
+        counts.append(dict(done))
+    assert counts[0] == counts[1] == {"hooks": 1, "resets": 2, "directions": 1}
+
+
+def test_a_pass_all_of_whose_states_are_steered_takes_no_mask(llama):
+    steering = rows.RowSteering(llama, [steer(llama, vector_for(llama), 1.0), None])
+    state = torch.randn(2, 1, D_MODEL)
+    told, real = torch.zeros(2, 1, dtype=torch.long), torch.ones(2, 1, dtype=torch.bool)
+    with steering.attached(), steering.on(told, real) as counts:
+        change = steering.change(2, state)
+        assert steering._pass.mask_for(state) is None
+    assert counts == [1, 0]
+    assert change[0].abs().max() > 0
+    assert change[1].abs().max() == 0
+
+
+def test_a_result_that_was_steered_otherwise_than_asked_is_an_error(llama, monkeypatch):
+    vector = vector_for(llama, layers=(1, 3))
+    with monkeypatch.context() as patch:  # a token more than there is
+        patch.setattr(generation, "positions_of", lambda step, mask: (torch.zeros_like(mask), mask > 0))
+        with pytest.raises(EmospaceError, match="its steering was told of"):
+            generate(llama, PROMPTS[:1], vector, dose=1.0, sampling=SAMPLING)
+    with monkeypatch.context() as patch:  # every pass taken for a prompt
+        inner = generation.positions_of
+        patch.setattr(
+            generation, "positions_of", lambda step, mask: (inner(step, mask)[0] - 99, inner(step, mask)[1])
+        )
+        for run in (generate, lambda *args, **options: list(stream(args[0], args[1][0], args[2], **options))):
+            with pytest.raises(EmospaceError, match="ask for"):
+                run(llama, PROMPTS[:1], vector, dose=1.0, sampling=SAMPLING)
+    skipping = wrap_model(make_hf_model("llama"), llama.tokenizer)
+    skipping.model.config.num_hidden_layers = 2
+    with pytest.raises(EmospaceError, match="did not reach the hooks of layers \\[3\\]"):
+        generate(skipping, PROMPTS[:1], vector, dose=1.0, sampling=SAMPLING)
+
+
+@pytest.mark.parametrize("scope", ["prompt", "response", "all"])
+def test_the_first_position_is_steered_on_request(llama, scope, monkeypatch):
+    monkeypatch.setattr(generation, "end_ids", lambda _model: [])
+    counts = [
+        generate(
+            llama, PROMPTS, vector_for(llama), dose=0.5, sampling=SAMPLING, scope=scope, first_position=first
+        ).applications
+        for first in (False, True)
+    ]
+    assert counts[1] - counts[0] == (0 if scope == "response" else len(PROMPTS))
+
+
+def test_one_new_token_in_scope_response_steers_nothing_and_says_so(llama, caplog):
+    one = Sampling(n_tokens=1, temperature=0)
+    plain = generate(llama, PROMPTS, sampling=one)
+    steered = generate(llama, PROMPTS, vector_for(llama), dose=2.0, sampling=one, scope="response")
+    assert steered.texts == plain.texts
+    assert steered.applications == 0
+    assert "".join(stream(llama, "joy", vector_for(llama), dose=2.0, sampling=one, scope="response"))
+    assert ["changed no state" in said for said in caplog.messages] == [True, True]
+
+
+def test_a_stream_that_waits_leaves_the_model_unchanged_for_captures(llama, tmp_path, caplog):
+    pieces = stream(llama, "joy", vector_for(llama), dose=3.0, sampling=SAMPLING)
+    next(pieces)
+    extract_words(llama, ["joy"], "She felt {word}", [2], store=tmp_path)
+    assert not caplog.records
+    assert list(tmp_path.rglob("*.safetensors"))
 
 
 def test_streams_read_in_turn_do_not_steer_each_other(llama):

@@ -145,7 +145,7 @@ def is_changed(model: LanguageModel, layers: Sequence[int]) -> bool:
     """Return whether hooks may change the states of layers, so that they are not those of the weights alone.
 
     Any forward hook on the embeddings, or in a block that the layers depend on, counts, but for those that record:
-    of `transformers`, and ours.
+    of `transformers`, and ours, and for those that say they are idle.
     """
     modules = [model.model.get_input_embeddings()]
     for block in list(model.blocks)[: max(max(layers), 1)]:
@@ -155,7 +155,11 @@ def is_changed(model: LanguageModel, layers: Sequence[int]) -> bool:
         for module in modules
         for hook in (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
     ]
-    return any(not str(getattr(hook, "__module__", "")).startswith(_RECORDING) for hook in hooks)
+    return any(
+        not str(getattr(hook, "__module__", "")).startswith(_RECORDING)
+        and not getattr(hook, "is_idle", False)
+        for hook in hooks
+    )
 
 
 def _at_once(model: LanguageModel, layers: Sequence[int], n_tokens: int) -> int:

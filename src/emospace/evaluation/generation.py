@@ -7,11 +7,10 @@ token: but for rounding an answer does not depend on its batch, and steered and 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections import Counter
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -32,17 +31,11 @@ if TYPE_CHECKING:
 
     from emospace.models import LanguageModel
     from emospace.steering.hooks import Steering
+    from emospace.steering.rows import RowSteering
     from emospace.steering.vector import Mode, SteeringVector
 
 
 log = logging.getLogger(__name__)
-
-During: TypeAlias = Callable[[int, "torch.Tensor"], AbstractContextManager[Any]]
-"""Given the step and the attention mask ``[n_rows, positions so far]``, what a forward pass runs inside."""
-
-
-def _plainly(_step: int, _mask: torch.Tensor) -> AbstractContextManager[Any]:
-    return nullcontext()
 
 
 class Sampling(BaseModel):
@@ -101,17 +94,13 @@ def generate(
     Raises
     ------
     EmospaceError
-        If a prompt and its answer are longer than the model reads, or the vector cannot be applied.
+        If a prompt and its answer are longer than the model reads, or the vector cannot be applied, or was applied
+        to other tokens than asked for. Where no token is in its scope, a warning in the log says so.
     """
-    from emospace.steering.hooks import steer
-
     sampling = sampling or Sampling()
-    rows = _token_rows(model, prompts, system, sampling.n_tokens)
-    noise = [_uniforms(sampling, index) for index in range(len(rows))]
-    steering = None if vector is None or not rows else steer(model, vector, dose, mode=mode, **steer_options)
-    with steering or nullcontext():
-        answers = _answers(model, rows, noise, sampling, batch_size)
-    return _generated(model, rows, answers, sampling, steering.applications if steering else 0)
+    steering = _steering(model, vector, dose, mode, sampling, steer_options)
+    (generated,) = _sampled(model, [(prompts, steering)], sampling, system, batch_size)
+    return generated
 
 
 class Asked(NamedTuple):
@@ -140,45 +129,9 @@ def generate_together(
     EmospaceError
         As `generate`.
     """
-    from emospace.steering.hooks import steer
-    from emospace.steering.rows import RowSteering
-
     sampling = sampling or Sampling()
-    owners = [place for place, one in enumerate(asked) for _ in one.prompts]
-    rows = _token_rows(model, [prompt for one in asked for prompt in one.prompts], system, sampling.n_tokens)
-    noise = [_uniforms(sampling, index) for one in asked for index in range(len(one.prompts))]
-    steered = [
-        None if one.vector is None else steer(model, one.vector, one.dose, mode=one.mode) for one in asked
-    ]
-    applications = [0] * len(asked)
-
-    def steering(batch: Sequence[int]) -> During:
-        own = RowSteering(model, [steered[owners[row]] for row in batch])
-
-        @contextmanager
-        def during(step: int, mask: torch.Tensor) -> Iterator[None]:
-            with own.on(*positions_of(step, mask.cpu())) as counts:
-                yield
-            for row, count in zip(batch, counts, strict=True):
-                applications[owners[row]] += count
-
-        return during
-
-    answers = iter(_answers(model, rows, noise, sampling, batch_size, steering))
-    read = iter(rows)
-    for one, own, count in zip(asked, steered, applications, strict=True):
-        if own is not None and one.prompts:
-            _check_applied(own, count)
-    return [
-        _generated(
-            model,
-            list(islice(read, len(one.prompts))),
-            list(islice(answers, len(one.prompts))),
-            sampling,
-            count,
-        )
-        for one, count in zip(asked, applications, strict=True)
-    ]
+    sets = [(one.prompts, _steering(model, one.vector, one.dose, one.mode, sampling, {})) for one in asked]
+    return _sampled(model, sets, sampling, system, batch_size)
 
 
 def stream(
@@ -200,31 +153,28 @@ def stream(
     Raises
     ------
     EmospaceError
-        As `generate`, when the first piece is asked for; at the end where the vector was applied to no token.
+        As `generate`, when the first piece is asked for.
     """
-    from emospace.steering.hooks import steer
+    from emospace.steering.rows import RowSteering
 
     sampling = sampling or Sampling()
     rows = _token_rows(model, [prompt], system, sampling.n_tokens)
-    steering: Steering | None = None
-    during: During = _plainly
-    if vector is not None:
-        steering = steer(model, vector, dose, mode=mode, prompt_length=len(rows[0]), **steer_options)
-        during = _while_running(steering)
+    steering = _steering(model, vector, dose, mode, sampling, steer_options)
     tokens: list[int] = []
+    applied: Counter[int] = Counter()
     text = AnswerStream(partial(decode, model), opens_thought(model, rows[0]))
-    for step in _steps(model, rows, _uniforms(sampling, 0)[None], sampling, during):
-        if step[0] < 0:
-            break
-        tokens.append(int(step[0]))
-        if piece := text.push(tokens[-1]).answer:
-            yield piece
+    with RowSteering(model, [steering]).attached() as steered:
+        for step in _steps(model, rows, _uniforms(sampling, 0)[None], sampling, steered, applied):
+            if step[0] < 0:
+                break
+            tokens.append(int(step[0]))
+            if piece := text.push(tokens[-1]).answer:
+                yield piece
     if piece := text.close().answer:
         yield piece
-    if steering is not None:
-        _check_applied(steering, steering.applications)
-    applications = steering.applications if steering is not None else 0
-    return _generated(model, rows, [np.array(tokens, dtype=np.int64)], sampling, applications)
+    answers = [np.array(tokens, dtype=np.int64)]
+    _check_applied(steering, rows, answers, sampling, applied[0])
+    return _generated(model, rows, answers, sampling, applied[0])
 
 
 def perplexity(
@@ -288,22 +238,92 @@ def _token_rows(
     return rows
 
 
-def _answers(
+def _steering(
     model: LanguageModel,
-    rows: Sequence[Sequence[int]],
-    noise: Sequence[np.ndarray],
+    vector: SteeringVector | None,
+    dose: float | None,
+    mode: Mode | None,
     sampling: Sampling,
+    options: Mapping[str, Any],
+) -> Steering | None:
+    """Return how answers are steered, None for no vector."""
+    from emospace.steering.hooks import steer
+
+    if vector is None:
+        return None
+    if "prompt_length" in options:
+        raise EmospaceError(
+            "the option prompt_length",
+            "where a prompt ends is known here; it is meant for a forward pass of one's own",
+            "leave it out",
+        )
+    steering = steer(model, vector, dose, mode=mode, **options)
+    if steering.scope == "response" and steering.window[0] >= sampling.n_tokens:
+        raise EmospaceError(
+            f"the vector {vector.name!r} would be applied to no token",
+            f"its window {steering.window} begins after an answer of {sampling.n_tokens} tokens",
+            "choose another window, or ask for more tokens",
+        )
+    return steering
+
+
+def _sampled(
+    model: LanguageModel,
+    sets: Sequence[tuple[Sequence[str], Steering | None]],
+    sampling: Sampling,
+    system: str | None,
     batch_size: int,
-    during: Callable[[Sequence[int]], During] = lambda _batch: _plainly,
-) -> list[np.ndarray]:
-    """Return the tokens of each row's answer; `during` is given the numbers of a batch's rows."""
+) -> list[Generated]:
+    """Return the answers to each set of prompts under its own steering, all in the same batches."""
+    from emospace.steering.rows import RowSteering
+
+    owners = [steering for prompts, steering in sets for _ in prompts]
+    rows = _token_rows(
+        model, [prompt for prompts, _ in sets for prompt in prompts], system, sampling.n_tokens
+    )
+    noise = [_uniforms(sampling, index) for prompts, _ in sets for index in range(len(prompts))]
     answers: list[np.ndarray] = [np.empty(0, dtype=np.int64)] * len(rows)
+    applied: Counter[int] = Counter()
     for batch in _batches(rows, batch_size):
-        uniforms = np.stack([noise[i] for i in batch])
-        steps = _steps(model, [rows[i] for i in batch], uniforms, sampling, during(batch))
-        for index, row in zip(batch, np.stack(list(steps), axis=1), strict=True):
-            answers[index] = row[row >= 0]
-    return answers
+        uniforms, counts = np.stack([noise[row] for row in batch]), Counter[int]()
+        with RowSteering(model, [owners[row] for row in batch]).attached() as steered:
+            steps = list(_steps(model, [rows[row] for row in batch], uniforms, sampling, steered, counts))
+        for place, answer in enumerate(np.stack(steps, axis=1)):
+            answers[batch[place]], applied[batch[place]] = answer[answer >= 0], counts[place]
+    generated, start = [], 0
+    for prompts, steering in sets:
+        part = slice(start, start := start + len(prompts))
+        count = sum(applied[row] for row in range(part.start, part.stop))
+        _check_applied(steering, rows[part], answers[part], sampling, count)
+        generated.append(_generated(model, rows[part], answers[part], sampling, count))
+    return generated
+
+
+def _check_applied(
+    steering: Steering | None,
+    rows: Sequence[Sequence[int]],
+    answers: Sequence[np.ndarray],
+    sampling: Sampling,
+    applications: int,
+) -> None:
+    """Raise where a vector changed another number of states than its scope, its window and the tokens ask for."""
+    from emospace.steering.checks import warn_of_no_token
+
+    if steering is None or not rows:
+        return
+    # The token that reaches the limit is sampled, but never run.
+    expected = sum(
+        steering.expected(len(row), min(len(answer), sampling.n_tokens - 1))
+        for row, answer in zip(rows, answers, strict=True)
+    )
+    if applications != expected:
+        raise EmospaceError(
+            f"the vector {steering.vector.name!r} changed {applications} states",
+            f"scope {steering.scope!r}, window {steering.window} and the tokens of the answers ask for {expected}",
+            "please report this, with the model's name and the version of transformers",
+        )
+    if expected == 0 and not steering.is_nothing:
+        warn_of_no_token(steering)
 
 
 def _generated(
@@ -329,15 +349,12 @@ def _generated(
 
 
 def positions_of(step: int, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the index in the answer of each position a step runs, and which may be steered, both ``[n_rows, width]``.
-
-    A row's first position is an attention sink, and never steered.
-    """
+    """Return the index in the answer of each position a step runs, and which are no padding, both ``[n_rows, width]``."""
     import torch
 
     n_rows, width = mask.shape
     if step == 0:
-        return torch.arange(-width, 0).expand(n_rows, width), (mask > 0) & (mask.cumsum(dim=1) > 1)
+        return torch.arange(-width, 0).expand(n_rows, width), mask > 0
     return torch.full((n_rows, 1), step - 1), mask[:, -1:] > 0
 
 
@@ -357,22 +374,24 @@ def _steps(
     rows: Sequence[Sequence[int]],
     uniforms: np.ndarray,
     sampling: Sampling,
-    during: During = _plainly,
+    steering: RowSteering,
+    applied: Counter[int],
 ) -> Iterator[np.ndarray]:
     """Yield the next token of each row ``[n_rows]``, -1 where its answer has ended, until all have.
 
-    `uniforms` is ``[n_rows, n_tokens]``.
+    `uniforms` is ``[n_rows, n_tokens]``; `applied` counts for each row the states that are changed.
     """
     import torch
     from transformers import DynamicCache
 
     noise = torch.as_tensor(uniforms).to(model.device)
     ends = torch.tensor(end_ids(model), dtype=torch.int64, device=model.device)
-    ids, mask = (tensor.to(model.device) for tensor in left_padded(rows))
+    ids, real = left_padded(rows)
+    ids, mask = ids.to(model.device), real.to(model.device)
     cache = DynamicCache(config=model.model.config)
     ended = torch.zeros(len(rows), dtype=torch.bool, device=model.device)
     for step in range(sampling.n_tokens):
-        with torch.inference_mode(), during(step, mask):
+        with torch.inference_mode(), steering.on(*positions_of(step, real)) as counts:
             logits = forward(model, ids, mask, keep=1, cache=cache)[:, -1]
             if step < sampling.least_tokens:
                 logits[:, ends] = -torch.inf
@@ -381,8 +400,11 @@ def _steps(
             shown = token.masked_fill(ended, -1)
             ids = token.masked_fill(ended, 0).unsqueeze(1)
             mask = torch.cat([mask, (~ended).to(mask.dtype).unsqueeze(1)], dim=1)
-        yield shown.cpu().numpy()
-        if bool(ended.all()):
+        applied.update(dict(enumerate(counts)))
+        tokens = shown.cpu()
+        real = torch.cat([real, (tokens >= 0).to(real.dtype).unsqueeze(1)], dim=1)
+        yield tokens.numpy()
+        if bool((tokens < 0).all()):
             return
 
 
@@ -451,26 +473,3 @@ def end_ids(model: LanguageModel) -> list[int]:
         if ends is not None:
             return list(ends) if isinstance(ends, list | tuple) else [int(ends)]
     return []
-
-
-def _check_applied(steering: Steering, applications: int) -> None:
-    if applications == 0 and (steering.dose or steering.op != "add"):
-        raise EmospaceError(
-            f"the vector {steering.vector.name!r} was applied to no token",
-            f"the answer ended before scope {steering.scope!r} and window {steering.window} began",
-            "choose another scope or window",
-        )
-
-
-def _while_running(steering: Steering) -> During:
-    """Return contexts that apply a vector to one pass each, and do not mind a pass without a token in scope."""
-
-    @contextmanager
-    def during(_step: int, _mask: torch.Tensor) -> Iterator[None]:
-        steering.__enter__()
-        try:
-            yield
-        finally:
-            steering.__exit__(GeneratorExit, None, None)
-
-    return during

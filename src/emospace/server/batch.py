@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -132,7 +133,8 @@ class Batch:
         self._cache: Any = None
         self._mask: Any = None  # [rows, width] on the host: 1 where a row has a token
         self._next: list[int] = []
-        self._steering = RowSteering(model, [])
+        self._attached = ExitStack()
+        self._attach(RowSteering(model, []))
 
     def join(self, answers: Sequence[Answer]) -> None:
         """Run the prompts of answers, give each its first token and put them beside the rows there are."""
@@ -145,7 +147,8 @@ class Batch:
         # Without the config a cache keeps all keys of sliding layers too, whose masks see to the rest.
         cache = DynamicCache()
         steering = RowSteering(self.model, [answer.steering for answer in answers])
-        tokens = self._run(answers, steering, ids, mask, answered, real, cache)
+        with steering.attached():
+            tokens = self._run(answers, steering, ids, mask, answered, real, cache)
         # Whatever fails up to here leaves the rows under way as they are.
         together = RowSteering(self.model, [row.steering for row in (*self.rows, *answers)])
         if self.rows:
@@ -154,7 +157,7 @@ class Batch:
             self._cache, self._mask = cache, mask
         self.rows += answers
         self._next += tokens
-        self._steering = together
+        self._attach(together)
         self._take(answers, tokens)
 
     def step(self) -> None:
@@ -200,7 +203,11 @@ class Batch:
         return rows
 
     def _steer(self) -> None:
-        self._steering = RowSteering(self.model, [row.steering for row in self.rows])
+        self._attach(RowSteering(self.model, [row.steering for row in self.rows]))
+
+    def _attach(self, steering: RowSteering) -> None:
+        self._attached.close()
+        self._steering = self._attached.enter_context(steering.attached())
 
     def _take(self, answers: Sequence[Answer], tokens: Sequence[int]) -> None:
         for answer, token in zip(answers, tokens, strict=True):

@@ -7,7 +7,6 @@ share these hooks: their additions are summed from the same state, whatever the 
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable, Sequence
 from functools import wraps
@@ -16,16 +15,13 @@ from weakref import ref
 
 from emospace.errors import EmospaceError
 from emospace.models import LanguageModel, find_blocks, find_cache
+from emospace.steering.checks import check_fit, warn_beyond, warn_of_another_model, warn_of_no_token
 from emospace.steering.operation import along, movement
 from emospace.steering.positions import first_columns, in_scope, prompt_mask, real_columns
 from emospace.steering.vector import MODES, Mode, Op, Scope, SteeringVector, check_choice, check_window
 
 if TYPE_CHECKING:
     import torch
-
-    from emospace.steering.vector import DoseRange
-
-log = logging.getLogger(__name__)
 
 SCOPES: tuple[Scope, ...] = ("prompt", "response", "all")
 OPS: tuple[Op, ...] = ("add", "clamp", "ablate")
@@ -81,7 +77,7 @@ def steer(
     ------
     EmospaceError
         A vector of another width, an unknown setting, a dose that is no number or was never calibrated; on leaving,
-        where the vector was applied to no token.
+        where no forward pass of the model ran. One whose tokens are all out of scope is told in the log.
     """
     root = model.model if isinstance(model, LanguageModel) else model
     root = getattr(root, "_orig_mod", root)
@@ -101,7 +97,7 @@ def steer(
         raise EmospaceError(f"the dose {dose}", "it is no finite number", "give a dose such as 0.1")
     known = vector.calibration.get(mode)
     if known is not None and op != "ablate":
-        _warn_beyond(vector, dose, mode, known)
+        warn_beyond(vector, dose, mode, known)
     window = check_window(window if window is not None else vector.window)
     return Steering(root, blocks, vector, float(dose), mode, scope, op, window, prompt_length, first_position)
 
@@ -148,9 +144,10 @@ class Steering:
 
     def __enter__(self) -> Steering:
         key = id(self._root)
-        stage = _STAGES.setdefault(key, _Stage(self._root, self._blocks))
+        stage = _STAGES.get(key) or _Stage(self._root, self._blocks)
         active = _Active(self)
         stage.add(active)
+        _STAGES[key] = stage
         self._entered.append(active)
         return self
 
@@ -162,18 +159,30 @@ class Steering:
             del _STAGES[id(self._root)]
         count = active.count()
         self._count += count
-        if kind is None and count == 0 and not self._is_nothing:
+        if kind is not None or self.is_nothing:
+            return
+        if not active.reached:
             raise EmospaceError(
                 f"the vector {self.vector.name!r} was applied to no token",
-                f"no forward pass of this model reached its layers {list(self.vector.layers)} with a token in scope "
-                f"{self.scope!r} and window {self.window}",
-                "run the model that was given to `steer` inside the context; a forward pass without generate or a "
-                "cache is all prompt unless prompt_length is given; compile a model inside the context",
+                f"no forward pass of this model came through its layers {list(self.vector.layers)}",
+                "run the model that was given to `steer` inside the context, not another one or an exported copy",
             )
+        if count == 0:
+            warn_of_no_token(self)
 
     @property
-    def _is_nothing(self) -> bool:
+    def is_nothing(self) -> bool:
+        """Whether it leaves every state as it is."""
         return self.dose == 0 and self.op == "add"
+
+    def expected(self, n_prompt: int, n_answer: int) -> int:
+        """Return how many states it changes (positions x layers) in passes over a prompt and tokens of its answer."""
+        import torch
+
+        if self.is_nothing:
+            return 0
+        places = torch.arange(-n_prompt, n_answer)[0 if self.first_position else 1 :]
+        return int(in_scope(places, self.scope, self.window).sum()) * len(self.vector.layers)
 
 
 class _Active:
@@ -181,7 +190,8 @@ class _Active:
 
     def __init__(self, steering: Steering) -> None:
         self.steering = steering
-        self.layers = () if steering._is_nothing else steering.vector.layers
+        self.layers = () if steering.is_nothing else steering.vector.layers
+        self.reached = False
         # Plain numbers: a read-only mapping, looked into while compiling, breaks the graph.
         vector = steering.vector
         self.doses = {layer: steering.dose * vector.shares[layer] for layer in self.layers}
@@ -220,6 +230,7 @@ class _Active:
         """Count what is about to change and return the mask ``[batch, positions, 1]``, None where it is all ones."""
         import torch
 
+        self.reached = True
         mask = self.mask
         n: Any = state.shape[0] * state.shape[1] if mask is None else self._n_masked
         compiling = torch.compiler.is_compiling()
@@ -266,21 +277,26 @@ class _Stage:
         self.cache: Callable[[], Any] = _nothing
 
     def add(self, active: _Active) -> None:
-        self.actives.append(active)
-        self._sort()
+        """Let a vector act from here on; where that fails, leave everything as it was."""
         for layer in active.layers:
             parameter = next(self.blocks[layer - 1].parameters(), None)
             # Weights that are kept elsewhere until their block runs tell no device yet.
             if parameter is not None and parameter.device.type != "meta":
                 active.prepare(layer, parameter.device, parameter.dtype)
                 active.counter_on(parameter.device)
-            if layer not in self.handles:
+        self.actives.append(active)
+        self._sort()
+        try:
+            for layer in set(active.layers) - self.handles.keys():
                 block = self.blocks[layer - 1]
                 self.handles[layer] = block.register_forward_hook(self._after(layer), prepend=True)
-        if active.layers and "backbone" not in self.handles:
-            self._listen()
+            if active.layers and "backbone" not in self.handles:
+                self._listen()
+        except BaseException:
+            self.remove(active)
+            raise
         if active.layers:
-            _forget_compiled()
+            forget_compiled()
 
     def remove(self, active: _Active) -> None:
         self.actives.remove(active)
@@ -290,11 +306,11 @@ class _Stage:
         if not self.at and "backbone" in self.handles:
             for key in list(self.handles):
                 self.handles.pop(key).remove()
-            del self.root.generate
+            vars(self.root).pop("generate", None)
             if self.own_generate is not None:
                 self.root.generate = self.own_generate
         if active.layers:
-            _forget_compiled()
+            forget_compiled()
 
     def _sort(self) -> None:
         """Note which vectors act at each layer, in the order they are applied."""
@@ -303,6 +319,7 @@ class _Stage:
         self.at = {layer: [active for active in ordered if layer in active.layers] for layer in layers}
 
     def _listen(self) -> None:
+        self.own_generate = vars(self.root).get("generate")
         outer = self.root.base_model
         inner = getattr(outer, "language_model", outer)
         self.handles["backbone"] = outer.register_forward_pre_hook(
@@ -313,7 +330,6 @@ class _Stage:
                 self._before, with_kwargs=True, prepend=True
             )
         self.handles["cache"] = inner.register_forward_hook(self._behind)
-        self.own_generate = vars(self.root).get("generate")
         self.root.generate = self._generate(self.root.generate)
 
     def _generate(self, generate: Callable[..., Any]) -> Callable[..., Any]:
@@ -450,47 +466,7 @@ def _nothing() -> None:
     return None
 
 
-def check_fit(root: Any, blocks: Sequence[Any], vector: SteeringVector) -> None:
-    """Raise `EmospaceError` where a vector's width or layers are not those of the model."""
-    config = getattr(root.config, "text_config", root.config)
-    if vector.d_model != config.hidden_size:
-        raise EmospaceError(
-            f"the vector {vector.name!r} has width {vector.d_model}",
-            f"the residual stream of this model has width {config.hidden_size}",
-            f"use a vector made for this model; this one was made for {vector.model}",
-        )
-    wrong = [layer for layer in vector.layers if not 1 <= layer <= len(blocks)]
-    if wrong:
-        raise EmospaceError(
-            f"the vector {vector.name!r} acts at layers {wrong}",
-            f"steering reaches the residual stream after a block: layers 1 to {len(blocks)} of this model",
-            "use a vector made for this model",
-        )
-
-
-def warn_of_another_model(model: LanguageModel, vector: SteeringVector) -> None:
-    """Say in the log where a vector was made from other weights than the model's."""
-    if vector.model_hash and vector.model_hash != model.weights_hash:
-        log.warning(
-            "%r was made for %s, not for %s: expect little effect, or none",
-            vector.name,
-            vector.model,
-            model.name,
-        )
-
-
-def _warn_beyond(vector: SteeringVector, dose: float, mode: Mode, known: DoseRange) -> None:
-    if abs(dose) > known.high:
-        log.warning(
-            "dose %g of %r is beyond its calibrated range (%s, up to %g): expect repetition and broken sentences",
-            dose,
-            vector.name,
-            mode,
-            known.high,
-        )
-
-
-def _forget_compiled() -> None:
+def forget_compiled() -> None:
     """Drop compiled graphs: by default they do not notice hooks that come and go."""
     import sys
 

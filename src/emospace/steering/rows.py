@@ -5,10 +5,12 @@ A row gets what `steer` gives it when it runs alone: the same operation in the s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from emospace.errors import EmospaceError
+from emospace.steering.hooks import forget_compiled
 from emospace.steering.operation import along, movement
 from emospace.steering.positions import in_scope
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class RowSteering:
-    """The vectors of a batch, stacked by layer.
+    """The vectors of a batch, stacked by layer: attached once for all forward passes, and told what each holds.
 
     Parameters
     ----------
@@ -30,9 +32,24 @@ class RowSteering:
 
     def __init__(self, model: LanguageModel, rows: Sequence[Steering | None]) -> None:
         self.model = model
-        self.rows = tuple(None if row is None or _is_nothing(row) else row for row in rows)
+        self.rows = tuple(None if row is None or row.is_nothing else row for row in rows)
         layers = {layer for row in self.rows if row is not None for layer in row.vector.layers}
         self._layers = {layer: _Layer(layer, self.rows) for layer in layers}
+        self._acts = [row is not None for row in self.rows]
+        self._pass: _Pass | None = None
+
+    @contextmanager
+    def attached(self) -> Iterator[RowSteering]:
+        """Put the hooks on the blocks; they change nothing but the passes run inside `on`."""
+        with ExitStack() as stack:
+            if self._layers:
+                stack.callback(forget_compiled)
+            for layer in self._layers:
+                block = self.model.blocks[layer - 1]
+                stack.callback(block.register_forward_hook(_Hook(self, layer), prepend=True).remove)
+            if self._layers:
+                forget_compiled()
+            yield self
 
     @contextmanager
     def on(self, answered: torch.Tensor, real: torch.Tensor) -> Iterator[list[int]]:
@@ -43,7 +60,12 @@ class RowSteering:
         answered
             ``[rows, positions]`` on the host: index of each position in its row's answer, negative in the prompt.
         real
-            ``[rows, positions]``, bool: positions that may be steered, neither padding nor a row's first.
+            ``[rows, positions]``, bool, on the host: positions that are no padding. A prompt comes whole.
+
+        Raises
+        ------
+        EmospaceError
+            If the pass did not go through a steered block, or held other positions.
         """
         mask = self._mask(answered, real)
         counts = [
@@ -53,25 +75,88 @@ class RowSteering:
         if not any(counts):
             yield counts
             return
-        blocks = self.model.blocks
-        handles = [
-            blocks[layer - 1].register_forward_hook(_after(stack, mask), prepend=True)
-            for layer, stack in self._layers.items()
-        ]
+        self._pass = held = _Pass(mask, self._acts)
         try:
             yield counts
         finally:
-            for handle in handles:
-                handle.remove()
+            self._pass = None
+        missed = sorted(self._layers.keys() - held.steered)
+        if missed:
+            raise EmospaceError(
+                f"the model {self.model.name!r}",
+                f"its forward pass did not reach the hooks of layers {missed}, so nothing was steered there",
+                "steer the model itself rather than an exported copy of it",
+            )
+
+    def change(self, layer: int, state: torch.Tensor) -> torch.Tensor | None:
+        """Return what the current pass adds to the states after a layer; None outside of `on`."""
+        if self._pass is None:
+            return None
+        self._pass.steered.add(layer)
+        return self._layers[layer].change(state, self._pass.mask_for(state))
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no pass is under way that it changes."""
+        return self._pass is None
 
     def _mask(self, answered: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
         import torch
 
         mask = torch.zeros_like(real)
+        # A prompt's first position is an attention sink.
+        first = (answered < 0) & (real.cumsum(dim=1) == 1)
         for index, row in enumerate(self.rows):
             if row is not None:
                 mask[index] = real[index] & in_scope(answered[index], row.scope, row.window)
+                if not row.first_position:
+                    mask[index] &= ~first[index]
         return mask
+
+
+class _Pass:
+    """A forward pass under way: which positions it steers, and the layers that it has come through.
+
+    `acts` says which rows have a vector: where all of their positions are steered, no mask is needed.
+    """
+
+    def __init__(self, mask: torch.Tensor, acts: Sequence[bool]) -> None:
+        self.mask, self.steered = mask, set[int]()
+        self.is_whole = bool(mask[list(acts)].all())
+        self._placed: dict[tuple[Any, Any], torch.Tensor] = {}
+
+    def mask_for(self, state: torch.Tensor) -> torch.Tensor | None:
+        """Return the mask ``[rows, positions, 1]`` beside a state, copied there once a pass; None where none is needed."""
+        if state.shape[:2] != self.mask.shape:
+            raise EmospaceError(
+                f"a forward pass over {tuple(state.shape[:2])} rows and tokens",
+                f"its steering was told of {tuple(self.mask.shape)}",
+                "please report this, with the model's name and the version of transformers",
+            )
+        if self.is_whole:
+            return None
+        key = (state.device, state.dtype)
+        if key not in self._placed:
+            self._placed[key] = self.mask.unsqueeze(-1).to(device=state.device, dtype=state.dtype)
+        return self._placed[key]
+
+
+class _Hook:
+    """What a block's output is changed by; `is_idle` says that it would change nothing now."""
+
+    def __init__(self, rows: RowSteering, layer: int) -> None:
+        self.rows, self.layer = rows, layer
+
+    @property
+    def is_idle(self) -> bool:
+        return self.rows.is_idle
+
+    def __call__(self, _module: Any, _args: Any, output: Any) -> Any:
+        state = output[0] if isinstance(output, tuple) else output
+        change = self.rows.change(self.layer, state)
+        if change is None:
+            return output
+        return (state + change, *output[1:]) if isinstance(output, tuple) else state + change
 
 
 class _Layer:
@@ -101,7 +186,7 @@ class _Layer:
             group[index] = True
         self._placed: Any = None
 
-    def change(self, state: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    def change(self, state: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         """Return what is added to states ``[rows, positions, d_model]``."""
         import torch
 
@@ -112,7 +197,8 @@ class _Layer:
         moved = torch.zeros_like(component)
         for (op, raises), chosen in groups.items():
             moved = torch.where(chosen, movement(op, size, component, raises=raises), moved)
-        return moved * directions * mask
+        change = moved * directions
+        return change if mask is None else change * mask
 
     def _at(self, state: torch.Tensor) -> tuple[Any, ...]:
         if self._placed is None:
@@ -125,16 +211,3 @@ class _Layer:
                 {key: chosen.to(**to) for key, chosen in self.groups.items()},
             )
         return self._placed  # type: ignore[no-any-return]
-
-
-def _after(layer: _Layer, mask: torch.Tensor) -> Callable[[Any, Any, Any], Any]:
-    def hook(_module: Any, _args: Any, output: Any) -> Any:
-        state = output[0] if isinstance(output, tuple) else output
-        steered = state + layer.change(state, mask.unsqueeze(-1).to(device=state.device, dtype=state.dtype))
-        return (steered, *output[1:]) if isinstance(output, tuple) else steered
-
-    return hook
-
-
-def _is_nothing(row: Steering) -> bool:
-    return row.dose == 0 and row.op == "add"
