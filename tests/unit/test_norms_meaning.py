@@ -237,3 +237,40 @@ def test_a_set_has_none_only_where_no_column_may_hold_it(tmp_path):
     details = check_norms(load_norms(path, language="en", scale=(1, 9))).set_index("problem")["detail"]
     assert "'StDev'" in details["no SD: no reliability can be given"]
     assert details["no rater count: no reliability can be given"] == "the set has none"
+
+
+def test_a_word_column_under_an_unknown_header_is_asked_with_all_else(tmp_path):
+    falling = tuple(10 - value for value in LIKED)
+    path = planted(tmp_path, "Reizwort,pos,valence", ("noun",) * 10, falling)
+    question = asked(path, scale=(1, 9))
+    assert [q.key for q in question.questions] == ["columns.word", "language"]
+    assert question.choices == ("Reizwort",)
+    assert asked(path, scale=(1, 9), language="en", columns={"word": "Reizwort"}).key == "reversed"
+
+
+@pytest.mark.parametrize(
+    ("language", "header"),
+    [("fa", "کلمه"), ("he", "מילה"), ("cs", "slovo"), ("hu", "szó"), ("th", "คำ"), ("bg", "дума")],
+)
+def test_words_are_found_by_their_name_in_many_languages(tmp_path, language, header):
+    high, low = (sorted(side)[:5] for side in anchor_lists()[language]["valence"])
+    norms = load_norms(
+        planted(tmp_path, f"{header},valence", LIKED, words=(*high, *low)), language=language, scale=(1, 9)
+    )
+    assert norms.reading["columns"]["word"] == header
+
+
+def test_what_is_said_stands_over_a_card_key_by_key(tmp_path):
+    path = planted(tmp_path, "Reizwort,valence,pleasure", LIKED, LIKED[::-1])
+    card = 'language = "en"\nscale = [1, 9]\nreversed = []\ncolumns = { word = "Reizwort", valence = "valence" }\n'
+    path.with_name(path.name + ".toml").write_text(card, encoding="utf-8")
+    assert load_norms(path).ratings("valence")["love"] == 8.1
+    other = load_norms(path, columns={"valence": "pleasure"})
+    assert other.ratings("valence")["love"] == 1.6 and len(other.reading["said_over_card"]) == 1
+    assert load_norms(path, language="en").reading.get("said_over_card") is None
+
+
+def test_too_few_words_say_so_and_no_p(tmp_path):
+    path = planted(tmp_path, "word,valence,arousal", (8, 2, 5), (3, 4, 5), words=("joy", "war", "calmness"))
+    told = load_norms(path, language="en", scale=(1, 9)).reading["direction"]
+    assert "as expected, few words" in told and "Welch" not in told

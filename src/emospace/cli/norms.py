@@ -251,7 +251,7 @@ def other_language(read: WordNorms) -> str:
         return ""
     return (
         f"{shares[best]:.0%} are frequent words of '{best}', {shares[read.language]:.0%} of '{read.language}': "
-        "is the column of words the right one?"
+        "the column of words may be the wrong one"
     )
 
 

@@ -139,6 +139,7 @@ def choose_columns(
     script: str = "",
     said: Mapping[str, int] | None = None,
     targets: Sequence[str] = TARGETS,
+    ask_word: bool = False,
 ) -> Choice | None:
     """Return the columns of word and ratings, or None if the headers name no word or no rating.
 
@@ -156,6 +157,8 @@ def choose_columns(
         Columns known otherwise; they are not looked for.
     targets
         The ratings wanted.
+    ask_word
+        Where no header names the word, ask which of the columns of text it is, if there are any.
     """
     columns = dict(said or {})
     parsed = [parse_header(cell) for cell in headers]
@@ -188,9 +191,13 @@ def choose_columns(
         return None
     if "word" not in columns:
         words = _words(table)
-        if not words:
+        if not words and ask_word and (words := _texts(table, columns)):
+            questions.append(
+                table.question("word", words, "no header says which column is the word; it may be")
+            )
+        elif not words:
             return None
-        if len(words) > 1:
+        elif len(words) > 1:
             questions.append(table.question("word", words, f"{len(words)} columns could be the word"))
         columns["word"] = words[0]
     for target in rated:
@@ -326,6 +333,24 @@ def _words(table: _Table) -> list[int]:
         found = [at for at in found if table.parsed[at].script == wanted] or found
     if len(found) > 1 and table.language:
         found = [at for at in found if written_in(table.cells(at), table.language) >= 0.5] or found
+    return found
+
+
+def _texts(table: _Table, columns: Mapping[str, int]) -> list[int]:
+    """Return the columns whose cells are text, most of it different, under a header that says nothing else."""
+    found = []
+    for at, header in enumerate(table.parsed):
+        cells = table.cells(at)
+        if (
+            at in columns.values()
+            or header.targets
+            or header.statistics
+            or header.translation
+            or header.other
+        ):
+            continue
+        if table.headers[at].strip() and cells and not table.numeric(at) and len(set(cells)) > len(cells) / 2:
+            found.append(at)
     return found
 
 

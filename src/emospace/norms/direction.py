@@ -91,14 +91,20 @@ class Direction:
     @property
     def evidence(self) -> str:
         """The figures in words."""
-        verdict = (
-            "as expected" if self.expected else f"Welch p = {self.p:.1g} that they lie the wrong way round"
-        )
-        few = "" if self.enough else ", few words"
+        if self.enough:
+            verdict = "as expected" if self.expected else f"Welch p = {self.p:.1g}"
+        else:
+            verdict = (
+                "as expected, few words"
+                if self.expected
+                else "all the other way round, few words"
+                if self.reversed
+                else "too few words to tell"
+            )
         by = f" by {self.by}" if self.by else ""
         return (
             f"{self.n_high} words for high {self.target}{by} are rated {self.mean_high:.2f} on average, "
-            f"{self.n_low} for low {self.target} {self.mean_low:.2f} ({verdict}{few})"
+            f"{self.n_low} for low {self.target} {self.mean_low:.2f} ({verdict})"
         )
 
 

@@ -10,16 +10,7 @@ from typing import Any
 
 from emospace.errors import EmospaceError
 from emospace.norms.cards import check_language
-from emospace.norms.columns import written_in
-from emospace.norms.direction import (
-    Anchors,
-    anchor_lists,
-    both_anchors,
-    direction_questions,
-    directions,
-    likely_languages,
-    turned,
-)
+from emospace.norms.direction import Anchors, likely_languages, turned
 from emospace.norms.formats import Grid
 from emospace.norms.headers import parse_header, plain
 from emospace.norms.layouts import LAYOUTS, suggested
@@ -29,9 +20,15 @@ from emospace.norms.rating_rows import raw_columns, read_ratings
 from emospace.norms.reading import clean_word
 from emospace.norms.recognising import Recognised, join_headers, looks_headless, recognise
 from emospace.norms.scripts import NAMES, check_script, one_in_simplified
+from emospace.norms.word_checks import (
+    check_direction,
+    language_question,
+    other_language,
+    translations_of,
+    words_of,
+)
 from emospace.norms.word_norms import TARGETS, WordNorms
 
-FEWEST_WRITTEN = 10
 _SPREAD = r"\s*(?:[(（]|±|\+/-).*"
 _RATER = re.compile(
     "participant|subject|rater|respondent|worker|proband|versuchsperson|sujet|partecipante|被试|评分者|trial"
@@ -100,19 +97,19 @@ def norms_from_grid(
     open_ = list(found.questions)
     scales, asked = _scales(grid, found, card, targets, what)
     open_ += asked
-    words = _words(grid, found)
+    words = words_of(grid, found)
     language = card.get("language") or found.language or _constant_column(grid, found, "language")
     if not language:
-        open_ += [_language_question(words, what)]
+        open_ += [language_question(words, what)]
         language = next(iter(likely_languages(words)), "")
     elif "language" in card:
         check_language(language)
     if not any(question.key in ("language", "columns.word") for question in open_):
-        open_ += _other_language(grid, found, language, what, said="language" in card)
+        open_ += other_language(grid, found, language, what, said="language" in card)
     try:
         norms = _read(grid, found, card, scales, targets, language, name=name, what=what)
         columns_known = not any(question.key.startswith("columns") for question in open_)
-        told, asked = _direction(norms, anchors, _translations(grid, found), found, card, what, settle)
+        told, asked = check_direction(norms, anchors, translations_of(grid, found), found, card, what, settle)
         open_ += asked if columns_known else []
     except EmospaceError as error:
         if isinstance(error, OpenQuestion):
@@ -194,77 +191,6 @@ def _read(
     )
 
 
-def _direction(
-    norms: WordNorms,
-    anchors: Callable[[str], Anchors | None] | None,
-    translations: Iterable[tuple[str, str, Mapping[str, str]]],
-    found: Recognised,
-    card: Mapping[str, Any],
-    what: str,
-    settle: bool,
-) -> tuple[str, list[OpenQuestion]]:
-    """Return in words how the direction of the scales was checked, and what that leaves open.
-
-    Anchors are words of the set's language; where those are too few for valence, translations into another.
-    """
-
-    def known(language: str) -> Anchors | None:
-        return both_anchors(anchors(language) if anchors else None, anchor_lists().get(language))
-
-    ours = known(norms.language)
-    checkable = ours is not None
-    by_target = {d.target: d for d in directions(norms, ours)} if ours else {}
-    for language, header, words in translations:
-        theirs = known(language)
-        if theirs is None or ("valence" in by_target and by_target["valence"].enough):
-            continue
-        checkable = True
-        for d in directions(norms, theirs, words, by=f"translations in '{header}'"):
-            before = by_target.get(d.target)
-            if before is None or min(d.n_high, d.n_low) > min(before.n_high, before.n_low):
-                by_target[d.target] = d
-    checked = [by_target[target] for target in norms.targets if target in by_target]
-    said = "reversed" in card
-    told = []
-    for d in checked:
-        against = " although said otherwise" if said else ""
-        about = f"looks reversed{against}: " if d.reversed else "does not separate: " if d.mixed else ""
-        told.append(about + d.evidence)
-    few = (
-        "too few anchor words are rated"
-        if checkable
-        else f"no words of '{norms.language}' are known that tell"
-    )
-    stated = "valence" in found.reversed or bool(found.layout.name)
-    where = ", its header says how it runs" if "valence" in found.reversed else ""
-    questions = direction_questions(checked, norms, what, stated=stated, checkable=checkable, settle=settle)
-    return "; ".join(told) or f"not checked: {few}{where}", [] if said else questions
-
-
-def _translations(grid: Grid, found: Recognised) -> list[tuple[str, str, dict[str, str]]]:
-    """Return (language, header, word -> translation) of each column that holds the words in another language."""
-    at = found.columns["word"]
-    columns = []
-    for i, header in enumerate(found.headers):
-        said = parse_header(header)
-        if i in found.columns.values() or said.targets or said.other or said.statistics or said.group:
-            continue
-        if not (said.translation or said.language):
-            continue
-        rows = [row for row in grid.rows[found.first_row :] if max(i, at) < len(row)]
-        words = {clean_word(row[at]): re.split("[,;/(]", clean_word(row[i]))[0].strip() for row in rows}
-        words = {word: re.sub("^to ", "", other) for word, other in words.items() if other}
-        language = said.language or next(iter(likely_languages(list(words.values()))), "")
-        if language:
-            columns.append((language, header, words))
-    return columns
-
-
-def _words(grid: Grid, found: Recognised) -> list[str]:
-    at = found.columns["word"]
-    return [clean_word(row[at]) for row in grid.rows[found.first_row :] if at < len(row)]
-
-
 def _scales(
     grid: Grid, found: Recognised, card: Mapping[str, Any], targets: tuple[str, ...], what: str
 ) -> tuple[dict[str, tuple[float, float]], list[OpenQuestion]]:
@@ -321,19 +247,6 @@ def _suggestion(headers: Sequence[str], card: Mapping[str, Any], what: str) -> s
     return f"It looks like {' or '.join(names)}: {flags} says all that is published of it." if names else ""
 
 
-def _language_question(words: Sequence[str], what: str) -> OpenQuestion:
-    likely = [language for language, n in likely_languages(words).items() if n >= 3][:3]
-    seen = f" (its words look like {' or '.join(likely)})" if likely else ""
-    return OpenQuestion(
-        what,
-        f"nothing in it says which language its words are{seen}",
-        f"Say so with --language {likely[0] if likely else 'de'}, or write language = "
-        f"\"{likely[0] if likely else 'de'}\" in '{what}.toml'.",
-        key="language",
-        choices=tuple(likely),
-    )
-
-
 def _observed(
     grid: Grid, found: Recognised, target: str, codes: Sequence[str]
 ) -> tuple[list[float], Mapping[str, int]]:
@@ -342,62 +255,6 @@ def _observed(
     values = read_numbers(cells, codes=codes).found.dropna().tolist()
     coded = missing_codes(values)
     return [value for value in values if f"{value:g}" not in coded], coded
-
-
-def _other_language(
-    grid: Grid, found: Recognised, language: str, what: str, *, said: bool
-) -> list[OpenQuestion]:
-    """Return the question a word column asks that is not in the language its words are said to be.
-
-    Its letters are those of another script, or, where layout or headers alone say the language, the words everybody
-    has (love, war) are those of another language.
-    """
-    words = _words(grid, found)
-    hits = likely_languages(words)
-    other = next((name for name in hits if name != language), "")
-    if not said and hits.get(other, 0) >= max(4, 3 * hits.get(language, 0)):
-        about = found.layout.name or "its headers"
-        return [
-            OpenQuestion(
-                what,
-                f"{about} say{'s' * bool(found.layout.name)} that its words are '{language}', but they look like '{other}' "
-                f"({', '.join(words[:3])}; {hits[other]} common words of '{other}', {hits.get(language, 0)} of '{language}')",
-                f"Say --language {other}, or --language {language} if they are, or name another column with --column word=HEADER.",
-                key="language",
-                choices=(other, language),
-            )
-        ]
-    share = written_in(words, language)
-    if len(words) < FEWEST_WRITTEN or share >= 0.5:
-        return []
-    at = found.columns["word"]
-    others = [
-        i
-        for i, header in enumerate(found.headers)
-        if i != at and not parse_header(header).targets and _could_be_words(grid, found, i, language)
-    ]
-    named = tuple(found.headers[i] for i in others)
-    fix = (
-        f"Say --column word='{named[0]}'" if named else "Say another --language, or name the column of words"
-    )
-    return [
-        OpenQuestion(
-            what,
-            f"only {share:.0%} of the words in column '{found.headers[at]}' are written as '{language}' is "
-            f"({', '.join(words[:3])})",
-            fix + (f" (or {', '.join(named[1:4])})." if len(named) > 1 else "."),
-            key="columns.word",
-            choices=named,
-        )
-    ]
-
-
-def _could_be_words(grid: Grid, found: Recognised, at: int, language: str) -> bool:
-    cells = [
-        row[at].strip() for row in grid.rows[found.first_row :][:200] if at < len(row) and row[at].strip()
-    ]
-    text = [cell for cell in cells if not is_number(cell)]
-    return len(text) > len(cells) / 2 and len(set(text)) > len(text) / 2 and written_in(text, language) >= 0.5
 
 
 def _merged_by_script(grid: Grid, found: Recognised) -> int:

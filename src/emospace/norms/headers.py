@@ -121,10 +121,13 @@ def _vocabulary() -> Mapping[str, tuple[str, str]]:
 def _parts(cell: str) -> list[str]:
     text = _SCALE.sub(" ", unicodedata.normalize("NFKC", cell).replace("−", "-"))
     text = re.sub(r"(?<=[^\W\d_A-Z])(?=[A-Z])", " ", text)
-    joined = re.sub(r"[\W_]+", "", folded(text))
+    words = "".join(
+        c if c.isalnum() or c == "%" or unicodedata.category(c)[0] == "M" else " " for c in folded(text)
+    )
+    joined = words.replace(" ", "").replace("%", "")
     if joined in _vocabulary() and len(joined) > 2:
         return [joined]
-    pieces = [piece for piece in re.split(r"[^\w%]+|_+", folded(text)) if piece]
+    pieces = words.split()
     parts: list[str] = []
     while pieces:
         pair = "".join(pieces[:2])

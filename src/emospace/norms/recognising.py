@@ -106,6 +106,9 @@ def recognise(
     if below := _headless(rows, said, HEADER_SEARCH):
         return below
     _refuse_short_header(rows, what)
+    for start in starts if not layout else ():
+        if found := _fit(Layout(""), rows, start, **about, ask_word=True):
+            return found
     if said and rows:
         _refuse_missing(rows, said, what)
     return None
@@ -135,6 +138,7 @@ def _fit(
     language: str,
     script: str,
     targets: Sequence[str],
+    ask_word: bool = False,
 ) -> Recognised | None:
     if layout.header and tuple(cell.strip() for cell in rows[start]) != layout.header:
         return None
@@ -167,7 +171,14 @@ def _fit(
         if key not in own and (at := _first(patterns, names, of)):
             own[key] = at[0]
     choice: Choice | None = choose_columns(
-        headers, rows[first:], what=what, language=language, script=script, said=own, targets=targets
+        headers,
+        rows[first:],
+        what=what,
+        language=language,
+        script=script,
+        said=own,
+        targets=targets,
+        ask_word=ask_word,
     )
     if choice is None:
         return None
