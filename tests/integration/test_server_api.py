@@ -10,6 +10,13 @@ from fastapi.testclient import TestClient
 
 import emospace.server.batch as batching
 from emospace.server import Settings, create_app
+from emospace.server.schemas import (
+    ChatRequest,
+    CompletionRequest,
+    JudgeRequest,
+    ReadRequest,
+    ResolveRequest,
+)
 from planted_runs import write_run
 from served import EMOTIONS, PROMPTS, alone, make_engine
 
@@ -261,6 +268,27 @@ def test_half_a_surrogate_pair_is_refused_with_its_field(client, path, body, par
 def test_a_body_that_is_none_is_refused(client, path, content):
     answer = client.post(f"/v1/{path}", content=content, headers={"content-type": "application/json"})
     assert answer.status_code == 400, answer.text
+
+
+BODIES = {
+    "chat/completions": ({**CHAT, "max_tokens": 1}, ChatRequest),
+    "completions": ({"prompt": "joy", "max_tokens": 1}, CompletionRequest),
+    "emotions/resolve": ({"emotion": {"joy": 1}}, ResolveRequest),
+    "read": ({"input": "joy"}, ReadRequest),
+    "judge": ({"input": "joy", "prompt": "the"}, JudgeRequest),
+}
+
+
+@pytest.mark.parametrize("path", BODIES)
+@pytest.mark.parametrize("value", ["", -1, 10**30, ["x"], {"a": 1}], ids=repr)
+def test_no_value_of_any_field_is_a_fault_of_the_server(client, path, value):
+    body, kind = BODIES[path]
+    for field in (*kind.model_fields, "logit_bias", "response_format", "nothing"):
+        content = json.dumps({**body, field: value})
+        answer = client.post(f"/v1/{path}", content=content, headers={"content-type": "application/json"})
+        assert answer.status_code in (200, 400, 404), (field, answer.text)
+        if answer.status_code != 200:
+            assert answer.json()["error"]["param"].split(".")[0] == field
 
 
 @pytest.mark.parametrize(

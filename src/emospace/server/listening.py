@@ -112,7 +112,10 @@ def _read(reader: Reader, body: ReadRequest, limit: int) -> dict[str, Any]:
             "input",
         )
     whole = reader.read(body.texts)
-    reading = whole if body.categories is None else whole.select(body.categories)
+    try:
+        reading = whole if body.categories is None else whole.select(body.categories)
+    except EmospaceError as error:
+        raise from_emospace(error, "categories") from error
     features = _features(reader, whole, body.features)
     return {
         "language": reading.language,
@@ -214,6 +217,7 @@ def _rows(model: LanguageModel, body: JudgeRequest, limit: int) -> tuple[list[in
             400,
             f"Too long: texts and what they answer have {most:,} tokens at most.",
             "context_length_exceeded",
+            "input",
         )
     return before, texts
 
