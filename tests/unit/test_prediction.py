@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from functools import cache
+from importlib import import_module
 from typing import Literal
 
 import numpy as np
@@ -29,6 +30,7 @@ from emospace.prediction import (
     transfer,
 )
 
+draws_module = import_module("emospace.prediction.draws")
 GRID = (0.01, 0.1, 1.0, 10.0)
 
 
@@ -172,6 +174,43 @@ def test_draws_are_predicted_as_spaces_are(monkeypatch):
         np.testing.assert_allclose(r, expected, atol=1e-9)
 
 
+def sparse_codes(n: int, d: int, seed: int = 0) -> np.ndarray:
+    """Return codes `[n, d]` that are mostly zero, their columns of many sizes."""
+    rng = np.random.default_rng(seed)
+    fires = rng.random((n, d)) < rng.uniform(0.1, 0.9, d)
+    return (fires * rng.gamma(2, 1, (n, d)) * rng.uniform(0.1, 5, d)).astype(np.float32)
+
+
+def test_sparse_features_wider_than_words_are_predicted_as_dense_ones_are(monkeypatch):
+    monkeypatch.setattr(ridge, "_BLOCK", 1000)
+    _, y, groups = planted(120, 10)
+    codes = sparse_codes(120, 300)
+    dense = predict_ratings(codes, y, groups, n_bootstrap=10)
+    thin = predict_ratings(sparse.csr_matrix(codes), y, groups, n_bootstrap=10)
+    for one, other in zip(thin, dense, strict=True):
+        np.testing.assert_allclose(one.out_of_fold, other.out_of_fold, atol=1e-4)
+        assert one.penalty == other.penalty
+    fitted = fit_ratings(sparse.csr_matrix(codes), y, groups)[0].predict(codes)
+    np.testing.assert_allclose(fitted, fit_ratings(codes, y, groups)[0].predict(codes), atol=1e-4)
+
+
+def test_draws_of_more_latents_than_training_words_are_predicted_as_spaces_are():
+    _, y, groups = planted(60, 10)
+    codes = sparse_codes(60, 200)
+    draws = random_draws(200, 80, 3, seed=2)
+    r = predict_draws(sparse.csr_matrix(codes), draws, y, groups, seed=3)
+    for draw, found in zip(draws, r, strict=True):
+        space = predict_ratings(codes[:, np.sort(draw)], y, groups, n_bootstrap=10, seed=3)
+        np.testing.assert_allclose(found[:, 0], [one.r for one in space], atol=1e-4)
+
+
+def test_moments_of_sparse_columns_are_those_of_dense_ones():
+    codes = sparse_codes(50, 20)
+    codes[:, 3], codes[:, 4] = 0, 1e4 + np.arange(50) * 1e-3
+    for found, expected in zip(ridge.moments(sparse.csr_matrix(codes)), ridge.moments(codes), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+
+
 def skewed_profile(n_latents: int = 800, seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     rate = np.exp(rng.normal(-4, 1.2, n_latents)).clip(0, 1)
@@ -185,6 +224,15 @@ def test_latent_profile_reads_dense_and_sparse_codes():
     expected = [[0, 0, 0], [1, 3, 3], [0.5, 0.5, 1]]
     np.testing.assert_allclose(latent_profile(codes), expected)
     np.testing.assert_allclose(latent_profile(sparse.csr_matrix(codes)), expected)
+
+
+def test_neighbours_are_those_of_all_distances_ranked():
+    rng = np.random.default_rng(0)
+    points = np.round(rng.normal(size=(300, 3)), 1)  # many ties
+    points[:100] = 0
+    gaps = ((points[:20, None] - points[None]) ** 2).sum(axis=2)
+    expected = np.argsort(gaps, axis=1, kind="stable")[:, :40]
+    np.testing.assert_array_equal(draws_module._neighbours(points[:20], points, 40), expected)
 
 
 def test_matched_draws_stay_outside_and_never_repeat():

@@ -11,8 +11,8 @@ import numpy as np
 from emospace.display import progress
 from emospace.engines import in_parallel
 from emospace.errors import EmospaceError
-from emospace.prediction.ratings import checked
-from emospace.prediction.ridge import PENALTIES, FoldSums, assign_folds, nested_ridge
+from emospace.prediction.ratings import checked, out_of_fold
+from emospace.prediction.ridge import PENALTIES, FoldSums, assign_folds, moments, nested_ridge
 from emospace.prediction.scores import correlation
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 NEAREST = 10  # how many unused neighbours a matched draw chooses among
 CALIPER = 0.2  # SD of the profile (Rosenbaum & Rubin, 1985)
 
-_MOST_DRAWS, _MOST_NUMBERS = 32, 2**22
-"""Draws that are fitted together, and numbers of their Gram matrices of one fold: calls cost small draws the most."""
+_MOST_DRAWS, _MOST_NUMBERS = 32, 2**23
+"""Draws fitted together, and numbers of the Gram matrices of one fold held by all threads: calls cost small draws most."""
 
 
 @dataclass(frozen=True)
@@ -95,17 +95,20 @@ def matched_draws(
     active = profile[:, 0] > 0
     logged = _logged(profile, active)
     of_space, of_outside = logged[space], logged[outside]
-    gaps = ((of_space[:, None, :] - of_outside[None, :, :]) ** 2).sum(axis=2)
-    neighbours = np.argsort(gaps, axis=1, kind="stable")
+    neighbours = _neighbours(of_space, of_outside, min(k + nearest - 1, len(outside)))
     rng = np.random.default_rng(seed)
-    used = np.zeros((n_draws, len(outside)), dtype=bool)
+    # Only neighbours of some latent can be drawn, however wide the autoencoder is.
+    near, places = np.unique(neighbours, return_inverse=True)
+    places = places.reshape(neighbours.shape)
+    used = np.zeros((n_draws, len(near)), dtype=bool)
     rows = np.arange(n_draws)
-    draws = np.empty((n_draws, k), dtype=np.int64)
+    drawn = np.empty((n_draws, k), dtype=np.int64)
     for latent in np.argsort(-profile[space, 0], kind="stable"):
-        ranked = neighbours[latent]
+        ranked = places[latent]
         pick = _among_unused(used, ranked, nearest, rng)
-        draws[:, latent] = ranked[pick]
-        used[rows, draws[:, latent]] = True
+        drawn[:, latent] = ranked[pick]
+        used[rows, drawn[:, latent]] = True
+    draws = near[drawn]
     distance = np.abs(of_outside[draws] - of_space)
     spread = of_space.std(axis=0)
     difference = of_outside[draws].mean(axis=(0, 1)) - of_space.mean(axis=0)
@@ -127,8 +130,10 @@ def random_draws(
     """Return unmatched draws of `k` latents out of `n_latents` without those excluded, `[n_draws, k]`."""
     outside = np.setdiff1d(np.arange(n_latents), np.asarray(exclude, dtype=np.int64))
     _require(len(outside), k, "to draw from")
-    keys = np.random.default_rng(seed).random((n_draws, len(outside)))
-    return np.asarray(outside[np.argpartition(keys, k - 1, axis=1)[:, :k]])
+    rng = np.random.default_rng(seed)
+    # One draw at a time: keys of all draws would take gigabytes in a wide autoencoder.
+    chosen = [np.argpartition(rng.random(len(outside)), k - 1)[:k] for _ in range(n_draws)]
+    return np.asarray(outside[np.array(chosen, dtype=np.int64).reshape(n_draws, k)])
 
 
 def top_firing(profile: np.ndarray, k: int, *, exclude: Sequence[int] | np.ndarray = ()) -> np.ndarray:
@@ -154,8 +159,9 @@ def predict_draws(
 ) -> np.ndarray:
     """Predict ratings from each draw of latents as `predict_ratings` does: same folds, grid and inner choice.
 
-    Gram blocks of all latents drawn are computed once; each draw takes its sub-blocks. Single precision moves r
-    by less than .001 (a test holds it to that).
+    A draw of fewer latents than training words has Gram matrices of its latents, another a Gram matrix of its words:
+    memory does not grow with the autoencoder's width. Single precision moves r by less than .001 (a test holds it to
+    that).
 
     Parameters
     ----------
@@ -164,47 +170,64 @@ def predict_draws(
     draws
         `[n_draws, k]` indices of latents, none twice in a draw.
     precision
-        ``float32`` or ``float64``; memory is `folds * n_drawn^2` such numbers.
+        ``float32`` or ``float64``, of the Gram matrices.
 
     Returns
     -------
     r within folds, `[n_draws, n_targets, 2]`: over all words, and over the scored words.
     """
     import torch
+    from scipy.sparse import csc_array
 
-    draws = np.asarray(draws, dtype=np.int64)
-    latents, compact = np.unique(draws, return_inverse=True)
-    # A set has no order, and sums of ascending indices are read faster.
-    compact = torch.from_numpy(np.sort(compact.reshape(draws.shape), axis=1))
-    features, ratings, groups, scored, trains = checked(
-        codes[:, latents], ratings, groups, scored, train_mask
-    )
+    # A set has no order, and a fit of the same columns is the same to the last digit.
+    draws = np.sort(np.asarray(draws, dtype=np.int64), axis=1)
+    codes, ratings, groups, scored, trains = checked(codes, ratings, groups, scored, train_mask)
     fold_of = assign_folds(groups, folds, seed)
+    columns = csc_array(codes)
+    mean, spread = moments(columns)
+    scale = np.divide(1, spread, out=np.zeros(len(spread)), where=spread > 1e-7 * np.abs(mean))
     dtype = getattr(torch, precision)
-    x, y = _unit_scale(features).to(dtype), torch.from_numpy(ratings - ratings.mean(axis=0)).to(dtype)
+    y = torch.from_numpy(ratings - ratings.mean(axis=0)).to(dtype)
     train_rows = [torch.from_numpy(np.flatnonzero((fold_of == fold) & trains)) for fold in range(folds)]
-    test_rows = [torch.from_numpy(np.flatnonzero(fold_of == fold)) for fold in range(folds)]
-    tested = [x[rows] for rows in test_rows]
-    sums = FoldSums.of(x, y, train_rows)
+    test_rows = [np.flatnonzero(fold_of == fold) for fold in range(folds)]
     grid = torch.as_tensor(penalties, dtype=dtype)
+    n_training = sum(sorted(len(rows) for rows in train_rows)[:-2])
 
-    def of_batch(index: Tensor) -> np.ndarray:
-        subsets = sums.subsets(index)
-        nested = nested_ridge(subsets.without, folds, grid)
-        predicted = np.empty((len(x), len(index), y.shape[1]))
-        for fold, rows in enumerate(test_rows):
-            weights = torch.zeros(len(index), x.shape[1], y.shape[1], dtype=dtype)
-            weights.scatter_(1, index[:, :, None].expand(-1, -1, y.shape[1]), nested.weights[fold])
-            at = tested[fold] @ weights.permute(1, 0, 2).reshape(x.shape[1], -1)
-            predicted[rows] = at.view(len(rows), len(index), -1) + nested.intercepts[fold]
+    def in_primal(part: np.ndarray) -> np.ndarray:
+        def features(latents: np.ndarray) -> Tensor:
+            return torch.from_numpy((columns[:, latents].toarray() - mean[latents]) * scale[latents]).to(
+                dtype
+            )
+
+        sums = FoldSums.of_sets((features(latents) for latents in part), part.shape, y, train_rows)
+        nested = nested_ridge(sums.without, folds, grid)
+        weights = nested.weights.double().numpy() * scale[part][..., None]
+        intercepts = nested.intercepts.double().numpy() - np.einsum("bk,fbkt->fbt", mean[part], weights)
+        predicted = np.empty((len(y), *intercepts.shape[1:]))
+        for draw, latents in enumerate(part):
+            drawn = columns[:, latents].tocsr()
+            for fold, rows in enumerate(test_rows):
+                predicted[rows, draw] = drawn[rows] @ weights[fold, draw] + intercepts[fold, draw]
+        return predicted
+
+    def in_dual(part: np.ndarray) -> np.ndarray:
+        found = [
+            out_of_fold(columns[:, latents].tocsr(), ratings, fold_of, trains, penalties)[0]
+            for latents in part
+        ]
+        return np.stack(found, axis=1)
+
+    def of_batch(part: np.ndarray) -> np.ndarray:
+        predicted = (in_dual if part.shape[1] > n_training else in_primal)(part)
         everything = correlation(predicted, ratings[:, None, :], fold_of)
         kept = correlation(predicted[scored], ratings[scored, None, :], fold_of[scored])
         return np.stack([everything, kept], axis=2)
 
-    together = max(1, min(_MOST_DRAWS, _MOST_NUMBERS // draws.shape[1] ** 2))
+    together = max(1, min(_MOST_DRAWS, _MOST_NUMBERS // torch.get_num_threads() // draws.shape[1] ** 2))
+    batches = [draws[start : start + together] for start in range(0, len(draws), together)]
     results = []
     with progress("Draws of latents", len(draws), "draws") as advance:
-        for result in in_parallel(of_batch, compact.split(together)):
+        for result in in_parallel(of_batch, batches):
             results.append(result)
             advance(len(result))
     return np.concatenate(results)
@@ -220,6 +243,18 @@ def _logged(profile: np.ndarray, active: np.ndarray) -> np.ndarray:
     return np.asarray((logged - reference.mean(axis=0)) / np.where(spread > 0, spread, 1))
 
 
+def _neighbours(of_space: np.ndarray, of_outside: np.ndarray, n: int) -> np.ndarray:
+    """Return the `n` nearest of the outside latents to each of the space, nearest first, `[k, n]`; ties by their order."""
+    from scipy.spatial.distance import cdist
+
+    found = np.empty((len(of_space), n), dtype=np.int64)
+    for row, latent in enumerate(of_space):
+        gaps = cdist(latent[None], of_outside, "sqeuclidean")[0]
+        close = np.flatnonzero(gaps <= np.partition(gaps, n - 1)[n - 1])
+        found[row] = close[np.argsort(gaps[close], kind="stable")[:n]]
+    return found
+
+
 def _among_unused(used: np.ndarray, ranked: np.ndarray, nearest: int, rng: np.random.Generator) -> np.ndarray:
     """Return for each draw the position in `ranked` of one of its first `nearest` unused latents, at random."""
     width = min(len(ranked), 16 * nearest)
@@ -231,16 +266,6 @@ def _among_unused(used: np.ndarray, ranked: np.ndarray, nearest: int, rng: np.ra
         width = min(len(ranked), 4 * width)
     wanted = 1 + (rng.random(len(used)) * np.minimum(count[:, -1], nearest)).astype(np.int64)
     return np.asarray((free & (count == wanted[:, None])).argmax(axis=1))
-
-
-def _unit_scale(features: np.ndarray) -> Tensor:
-    """Return features shifted and scaled to mean 0 and SD 1 over all words, constant ones 0: for exact sums only."""
-    import torch
-
-    mean, spread = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
-    varies = spread > 1e-7 * np.abs(mean)
-    scale = np.divide(1, spread, out=np.zeros(len(spread)), where=varies)
-    return torch.from_numpy((features - mean) * scale)
 
 
 def _require(available: int, k: int, where: str) -> None:

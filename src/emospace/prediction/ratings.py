@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -16,12 +16,10 @@ from emospace.prediction.ridge import (
     FoldSums,
     KernelFit,
     assign_folds,
+    moments,
     nested_ridge,
 )
 from emospace.prediction.scores import Score, correlation, score
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 Result = TypeVar("Result")
 
@@ -111,7 +109,7 @@ def nested_predictions(
     fold_of = assign_folds(groups, folds, seed)
 
     def one_layer(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        return _out_of_fold(values, ratings, fold_of, trains, penalties)
+        return out_of_fold(values, ratings, fold_of, trains, penalties)
 
     parts = each_layer(one_layer, features)
     by_layer = np.stack([part[0] for part in parts])
@@ -217,16 +215,14 @@ class Problem:
     """One feature set with its folds, ready for ridge: primal, or dual where features outnumber training words.
 
     Features are shifted and scaled by constants of all words, which changes no prediction and keeps sums exact;
-    the standardisation that counts is on training words, in the fits.
+    the standardisation that counts is on training words, in the fits. Sparse features stay sparse in dual form.
     """
 
-    def __init__(
-        self, features: np.ndarray, ratings: np.ndarray, fold_of: np.ndarray, trains: np.ndarray
-    ) -> None:
+    def __init__(self, features: Any, ratings: np.ndarray, fold_of: np.ndarray, trains: np.ndarray) -> None:
         import torch
+        from scipy.sparse import diags_array
 
-        self.mean = features.mean(axis=0, dtype=np.float64)
-        spread = features.std(axis=0, dtype=np.float64)
+        self.mean, spread = moments(features)
         self.varies = spread > 1e-7 * np.abs(self.mean)
         self.spread = spread[self.varies]
         self.centre = ratings.mean(axis=0)
@@ -236,18 +232,21 @@ class Problem:
         sizes = sorted(len(rows) for rows in self.train_rows)
         wide = len(self.spread) > sum(sizes[:-2])
         self.dtype: Any = np.float32 if wide and features.dtype == np.float32 else np.float64
-        self.features = self.features_of(features)
+        self.features: Any
+        if wide and hasattr(features, "tocsr"):
+            # A shift would fill it, and the kernel is centred on training words anyway.
+            self.mean = np.zeros_like(self.mean)
+            kept = features.tocsc()[:, self.varies] @ diags_array(1 / self.spread)
+            self.features = kept.tocsr().astype(self.dtype)
+        else:
+            dense = features.toarray() if hasattr(features, "toarray") else features
+            self.features = dense[:, self.varies].astype(self.dtype)
+            self.features -= self.mean[self.varies].astype(self.dtype)
+            self.features /= self.spread.astype(self.dtype)
         self.ratings = torch.from_numpy((ratings - self.centre).astype(self.dtype))
-        self.sums = None if wide else FoldSums.of(self.features, self.ratings, self.train_rows)
-
-    def features_of(self, features: np.ndarray) -> Tensor:
-        """Return words' features `[n, d]` on the scale of the words given first, constant ones left out."""
-        import torch
-
-        scaled: np.ndarray = features[:, self.varies].astype(self.dtype)
-        scaled -= self.mean[self.varies].astype(self.dtype)
-        scaled /= self.spread.astype(self.dtype)
-        return torch.from_numpy(scaled)
+        self.sums = None
+        if not wide:
+            self.sums = FoldSums.of(torch.from_numpy(self.features), self.ratings, self.train_rows)
 
     def without(self, held_out: tuple[int, ...]) -> Fit:
         """Return ridge on the training words of all folds but `held_out`."""
@@ -256,24 +255,28 @@ class Problem:
         return KernelFit(self.features, self.ratings, self.train_rows, held_out)
 
 
-def _out_of_fold(
-    features: np.ndarray,
+def out_of_fold(
+    features: Any,
     ratings: np.ndarray,
     fold_of: np.ndarray,
     trains: np.ndarray,
     penalties: Sequence[float],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return predictions [n_words, n_targets], and penalties and inner errors [folds, n_targets]."""
+    """Return predictions `[n_words, n_targets]`, and penalties and inner errors `[folds, n_targets]`.
+
+    `features` are `[n_words, d]`, dense or scipy sparse; words of a fold are predicted without it.
+    """
     import torch
 
     problem = Problem(features, ratings, fold_of, trains)
     grid = torch.as_tensor(penalties, dtype=torch.float64)
     nested = nested_ridge(problem.without, len(problem.test_rows), grid)
-    predicted = torch.empty_like(problem.ratings)
+    predicted = np.empty(ratings.shape)
     for fold, rows in enumerate(problem.test_rows):
-        predicted[rows] = problem.features[rows] @ nested.weights[fold, 0] + nested.intercepts[fold, 0]
+        weights, intercept = nested.weights[fold, 0].numpy(), nested.intercepts[fold, 0].numpy()
+        predicted[rows] = problem.features[rows.numpy()] @ weights + intercept
     return (
-        predicted.numpy() + problem.centre,
+        predicted + problem.centre,
         grid[nested.chosen[:, 0]].numpy(),
         nested.errors[:, 0].numpy(),
     )
@@ -302,9 +305,9 @@ def checked(
     groups: np.ndarray,
     scored: np.ndarray | None,
     train_mask: np.ndarray | None,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return the inputs as dense arrays of agreeing length, masks filled in."""
-    features = np.asarray(features.toarray() if hasattr(features, "toarray") else features)
+) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return the inputs as arrays of agreeing length, masks filled in; sparse features as csr."""
+    features = features.tocsr() if hasattr(features, "tocsr") else np.asarray(features)
     ratings = np.asarray(ratings, dtype=np.float64)
     ratings = ratings[:, None] if ratings.ndim == 1 else ratings
     n = len(ratings)
@@ -319,9 +322,9 @@ def checked(
         ("scored", masks[0]),
         ("train_mask", masks[1]),
     ):
-        if len(given) != n:
+        if given.shape[0] != n:
             raise EmospaceError(
-                f"{name} of {len(given)} words", f"{n} are rated", "Give one row for each rated word."
+                f"{name} of {given.shape[0]} words", f"{n} are rated", "Give one row for each rated word."
             )
     if not np.isfinite(ratings).all():
         missing = int((~np.isfinite(ratings)).any(axis=1).sum())
@@ -329,6 +332,7 @@ def checked(
             f"ratings of {missing} words", "they are missing or not finite", "Leave these words out."
         )
     layers = range(features.shape[1] if features.ndim == 3 else 1)
-    if not all(np.isfinite(layer_of(features, layer)).all() for layer in layers):
+    values = features.data if hasattr(features, "tocsr") else features
+    if not all(np.isfinite(layer_of(values, layer)).all() for layer in layers):
         raise EmospaceError("features", "some are not finite", "Extract the states again in float32.")
     return features, ratings, groups, masks[0], masks[1]

@@ -12,7 +12,7 @@ words: ``alpha = penalty * n_train`` in scikit-learn's terms, on features standa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 PENALTIES: tuple[float, ...] = tuple(float(p) for p in np.geomspace(1e-3, 100, 11))
 """Relative penalties, two to a decade."""
+
+_BLOCK = 2**24
+"""Numbers of sparse features made dense at a time."""
 
 _WIDE, _MANY = 1024, 10
 """With so many features and penalties asked at once, one reduction is cheaper than a Cholesky factor for each penalty."""
@@ -97,38 +100,32 @@ class FoldSums:
     @classmethod
     def of(cls, features: Tensor, ratings: Tensor, fold_rows: Sequence[Tensor]) -> FoldSums:
         """Sum `features` `[n_words, k]` and `ratings` `[n_words, n_targets]` over the rows of each fold."""
+        return cls.of_sets([features], (1, features.shape[1]), ratings, fold_rows)
+
+    @classmethod
+    def of_sets(
+        cls, sets: Iterable[Tensor], shape: tuple[int, ...], ratings: Tensor, fold_rows: Sequence[Tensor]
+    ) -> FoldSums:
+        """Sum feature sets, `b` of `[n_words, k]` in turn (`shape` is b, k), over the rows of each fold."""
         import torch
 
-        x = [features[rows] for rows in fold_rows]
         y = [ratings[rows] for rows in fold_rows]
-        k = features.shape[1]
-        gram = torch.empty(len(x), 1, k, k, dtype=features.dtype)
-        for own, a in zip(gram.numpy(), x, strict=True):
-            # NumPy sees that the factors are one matrix, and computes half.
-            np.matmul(a.numpy().T, a.numpy(), out=own[0])
+        (b, k), folds = shape, len(y)
+        gram = ratings.new_empty(folds, b, k, k)
+        total, cross = ratings.new_empty(folds, b, k), ratings.new_empty(folds, b, k, ratings.shape[1])
+        for at, features in enumerate(sets):
+            for fold, rows in enumerate(fold_rows):
+                x = features[rows]
+                # NumPy sees that the factors are one matrix, and computes half.
+                np.matmul(x.numpy().T, x.numpy(), out=gram[fold, at].numpy())
+                total[fold, at], cross[fold, at] = x.sum(0), x.T @ y[fold]
         return cls(
             gram=gram,
-            total=torch.stack([a.sum(0) for a in x])[:, None],
-            cross=torch.stack([a.T @ b for a, b in zip(x, y, strict=True)])[:, None],
-            n=torch.tensor([len(rows) for rows in fold_rows], dtype=features.dtype),
-            y_total=torch.stack([b.sum(0) for b in y]),
-            y_square=torch.stack([(b * b).sum(0) for b in y]),
-        )
-
-    def subsets(self, index: Tensor) -> FoldSums:
-        """Return the sums of the feature subsets `index` `[b, k]` of a single feature set.
-
-        Indices in ascending order are read along the rows of the Gram matrices, which is several times faster.
-        """
-        import torch
-
-        folds, (b, k) = len(self.n), index.shape
-        gram = torch.empty(folds, b, k, k, dtype=self.gram.dtype)
-        for fold, own in enumerate(gram):
-            for one, i in zip(own, index, strict=True):
-                torch.index_select(self.gram[fold, 0].index_select(0, i), 1, i, out=one)
-        return FoldSums(
-            gram, self.total[:, 0][:, index], self.cross[:, 0][:, index], self.n, self.y_total, self.y_square
+            total=total,
+            cross=cross,
+            n=torch.tensor([len(rows) for rows in fold_rows], dtype=ratings.dtype),
+            y_total=torch.stack([part.sum(0) for part in y]),
+            y_square=torch.stack([(part * part).sum(0) for part in y]),
         )
 
     def without(self, held_out: Sequence[int]) -> GramFit:
@@ -228,27 +225,41 @@ class _Tridiagonal:
 class KernelFit:
     """Ridge in dual form, for more features than training words; `b` is 1.
 
-    Products are taken in the precision of the features, the solve in double.
+    Products are taken in the precision of the features, the solve in double. Features may be sparse and stay so:
+    they are made dense a block of columns at a time.
+
+    Parameters
+    ----------
+    features
+        `[n_words, d]`, an array or scipy csr; a sparse one need not be centred.
     """
 
     size = 1
 
     def __init__(
-        self, features: Tensor, ratings: Tensor, fold_rows: Sequence[Tensor], held_out: Sequence[int]
+        self, features: Any, ratings: Tensor, fold_rows: Sequence[Tensor], held_out: Sequence[int]
     ) -> None:
         import torch
         from scipy.linalg.blas import dsyrk, ssyrk
 
         self.features, self.ratings, self.fold_rows = features, ratings, fold_rows
         self.rows = torch.cat([rows for fold, rows in enumerate(fold_rows) if fold not in held_out])
-        x, y = features[self.rows], ratings[self.rows]
-        self.n = len(x)
-        self.mean, self.y_mean = x.mean(0), y.mean(0)
-        x -= self.mean
-        self.scale = inverse_sd((x * x).mean(0))
-        x *= self.scale
-        product = ssyrk if x.dtype == torch.float32 else dsyrk
-        self.kernel = torch.from_numpy(product(1.0, x.numpy().T, trans=1, lower=1)).double()
+        x, y = features[self.rows.numpy()], ratings[self.rows]
+        x = x.tocsc() if hasattr(x, "tocsc") else x
+        self.n, self.y_mean = len(y), y.mean(0)
+        mean, spread = moments(x)
+        self.mean = torch.from_numpy(mean.astype(features.dtype))
+        self.scale = inverse_sd(torch.from_numpy(spread**2)).to(self.mean)
+        product = ssyrk if features.dtype == np.float32 else dsyrk
+        kernel = np.zeros((self.n, self.n), dtype=features.dtype, order="F")
+        width = max(1, _BLOCK // self.n)
+        for start in range(0, features.shape[1], width):
+            block = slice(start, start + width)
+            dense = x[:, block].toarray(order="C") if hasattr(x, "toarray") else x[:, block].copy()
+            dense -= self.mean[block].numpy()
+            dense *= self.scale[block].numpy()
+            kernel = product(1.0, dense.T, beta=1.0, c=kernel, trans=1, lower=1, overwrite_c=1)
+        self.kernel = torch.from_numpy(kernel)
         self.right = (y - self.y_mean).double()
 
     def coefficients(self, penalties: Tensor) -> Tensor:
@@ -258,12 +269,13 @@ class KernelFit:
         n_targets = self.right.shape[1]
         rows = self.right.mT.repeat(len(penalties[0]), 1, 1)
         for own, alpha in zip(rows.numpy(), (penalties[0] * self.n).tolist(), strict=True):
-            matrix = self.kernel.clone()
+            matrix = self.kernel.to(torch.float64, copy=True)
             matrix.diagonal().add_(alpha)
             solve_positive(matrix.numpy(), own)
-        dual = torch.zeros(len(rows) * n_targets, len(self.features), dtype=self.features.dtype)
-        dual[:, self.rows] = rows.flatten(0, 1).to(dual.dtype)
-        weights = dual @ self.features - dual.sum(1, keepdim=True) * self.mean
+        dual = np.zeros((len(self.ratings), len(rows) * n_targets), dtype=self.features.dtype)
+        dual[self.rows.numpy()] = rows.flatten(0, 1).mT.numpy()
+        weights = torch.from_numpy(np.ascontiguousarray((self.features.T @ dual).T))
+        weights -= torch.from_numpy(dual.sum(0))[:, None] * self.mean
         return (weights * (self.scale * self.scale)).view(1, len(rows), n_targets, -1)
 
     def intercept(self, weights: Tensor) -> Tensor:
@@ -272,9 +284,28 @@ class KernelFit:
 
     def squared_error(self, weights: Tensor, fold: int) -> Tensor:
         """Return the summed squared error on a fold, `[1, m, n_targets]`."""
+        import torch
+
         rows = self.fold_rows[fold]
-        predicted = weights @ self.features[rows].mT + self.intercept(weights)[..., None]
+        products = self.features[rows.numpy()] @ weights.flatten(0, 2).mT.numpy()
+        predicted = (
+            torch.from_numpy(products.T).view(*weights.shape[:3], -1) + self.intercept(weights)[..., None]
+        )
         return ((self.ratings[rows].mT - predicted) ** 2).sum(-1)
+
+
+def moments(features: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean and SD `[d]` of features `[n_words, d]`, an array or scipy sparse, in double precision."""
+    if not hasattr(features, "tocsc"):
+        return features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
+    n, columns = features.shape[0], features.tocsc()
+    column = np.repeat(np.arange(columns.shape[1]), np.diff(columns.indptr))
+    values = columns.data.astype(np.float64)
+    mean = np.bincount(column, values, columns.shape[1]) / n
+    # About the mean, zeros as well: a difference of squares would lose what hardly varies.
+    beside = np.bincount(column, (values - mean[column]) ** 2, columns.shape[1])
+    silent = n - np.diff(columns.indptr)
+    return mean, np.sqrt((beside + silent * mean**2) / n)
 
 
 def inverse_sd(variance: Tensor) -> Tensor:
