@@ -19,8 +19,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from emospace.display import say
-
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
@@ -155,12 +153,12 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.run:
         said = STEPS[asked.run](asked.latents[0])
-        say(f"{time.process_time():.1f} s: {said}")
+        sys.stdout.write(f"{time.process_time():.1f} s: {said}\n")
         return
-    say("| step | latents | GiB | CPU seconds | |\n|---|---|---|---|---|")
+    sys.stdout.write("| step | latents | GiB | CPU seconds | |\n|---|---|---|---|---|\n")
     for step in asked.steps:
         for n_latents in asked.latents:
-            say(measured(step, n_latents))
+            sys.stdout.write(measured(step, n_latents) + "\n")
 
 
 if __name__ == "__main__":

@@ -152,7 +152,7 @@ def test_a_silent_category_gives_a_reason(space, human):
     matrix[4] = 0
     found = rsa_affect(replace(space, matrix=matrix), ratings_of(human), seed=0, n_permutations=99)
     assert found.value is None
-    assert "23 of its 276 entries" in found.reason
+    assert found.reason.startswith("c04: no feature is active")
 
 
 def structure_of(similarity, names, halves=None):
@@ -230,6 +230,22 @@ def test_shared_latents_are_counted_in_one_autoencoder_alone(space, kind, dictio
     assert language_rsa(mine, other, seed=0, n_permutations=9).n_shared == n_shared
     other.save(tmp_path / "space.safetensors")
     assert EmotionSpace.load(tmp_path / "space.safetensors").dictionary == dictionary
+
+
+def test_pairs_the_model_lacks_are_left_out_and_counted(space, human):
+    rdm = space.rdm()
+    rdm[1, 2] = rdm[2, 1] = np.nan
+    found = rsa_affect(space, ratings_of(human), seed=0, n_permutations=99, rdm=rdm)
+    upper = np.triu_indices(24, 1)
+    people = np.linalg.norm(human[:, None] - human[None], axis=-1)[upper]
+    known = np.isfinite(rdm[upper])
+    assert found.value == pytest.approx(scipy.stats.spearmanr(rdm[upper][known], people[known]).statistic)
+    assert found.reason == "1 of 276 pairs are left out: one side has no value for them"
+    few = np.full((24, 24), np.nan)
+    few[0, 1:] = few[1:, 0] = 0.5
+    assert rsa_affect(space, ratings_of(human), seed=0, n_permutations=99, rdm=few).reason.endswith("vary")
+    few[0, 5:] = few[5:, 0] = np.nan
+    assert rsa_affect(space, ratings_of(human), seed=0, n_permutations=99, rdm=few).value is None
 
 
 def test_languages_are_compared_on_common_categories(space):

@@ -1,6 +1,6 @@
 """RDMs of one language, and the categories that shift between two, on sets small enough to compute by hand."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pandas as pd
@@ -99,8 +99,13 @@ def test_a_set_without_a_word_of_its_own_and_an_unknown_category_are_named():
     found = LanguageFeatures(
         "xx", ("a", "b", "c"), np.random.default_rng(1).normal(size=(3, 5)), sets_of("xx", members)
     )
-    with pytest.raises(EmospaceError, match="categories 'c0' and 'c1' in xx: one of them holds no word"):
-        found.rdm(("c0", "c1", "c2"))
+    missing = np.isnan(found.rdm(("c0", "c1", "c2")))
+    assert missing[0, 1] and missing.sum() == 2
+    with pytest.raises(EmospaceError, match="category 'c0' in xx: it has no word with features"):
+        found.rdm(("c0", "c1"))
+    silent = replace(found, silent=np.array([False, False, True]))
+    with pytest.raises(EmospaceError, match="category 'c0' in xx"):
+        silent.rdm(("c0", "c1", "c2"))
     with pytest.raises(EmospaceError, match="category of xx 'c9'"):
         found.rdm(("c0", "c9"))
     assert LanguageFeatures("xx", ("a", "b"), np.ones((2, 2)), sets_of("xx", members)).categories == (

@@ -54,6 +54,16 @@ def test_dissimilarities_match_scipy(metric):
     assert np.allclose(dissimilarity(rows, metric), cdist(rows, rows, metric), atol=1e-7)
 
 
+def test_a_category_of_silent_words_has_no_disjoint_dissimilarity():
+    members = {"joy": "ab", "fear": "cd", "awe": "be"}
+    sets = concept_sets({name: dict.fromkeys(words, 1.0) for name, words in members.items()})
+    features = np.random.default_rng(0).normal(size=(5, 6))
+    silent = np.array([False, False, False, False, True])
+    found = disjoint_rdm(features, list("abcde"), sets, "en", silent=silent)
+    # Beside joy, awe is left with a word no feature is active in.
+    assert np.isnan(found[0, 2]) and np.isnan(found).sum() == 2
+
+
 def test_rdms_and_their_correlation_match_rsatoolbox():
     rsatoolbox = pytest.importorskip("rsatoolbox")
     rows = np.random.default_rng(2).normal(size=(2, 8, 15))

@@ -202,10 +202,93 @@ def test_a_mask_without_gaps_changes_nothing_and_the_bootstrap_ignores_what_it_h
         kept = (i != j) & whole[i, j]
         values.append(scipy.stats.spearmanr(a[i, j][kept], b[i, j][kept]).statistic)
     assert (found.low, found.high) == pytest.approx(tuple(np.nanquantile(values, [0.025, 0.975])))
-    with pytest.raises(EmospaceError, match="entries are missing"):
-        stats.mantel(a, gap, seed=0)
     with pytest.raises(ValueError, match="a mask of 3 pairs"):
         stats.mantel(a, b, seed=0, mask=[True, False, True])
+
+
+def gapped(rng, n, *pairs, base=None):
+    rdm = random_rdm(rng, n, rounded=True) + (0 if base is None else base)
+    for i, j in pairs:
+        rdm[i, j] = rdm[j, i] = np.nan
+    return rdm
+
+
+@pytest.mark.parametrize("controls", [0, 1])
+def test_pairs_missing_on_either_side_are_left_out_in_each_relabelling_anew(controls):
+    rng = np.random.default_rng(3)
+    a = gapped(rng, 8, (0, 1), (2, 5))
+    b = gapped(rng, 8, (0, 1), (3, 7), (4, 6), base=np.nan_to_num(a))
+    partial = [gapped(rng, 8, (1, 6)) for _ in range(controls)]
+    upper, rank = np.triu_indices(8, 1), scipy.stats.rankdata
+
+    def rest(values, design):
+        design = np.column_stack([np.ones(len(values)), *design])
+        return values - design @ np.linalg.lstsq(design, values, rcond=None)[0]
+
+    rows = np.stack([part[upper] for part in (a, b, *partial)])
+    known = np.isfinite(rows).all(axis=0)
+    x, y, *held = (rank(row[known]) for row in rows)
+    value = np.corrcoef(rest(x, held), rest(y, held))[0, 1]
+    found = stats.mantel(a, b, seed=5, n_permutations=300, partial=partial)
+    assert found.value == pytest.approx(value)
+    assert stats.rdm_correlation(a, b, partial=partial) == pytest.approx(value)
+    staying, moving = (
+        np.isfinite(rows[1:]).all(axis=0),
+        np.isfinite(rows[[0, *range(2, len(rows))]]).all(axis=0),
+    )
+    moved, fixed = np.full((8, 8), np.nan), np.full((2 + controls, 28), np.nan)
+    own = [rank(part[moving]) for part in (rows[0], *rows[2:])]
+    moved[tuple(side[moving] for side in upper)] = rest(own[0], own[1:]) if controls else own[0]
+    moved = np.fmax(moved, moved.T)
+    fixed[1:, staying] = [rank(row[staying]) for row in rows[1:]]
+
+    def statistic(order):
+        drawn = moved[np.ix_(order, order)][upper]
+        both = np.isfinite(drawn) & staying
+        sides = [drawn[both], *fixed[1:, both]]
+        if not controls:
+            sides = [rank(side) for side in sides]
+        return np.corrcoef(rest(sides[0], sides[2:]), rest(sides[1], sides[2:]))[0, 1]
+
+    orders = np.random.default_rng(5).permuted(np.tile(np.arange(8), (300, 1)), axis=1)
+    reached = sum(statistic(order) >= statistic(np.arange(8)) - 1e-9 for order in orders)
+    assert found.p == pytest.approx((1 + reached) / 301)
+
+
+def test_gaps_give_what_rsatoolbox_does_with_them():
+    rsatoolbox = pytest.importorskip("rsatoolbox")
+    rng = np.random.default_rng(4)
+    a, b = gapped(rng, 9, (0, 4), (1, 2)), gapped(rng, 9, (0, 4), (5, 6), (7, 8))
+    both = np.where(np.isfinite(a + b), 1, np.nan)
+    # It wants the same gaps on both sides.
+    pair = [rsatoolbox.rdm.RDMs((rdm * both)[np.triu_indices(9, 1)][None]) for rdm in (a, b)]
+    for method, statistic in (("spearman", "spearman"), ("corr", "pearson")):
+        theirs = rsatoolbox.rdm.compare(*pair, method=method).item()
+        assert stats.rdm_correlation(a, b, statistic=statistic) == pytest.approx(theirs)
+        assert stats.rdm_correlations([a, b, b], statistic=statistic)[0, 2] == pytest.approx(theirs)
+    assert stats.left_out(a, b).startswith("4 of 36 pairs are left out")
+    assert stats.left_out(np.nan_to_num(a)) is None
+    interval = stats.bootstrap_rdm(a, b, seed=1, n=200)
+    assert interval == stats.bootstrap_rdm(a, np.nan_to_num(b), seed=1, n=200, mask=np.isfinite(b))
+    drawn = stats.bootstrap_rdm_correlations([a, b, a], seed=1, n=200)[:, 0, 1]
+    assert np.nanquantile(drawn, [0.025, 0.975]) == pytest.approx((interval.low, interval.high))
+
+
+def test_too_few_pairs_and_an_rdm_that_does_not_vary_have_no_figure():
+    rng = np.random.default_rng(6)
+    a, b = random_rdm(rng, 6), gapped(rng, 6, *[(i, j) for i in range(4) for j in range(i + 1, 6)])
+    for figure in (
+        stats.rdm_correlation,
+        lambda *pair: stats.mantel(*pair, seed=0),
+        lambda *pair: stats.bootstrap_rdm(*pair, seed=0),
+    ):
+        with pytest.raises(EmospaceError) as error:
+            figure(a, b)
+        assert "1 of their 15 pairs" in error.value.why
+    constant = np.full((6, 6), 0.3)
+    assert np.isnan(stats.rdm_correlation(random_rdm(rng, 6), constant))
+    assert np.isnan(stats.mantel(random_rdm(rng, 6), constant, seed=0, n_permutations=9).p)
+    assert stats.bootstrap_rdm(random_rdm(rng, 6), constant, seed=0, n=9).n == 0
 
 
 def test_correlations_of_several_rdms_agree_with_those_of_pairs():
@@ -258,7 +341,7 @@ def test_rdms_that_cannot_be_compared_are_refused():
     rng = np.random.default_rng(10)
     a = random_rdm(rng, 6)
     broken = a.copy()
-    broken[0, 1] = np.nan
+    broken[0, 1] = np.inf
     with pytest.raises(EmospaceError, match="1 of its 15 entries"):
         stats.mantel(broken, a, seed=0)
     with pytest.raises(EmospaceError, match="3 categories"):

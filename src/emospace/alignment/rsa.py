@@ -10,7 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emospace import stats
-from emospace.alignment.figure import Alignment, Floats, figure, finite, rated_categories, rater_ceiling
+from emospace.alignment.figure import (
+    Alignment,
+    Floats,
+    Statistic,
+    figure,
+    finite,
+    rated_categories,
+    rater_ceiling,
+)
 from emospace.errors import EmospaceError
 from emospace.space import EmotionSpace, Metric
 from emospace.structure import FEWEST_COMPARED, FEWEST_RATED
@@ -21,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LanguageAlignment:
-    """RSA of two languages' spaces in one model; `n` categories.
+    """RSA of two languages' spaces in one model; `n` categories, beside a value `reason` says which pairs are left out.
 
     `n_shared` counts the latents that both spaces hold: None where the features are no latents of one autoencoder.
     """
@@ -43,6 +51,7 @@ class LanguageAlignment:
 def _rsa(
     model: Floats,
     human: Floats,
+    names: Sequence[str],
     common: Mapping[str, Any],
     seed: int,
     n_permutations: int,
@@ -52,15 +61,20 @@ def _rsa(
     **more: Any,
 ) -> Alignment:
     partial = tuple(controls.values())
+    statistic: Statistic = "rsa_partial" if partial else "rsa_spearman"
+    if why := placeless(model, names):
+        return figure(statistic, target, common, reason=why)
     options: dict[str, Any] = {"seed": seed, "partial": partial, "mask": mask}
     try:
         test = stats.mantel(model, human, n_permutations=n_permutations, **options)
     except EmospaceError as error:
-        more["reason"] = str(error)
-        return figure("rsa_partial" if partial else "rsa_spearman", target, common, **more)
+        more["reason"] = error.why
+        return figure(statistic, target, common, **more)
+    if np.isfinite(test.value) and (missing := stats.left_out(model, *partial)):
+        more["reason"] = "; ".join([more["reason"], missing] if "reason" in more else [missing])
     interval = stats.bootstrap_rdm(model, human, **options)
     return figure(
-        "rsa_partial" if partial else "rsa_spearman",
+        statistic,
         target,
         common,
         test.value,
@@ -70,6 +84,16 @@ def _rsa(
         controls=" + ".join(controls) or None,
         **more,
     )
+
+
+def placeless(rdm: Floats, names: Sequence[str]) -> str | None:
+    """Return why there is no figure where categories have no dissimilarity to any other, else None."""
+    square = np.array(rdm, dtype=np.float64)
+    np.fill_diagonal(square, np.nan)
+    lost = [name for name, row in zip(names, square, strict=True) if np.isnan(row).all()]
+    if not lost:
+        return None
+    return f"{', '.join(lost)}: no feature is active in the concepts, or all are equally, so that there is no place among the others"
 
 
 def _rows_of(rdm: Floats | None, space: EmotionSpace, names: Sequence[str], metric: Metric) -> Floats:
@@ -117,6 +141,7 @@ def rsa_affect(
     return _rsa(
         _rows_of(rdm, space, rated.categories, metric),
         human,
+        rated.categories,
         rated.common,
         seed,
         n_permutations,
@@ -181,6 +206,7 @@ def rsa_structure(
     return _rsa(
         _rows_of(rdm, space, names, metric),
         people.rdm(),
+        names,
         common,
         seed,
         n_permutations,
@@ -215,13 +241,21 @@ def language_rsa(
         reason = f"the languages share {len(names)} categories; at least {FEWEST_RATED} are needed"
         return LanguageAlignment(**nothing, reason=reason, **common)
     pair = _rows_of(None, space_a, names, metric), _rows_of(None, space_b, names, metric)
+    for side, rdm in zip((space_a, space_b), pair, strict=True):
+        if why := placeless(rdm, names):
+            return LanguageAlignment(**nothing, reason=f"{why} ({side.language})", **common)
     try:
         test = stats.mantel(*pair, seed=seed, n_permutations=n_permutations)
     except EmospaceError as error:
-        return LanguageAlignment(**nothing, reason=str(error), **common)
+        return LanguageAlignment(**nothing, reason=error.why, **common)
     if not np.isfinite(test.value):
         return LanguageAlignment(**nothing, reason="a side of the comparison does not vary", **common)
     interval = stats.bootstrap_rdm(*pair, seed=seed)
     return LanguageAlignment(
-        value=test.value, ci_low=finite(interval.low), ci_high=finite(interval.high), p=test.p, **common
+        value=test.value,
+        ci_low=finite(interval.low),
+        ci_high=finite(interval.high),
+        p=test.p,
+        reason=stats.left_out(*pair),
+        **common,
     )

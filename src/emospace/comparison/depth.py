@@ -140,7 +140,7 @@ def compare_depths(
     try:
         rows = [*a.select(names), *b.select(names)]
     except EmospaceError as error:
-        return DepthRecord(**common, **nothing, reason=str(error)), None
+        return DepthRecord(**common, **nothing, reason=error.why), None
     cut = len(a.layers)
     matrix = stats.rdm_correlations(rows)[:cut, cut:]
     draws = stats.bootstrap_rdm_correlations(rows, seed=seed, n=n_bootstrap)[:, :cut, cut:]
@@ -163,6 +163,7 @@ def compare_depths(
         shift=_shift(matrix, a.depths, b.depths),
         shift_low=shift_low,
         shift_high=shift_high,
+        reason=stats.left_out(*rows),
     )
     i, j = np.indices(matrix.shape).reshape(2, -1)
     table = pd.DataFrame(
@@ -249,7 +250,10 @@ def onset(
         rows = layers.select(names)
         human = stats.condensed(people.loc[names, names].to_numpy())
     except EmospaceError as error:
-        return OnsetRecord(**common, value=None, reason=str(error)), None
+        return OnsetRecord(**common, value=None, reason=error.why), None
+    if np.isnan(human).any():
+        why = "people's distances have no value for some pairs of the categories"
+        return OnsetRecord(**common, value=None, reason=why), None
     curve = stats.rdm_correlations([human, *rows])[0, 1:]
     if not np.isfinite(curve).any():
         return OnsetRecord(**common, value=None, reason="the RDMs vary at no layer"), None
@@ -260,8 +264,9 @@ def onset(
         value=curve[top],
         layer=layers.layers[top],
         depth=layers.depths[top],
-        p=_p_of_maximum(human, rows, curve[top], seed, n_permutations),
+        p=_p_of_maximum(human, rows, seed, n_permutations),
         before=curve[0] if layers.layers[0] == 0 else None,
+        reason=stats.left_out(*rows),
     )
     if curve[top] > 0:
         reached = _first(draws)
@@ -293,21 +298,29 @@ def _first(curves: Floats) -> NDArray[np.int64]:
     return np.asarray((known >= np.where(top > 0, ONSET * top, top)).argmax(axis=1))
 
 
-def _p_of_maximum(human: Floats, rows: Floats, value: float, seed: int, n_permutations: int) -> float:
-    ranks = stats.rank_rows(np.stack([human, *rows]))
-    ranks -= ranks.mean(axis=1, keepdims=True)
-    size = np.linalg.norm(ranks, axis=1, keepdims=True)
-    unit = np.divide(ranks, size, out=np.zeros_like(ranks), where=size > 0)
+def _p_of_maximum(human: Floats, rows: Floats, seed: int, n_permutations: int) -> float:
+    known = np.isfinite(rows).all(axis=0)
+    unit = _unit_ranks(rows[:, known])
+    value = float((_unit_ranks(human[known]) @ unit.T).max())
     n = round((1 + np.sqrt(1 + 8 * len(human))) / 2)
     upper = np.triu_indices(n, 1)
     square = np.zeros((n, n))
-    square[upper] = unit[0]
+    square[upper] = human
     square += square.T
+    first, second = upper[0][known], upper[1][known]
     rng = np.random.default_rng(seed)
     maxima = np.empty(n_permutations)
     for start in range(0, n_permutations, 1024):
         block = min(1024, n_permutations - start)
         order = rng.permuted(np.tile(np.arange(n), (block, 1)), axis=1)
-        drawn = square[order[:, upper[0]], order[:, upper[1]]]
-        maxima[start : start + block] = (drawn @ unit[1:].T).max(axis=1)
+        drawn = _unit_ranks(square[order[:, first], order[:, second]])
+        maxima[start : start + block] = (drawn @ unit.T).max(axis=1)
     return float(stats.max_t([value], maxima)[0])
+
+
+def _unit_ranks(rows: Floats) -> Floats:
+    """Return the ranks of rows, centred and of unit length; zeros for a row that does not vary."""
+    ranks = stats.rank_rows(rows)
+    ranks -= ranks.mean(axis=-1, keepdims=True)
+    size = np.linalg.norm(ranks, axis=-1, keepdims=True)
+    return np.asarray(np.divide(ranks, size, out=np.zeros_like(ranks), where=size > 0))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emospace import stats
+from emospace.alignment.rsa import placeless
 from emospace.comparison.records import ModelRSARecord
 from emospace.comparison.runs import FEWEST, NamedRun
 from emospace.errors import EmospaceError
@@ -58,14 +59,18 @@ def model_rsa(
     if len(names) < FEWEST:
         return ModelRSARecord(**common, **nothing, reason=too_few(len(names)))
     pair = [square.loc[names, names].to_numpy() for square in squares]
+    for item, square in zip((a, b), pair, strict=True):
+        if why := placeless(square, names):
+            return ModelRSARecord(**common, **nothing, reason=f"{why} ({item.name})")
     try:
         test = stats.mantel(*pair, seed=seed, n_permutations=n_permutations)
         interval = stats.bootstrap_rdm(*pair, seed=seed, n=n_bootstrap)
     except EmospaceError as error:
-        return ModelRSARecord(**common, **nothing, reason=str(error))
+        return ModelRSARecord(**common, **nothing, reason=error.why)
     if not np.isfinite(test.value):
         return ModelRSARecord(**common, **nothing, reason="one of the two RDMs does not vary")
     figures = {"value": test.value, "ci_low": interval.low, "ci_high": interval.high, "p": test.p}
+    common["reason"] = stats.left_out(*pair)
     if a.name in before and b.name in before:
         words = [before[item.name].reindex(index=names, columns=names).to_numpy() for item in (a, b)]
         if all(np.isfinite(square).all() for square in words):

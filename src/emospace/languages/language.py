@@ -32,12 +32,15 @@ class LanguageFeatures:
         [n_words, n_features] from `space.standardise`, the mean category taken off.
     sets
         The concept-sets that say which words make which category.
+    silent
+        [n_words] words that no feature is active in: a category of such words alone has no place.
     """
 
     language: str
     words: tuple[str, ...]
     features: Floats
     sets: ConceptSets
+    silent: NDArray[np.bool_] | None = None
     kept: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
     """What is computed once for all pairs this language is in."""
 
@@ -52,20 +55,21 @@ class LanguageFeatures:
         """Return the dissimilarities [n_categories, n_categories], 1 - Pearson r of the categories' mean features.
 
         Words both sets of a pair hold are left out of that pair (`space.disjoint_rdm`), and the mean of these
-        categories is taken off, so that languages with other categories beside can be compared.
+        categories is taken off, so that languages with other categories beside can be compared. A pair is missing
+        (NaN) where one of the two has no word with features beside those of the other, or none that varies.
 
         Raises
         ------
         EmospaceError
-            If a category is unknown, or holds no word of its own against another.
+            If a category is unknown, or has no dissimilarity to any other.
         """
         found: Floats = self.weighted_rdms(categories, np.ones((1, len(self.words))))[0]
-        if not np.isfinite(found).all():
-            i, j = np.argwhere(~np.isfinite(found))[0]
+        lost = np.flatnonzero((np.isfinite(found) | np.eye(len(found), dtype=bool)).sum(axis=1) == 1)
+        if len(lost) and len(found) > 1:
             raise EmospaceError(
-                f"categories '{categories[i]}' and '{categories[j]}' in {self.language}",
-                "one of them holds no word with features beside those of the other, or none that varies",
-                "Give it words of its own, or leave one of the two out.",
+                f"category '{categories[lost[0]]}' in {self.language}",
+                "it has no word with features beside those of each other category, or none that varies",
+                "Give it words of its own, or leave it out.",
             )
         return found
 
@@ -81,7 +85,8 @@ class LanguageFeatures:
         if ("members", names) not in self.kept:
             self.kept["members", names] = self._members(names)
         members: _Members = self.kept["members", names]
-        points = np.column_stack([self.features, np.ones(len(self.words))])
+        active = np.ones(len(self.words)) if self.silent is None else 1.0 - self.silent
+        points = np.column_stack([self.features, active, np.ones(len(self.words))])
         matrix = members.weights.copy()
         result = np.empty((len(counts), len(names), len(names)))
         for draw, count in enumerate(counts):
@@ -129,16 +134,16 @@ class _Members(NamedTuple):
 
 
 def _rdm(sums: Floats, n: int, members: _Members) -> Floats:
-    """Return one RDM from sums [n + n_pairs, n_features + 1] of features, the last column those of weights."""
-    total, filled = sums[:n, -1:], sums[:n, -1] > 0
+    """Return one RDM from sums [n + n_pairs, n_features + 2] of features, of weights of active words, and of all."""
+    total, filled = sums[:n, -1:], sums[:n, -2] > 0
     centre = (sums[:n][filled] / total[filled]).mean(axis=0)
     rest = sums - sums[:, -1:] * centre
-    unit = _unit(rest[:n, :-1], filled)
+    unit = _unit(rest[:n, :-2], filled)
     result = 1 - unit @ unit.T
     if len(members.pairs):
         i, j = members.pairs.T
-        left = total[i, 0] - sums[n:, -1]
-        own = _unit(rest[i, :-1] - rest[n:, :-1], left > 1e-9 * np.maximum(total[i, 0], 1e-9))
+        left = sums[i, -2] - sums[n:, -2]
+        own = _unit(rest[i, :-2] - rest[n:, :-2], left > 1e-9 * np.maximum(total[i, 0], 1e-9))
         result[i, j] = 1 - (own * own[members.reverse]).sum(axis=1)
     np.fill_diagonal(result, 0)
     return np.asarray(result)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from emospace.languages.language import Floats, LanguageFeatures
-from emospace.stats import rank_rows
+from emospace.stats import rank_rows, spearman_known
 from emospace.structure import FEWEST_RATED
 
 N_HALVES = 50
@@ -38,11 +38,13 @@ class CategoryShift:
 class Placement(NamedTuple):
     """Where a language's categories stand among one another.
 
-    `place` [n_categories, n_categories - 1]: ranks of each one's dissimilarities to the others, centred and of unit
+    `rows` [1 + n_bootstrap, n_categories, n_categories - 1]: each one's dissimilarities to the others, as they are
+    and of resampled words, NaN where there is none. `place` [n_categories, n_categories - 1]: ranks of each one's dissimilarities to the others, centred and of unit
     length, so that Spearman's rho is their product; `drawn` [n_bootstrap, n_categories, n_categories - 1] the same
     of resampled words; `halves` [n_categories] mean rho between random halves of the words.
     """
 
+    rows: Floats
     place: Floats
     drawn: Floats
     halves: Floats
@@ -87,9 +89,10 @@ def category_shifts(
         reason = f"the languages share {len(names)} categories; at least {FEWEST_RATED} are needed"
         return tuple(_nothing(a, b, name, n, seed, reason) for name in names)
     one, other = (_placement(side, names, seed, n_bootstrap) for side in (a, b))
-    value = 1 - (one.place * other.place).sum(axis=-1)
+    rho = _agreement(one, other)
+    value = 1 - rho[0]
     noise = 1 - np.sqrt(one.reliability * other.reliability)
-    drawn = 1 - (one.drawn * other.drawn).sum(axis=-1)
+    drawn = 1 - rho[1:]
     low, high = np.quantile(drawn, [0.025, 0.975], axis=0) - drawn.mean(axis=0) + value - noise
     excess = value - noise
     chance = 1.645 / np.sqrt(n - 1)
@@ -127,17 +130,29 @@ def _nothing(
     return CategoryShift(a.language, b.language, name, None, None, None, None, None, None, n, seed, reason)
 
 
+def _agreement(one: Placement, other: Placement) -> Floats:
+    """Return rho [1 + n_bootstrap, n_categories] of two languages' dissimilarities, over the pairs both have."""
+    rho = np.concatenate(
+        [(one.place * other.place).sum(axis=-1)[None], (one.drawn * other.drawn).sum(axis=-1)]
+    )
+    gaps = np.isnan(one.rows + other.rows).any(axis=-1)
+    rho[gaps] = spearman_known(one.rows[gaps], other.rows[gaps])
+    return rho
+
+
 def _placement(language: LanguageFeatures, names: tuple[str, ...], seed: int, n_bootstrap: int) -> Placement:
     key = ("placement", names, seed, n_bootstrap)
     if key not in language.kept:
         # Two languages must not share their draws, whatever the seed.
         rng = np.random.default_rng([seed, *language.language.encode()])
         weights = rng.exponential(size=(n_bootstrap, len(language.words)))
-        drawn = places(language.weighted_rdms(names, weights))
+        rdms = np.concatenate([language.rdm(names)[None], language.weighted_rdms(names, weights)])
+        rows = rdms[:, ~np.eye(len(names), dtype=bool)].reshape(len(rdms), len(names), -1)
+        place = places(rdms)
         halves = _halves(language, names, rng)
         first, second = (places(language.weighted_rdms(names, half)) for half in (halves, 1 - halves))
         agreement = _mean((first * second).sum(axis=-1))
-        language.kept[key] = Placement(places(language.rdm(names)[None])[0], drawn, agreement)
+        language.kept[key] = Placement(rows, place[0], place[1:], agreement)
     found: Placement = language.kept[key]
     return found
 

@@ -85,12 +85,13 @@ def language_tree(rdms: Mapping[str, ArrayLike], *, seed: int, n_bootstrap: int 
     Parameters
     ----------
     rdms
-        language -> RDM over the categories all languages share, in one order.
+        language -> RDM over the categories all languages share, in one order; pairs one of two languages lacks (NaN)
+        are left out of both.
 
     Raises
     ------
     EmospaceError
-        If there are fewer than three languages, or the RDM of one has missing entries or does not vary.
+        If there are fewer than three languages, the RDM of one does not vary, or two share too few pairs.
     """
     languages = tuple(rdms)
     if len(languages) < 3:
@@ -99,16 +100,13 @@ def language_tree(rdms: Mapping[str, ArrayLike], *, seed: int, n_bootstrap: int 
             "two are always closest to one another",
             "Compare three or more.",
         )
-    for name, rdm in rdms.items():
-        try:
-            condensed(rdm)
-        except EmospaceError as error:
-            raise EmospaceError(f"{error.what} ({name})", error.why, error.mend) from error
     similarity = rdm_correlations(list(rdms.values()))
     if not np.isfinite(similarity).all():
         flat = [name for name, value in zip(languages, np.diag(similarity), strict=True) if np.isnan(value)]
+        few = [name for name, row in zip(languages, similarity, strict=True) if np.isnan(row).any()]
+        why = "they do not vary" if flat else "they share too few pairs of categories with one another"
         raise EmospaceError(
-            f"the dissimilarities of {', '.join(flat)}", "they do not vary", "Leave the language out."
+            f"the dissimilarities of {', '.join(flat or few)}", why, "Leave the language out."
         )
     linkage = _linkage(similarity)
     found = clades(linkage)

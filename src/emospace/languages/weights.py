@@ -9,7 +9,7 @@ import numpy as np
 
 from emospace.errors import EmospaceError
 from emospace.languages.language import Floats
-from emospace.stats import bootstrap_rdm_correlations, mantel, rdm_correlations
+from emospace.stats import bootstrap_rdm_correlations, left_out, mantel, rdm_correlations
 from emospace.structure import FEWEST_RATED
 
 TARGETS = ("valence", "arousal")
@@ -45,7 +45,7 @@ def affect_weights(
     Parameters
     ----------
     rdm
-        [n_categories, n_categories] of the space.
+        [n_categories, n_categories] of the space; pairs without a value (NaN) are left out, and `reason` says how many.
     points
         [n_categories, 2] human valence and arousal; categories without either (NaN) are left out, so `n` may be
         smaller than the RDM.
@@ -63,13 +63,22 @@ def affect_weights(
             common, f"{n} of {len(points)} categories are rated; at least {FEWEST_RATED} are needed"
         )
     gaps = [np.abs(column[:, None] - column[None]) for column in points[rated].T]
+    others = ~np.eye(n, dtype=bool)
+    if lost := int((np.isnan(kept) | ~others).all(axis=1).sum()):
+        return _nothing(common, f"{lost} of {n} categories have no dissimilarity to any other")
+    # The distances count over the same pairs as the RDM.
+    rows = [kept, *(np.where(np.isfinite(kept), gap, np.nan) for gap in gaps)]
     try:
-        value = standardised(rdm_correlations([kept, *gaps])[None])[0]
+        value = standardised(rdm_correlations(rows)[None])[0]
+        p = [
+            mantel(gaps[at], kept, seed=seed, n_permutations=n_permutations, partial=[gaps[1 - at]]).p
+            for at in range(2)
+        ]
     except EmospaceError as error:
-        return _nothing(common, str(error))
+        return _nothing(common, error.why)
     if not np.isfinite(value).all():
         return _nothing(common, "the RDM or one of the distances does not vary, or both distances are one")
-    drawn = standardised(bootstrap_rdm_correlations([kept, *gaps], seed=seed, n=n_bootstrap))
+    drawn = standardised(bootstrap_rdm_correlations(rows, seed=seed, n=n_bootstrap))
     low, high = np.nanquantile(drawn, [0.025, 0.975], axis=0)
     valence, arousal = (
         Weight(
@@ -77,8 +86,9 @@ def affect_weights(
             float(value[at]),
             float(low[at]),
             float(high[at]),
-            mantel(gaps[at], kept, seed=seed, n_permutations=n_permutations, partial=[gaps[1 - at]]).p,
+            p[at],
             **common,
+            reason=left_out(kept),
         )
         for at, target in enumerate(TARGETS)
     )

@@ -368,7 +368,13 @@ def overlap_rdm(sets: ConceptSets, language: str) -> Floats:
 
 
 def disjoint_rdm(
-    features: Floats, words: Sequence[str], sets: ConceptSets, language: str, metric: Metric = "correlation"
+    features: Floats,
+    words: Sequence[str],
+    sets: ConceptSets,
+    language: str,
+    metric: Metric = "correlation",
+    *,
+    silent: NDArray[np.bool_] | None = None,
 ) -> Floats:
     """Return the RDM in which each pair of categories is compared without the words both sets hold.
 
@@ -379,6 +385,9 @@ def disjoint_rdm(
     ----------
     features
         [n_words, n_features] from `standardise`.
+    silent
+        [n_words] words that no feature is active in, where a centre was taken off since. A pair in which a category
+        has no other words is missing (NaN): it has no place among the others.
 
     Raises
     ------
@@ -393,6 +402,8 @@ def disjoint_rdm(
     holds = weights > 0
     i, j = np.tril_indices(len(names), -1)
     pair = []
+    active = np.ones(len(features)) if silent is None else 1.0 - silent
+    placed = np.ones(len(i), dtype=bool)
     for one, other in ((i, j), (j, i)):
         own = weights[one] * ~holds[other]
         total = own.sum(axis=1, keepdims=True)
@@ -405,6 +416,7 @@ def disjoint_rdm(
                 "Give it words of its own, or leave one of the two out.",
             )
         pair.append(own @ features / total)
+        placed &= own @ active > 0
     result = np.zeros((len(names), len(names)))
-    result[i, j] = result[j, i] = _between(pair[0], pair[1], metric)
+    result[i, j] = result[j, i] = np.where(placed, _between(pair[0], pair[1], metric), np.nan)
     return result

@@ -13,6 +13,7 @@ from emospace.stats.correlation import (
     rank_rows,
     rating_ceiling,
     spearman,
+    spearman_known,
 )
 from emospace.stats.multiple import fdr_bh, max_t
 from emospace.stats.procrustes import ProcrustesFit, procrustes_fit, unit_columns
@@ -22,6 +23,7 @@ from emospace.stats.rdm import (
     bootstrap_rdm,
     bootstrap_rdm_correlations,
     condensed,
+    left_out,
     mantel,
     rdm_correlation,
     rdm_correlations,
@@ -67,6 +69,7 @@ __all__ = [
     "disattenuate",
     "equivalent",
     "fdr_bh",
+    "left_out",
     "mantel",
     "max_t",
     "max_t_strata",
@@ -80,6 +83,7 @@ __all__ = [
     "rdm_correlation",
     "rdm_correlations",
     "spearman",
+    "spearman_known",
     "stratified_rank_sum",
     "stratified_rate_test",
     "unit_columns",

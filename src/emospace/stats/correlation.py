@@ -52,6 +52,21 @@ def spearman(x: ArrayLike, y: ArrayLike) -> Any:
     return pearson(rank_rows(x), rank_rows(y))
 
 
+def spearman_known(x: ArrayLike, y: ArrayLike) -> Floats:
+    """Return Spearman's rho along the last axis over the entries that both have, those without (NaN) left out.
+
+    NaN below three such entries, and where one side does not vary over them.
+    """
+    a, b = np.broadcast_arrays(np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64))
+    both = np.isfinite(a) & np.isfinite(b)
+    count = both.sum(axis=-1, keepdims=True)
+    ranks = [np.where(both, rank_rows(np.where(both, side, np.inf)) - (count + 1) / 2, 0) for side in (a, b)]
+    size = np.sqrt((ranks[0] ** 2).sum(axis=-1) * (ranks[1] ** 2).sum(axis=-1))
+    usable = (count[..., 0] >= 3) & (size > 1e-12)
+    product = (ranks[0] * ranks[1]).sum(axis=-1)
+    return np.asarray(np.divide(product, size, out=np.full_like(size, np.nan), where=usable))
+
+
 def pearson_interval(r: float, n: int, level: float = 0.95) -> tuple[float, float]:
     """Return the Fisher z interval of a Pearson r over `n` independent pairs ((NaN, NaN) below four)."""
     from scipy.special import ndtri

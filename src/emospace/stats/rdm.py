@@ -1,13 +1,15 @@
 """Correlation of representational dissimilarity matrices (RDMs): relabelling tests and intervals.
 
 An RDM is square [n, n] (symmetric; its diagonal is not read) or condensed [n (n - 1) / 2], the upper triangle
-row by row, as in `scipy.spatial.distance.squareform`. A `mask` of either shape is True at the pairs that the second
-RDM has a value for; the others are left out, whatever stands there.
+row by row, as in `scipy.spatial.distance.squareform`. A pair without a value (NaN) in one of the RDMs compared is left
+out of all of them, under each relabelling anew. A `mask` of either shape is True at the pairs that the second RDM has
+a value for; the others are left out, whatever stands there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import combinations_with_replacement
 from math import isqrt
 from typing import Any, Literal, NamedTuple
 
@@ -20,6 +22,8 @@ from emospace.stats.correlation import rank_rows
 Floats = NDArray[np.float64]
 Statistic = Literal["spearman", "pearson"]
 _BLOCK = 2048
+FEWEST_PAIRS = 6
+"""Pairs with a value in both RDMs, below which there is no figure: those of four categories."""
 
 
 class Test(NamedTuple):
@@ -40,14 +44,14 @@ class Interval(NamedTuple):
 
 
 def condensed(rdm: ArrayLike) -> Floats:
-    """Return the upper triangle [n (n - 1) / 2] of a square RDM, or a condensed one unchanged.
+    """Return the upper triangle [n (n - 1) / 2] of a square RDM, or a condensed one unchanged; missing pairs stay NaN.
 
     Raises
     ------
     ValueError
         If the shape is that of no RDM.
     EmospaceError
-        If an entry is not finite, or there are fewer than four categories.
+        If an entry is infinite, or there are fewer than four categories.
     """
     array = _triangle(np.asarray(rdm, dtype=np.float64))
     if _n_categories(array) < 4:
@@ -56,13 +60,34 @@ def condensed(rdm: ArrayLike) -> Floats:
             "there is nothing to correlate below four",
             "Compare more categories.",
         )
-    if not np.isfinite(array).all():
+    if np.isinf(array).any():
         raise EmospaceError(
             "a dissimilarity matrix",
-            f"{int((~np.isfinite(array)).sum())} of its {len(array)} entries are missing or infinite",
-            "Leave out the categories without a value (a silent or constant row has no correlation distance).",
+            f"{int(np.isinf(array).sum())} of its {len(array)} entries are infinite",
+            "Give finite dissimilarities, and NaN for pairs without one.",
         )
     return array
+
+
+def left_out(*rdms: ArrayLike) -> str | None:
+    """Return how many pairs of RDMs have no value in one of them, as a sentence, or None where all have."""
+    known = np.asarray(np.isfinite(_stack(rdms)).all(axis=0))
+    n_missing = int((~known).sum())
+    return (
+        f"{n_missing} of {len(known)} pairs are left out: one side has no value for them"
+        if n_missing
+        else None
+    )
+
+
+def _enough(known: NDArray[np.bool_]) -> None:
+    """Raise where RDMs have too few of the pairs [n_pairs] in common."""
+    if known.sum() < FEWEST_PAIRS:
+        raise EmospaceError(
+            "dissimilarity matrices",
+            f"{int(known.sum())} of their {len(known)} pairs have a value in each; at least {FEWEST_PAIRS} are needed",
+            "Compare more categories, or fill the missing pairs.",
+        )
 
 
 def _triangle(array: NDArray[Any]) -> NDArray[Any]:
@@ -88,15 +113,17 @@ def _stack(rdms: Sequence[ArrayLike]) -> Floats:
 def _compared(
     a: ArrayLike, b: ArrayLike, partial: Sequence[ArrayLike], mask: ArrayLike | None
 ) -> tuple[Floats, NDArray[np.bool_]]:
-    """Return rows [2 + n_controls, n_pairs], with zeros for the unknown pairs of `b`, and which pairs are known."""
-    if mask is None:
-        rows = _stack([a, b, *partial])
-        return rows, np.ones(rows.shape[1], dtype=bool)
-    known = _triangle(np.asarray(mask, dtype=bool))
+    """Return rows [2 + n_controls, n_pairs], NaN where a pair is unknown, and which pairs all of them know."""
     second = _triangle(np.asarray(b, dtype=np.float64))
-    if len(known) != len(second):
-        raise ValueError(f"a mask of {len(known)} pairs for an RDM of {len(second)}")
-    return _stack([a, np.where(known, second, 0.0), *partial]), known
+    if mask is not None:
+        given = _triangle(np.asarray(mask, dtype=bool))
+        if len(given) != len(second):
+            raise ValueError(f"a mask of {len(given)} pairs for an RDM of {len(second)}")
+        second = np.where(given, second, np.nan)
+    rows = _stack([a, second, *partial])
+    known = np.asarray(np.isfinite(rows).all(axis=0))
+    _enough(known)
+    return rows, known
 
 
 def _basis(controls: Floats) -> Floats:
@@ -128,11 +155,13 @@ def rdm_correlation(
 
 
 def rdm_correlations(rdms: Sequence[ArrayLike], *, statistic: Statistic = "spearman") -> Floats:
-    """Return the correlations of RDMs with one another [n_rdms, n_rdms]; NaN beside one that does not vary."""
+    """Return the correlations of RDMs with one another [n_rdms, n_rdms], each over the pairs both have.
+
+    NaN beside one that does not vary, and for two that share fewer than `FEWEST_PAIRS` pairs.
+    """
     rows = _stack(rdms)
-    return np.asarray(
-        _weighted_correlations(rows, np.ones((1, rows.shape[1])), ranks=statistic == "spearman")[0]
-    )
+    weights = np.ones((1, rows.shape[1]))
+    return np.asarray(_pairwise_correlations(rows, weights, ranks=statistic == "spearman")[0])
 
 
 def mantel(
@@ -151,7 +180,8 @@ def mantel(
     on those of `partial`, the residuals of `a` are relabelled, and the partial correlation is recomputed
     exactly each time (permutation of the residuals of a null model: Legendre, 2000). Unknown pairs stay where they
     are in `b` while `a` moves, so that other values of `a` count in each relabelling: they are ranked among
-    themselves anew (with controls: the moved residuals are those of ranks over all pairs).
+    themselves anew (with controls: the moved residuals are those of ranks over all pairs). Unknown pairs of `a` move
+    with it, so that the pairs both know are others in each relabelling.
 
     Parameters
     ----------
@@ -177,6 +207,10 @@ def mantel(
     observed = rdm_correlation(a, b, statistic=statistic, partial=partial, mask=mask)
     if not np.isfinite(observed):
         return Test(observed, float("nan"), n, n_permutations)
+    if np.isnan(rows[[0, *range(2, len(rows))]]).any():
+        with_gaps = _relabelled_with_gaps(rows, statistic)
+        return _mantel(with_gaps, observed, n, seed, n_permutations, 2**18 // rows.size + 1)
+    rows = np.where(np.isnan(rows), 0.0, rows)
     kept = rows[:, known]
     if statistic == "spearman":
         rows, kept = rank_rows(rows), rank_rows(kept)
@@ -198,13 +232,55 @@ def mantel(
         varies = left > 1e-12 * len(fixed)
         return np.asarray(np.where(varies, drawn @ fixed / np.sqrt(np.where(varies, left, 1)), 0))
 
+    return _mantel(relabelled, observed, n, seed, n_permutations, _BLOCK)
+
+
+def _mantel(
+    relabelled: Callable[[NDArray[np.int64]], Floats],
+    observed: float,
+    n: int,
+    seed: int,
+    n_permutations: int,
+    block: int,
+) -> Test:
+    """Return the test of a statistic of relabellings [n_block, n_categories], the labels as they are among them."""
     threshold = relabelled(np.arange(n)[None])[0] - 1e-10
     rng = np.random.default_rng(seed)
     reached = 0
-    for start in range(0, n_permutations, _BLOCK):
-        order = rng.permuted(np.tile(np.arange(n), (min(_BLOCK, n_permutations - start), 1)), axis=1)
+    for start in range(0, n_permutations, block):
+        order = rng.permuted(np.tile(np.arange(n), (min(block, n_permutations - start), 1)), axis=1)
         reached += int((relabelled(order) >= threshold).sum())
     return Test(observed, (1 + reached) / (1 + n_permutations), n, n_permutations)
+
+
+def _relabelled_with_gaps(rows: Floats, statistic: Statistic) -> Callable[[NDArray[np.int64]], Floats]:
+    """Return the statistic of relabellings of the first of rows [2 + n_controls, n_pairs] over the pairs all know then."""
+    again, n = statistic == "spearman" and len(rows) == 2, _n_categories(rows[0])
+    moving, staying = (
+        np.isfinite(rows[[0, *range(2, len(rows))]]).all(axis=0),
+        np.isfinite(rows[1:]).all(axis=0),
+    )
+    moved, fixed = rows[0, moving], rows[1:, staying]
+    if statistic == "spearman" and not again:
+        moved, fixed = rank_rows(moved), rank_rows(fixed)
+        basis = _basis(rank_rows(rows[2:, moving]))
+        moved = moved - basis @ (basis.T @ moved)
+    first, second = (side[staying] for side in np.triu_indices(n, 1))
+    square = np.full((n, n), np.nan)
+    square[tuple(side[moving] for side in np.triu_indices(n, 1))] = moved
+    square = np.where(np.isnan(square), square.T, square)
+
+    def relabelled(order: NDArray[np.int64]) -> Floats:
+        drawn = square.ravel().take(order[:, first] * n + order[:, second])
+        seen = np.isfinite(drawn)
+        values = np.repeat(np.concatenate([np.zeros((1, fixed.shape[1])), fixed])[None], len(order), axis=0)
+        values[:, 0] = np.where(seen, drawn, 0)
+        if again:
+            values = rank_rows(np.where(seen[:, None], values, np.inf))
+        share = seen / np.maximum(seen.sum(axis=1, keepdims=True), 1)
+        return np.nan_to_num(_partial(_correlations(_covariances(values, share))))
+
+    return relabelled
 
 
 def bootstrap_rdm(
@@ -234,9 +310,10 @@ def bootstrap_rdm(
         The pairs `b` has a value for; the others weigh nothing in any resample.
     """
     rows, known = _compared(a, b, partial, mask)
+    known_rows = np.where(known, rows, 0.0)
     drawn_values = np.concatenate(
         [
-            _partial(_weighted_correlations(rows, weights * known, ranks=statistic == "spearman"))
+            _partial(_weighted_correlations(known_rows, weights * known, ranks=statistic == "spearman"))
             for weights in _resamples(_n_categories(known), seed, n)
         ]
     )
@@ -254,7 +331,7 @@ def bootstrap_rdm_correlations(
     rows = _stack(rdms)
     return np.concatenate(
         [
-            _weighted_correlations(rows, weights, ranks=statistic == "spearman")
+            _pairwise_correlations(rows, weights, ranks=statistic == "spearman")
             for weights in _resamples(_n_categories(rows[0]), seed, n)
         ]
     )
@@ -271,6 +348,27 @@ def _resamples(categories: int, seed: int, n: int) -> Iterator[Floats]:
         drawn = rng.integers(0, categories, (block, categories)) + categories * np.arange(block)[:, None]
         counts = np.bincount(drawn.ravel(), minlength=block * categories).reshape(block, categories)
         yield (counts[:, upper[0]] * counts[:, upper[1]]).astype(np.float64)
+
+
+def _pairwise_correlations(rows: Floats, weights: Floats, *, ranks: bool) -> Floats:
+    """Return what `_weighted_correlations` does, each correlation over the pairs that both rows know."""
+    known = np.isfinite(rows)
+    if known.all():
+        return _weighted_correlations(rows, weights, ranks=ranks)
+    patterns, pattern_of = np.unique(known, axis=0, return_inverse=True)
+    pattern_of = pattern_of.ravel()
+    filled = np.where(known, rows, 0.0)
+    result = np.full((len(weights), len(rows), len(rows)), np.nan)
+    for p, q in combinations_with_replacement(range(len(patterns)), 2):
+        both = patterns[p] & patterns[q]
+        if both.sum() < FEWEST_PAIRS:
+            continue
+        members = np.flatnonzero((pattern_of == p) | (pattern_of == q))
+        found = _weighted_correlations(filled[members], weights * both, ranks=ranks)
+        of_p, of_q = (np.flatnonzero(pattern_of[members] == side) for side in (p, q))
+        for one, other in ((of_p, of_q), (of_q, of_p)):
+            result[:, members[one][:, None], members[other]] = found[:, one[:, None], other]
+    return result
 
 
 def _weighted_correlations(rows: Floats, weights: Floats, *, ranks: bool) -> Floats:
@@ -293,10 +391,15 @@ def _weighted_correlations(rows: Floats, weights: Floats, *, ranks: bool) -> Flo
             weak = np.flatnonzero((np.einsum("bii->bi", cov) < 1e-6).any(axis=1))
             for resample in weak:
                 cov[resample] = _covariances(scaled[None], share[resample : resample + 1])[0]
-        cov = np.nan_to_num(cov)
-        size = np.sqrt(np.maximum(np.einsum("bii->bi", cov), 0))
-        size = np.where(size > 1e-12, size, np.nan)
-        return np.asarray(cov / (size[:, :, None] * size[:, None]))
+        return _correlations(cov)
+
+
+def _correlations(cov: Floats) -> Floats:
+    """Return correlations [n_resamples, n_rdms, n_rdms] from covariances, NaN beside one that does not vary."""
+    cov = np.nan_to_num(cov)
+    size = np.sqrt(np.maximum(np.einsum("bii->bi", cov), 0))
+    size = np.where(size > 1e-12, size, np.nan)
+    return np.asarray(cov / (size[:, :, None] * size[:, None]))
 
 
 def _covariances(values: Floats, share: Floats) -> Floats:

@@ -92,17 +92,20 @@ class CategoryStructure:
         )
 
     def split_half(self) -> SplitHalf | None:
-        """Return the split-half reliability of the RDM over texts, or None without texts or below 3 categories.
+        """Return the split-half reliability of the RDM over texts, or None without texts or below 4 categories.
 
-        Spearman between the upper triangles of the two halves, stepped up by Spearman-Brown, ``2r / (1 + r)``. It
+        Pairs that one half says nothing of are left out of both; a split with too few pairs, or without variation, is
+        not counted in `n`. Spearman between the upper triangles of the two halves, stepped up by Spearman-Brown, ``2r / (1 + r)``. It
         says how far the sample of texts fixes the RDM; raters agree less, so it is no noise ceiling.
         """
-        if self.halves is None or len(self.categories) < 3:
+        if self.halves is None or len(self.categories) < 4:
             return None
-        from scipy.stats import spearmanr
+        from emospace.stats import rdm_correlations
 
-        upper = np.triu_indices(len(self.categories), 1)
-        r = np.array([spearmanr(a[upper], b[upper]).statistic for a, b in self.halves])
+        r = np.array([rdm_correlations(1 - pair)[0, 1] for pair in self.halves])
+        r = r[np.isfinite(r)]
+        if not len(r):
+            return None
         corrected = 2 * r / (1 + r)
         low, high = np.percentile(corrected, [2.5, 97.5])
         return SplitHalf(float(corrected.mean()), float(low), float(high), len(r))

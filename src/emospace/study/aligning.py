@@ -53,10 +53,13 @@ def align(
     sets, language, kind = concepts.sets, concepts.language, concepts.kind
     with timed("spaces"):
         spaces = {name: concepts.space(name) for name in concepts.kinds}
-        features = {name: concepts.features(name).features for name in concepts.kinds}
+        features = {name: concepts.features(name) for name in concepts.kinds}
     main = spaces[kind]
     with timed("RDMs"):
-        rdms = {name: disjoint_rdm(features[name], concepts.concepts, sets, language) for name in spaces}
+        rdms = {
+            name: disjoint_rdm(own.features, concepts.concepts, sets, language, silent=own.silent)
+            for name, own in features.items()
+        }
     controls = {"set overlap": overlap_rdm(sets, language), "static embeddings": rdms["static"]}
 
     found: list[Alignment] = []

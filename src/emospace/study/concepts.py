@@ -89,8 +89,9 @@ class LanguageConcepts:
         found = standardise(
             values[:n], latents, pool=values[n:], transform="log1p" if kind == "sae" else "raw"
         )
+        silent = np.asarray(~found.any(axis=1))
         found -= self.space(kind).matrix.mean(axis=0)
-        return LanguageFeatures(self.language, self.concepts, found, self.sets)
+        return LanguageFeatures(self.language, self.concepts, found, self.sets, silent)
 
     def directions(self) -> np.ndarray:
         """Return the dense direction of each category, ``[n_categories, d_model]``."""

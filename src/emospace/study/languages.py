@@ -32,7 +32,7 @@ from emospace.records import (
     NotComputed,
     UniversalRecord,
 )
-from emospace.stats import rdm_correlation
+from emospace.stats import left_out, rdm_correlation
 from emospace.structure import FEWEST_RATED
 from emospace.study.stage import StageResult, stage
 
@@ -246,6 +246,7 @@ def _weights(
                     n=len(names),
                     norms=rated.norms,
                     provenance=concepts[language].sets.provenance,
+                    reason=weight.reason,
                 )
             )
     return records, []
@@ -259,7 +260,8 @@ def _tree(
 ) -> tuple[LanguageTree, FamilyContrast]:
     rdms = {language: one.rdm(shared) for language, one in features.items()}
     tree = language_tree(rdms, seed=options["seed"])
-    return tree, family_contrast(tree.similarity, [families[language] for language in features], **options)
+    contrast = family_contrast(tree.similarity, [families[language] for language in features], **options)
+    return tree, replace(contrast, reason=contrast.reason or left_out(*rdms.values()))
 
 
 def _tree_table(tree: LanguageTree) -> pd.DataFrame:
