@@ -177,7 +177,7 @@ def predict_draws(
     r within folds, `[n_draws, n_targets, 2]`: over all words, and over the scored words.
     """
     import torch
-    from scipy.sparse import csc_array
+    from scipy.sparse import csc_array, diags_array
 
     # A set has no order, and a fit of the same columns is the same to the last digit.
     draws = np.sort(np.asarray(draws, dtype=np.int64), axis=1)
@@ -187,19 +187,24 @@ def predict_draws(
     mean, spread = moments(columns)
     scale = np.divide(1, spread, out=np.zeros(len(spread)), where=spread > 1e-7 * np.abs(mean))
     dtype = getattr(torch, precision)
-    y = torch.from_numpy(ratings - ratings.mean(axis=0)).to(dtype)
-    train_rows = [torch.from_numpy(np.flatnonzero((fold_of == fold) & trains)) for fold in range(folds)]
+    training = [np.flatnonzero((fold_of == fold) & trains) for fold in range(folds)]
+    # Words of a fold stand in a row, so that its part of the features is a view.
+    order, ends = np.concatenate(training), np.cumsum([len(rows) for rows in training])
+    parts = [slice(end - len(rows), end) for end, rows in zip(ends, training, strict=True)]
+    y = torch.from_numpy(ratings[order] - ratings.mean(axis=0)).to(dtype)
+    scaled = csc_array(columns[order] @ diags_array(scale), dtype=precision)
+    shift = (mean * scale).astype(precision)
     test_rows = [np.flatnonzero(fold_of == fold) for fold in range(folds)]
     grid = torch.as_tensor(penalties, dtype=dtype)
-    n_training = sum(sorted(len(rows) for rows in train_rows)[:-2])
+    n_training = sum(sorted(len(rows) for rows in training)[:-2])
 
     def in_primal(part: np.ndarray) -> np.ndarray:
         def features(latents: np.ndarray) -> Tensor:
-            return torch.from_numpy((columns[:, latents].toarray() - mean[latents]) * scale[latents]).to(
-                dtype
-            )
+            dense = scaled[:, latents].toarray(order="C")
+            dense -= shift[latents]
+            return torch.from_numpy(dense)
 
-        sums = FoldSums.of_sets((features(latents) for latents in part), part.shape, y, train_rows)
+        sums = FoldSums.of_sets((features(latents) for latents in part), part.shape, y, parts)
         nested = nested_ridge(sums.without, folds, grid)
         weights = nested.weights.double().numpy() * scale[part][..., None]
         intercepts = nested.intercepts.double().numpy() - np.einsum("bk,fbkt->fbt", mean[part], weights)

@@ -104,7 +104,11 @@ class FoldSums:
 
     @classmethod
     def of_sets(
-        cls, sets: Iterable[Tensor], shape: tuple[int, ...], ratings: Tensor, fold_rows: Sequence[Tensor]
+        cls,
+        sets: Iterable[Tensor],
+        shape: tuple[int, ...],
+        ratings: Tensor,
+        fold_rows: Sequence[Tensor | slice],
     ) -> FoldSums:
         """Sum feature sets, `b` of `[n_words, k]` in turn (`shape` is b, k), over the rows of each fold."""
         import torch
@@ -123,7 +127,7 @@ class FoldSums:
             gram=gram,
             total=total,
             cross=cross,
-            n=torch.tensor([len(rows) for rows in fold_rows], dtype=ratings.dtype),
+            n=torch.tensor([len(part) for part in y], dtype=ratings.dtype),
             y_total=torch.stack([part.sum(0) for part in y]),
             y_square=torch.stack([(part * part).sum(0) for part in y]),
         )

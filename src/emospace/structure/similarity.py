@@ -100,9 +100,7 @@ class CategoryStructure:
         """
         if self.halves is None or len(self.categories) < 4:
             return None
-        from emospace.stats import rdm_correlations
-
-        r = np.array([rdm_correlations(1 - pair)[0, 1] for pair in self.halves])
+        r = np.array([_agreement(*pair) for pair in self.halves])
         r = r[np.isfinite(r)]
         if not len(r):
             return None
@@ -114,6 +112,17 @@ class CategoryStructure:
     def content_hash(self) -> str:
         """16 hex digits that change with the categories or any similarity."""
         return content_hash(self.name, list(self.categories), self.similarity)
+
+
+def _agreement(a: np.ndarray, b: np.ndarray) -> float:
+    """Return Spearman's rho of two similarities ``[n, n]`` over the pairs both have; NaN below six, or of a constant."""
+    from scipy.stats import spearmanr
+
+    x, y = (half[np.triu_indices(len(half), 1)] for half in (a, b))
+    both = np.isfinite(x) & np.isfinite(y)
+    if both.sum() < 6 or not min(np.ptp(x[both]), np.ptp(y[both])) > 0:
+        return float("nan")
+    return float(spearmanr(x[both], y[both]).statistic)
 
 
 def list_structures() -> pd.DataFrame:
