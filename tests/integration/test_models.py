@@ -201,6 +201,18 @@ def test_a_folder_loads_and_is_known_by_its_files(folder, tmp_path):
     assert load_model(str(other), device="cpu").content_hash != model.content_hash
 
 
+@pytest.mark.parametrize("name", ["merges.txt", "chat_template.jinja", "modeling_own.py"])
+def test_a_folder_is_known_by_all_that_decides_what_it_says(folder, tmp_path, name):
+    other = copied(folder, tmp_path / folder.name)
+    known = set()
+    for text in ("{{ messages[0].content }}", "{{ messages[-1].content }}"):
+        (other / name).write_text(text)
+        known.add(load_model(str(other), device="cpu").content_hash)
+    (other / "README.md").write_text("a card")
+    assert load_model(str(other), device="cpu").content_hash in known
+    assert len(known) == 2
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", torch.bfloat16])
 def test_a_precision_is_named_as_a_string_or_as_torch_has_it(folder, dtype):
     model = load_model(str(folder), dtype=dtype, device="cpu")

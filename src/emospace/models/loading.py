@@ -325,12 +325,9 @@ def _resolve(name: str) -> tuple[str, dict[str, str | None]]:
 
 
 def _folder_hash(folder: Path) -> str:
-    """Return the hash of a model folder's weights, config and tokenizer, remembered by size and time."""
-    files = sorted(
-        file
-        for file in folder.iterdir()
-        if file.suffix in {".safetensors", ".bin", ".json", ".model"} and file.name != "emospace.json"
-    )
+    """Return the hash of a model folder's weights, config, tokenizer and code, remembered by size and time."""
+    kinds = {".safetensors", ".bin", ".json", ".model", ".txt", ".tiktoken", ".jinja", ".py"}
+    files = sorted(file for file in folder.iterdir() if file.suffix in kinds and file.name != "emospace.json")
     stamp = content_hash([[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files])
     memory = cache_dir() / "hashes" / f"{stamp}.json"
     if memory.is_file():
