@@ -173,6 +173,12 @@ def test_unknown_headers_are_asked_for_one_by_one(tmp_path, terminal):
     assert load_norms(path).words == ("Glück", "Leid")
 
 
+def test_one_answer_gives_the_scale_of_all_or_of_each_and_is_asked_again(tmp_path, terminal):
+    path = planted(tmp_path, ROWS.replace("angenehm", "note"))
+    assert run("import", path, answers="nine\nvalence=1,7\nvalence=1, 7 arousal=0,8\nde\n").exit_code == 0
+    assert load_norms(path).scales == {"valence": (1, 7), "arousal": (0, 8)}
+
+
 def test_a_reversed_scale_is_asked_about(tmp_path, terminal, monkeypatch):
     path = english(tmp_path, sign=-1)
     with monkeypatch.context() as patch:

@@ -274,3 +274,17 @@ def test_too_few_words_say_so_and_no_p(tmp_path):
     path = planted(tmp_path, "word,valence,arousal", (8, 2, 5), (3, 4, 5), words=("joy", "war", "calmness"))
     told = load_norms(path, language="en", scale=(1, 9)).reading["direction"]
     assert "as expected, few words" in told and "Welch" not in told
+
+
+def test_the_spread_of_a_column_that_was_named_is_found_beside_it(tmp_path):
+    path = planted(tmp_path, "word,Affect_Mean,Affect_SD,Affect_N,Other_SD", LIKED, 1.25, 20, 9)
+    norms = load_norms(path, language="en", scale=(1, 9), columns={"valence": "Affect_Mean"})
+    assert (norms.table["valence_sd"] == 1.25).all() and (norms.table["valence_n"] == 20).all()
+
+
+def test_ratings_that_are_all_alike_have_no_reliability(tmp_path):
+    path = planted(
+        tmp_path, "word,valence,valence_sd,valence_n,arousal,arousal_sd,arousal_n", LIKED, 1, 20, 5.1, 1, 20
+    )
+    norms = load_norms(path, language="en", scale=(1, 9))
+    assert norms.reliability("arousal") is None and norms.reliability("valence") > 0.9

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
@@ -322,9 +323,7 @@ def _answer(question: OpenQuestion) -> dict[str, Any]:
     if kind == "language":
         return {"language": _ask(f"Language of the words ({shown or 'en, de, zh, ...'})")}
     if kind == "scale":
-        targets = [what] if what else question.choices
-        asked = {t: _ask(f"Lowest and highest answer for {t} (as 1,9)") for t in targets}
-        return {"scale": {target: list(_pair(ends)) for target, ends in asked.items()}}
+        return {"scale": _ask_scales((what,) if what else question.choices)}
     if kind == "columns":
         header = _ask(f"Column of {what} ({shown})" if shown else f"Column of {what}")
         return {"columns": {what: header}}
@@ -336,6 +335,22 @@ def _answer(question: OpenQuestion) -> dict[str, Any]:
         if typer.confirm(f"Does the {target} scale run from high to low?", err=True)
     ]
     return {"reversed": wrong}
+
+
+def _ask_scales(targets: tuple[str, ...]) -> dict[str, list[float]]:
+    """Ask for the scales of targets, one pair for all or one for each, until the answer can be read."""
+    each = " ".join(f"{target}=1,9" for target in targets)
+    by_target = f", or {each}" if len(targets) > 1 else ""
+    while True:
+        answer = _ask(f"Lowest and highest answer for {' and '.join(targets)} (as 1,9{by_target})")
+        try:
+            scale = _scale(re.sub(r"\s*([,=])\s*", r"\1", answer).split())
+            pairs = scale if isinstance(scale, Mapping) else dict.fromkeys(targets, scale)
+            return {target: list(pairs[target]) for target in targets}
+        except KeyError as missing:
+            say(f"It lacks {missing}.")
+        except EmospaceError as error:
+            say(f"{error.why}. {error.mend}")
 
 
 def _ask(question: str) -> str:

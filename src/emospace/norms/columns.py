@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from emospace.norms.headers import Header, parse_header
+from emospace.norms.headers import Header, parse_header, stem
 from emospace.norms.numbers import is_number, written_plainly
 from emospace.norms.questions import OpenQuestion
 from emospace.norms.word_norms import TARGETS
 
+MOST_LISTED = 12
 WRITTEN_IN = {
     "ar": ("ARABIC",),
     "bg": ("CYRILLIC",),
@@ -98,10 +99,12 @@ class _Table:
 
     def question(self, key: str, found: Sequence[int], why: str, otherwise: str = "") -> OpenQuestion:
         """Return which of some columns is meant; `why` ends where they are listed."""
+        found, more = found[:MOST_LISTED], len(found) - MOST_LISTED
         names = [self.headers[at].strip() for at in found]
         if len(set(names)) < len(names):
             names = [f"#{at + 1}" for at in found]
         listed = ", ".join(f"'{self.headers[at].strip()}' (column {at + 1})" for at in found)
+        listed += f" and {more:,} more" if more > 0 else ""
         return OpenQuestion(
             self.what,
             f"{why}: {listed}",
@@ -302,11 +305,14 @@ def _beside(table: _Table, target: str, statistic: str, mean: int) -> int | None
     """Return the column of the target's SD or rater count: its own, next after the mean; else one for all targets."""
     own: list[int] = []
     shared: list[int] = []
+    named = stem(table.headers[mean])
     for at, header in enumerate(table.parsed):
         if header.statistics != {statistic} or header.unknown or header.group or at in table.taken:
             continue
         if table.rates(at, target) and header.language in ("", table.parsed[mean].language):
             (own if header.targets == (target,) else shared).append(at)
+        elif not header.targets and named and stem(table.headers[at]) == named:
+            own.append(at)
         elif statistic == "n" and not header.targets and not header.word and _are_counts(table.cells(at)):
             shared.append(at)
     own.sort(key=lambda at: (at < mean, abs(at - mean)))

@@ -7,7 +7,7 @@ import tomllib
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 
 LONGEST_NAME = 60
@@ -81,6 +81,7 @@ def folded(text: str) -> str:
     return unicodedata.normalize("NFC", re.sub(r"[\u0300-\u036f]", "", marks))
 
 
+@lru_cache(maxsize=2**16)
 def parse_header(cell: str) -> Header:
     """Return what a header says."""
     text = unicodedata.normalize("NFKC", cell).replace("−", "-")
@@ -89,6 +90,14 @@ def parse_header(cell: str) -> Header:
         return _said(tuple(_parts(text)), _scale(text))
     scale, falls = ends
     return replace(_said(tuple(_parts(_BRACKETS.sub(" ", text))), scale), reversed=falls)
+
+
+def stem(cell: str) -> frozenset[str]:
+    """Return the parts of a header that name no statistic: those "Affect_Mean" and "Affect_SD" share."""
+    known = _vocabulary()
+    return frozenset(
+        part for part in _parts(cell) if part != "m" and known.get(part, ("",))[0] != "statistic"
+    )
 
 
 @cache

@@ -93,14 +93,14 @@ class WordNorms:
         """Return the reliability of the mean ratings, ``1 - mean(sd^2 / n) / var(means)``.
 
         The error variance of a mean is its rater variance over its number of raters (classical test theory,
-        Lord & Novick 1968). None where SD or n are unknown for more than half of the words.
+        Lord & Novick 1968). None where SD or n are unknown for more than half of the words, or all are rated alike.
         """
         self._check(target)
         if not {f"{target}_sd", f"{target}_n"} <= set(self.table.columns):
             return None
         mean, sd, n = (self.table[c].to_numpy(float) for c in (target, f"{target}_sd", f"{target}_n"))
         known = np.isfinite(mean) & np.isfinite(sd) & (n >= 2)
-        if known.sum() < max(2, len(self) / 2):
+        if known.sum() < max(2, len(self) / 2) or np.ptp(mean[known]) < 1e-9:
             return None
         return float(1 - np.mean(sd[known] ** 2 / n[known]) / np.var(mean[known], ddof=1))
 
