@@ -212,6 +212,7 @@ FIELDS = {
     "dtype": ({"dtype": "bfloat16"}, EVERYTHING),
     "device": ({"device": "auto"}, set()),
     "trust_remote_code": ({"trust_remote_code": True}, set()),
+    "template_args": (None, {"steering"}),
     "pooling": ({"pooling": "mean"}, FIGURES),
     "engine": (None, set()),
     "workers": ({"workers": 2}, set()),
@@ -277,6 +278,18 @@ def test_another_revision_is_another_model(case, monkeypatch):
 
     monkeypatch.setattr(emospace.models, "load_model", loaded)
     assert computed(case, lambda case: case.change(revision="0123abc")) == FIELDS["revision"][1]
+
+
+def test_other_template_arguments_ask_for_other_answers(case, monkeypatch):
+    import emospace.models
+
+    model = load_model(case.spec.model, device="cpu")
+    monkeypatch.setattr(
+        emospace.models,
+        "load_model",
+        lambda *_, template_args, **__: replace(model, template_args=template_args),
+    )
+    assert computed(case, lambda case: case.change(template_args={"a": 1})) == FIELDS["template_args"][1]
 
 
 def test_another_engine_gives_the_same(case, monkeypatch):

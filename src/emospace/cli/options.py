@@ -82,6 +82,9 @@ def command_line(command: str, spec: BaseModel, names: Mapping[str, str], out: P
             continue
         if isinstance(value, bool):
             words.append(option if value else option.replace("--", "--no-", 1))
+        elif isinstance(value, dict):
+            for name, part in value.items():
+                words += [option, f"{name}={json.dumps(part, ensure_ascii=False)}"]
         elif field == "languages":
             words += [option, ",".join(value)]
         else:

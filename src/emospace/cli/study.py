@@ -9,7 +9,15 @@ from typing import Annotated
 
 import typer
 
-from emospace.cli.options import REVISION, build_spec, command_line, run_folder, split
+from emospace.cli.options import (
+    REVISION,
+    TEMPLATE_ARG,
+    build_spec,
+    command_line,
+    run_folder,
+    split,
+    template_args_of,
+)
 from emospace.display import say, table
 from emospace.profiling import timed
 
@@ -26,6 +34,7 @@ OPTIONS = {
     "dtype": "--dtype",
     "device": "--device",
     "trust_remote_code": "--trust-remote-code",
+    "template_args": "--template-arg",
     "pooling": "--pooling",
     "engine": "--engine",
     "workers": "--workers",
@@ -118,6 +127,10 @@ def study(
             rich_help_panel=_MODEL,
         ),
     ] = False,
+    template_arg: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help=TEMPLATE_ARG, rich_help_panel=_MODEL),
+    ] = None,
     engine: Annotated[
         str,
         typer.Option(
@@ -211,6 +224,7 @@ def study(
             "dtype": dtype,
             "device": device,
             "trust_remote_code": trust_remote_code,
+            "template_args": template_args_of(template_arg),
             "pooling": pooling,
             "engine": engine,
             "workers": workers,

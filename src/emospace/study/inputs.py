@@ -174,6 +174,7 @@ def open_model(spec: StudySpec) -> LanguageModel:
         device="cpu" if current().device else spec.device,
         revision=spec.revision,
         trust_remote_code=spec.trust_remote_code,
+        template_args=spec.template_args,
     )
 
 

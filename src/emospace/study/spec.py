@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -33,6 +34,9 @@ class StudySpec(BaseModel):
     dtype: str = "float32"
     device: str = "auto"
     trust_remote_code: bool = False
+    template_args: dict[str, Any] = Field(
+        default={}, description="what the chat template is given, where steering is illustrated"
+    )
     pooling: Pooling = Field(
         default="last", description="state of a word: its last token, or the mean over its tokens"
     )
