@@ -114,7 +114,8 @@ def write_run(
             for space, share in (("sae" if sae else "dense", 1.0), ("static", 0.4))
         ]  # fmt: skip
         words = WORDS[:n_words]
-        folds = assign_folds(word_groups(words, language), FOLDS, seed=SEED)
+        groups = word_groups(words, language)
+        folds = assign_folds(groups, FOLDS, seed=SEED)
         concept = np.arange(n_words) % 8 == 0
         for place, target in enumerate(TARGETS):
             observed = scale * np.random.default_rng(50 + place).normal(size=N_WORDS)[:n_words]
@@ -126,7 +127,13 @@ def write_run(
                 "target": target,
                 "observed": observed,
             }
-            both = {"predicted": guesses[0], "predicted_dense": guesses[1], "concept_word": concept}
+            both = {
+                "predicted": guesses[0],
+                "predicted_dense": guesses[1],
+                "concept_word": concept,
+                "fold": folds,
+                "group": groups,
+            }
             predicted.append(pd.DataFrame({**frame, **both}))
             for name, guess in (("space", guesses[0]), ("dense", guesses[1])):
                 for out in (False, True):

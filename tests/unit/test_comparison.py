@@ -303,11 +303,15 @@ def test_norms_of_one_name_with_other_ratings_are_not_paired(pair, tmp_path):
         assert r.difference is None and "different ratings" in r.reason
 
 
-def test_folds_that_do_not_give_the_published_r_are_not_used(pair, tmp_path):
+def test_folds_are_those_of_the_run_and_a_run_without_them_must_be_made_again(pair, tmp_path):
     other = write_run(tmp_path / "other", "other")
+    compared = compare_runs([pair[0], other], **QUICK).comparison.differences
     (other / "spec.json").write_text('{"folds": 7}', encoding="utf-8")
+    assert compare_runs([pair[0], other], **QUICK).comparison.differences == compared
+    table = other / "tables" / "predictions.parquet"
+    pd.read_parquet(table).drop(columns=["fold", "group"]).to_parquet(table)
     for r in compare_runs([pair[0], other], **QUICK).comparison.differences:
-        assert r.difference is None and "folds of other cannot be made again" in r.reason
+        assert r.difference is None and "other was made by an earlier version" in r.reason
 
 
 def test_other_norms_are_said(pair, tmp_path):

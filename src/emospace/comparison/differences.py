@@ -10,12 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emospace import stats
-from emospace.artefacts import read_json
 from emospace.comparison.records import DifferenceRecord
 from emospace.comparison.runs import NamedRun
-from emospace.errors import EmospaceError
-from emospace.lexicon import word_groups
-from emospace.prediction import assign_folds, correlation
+from emospace.prediction import correlation
 from emospace.report.run import Absent
 
 Floats = NDArray[np.float64]
@@ -34,8 +31,8 @@ class Predictions:
         [n_words], on the norms' own scale.
     predicted
         Feature set -> [n_words], out of fold.
-    folds
-        [n_words]
+    folds, groups
+        [n_words] fold of each word, and the group of words (inflections) it belongs to.
     scored
         [n_words] of bool.
     """
@@ -44,22 +41,24 @@ class Predictions:
     observed: Floats
     predicted: Mapping[Features, Floats]
     folds: NDArray[np.int64]
+    groups: NDArray[np.int64]
     scored: NDArray[np.bool_]
 
 
 def read_predictions(item: NamedRun, language: str, norms: str, target: str) -> Predictions:
     """Read a run's predictions of one rating, with the folds they were made in.
 
-    r is taken within folds, and a run folder does not name them: they are drawn again from words and seed, as the
-    study draws them, and held to the r it published.
-
     Raises
     ------
     Absent
-        If the run holds no such predictions, or the folds drawn again do not give its r.
+        If the run holds no such predictions, or was made before its table held folds and groups.
     """
     columns = ("language", "norms", "word", "target", "observed", "concept_word", *COLUMNS.values())
     table = item.run.table("predictions", columns)
+    if not {"fold", "group"} <= set(table.columns):
+        raise Absent(
+            f"{item.name} was made by an earlier version, which did not keep folds; run the study again"
+        )
     rows = (table["language"] == language) & (table["norms"] == norms) & (table["target"] == target)
     table = table[rows]
     if table.empty:
@@ -67,38 +66,14 @@ def read_predictions(item: NamedRun, language: str, norms: str, target: str) -> 
     words = tuple(table["word"].astype(str))
     if len(set(words)) < len(words):
         raise Absent(f"tables/predictions.parquet names a word of {norms} twice")
-    try:
-        folds = assign_folds(
-            word_groups(words, language), _n_folds(item), seed=item.run.results.manifest.seed
-        )
-    except EmospaceError as error:
-        raise Absent(str(error)) from error
-    found = Predictions(
+    return Predictions(
         words,
         table["observed"].to_numpy(dtype=np.float64),
         {name: table[column].to_numpy(dtype=np.float64) for name, column in COLUMNS.items()},
-        folds,
+        table["fold"].to_numpy(dtype=np.int64),
+        table["group"].to_numpy(dtype=np.int64),
         ~table["concept_word"].to_numpy(dtype=bool),
     )
-    for record in item.run.predictions(language, norms, target, True):
-        if record.features in ("space", "dense") and record.r is not None:
-            kept = found.scored
-            again = correlation(
-                found.predicted[record.features][kept], found.observed[kept], found.folds[kept]
-            )
-            if abs(float(again) - record.r) > 1e-4:
-                raise Absent(
-                    f"the folds of {item.name} cannot be made again: they give r = {float(again):.3f} for "
-                    f"{record.features} where it published {record.r:.3f}; another version wrote it"
-                )
-    return found
-
-
-def _n_folds(item: NamedRun) -> int:
-    try:
-        return int(read_json(item.run.folder / "spec.json").get("folds", 5))
-    except (OSError, ValueError, AttributeError, TypeError):
-        return 5
 
 
 def compare_predictions(
@@ -139,7 +114,7 @@ def compare_predictions(
     observed = [side.observed[row] for side, row in zip(sides, rows, strict=True)]
     if not np.allclose(observed[0], observed[1], atol=1e-6):
         return nothing(f"the two runs have different ratings of the name {norms}", len(words))
-    groups = word_groups(words, language)
+    groups = sides[0].groups[rows[0]]
     n_groups = len(np.unique(groups))
     if n_groups < FEWEST_GROUPS:
         return nothing(

@@ -98,7 +98,7 @@ class _Task:
     def missing(self, what: str, why: str) -> NotComputed:
         return NotComputed(what=what, why=why, language=self.language)
 
-    def predict(self, values: np.ndarray, **options: Any) -> tuple[Predicted, ...]:
+    def predict(self, values: Any, **options: Any) -> tuple[Predicted, ...]:
         return predict_ratings(
             values, self.ratings, self.groups, targets=self.norms.targets, **self.options, **options
         )
@@ -154,7 +154,7 @@ def predict(
         why = f"{n_complete - len(rated)} words have no tokens in the model's vocabulary"
         missing.append(task.missing(f"some words of {norms.name}", why))
 
-    def predicted_from(name: str, values: np.ndarray) -> tuple[Predicted, ...]:
+    def predicted_from(name: str, values: Any) -> tuple[Predicted, ...]:
         with timed(f"from {name}"):
             return task.predict(values)
 
@@ -169,7 +169,7 @@ def predict(
         values = words.codes.log1p().tocsr()
         for name, chosen in _latent_sets(task, latents, values).items():
             if len(chosen):
-                sets[name, None] = predicted_from(name, values[:, chosen].toarray())
+                sets[name, None] = predicted_from(name, values[:, chosen])
             else:
                 missing.append(task.missing(f"prediction from {name} features", "there are none"))
         draws = _draws(task, latents, values, missing)
@@ -248,9 +248,7 @@ def _draws(
             drawn("outside_random", random)
             if latents.shared is not None and len(latents.shared):
                 drawn("outside_shared", matched_draws(latents.shared, sizes, n_draws, **outside).draws)
-    shuffled = [
-        task.predict(values[:, chosen].toarray(), n_bootstrap=10) for chosen in _shuffled(task, latents)
-    ]
+    shuffled = [task.predict(values[:, chosen], n_bootstrap=10) for chosen in _shuffled(task, latents)]
     if shuffled:
         found["shuffled"] = np.stack([np.stack([_both(row) for row in rows]) for rows in shuffled])
     elif latents.n_shuffled:
