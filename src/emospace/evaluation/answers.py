@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the same inputs give other answers, so that old ones are not taken for new."""
 
 NO_TEXT = ("format", "name", "kind", "model", "model_hash", "calibration", "mode", "note")
