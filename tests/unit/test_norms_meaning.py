@@ -116,7 +116,7 @@ def test_a_p_value_does_not_make_dominance_ambiguous(tmp_path):
 # Ratings under odd headers
 
 
-@pytest.mark.parametrize("header", ["Affect_Mean", "Hedonic tone", "Valence xyz"])
+@pytest.mark.parametrize("header", ["Affect_Mean", "Hedonic tone", "Valence xyz", "Valence (joy)"])
 def test_valence_under_an_odd_header_is_asked_for_and_never_dropped(tmp_path, header):
     path = planted(tmp_path, f"No,word,{header},Arousal_Mean,Valence_SD,letters", "joy", 1, words=())
     rows = [
@@ -142,6 +142,8 @@ def test_valence_under_an_odd_header_is_asked_for_and_never_dropped(tmp_path, he
         ("Valence (-3 = unpleasant, +3 = pleasant)", (-3, 3), False),
         ("效价（1=消极，9=积极）", (1, 9), False),
         ("Valence (1-9)", (1, 9), None),
+        ("Valence (unhappy - happy)", None, False),
+        ("Valence (very happy to very unhappy)", None, True),
     ],
 )
 def test_a_header_may_say_its_scale_and_direction(header, scale, falls):

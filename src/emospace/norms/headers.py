@@ -195,7 +195,7 @@ def _labelled_ends(text: str) -> tuple[tuple[float, float] | None, bool | None] 
             number, label = match["end"] or match["number"], match["after"] or match["before"]
             found.append((float(number), _pole(label)))
     if not found:
-        return None
+        return _ends_in_order(text)
     (low, low_pole), (high, high_pole) = min(found), max(found)
     scale = (low, high) if low < high else _scale(text)
     if low == high:
@@ -204,6 +204,15 @@ def _labelled_ends(text: str) -> tuple[tuple[float, float] | None, bool | None] 
         low_pole, high_pole = (low_pole, 0) if at_low else (0, low_pole)
     falls = {(1, -1): True, (1, 0): True, (0, -1): True, (-1, 1): False, (-1, 0): False, (0, 1): False}
     return scale, falls.get((low_pole, high_pole))
+
+
+def _ends_in_order(text: str) -> tuple[None, bool] | None:
+    """Return the direction of a scale whose ends have names alone, the lowest answer first: "(happy to unhappy)"."""
+    for bracket in _BRACKETS.findall(text):
+        ends = [_pole(label) for label in re.split(r"\s(?:to|bis|vs|a|à)\s|[-–—~/,;→至]", bracket)]
+        if len(ends) == 2 and ends[0] * ends[1] == -1:
+            return None, ends[0] == 1
+    return None
 
 
 def _pole(label: str) -> int:
@@ -233,7 +242,7 @@ def _said(parts: tuple[str, ...], scale: tuple[float, float] | None) -> Header:
     group = language = script = ""
     unknown = []
     test = bool(targets) and (parts[0] in _TESTS_FIRST or bool({"p", "d", "z"} & set(parts)))
-    other = test or any(kind == "other" for kind, _ in kinds)
+    other = test or any(kind == "other" or (kind == "rating" and not targets) for kind, _ in kinds)
     for part, (kind, value) in zip(parts, kinds, strict=True):
         if part == "m":
             # "V.Mean.M" is the mean of men, "V.M" a mean.
@@ -250,7 +259,7 @@ def _said(parts: tuple[str, ...], scale: tuple[float, float] | None) -> Header:
                 unknown.append(part)
         elif kind == "script":
             script = value
-        elif kind == "other" or (test and part in _TESTS_FIRST):
+        elif kind in ("other", "rating") or (test and part in _TESTS_FIRST):
             unknown.append(part)
         elif part in singles:
             targets.append(singles[part])
