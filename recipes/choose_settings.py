@@ -44,7 +44,7 @@ def classify(values: np.ndarray, labels: np.ndarray, train: np.ndarray) -> float
 
 def compare_spaces(study: Inputs, language: str, latents: np.ndarray) -> list[tuple[str, str, str, float]]:
     """Return the mean agreement of RDMs from random halves of the concepts, for each transform and scale."""
-    sets, encoded = study.languages[language].sets, study.languages[language].words.concept_words().get()
+    sets, encoded = study.languages[language].sets, study.languages[language].words.concept_words.get()
     assert encoded.codes is not None
     row_of = {word: row for row, word in enumerate(encoded.words)}
     neutral = encoded.codes[len(sets.words(language)) :]
@@ -89,7 +89,7 @@ def main() -> None:
         spaces += compare_spaces(study, language, np.unique(features.latent))
         rng = np.random.default_rng(0)
         own = study.languages[language]
-        encoded, pool, sets = own.words.concept_words().get(), own.pool, own.sets
+        encoded, pool, sets = own.words.concept_words.get(), own.pool, own.sets
         assert encoded.codes is not None
         concepts = sets.words(language)
         fold_of = {

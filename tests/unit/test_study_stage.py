@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from dataclasses import dataclass, field
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pandas as pd
 import pytest
 
 from emospace.records import FeatureRecord, NotComputed, Results
-from emospace.study import StudySpec
+from emospace.study import StudySpec, aligning, crossing, languages, predicting, selecting, steering
 from emospace.study import stage as stages
 from emospace.study.stage import Deferred, StageResult, deferred, identity
 from emospace.study.stage import stage as as_stage
@@ -185,6 +186,20 @@ def test_what_is_deferred_is_made_once_and_only_for_a_stage_that_is_computed(tmp
     assert (asked(3), made) == (12, [3])
     assert (asked(4), made) == (16, [3, 4])
     assert (asked(3, tmp_path / "elsewhere"), made) == (12, [3, 4, 3])
+
+
+def test_stages_of_a_study_take_keyword_arguments_and_close_over_nothing():
+    found = {
+        name: value
+        for module in (aligning, crossing, languages, predicting, selecting, steering)
+        for name, value in vars(module).items()
+        if isinstance(value, stages.Stage)
+    }
+    assert len(found) == 8
+    for name, each in found.items():
+        given = signature(each.function).parameters.values()
+        assert all(one.kind is one.KEYWORD_ONLY and one.default is one.empty for one in given), name
+        assert each.function.__closure__ is None, name
 
 
 def test_every_kind_of_record_a_stage_gives_can_be_read_again():

@@ -167,8 +167,9 @@ class Encoder:
     pooling: Pooling
     store: Path
 
+    @cached_property
     def concept_words(self) -> Deferred[WordStates]:
-        """Return the concepts and, below them, the neutral pool."""
+        """The concepts and, below them, the neutral pool."""
 
         def get() -> WordStates:
             return self._words((*self.concepts, *self.pool), self._encoded.concept_states)

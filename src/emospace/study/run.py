@@ -96,7 +96,7 @@ def _run(inputs: Inputs, out: Path, command: str) -> Results:
             n_pool=len(own.pool.words),
             basic=basic,
             features=tables[language],
-            words=own.words.concept_words(),
+            words=own.words.concept_words,
             folds=spec.folds,
         )
         for language, own in here.items()
@@ -166,7 +166,7 @@ def select(inputs: Inputs, language: str, folder: Path) -> StageResult:
         language=language,
         sets=own.sets,
         pool=own.pool,
-        words=own.words.concept_words(),
+        words=own.words.concept_words,
         rule=spec.rule,
         q=spec.q,
         max_features=spec.max_features,
@@ -182,7 +182,7 @@ def concepts_of(inputs: Inputs, language: str, latents: np.ndarray) -> Deferred[
         language=language,
         sets=own.sets,
         pool=own.pool,
-        words=own.words.concept_words(),
+        words=own.words.concept_words,
         latents=None if inputs.sae is None else latents,
         dictionary=inputs.sae_hash,
     )
