@@ -10,6 +10,7 @@ from shutil import copy
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 from test_report import NORMS, PEOPLE, Outline, _common, charts_of, write_run
 
 from emospace.cli.closing import show_results
@@ -29,6 +30,7 @@ from emospace.report.languages_charts import dendrogram_of
 from emospace.report.languages_crossing import crossed, verdict
 from emospace.report.run import read_run
 from emospace.report.wording import structure_name
+from emospace.study.depth import depth_table
 
 THREE = ("en", "zh", "pl")
 THIRTEEN = ("en", "zh", "es", "de", "fr", "it", "pt", "nl", "pl", "fi", "id", "ko", "ja")
@@ -236,6 +238,13 @@ def _language_tables(folder: Path, languages, rated, points, tree) -> None:
         for layer in range(0, N_BLOCKS + 1, 5)
     ]  # fmt: skip
     pd.concat(layers).to_parquet(folder / "rdm_layers.parquet", index=False)
+    by_language = dict(iter(pd.concat(layers).groupby("language", sort=False)))
+    human = {
+        language: pd.read_parquet(path)
+        for language in languages
+        if (path := folder / f"rdm_human_{language}_valence_arousal.parquet").exists()
+    }
+    depth_table(by_language, human, N_BLOCKS).to_parquet(folder / "rdm_depth.parquet", index=False)
 
 
 @pytest.fixture(scope="module")
@@ -384,7 +393,7 @@ def test_ranking_is_the_mean_excess_over_pairs(many, page):
     assert first == [best.replace("_", " "), f"{np.mean(excess[best]):.2f}".replace("0.", ".")]
 
 
-def test_depth_is_the_spearman_of_each_layer_and_says_whose_ratings(page):
+def test_depth_is_the_spearman_of_each_layer_and_says_whose_ratings(many, page):
     chart = charts_of(page)["languages-depth"]["variants"][""]["data"]
     lines = {trace["name"]: trace for trace in chart}
     assert len(lines) == 13
@@ -393,6 +402,11 @@ def test_depth_is_the_spearman_of_each_layer_and_says_whose_ratings(page):
     assert (lines["English"]["line"]["dash"], lines["Spanish"]["line"]["dash"]) == ("solid", "dot")
     words = said(section(page, "languages"))
     assert "no interval or p" in words
+    pairs = pd.read_parquet(many / "tables" / "rdm_layers.parquet").query("language == 'es' and layer == 20")
+    people = pd.read_parquet(many / "tables" / "rdm_human_en_valence_arousal.parquet").set_index("category")
+    human = [people.loc[row.a, row.b] for row in pairs.itertuples()]
+    rho = scipy.stats.spearmanr(pairs.dissimilarity, human).statistic
+    assert lines["Spanish"]["y"][4] == pytest.approx(rho, abs=1e-4)
     assert "Dotted: languages without ratings of their own, against those of English" in words
 
 
@@ -464,7 +478,7 @@ def test_without_tables_the_figures_of_languages_stand_with_reasons(three, tmp_p
     html = write_report(tmp_path).read_text(encoding="utf-8")
     words = said(section(html, "languages"))
     assert "the run folder has no tables/language_planes.parquet" in words
-    assert "the run folder has no tables/rdm_layers.parquet" in words
+    assert "the run folder has no tables/rdm_depth.parquet" in words
     assert "languages-rsa" in charts_of(html)
     assert "languages-tree" not in charts_of(html)
 

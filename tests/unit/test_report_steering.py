@@ -15,7 +15,7 @@ from emospace.evaluation.answers import Answers
 from emospace.evaluation.cells import SteeringSpec, standard_cells
 from emospace.evaluation.grid import _record, group
 from emospace.evaluation.scores import Scored
-from emospace.evaluation.tables import study_tables
+from emospace.evaluation.tables import figure_table, study_tables
 from emospace.judges import BASIC, BASIC_SEVEN, Judgement
 from emospace.records import Manifest, ModelRecord, ReadingRecord, Results, SteeringRecord
 from emospace.report import write_report
@@ -125,6 +125,8 @@ def steering_run(folder, *, works=True, refused=()):
     )
     affect = tables["affect"]
     affect["human_valence"] = affect["target"].map(VALENCE).astype(float)
+    unsteered = next(one for cell, one in zip(cells, scored, strict=True) if cell.kind == "none")
+    tables["figures"] = figure_table(groups, unsteered, affect, seed=0)
     (folder / "tables").mkdir(parents=True)
     for name, table in tables.items():
         table.to_parquet(folder / "tables" / f"steering_{name}.parquet", index=False)
@@ -310,7 +312,7 @@ def test_answers_that_could_not_be_judged_are_counted_on_the_page(page, tmp_path
 def test_word_shifts_are_drawn_over_peoples_ratings(page):
     chart = charts_of(page)["steering-valence"]
     assert [label["text"] for label in chart["options"]["labels"]] == [*BASIC, "pride"]
-    assert re.search(r"r = (1\.00|\.9\d) over 7 categories", page)
+    assert re.search(r"r = (1\.00|\.9\d); 7 categories", page)
     assert "steering-arousal" not in charts_of(page)
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from emospace.records import AlignmentRecord, CategoryShiftRecord, FamilyRecord, LanguageRSARecord
 from emospace.report import charts, languages_charts
 from emospace.report.blocks import Block, Choice, Figures, Fold, Option, Panel, Prose, Reason
@@ -46,7 +44,7 @@ if TYPE_CHECKING:
 
 SIGNIFICANT = 0.05
 PLANE = ("a", "b", "category", "a_x", "a_y", "b_x", "b_y")
-LAYERS = ("language", "layer", "a", "b", "dissimilarity")
+DEPTHS = ("language", "ratings", "layer", "depth", "rsa", "n")
 MORE = "Common features, categories that sit differently, depth, co-annotation and colexification"
 BESIDE = "Co-annotation and colexification"
 
@@ -380,51 +378,18 @@ def depth_curves(
     Raises
     ------
     Absent
-        If there is no RDM by layer or no human one.
+        If the run holds no such figures: people rated the categories of no language, or an earlier version made it.
     """
-    table = run.table("rdm_layers", LAYERS)
-    human: dict[str, pd.DataFrame] = {}
-    for language in run.languages:
-        try:
-            human[language] = run.rdm(f"rdm_human_{language}_valence_arousal")
-        except Absent:
-            continue
-    if not human:
-        raise Absent("no language of the run has people's valence and arousal of enough categories")
-    first = next(iter(human))
-    curves: dict[str, list[tuple[float, float]]] = {}
-    sizes: dict[str, int] = {}
-    ratings: dict[str, str] = {}
-    for language in order:
-        part = table[table["language"] == language]
-        square = human.get(language, human[first])
-        known = part[part["a"].isin(square.index) & part["b"].isin(square.index)]
-        if known.empty:
-            continue
-        place = {name: at for at, name in enumerate(square.index)}
-        n_blocks = run.results.model.n_blocks or int(part["layer"].max())
-        rows, columns = ([place[name] for name in known[side]] for side in "ab")
-        paired = known.assign(people=square.to_numpy()[rows, columns])
-        points = [
-            (float(str(layer)) / max(n_blocks, 1), _spearman(of_layer))
-            for layer, of_layer in paired.groupby("layer")
-        ]
-        curves[language] = [point for point in points if np.isfinite(point[1])]
-        sizes[language] = len(set(known["a"]) | set(known["b"]))
-        ratings[language] = language if language in human else first
-    curves = {language: points for language, points in curves.items() if points}
-    if not curves:
-        raise Absent("tables/rdm_layers.parquet and people's ratings have no categories in common")
-    return curves, sizes, ratings
-
-
-def _spearman(part: pd.DataFrame) -> float:
-    from scipy.stats import rankdata
-
-    both = part[["dissimilarity", "people"]].dropna().to_numpy(dtype=float)
-    if len(both) < 3 or (np.ptp(both, axis=0) == 0).any():
-        return float("nan")
-    return float(np.corrcoef(rankdata(both[:, 0]), rankdata(both[:, 1]))[0, 1])
+    table = run.table("rdm_depth", DEPTHS).dropna(subset=["rsa"])
+    if table.empty:
+        raise Absent("tables/rdm_depth.parquet has no value at any layer")
+    parts = {str(language): part.sort_values("layer") for language, part in table.groupby("language")}
+    drawn = {language: parts[language] for language in order if language in parts}
+    return (
+        {language: list(zip(part["depth"], part["rsa"], strict=True)) for language, part in drawn.items()},
+        {language: int(part["n"].iloc[0]) for language, part in drawn.items()},
+        {language: str(part["ratings"].iloc[0]) for language, part in drawn.items()},
+    )
 
 
 def _depth(run: Run, order: Sequence[str]) -> Iterator[Block]:

@@ -367,14 +367,13 @@ def _affect(run: Run) -> Iterator[Block]:
         part = table[table["kind"] == kind].dropna(subset=columns).reset_index(drop=True)
         if len(part) < 3:
             continue
-        pair = part[columns].to_numpy(dtype=float)
-        r = float(np.corrcoef(pair.T)[0, 1]) if (pair.std(axis=0) > 0).all() else None
+        said = _agreement(run, kind, rating)
         panels.append(
             Panel(
                 f"steering-{rating}",
                 upper_first(rating),
-                f"r = {figure(r)} over {counted(len(part), 'category')}. Both on a scale of −1 to 1.",
-                f"Scatter plot of the shift of the words' {rating} over people's {rating} of {len(part)} targets; r = {figure(r)}.",
+                f"{said}{counted(len(part), 'category')}. Both on a scale of −1 to 1.",
+                f"Scatter plot of the shift of the words' {rating} over people's {rating} of {len(part)} targets. {said}",
                 charts.word_shift(part, rating),
             )
         )
@@ -388,6 +387,16 @@ def _affect(run: Run) -> Iterator[Block]:
         ]
     )
     yield Figures(panels)
+
+
+def _agreement(run: Run, kind: str, rating: str) -> str:
+    """Return the r of shift and human rating that the study gives, or nothing where it gives none."""
+    try:
+        table = run.table("steering_figures", ("kind", "figure", "value", "n"))
+    except Absent:
+        return ""
+    rows = table[(table["kind"] == kind) & (table["figure"] == f"{rating}_r")].dropna(subset=["value"])
+    return "".join(f"r = {figure(float(value))}; " for value in rows["value"])
 
 
 def _others(run: Run) -> Iterator[Block]:

@@ -143,6 +143,7 @@ def _run(inputs: Inputs, out: Path, command: str) -> Results:
             )
         )
         stages.append(_crossed(folder, {**common, "folds": spec.folds}, here, concepts, shared, predicted))
+        stages.append(_depth(stages, tuple(here), inputs.model.n_blocks))
     illustration = prepare(spec, inputs.model, inputs.norms, out / "steering") if spec.steering else None
     if illustration is not None:
         stages.append(steering_stage(illustration, inputs.model, folder))
@@ -282,6 +283,23 @@ def steering_stage(
         # All figures before it stand without it.
         missing = NotComputed(what=WHAT, why=str(error), language=illustration.spec.language)
         return StageResult(not_computed=[missing])
+
+
+def _depth(stages: Sequence[StageResult], languages: Sequence[str], n_blocks: int) -> StageResult:
+    """Return how like people's distances the states of each language are at each layer, from its alignment."""
+    from emospace.study.depth import depth_table
+
+    found = {
+        name: table for one in stages for name, table in one.tables.items() if name.startswith("rdm_human_")
+    }
+    people = {name: found[key] for name in languages if (key := f"rdm_human_{name}_valence_arousal") in found}
+    layers = [one.tables["rdm_layers"] for one in stages if "rdm_layers" in one.tables]
+    if not people:
+        why = "no language of the study has people's valence and arousal of enough categories"
+        return StageResult(not_computed=[NotComputed(what="RSA with people through the depth", why=why)])
+    return StageResult(
+        {}, {"rdm_depth": depth_table(dict(zip(languages, layers, strict=True)), people, n_blocks)}
+    )
 
 
 def _results(

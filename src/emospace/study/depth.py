@@ -1,0 +1,63 @@
+"""How early the arrangement of categories is people's: RSA of dense states at each layer with people's distances."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from emospace.errors import EmospaceError
+from emospace.stats import rdm_correlation
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def depth_table(
+    layers: Mapping[str, pd.DataFrame], people: Mapping[str, pd.DataFrame], n_blocks: int
+) -> pd.DataFrame:
+    """Return the RSA of each layer's RDM with people's valence-arousal distances, a row a language and layer.
+
+    Parameters
+    ----------
+    layers
+        language -> a row a layer and pair of categories (columns layer, a, b, dissimilarity).
+    people
+        language -> square table with a column ``category``. A language without one is compared with the first.
+
+    Returns
+    -------
+    Columns language, ratings (whose they are), layer, depth (layer / `n_blocks`), rsa (Spearman; NaN where an RDM
+    does not vary or too few pairs are known) and n (categories).
+    """
+    import pandas as pd
+
+    squares = {language: table.set_index("category") for language, table in people.items()}
+    rows = []
+    for language, pairs in layers.items():
+        if not squares:
+            break
+        source = language if language in squares else next(iter(squares))
+        human = squares[source]
+        for layer, part in pairs.groupby("layer"):
+            known = part[part["a"].isin(human.index) & part["b"].isin(human.index)]
+            names = [name for name in human.index if name in {*known["a"], *known["b"]}]
+            model = np.full((len(names), len(names)), np.nan)
+            i, j = (pd.Index(names).get_indexer(known[side]) for side in "ab")
+            model[i, j] = model[j, i] = known["dissimilarity"]
+            try:
+                rsa = rdm_correlation(model, human.loc[names, names].to_numpy(dtype=np.float64))
+            except EmospaceError:
+                rsa = float("nan")
+            rows.append(
+                {
+                    "language": language,
+                    "ratings": source,
+                    "layer": layer,
+                    "depth": float(str(layer)) / max(n_blocks, 1),
+                    "rsa": rsa,
+                    "n": len(names),
+                }
+            )
+    return pd.DataFrame(rows, columns=["language", "ratings", "layer", "depth", "rsa", "n"])
