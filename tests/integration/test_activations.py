@@ -27,6 +27,7 @@ from emospace.activations import (
     states,
     stream_words,
     text_spans,
+    token_figures,
     token_states,
     word_spans,
 )
@@ -518,6 +519,46 @@ def test_batches_beside_each_other_share_the_budget(n_at_once):
     assert wanted <= len(sizes) <= wanted + 3
     budget = packing.shared_budget(sum(lengths), 1000, n_at_once)
     assert n_at_once == 1 or sum(lengths) <= wanted * budget <= 1.05 * sum(lengths) + wanted
+
+
+@pytest.mark.parametrize("pooling", ["last", "mean"])
+def test_a_state_that_is_not_finite_stops_and_names_layer_and_word(pooling):
+    model = tiny()
+
+    anger = word_spans(model, ["anger"], CARRIER)[0].ids[-1]
+    rows = {}
+
+    def remember(_module, args, kwargs):
+        rows["ids"] = args[0] if args else kwargs["input_ids"]
+
+    def break_it(_module, _args, output):
+        ids = rows["ids"]
+        return output.masked_fill((ids == anger)[..., None], torch.inf)
+
+    handles = [
+        model.backbone.register_forward_pre_hook(remember, with_kwargs=True),
+        model.blocks[1].register_forward_hook(break_it),
+    ]
+    try:
+        with pytest.raises(EmospaceError, match=r"layer 2 of .*the state of 'anger' is not finite"):
+            extract_words(model, WORDS, CARRIER, [1, 2, 3], pooling=pooling)
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def test_figures_of_tokens_are_those_of_single_passes_and_run_each_batch_once():
+    model, texts = tiny(), [*TEXTS, "joy"]
+    rows = [model.tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
+    passes = []
+    handle = model.blocks[0].register_forward_hook(lambda *_: passes.append(1))
+    found = token_figures(model, rows, [1, 3], lambda state: state.norm(dim=-1))
+    handle.remove()
+    assert len(passes) < len(rows)
+    for layer, figures in found.items():
+        for row, figure in zip(rows, figures, strict=True):
+            alone = token_states(model, torch.tensor([row]), layer)[0].norm(dim=-1).numpy()
+            np.testing.assert_allclose(figure, alone, rtol=1e-4)
 
 
 def test_a_shared_beginning_that_is_not_kept_is_an_error(monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from conftest import D_MODEL, N_BLOCKS, make_hf_model, make_tokenizer
@@ -65,6 +66,28 @@ def test_models_check_says_what_it_is_and_that_it_runs(folder):
     assert (facts["family"], facts["blocks"], facts["d_model"]) == ("llama", str(N_BLOCKS), str(D_MODEL))
     assert "none ships" in facts["SAE"]
     assert "It works." in done.stderr
+
+
+@pytest.mark.parametrize(("scale", "dtype"), [(1e5, "float16"), (1e5, "float32"), (1, "float16")])
+def test_models_check_says_where_float16_overflows(folder, tmp_path, scale, dtype):
+    model = make_hf_model("llama")
+    with torch.no_grad():
+        model.model.layers[1].mlp.down_proj.weight *= scale
+        model.model.layers[1].mlp.up_proj.weight *= min(scale, 1e3)
+    model.save_pretrained(tmp_path)
+    make_tokenizer().save_pretrained(tmp_path)
+    done = run("models", "check", tmp_path, "--dtype", dtype)
+    if scale == 1:
+        assert done.exit_code == 0
+        assert "Not in float16" not in done.stderr
+    elif dtype == "float32":
+        assert done.exit_code == 0
+        assert "Not in float16" in done.stderr
+    else:
+        assert done.exit_code == 2
+        assert "layer 2 of" in done.stderr
+        assert "not finite" in done.stderr
+        assert "bfloat16" in done.stderr
 
 
 def test_a_trained_sae_fits_its_model_and_keeps_the_command(folder, sae):

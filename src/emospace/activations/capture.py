@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import compress
@@ -127,6 +127,51 @@ def token_states(model: LanguageModel, ids: torch.Tensor, layer: int) -> torch.T
     with capturing(model, (layer,)) as forward:
         forward({"input_ids": ids}, keep)
     return kept[0]
+
+
+def token_figures(
+    model: LanguageModel,
+    rows: Sequence[Sequence[int]],
+    layers: Sequence[int],
+    figure: Callable[[torch.Tensor], torch.Tensor],
+    *,
+    token_budget: int = TOKEN_BUDGET,
+) -> dict[int, list[np.ndarray]]:
+    """Return for each layer a figure of every token, an array ``[n_tokens]`` a row, in the order of the rows.
+
+    Parameters
+    ----------
+    rows
+        Token ids; rows of like length run together, once for all layers.
+    figure
+        Of float32 states ``[n_rows, n_tokens, d_model]``, one number a token.
+    """
+    wanted = check_layers(model, layers)
+    order = sorted(range(len(rows)), key=lambda index: len(rows[index]), reverse=True)
+    found: dict[int, list[np.ndarray]] = {layer: [np.empty(0)] * len(rows) for layer in wanted}
+    with capturing(model, wanted) as forward:
+        for part in _rows([len(rows[index]) for index in order], token_budget, 1):
+            chosen = order[part]
+
+            def keep(layer: int, hidden: torch.Tensor, chosen: Sequence[int] = chosen) -> None:
+                figures = figure(hidden.float()).cpu().numpy()
+                for index, row in zip(chosen, figures, strict=True):
+                    found[layer][index] = row[: len(rows[index])]
+
+            inputs, _, _ = _padded([tuple(rows[index]) for index in chosen])
+            forward({name: value.to(model.device) for name, value in inputs.items()}, keep)
+    return found
+
+
+def not_finite(model: LanguageModel, layer: int, ids: Sequence[int]) -> EmospaceError:
+    """Return the error for a state that is no number, with the word or text that it is of."""
+    text = str(model.tokenizer.decode(list(ids))).strip()
+    dtype = str(model.model.dtype).removeprefix("torch.")
+    return EmospaceError(
+        f"layer {layer} of {model.name!r}",
+        f"the state of {text[:80]!r} is not finite: its values are beyond what {dtype} holds, or its weights are damaged",
+        "Use dtype bfloat16 or float32; `emospace models check` says how large its states are.",
+    )
 
 
 def check_layers(model: LanguageModel, layers: Sequence[int]) -> tuple[int, ...]:
@@ -302,6 +347,11 @@ def _run_batch(
     forward(inputs, keep, cache)
     with timed("copy to the host"):
         states: np.ndarray = found.cpu().numpy()
+    broken = ~np.isfinite(states).all(axis=2)
+    if broken.any():
+        first = int(broken.any(axis=0).argmax())
+        span = inside[int(broken[:, first].argmax())]
+        raise not_finite(model, layers[first], span.ids[span.start :])
     return _Ran(batch.chosen, states, inputs["input_ids"].numel())
 
 

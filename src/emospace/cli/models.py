@@ -9,6 +9,13 @@ import typer
 from emospace.cli.options import REVISION
 from emospace.display import say, table
 
+_TEXT = (
+    "She laughed with joy, and he wept with grief; the fear was gone, the anger too. What a day it had been!"
+)
+"""Read in full, since single states far larger than the others, mostly of the first token, are what overflows."""
+
+_FLOAT16_MAX = 65_504
+
 app = typer.Typer(no_args_is_help=True, help="Language models: list, check.")
 
 
@@ -39,7 +46,7 @@ def check(
     """Load a model, fit an SAE to it and run one word through all layers."""
     import numpy as np
 
-    from emospace.activations import extract_words
+    from emospace.activations import extract_words, not_finite, token_figures
     from emospace.models import load_model
     from emospace.sae import bundled_sae, sae_for
 
@@ -62,6 +69,16 @@ def check(
         source = bundled_sae(model) if sae == "auto" else sae
         rows.append(("SAE", f"{source}: {fitted.n_latents} latents at layer {fitted.layer}, fits"))
     layers = range(model.n_blocks + 1)
+    ids = [*model.start_ids(), *model.tokenizer(_TEXT, add_special_tokens=False)["input_ids"]]
+    values = token_figures(model, [ids], layers, lambda state: state.abs().amax(dim=-1))
+    largest = {layer: float(found[0].max()) for layer, found in values.items()}
+    highest = next((layer for layer in layers if not np.isfinite(largest[layer])), None)
+    if highest is None:
+        highest = max(largest, key=lambda layer: largest[layer])
+    rows.append(("largest value of a state", f"{largest[highest]:,.0f} at layer {highest}"))
+    if not np.isfinite(largest[highest]):
+        table(name, ("what", "value"), rows)
+        raise not_finite(model, highest, ids)
     states = extract_words(model, [word], carrier, tuple(layers)).states[0]
     norms = np.linalg.norm(states, axis=1)
     rows.append(
@@ -71,4 +88,8 @@ def check(
         codes = fitted.encode(states[[fitted.layer]])
         rows.append((f"latents active on '{word}'", int(codes.nnz)))
     table(name, ("what", "value"), rows)
-    say("It works." if np.isfinite(norms).all() else "Its states are not finite: try --dtype float32.")
+    say("It works.")
+    if largest[highest] > _FLOAT16_MAX / 2:
+        say(
+            f"Not in float16, which holds values up to {_FLOAT16_MAX:,}: use --dtype bfloat16 or float32 in every command."
+        )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -18,7 +19,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from emospace.activations import extract_words
-from emospace.activations.capture import token_states
+from emospace.activations.capture import not_finite, token_figures
 from emospace.errors import EmospaceError, unknown
 from emospace.steering.vector import Kind, SteeringVector
 
@@ -160,17 +161,25 @@ def concept_states(
 
 
 def median_norms(model: LanguageModel, texts: Sequence[str], layers: Sequence[int]) -> dict[int, float]:
-    """Return layer -> median norm of the residual stream over texts, first positions left out."""
+    """Return layer -> median norm of the residual stream over texts, first positions left out.
+
+    Raises
+    ------
+    EmospaceError
+        If a state is not finite.
+    """
     import torch
 
-    norms: dict[int, list[np.ndarray]] = {layer: [] for layer in layers}
-    for text in texts:
-        ids = model.tokenizer(text, add_special_tokens=False)["input_ids"]
-        row = torch.tensor([ids if len(ids) > 1 else [*model.start_ids(), *ids]], device=model.device)
-        for layer in layers:
-            states = token_states(model, row, layer)[0, 1:].float()
-            norms[layer].append(torch.linalg.vector_norm(states, dim=-1).cpu().numpy())
-    return {layer: float(np.median(np.concatenate(values))) for layer, values in norms.items()}
+    rows = [model.tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
+    rows = [row if len(row) > 1 else [*model.start_ids(), *row] for row in rows]
+    norms = token_figures(model, rows, layers, partial(torch.linalg.vector_norm, dim=-1))
+    for layer, found in norms.items():
+        for row, figures in zip(rows, found, strict=True):
+            if not np.isfinite(figures[1:]).all():
+                raise not_finite(model, layer, row)
+    return {
+        layer: float(np.median(np.concatenate([row[1:] for row in found]))) for layer, found in norms.items()
+    }
 
 
 def category_vectors(
