@@ -1,7 +1,7 @@
 # Every target sets up .venv first: Python 3.11 or later with venv, git and make are all that is needed.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types results steering languages polyglot soak bench bench-environments warriner setup clean
+.PHONY: help demo test test-versions lint types results steering languages polyglot soak bench bench-environments warriner setup clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,8 +10,8 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
 help: ## Show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | \
-		while IFS="$$(printf '\t')" read -r target text; do printf '  make %-9s %s\n' "$$target" "$$text"; done
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | \
+		while IFS="$$(printf '\t')" read -r target text; do printf '  make %-13s %s\n' "$$target" "$$text"; done
 
 demo: $(STAMP) ## Study the embedded model in English and Chinese; writes runs/demo/report.html
 	$(BIN)/emospace study --languages en,zh --dtype auto --out runs/demo
@@ -22,6 +22,10 @@ test: $(STAMP) ## Lint, check types and run all tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest $(PYTEST_ARGS)
+
+VERSIONS := lowest newest
+test-versions: $(STAMP) ## Model-facing tests with the lowest and the newest supported transformers and torch
+	for which in $(VERSIONS); do $(BIN)/python recipes/test_versions.py $$which $(PYTEST_ARGS) || exit; done
 
 lint: $(STAMP) ## Lint and format check only
 	$(BIN)/ruff check .
@@ -93,5 +97,5 @@ $(STAMP): uv.lock pyproject.toml packages/polyglot/pyproject.toml
 	@touch $(STAMP)
 
 clean: ## Remove the environment and the caches of tools; runs/ is kept
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache dist
+	rm -rf $(VENV) $(VENV)-lowest $(VENV)-newest .pytest_cache .mypy_cache .ruff_cache dist
 	find src tests recipes training benchmarks/tools -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +13,9 @@ from typer.testing import CliRunner
 from conftest import D_MODEL, N_BLOCKS, make_hf_model, make_tokenizer
 from emospace.artefacts import read_json
 from emospace.cli import app
+from emospace.models import load_model
+from emospace.steering import DoseRange, SteeringVector
+from emospace.steering.bank import VectorBank, bank_folder
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +72,66 @@ def test_models_check_says_what_it_is_and_that_it_runs(folder):
     assert (facts["family"], facts["blocks"], facts["d_model"]) == ("llama", str(N_BLOCKS), str(D_MODEL))
     assert "none ships" in facts["SAE"]
     assert "It works." in done.stderr
+
+
+_OLD_NAMES = """
+import warnings, transformers
+from transformers.utils import logging
+load = transformers.AutoTokenizer.from_pretrained
+def warned(*args, **options):
+    warnings.warn("`old` is deprecated", FutureWarning)
+    warnings.warn("`older` is deprecated", DeprecationWarning)
+    logging.get_logger("transformers.somewhere").warning("`oldest` is deprecated. Use `new`.")
+    logging.get_logger("transformers.somewhere").warning("the config is odd")
+    return load(*args, **options)
+transformers.AutoTokenizer.from_pretrained = warned
+from emospace.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("flags", [(), ("--verbose",)])
+def test_deprecations_of_libraries_go_to_the_log(folder, flags):
+    """Planted ones, and whatever the installed releases say: only what is meant for a user is on the streams."""
+    command = [sys.executable, "-W", "always", "-c", _OLD_NAMES, "models", "check", str(folder), *flags]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    said = done.stdout + done.stderr
+    assert "the config is odd" in said
+    assert [name in said for name in ("`old`", "`older`", "`oldest`")] == [bool(flags)] * 3
+    assert ("deprecated" in said) == bool(flags)
+
+
+@pytest.mark.parametrize("more", [(), ("--beams", "2")])
+def test_steering_says_nothing_of_libraries(folder, more):
+    """Generation, captures and perplexity under the installed releases, streamed and searched."""
+    key = load_model(str(folder)).weights_hash
+    vector = SteeringVector(
+        name="joy",
+        kind="mix",
+        directions={2: np.ones(D_MODEL)},
+        medians={2: 3.0},
+        model="tiny",
+        model_hash=key,
+        calibration={"relative": DoseRange(0.5, 0.2, 0.8)},
+    )
+    VectorBank({("joy", "relative"): vector}, {}, {}).save(bank_folder(key))
+    command = [
+        sys.executable,
+        "-W",
+        "always",
+        "-m",
+        "emospace",
+        "steer",
+        "she laughed",
+        "--tokens",
+        "4",
+        *more,
+    ]
+    command += ["--emotion", "joy", "--model", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert "applications" in done.stderr, done.stderr
+    assert "Warning" not in done.stderr + done.stdout
+    assert "deprecated" not in done.stderr + done.stdout
 
 
 @pytest.mark.parametrize(("scale", "dtype"), [(1e5, "float16"), (1e5, "float32"), (1, "float16")])

@@ -105,5 +105,8 @@ def _root(
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line; warnings of libraries go to the log, which ``--verbose`` shows."""
+    import logging
+
+    logging.captureWarnings(True)
     app(prog_name="emospace")

@@ -177,6 +177,7 @@ def load_model(
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    _keep_deprecations_in_the_log()
     dtype = str(dtype).removeprefix("torch.")
     if dtype not in DTYPES:
         raise EmospaceError(f"dtype '{dtype}'", "it is not a precision we load", f"Use {', '.join(DTYPES)}.")
@@ -214,6 +215,20 @@ def load_model(
     if "sha256" not in identity and Path(source).is_dir():
         identity["sha256"] = _folder_hash(Path(source))
     return wrap_model(model, tokenizer, name=name, identity=identity, template_args=template_args)
+
+
+def _keep_deprecations_in_the_log() -> None:
+    """Let what `transformers` says of its own old names reach our log alone: it writes to the error stream itself."""
+
+    def is_for_users(record: logging.LogRecord) -> bool:
+        if "deprecated" not in record.getMessage():
+            return True
+        log.info("%s: %s", record.name, record.getMessage())
+        return False
+
+    for handler in logging.getLogger("transformers").handlers:
+        if not any(getattr(known, "__name__", "") == is_for_users.__name__ for known in handler.filters):
+            handler.addFilter(is_for_users)
 
 
 def wrap_model(
