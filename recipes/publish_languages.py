@@ -63,7 +63,7 @@ def sections(results: Results) -> Iterator[str]:
     yield f"## {results.model.model}, {len(languages)} languages\n"
     yield "Ratings within each language (r, concept words out of the test folds):\n"
     yield markdown_table(("language", "norms", "target", *WITHIN, "n"), _within(results))
-    if by_language := list(told(results.features)):
+    if by_language := list(told(results)):
         yield "\nConcepts held out of each category, told from those of all others (AUC, no ratings needed):\n"
         yield markdown_table(
             ("language", "mean AUC", "lowest", "highest", "input embeddings", "above chance", "categories"),

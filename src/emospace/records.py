@@ -60,6 +60,11 @@ class Explained(Flat):
     def _figure(self) -> float | None:
         return math.nan
 
+    @property
+    def given(self) -> bool:
+        """Whether the record has its figure."""
+        return self._figure() is not None
+
     @model_validator(mode="after")
     def _reason_for_null(self) -> Self:
         if self._figure() is None and not self.reason:
@@ -398,6 +403,22 @@ class FeatureRecord(Record):
     provenance: Provenance | None = None
 
 
+class SummaryRecord(Explained):
+    """The mean of one field over records of one kind, as pages state it; n counts the records with a value.
+
+    ``of`` names the records as `Results` does, ``figure`` their field; ``among`` says which of them, field by field.
+    """
+
+    of: str
+    figure: str
+    among: dict[str, str]
+    value: float | None
+    n: int = Field(ge=0)
+
+    def _figure(self) -> float | None:
+        return self.value
+
+
 class ModelRecord(Record):
     """The language model as it was run; for a GGUF file its hash and quantisation. n counts the words run."""
 
@@ -485,10 +506,15 @@ class Results(Flat):
     steering: tuple[SteeringRecord, ...] = ()
     reading: tuple[ReadingRecord, ...] = ()
     features: tuple[FeatureRecord, ...] = ()
+    summary: tuple[SummaryRecord, ...] = ()
     not_computed: tuple[NotComputed, ...] = ()
     model: ModelRecord
     sae: SaeRecord | None = None
     manifest: Manifest
+
+    def mean(self, of: str, figure: str, **among: str) -> float | None:
+        """Return a mean the study gives over its records, None where it gives none."""
+        return next((s.value for s in self.summary if (s.of, s.figure, s.among) == (of, figure, among)), None)
 
     def save(self, path: Path | str) -> Path:
         """Write the records as JSON, atomically, and return the path."""

@@ -31,6 +31,7 @@ from emospace.report.languages_crossing import crossed, verdict
 from emospace.report.run import read_run
 from emospace.report.wording import structure_name
 from emospace.study.depth import depth_table
+from emospace.study.summary import summarise
 
 THREE = ("en", "zh", "pl")
 THIRTEEN = ("en", "zh", "es", "de", "fr", "it", "pt", "nl", "pl", "fi", "id", "ko", "ja")
@@ -107,7 +108,9 @@ def write_languages(folder: Path, languages: tuple[str, ...], **change) -> Path:
             NotComputed(what="every figure", language="sv", why="no latent responds to its concepts"),
         ),
     }  # fmt: skip
-    results.model_copy(update=parts | change).save(folder / "results.json")
+    whole = results.model_copy(update=parts | change)
+    summed = summarise({name: getattr(whole, name) for name in Results.model_fields})
+    whole.model_copy(update={"summary": summed}).save(folder / "results.json")
     return folder
 
 
@@ -435,7 +438,7 @@ def test_transfer_matrix_has_its_references_below(page):
 
 def test_transfer_is_counted_over_directions(three):
     run = read_run(three)
-    found = crossed(run.results.cross_language)
+    found = crossed(run.results)
     space = found["valence", "space"]
     assert (space.n, space.beyond, space.tested, space.below, space.compared) == (6, 6, 6, 6, 6)
     assert space.high == pytest.approx(0.52)

@@ -191,7 +191,7 @@ def crossing_rows(results: Results) -> Iterator[tuple[object, ...]]:
     """Yield one row for each rating and feature set: r across languages beside its references."""
     from emospace.report.languages_crossing import crossed
 
-    for one in crossed(results.cross_language).values():
+    for one in crossed(results).values():
         yield (
             *(one.target, one.features, one.n, one.r, one.low, one.high, one.same, one.permuted),
             *(f"{one.beyond} of {one.tested}", one.reference),

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from statistics import fmean
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from emospace.records import AlignmentRecord, FeatureRecord, PredictionRecord
+from emospace.records import AlignmentRecord, FeatureRecord, PredictionRecord, Results
 from emospace.report.blocks import Card, Meter
 from emospace.report.run import Run
 from emospace.report.wording import (
@@ -166,7 +165,7 @@ class Told(NamedTuple):
     """How well one language's held-out concepts are told by category: AUC over its categories."""
 
     language: str
-    mean: float
+    mean: float | None
     lowest: float
     highest: float
     static: float | None
@@ -174,18 +173,17 @@ class Told(NamedTuple):
     n: int
 
 
-def told(records: Iterable[FeatureRecord]) -> Iterator[Told]:
+def told(results: Results) -> Iterator[Told]:
     """Yield each language's figures; `n_above` counts the categories with q below .05."""
     by: dict[str, list[FeatureRecord]] = {}
-    for record in records:
+    for record in results.features:
         if record.auc is not None:
             by.setdefault(record.language, []).append(record)
     for language, rows in by.items():
         values = [row.auc for row in rows if row.auc is not None]
-        static = [row.auc_static for row in rows if row.auc_static is not None]
         above = sum(row.auc_p_fdr is not None and row.auc_p_fdr < SIGNIFICANT for row in rows)
-        mean_static = fmean(static) if static else None
-        yield Told(language, fmean(values), min(values), max(values), mean_static, above, len(rows))
+        mean, static = (results.mean("features", name, language=language) for name in ("auc", "auc_static"))
+        yield Told(language, mean, min(values), max(values), static, above, len(rows))
 
 
 def left_out(run: Run) -> tuple[str, ...]:

@@ -24,7 +24,6 @@ from emospace.report.languages_tables import (
     weight_table,
 )
 from emospace.report.run import Absent, Run
-from emospace.report.steering_tables import mean
 from emospace.report.wording import (
     MANY,
     counted,
@@ -124,14 +123,19 @@ def likeness(run: Run) -> tuple[str, ...]:
         beyond = sum(r.p is not None and r.p < SIGNIFICANT and (r.value or 0) > 0 for r in given)
         static = [r for r in given if r.baseline is not None]
         above = sum((r.value or 0) > (r.baseline or 0) for r in static)
+        space = given[0].space
+        reached, below = (
+            figure(run.results.mean("language_rsa", name, statistic="rsa_spearman", space=space))
+            for name in ("value", "baseline")
+        )
         sentence = (
-            f"Over {counted(len(given), 'pair')} of languages the RSA is {figure(mean([r.value for r in given]))} on average, "
+            f"Over {counted(len(given), 'pair')} of languages the RSA is {reached} on average, "
             f"from {figure(low.value)} ({pair_name(low.a, low.b)}) to {figure(high.value)} ({pair_name(high.a, high.b)}); "
             f"p < .05 in {beyond} of {len(given)}, uncorrected."
         )
         if static:
             sentence += (
-                f" Static embeddings of the same words reach {figure(mean([r.baseline for r in static]))} on average; the "
+                f" Static embeddings of the same words reach {below} on average; the "
                 f"emotion space is above them in {above} of {counted(len(static), 'pair')}."
             )
         said.append(sentence)
@@ -355,7 +359,7 @@ def _shifts(run: Run) -> Iterator[Block]:
     if why and run.results.language_rsa:
         yield Reason("Both languages on one plane", why)
     if len(drawn) > 1:
-        yield ranking_table(drawn)
+        yield ranking_table(run, drawn)
         yield Fold("Every category in every pair of languages", [shift_table(pairs)])
     elif pairs:
         yield shift_table(pairs)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from emospace.records import CrossLanguageRecord
+from emospace.records import CrossLanguageRecord, Results
 from emospace.report.blocks import Block, Cell, Chart, Figures, Fold, Panel, Prose, Section, Table
 from emospace.report.charts import Json, numbers, text, vertical
 from emospace.report.languages import tree_of
@@ -45,7 +45,7 @@ class Crossed:
     features: str
     target: str
     n: int
-    r: float
+    r: float | None
     low: float
     high: float
     same: float | None
@@ -59,34 +59,39 @@ class Crossed:
     reference: float | None
 
 
-def crossed(records: Records) -> dict[tuple[str, str], Crossed]:
+def crossed(results: Results) -> dict[tuple[str, str], Crossed]:
     """Return the figures over pairs by (rating, feature set), in the order of the page."""
     groups: dict[tuple[str, str], list[CrossLanguageRecord]] = {}
+    records = results.cross_language
     targets = list(dict.fromkeys(record.target for record in records))
     for target in targets:
         for features in CROSSED:
             rows = [r for r in records if (r.target, r.features) == (target, features) and r.r is not None]
             if rows:
                 groups[target, features] = rows
-    return {key: _crossed(rows) for key, rows in groups.items()}
+    return {key: _crossed(results, rows) for key, rows in groups.items()}
 
 
-def _crossed(rows: Records) -> Crossed:
+def _crossed(results: Results, rows: Records) -> Crossed:
     r = [row.r or 0.0 for row in rows]
     same = [row.same_language for row in rows if row.same_language is not None]
     tested = [row for row in rows if _p(row) is not None]
     compared = [row for row in rows if row.same_language is not None]
+    means = {
+        name: results.mean("cross_language", name, target=rows[0].target, features=rows[0].features)
+        for name in ("r", "same_language", "permuted_high")
+    }
     return Crossed(
         features=rows[0].features,
         target=rows[0].target,
         n=len(rows),
-        r=float(np.mean(r)),
+        r=means["r"],
         low=min(r),
         high=max(r),
-        same=mean(same),
+        same=means["same_language"],
         same_low=min(same, default=None),
         same_high=max(same, default=None),
-        permuted=mean([row.permuted_high for row in rows]),
+        permuted=means["permuted_high"],
         beyond=sum(is_beyond(row) for row in rows),
         tested=len(tested),
         below=sum((row.r or 0.0) < (row.same_language or 0.0) for row in compared),
@@ -114,7 +119,7 @@ def crossing_section(run: Run) -> tuple[Section, ...]:
 
 def _blocks(run: Run) -> Iterator[Block]:
     records = run.results.cross_language
-    found = crossed(records)
+    found = crossed(run.results)
     yield Prose(verdict(run))
     spoken = dict.fromkeys(name for record in records for name in (record.train, record.test))
     few = len(spoken) < MANY
@@ -148,7 +153,7 @@ def _targets(found: Mapping[tuple[str, str], Crossed]) -> list[str]:
 def verdict(run: Run) -> tuple[str, ...]:
     """Return in words whether ratings cross languages, and which features carry them."""
     records = run.results.cross_language
-    found = crossed(records)
+    found = crossed(run.results)
     if not found:
         reasons = list(dict.fromkeys(record.reason for record in records if record.reason))
         return (f"No figure across languages could be given: {listed(reasons)}.",)

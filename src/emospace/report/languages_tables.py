@@ -9,7 +9,6 @@ from emospace.report import findings
 from emospace.report.blocks import Cell, Table
 from emospace.report.languages_charts import Dendrogram
 from emospace.report.run import Run
-from emospace.report.steering_tables import mean
 from emospace.report.wording import (
     CROSSED,
     DASH,
@@ -208,14 +207,15 @@ def tree_table(tree: Dendrogram) -> Table:
 Pairs = Mapping[tuple[str, str], Sequence[CategoryShiftRecord]]
 
 
-def ranking_table(pairs: Pairs) -> Table:
+def ranking_table(run: Run, pairs: Pairs) -> Table:
     """Return the categories by their mean excess over the pairs of languages."""
     together: dict[str, list[CategoryShiftRecord]] = {}
     for records in pairs.values():
         for record in records:
             if record.excess is not None:
                 together.setdefault(record.category, []).append(record)
-    ranked = sorted(together.items(), key=lambda item: -(mean([r.excess for r in item[1]]) or 0.0))
+    means = {name: run.results.mean("category_shift", "excess", category=name) for name in together}
+    ranked = sorted(together.items(), key=lambda item: -(means[item[0]] or 0.0))
     columns = ("Category", "Mean excess", "Lowest", "Highest", "Highest in", "Shifted in", "Pairs")
     rows = []
     for category, records in ranked:
@@ -225,7 +225,7 @@ def ranking_table(pairs: Pairs) -> Table:
         rows.append(
             (
                 Cell(plain_name(category)),
-                cell_r(mean(excess)),
+                cell_r(means[category]),
                 cell_r(min(excess)),
                 cell_r(max(excess)),
                 Cell(pair_name(most.a, most.b)),

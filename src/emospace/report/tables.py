@@ -259,7 +259,7 @@ def told_table(run: Run) -> Table:
             _n(one.n_above),
             _n(one.n),
         ]
-        for one in findings.told(run.results.features)
+        for one in findings.told(run.results)
     ]
     return Table(
         "table-told",

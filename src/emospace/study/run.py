@@ -29,6 +29,7 @@ from emospace.study.selecting import FEATURES, dense_features, describe, select_
 from emospace.study.spec import StudySpec
 from emospace.study.stage import KINDS, Deferred, StageResult, deferred
 from emospace.study.steering import WHAT, Illustration, prepare
+from emospace.study.summary import summarise
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -326,6 +327,7 @@ def _results(
     files = {} if illustration is None or isinstance(illustration, NotComputed) else illustration.files
     return Results(
         **{kind: tuple(rows) for kind, rows in records.items()},
+        summary=summarise(records),
         not_computed=tuple(missing),
         model=model_record(inputs, languages),
         sae=sae_record(inputs),

@@ -1,0 +1,36 @@
+"""Means over the records of a study: what pages say of many figures at once is computed here, and saved with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+from emospace.records import Explained, SummaryRecord
+
+MEANS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
+    ("language_rsa", ("value", "baseline"), ("statistic", "space")),
+    ("features", ("auc", "auc_static"), ("language",)),
+    ("category_shift", ("excess",), ("category",)),
+    ("cross_language", ("r", "same_language", "permuted_high"), ("target", "features")),
+)
+"""Kinds of records, the figures that are averaged, and the fields whose values keep records apart."""
+
+
+def summarise(records: Mapping[str, Sequence[Explained]]) -> tuple[SummaryRecord, ...]:
+    """Return the means of `MEANS` over the records that have a figure; n counts those with this one."""
+    found = []
+    for kind, figures, apart in MEANS:
+        groups: dict[tuple[Any, ...], list[Explained]] = {}
+        for record in records.get(kind, ()):
+            if record.given:
+                groups.setdefault(tuple(getattr(record, name) for name in apart), []).append(record)
+        for key, rows in groups.items():
+            for figure in figures:
+                values = [value for row in rows if (value := getattr(row, figure)) is not None]
+                if values:
+                    among = dict(zip(apart, map(str, key), strict=True))
+                    found.append(
+                        SummaryRecord(of=kind, figure=figure, among=among, value=fmean(values), n=len(values))
+                    )
+    return tuple(found)
