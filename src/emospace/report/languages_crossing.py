@@ -14,7 +14,6 @@ from emospace.report.languages import tree_of
 from emospace.report.languages_charts import LEGEND, heat, ordered, rows_axis, whiskers
 from emospace.report.languages_tables import LONG, cell_n, cell_p, cell_r, span
 from emospace.report.run import Run
-from emospace.report.steering_tables import mean
 from emospace.report.wording import (
     CROSSED,
     DASH,
@@ -134,7 +133,7 @@ def _blocks(run: Run) -> Iterator[Block]:
     order = ordered(tuple(spoken), tree_of(run))
     yield from figures
     yield summary_table(found)
-    panels = [_matrix_panel(records, order, target) for target in _targets(found)]
+    panels = [_matrix_panel(run.results, order, target) for target in _targets(found)]
     names = dict.fromkeys(features for _, features in found)
     yield Figures(
         panels,
@@ -255,8 +254,8 @@ def _sets_panel(found: Mapping[tuple[str, str], Crossed], records: Records, targ
     )
 
 
-def _matrix_panel(records: Records, order: Sequence[str], target: str) -> Panel:
-    rows = [r for r in records if r.target == target]
+def _matrix_panel(results: Results, order: Sequence[str], target: str) -> Panel:
+    rows = [r for r in results.cross_language if r.target == target]
     given = [r for r in rows if r.r is not None]
     space = [r for r in given if r.features == "space"] or given
     best = max(space, key=lambda r: r.r or 0.0)
@@ -268,12 +267,12 @@ def _matrix_panel(records: Records, order: Sequence[str], target: str) -> Panel:
         f"n = {span([r.n for r in given], 'word')}, seed {given[0].seed}.{_people(rows)}",
         f"Heat map of correlation with human {target}, training by test language. Highest in the emotion space: "
         f"{language_name(best.train)} to {language_name(best.test)} {figure(best.r)}.",
-        matrix_chart(given, order),
+        matrix_chart(results, given, order),
     )
 
 
-def matrix_chart(records: Records, order: Sequence[str]) -> Chart:
-    """Draw r of ratings, training language by test language; one variant a feature set.
+def matrix_chart(results: Results, records: Records, order: Sequence[str]) -> Chart:
+    """Draw r of one rating, training language by test language; one variant a feature set.
 
     The last two rows are what the same features reach within the test language, and on permuted ratings.
     """
@@ -292,8 +291,10 @@ def matrix_chart(records: Records, order: Sequence[str]) -> Chart:
         for j, test in enumerate(tests):
             column = [found.get((features, train, test)) for train in trains]
             values = [row.r if row else None for row in column]
-            values += [mean([row.same_language for row in column if row])]
-            values += [mean([row.permuted_high for row in column if row])]
+            values += [
+                results.mean("cross_language", name, target=records[0].target, features=features, test=test)
+                for name in ("same_language", "permuted_high")
+            ]
             square[:, j] = [np.nan if value is None else value for value in values]
         tables[features] = square
     top = max(0.2, *(float(np.nanmax(table, initial=0.0)) for table in tables.values()))

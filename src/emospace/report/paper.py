@@ -306,14 +306,14 @@ def _transfer(run: Run) -> Figure:
     )
     for axis, target in zip(axes, targets, strict=True):
         square = np.full((len(order) + 1, len(order)), np.nan)
-        own: dict[int, list[float]] = {}
         for record in records:
             if record.target == target:
                 square[place[record.train], place[record.test]] = np.nan if record.r is None else record.r
-                if record.same_language is not None:
-                    own.setdefault(place[record.test], []).append(record.same_language)
-        for at, values in own.items():
-            square[-1, at] = np.mean(values)
+        for name, at in place.items():
+            own = run.results.mean(
+                "cross_language", "same_language", target=target, features="space", test=name
+            )
+            square[-1, at] = np.nan if own is None else own
         _heat(axis, square, [*order, SAME], order, 0.0, top)
         axis.axhline(len(order) - 0.5, color="black", lw=1)
         people = next((r.reference for r in records if r.target == target and r.reference is not None), None)

@@ -13,6 +13,7 @@ MEANS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("features", ("auc", "auc_static"), ("language",)),
     ("category_shift", ("excess",), ("category",)),
     ("cross_language", ("r", "same_language", "permuted_high"), ("target", "features")),
+    ("cross_language", ("same_language", "permuted_high"), ("target", "features", "test")),
 )
 """Kinds of records, the figures that are averaged, and the fields whose values keep records apart."""
 
