@@ -249,10 +249,9 @@ def _source(row: SteeringRecord) -> str:
 def _means(results: Results) -> Iterator[tuple[object, ...]]:
     found = [row for row in results.language_rsa if row.statistic == "rsa_spearman" and row.value is not None]
     for space in dict.fromkeys(row.space for row in found):
-        rows = [row for row in found if row.space == space]
-        columns = ([getattr(row, name) for row in rows] for name in ("value", "distinct", "baseline"))
-        known = ([value for value in column if value is not None] for column in columns)
-        yield (space, len(rows), *(sum(values) / len(values) if values else None for values in known))
+        of = {"statistic": "rsa_spearman", "space": space}
+        means = (results.mean("language_rsa", name, **of) for name in ("value", "distinct", "baseline"))
+        yield (space, sum(row.space == space for row in found), *means)
 
 
 def steering_section(results: Results) -> str:

@@ -404,11 +404,12 @@ class FeatureRecord(Record):
 
 
 class SummaryRecord(Explained):
-    """The mean of one field over records of one kind, as pages state it; n counts the records with a value.
+    """The mean or median of one field over records of one kind, as pages state it; n counts the records with a value.
 
     ``of`` names the records as `Results` does, ``figure`` their field; ``among`` says which of them, field by field.
     """
 
+    statistic: Literal["mean", "median"] = "mean"
     of: str
     figure: str
     among: dict[str, str]
@@ -514,7 +515,15 @@ class Results(Flat):
 
     def mean(self, of: str, figure: str, **among: str) -> float | None:
         """Return a mean the study gives over its records, None where it gives none."""
-        return next((s.value for s in self.summary if (s.of, s.figure, s.among) == (of, figure, among)), None)
+        return self._summarised("mean", of, figure, among)
+
+    def median(self, of: str, figure: str, **among: str) -> float | None:
+        """Return a median the study gives over its records, None where it gives none."""
+        return self._summarised("median", of, figure, among)
+
+    def _summarised(self, statistic: str, of: str, figure: str, among: dict[str, str]) -> float | None:
+        wanted = (statistic, of, figure, among)
+        return next((s.value for s in self.summary if (s.statistic, s.of, s.figure, s.among) == wanted), None)
 
     def save(self, path: Path | str) -> Path:
         """Write the records as JSON, atomically, and return the path."""

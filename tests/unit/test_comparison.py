@@ -17,7 +17,7 @@ from emospace import stats
 from emospace.cli.compare import compare as compare_command
 from emospace.cli.compare import figure_rows
 from emospace.comparison import Comparison, compare_runs, write_page
-from emospace.comparison.depth import equal_depth
+from emospace.comparison.depth import equal_depth, onset_medians
 from emospace.comparison.findings import answer
 from emospace.errors import EmospaceError
 from emospace.records import Results
@@ -109,6 +109,44 @@ def test_a_later_onset_is_found(compared):
     assert curve.rsa.max() == pytest.approx(large.value)
     first = curve[curve.rsa >= 0.9 * curve.rsa.max()].iloc[0]
     assert (first.layer, first.depth) == (large.onset_layer, pytest.approx(large.onset_depth))
+
+
+def test_onsets_are_summarised_where_two_runs_are_beyond_chance(compared):
+    small, large = compared.comparison.onset
+    others = [
+        (small, "de", 0.2, 0.01),
+        (large, "de", 0.6, 0.01),
+        (small, "fr", 0.9, 0.01),
+        (large, "fr", 0.9, 0.5),
+        (small, "ja", 0.4, 0.01),
+        (large, "ja", 0.8, 0.01),
+    ]
+    records = [
+        record.model_copy(update={"language": language, "onset_depth": depth, "p": p})
+        for record, language, depth, p in others
+    ]
+    found = {s.among["run"]: (s.statistic, s.value, s.n) for s in onset_medians(records)}
+    assert found == {
+        "small": ("median", pytest.approx(0.3), 2),
+        "large": ("median", pytest.approx(0.7), 2),
+    }
+
+
+def test_the_answer_reads_the_medians_of_many_languages_from_the_records(compared):
+    onsets = [
+        record.model_copy(update={"language": language, "p": 0.01})
+        for record in compared.comparison.onset
+        for language in ("de", "fr", "ja", "es")
+    ]
+    planted = [
+        s.model_copy(update={"value": value})
+        for s, value in zip(onset_medians(onsets), (0.11, 0.22), strict=True)
+    ]
+    given = {"onset": tuple(onsets), "summary": tuple(planted)}
+    said = " ".join(answer(compared.comparison.model_copy(update=given)))
+    assert "(median of 4 languages) .11 for small and .22 for large" in said
+    without = " ".join(answer(compared.comparison.model_copy(update=given | {"summary": ()})))
+    assert "not summarised: an earlier version" in without
 
 
 def test_layers_of_different_depths_are_matched(compared):

@@ -29,9 +29,10 @@ from emospace.report import figures, write_report
 from emospace.report.languages_charts import dendrogram_of
 from emospace.report.languages_crossing import crossed, verdict
 from emospace.report.run import read_run
-from emospace.report.wording import structure_name
+from emospace.report.tables import missing_table
+from emospace.report.wording import DASH, structure_name
 from emospace.study.depth import depth_table
-from emospace.study.summary import summarise
+from emospace.study.summary import COMMON, summarise
 
 THREE = ("en", "zh", "pl")
 THIRTEEN = ("en", "zh", "es", "de", "fr", "it", "pt", "nl", "pl", "fi", "id", "ko", "ja")
@@ -447,6 +448,22 @@ def test_transfer_is_counted_over_directions(three):
     assert "in all 12 cases, and less well read than within the language in all 12" in words
     assert "over the 5 directions that all feature sets have: dense states" in words
     assert "not tested against one another" in words
+
+
+def test_feature_sets_are_compared_by_the_means_of_the_records(three, tmp_path):
+    results = Results.load(three / "results.json")
+    by = {}
+    for r in results.cross_language:
+        if r.target == "valence" and r.r is not None:
+            by.setdefault(r.features, {})[r.train, r.test] = r.r
+    common = set.intersection(*map(set, by.values()))
+    for features, values in by.items():
+        mean = results.mean("cross_language", "r", target="valence", features=features, directions=COMMON)
+        assert mean == pytest.approx(np.mean([values[pair] for pair in common]))
+    results.model_copy(update={"summary": ()}).save(tmp_path / "results.json")
+    run = read_run(tmp_path)
+    assert f"dense states {DASH}" in " ".join(verdict(run))
+    assert "means over directions of transfer" in [row[0].text for row in missing_table(run).rows]
 
 
 def test_ratings_that_do_not_cross_are_said_not_to(three, tmp_path):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from emospace.artefacts import write_parquet
-from emospace.comparison.depth import Layers, best_matches, compare_depths, onset, read_layers
+from emospace.comparison.depth import Layers, best_matches, compare_depths, onset, onset_medians, read_layers
 from emospace.comparison.differences import compare_predictions
 from emospace.comparison.figures import side_by_side
 from emospace.comparison.geometry import model_rsa
@@ -150,6 +150,7 @@ def compare_runs(
         onset=tuple(parts.onset),
         figures=side_by_side(runs, chosen),
         differences=_adjusted(differences),
+        summary=onset_medians(parts.onset),
         not_computed=tuple(dict.fromkeys(parts.missing)),
     )
     return Compared(comparison, _tables(comparison, parts))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from emospace.comparison.geometry import too_few
 from emospace.comparison.records import DepthRecord, OnsetRecord
 from emospace.comparison.runs import FEWEST, NamedRun
 from emospace.errors import EmospaceError
+from emospace.records import SummaryRecord
 from emospace.report.run import Absent
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 ONSET = 0.9
+SIGNIFICANT = 0.05
 PEOPLE = "valence_arousal"
 
 
@@ -205,6 +208,34 @@ def best_matches(table: pd.DataFrame) -> pd.DataFrame:
             )
         )
     return pd.concat(parts, ignore_index=True)
+
+
+def comparable_onsets(records: Sequence[OnsetRecord]) -> dict[str, dict[str, float]]:
+    """Return by language and run the onsets of arrangements beyond chance, in languages where two runs have one."""
+    found: dict[str, dict[str, float]] = {}
+    for record in records:
+        if record.onset_depth is not None and record.p is not None and record.p < SIGNIFICANT:
+            found.setdefault(record.language, {})[record.run] = record.onset_depth
+    return {language: runs for language, runs in found.items() if len(runs) > 1}
+
+
+def onset_medians(records: Sequence[OnsetRecord]) -> tuple[SummaryRecord, ...]:
+    """Return each run's median over languages of `comparable_onsets`, in relative depth."""
+    depths: dict[str, list[float]] = {}
+    for runs in comparable_onsets(records).values():
+        for run, depth in runs.items():
+            depths.setdefault(run, []).append(depth)
+    return tuple(
+        SummaryRecord(
+            statistic="median",
+            of="onset",
+            figure="onset_depth",
+            among={"run": run},
+            value=median(own),
+            n=len(own),
+        )
+        for run, own in depths.items()
+    )
 
 
 def onset(

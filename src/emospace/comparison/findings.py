@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from statistics import median
 
+from emospace.comparison.depth import SIGNIFICANT, comparable_onsets
 from emospace.comparison.records import Comparison, DepthRecord, DifferenceRecord, ModelRSARecord
 from emospace.report.blocks import Card, Meter
 from emospace.report.wording import (
@@ -19,7 +19,6 @@ from emospace.report.wording import (
     upper_first,
 )
 
-SIGNIFICANT = 0.05
 MANY = 3
 
 
@@ -130,17 +129,17 @@ def _span(values: Sequence[float]) -> str:
 
 def _onsets(comparison: Comparison) -> str:
     """Return where each run's arrangement is first like people's, of runs in which it is beyond chance at all."""
-    tested: dict[str, dict[str, float]] = {}
-    for r in comparison.onset:
-        if r.onset_depth is not None and r.p is not None and r.p < SIGNIFICANT:
-            tested.setdefault(r.language, {})[r.run] = r.onset_depth
-    tested = {language: runs for language, runs in tested.items() if len(runs) > 1}
+    tested = comparable_onsets(comparison.onset)
     if not tested:
         return ""
     lead = "The relative depth at which dense states first reach 90% of their highest RSA with people's ratings is"
     if len(tested) > MANY:
-        names = [run.name for run in comparison.runs if any(run.name in found for found in tested.values())]
-        middle = {name: median([runs[name] for runs in tested.values() if name in runs]) for name in names}
+        of_run = {
+            s.among["run"]: s.value for s in comparison.summary if s.of == "onset" and s.value is not None
+        }
+        middle = {run.name: of_run[run.name] for run in comparison.runs if run.name in of_run}
+        if not middle:
+            return "Where dense states first resemble people's ratings is not summarised: an earlier version made this comparison."
         return f"{lead} (median of {len(tested)} languages) {_earliest(middle)}."
     parts = [f"{_earliest(runs)} in {language_name(language)}" for language, runs in tested.items()]
     return f"{lead} {'; '.join(parts)}."

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError
 
 from emospace.artefacts import read_json, write_json
 from emospace.errors import EmospaceError
-from emospace.records import Explained, Flat, NotComputed, P
+from emospace.records import Explained, Flat, NotComputed, P, SummaryRecord
 
 FORMAT = 1
 
@@ -192,6 +192,7 @@ class Comparison(Flat):
     onset: tuple[OnsetRecord, ...] = ()
     figures: tuple[FigureRecord, ...] = ()
     differences: tuple[DifferenceRecord, ...] = ()
+    summary: tuple[SummaryRecord, ...] = ()
     not_computed: tuple[NotComputed, ...] = ()
 
     @property

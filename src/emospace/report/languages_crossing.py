@@ -25,6 +25,7 @@ from emospace.report.wording import (
     listed,
     upper_first,
 )
+from emospace.study.summary import COMMON
 
 Records = Sequence[CrossLanguageRecord]
 
@@ -160,7 +161,7 @@ def verdict(run: Run) -> tuple[str, ...]:
     main = [found[target, "space"] for target in targets if (target, "space") in found]
     said = [_headline(run, main)] if main else []
     said += [_line(one) for one in main]
-    said += [line for target in targets if (line := _sets_line(records, target))]
+    said += [line for target in targets if (line := _sets_line(run.results, target))]
     return tuple(said)
 
 
@@ -202,10 +203,10 @@ def _line(one: Crossed) -> str:
     return f"{said}, beside {listed(beside)}." if beside else f"{said}."
 
 
-def _sets_line(records: Records, target: str) -> str:
+def _sets_line(results: Results, target: str) -> str:
     """Return how feature sets compare over the directions that all of them have."""
     by: dict[str, dict[tuple[str, str], float]] = {}
-    for record in records:
+    for record in results.cross_language:
         if record.target == target and record.r is not None:
             by.setdefault(record.features, {})[record.train, record.test] = record.r
     if "space" not in by or len(by) < 2:
@@ -214,8 +215,11 @@ def _sets_line(records: Records, target: str) -> str:
     common = set.intersection(*(set(by[name]) for name in names))
     if not common:
         return ""
-    means = {name: float(np.mean([by[name][pair] for pair in common])) for name in names}
-    ranked = sorted(names, key=lambda name: -means[name])
+    means = {
+        name: results.mean("cross_language", "r", target=target, features=name, directions=COMMON)
+        for name in names
+    }
+    ranked = sorted(names, key=lambda name: -(means[name] or 0.0))
     parts = listed([f"{CROSSED[name][0].lower()} {figure(means[name])}" for name in ranked])
     said = f"{upper_first(target)} over the {counted(len(common), 'direction')} that all feature sets have: {parts}."
     if "shared" in by:

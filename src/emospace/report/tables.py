@@ -17,6 +17,7 @@ from emospace.report.wording import (
     FEATURE_SETS,
     MANY,
     STATISTICS,
+    WITHOUT_MEANS,
     count,
     counted,
     figure,
@@ -36,6 +37,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 BRIEF = 3
+SUMMARISED = {
+    "language_rsa": "pairs of languages",
+    "cross_language": "directions of transfer",
+    "category_shift": "pairs of languages, by category",
+}
+"""Kinds of records whose means pages state, read from the `summary` of results.json."""
 
 
 def _r(value: float | None, note: str | None = None) -> Cell:
@@ -351,6 +358,12 @@ def missing_table(run: Run) -> Table:
                 f"{STATISTICS[a.statistic]}, {structure_name(a.target or a.against)}, {space_name(a.space)}"
             )
             rows.append((Cell(what), Cell(language_name(a.language)), Cell(a.reason or "")))
+    rows += [
+        (Cell(f"means over {name}"), Cell(DASH), Cell(WITHOUT_MEANS))
+        for kind, name in SUMMARISED.items()
+        if any(record.given for record in getattr(results, kind))
+        and not any(s.of == kind for s in results.summary)
+    ]
     unique = list(dict.fromkeys([*rows, *missing_of_languages(run), *missing_rows(run)]))
     return Table(
         "table-missing",

@@ -93,6 +93,7 @@ CROSSED = {
     "dense": ("Dense states", "the residual stream itself"),
     "static": ("Static embeddings", "input embeddings, with no context"),
 }
+WITHOUT_MEANS = "results.json does not hold them, as an earlier version wrote it; run it again with this one"
 MANY = 3
 """From so many languages on, what is shown of each is chosen from a list."""
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
 from emospace.records import Explained, SummaryRecord
 
 MEANS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
-    ("language_rsa", ("value", "baseline"), ("statistic", "space")),
+    ("language_rsa", ("value", "distinct", "baseline"), ("statistic", "space")),
     ("features", ("auc", "auc_static"), ("language",)),
     ("category_shift", ("excess",), ("category",)),
     ("cross_language", ("r", "same_language", "permuted_high"), ("target", "features")),
@@ -17,9 +17,14 @@ MEANS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
 )
 """Kinds of records, the figures that are averaged, and the fields whose values keep records apart."""
 
+COMMON = "of all feature sets"
+
 
 def summarise(records: Mapping[str, Sequence[Explained]]) -> tuple[SummaryRecord, ...]:
-    """Return the means of `MEANS` over the records that have a figure; n counts those with this one."""
+    """Return the means of `MEANS` over the records that have a figure, n counting those with this one.
+
+    Feature sets are held side by side over the directions that all of them have, ``among`` then naming these.
+    """
     found = []
     for kind, figures, apart in MEANS:
         groups: dict[tuple[Any, ...], list[Explained]] = {}
@@ -34,4 +39,23 @@ def summarise(records: Mapping[str, Sequence[Explained]]) -> tuple[SummaryRecord
                     found.append(
                         SummaryRecord(of=kind, figure=figure, among=among, value=fmean(values), n=len(values))
                     )
-    return tuple(found)
+    return (*found, *_over_common_directions(records.get("cross_language", ())))
+
+
+def _over_common_directions(records: Sequence[Any]) -> Iterator[SummaryRecord]:
+    """Yield the mean r of each rating and feature set over the pairs of languages that all its feature sets have."""
+    found: dict[str, dict[str, dict[tuple[str, str], float]]] = {}
+    for record in records:
+        if record.r is not None:
+            sets = found.setdefault(record.target, {})
+            sets.setdefault(record.features, {})[record.train, record.test] = record.r
+    for target, sets in found.items():
+        common = sorted(set.intersection(*map(set, sets.values())))
+        for features, by in sets.items() if common else ():
+            yield SummaryRecord(
+                of="cross_language",
+                figure="r",
+                among={"target": target, "features": features, "directions": COMMON},
+                value=fmean(by[direction] for direction in common),
+                n=len(common),
+            )
