@@ -18,7 +18,8 @@ from typing import Any
 
 from emospace.artefacts import write_json, write_text
 from emospace.display import say
-from emospace.records import CrossLanguageRecord, PredictionRecord, Results, SteeringRecord
+from emospace.evaluation.summary import MATRIX, source_of
+from emospace.records import CrossLanguageRecord, PredictionRecord, Results
 from emospace.report.findings import told
 from publish_results import DOCS, machine, markdown_table, without_paths
 
@@ -242,10 +243,6 @@ def _matrix(results: Results, space: str) -> Iterator[tuple[object, ...]]:
         yield (one, *cells)
 
 
-def _source(row: SteeringRecord) -> str:
-    return row.source_language or row.language
-
-
 def _means(results: Results) -> Iterator[tuple[object, ...]]:
     found = [row for row in results.language_rsa if row.statistic == "rsa_spearman" and row.value is not None]
     for space in dict.fromkeys(row.space for row in found):
@@ -259,19 +256,14 @@ def steering_section(results: Results) -> str:
     rows = [row for row in results.steering if row.vector not in ("none", "random")]
     outputs = list(dict.fromkeys(row.language for row in rows))
 
-    def mean(found: list[SteeringRecord], name: str) -> float | None:
-        values = [value for row in found if (value := getattr(row, name)) is not None]
-        return sum(values) / len(values) if values else None
-
     def cells(source: str) -> Iterator[object]:
         yield source
         for output in outputs:
-            found = [row for row in rows if _source(row) == source and row.language == output]
-            for name in ("target_rate", "target_rate_masked", "base_rate", "perplexity_ratio", "in_language"):
-                yield mean(found, name)
+            for name in MATRIX:
+                yield results.mean("steering", name, source=source, language=output)
 
     columns = [f"{output}: {name}" for output in outputs for name in STEERED]
-    sources = dict.fromkeys(_source(row) for row in rows)
+    sources = dict.fromkeys(source_of(row) for row in rows)
     return (
         "## Steering across languages\n\n"
         "Mean over the basic six of the share of answers the reporting judge takes for the target; rows are the "

@@ -180,6 +180,12 @@ def test_what_is_written_is_what_was_found(done):
     results = Results.load(done.spec.out / "results.json")
     assert len(results.steering) == len(done.found.records)
     assert results.manifest.languages == ("en", "es")
+    for figure in ("control_rate", "others_rate"):
+        mean = results.mean("crossing_means", figure, rows="every row")
+        assert mean == pytest.approx(done.found.tables["means"][figure].mean())
+    assert results.mean("crossing_cosines", "cosine") == pytest.approx(
+        done.found.tables["cosines"]["cosine"].mean()
+    )
     assert {one.language for one in results.manifest.sources if one.name.startswith("vectors of")} == {
         "en",
         "es",

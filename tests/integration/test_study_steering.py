@@ -14,8 +14,10 @@ import pytest
 from conftest import D_MODEL, tiny
 from emospace.errors import EmospaceError
 from emospace.evaluation import Sampling, answers, generate, load_prompts
+from emospace.evaluation.summary import steering_summary
 from emospace.judges import BASIC, BASIC_SEVEN, Judgement
 from emospace.norms import default_norms, load_norms
+from emospace.records import Manifest, ModelRecord, Results
 from emospace.report.steering import verdict
 from emospace.steering import DoseRange, SteeringVector
 from emospace.steering.bank import VectorBank, bank_folder
@@ -173,7 +175,9 @@ def test_it_is_marked_and_claims_no_interval(finished):
     assert {(r.ci_low, r.ci_high, r.p, r.p_fdr) for r in records} == {(None, None, None, None)}
     assert {r.options for r in records if r.calibrated} == {"illustration op=clamp"}
     assert {r.options for r in records if not r.calibrated} == {"illustration"}
-    said = verdict("tiny", records)
+    common = {"model": "tiny", "layer": None, "n": 8, "seed": 3}
+    given = {"model": ModelRecord(**common), "manifest": Manifest(**common, command="emospace study")}
+    said = verdict("tiny", Results(steering=records, summary=steering_summary(records), **given))
     assert said[0].startswith("An illustration, not a test: tiny steered towards anger, disgust")
     assert "8 prompts for each are too few" in said[1]
 

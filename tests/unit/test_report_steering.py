@@ -15,13 +15,15 @@ from emospace.evaluation.answers import Answers
 from emospace.evaluation.cells import SteeringSpec, standard_cells
 from emospace.evaluation.grid import _record, group
 from emospace.evaluation.scores import Scored
+from emospace.evaluation.summary import calibrated, nearest_random, steering_summary
 from emospace.evaluation.tables import figure_table, study_tables
 from emospace.judges import BASIC, BASIC_SEVEN, Judgement
 from emospace.records import Manifest, ModelRecord, ReadingRecord, Results, SteeringRecord
 from emospace.report import write_report
 from emospace.report.run import read_run
-from emospace.report.steering import calibrated, is_heard, nearest_random, verdict
+from emospace.report.steering import is_heard, verdict
 from emospace.report.tables import missing_table
+from emospace.report.wording import DASH, WITHOUT_MEANS, figure
 from emospace.steering import DoseRange, SteeringVector
 
 N_PROMPTS = 12
@@ -131,13 +133,22 @@ def steering_run(folder, *, works=True, refused=()):
     for name, table in tables.items():
         table.to_parquet(folder / "tables" / f"steering_{name}.parquet", index=False)
     model = SimpleNamespace(name="tiny")
+    records = tuple(_record(spec, model, JUDGE, one) for one in groups)
     results = Results(
-        steering=tuple(_record(spec, model, JUDGE, one) for one in groups),
+        steering=records,
+        summary=steering_summary(records),
         model=ModelRecord(**COMMON),
         manifest=Manifest(**COMMON, command="emospace steer evaluate --out runs/steering", languages=("en",)),
     )
     results.save(folder / "results.json")
     return folder
+
+
+def results_with(records):
+    """Return results that hold records of steering and their means."""
+    manifest = Manifest(**COMMON, command="emospace steer evaluate", languages=("en",))
+    summary = steering_summary(records)
+    return Results(steering=records, summary=summary, model=ModelRecord(**COMMON), manifest=manifest)
 
 
 @pytest.fixture(scope="module")
@@ -210,7 +221,7 @@ def test_the_page_has_its_own_sections_and_no_study(page):
 
 
 def test_the_first_sentence_answers_the_question(page, records):
-    said = verdict("tiny", records)
+    said = verdict("tiny", results_with(records))
     assert said[0] == (
         "Steering sets the tone of tiny's answers: each of anger, disgust, fear, joy, sadness and surprise is heard "
         "more often than under random directions."
@@ -223,7 +234,7 @@ def test_the_first_sentence_answers_the_question(page, records):
 
 def test_where_nothing_is_heard_the_verdict_is_no(tmp_path):
     folder = steering_run(tmp_path / "run", works=False)
-    said = verdict("tiny", Results.load(folder / "results.json").steering)
+    said = verdict("tiny", Results.load(folder / "results.json"))
     assert said[0].startswith("By these measures steering does not set the tone of tiny's answers")
     write_report(folder)
 
@@ -233,7 +244,7 @@ def test_where_some_are_heard_they_are_named(records):
         record.model_copy(update={"p_fdr": 0.4}) if record.emotion == "disgust" else record
         for record in records
     ]
-    said = verdict("tiny", changed)[0]
+    said = verdict("tiny", results_with(changed))[0]
     assert said.endswith("for anger, fear, joy, sadness and surprise, not for disgust.")
 
 
@@ -336,6 +347,55 @@ def test_without_tables_every_part_says_why(folder, tmp_path):
         assert f"the run folder has no tables/steering_{name}.parquet" in words
 
 
+def test_means_are_those_of_the_records_and_the_page_shows_them(folder, page, records):
+    results = Results.load(folder / "results.json")
+    rows = {row["Answers"]: row for row in Rows(page).table("table-steering-compared")}
+    prompted = [r for r in records if r.vector == "prompt" and r.emotion in BASIC]
+    of = {"group": "compared", "way": "prompt"}
+    for name, shown in (
+        ("target_rate", "Target rate"),
+        ("similarity", "Similarity"),
+        ("distinct2_ratio", "Distinct-2"),
+    ):
+        mean = np.mean([getattr(r, name) for r in prompted])
+        assert results.mean("steering", name, **of) == pytest.approx(mean)
+        assert rows["Prompt alone"][shown] == figure(mean)
+    ratio = np.median([r.perplexity_ratio for r in prompted])
+    assert results.median("steering", "perplexity_ratio", **of) == pytest.approx(ratio)
+    assert results.mean("steering", "perplexity_ratio", **of) is None
+    main = [r for r in calibrated(records) if r.emotion in BASIC]
+    random = [nearest_random(r, records).target_rate for r in main]
+    mean = results.mean("steering", "target_rate", group="judged", way="random")
+    assert mean == pytest.approx(np.mean(random))
+    dashed = charts_of(page)["steering-rate"]["variants"][""]["data"][-1]
+    assert dashed["name"] == "Random directions"
+    for dose, rate in zip(dashed["x"], dashed["y"], strict=True):
+        read = [
+            r.target_rate
+            for r in records
+            if r.vector == "random" and r.emotion in BASIC and r.dose == pytest.approx(dose)
+        ]
+        assert rate == pytest.approx(np.mean(read), abs=1e-4)
+
+
+def test_a_run_without_means_shows_dashes_and_says_why(folder, tmp_path):
+    Results.load(folder / "results.json").model_copy(update={"summary": ()}).save(tmp_path / "results.json")
+    page = write_report(tmp_path).read_text(encoding="utf-8")
+    rows = Rows(page).table("table-steering-compared")
+    assert {
+        row[name] for row in rows for name in ("Target rate", "Perplexity ratio", "Δ valence (mean size)")
+    } == {DASH}
+    (why,) = (
+        row["Reason"]
+        for row in Rows(page).table("table-missing")
+        if row["Figure"] == "means over emotions under steering"
+    )
+    assert why == WITHOUT_MEANS
+    names = [trace["name"] for trace in charts_of(page)["steering-rate"]["variants"][""]["data"]]
+    assert names and "Random directions" not in names
+    assert f"Random directions are not drawn: {WITHOUT_MEANS}" in " ".join(Rows(page).words)
+
+
 def test_controls_are_those_of_the_nearest_dose(records):
     joy = next(r for r in calibrated(records) if r.emotion == "joy")
     doses = {r.dose for r in records if r.vector == "random"}
@@ -373,7 +433,7 @@ def test_a_demo_is_marked_as_an_illustration(folder, records, tmp_path):
         for record in calibrated(records)
         if record.emotion in BASIC
     )
-    said = verdict("tiny", shown)
+    said = verdict("tiny", results_with(shown))
     assert said[0].startswith("An illustration, not a test: tiny steered towards anger, disgust")
     assert "8 prompts for each are too few" in said[1]
     results = Results.load(folder / "results.json").model_copy(update={"steering": shown})

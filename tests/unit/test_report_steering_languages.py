@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from emospace.evaluation.summary import crossing_summary
 from emospace.judges import BASIC
 from emospace.records import Manifest, ModelRecord, Results, SteeringRecord
 from emospace.report import write_report
@@ -91,6 +93,20 @@ def means(p=0.001):
     return pd.DataFrame(rows)
 
 
+def results_with(steering, means, cosines=None):
+    """Return results that hold records of steering and the means over them and their tables."""
+    return Results(
+        steering=steering,
+        summary=crossing_summary(steering, means, pd.DataFrame() if cosines is None else cosines),
+        model=ModelRecord(**COMMON),
+        manifest=Manifest(**COMMON, command="emospace steer languages", languages=OUTPUTS),
+    )
+
+
+def said_of(means):
+    return crossing_verdict("tiny", means, results_with(records(), means))
+
+
 def crossing_run(folder):
     (folder / "tables").mkdir(parents=True)
     cosines = [
@@ -119,12 +135,7 @@ def crossing_run(folder):
     tables = {"means": means(), "cosines": pd.DataFrame(cosines), "samples": pd.DataFrame(samples)}
     for name, table in tables.items():
         table.to_parquet(folder / "tables" / f"crossing_{name}.parquet", index=False)
-    results = Results(
-        steering=records(),
-        model=ModelRecord(**COMMON),
-        manifest=Manifest(**COMMON, command="emospace steer languages", languages=OUTPUTS),
-    )
-    results.save(folder / "results.json")
+    results_with(records(), means(), pd.DataFrame(cosines)).save(folder / "results.json")
     return folder
 
 
@@ -199,31 +210,31 @@ def test_the_matrix_holds_the_records_and_the_controls(page):
 
 def test_a_missing_square_stays_blank():
     some = [one for one in records() if (one.source_language, one.language) != ("ja", "es")]
-    trace = matrix(some).variants["mean"]["data"][0]
+    trace = matrix(results_with(some, means())).variants["mean"]["data"][0]
     row = trace["z"][trace["y"].index("Japanese")]
     assert row[0] is not None
     assert row[1] is None
 
 
 def test_the_verdict_counts_pairs_of_different_languages():
-    first, second, third = crossing_verdict("tiny", means())
+    first, second, third = said_of(means())
     assert first.startswith("A tone crosses languages in tiny: in each of 4 pairs of different languages")
     assert "unsteered .15" in second
     assert "by random directions .20" in second
     assert "Spanish 40% (unsteered 50%)" in third
-    assert crossing_verdict("tiny", means(p=0.2))[0].startswith("By these measures a tone does not cross")
+    assert said_of(means(p=0.2))[0].startswith("By these measures a tone does not cross")
     mixed = means()
     mixed.loc[(mixed["source"] == "ja") & (mixed["output"] == "es"), "p_fdr"] = 0.5
-    assert "in 3 of 4 pairs" in crossing_verdict("tiny", mixed)[0]
-    assert "2 of 2 in English and 1 of 2 in Spanish answers" in crossing_verdict("tiny", mixed)[0]
+    assert "in 3 of 4 pairs" in said_of(mixed)[0]
+    assert "2 of 2 in English and 1 of 2 in Spanish answers" in said_of(mixed)[0]
     lower = means()
     lower["control_rate"] = 0.99
-    assert "does not cross" in crossing_verdict("tiny", lower)[0]
+    assert "does not cross" in said_of(lower)[0]
     any_emotion = means()
     any_emotion["others_rate"] = 0.3
-    assert "does not cross" in crossing_verdict("tiny", any_emotion)[0]
+    assert "does not cross" in said_of(any_emotion)[0]
     alone = means()[lambda table: table["source"] == table["output"]]
-    assert "was not tried" in crossing_verdict("tiny", alone)[0]
+    assert "was not tried" in said_of(alone)[0]
 
 
 def test_tables_hold_the_figures(page):
@@ -278,3 +289,29 @@ def test_answers_that_could_not_be_judged_are_counted_beside_the_rates():
     table = means_table(whole.assign(n_judged=100, n_unjudged=44))
     place = list(table.columns).index("Judged")
     assert {row[place].text for row in table.rows} == {"100 of 144"}
+
+
+def test_a_run_without_means_shows_dashes(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "run")
+    old = Results.load(folder / "results.json").model_copy(update={"summary": ()})
+    old.save(tmp_path / "run" / "results.json")
+    assert "another language –; by those" in crossing_verdict("tiny", means(), old)[1]
+    page = write_report(tmp_path / "run").read_text(encoding="utf-8")
+    rows = Rows(page).table("table-crossing-pairs")
+    assert {(row["Mean cosine"], row["Other emotions"]) for row in rows} == {("–", "–")}
+    assert {row["Figure"] for row in Rows(page).table("table-missing")} >= {
+        "means over emotions under steering"
+    }
+
+
+def test_means_over_cosines_are_shown_by_emotion_and_by_pair(page):
+    pairs = {
+        (row["Language"], row["And"]): row["Mean cosine"] for row in Rows(page).table("table-crossing-pairs")
+    }
+    assert pairs == {
+        ("English", "Spanish"): ".80",
+        ("English", "Japanese"): ".40",
+        ("Spanish", "Japanese"): ".30",
+    }
+    emotions = Rows(page).table("table-crossing-cosines")
+    assert {row["Mean cosine"] for row in emotions} == {".50"}

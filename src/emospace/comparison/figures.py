@@ -7,8 +7,8 @@ from typing import Any
 
 from emospace.comparison.records import FigureRecord, Kind
 from emospace.comparison.runs import NamedRun
+from emospace.evaluation.summary import calibrated
 from emospace.records import AlignmentRecord
-from emospace.report.steering import calibrated
 
 FEATURES = ("space", "shared", "dense", "static")
 LANGUAGE_KINDS: dict[str, Kind] = {"rsa_spearman": "language_rsa", "procrustes": "procrustes"}

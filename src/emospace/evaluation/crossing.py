@@ -24,6 +24,7 @@ from emospace.evaluation.generation import Sampling
 from emospace.evaluation.grid import Evaluation, Group, Heard, listen, records_of
 from emospace.evaluation.prompts import load_prompts, prompt_languages
 from emospace.evaluation.running import InMode, results_of
+from emospace.evaluation.summary import crossing_summary
 from emospace.judges import BASIC, load_judge
 from emospace.records import NotComputed, Results, Source, SteeringRecord
 from emospace.steering.vector import Mode, SteeringVector
@@ -159,7 +160,8 @@ def run_crossing(spec: CrossingSpec, model: LanguageModel, bank: VectorBank, *, 
     for key, frame in tables.items():
         write_parquet(spec.out / "tables" / f"crossing_{key}.parquet", frame)
     one = spec.in_language(planned.outputs[0])
-    results = results_of(one, model, bank, judge, None, found, command)
+    summary = crossing_summary(records, tables["means"], tables["cosines"])
+    results = results_of(one, model, bank, judge, None, found, summary, command)
     _with_languages(results, planned, sets).save(spec.out / "results.json")
     return found
 

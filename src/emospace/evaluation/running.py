@@ -13,8 +13,9 @@ from emospace.display import say
 from emospace.evaluation.cells import SteeringSpec, standard_cells
 from emospace.evaluation.controls import shuffled_banks
 from emospace.evaluation.grid import Evaluation, evaluate
+from emospace.evaluation.summary import steering_summary
 from emospace.judges import load_judge
-from emospace.records import Manifest, ModelRecord, NotComputed, Results, Source
+from emospace.records import Manifest, ModelRecord, NotComputed, Results, Source, SummaryRecord
 
 if TYPE_CHECKING:
     from emospace.judges import Judge
@@ -99,7 +100,8 @@ def run_evaluation(
     found = found._replace(not_computed=(*found.not_computed, *missing))
     for key, frame in found.tables.items():
         write_parquet(spec.out / "tables" / f"steering_{key}.parquet", frame)
-    results_of(spec, model, bank, judge, norms, found, command).save(spec.out / "results.json")
+    summary = steering_summary(found.records)
+    results_of(spec, model, bank, judge, norms, found, summary, command).save(spec.out / "results.json")
     return found
 
 
@@ -110,6 +112,7 @@ def results_of(
     judge: Judge,
     norms: WordNorms | None,
     found: Evaluation,
+    summary: tuple[SummaryRecord, ...],
     command: str,
 ) -> Results:
     """Return what `results.json` holds of an evaluation: its records, the model, and what the figures hang on."""
@@ -144,6 +147,7 @@ def results_of(
         )
     return Results(
         steering=found.records,
+        summary=summary,
         not_computed=found.not_computed,
         model=ModelRecord(
             **common,

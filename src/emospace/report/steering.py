@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from emospace.evaluation.summary import (
+    BY_DOSE,
+    JUDGED,
+    TRIED,
+    calibrated,
+    dose_curves,
+    judged,
+    random_doses,
+    tried,
+)
 from emospace.judges import BASIC
-from emospace.records import ReadingRecord, SteeringRecord
+from emospace.records import ReadingRecord, Results, SteeringRecord
 from emospace.report import steering_charts as charts
 from emospace.report.blocks import Block, Figures, Panel, Prose, Reason, Section
 from emospace.report.run import Absent, Run
@@ -20,14 +28,13 @@ from emospace.report.steering_tables import (
     emotion_table,
     figures_table,
     judged_of,
-    mean,
-    median,
     reading_table,
     sample_table,
     slope_table,
     way_name,
 )
 from emospace.report.wording import (
+    WITHOUT_MEANS,
     counted,
     figure,
     interval,
@@ -92,41 +99,30 @@ def is_illustration(records: Records) -> bool:
     return any(WORDS in (record.options or "") for record in records)
 
 
-def calibrated(records: Records) -> list[SteeringRecord]:
-    """Return one record an emotion: the first kind of vector, at its calibrated dose."""
-    found = [record for record in records if record.calibrated]
-    if not found:
-        return []
-    counts: dict[str, int] = {}
-    for record in found:
-        counts[way_name(record)] = counts.get(way_name(record), 0) + 1
-    main = max(counts, key=lambda name: counts[name])
-    return [record for record in found if way_name(record) == main]
-
-
-def verdict(title: str, records: Records) -> tuple[str, ...]:
+def verdict(title: str, results: Results) -> tuple[str, ...]:
     """Return the answer in words: whether the basic emotions are heard where they were asked for, and at what cost."""
+    records = results.steering
     if is_illustration(records):
-        return _illustration(title, records)
-    own = [record for record in calibrated(records) if record.emotion in BASIC]
-    judged = [record for record in own if record.target_rate is not None]
-    if not judged:
+        return _illustration(title, results)
+    told = judged(records)
+    if not told:
+        own = [record for record in calibrated(records) if record.emotion in BASIC]
         reason = next((record.reason for record in own if record.reason), "no vector at its calibrated dose")
         return (
             f"Whether steering sets the tone of {title}'s answers cannot be said: no basic emotion was judged ({reason}).",
         )
-    heard = [record.emotion for record in judged if is_heard(record)]
-    if len(heard) == len(judged):
+    heard = [record.emotion for record in told if is_heard(record)]
+    if len(heard) == len(told):
         said = f"Steering sets the tone of {title}'s answers: each of {listed(_names(heard))} is heard more often than under random directions."
     elif heard:
-        rest = [record.emotion for record in judged if record.emotion not in heard]
+        rest = [record.emotion for record in told if record.emotion not in heard]
         said = f"Steering sets the tone of {title}'s answers for {listed(_names(heard))}, not for {listed(_names(rest))}."
     else:
         said = (
             f"By these measures steering does not set the tone of {title}'s answers: no basic emotion is heard more "
             "often than under random directions."
         )
-    return (said, _cost(judged, records), *_all_categories(records))
+    return (said, _cost(told, results), *_all_categories(records))
 
 
 def is_heard(record: SteeringRecord) -> bool:
@@ -138,28 +134,29 @@ def is_heard(record: SteeringRecord) -> bool:
     return more and record.ci_low is not None and record.ci_low > (record.base_rate or 0.0)
 
 
-def _cost(judged: Records, records: Records) -> str:
-    first = judged[0]
-    random = [near for record in judged if (near := nearest_random(record, records))]
-    parts = [f"unsteered {figure(mean([record.base_rate for record in judged]))}"]
-    if random:
-        parts.append(f"random directions {figure(mean([record.target_rate for record in random]))}")
-    masked = mean([record.target_rate_masked for record in judged])
+def _cost(told: Records, results: Results) -> str:
+    first = told[0]
+    of = {"group": JUDGED}
+    parts = [f"unsteered {figure(results.mean('steering', 'base_rate', **of))}"]
+    random = results.mean("steering", "target_rate", **of, way="random")
+    if random is not None:
+        parts.append(f"random directions {figure(random)}")
+    masked = results.mean("steering", "target_rate_masked", **of)
     if masked is not None:
         parts.append(f"concept words masked {figure(masked)}")
-    recall = mean([record.judge_recall for record in judged])
+    recall = results.mean("steering", "judge_recall", **of)
     if recall is not None:
         parts.append(f"the judge's own recall {figure(recall)}")
-    known = judged_of(judged)
+    known = judged_of(told)
     if known:
         parts.append(f"{known} answers could be judged, and the rates are of these")
-    ratio = median([record.perplexity_ratio for record in judged])
+    ratio = results.median("steering", "perplexity_ratio", **of)
     return (
         f"In {language_name(first.language)}, {counted(first.n_prompts, 'neutral prompt')}, the judge “{first.judge}” "
-        f"hears the target in a share of {figure(mean([record.target_rate for record in judged]))} of the answers "
-        f"(mean of {counted(len(judged), 'emotion')}; {'; '.join(parts)}). The text is {number(ratio, 1)} times as "
+        f"hears the target in a share of {figure(results.mean('steering', 'target_rate', **of))} of the answers "
+        f"(mean of {counted(len(told), 'emotion')}; {'; '.join(parts)}). The text is {number(ratio, 1)} times as "
         "perplexing to the unsteered model as its own (median over emotions), with "
-        f"{figure(mean([record.distinct2_ratio for record in judged]))} of its distinct bigrams."
+        f"{figure(results.mean('steering', 'distinct2_ratio', **of))} of its distinct bigrams."
     )
 
 
@@ -173,9 +170,9 @@ def _all_categories(records: Records) -> Iterator[str]:
         )
 
 
-def _illustration(title: str, records: Records) -> tuple[str, ...]:
-    own = calibrated(records) or [record for record in records if record.vector not in ("none", "random")]
-    rates = mean([record.target_rate for record in own])
+def _illustration(title: str, results: Results) -> tuple[str, ...]:
+    own = tried(results.steering)
+    rates = results.mean("steering", "target_rate", group=TRIED)
     n = max((record.n_prompts for record in own), default=0)
     said = f"An illustration, not a test: {title} steered towards {listed(_names([r.emotion for r in own]))}"
     heard = f", heard as the target in a share of {figure(rates)} of the answers" if rates is not None else ""
@@ -186,23 +183,9 @@ def _illustration(title: str, records: Records) -> tuple[str, ...]:
     )
 
 
-def nearest_random(record: SteeringRecord, records: Records) -> SteeringRecord | None:
-    """Return the random directions, read for the same target, whose dose is nearest to a record's (by ratio)."""
-    found = [
-        other
-        for other in records
-        if (other.vector, other.emotion, other.language) == ("random", record.emotion, record.language)
-        and other.dose
-        and other.target_rate is not None
-    ]
-    if not found or not record.dose:
-        return None
-    return min(found, key=lambda other: abs(float(np.log((other.dose or 1.0) / (record.dose or 1.0)))))
-
-
 def _answer(run: Run) -> Iterator[Block]:
     records = run.results.steering
-    yield Prose(verdict(run.title, records), role="answer")
+    yield Prose(verdict(run.title, run.results), role="answer")
     illustration = is_illustration(records)
     own = [record for record in calibrated(records) if record.emotion in BASIC]
     if not own and illustration:
@@ -222,50 +205,27 @@ def _answer(run: Run) -> Iterator[Block]:
         yield Reason("The basic emotions", "results.json holds none at a calibrated dose")
     if illustration:
         return
-    yield comparison_table(_compared(records), "table-steering-compared")
+    yield comparison_table(run.results, "table-steering-compared")
     try:
         yield figures_table(run.table("steering_figures", ("kind", "figure", "value", "n")))
     except Absent as reason:
         yield Reason("The study in figures", str(reason))
 
 
-def _compared(records: Records) -> list[tuple[str, list[SteeringRecord]]]:
-    basic = [record for record in records if record.emotion in BASIC]
-    ways: dict[str, list[SteeringRecord]] = {}
-    for record in sorted(basic, key=lambda record: list(KINDS).index(record.vector)):
-        if record.calibrated or record.vector in ("prompt", "shuffled", "none"):
-            ways.setdefault(way_name(record), []).append(record)
-    own = [record for record in calibrated(records) if record.emotion in BASIC]
-    random = [near for record in own if (near := nearest_random(record, records))]
-    if random:
-        ways[way_name(random[0])] = random
-    first = way_name(own[0]) if own else ""
-    order = [upper_first(name) for name in KINDS.values()]
-    rank = {name: place for place, name in enumerate(order)}
-    names = sorted(ways, key=lambda name: (name != first, rank.get(name.partition(", ")[0], len(order))))
-    return [(name, ways[name]) for name in names]
-
-
 def _doses(run: Run) -> Iterator[Block]:
     records = run.results.steering
     own = calibrated(records)
-    main = way_name(own[0]) if own else ""
-    curves: dict[str, list[SteeringRecord]] = {}
-    for record in records:
-        if record.emotion in BASIC and way_name(record) == main and record.dose is not None:
-            curves.setdefault(record.emotion, []).append(record)
-    curves = {name: found for name, found in curves.items() if len(found) > 1}
+    curves = dose_curves(records)
     if not curves:
         yield Reason("Doses", "results.json holds no basic emotion at more than one dose")
         return
     for record in records:
         if record.vector == "none" and record.emotion in curves:
             curves[record.emotion].append(record)
-    controls = _random_curve(records, list(curves))
-    caption = (
-        "Diamonds are calibrated doses; dose 0 is unsteered. The dashed line is the mean of random directions, read for "
-        "the same targets."
-    )
+    controls = list(_random_curve(run.results))
+    dashed = "The dashed line is the mean of random directions, read for the same targets."
+    missing = f"Random directions are not drawn: {WITHOUT_MEANS}." if random_doses(records) else ""
+    caption = f"Diamonds are calibrated doses; dose 0 is unsteered. {dashed if controls else missing}".strip()
     said = "; ".join(
         f"{name} {figure(peak.target_rate)} at dose {number(peak.dose)}"
         for name, found in curves.items()
@@ -295,23 +255,15 @@ def _doses(run: Run) -> Iterator[Block]:
         yield Reason("Slope and monotonicity", str(reason))
 
 
-def _random_curve(records: Records, targets: Sequence[str]) -> list[SteeringRecord]:
-    doses: dict[float, list[SteeringRecord]] = {}
-    for record in records:
-        if record.vector == "random" and record.emotion in targets and record.dose is not None:
-            doses.setdefault(record.dose, []).append(record)
-    return [
-        found[0].model_copy(
-            update={
-                "target_rate": mean([record.target_rate for record in found]),
-                "target_rate_masked": mean([record.target_rate_masked for record in found]),
-                "perplexity_ratio": median([record.perplexity_ratio for record in found]),
-                "ci_low": None,
-                "ci_high": None,
-            }
-        )
-        for _, found in sorted(doses.items())
-    ]
+def _random_curve(results: Results) -> Iterator[SteeringRecord]:
+    """Yield a record a dose with the means of the random directions, of doses the results give them for."""
+    for dose, found in random_doses(results.steering).items():
+        of = {"group": BY_DOSE, "dose": str(dose)}
+        rates = ("target_rate", "target_rate_masked")
+        means = {name: results.mean("steering", name, **of) for name in rates}
+        means["perplexity_ratio"] = results.median("steering", "perplexity_ratio", **of)
+        if any(value is not None for value in means.values()):
+            yield found[0].model_copy(update={**means, "ci_low": None, "ci_high": None})
 
 
 def _confusion(run: Run) -> Iterator[Block]:

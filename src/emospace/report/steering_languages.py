@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emospace.evaluation.crossing_tables import ALL
+from emospace.evaluation.summary import ANOTHER, EVERY, OWN, POOLED, matrix_rows, source_of
 from emospace.judges import BASIC
-from emospace.records import SteeringRecord
+from emospace.records import Results, SteeringRecord
 from emospace.report.blocks import Block, Cell, Chart, Figures, Panel, Prose, Reason, Section, Table
 from emospace.report.charts import text
 from emospace.report.run import Absent, Run
 from emospace.report.steering_charts import heat_map
-from emospace.report.steering_tables import judged_of, mean, rated
+from emospace.report.steering_tables import judged_of, rated
 from emospace.report.wording import (
     DASH,
     counted,
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 Records = Sequence[SteeringRecord]
 
-ALL = "all"
 CONTROLS = {"random": "Random directions", "none": "Unsteered"}
 MEAN = "mean"
 """The variant of the matrix that is over the basic emotions together."""
@@ -73,17 +74,12 @@ def crossing_section(run: Run) -> tuple[Section, ...]:
     return (Section("steering-languages", "Steering across languages", "Across languages", blocks),)
 
 
-def source_of(record: SteeringRecord) -> str:
-    """Return the language of the concepts a record's vector was made of."""
-    return record.source_language or record.language
-
-
 def source_name(source: str) -> str:
     """Return the name of a source of vectors."""
     return "All languages" if source == ALL else language_name(source)
 
 
-def crossing_verdict(title: str, means: pd.DataFrame) -> tuple[str, ...]:
+def crossing_verdict(title: str, means: pd.DataFrame, results: Results) -> tuple[str, ...]:
     """Return the answer in words: in how many pairs of languages the target is heard beyond random directions."""
     rows: list[Any] = means.to_dict("records")
     across = [row for row in rows if row["source"] not in (ALL, row["output"])]
@@ -114,30 +110,32 @@ def crossing_verdict(title: str, means: pd.DataFrame) -> tuple[str, ...]:
             f"A tone crosses some languages in {title}: in {len(heard)} of {counted(len(across), 'pair')} of different "
             f"languages the target is heard beyond random directions and beyond vectors of other emotions ({where} answers)."
         )
-    own = [row for row in rows if row["source"] == row["output"]]
-    pool = [row for row in rows if row["source"] == ALL]
-    parts = [f"by the concepts of another language {figure(_mean(across, 'rate'))}"]
-    parts += [f"by those of the answers' own {figure(_mean(own, 'rate'))}"] if own else []
-    parts += [f"by the mean direction of all {figure(_mean(pool, 'rate'))}"] if pool else []
-    parts += [
-        f"by random directions {figure(_mean(rows, 'control_rate'))}",
-        f"unsteered {figure(_mean(rows, 'base_rate'))}",
-    ]
+
+    def mean(name: str, of: str = EVERY) -> str:
+        return figure(results.mean("crossing_means", name, rows=of))
+
+    own = any(row["source"] == row["output"] for row in rows)
+    pool = any(row["source"] == ALL for row in rows)
+    parts = [f"by the concepts of another language {mean('rate', ANOTHER)}"]
+    parts += [f"by those of the answers' own {mean('rate', OWN)}"] if own else []
+    parts += [f"by the mean direction of all {mean('rate', POOLED)}"] if pool else []
+    parts += [f"by random directions {mean('control_rate')}", f"unsteered {mean('base_rate')}"]
     return (
         said,
         f"Share of answers heard as the target, mean over the basic emotions and languages: {'; '.join(parts)}. Steered "
-        f"towards another emotion by the same concepts, the target is heard in {figure(_mean(rows, 'others_rate'))}.",
-        *_staying(rows),
+        f"towards another emotion by the same concepts, the target is heard in {mean('others_rate')}.",
+        *_staying(list(dict.fromkeys(row["output"] for row in rows)), results),
     )
 
 
-def _staying(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _staying(outputs: Sequence[str], results: Results) -> Iterator[str]:
     """Yield how many answers stay in the language of their prompt, steered and not."""
-    outputs = dict.fromkeys(row["output"] for row in rows)
     told = []
     for output in outputs:
-        own = [row for row in rows if row["output"] == output]
-        before, after = _mean(own, "base_in_language"), _mean(own, "in_language")
+        before, after = (
+            results.mean("crossing_means", name, output=output)
+            for name in ("base_in_language", "in_language")
+        )
         if before is not None and after is not None:
             told.append(f"{language_name(output)} {percent(after)} (unsteered {percent(before)})")
     if told:
@@ -147,32 +145,30 @@ def _staying(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         )
 
 
-def matrix(records: Records) -> Chart:
+def matrix(results: Results) -> Chart:
     """Draw target rates, source by output: one variant over the basic emotions together, one an emotion.
 
     Random directions, at the dose and layers of each target's vectors, and unsteered answers are the last rows.
     """
+    records = results.steering
     steered = _steered(records)
     sources = list(dict.fromkeys(source_of(record) for record in steered))
     outputs = list(dict.fromkeys(record.language for record in steered))
     emotions = list(dict.fromkeys(record.emotion for record in steered))
     rows = [*sources, *(kind for kind in CONTROLS if any(record.vector == kind for record in records))]
-    found: dict[tuple[str, str, str], float | None] = {}
-    for record in records:
-        row = record.vector if record.vector in CONTROLS else source_of(record)
-        found[row, record.language, record.emotion] = record.target_rate
-    basic = [emotion for emotion in emotions if emotion in BASIC]
+    found = matrix_rows(records)
 
-    def rates(chosen: Sequence[str]) -> np.ndarray:
-        values = [
-            [mean([found.get((row, output, name)) for name in chosen]) for output in outputs] for row in rows
-        ]
-        return np.array([[np.nan if value is None else value for value in row] for row in values])
+    def rate(name: str, row: str, output: str) -> float | None:
+        if name == MEAN:
+            return results.mean("steering", "target_rate", source=row, language=output)
+        record = found.get((row, output), {}).get(name)
+        return record.target_rate if record else None
 
-    shown = (
-        {MEAN: basic, **{emotion: [emotion] for emotion in emotions}} if basic else {e: [e] for e in emotions}
-    )
-    tables = {name: rates(chosen) for name, chosen in shown.items()}
+    variants = [*([MEAN] if set(emotions) & set(BASIC) else []), *emotions]
+    tables = {
+        name: np.array([[rate(name, row, output) for output in outputs] for row in rows], dtype=np.float64)
+        for name in variants
+    }
     top = max(0.2, float(np.nanmax(list(tables.values()), initial=0.0)))
     return Chart(
         {name: _heat(table, rows, outputs, top) for name, table in tables.items()},
@@ -208,12 +204,12 @@ def _answer(run: Run) -> Iterator[Block]:
         yield Reason("The matrix in figures", str(reason))
         means = None
     if means is not None:
-        yield Prose(crossing_verdict(run.title, means), role="answer")
-    yield Prose(_judged(records))
+        yield Prose(crossing_verdict(run.title, means, run.results), role="answer")
+    yield Prose(_judged(run.results))
     if not _steered(records):
         yield Reason("Source by output", "results.json holds no vector's figures")
         return
-    chart = matrix(records)
+    chart = matrix(run.results)
     said = "; ".join(
         f"{source_name(row['source'])} to {language_name(row['output'])} {figure(row['rate'])}"
         for row in (means.to_dict("records") if means is not None else ())
@@ -235,12 +231,12 @@ def _answer(run: Run) -> Iterator[Block]:
         yield means_table(means)
 
 
-def _judged(records: Records) -> list[str]:
+def _judged(results: Results) -> list[str]:
     """Return how good the judge is in each output language, and whose dose is applied."""
-    steered = _steered(records)
+    steered = _steered(results.steering)
     fit = {
-        record.language: mean([r.judge_auroc for r in steered if r.language == record.language])
-        for record in steered
+        language: results.mean("steering", "judge_auroc", language=language)
+        for language in dict.fromkeys(record.language for record in steered)
     }
     judges = listed(list(dict.fromkeys(f"“{record.judge}”" for record in steered)))
     known = listed([f"{language_name(name)} {figure(auroc)}" for name, auroc in fit.items()])
@@ -382,12 +378,15 @@ def _vectors(run: Run) -> Iterator[Block]:
     except Absent as reason:
         yield Reason("Cosines", str(reason))
         return
-    alike, apart = float(table["cosine"].mean()), float(table["others"].mean())
+
+    def mean(name: str, **among: str) -> float | None:
+        return run.results.mean("crossing_cosines", name, **among)
+
     yield Prose(
         [
             "The cosine of two languages' vectors of one emotion says how much of a direction they share; that with the "
-            f"other language's vectors of other emotions is what any two emotions share. Over all: {figure(alike)} "
-            f"against {figure(apart)}."
+            f"other language's vectors of other emotions is what any two emotions share. Over all: {figure(mean('cosine'))} "
+            f"against {figure(mean('others'))}."
         ]
     )
     columns = ("Emotion", "Layer", "Pairs", "Mean cosine", "Least", "Greatest", "Other emotions")
@@ -396,10 +395,10 @@ def _vectors(run: Run) -> Iterator[Block]:
             Cell(upper_first(plain_name(str(emotion)))),
             Cell(str(layer), float(str(layer))),
             Cell(str(len(part)), len(part)),
-            rated(float(part["cosine"].mean())),
+            rated(mean("cosine", emotion=str(emotion), layer=str(layer))),
             Cell(figure(low := float(part["cosine"].min())), low, note=_pair(part, low)),
             Cell(figure(high := float(part["cosine"].max())), high, note=_pair(part, high)),
-            rated(_known(part["others"].mean())),
+            rated(mean("others", emotion=str(emotion), layer=str(layer))),
         )
         for (emotion, layer), part in table.groupby(["emotion", "layer"], sort=False)
     ]
@@ -412,19 +411,19 @@ def _vectors(run: Run) -> Iterator[Block]:
         numeric=columns[1:],
         heading="By emotion and layer",
     )
-    pairs = table.groupby(["a", "b"], sort=False)[["cosine", "others"]].mean().reset_index()
+    pairs = table[["a", "b"]].drop_duplicates().astype(str)
     yield Table(
         "table-crossing-pairs",
         "Cosines of two languages' vectors, mean over emotions and layers.",
         ("Language", "And", "Mean cosine", "Other emotions"),
         [
             (
-                Cell(language_name(str(row["a"]))),
-                Cell(language_name(str(row["b"]))),
-                rated(_known(row["cosine"])),
-                rated(_known(row["others"])),
+                Cell(language_name(a)),
+                Cell(language_name(b)),
+                rated(mean("cosine", a=a, b=b)),
+                rated(mean("others", a=a, b=b)),
             )
-            for row in pairs.to_dict("records")
+            for a, b in pairs.itertuples(index=False)
         ],
         numeric=("Mean cosine", "Other emotions"),
         heading="By pair of languages",
@@ -482,10 +481,6 @@ def _is_heard(row: Mapping[str, Any]) -> bool:
     p = _known(row["p_fdr"])
     floor = max(_known(row["control_rate"]) or 0.0, _known(row["others_rate"]) or 0.0)
     return p is not None and p < SIGNIFICANT and row["rate_low"] > floor
-
-
-def _mean(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
-    return mean([_known(row[name]) for row in rows])
 
 
 def _known(value: Any) -> float | None:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from emospace.records import ReadingRecord, SteeringRecord
+from emospace.evaluation.summary import COMPARED, SIZE, calibrated, compared, way
+from emospace.judges import BASIC
+from emospace.records import ReadingRecord, Results, SteeringRecord
 from emospace.report.blocks import Cell, Table
 from emospace.report.run import Run
 from emospace.report.wording import (
@@ -62,6 +64,7 @@ _MEASURES = (
     *("Target rate", "95% CI", "Masked", "Unsteered", "p (FDR)", "Judge's recall", "AUROC"),
     *("Perplexity ratio", "Distinct-2", "Similarity", "Δ valence", "Δ arousal"),
 )
+_MEAN_FIELDS = ("distinct2_ratio", "repetition", "similarity", "answered")
 _PLAIN = ("Masked", "Perplexity ratio", "Distinct-2", "Repetition", "Similarity", "Facts right")
 
 
@@ -149,32 +152,38 @@ def _acting(record: SteeringRecord) -> str | None:
 
 def way_name(record: SteeringRecord) -> str:
     """Return what was done: the kind of vector and the mode of its dose."""
-    name = upper_first(KINDS[record.vector])
-    return f"{name}, {record.mode}" if record.mode == "constant" else name
+    return _named(way(record))
 
 
-def comparison_table(groups: Sequence[tuple[str, Sequence[SteeringRecord]]], key: str) -> Table:
+def _named(made: str) -> str:
+    kind, comma, mode = made.partition(",")
+    return upper_first(KINDS[kind]) + comma + mode
+
+
+def comparison_table(results: Results, key: str) -> Table:
     """Return one row a kind: means over the basic six, the perplexity ratio their median."""
-    unjudged = any(judged_of(records) for _, records in groups)
+    groups = compared(results.steering)
+    main = next((way(record) for record in calibrated(results.steering) if record.emotion in BASIC), "")
+    order = list(KINDS)
+    ways = sorted(groups, key=lambda made: (made != main, order.index(made.partition(",")[0])))
+    unjudged = any(map(judged_of, groups.values()))
     columns = (
         *("Answers", "Emotions", *(["Judged"] if unjudged else []), "Target rate"),
         *(*_PLAIN, "Δ valence (mean size)"),
     )
     rows = []
-    for name, records in groups:
+    for made in ways:
+        records, of = groups[made], {"group": COMPARED, "way": made}
         rows.append(
             (
-                Cell(name),
+                Cell(_named(made)),
                 Cell(str(len(records)), len(records)),
                 *([Cell(judged_of(records) or "all")] if unjudged else []),
-                rated(mean([r.target_rate for r in records])),
-                rated(mean([r.target_rate_masked for r in records])),
-                _ratio(median([r.perplexity_ratio for r in records])),
-                rated(mean([r.distinct2_ratio for r in records])),
-                rated(mean([r.repetition for r in records])),
-                rated(mean([r.similarity for r in records])),
-                rated(mean([r.answered for r in records])),
-                _shift(mean([None if r.valence_shift is None else abs(r.valence_shift) for r in records])),
+                rated(results.mean("steering", "target_rate", **of)),
+                rated(results.mean("steering", "target_rate_masked", **of)),
+                _ratio(results.median("steering", "perplexity_ratio", **of)),
+                *(rated(results.mean("steering", name, **of)) for name in _MEAN_FIELDS),
+                _shift(results.mean("steering", SIZE, **of)),
             )
         )
     return Table(
@@ -341,18 +350,6 @@ def missing_rows(run: Run) -> list[tuple[Cell, Cell, Cell]]:
         (Cell(f"{what}: {', '.join(dict.fromkeys(names))}"), Cell(language_name(language)), Cell(why))
         for (what, language, why), names in together.items()
     ]
-
-
-def mean(values: Sequence[float | None]) -> float | None:
-    """Return the mean of the given values, None without one."""
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None
-
-
-def median(values: Sequence[float | None]) -> float | None:
-    """Return the median of the given values, None without one."""
-    known = [value for value in values if value is not None]
-    return float(np.median(known)) if known else None
 
 
 def _known(value: object) -> float | None:

@@ -41,6 +41,7 @@ SUMMARISED = {
     "language_rsa": "pairs of languages",
     "cross_language": "directions of transfer",
     "category_shift": "pairs of languages, by category",
+    "steering": "emotions under steering",
 }
 """Kinds of records whose means pages state, read from the `summary` of results.json."""
 

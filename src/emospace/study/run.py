@@ -13,6 +13,7 @@ from emospace.artefacts import write_parquet, write_text
 from emospace.concepts import categories
 from emospace.engines import running_on
 from emospace.errors import EmospaceError
+from emospace.evaluation.summary import steering_summary
 from emospace.features import FeatureDictionary, shared_latents, specific_latents
 from emospace.profiling import timed
 from emospace.records import NotComputed, PredictionRecord, Results
@@ -327,7 +328,7 @@ def _results(
     files = {} if illustration is None or isinstance(illustration, NotComputed) else illustration.files
     return Results(
         **{kind: tuple(rows) for kind, rows in records.items()},
-        summary=summarise(records),
+        summary=(*summarise(records), *steering_summary(records["steering"])),
         not_computed=tuple(missing),
         model=model_record(inputs, languages),
         sae=sae_record(inputs),

@@ -1,0 +1,232 @@
+"""What is said of several emotions at once: which records stand beside one another, and the means over them.
+
+Pages select with the same functions and read the means from the `summary` of `results.json`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from statistics import fmean, median
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from emospace.evaluation.crossing_tables import ALL
+from emospace.judges import BASIC
+from emospace.records import SteeringRecord, SummaryRecord
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Records = Sequence[SteeringRecord]
+CONTROLS = ("random", "none")
+MEANS = (
+    *("target_rate", "target_rate_masked", "base_rate", "judge_recall", "distinct2_ratio", "repetition"),
+    *("similarity", "answered"),
+)
+MEDIANS = ("perplexity_ratio",)
+MATRIX = ("target_rate", "target_rate_masked", "base_rate", "perplexity_ratio", "in_language")
+SIZE = "valence_shift (size)"
+"""The figure of `SummaryRecord` that is the mean of absolute shifts, whichever their direction."""
+COMPARED, JUDGED, TRIED, BY_DOSE = "compared", "judged", "tried", "random by dose"
+"""Values of ``among["group"]``: beside other ways, judged ones of the main vectors, all tried, random directions."""
+ANOTHER, OWN, POOLED, EVERY = "another language", "own language", "all languages", "every row"
+"""Values of ``among["rows"]``, rows of the table ``crossing_means``."""
+
+
+def way(record: SteeringRecord) -> str:
+    """Return what was done: the kind of vector, and the mode of its dose where it is constant."""
+    return f"{record.vector}, {record.mode}" if record.mode == "constant" else record.vector
+
+
+def source_of(record: SteeringRecord) -> str:
+    """Return the language of the concepts a record's vector was made of."""
+    return record.source_language or record.language
+
+
+def calibrated(records: Records) -> list[SteeringRecord]:
+    """Return one record an emotion: the first kind of vector, at its calibrated dose."""
+    found = [record for record in records if record.calibrated]
+    if not found:
+        return []
+    counts: dict[str, int] = {}
+    for record in found:
+        counts[way(record)] = counts.get(way(record), 0) + 1
+    main = max(counts, key=lambda name: counts[name])
+    return [record for record in found if way(record) == main]
+
+
+def judged(records: Records) -> list[SteeringRecord]:
+    """Return the basic emotions of `calibrated` that could be judged."""
+    own = (record for record in calibrated(records) if record.emotion in BASIC)
+    return [record for record in own if record.target_rate is not None]
+
+
+def tried(records: Records) -> list[SteeringRecord]:
+    """Return `calibrated`, or every steered record where none is."""
+    return calibrated(records) or [record for record in records if record.vector not in CONTROLS]
+
+
+def nearest_random(record: SteeringRecord, records: Records) -> SteeringRecord | None:
+    """Return the random directions, read for the same target, whose dose is nearest to a record's (by ratio)."""
+    found = [
+        other
+        for other in records
+        if (other.vector, other.emotion, other.language) == ("random", record.emotion, record.language)
+        and other.dose
+        and other.target_rate is not None
+    ]
+    if not found or not record.dose:
+        return None
+    return min(found, key=lambda other: abs(float(np.log((other.dose or 1.0) / (record.dose or 1.0)))))
+
+
+def controls_of(chosen: Records, records: Records) -> list[SteeringRecord]:
+    """Return the random directions nearest in dose to each of some records."""
+    return [near for record in chosen if (near := nearest_random(record, records))]
+
+
+def compared(records: Records) -> dict[str, list[SteeringRecord]]:
+    """Return by `way` the records of the basic emotions: at the calibrated dose, controls, an instruction alone."""
+    found: dict[str, list[SteeringRecord]] = {}
+    for record in records:
+        if record.emotion in BASIC and (record.calibrated or record.vector in ("prompt", "shuffled", "none")):
+            found.setdefault(way(record), []).append(record)
+    random = controls_of([record for record in calibrated(records) if record.emotion in BASIC], records)
+    return found | ({way(random[0]): random} if random else {})
+
+
+def dose_curves(records: Records) -> dict[str, list[SteeringRecord]]:
+    """Return by basic emotion the main vectors' records, of emotions tried at more than one dose."""
+    own = calibrated(records)
+    curves: dict[str, list[SteeringRecord]] = {}
+    for record in records if own else ():
+        if record.emotion in BASIC and way(record) == way(own[0]) and record.dose is not None:
+            curves.setdefault(record.emotion, []).append(record)
+    return {name: found for name, found in curves.items() if len(found) > 1}
+
+
+def random_doses(records: Records) -> dict[float, list[SteeringRecord]]:
+    """Return by dose, ascending, the random directions read for the targets of `dose_curves`."""
+    targets = dose_curves(records)
+    doses: dict[float, list[SteeringRecord]] = {}
+    for record in records:
+        if record.vector == "random" and record.emotion in targets and record.dose is not None:
+            doses.setdefault(record.dose, []).append(record)
+    return dict(sorted(doses.items()))
+
+
+def matrix_rows(records: Records) -> dict[tuple[str, str], dict[str, SteeringRecord]]:
+    """Return by row (source of the vectors, or control) and language of the answers the record of each emotion."""
+    found: dict[tuple[str, str], dict[str, SteeringRecord]] = {}
+    for record in records:
+        if record.vector != "prompt":
+            row = record.vector if record.vector in CONTROLS else source_of(record)
+            found.setdefault((row, record.language), {})[record.emotion] = record
+    return found
+
+
+def steering_summary(records: Records) -> tuple[SummaryRecord, ...]:
+    """Return the means and medians that the page of one language's steering states."""
+    own = judged(records)
+    groups: list[tuple[dict[str, str], Records]] = [
+        ({"group": JUDGED}, own),
+        ({"group": JUDGED, "way": "random"}, controls_of(own, records)),
+        ({"group": TRIED}, tried(records)),
+        *(({"group": COMPARED, "way": name}, found) for name, found in compared(records).items()),
+        *(({"group": BY_DOSE, "dose": str(dose)}, found) for dose, found in random_doses(records).items()),
+    ]
+    return tuple(record for among, found in groups for record in _of_group(among, found))
+
+
+def crossing_summary(
+    records: Records, means: pd.DataFrame, cosines: pd.DataFrame
+) -> tuple[SummaryRecord, ...]:
+    """Return the means that the page of steering across languages states.
+
+    Parameters
+    ----------
+    means, cosines
+        The tables of `crossing_tables` of these names.
+    """
+    return (*_of_matrix(records), *_of_means(means), *_of_cosines(cosines))
+
+
+def _of_group(among: dict[str, str], records: Records) -> Iterator[SummaryRecord]:
+    for name in MEANS:
+        yield from _mean("steering", name, among, (getattr(record, name) for record in records))
+    yield from _mean(
+        "steering",
+        SIZE,
+        among,
+        (None if r.valence_shift is None else abs(r.valence_shift) for r in records),
+    )
+    for name in MEDIANS:
+        values = _known(getattr(record, name) for record in records)
+        if values:
+            yield SummaryRecord(
+                statistic="median",
+                of="steering",
+                figure=name,
+                among=among,
+                value=median(values),
+                n=len(values),
+            )
+
+
+def _of_matrix(records: Records) -> Iterator[SummaryRecord]:
+    """Yield means over the basic emotions a vector was tried for, and the judge's mean AUROC over all of them."""
+    steered = [record for record in records if record.vector not in (*CONTROLS, "prompt")]
+    basic = {record.emotion for record in steered} & set(BASIC)
+    for (row, language), by in matrix_rows(records).items():
+        own = [record for emotion, record in by.items() if emotion in basic]
+        for name in MATRIX:
+            among = {"source": row, "language": language}
+            yield from _mean("steering", name, among, (getattr(record, name) for record in own))
+    for language in dict.fromkeys(record.language for record in steered):
+        values = (record.judge_auroc for record in steered if record.language == language)
+        yield from _mean("steering", "judge_auroc", {"language": language}, values)
+
+
+def _of_means(means: pd.DataFrame) -> Iterator[SummaryRecord]:
+    rows: list[Any] = means.to_dict("records")
+    groups = {
+        ANOTHER: [row for row in rows if row["source"] not in (ALL, row["output"])],
+        OWN: [row for row in rows if row["source"] == row["output"]],
+        POOLED: [row for row in rows if row["source"] == ALL],
+        EVERY: rows,
+    }
+    for group, chosen in groups.items():
+        for name in ("rate", "control_rate", "base_rate", "others_rate"):
+            yield from _mean("crossing_means", name, {"rows": group}, _column(chosen, name))
+    for output in dict.fromkeys(row["output"] for row in rows):
+        chosen = [row for row in rows if row["output"] == output]
+        for name in ("in_language", "base_in_language"):
+            yield from _mean("crossing_means", name, {"output": output}, _column(chosen, name))
+
+
+def _of_cosines(cosines: pd.DataFrame) -> Iterator[SummaryRecord]:
+    for apart in ((), ("emotion", "layer"), ("a", "b")):
+        groups: dict[tuple[str, ...], list[Any]] = {}
+        for row in cosines.to_dict("records"):
+            groups.setdefault(tuple(str(row[name]) for name in apart), []).append(row)
+        for key, chosen in groups.items():
+            for name in ("cosine", "others"):
+                among = dict(zip(apart, key, strict=True))
+                yield from _mean("crossing_cosines", name, among, _column(chosen, name))
+
+
+def _column(rows: Sequence[Mapping[str, Any]], name: str) -> Iterator[float | None]:
+    return (row[name] for row in rows)
+
+
+def _known(values: Iterable[float | None]) -> list[float]:
+    return [float(value) for value in values if value is not None and np.isfinite(value)]
+
+
+def _mean(
+    of: str, figure: str, among: dict[str, str], values: Iterable[float | None]
+) -> Iterator[SummaryRecord]:
+    known = _known(values)
+    if known:
+        yield SummaryRecord(of=of, figure=figure, among=among, value=fmean(known), n=len(known))
