@@ -161,6 +161,12 @@ def test_layers_of_different_depths_are_matched(compared):
     assert len(match) == 9
     assert record.shift == pytest.approx((match.best_depth - match.depth).mean())
     assert len(compared.tables["depth_match"]) == 9 + 15
+    curve = compared.tables["depth_equal"]
+    matrix = compared.tables["depth"].query("equal_depth > 0")
+    for depth, rsa in zip(curve["depth"], curve["rsa"], strict=True):
+        part = matrix[matrix["depth_a"] == depth]
+        assert rsa == pytest.approx(np.average(part["rsa"], weights=part["equal_depth"]))
+    assert curve["depth"].tolist() == sorted(matrix["depth_a"].unique())
 
 
 def test_a_model_is_most_like_itself_at_equal_depth(tmp_path):
@@ -260,7 +266,7 @@ def test_a_comparison_is_saved_whole_and_the_same_each_time(pair, compared, tmp_
     assert written["once"] == written["again"]
     assert set(written["once"]) == {
         "comparison.json", "comparison.html",
-        *(f"tables/{name}.parquet" for name in ("depth", "depth_match", "people", "rsa", "figures", "differences")),
+        *(f"tables/{name}.parquet" for name in ("depth", "depth_match", "depth_equal", "people", "rsa", "figures", "differences")),
     }  # fmt: skip
     assert Comparison.load(tmp_path / "once" / "comparison.json") == compared.comparison
     with pytest.raises(EmospaceError, match="cannot be read"):

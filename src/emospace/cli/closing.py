@@ -179,11 +179,14 @@ def language_rows(results: Results) -> Iterator[tuple[object, ...]]:
             continue
         found.sort(key=lambda pair: pair[0])
         (low, first), (high, last) = found[0], found[-1]
-        static = [r.baseline for _, r in found if r.baseline is not None]
+        mean, static = (
+            results.mean("language_rsa", name, statistic=statistic, space=space)
+            for name in ("value", "baseline")
+        )
         yield (
-            *(name, len(found), sum(value for value, _ in found) / len(found)),
+            *(name, len(found), mean),
             *(low, f"{first.a}-{first.b}", high, f"{last.a}-{last.b}"),
-            sum(static) / len(static) if static else None,
+            static,
         )
 
 

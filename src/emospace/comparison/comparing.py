@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from emospace.artefacts import write_parquet
-from emospace.comparison.depth import Layers, best_matches, compare_depths, onset, onset_medians, read_layers
+from emospace.comparison.depth import (
+    Layers,
+    best_matches,
+    compare_depths,
+    equal_depth_curves,
+    onset,
+    onset_medians,
+    read_layers,
+)
 from emospace.comparison.differences import compare_predictions
 from emospace.comparison.figures import side_by_side
 from emospace.comparison.geometry import model_rsa
@@ -39,8 +47,8 @@ Tested = TypeVar("Tested", ModelRSARecord, DifferenceRecord)
 class Compared:
     """The records of a comparison and its tables by name.
 
-    ``depth`` has a row a pair of layers of two runs, ``depth_match`` the most similar layer of each layer, ``people``
-    the RSA of each layer with people's ratings; ``rsa``, ``figures`` and ``differences`` are the records as tables.
+    ``depth`` has a row a pair of layers of two runs, ``depth_match`` the most similar layer of each layer,
+    ``depth_equal`` the RSA at equal relative depth, ``people`` the RSA of each layer with people's ratings; ``rsa``, ``figures`` and ``differences`` are the records as tables.
     """
 
     comparison: Comparison
@@ -236,6 +244,7 @@ def _tables(comparison: Comparison, parts: _Parts) -> dict[str, pd.DataFrame]:
     tables = {name: pd.concat(found, ignore_index=True) for name, found in parts.tables.items()}
     if "depth" in tables:
         tables["depth_match"] = best_matches(tables["depth"])
+        tables["depth_equal"] = equal_depth_curves(tables["depth"])
     kept: dict[str, Sequence[Figure]] = {
         "rsa": comparison.rsa,
         "figures": comparison.figures,

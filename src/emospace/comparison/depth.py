@@ -210,6 +210,22 @@ def best_matches(table: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
+def equal_depth_curves(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the RSA of each pair of runs by relative depth, in the grain of the run with fewer layers."""
+    import pandas as pd
+
+    parts = []
+    for (language, a, b), part in table.groupby(["language", "a", "b"], sort=False):
+        one = "a" if part["layer_a"].nunique() <= part["layer_b"].nunique() else "b"
+        known = part[(part["equal_depth"] > 0) & part["rsa"].notna()]
+        weighed = known.assign(rsa=known["rsa"] * known["equal_depth"]).groupby(f"depth_{one}")
+        rsa = weighed["rsa"].sum() / weighed["equal_depth"].sum()
+        parts.append(
+            pd.DataFrame({"language": language, "a": a, "b": b, "depth": rsa.index, "rsa": rsa.to_numpy()})
+        )
+    return pd.concat(parts, ignore_index=True)
+
+
 def comparable_onsets(records: Sequence[OnsetRecord]) -> dict[str, dict[str, float]]:
     """Return by language and run the onsets of arrangements beyond chance, in languages where two runs have one."""
     found: dict[str, dict[str, float]] = {}

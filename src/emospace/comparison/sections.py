@@ -161,7 +161,7 @@ def _depth(compared: Compared) -> Iterator[Block]:
     lines = [
         panel
         for panel in (
-            _equal_panel(comparison, found["depth"]) if "depth" in found else None,
+            _equal_panel(comparison, found["depth_equal"]) if "depth_equal" in found else None,
             _people_panel(comparison, found["people"]) if "people" in found else None,
         )
         if panel
@@ -196,7 +196,7 @@ def _equal_panel(comparison: Comparison, table: pd.DataFrame) -> Panel | None:
     variants = {}
     for language in comparison.languages:
         lines = {
-            number[str(name)]: equal_curve(part)
+            number[str(name)]: (part["depth"].tolist(), part["rsa"].tolist())
             for name, part in table[table["language"] == language].groupby("b", sort=False)
         }
         order = list(number.values())
@@ -214,15 +214,6 @@ def _equal_panel(comparison: Comparison, table: pd.DataFrame) -> Panel | None:
         f"Line chart of RSA over relative depth. {'; '.join(said)}.",
         Chart(variants, height=MATRIX_HEIGHT),
     )
-
-
-def equal_curve(part: pd.DataFrame) -> tuple[list[float], list[float]]:
-    """Return depths, and RSA there, of a pair's matrix in the grain of the run with fewer layers."""
-    one = "a" if part["layer_a"].nunique() <= part["layer_b"].nunique() else "b"
-    known = part[(part["equal_depth"] > 0) & part["rsa"].notna()]
-    weighed = known.assign(rsa=known["rsa"] * known["equal_depth"]).groupby(f"depth_{one}")
-    sums = weighed["rsa"].sum() / weighed["equal_depth"].sum()
-    return [float(depth) for depth in sums.index], [float(value) for value in sums]
 
 
 def _people_panel(comparison: Comparison, table: pd.DataFrame) -> Panel:
