@@ -13,7 +13,7 @@ import torch
 from conftest import D_MODEL, tiny
 from emospace.concepts import load_concepts
 from emospace.errors import EmospaceError
-from emospace.evaluation import Sampling, answers, crossing
+from emospace.evaluation import Sampling, SteeringSpec, answers, crossing, running
 from emospace.evaluation.crossing import (
     CrossingSpec,
     language_vectors,
@@ -327,3 +327,28 @@ def test_nothing_is_generated_over_the_cap(bank, concepts, judged, monkeypatch, 
         run_crossing(few, tiny("llama"), bank, command="")
     n_prompts = sum(len(load_prompts(language, "evaluation")) for language in ("en", "es"))
     assert f"{16 * n_prompts * 5:,} tokens" in refused.value.why
+
+
+def test_a_study_of_one_language_saves_its_means(bank, concepts, tmp_path, monkeypatch):
+    monkeypatch.setenv("EMOSPACE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(running, "load_judge", lambda name: Letters())
+    spec = SteeringSpec(
+        emotions=("joy", "sadness"),
+        doses=(1.0, 1.5),
+        random_doses=(1.0,),
+        judge="letters",
+        concepts=concepts,
+        n_prompts=3,
+        n_random=1,
+        n_shuffled=0,
+        sampling=Sampling(n_tokens=4),
+        factual_tokens=1,
+        out=tmp_path / "run",
+    )
+    found = running.run_evaluation(spec, tiny("llama"), bank, {}, command="emospace steer evaluate")
+    results = Results.load(spec.out / "results.json")
+    rates = [r.target_rate for r in found.records if r.calibrated]
+    assert len(rates) == 2
+    of = {"group": "compared", "way": "mix"}
+    assert results.mean("steering", "target_rate", **of) == pytest.approx(np.mean(rates))
+    assert results.median("steering", "perplexity_ratio", group="judged") > 0
