@@ -16,7 +16,7 @@ ROWS = re.findall(
 )[1:]
 NAME = re.compile(r"`([A-Za-z_]\w*)`")
 PATH = re.compile(r"`([\w<>.-]*[/.][\w<>./-]*)`")
-OF = re.compile(r"((?:`\w+`(?:, | or )?)+) of `([^`]+)`")
+OF = re.compile(r"((?:`\w+`(?:, | or | and )?)+) of `([^`]+)`")
 
 
 def places(path: str) -> list[Path]:
@@ -33,7 +33,9 @@ def names(file: Path) -> set[str]:
             found.add(node.name)
         elif isinstance(node, ast.Assign | ast.AnnAssign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            found |= {target.id for target in targets if isinstance(target, ast.Name)}
+            found |= {
+                part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)
+            }
     return found
 
 

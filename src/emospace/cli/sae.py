@@ -68,7 +68,7 @@ def train(
     heldout: Annotated[int, typer.Option(help="Tokens held out for the card's figures.")] = 200_000,
     batch: Annotated[int, typer.Option(help="States in one step.")] = 2048,
     learning_rate: Annotated[float, typer.Option(help="Of Adam.")] = 4e-4,
-    aux_loss: Annotated[float, typer.Option(help="Weight of the loss that revives dead latents.")] = 1.0,
+    aux_loss: Annotated[float, typer.Option(help="Weight of the loss that revives dead latents.")] = 0.0625,
     seed: Annotated[int, typer.Option(help="Of every random draw.")] = 0,
     dtype: Annotated[str, typer.Option(help="Precision the model runs in.")] = "float32",
     device: Annotated[str, typer.Option(help="auto or a torch device.")] = "auto",

@@ -120,8 +120,8 @@ def token_windows(
 ) -> list[tuple[int, ...]]:
     """Return shuffled windows of token ids that hold `n_tokens` tokens after each first one is left out.
 
-    Windows start at the beginning of a text or where the one before ended; their lengths are drawn
-    log-uniformly from `WINDOW`.
+    Each window begins with what the model expects before a text (`LanguageModel.start_ids`); its text starts at the
+    beginning of a document or where the window before ended. Lengths are drawn log-uniformly from `WINDOW`.
 
     Raises
     ------
@@ -151,11 +151,12 @@ def token_windows(
 def _cut(model: LanguageModel, texts: Sequence[str], rng: np.random.Generator) -> Iterator[tuple[int, ...]]:
     order = rng.permutation(len(texts))
     low, high = np.log(WINDOW[0]), np.log(WINDOW[1])
+    start_ids = model.start_ids()[:1]
     for start in range(0, len(order), 512):
         chunk = [texts[index] for index in order[start : start + 512]]
         for ids in model.tokenizer(chunk, add_special_tokens=False)["input_ids"]:
             begin = 0
             while len(ids) - begin >= 4:
                 length = int(np.exp(rng.uniform(low, high)))
-                yield tuple(ids[begin : begin + length])
+                yield (*start_ids, *ids[begin : begin + length])
                 begin += length

@@ -41,14 +41,19 @@ _SCALES = ("finetuning_scaling_factor", "scaling_factor")
 def save_sae(sae: SparseAutoencoder, folder: Path, *, model_name: str, dtype: str = "float32") -> Path:
     """Write an autoencoder as a SAELens folder (``cfg.json``, ``sae_weights.safetensors``) with its card.
 
-    `dtype` is that of the stored weights; whoever loads them computes in float32.
+    `dtype` is that of the stored weights, but for `b_dec`, which holds the mean state and stays float32; whoever
+    loads them computes in float32.
     """
     import torch
     from safetensors.torch import save_file
 
     tensors = {"W_enc": sae.w_enc, "W_dec": sae.w_dec, "b_dec": sae.b_dec}
     tensors |= {name: getattr(sae, field) for name, field in _TENSORS[sae.architecture].items()}
-    stored = {name: tensor.to(getattr(torch, dtype)).contiguous() for name, tensor in tensors.items()}
+    kept = {"b_dec": torch.float32}
+    stored = {
+        name: tensor.to(kept.get(name, getattr(torch, dtype))).contiguous()
+        for name, tensor in tensors.items()
+    }
     metadata: dict[str, Any] = {
         # Without it SAELens takes the file for one of its old format and drops what follows.
         "sae_lens_version": version("sae-lens"),

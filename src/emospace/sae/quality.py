@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from emospace.display import progress
+from emospace.sae.scaling import outliers
 from emospace.sae.states import window_states
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ class SaeQuality:
         Tokens behind the first three figures, and behind the losses.
     variance_explained
         1 - (mean squared error) / (variance around the mean state).
+    variance_explained_inliers, n_outlier_dimensions
+        The same without the dimensions whose variance is more than `OUTLIER` times the median one's: where a few
+        dimensions hold most of the variance, the first figure says little of the rest.
     mean_active
         Latents active on a token.
     dead_share
@@ -50,6 +54,8 @@ class SaeQuality:
     n_heldout_tokens: int
     n_loss_tokens: int
     variance_explained: float
+    variance_explained_inliers: float
+    n_outlier_dimensions: int
     mean_active: float
     dead_share: float
     loss_clean: float
@@ -67,9 +73,10 @@ def measure_quality(
     """Measure an autoencoder on windows of token ids it was not trained on."""
     import torch
 
-    states = torch.from_numpy(window_states(model, windows, sae.layer).astype(np.float32))
+    states = torch.from_numpy(window_states(model, windows, sae.layer))
     mean = states.mean(0)
-    error, variance, active = 0.0, 0.0, 0
+    error, variance = np.zeros(states.shape[1]), np.zeros(states.shape[1])
+    active = 0
     fired = torch.zeros(sae.n_latents, dtype=torch.bool)
     with (
         torch.inference_mode(),
@@ -78,8 +85,8 @@ def measure_quality(
         for block in sae.row_blocks(len(states)):
             rows = states[block]
             activations = sae.activations(rows)
-            error += float((sae.reconstruct(rows, activations) - rows).square().sum())
-            variance += float((rows - mean).square().sum())
+            error += (sae.reconstruct(rows, activations) - rows).square().sum(0).double().numpy()
+            variance += (rows - mean).square().sum(0).double().numpy()
             on = activations > 0
             active += int(on.sum())
             fired |= on.any(0)
@@ -101,11 +108,14 @@ def measure_quality(
         "ablated": lambda hidden: mean.to(hidden).expand_as(hidden),
     }
     losses = next_token_losses(model, sample, sae.layer, edits)
+    inliers = ~outliers(variance)
     gap = losses["ablated"] - losses["clean"]
     return SaeQuality(
         n_heldout_tokens=len(states),
         n_loss_tokens=have,
-        variance_explained=round(1 - error / variance, 4),
+        variance_explained=round(1 - error.sum() / variance.sum(), 4),
+        variance_explained_inliers=round(1 - error[inliers].sum() / variance[inliers].sum(), 4),
+        n_outlier_dimensions=int((~inliers).sum()),
         mean_active=round(active / len(states), 2),
         dead_share=round(1 - float(fired.float().mean()), 4),
         loss_clean=round(losses["clean"], 4),

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from emospace.artefacts import content_hash, write_tensors
 from emospace.display import progress
-from emospace.errors import EmospaceError
+from emospace.sae.scaling import Scaling
 
 if TYPE_CHECKING:
     from emospace.models import LanguageModel
@@ -23,37 +24,63 @@ SHARD_TOKENS = 65_536
 
 def capture_shards(
     model: LanguageModel, windows: Sequence[tuple[int, ...]], layer: int, folder: Path
-) -> list[Path]:
-    """Write the states of all tokens but each window's first in shards of float16, and return their paths.
+) -> tuple[list[Path], Scaling]:
+    """Write the states of all tokens but each window's first, standardised, in shards of float16.
 
-    Raises
-    ------
-    EmospaceError
-        If states are too large for float16, or the disk is full.
+    Returns
+    -------
+    tuple
+        The shards' paths, and the scaling measured on the first shard's states and used for all.
     """
-    paths: list[Path] = []
     groups = _group(windows)
+    paths: list[Path] = []
     with progress("States for the SAE", len(groups), "shards") as advance:
+        scaling = _scaling(model, groups[0], layer, folder)
         for group in groups:
-            key = content_hash(model.content_hash, layer, [list(window) for window in group])
-            path = folder / f"{key}.safetensors"
+            path = folder / f"{_key(model, group, layer, scaling.content_hash)}.safetensors"
             if not is_whole(path):
-                write_tensors(path, {"states": window_states(model, group, layer)})
+                states = scaling.standardise(window_states(model, group, layer))
+                write_tensors(path, {"states": states})
             paths.append(path)
             advance()
-    return paths
+    return paths, scaling
+
+
+def _scaling(model: LanguageModel, group: Sequence[tuple[int, ...]], layer: int, folder: Path) -> Scaling:
+    """Return the scaling of a layer's states, measured on a group of windows or kept from an earlier run."""
+    from safetensors.numpy import load_file
+
+    path = folder / f"scaling-{_key(model, group, layer)}.safetensors"
+    if not is_whole(path):
+        scaling = Scaling.measured(window_states(model, group, layer))
+        write_tensors(path, {"mean": scaling.mean, "scale": scaling.scale})
+    return Scaling(**load_file(str(path)))
+
+
+def _key(model: LanguageModel, group: Sequence[tuple[int, ...]], layer: int, *more: str) -> str:
+    return content_hash(model.content_hash, layer, [list(window) for window in group], *more)
 
 
 def window_states(
     model: LanguageModel, windows: Sequence[tuple[int, ...]], layer: int, budget: int = 4096
-) -> np.ndarray:
-    """Return the states of all tokens but each window's first, float16 ``[n_tokens, d_model]``."""
+) -> npt.NDArray[np.float32]:
+    """Return the states of all tokens but each window's first, float32 ``[n_tokens, d_model]``, longest windows first.
+
+    Matrix products are made in bfloat16 around a float32 residual stream where the device multiplies it faster.
+
+    Raises
+    ------
+    EmospaceError
+        If a state is not finite.
+    """
     import torch
 
-    from emospace.activations import token_states
+    from emospace.activations import not_finite, token_states
+    from emospace.models.devices import faster_dtype
 
+    faster = faster_dtype(str(model.device)) == "bfloat16"
     order = sorted(range(len(windows)), key=lambda index: len(windows[index]), reverse=True)
-    parts: list[np.ndarray] = []
+    parts: list[npt.NDArray[np.float32]] = []
     low = 0
     while low < len(order):
         width = len(windows[order[low]])
@@ -65,15 +92,12 @@ def window_states(
             ids[index, : len(row)] = torch.tensor(row)
             inside[index, 1 : len(row)] = True
         # Right padding changes nothing before it in a causal model, so no mask is needed.
-        with torch.autocast(model.device.type, torch.bfloat16):
+        with torch.autocast(model.device.type, torch.bfloat16, enabled=faster):
             states = token_states(model, ids.to(model.device), layer)
-        parts.append(states[inside.to(states.device)].to(torch.float16).cpu().numpy())
-        if not np.isfinite(parts[-1]).all():
-            raise EmospaceError(
-                f"layer {layer} of '{model.name}'",
-                "its states are too large for the float16 they are stored in",
-                "Choose an earlier layer.",
-            )
+        parts.append(states[inside.to(states.device)].float().cpu().numpy())
+        broken = ~np.isfinite(parts[-1]).all(axis=1)
+        if broken.any():
+            raise not_finite(model, layer, rows[int(inside.nonzero()[broken.argmax(), 0])])
     return np.concatenate(parts)
 
 

@@ -1,28 +1,27 @@
-"""Train an autoencoder with SAELens' trainer on states captured from running text."""
+"""Train an autoencoder on states captured from running text, resumable at every step of the way."""
 
 from __future__ import annotations
 
 import logging
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import nullcontext, redirect_stderr
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
-from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from emospace.artefacts import atomic_write, content_hash, read_json, write_json
-from emospace.display import is_terminal, progress, say
+from emospace.artefacts import atomic_write, content_hash
+from emospace.display import progress, say
 from emospace.errors import EmospaceError
 from emospace.sae.autoencoder import SparseAutoencoder
 from emospace.sae.corpus import Corpus, token_windows
 from emospace.sae.files import save_sae
 from emospace.sae.quality import measure_quality
+from emospace.sae.scaling import Scaling
 from emospace.sae.states import SHARD_TOKENS, capture_shards, is_whole
+from emospace.sae.topk import Trainer
 
 if TYPE_CHECKING:
     import torch
@@ -48,7 +47,7 @@ class SaeSpec(BaseModel):
     n_heldout: int = Field(default=200_000, gt=0, description="tokens for the card's figures")
     batch: int = Field(default=1024, gt=0, le=SHARD_TOKENS)
     learning_rate: float = Field(default=8e-4, gt=0)
-    aux_loss: float = Field(default=1.0, ge=0, description="weight of the loss that revives dead latents")
+    aux_loss: float = Field(default=0.0625, ge=0, description="weight of the loss that revives dead latents")
     seed: int = 0
 
 
@@ -63,9 +62,9 @@ def train_sae(
 ) -> SparseAutoencoder:
     """Train a top-k autoencoder of one layer and write it with its card.
 
-    States are captured in bfloat16 matrix products around a float32 residual stream, first positions left
-    out, into shards under ``out/states`` that an interrupted run finds again; the training itself goes on from
-    its last checkpoint.
+    States are captured, first positions left out, and standardised dimension by dimension into shards under
+    ``out/states`` that an interrupted run finds again; the training goes on from its last checkpoint. The scaling is
+    folded into the weights: the autoencoder reads raw states, and its codes are in standard deviations.
 
     Parameters
     ----------
@@ -96,9 +95,9 @@ def train_sae(
             f"they do not fill one batch of {spec.batch:,}",
             "Raise n_tokens or lower batch.",
         )
-    shards = capture_shards(model, training, spec.layer, out / "states")
-    weights = _fit(shards, model.d_model, spec, out / "checkpoint")
-    sae = _finish(weights, spec, dtype)
+    shards, scaling = capture_shards(model, training, spec.layer, out / "states")
+    weights = _fit(shards, scaling, spec, out / "checkpoint", model.device)
+    sae = _finish(weights, scaling, spec, dtype)
     say(f"Training is over; measuring what the SAE keeps on {spec.n_heldout:,} held-out tokens")
     quality = measure_quality(model, sae, heldout)
     total = sum(corpus.share for corpus in corpora)
@@ -132,145 +131,81 @@ def _split(
     return list(windows), []
 
 
-def _batches(paths: Sequence[Path], batch: int, seed: int) -> Iterator[torch.Tensor]:
-    """Yield endless batches, each mixed from several shards at once."""
+def _batches(paths: Sequence[Path], batch: int, seed: int, skip: int = 0) -> Iterator[torch.Tensor]:
+    """Yield endless batches, each mixed from several shards at once, from the one after `skip` batches on."""
     import torch
+    from safetensors import safe_open
     from safetensors.numpy import load_file
 
+    def length(path: Path) -> int:
+        with safe_open(str(path), framework="np") as file:
+            return int(file.get_slice("states").get_shape()[0])
+
+    lengths = [length(path) for path in paths]
     rng = np.random.default_rng(seed)
     while True:
         order = rng.permutation(len(paths))
         for low in range(0, len(order), _MIXED_SHARDS):
-            states = np.concatenate(
-                [load_file(str(paths[index]))["states"] for index in order[low : low + _MIXED_SHARDS]]
-            )
-            rows = rng.permutation(len(states))
-            for start in range(0, len(rows) - batch + 1, batch):
+            mixed = order[low : low + _MIXED_SHARDS]
+            rows = rng.permutation(sum(lengths[index] for index in mixed))
+            starts = range(0, len(rows) - batch + 1, batch)
+            if skip >= len(starts):
+                skip -= len(starts)
+                continue
+            states = np.concatenate([load_file(str(paths[index]))["states"] for index in mixed])
+            for start in starts[skip:]:
                 yield torch.from_numpy(states[rows[start : start + batch]].astype(np.float32))
+            skip = 0
 
 
-def _fit(paths: Sequence[Path], d_model: int, spec: SaeSpec, checkpoint: Path) -> dict[str, torch.Tensor]:
-    """Run SAELens' trainer to the end, from the last checkpoint if there is one; a finished training is kept."""
-    import torch
+def _fit(
+    paths: Sequence[Path], scaling: Scaling, spec: SaeSpec, checkpoint: Path, device: torch.device
+) -> dict[str, torch.Tensor]:
+    """Return trained weights in standardised units, from the last checkpoint on; a finished training is kept."""
     from safetensors.torch import load_file, save_file
 
-    key = content_hash(spec.model_dump(), [path.name for path in paths])
-    trained = checkpoint / f"trained-{key}.safetensors"
+    from emospace.models.devices import faster_dtype
+
+    key = content_hash(spec.model_dump(), scaling.content_hash, [path.name for path in paths])
+    trained, unfinished = (checkpoint / f"{kind}-{key}.safetensors" for kind in ("trained", "unfinished"))
     if is_whole(trained):
         log.info("the training of %s had ended; its weights are kept", trained)
         kept: dict[str, torch.Tensor] = load_file(str(trained))
         return kept
-    from sae_lens import TopKTrainingSAE, TopKTrainingSAEConfig
-    from sae_lens.config import SAETrainerConfig
-    from sae_lens.training.sae_trainer import SAETrainer
+    n_steps = int(spec.n_tokens * spec.passes) // spec.batch
+    bfloat16 = faster_dtype(str(device)) == "bfloat16"
+    trainer = Trainer.start(spec, len(scaling.mean), n_steps, device, bfloat16=bfloat16)
+    if is_whole(unfinished):
+        trainer.restore(load_file(str(unfinished)))
+        log.info("going on from step %d", trainer.step)
+    with progress("Training the SAE", n_steps, "steps") as advance:
+        advance(trainer.step)
 
-    torch.manual_seed(spec.seed)
-    sae = TopKTrainingSAE(
-        TopKTrainingSAEConfig(
-            d_in=d_model,
-            d_sae=spec.n_latents,
-            k=spec.k,
-            aux_loss_coefficient=spec.aux_loss,
-            normalize_activations="expected_average_only_in",
-            device="cuda" if torch.cuda.is_available() else "cpu",
-        )
-    )
-    samples = int(spec.n_tokens * spec.passes) // spec.batch * spec.batch
-    steps = samples // spec.batch
-    config = SAETrainerConfig(
-        total_training_samples=samples,
-        train_batch_size_samples=spec.batch,
-        lr=spec.learning_rate,
-        lr_end=spec.learning_rate / 10,
-        lr_warm_up_steps=min(200, steps // 10),
-        lr_decay_steps=steps // 4,
-        dead_feature_window=max(20, min(300, steps // 10)),
-        n_batches_for_norm_estimate=min(20, steps),
-        device=str(sae.device),
-        autocast=True,
-    )
-    trainer: Any = SAETrainer(config, sae, _batches(paths, spec.batch, spec.seed))
-    progress_file, weights_file = checkpoint / "progress.json", checkpoint / "weights.safetensors"
-    known = read_json(progress_file) if progress_file.is_file() else {}
-    if known.get("key") == key:
-        _restore(trainer, load_file(str(weights_file)), known)
-        log.info("going on from step %d", trainer.n_training_steps)
-    else:
-        progress_file.unlink(missing_ok=True)
-        with nullcontext() if is_terminal() else redirect_stderr(StringIO()):
-            trainer.activation_scaler.estimate_scaling_factor(
-                d_model, trainer.data_provider, config.n_batches_for_norm_estimate
-            )
-        # Starting at the mean state keeps its direction, which all tokens share, from claiming the latents.
-        mean = load_file(str(paths[0]))["states"].float().mean(0)
-        trainer.sae.b_dec.data.copy_(mean * trainer.activation_scaler.scaling_factor)
-    with progress("Training the SAE", steps, "steps") as advance:
-        advance(trainer.n_training_steps)
-        while trainer.n_training_steps < steps:
-            trainer.step(next(trainer.data_provider))
-            trainer.n_training_steps += 1
+        def on_step() -> None:
             advance()
-            if trainer.n_training_steps % _CHECKPOINT_STEPS == 0:
-                state = _state(trainer)
-                atomic_write(weights_file, partial(save_file, state))
-                scale = trainer.activation_scaler.scaling_factor
-                write_json(progress_file, {"key": key, "step": trainer.n_training_steps, "scale": scale})
-    trainer.sae.fold_activation_norm_scaling_factor(trainer.activation_scaler.scaling_factor)
-    weights = {name: tensor.detach().float().cpu() for name, tensor in trainer.sae.state_dict().items()}
+            if trainer.step % _CHECKPOINT_STEPS == 0:
+                atomic_write(unfinished, partial(save_file, trainer.state()))
+
+        trainer.run(_batches(paths, spec.batch, spec.seed, skip=trainer.step), on_step)
+    weights = {name: tensor.cpu() for name, tensor in trainer.weights.items()}
     atomic_write(trained, partial(save_file, weights))
+    unfinished.unlink(missing_ok=True)
     return weights
 
 
-def _state(trainer: Any) -> dict[str, torch.Tensor]:
-    """Return all a resumed run needs: weights, Adam's moments, since when each latent is silent, the step.
-
-    The step lies in the same file as the weights, so that a kill between two files cannot part them.
-    """
+def _finish(
+    weights: Mapping[str, torch.Tensor], scaling: Scaling, spec: SaeSpec, dtype: str
+) -> SparseAutoencoder:
+    """Return the autoencoder that reads raw states: the scaling folded into the weights, then rounded."""
     import torch
 
-    tensors = {f"weight.{name}": tensor for name, tensor in trainer.sae.state_dict().items()}
-    for index, moments in trainer.optimizer.state_dict()["state"].items():
-        tensors |= {f"adam.{index}.{name}": tensor for name, tensor in moments.items()}
-    tensors["silent"] = trainer.n_forward_passes_since_fired
-    tensors["step"] = torch.tensor(trainer.n_training_steps)
-    return {name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}
-
-
-def _restore(trainer: Any, tensors: dict[str, torch.Tensor], known: dict[str, Any]) -> None:
-    weights = {
-        name.removeprefix("weight."): value for name, value in tensors.items() if name.startswith("weight.")
-    }
-    trainer.sae.load_state_dict(weights)
-    optimizer = trainer.optimizer.state_dict()
-    for name, value in tensors.items():
-        if name.startswith("adam."):
-            _, index, moment = name.split(".", 2)
-            optimizer["state"].setdefault(int(index), {})[moment] = value
-    trainer.optimizer.load_state_dict(optimizer)
-    trainer.n_forward_passes_since_fired = tensors["silent"].to(trainer.sae.device)
-    trainer.activation_scaler.scaling_factor = known["scale"]
-    step = int(tensors.get("step", known["step"]))
-    for _ in range(trainer.cfg.n_batches_for_norm_estimate + step):
-        next(trainer.data_provider)
-    with warnings.catch_warnings():
-        # torch warns of steps of the schedule that no step of the optimiser goes before.
-        warnings.simplefilter("ignore")
-        for _ in range(step):
-            trainer.lr_scheduler.step()
-    trainer.n_training_steps = step
-    trainer.n_training_samples = step * trainer.cfg.train_batch_size_samples
-
-
-def _finish(weights: dict[str, torch.Tensor], spec: SaeSpec, dtype: str) -> SparseAutoencoder:
-    """Fold decoder norms into the encoder, so that codes are in units of the residual stream, and round."""
-    import torch
-
-    norms = weights["W_dec"].norm(dim=1)
+    mean, scale = torch.from_numpy(scaling.mean), torch.from_numpy(scaling.scale)
     folded = {
-        "w_enc": weights["W_enc"] * norms,
-        "b_enc": weights["b_enc"] * norms,
-        "w_dec": weights["W_dec"] / norms[:, None],
-        "b_dec": weights["b_dec"],
+        "w_enc": (weights["w_enc"] / scale).T.contiguous(),
+        "b_enc": weights["b_enc"],
+        "w_dec": weights["w_dec"] * scale,
     }
     rounded = {name: tensor.to(getattr(torch, dtype)).float() for name, tensor in folded.items()}
-    return SparseAutoencoder(**rounded, architecture="topk", layer=spec.layer, k=spec.k)
+    # Means may be thousands of times as large as what varies around them: rounded, they would shift every code.
+    b_dec = mean + scale * weights["b_dec"]
+    return SparseAutoencoder(**rounded, b_dec=b_dec, architecture="topk", layer=spec.layer, k=spec.k)
