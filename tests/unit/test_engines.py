@@ -5,13 +5,14 @@ from __future__ import annotations
 import pickle
 import sys
 import threading
+import warnings
 from types import SimpleNamespace
 
 import pytest
 import torch
 
 from emospace.engines import LOCAL, Held, current, running_on
-from emospace.engines.local import in_parallel, limited_threads
+from emospace.engines.local import in_parallel, in_processes, limited_threads
 from emospace.engines.ray import Ray
 from emospace.errors import EmospaceError
 from emospace.study import StudySpec, run_study
@@ -217,3 +218,15 @@ def test_a_study_leaves_the_devices_to_its_workers(monkeypatch):
         open_model(spec)
     open_model(spec)
     assert asked == ["cpu", "cuda"]
+
+
+def warning(n: int) -> int:
+    warnings.warn(f"old way {n}", FutureWarning, stacklevel=1)
+    return n
+
+
+def test_warnings_of_processes_go_where_those_of_this_one_go(capfd):
+    with pytest.warns(FutureWarning, match="old way") as issued:
+        assert list(in_processes(warning, range(3))) == [0, 1, 2]
+    assert {str(each.message) for each in issued} == {"old way 0", "old way 1", "old way 2"}
+    assert "old way" not in capfd.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -60,12 +61,27 @@ def in_parallel(
 
 
 def in_processes(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """Map `function` over `items` as `in_parallel` does, but in processes: for what changes the state of its process."""
+    """Map `function` over `items` as `in_parallel` does, but in processes: for what changes the state of its process.
+
+    Warnings are issued again here, so that they go where those of this process go.
+    """
     import joblib
     import torch
 
-    work = (joblib.delayed(function)(item) for item in items)
-    yield from joblib.Parallel(n_jobs=torch.get_num_threads(), return_as="generator")(work)
+    work = (joblib.delayed(_with_warnings)(function, item) for item in items)
+    for result, issued in joblib.Parallel(n_jobs=torch.get_num_threads(), return_as="generator")(work):
+        for text, category in issued:
+            warnings.warn(text, category, stacklevel=2)
+        yield result
+
+
+def _with_warnings(
+    function: Callable[[Item], Result], item: Item
+) -> tuple[Result, list[tuple[str, type[Warning]]]]:
+    """Return a result and the warnings its computation issued: text and category."""
+    with warnings.catch_warnings(record=True) as issued:
+        result = function(item)
+    return result, [(str(warning.message), warning.category) for warning in issued]
 
 
 def single_threaded() -> AbstractContextManager[None]:
