@@ -9,15 +9,12 @@ stopped.
 
 from __future__ import annotations
 
-import argparse
-import sys
 from pathlib import Path
 
 import pandas as pd
 
-from emospace.models import load_model
-from emospace.sae import Corpus, SaeSpec, read_texts, train_sae
-from train_sae_smollm2 import sentence_pairs
+from emospace.sae import Corpus, read_texts
+from train_sae_smollm2 import sentence_pairs, train
 
 FICTION = {"en": 0.17, "es": 0.09, "fr": 0.09, "de": 0.07, "ja": 0.10}
 """Share of each language's public-domain fiction."""
@@ -74,33 +71,15 @@ def corpora(data: Path) -> list[Corpus]:
     ]
 
 
-def main() -> None:
-    """Parse, train, write."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, default=Path("runs/sae-gemma"))
-    parser.add_argument("--tokens", type=int, default=6_000_000)
-    parser.add_argument("--passes", type=float, default=1.0)
-    parser.add_argument("--layer", type=int, default=12)
-    parser.add_argument("--latents", type=int, default=16_384)
-    parser.add_argument("--k", type=int, default=64)
-    options = parser.parse_args()
-    spec = SaeSpec(
-        layer=options.layer,
-        n_latents=options.latents,
-        k=options.k,
-        n_tokens=options.tokens,
-        passes=options.passes,
-    )
-    command = (
-        f"python recipes/train_sae_gemma.py --data DATA --layer {options.layer} --tokens {options.tokens} "
-        f"--passes {options.passes} --latents {options.latents} --k {options.k}"
-    )
-    train_sae(load_model("gemma"), corpora(options.data), spec, options.out, command=command)
-    sys.stdout.write(f"{options.out}\n")
-
-
 if __name__ == "__main__":
-    main()
+    train(
+        "train_sae_gemma",
+        __doc__,
+        "gemma",
+        corpora,
+        layer=12,
+        tokens=6_000_000,
+        passes=1.0,
+        latents=16_384,
+        k=64,
+    )

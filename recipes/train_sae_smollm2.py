@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -59,18 +60,39 @@ def corpora(data: Path) -> list[Corpus]:
     ]
 
 
-def main() -> None:
-    """Parse, train, write."""
+def train(
+    recipe: str,
+    description: str | None,
+    model: str,
+    corpora: Callable[[Path], list[Corpus]],
+    *,
+    layer: int,
+    tokens: int,
+    passes: float,
+    latents: int,
+    k: int,
+) -> None:
+    """Parse the command line of a recipe, whose defaults are given, train, and write.
+
+    Parameters
+    ----------
+    recipe
+        Its file, named in the card's command.
+    model
+        As `load_model` takes it.
+    corpora
+        What makes the mixture of texts from the data folder.
+    """
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, default=Path("runs/sae-smollm2"))
-    parser.add_argument("--tokens", type=int, default=2_200_000)
-    parser.add_argument("--passes", type=float, default=1.25)
-    parser.add_argument("--layer", type=int, default=18)
-    parser.add_argument("--latents", type=int, default=4608)
-    parser.add_argument("--k", type=int, default=48)
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs") / recipe.removeprefix("train_").replace("_", "-")
+    )
+    defaults = {"layer": layer, "tokens": tokens, "passes": passes, "latents": latents, "k": k}
+    for name, value in defaults.items():
+        parser.add_argument(f"--{name}", type=type(value), default=value)
     options = parser.parse_args()
     spec = SaeSpec(
         layer=options.layer,
@@ -79,12 +101,21 @@ def main() -> None:
         n_tokens=options.tokens,
         passes=options.passes,
     )
-    command = (
-        f"python recipes/train_sae_smollm2.py --data DATA --tokens {options.tokens} --passes {options.passes}"
-    )
-    train_sae(load_model(), corpora(options.data), spec, options.out, command=command)
+    settings = " ".join(f"--{name} {getattr(options, name)}" for name in defaults)
+    command = f"python recipes/{recipe}.py --data DATA {settings}"
+    train_sae(load_model(model), corpora(options.data), spec, options.out, command=command)
     sys.stdout.write(f"{options.out}\n")
 
 
 if __name__ == "__main__":
-    main()
+    train(
+        "train_sae_smollm2",
+        __doc__,
+        "embedded",
+        corpora,
+        layer=18,
+        tokens=2_200_000,
+        passes=1.25,
+        latents=4608,
+        k=48,
+    )
