@@ -113,8 +113,8 @@ def measure_quality(
     return SaeQuality(
         n_heldout_tokens=len(states),
         n_loss_tokens=have,
-        variance_explained=round(1 - error.sum() / variance.sum(), 4),
-        variance_explained_inliers=round(1 - error[inliers].sum() / variance[inliers].sum(), 4),
+        variance_explained=round(1 - float(error.sum() / variance.sum()), 4),
+        variance_explained_inliers=round(1 - float(error[inliers].sum() / variance[inliers].sum()), 4),
         n_outlier_dimensions=int((~inliers).sum()),
         mean_active=round(active / len(states), 2),
         dead_share=round(1 - float(fired.float().mean()), 4),

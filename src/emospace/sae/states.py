@@ -32,29 +32,28 @@ def capture_shards(
     tuple
         The shards' paths, and the scaling measured on the first shard's states and used for all.
     """
+    from safetensors.numpy import load_file
+
     groups = _group(windows)
     paths: list[Path] = []
     with progress("States for the SAE", len(groups), "shards") as advance:
-        scaling = _scaling(model, groups[0], layer, folder)
+        first: npt.NDArray[np.float32] | None = None
+        kept = folder / f"scaling-{_key(model, groups[0], layer)}.safetensors"
+        if is_whole(kept):
+            scaling = Scaling(**load_file(str(kept)))
+        else:
+            first = window_states(model, groups[0], layer)
+            scaling = Scaling.measured(first)
+            write_tensors(kept, {"mean": scaling.mean, "scale": scaling.scale})
         for group in groups:
             path = folder / f"{_key(model, group, layer, scaling.content_hash)}.safetensors"
             if not is_whole(path):
-                states = scaling.standardise(window_states(model, group, layer))
-                write_tensors(path, {"states": states})
+                states = window_states(model, group, layer) if first is None else first
+                write_tensors(path, {"states": scaling.standardise(states)})
+            first = None
             paths.append(path)
             advance()
     return paths, scaling
-
-
-def _scaling(model: LanguageModel, group: Sequence[tuple[int, ...]], layer: int, folder: Path) -> Scaling:
-    """Return the scaling of a layer's states, measured on a group of windows or kept from an earlier run."""
-    from safetensors.numpy import load_file
-
-    path = folder / f"scaling-{_key(model, group, layer)}.safetensors"
-    if not is_whole(path):
-        scaling = Scaling.measured(window_states(model, group, layer))
-        write_tensors(path, {"mean": scaling.mean, "scale": scaling.scale})
-    return Scaling(**load_file(str(path)))
 
 
 def _key(model: LanguageModel, group: Sequence[tuple[int, ...]], layer: int, *more: str) -> str:

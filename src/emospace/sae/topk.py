@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -122,13 +123,18 @@ class Trainer:
             chosen, values = dead[places], revived.relu()
             left = _decoded(values, chosen, w_dec) + error
             parts.append((chosen, values, self.spec.aux_loss * 2 * left / error.square().sum()))
-        gradients = {name: torch.zeros_like(tensor) for name, tensor in self.weights.items()}
-        gradients["b_dec"] += gradient.sum(0)
-        for chosen, values, at_output in parts:
-            at_codes = torch.bmm(w_dec[chosen], at_output[:, :, None])[:, :, 0] * (values > 0)
-            gradients["w_dec"] += _summed(chosen, values, at_output, len(w_dec))
-            gradients["w_enc"] += _summed(chosen, at_codes, inputs, len(w_enc))
-            gradients["b_enc"].index_add_(0, chosen.flatten(), at_codes.flatten())
+        # Both losses reach the encoder through the same inputs, the decoder each through its own error.
+        at_codes = [
+            torch.bmm(w_dec[chosen], at_output[:, :, None])[:, :, 0] * (values > 0)
+            for chosen, values, at_output in parts
+        ]
+        touched, gradient_of_codes = torch.cat([part[0] for part in parts], 1), torch.cat(at_codes, 1)
+        gradients = {
+            "w_enc": _summed(touched, gradient_of_codes, inputs, len(w_enc)),
+            "w_dec": reduce(torch.add, (_summed(*part, len(w_dec)) for part in parts)),
+            "b_enc": torch.zeros_like(b_enc).index_add_(0, touched.flatten(), gradient_of_codes.flatten()),
+            "b_dec": gradient.sum(0),
+        }
         # Rows of the decoder keep their norm, so a step along them would be lost.
         along = (gradients["w_dec"] * w_dec).sum(1, keepdim=True)
         gradients["w_dec"] -= along * w_dec
