@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from emospace.comparison.geometry import too_few
 from emospace.comparison.records import DepthRecord, OnsetRecord
 from emospace.comparison.runs import FEWEST, NamedRun
 from emospace.errors import EmospaceError
-from emospace.records import SummaryRecord
+from emospace.records import SummaryRecord, summarised
 from emospace.report.run import Absent
 
 if TYPE_CHECKING:
@@ -242,15 +241,9 @@ def onset_medians(records: Sequence[OnsetRecord]) -> tuple[SummaryRecord, ...]:
         for run, depth in runs.items():
             depths.setdefault(run, []).append(depth)
     return tuple(
-        SummaryRecord(
-            statistic="median",
-            of="onset",
-            figure="onset_depth",
-            among={"run": run},
-            value=median(own),
-            n=len(own),
-        )
-        for run, own in depths.items()
+        record
+        for run, values in depths.items()
+        for record in summarised("onset", "onset_depth", {"run": run}, values, "median")
     )
 
 

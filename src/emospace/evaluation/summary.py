@@ -5,15 +5,13 @@ Pages select with the same functions and read the means from the `summary` of `r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from statistics import fmean, median
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from emospace.evaluation.crossing_tables import ALL
 from emospace.judges import BASIC
-from emospace.records import SteeringRecord, SummaryRecord
+from emospace.records import SteeringRecord, SummaryRecord, summarised
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,7 +76,7 @@ def nearest_random(record: SteeringRecord, records: Records) -> SteeringRecord |
     ]
     if not found or not record.dose:
         return None
-    return min(found, key=lambda other: abs(float(np.log((other.dose or 1.0) / (record.dose or 1.0)))))
+    return min(found, key=lambda other: abs(math.log((other.dose or 1.0) / (record.dose or 1.0))))
 
 
 def controls_of(chosen: Records, records: Records) -> list[SteeringRecord]:
@@ -154,24 +152,17 @@ def crossing_summary(
 
 def _of_group(among: dict[str, str], records: Records) -> Iterator[SummaryRecord]:
     for name in MEANS:
-        yield from _mean("steering", name, among, (getattr(record, name) for record in records))
-    yield from _mean(
+        yield from summarised("steering", name, among, (getattr(record, name) for record in records))
+    yield from summarised(
         "steering",
         SIZE,
         among,
         (None if r.valence_shift is None else abs(r.valence_shift) for r in records),
     )
     for name in MEDIANS:
-        values = _known(getattr(record, name) for record in records)
-        if values:
-            yield SummaryRecord(
-                statistic="median",
-                of="steering",
-                figure=name,
-                among=among,
-                value=median(values),
-                n=len(values),
-            )
+        yield from summarised(
+            "steering", name, among, (getattr(record, name) for record in records), "median"
+        )
 
 
 def _of_matrix(records: Records) -> Iterator[SummaryRecord]:
@@ -182,10 +173,10 @@ def _of_matrix(records: Records) -> Iterator[SummaryRecord]:
         own = [record for emotion, record in by.items() if emotion in basic]
         for name in MATRIX:
             among = {"source": row, "language": language}
-            yield from _mean("steering", name, among, (getattr(record, name) for record in own))
+            yield from summarised("steering", name, among, (getattr(record, name) for record in own))
     for language in dict.fromkeys(record.language for record in steered):
         values = (record.judge_auroc for record in steered if record.language == language)
-        yield from _mean("steering", "judge_auroc", {"language": language}, values)
+        yield from summarised("steering", "judge_auroc", {"language": language}, values)
 
 
 def _of_means(means: pd.DataFrame) -> Iterator[SummaryRecord]:
@@ -198,11 +189,11 @@ def _of_means(means: pd.DataFrame) -> Iterator[SummaryRecord]:
     }
     for group, chosen in groups.items():
         for name in ("rate", "control_rate", "base_rate", "others_rate"):
-            yield from _mean("crossing_means", name, {"rows": group}, _column(chosen, name))
+            yield from summarised("crossing_means", name, {"rows": group}, _column(chosen, name))
     for output in dict.fromkeys(row["output"] for row in rows):
         chosen = [row for row in rows if row["output"] == output]
         for name in ("in_language", "base_in_language"):
-            yield from _mean("crossing_means", name, {"output": output}, _column(chosen, name))
+            yield from summarised("crossing_means", name, {"output": output}, _column(chosen, name))
 
 
 def _of_cosines(cosines: pd.DataFrame) -> Iterator[SummaryRecord]:
@@ -213,20 +204,8 @@ def _of_cosines(cosines: pd.DataFrame) -> Iterator[SummaryRecord]:
         for key, chosen in groups.items():
             for name in ("cosine", "others"):
                 among = dict(zip(apart, key, strict=True))
-                yield from _mean("crossing_cosines", name, among, _column(chosen, name))
+                yield from summarised("crossing_cosines", name, among, _column(chosen, name))
 
 
 def _column(rows: Sequence[Mapping[str, Any]], name: str) -> Iterator[float | None]:
     return (row[name] for row in rows)
-
-
-def _known(values: Iterable[float | None]) -> list[float]:
-    return [float(value) for value in values if value is not None and np.isfinite(value)]
-
-
-def _mean(
-    of: str, figure: str, among: dict[str, str], values: Iterable[float | None]
-) -> Iterator[SummaryRecord]:
-    known = _known(values)
-    if known:
-        yield SummaryRecord(of=of, figure=figure, among=among, value=fmean(known), n=len(known))

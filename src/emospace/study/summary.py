@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from statistics import fmean
 from typing import Any
 
-from emospace.records import Explained, SummaryRecord
+from emospace.records import Explained, SummaryRecord, summarised
 
 MEANS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("language_rsa", ("value", "distinct", "baseline"), ("statistic", "space")),
@@ -25,20 +24,16 @@ def summarise(records: Mapping[str, Sequence[Explained]]) -> tuple[SummaryRecord
 
     Feature sets are held side by side over the directions that all of them have, ``among`` then naming these.
     """
-    found = []
+    found: list[SummaryRecord] = []
     for kind, figures, apart in MEANS:
         groups: dict[tuple[Any, ...], list[Explained]] = {}
         for record in records.get(kind, ()):
             if record.given:
                 groups.setdefault(tuple(getattr(record, name) for name in apart), []).append(record)
         for key, rows in groups.items():
+            among = dict(zip(apart, map(str, key), strict=True))
             for figure in figures:
-                values = [value for row in rows if (value := getattr(row, figure)) is not None]
-                if values:
-                    among = dict(zip(apart, map(str, key), strict=True))
-                    found.append(
-                        SummaryRecord(of=kind, figure=figure, among=among, value=fmean(values), n=len(values))
-                    )
+                found += summarised(kind, figure, among, (getattr(row, figure) for row in rows))
     return (*found, *_over_common_directions(records.get("cross_language", ())))
 
 
@@ -52,10 +47,5 @@ def _over_common_directions(records: Sequence[Any]) -> Iterator[SummaryRecord]:
     for target, sets in found.items():
         common = sorted(set.intersection(*map(set, sets.values())))
         for features, by in sets.items() if common else ():
-            yield SummaryRecord(
-                of="cross_language",
-                figure="r",
-                among={"target": target, "features": features, "directions": COMMON},
-                value=fmean(by[direction] for direction in common),
-                n=len(common),
-            )
+            among = {"target": target, "features": features, "directions": COMMON}
+            yield from summarised("cross_language", "r", among, (by[direction] for direction in common))

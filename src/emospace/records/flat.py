@@ -1,0 +1,64 @@
+"""What every record is: flat, frozen, of plain values, with a reason where its figure is null."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from emospace.artefacts import jsonable
+
+Provenance = Literal["curated", "associations"]
+P = Field(default=None, ge=0, le=1)
+UNDEFINED = "the figure is not defined for these data"
+
+
+class Flat(BaseModel):
+    """A frozen record of plain values: numpy scalars become Python ones, NaN and infinity become null."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        return {name: _plain(value) for name, value in given.items()}
+
+
+class Explained(Flat):
+    """A record whose figure, where it is null, carries the `reason`; a subclass says which field its figure is."""
+
+    reason: str | None = None
+
+    def _figure(self) -> float | None:
+        return math.nan
+
+    @property
+    def given(self) -> bool:
+        """Whether the record has its figure."""
+        return self._figure() is not None
+
+    @model_validator(mode="after")
+    def _reason_for_null(self) -> Self:
+        if self._figure() is None and not self.reason:
+            object.__setattr__(self, "reason", UNDEFINED)
+        return self
+
+
+class Record(Explained):
+    """What every record carries.
+
+    `layer` is the residual stream after that many blocks (null where none is meant), `n` the cases the
+    figure rests on (words, categories or tokens, as the record says) and `seed` that of its random draws.
+    """
+
+    model: str
+    layer: int | None
+    n: int = Field(ge=0)
+    seed: int
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, BaseModel | list | tuple) else jsonable(value)

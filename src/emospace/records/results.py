@@ -1,0 +1,168 @@
+"""What `results.json` holds: records of all kinds, the model, the autoencoder and what they hang on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from emospace.artefacts import read_json, write_json
+from emospace.errors import EmospaceError
+from emospace.records.figures import (
+    AlignmentRecord,
+    CategoryShiftRecord,
+    ComparisonRecord,
+    CrossLanguageRecord,
+    FamilyRecord,
+    FeatureRecord,
+    LanguageRSARecord,
+    PredictionRecord,
+    ReadingRecord,
+    SteeringRecord,
+    UniversalRecord,
+)
+from emospace.records.flat import Flat, P, Provenance, Record
+from emospace.records.summary import SummaryRecord
+
+FORMAT = 1
+
+
+class ModelRecord(Record):
+    """The language model as it was run; for a GGUF file its hash and quantisation. n counts the words run."""
+
+    source: str | None = None
+    revision: str | None = None
+    file_hash: str | None = None
+    quantisation: str | None = None
+    architecture: str | None = None
+    n_blocks: int | None = None
+    d_model: int | None = None
+    n_parameters: int | None = None
+    dtype: str | None = None
+    device: str | None = None
+    licence: str | None = None
+
+
+class SaeRecord(Record):
+    """The sparse autoencoder's card; n counts its training tokens, rates are over the held-out ones."""
+
+    source: str | None = None
+    architecture: str | None = None
+    n_latents: int | None = None
+    l0: float | None = None
+    explained_variance: float | None = None
+    loss_recovered: float | None = None
+    dead_latents: float | None = P
+    n_heldout: int | None = None
+    corpus: str | None = None
+    command: str | None = None
+    file_hash: str | None = None
+    licence: str | None = None
+
+
+class Source(Flat):
+    """Something the study took from people: a norms set, a concept-set, a category structure or a corpus."""
+
+    kind: Literal["norms", "concepts", "structure", "corpus"]
+    name: str
+    language: str | None = None
+    n: int | None = None
+    n_rejected: int | None = None
+    provenance: Provenance | None = None
+    scale: str | None = None
+    licence: str | None = None
+    citation: str | None = None
+    note: str | None = None
+    content_hash: str | None = None
+
+
+class NotComputed(Flat):
+    """A figure or section the study did not give, and why."""
+
+    what: str
+    why: str
+    language: str | None = None
+
+
+class Manifest(Record):
+    """What the figures hang on: command, seed, inputs, file hashes and versions.
+
+    n counts the distinct words of a study, and the answers of an evaluation of steering.
+    """
+
+    command: str
+    languages: tuple[str, ...] = ()
+    categories: str | None = None
+    carriers: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    sources: tuple[Source, ...] = ()
+    files: dict[str, str] = Field(default_factory=dict)
+    versions: dict[str, str] = Field(default_factory=dict)
+
+
+class Results(Flat):
+    """Everything in `results.json`."""
+
+    format: int = FORMAT
+    prediction: tuple[PredictionRecord, ...] = ()
+    comparison: tuple[ComparisonRecord, ...] = ()
+    alignment: tuple[AlignmentRecord, ...] = ()
+    language_rsa: tuple[LanguageRSARecord, ...] = ()
+    cross_language: tuple[CrossLanguageRecord, ...] = ()
+    category_shift: tuple[CategoryShiftRecord, ...] = ()
+    universal: tuple[UniversalRecord, ...] = ()
+    families: tuple[FamilyRecord, ...] = ()
+    steering: tuple[SteeringRecord, ...] = ()
+    reading: tuple[ReadingRecord, ...] = ()
+    features: tuple[FeatureRecord, ...] = ()
+    summary: tuple[SummaryRecord, ...] = ()
+    not_computed: tuple[NotComputed, ...] = ()
+    model: ModelRecord
+    sae: SaeRecord | None = None
+    manifest: Manifest
+
+    def mean(self, of: str, figure: str, **among: str) -> float | None:
+        """Return a mean the study gives over its records, None where it gives none."""
+        return self._summarised("mean", of, figure, among)
+
+    def median(self, of: str, figure: str, **among: str) -> float | None:
+        """Return a median the study gives over its records, None where it gives none."""
+        return self._summarised("median", of, figure, among)
+
+    def _summarised(self, statistic: str, of: str, figure: str, among: dict[str, str]) -> float | None:
+        wanted = (statistic, of, figure, among)
+        return next((s.value for s in self.summary if (s.statistic, s.of, s.figure, s.among) == wanted), None)
+
+    def save(self, path: Path | str) -> Path:
+        """Write the records as JSON, atomically, and return the path."""
+        write_json(Path(path), self.model_dump(mode="json"))
+        return Path(path)
+
+    @classmethod
+    def load(cls, path: Path | str) -> Results:
+        """Read `results.json`.
+
+        Raises
+        ------
+        EmospaceError
+            If there is no such file, it is not JSON, or a record does not have the fields of this version.
+        """
+        path = Path(path)
+        try:
+            return cls.model_validate(read_json(path))
+        except FileNotFoundError as error:
+            mend = "Give the folder of a finished `emospace study`, or run the study first."
+            raise EmospaceError(str(path), "there is no such file", mend) from error
+        except OSError as error:
+            raise EmospaceError(
+                str(path), f"it cannot be read ({error.strerror})", "Mend its rights or give another run."
+            ) from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "the whole file"
+            why = f"{where} is not as this version writes it ({first['msg'].lower()})"
+            raise EmospaceError(str(path), why, "Run the study again into the same folder.") from error
+        except ValueError as error:
+            raise EmospaceError(
+                str(path), "it is not JSON", "Run the study again into the same folder."
+            ) from error
