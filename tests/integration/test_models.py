@@ -656,3 +656,11 @@ def test_a_conversion_that_cannot_be_written_leaves_nothing_behind(in_parts, mon
     with pytest.raises(EmospaceError, match="No space left"):
         load_model("tiny")
     assert not list(in_parts[2].iterdir())
+
+
+def test_a_file_that_is_no_gguf_is_said_to_be_there(tmp_path):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(b"x")
+    with pytest.raises(EmospaceError, match=r"it is a file") as raised:
+        load_model(str(path))
+    assert "config.json" in raised.value.mend

@@ -303,3 +303,10 @@ def test_a_card_is_read_as_written_and_its_values_are_checked(tmp_path):
         written.write_text(text, encoding="utf-8")
         with pytest.raises(EmospaceError, match=message):
             load_norms(path)
+
+
+def test_a_scale_is_not_asked_for_as_if_words_were_ratings(tmp_path):
+    path = tmp_path / "ratings.csv"
+    path.write_text("word;valence\njoy;high\nsad;low\n", encoding="utf-8")
+    with pytest.raises(EmospaceError, match="none of its cells is a number"):
+        load_norms(path, language="en")

@@ -327,6 +327,12 @@ def _resolve(name: str) -> tuple[str, dict[str, str | None]]:
                 f"model '{name}'", "the folder has no config.json", "Give a folder saved by save_pretrained."
             )
         return str(path), {"name": path.name}
+    if path.is_file():
+        raise EmospaceError(
+            f"model '{name}'",
+            "it is a file, and of files only .gguf can be loaded",
+            "Give the folder that holds config.json, weights and tokenizer.",
+        )
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise EmospaceError(
             f"model '{name}'",

@@ -213,7 +213,12 @@ def _scales(
             values, coded = _observed(grid, found, target, card.get("missing", ()))
             low, high = (min(values), max(values)) if values else (0.0, 0.0)
             told = f"; {', '.join(coded)} looks like a code for a missing answer, --missing" if coded else ""
-            unknown[target] = f" (its ratings run from {low:g} to {high:g}{told})" if values else ""
+            observed = (
+                f"its ratings run from {low:g} to {high:g}{told}"
+                if values
+                else "none of its cells is a number"
+            )
+            unknown[target] = f" ({observed})"
             scales[target] = (low, high) if low < high else (low, low + 1)
             continue
         try:
