@@ -1,4 +1,4 @@
-"""Ratings files that are no plain text, told by their first bytes: read through pandas, or refused with a way out."""
+"""Ratings files that are no plain text, recognised by their first bytes: read through pandas, or refused with a way out."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ _REASONS = {
     "matching_pursuit": "it encodes in many steps",
 }
 _CENTRED_BY_DEFAULT = ("gpt2", "pythia", "gelu-", "solu-", "attn-only")
-"""Models TransformerLens centres where it is not told otherwise, as SAELens did not before it wrote so."""
+"""Models that TransformerLens centres by default; early SAELens files do not record it."""
 
 
 @dataclass(frozen=True)

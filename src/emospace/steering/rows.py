@@ -130,7 +130,7 @@ class _Pass:
         if state.shape[:2] != self.mask.shape:
             raise EmospaceError(
                 f"a forward pass over {tuple(state.shape[:2])} rows and tokens",
-                f"its steering was told of {tuple(self.mask.shape)}",
+                f"its steering was prepared for {tuple(self.mask.shape)}",
                 "please report this, with the model's name and the version of transformers",
             )
         if self.is_whole:

@@ -1,4 +1,4 @@
-"""The features of a language: which latents stand for each category, and how well held-out concepts are told apart."""
+"""The features of a language: which latents stand for each category, and the AUC of held-out concepts."""
 
 from __future__ import annotations
 
