@@ -304,7 +304,7 @@ def test_a_result_that_was_steered_otherwise_than_asked_is_an_error(llama, monke
     vector = vector_for(llama, layers=(1, 3))
     with monkeypatch.context() as patch:  # a token more than there is
         patch.setattr(generation, "positions_of", lambda step, mask: (torch.zeros_like(mask), mask > 0))
-        with pytest.raises(EmospaceError, match="its steering was told of"):
+        with pytest.raises(EmospaceError, match="its steering was prepared for"):
             generate(llama, PROMPTS[:1], vector, dose=1.0, sampling=SAMPLING)
     with monkeypatch.context() as patch:  # every pass taken for a prompt
         inner = generation.positions_of
