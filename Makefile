@@ -1,7 +1,7 @@
 # Every target sets up .venv first: Python 3.11 or later with venv, git and make are all that is needed.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-versions lint types results steering languages polyglot soak bench bench-environments warriner setup clean
+.PHONY: help demo test test-versions lint types results steering languages soak bench bench-environments warriner setup clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -52,19 +52,7 @@ languages: $(STAMP) ## Study all languages and steer across them; make docs/resu
 	$(BIN)/emospace study --languages all --no-cebra --no-steering --out runs/languages
 	$(BIN)/python recipes/calibrate_steering.py
 	$(BIN)/$(CROSSED)
-	$(BIN)/$(POLYGLOT)
-	$(BIN)/python recipes/publish_languages.py runs/languages runs/polyglot-study --steering runs/steering-languages --command "make languages"
-
-POLYGLOT := emospace study --model polyglot --languages en,zh,es,de,fr,ja --pooling mean --no-cebra --out runs/polyglot-study
-CALIBRATED_POLYGLOT := emospace steer calibrate --model polyglot --emotions anger,disgust,fear,joy,sadness,surprise \
-	--least-tokens 24 --doses 0.5,0.65,0.8,0.95,1.2,1.5,2 --out packages/polyglot/src/emospace_polyglot/steering/polyglot-mix
-CROSSED_POLYGLOT := emospace steer languages --model polyglot --sources en,zh --outputs en,zh --least-tokens 24 --out runs/polyglot-steering
-polyglot: $(STAMP) ## Study and steer emospace-polyglot; make docs/results/polyglot.json again
-	$(BIN)/$(CALIBRATED_POLYGLOT)
-	$(BIN)/$(POLYGLOT)
-	$(BIN)/$(CROSSED_POLYGLOT)
-	$(BIN)/python recipes/publish_languages.py runs/polyglot-study --steering runs/polyglot-steering --name polyglot \
-		--command "make polyglot"
+	$(BIN)/python recipes/publish_languages.py runs/languages --steering runs/steering-languages --command "make languages"
 
 soak: $(STAMP) ## 1,000 requests to a running server: right answers, memory flat
 	$(BIN)/python recipes/soak.py
@@ -87,7 +75,7 @@ warriner:
 setup: $(STAMP) ## Only set up .venv
 
 # The venv module gives pip, pip gives uv, and uv installs exactly what uv.lock names.
-$(STAMP): uv.lock pyproject.toml packages/polyglot/pyproject.toml
+$(STAMP): uv.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed: apt-get install python3 python3-venv"; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
 		echo "The venv module is needed: apt-get install python3-venv"; exit 2; }
@@ -98,4 +86,4 @@ $(STAMP): uv.lock pyproject.toml packages/polyglot/pyproject.toml
 
 clean: ## Remove the environment and the caches of tools; runs/ is kept
 	rm -rf $(VENV) $(VENV)-lowest $(VENV)-newest .pytest_cache .mypy_cache .ruff_cache dist
-	find src tests recipes training benchmarks/tools -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests recipes benchmarks/tools -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,10 +1,10 @@
-"""Publish what studies in many languages found under docs/results.
+"""Publish what a study in many languages found under docs/results.
 
-    python recipes/publish_languages.py RUN... [--steering RUN] [--name NAME] --command COMMAND
+    python recipes/publish_languages.py RUN [--steering RUN] --command COMMAND
 
-Writes ``docs/results/NAME.json`` (``languages`` unless named: the records between languages, those of the weights of
-valence and arousal, of human structures, of concepts told by category and of ratings within each language, by model,
-with date, machine and command) and ``NAME.md``.
+Writes ``docs/results/languages.json`` (the records between languages, those of the weights of valence and arousal, of
+human structures, of concepts told by category and of ratings within each language, with date, machine and command) and
+``languages.md``.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ FEATURES = ("space", "shared", "specific", "universal", "dense", "static")
 
 
 def figures(results: Results) -> dict[str, Any]:
-    """Return the published records of one run."""
+    """Return the published records of a study."""
     kept = results.model_dump(mode="json")
     return {
         "model": kept["model"],
@@ -59,7 +59,7 @@ def figures(results: Results) -> dict[str, Any]:
 
 
 def sections(results: Results) -> Iterator[str]:
-    """Yield the tables of one run."""
+    """Yield the tables of a study."""
     languages = results.manifest.languages
     yield f"## {results.model.model}, {len(languages)} languages\n"
     yield "Ratings within each language (r, concept words out of the test folds):\n"
@@ -277,9 +277,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("runs", type=Path, nargs="+")
+    parser.add_argument("run", type=Path)
     parser.add_argument("--steering", type=Path)
-    parser.add_argument("--name", default="languages")
     parser.add_argument("--command", required=True)
     parser.add_argument("--docs", type=Path, default=DOCS)
     options = parser.parse_args(arguments)
@@ -289,7 +288,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             without_paths(Results.load(run / "results.json").model_dump(mode="json"))
         )
 
-    found = [load(run) for run in options.runs]
+    results = load(options.run)
     steered = load(options.steering) if options.steering else None
     card = {
         "date": datetime.date.today().isoformat(),
@@ -297,15 +296,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "command": without_paths(options.command),
     }
     steering = steered.model_dump(mode="json")["steering"] if steered else []
-    target = options.docs / f"{options.name}.json"
-    write_json(target, {**card, "runs": [figures(results) for results in found], "steering": steering})
+    target = options.docs / "languages.json"
+    write_json(target, {**card, **figures(results), "steering": steering})
     on = card["machine"]
     head = (
-        f"# Results: {options.name}\n\nMade on {card['date']} with `{card['command']}` on {on['cpu']}, {on['cores']} cores, "
+        f"# Results: languages\n\nMade on {card['date']} with `{card['command']}` on {on['cpu']}, {on['cores']} cores, "
         f"{on['memory_gib']} GiB. Concept-sets are curated. Written by `recipes/publish_languages.py` from "
-        f"[{options.name}.json]({options.name}.json).\n"
+        "[languages.json](languages.json).\n"
     )
-    parts = [head, *(part for results in found for part in sections(results))]
+    parts = [head, *sections(results)]
     if steered is not None:
         parts.append(steering_section(steered))
     write_text(target.with_suffix(".md"), "\n".join(parts) + "\n")

@@ -206,7 +206,7 @@ class StubServer(ThreadingHTTPServer):
         self.closing = threading.Event()
         self.fail: dict[str, tuple[int, str, dict[str, str]]] = {}
         self.key: str | None = None
-        self.tables = {"demo": run_tables(0), "polyglot": run_tables(50)}
+        self.tables = {"demo": run_tables(0), "gemma": run_tables(50)}
 
     @property
     def address(self) -> str:

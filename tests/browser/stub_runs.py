@@ -111,7 +111,7 @@ SETS = {
 }
 
 
-TITLES = {"demo": "SmolLM2-135M-Instruct", "polyglot": "emospace-polyglot"}
+TITLES = {"demo": "SmolLM2-135M-Instruct", "gemma": "gemma-3-270m"}
 COMMON = {"model": "planted", "layer": 4, "seed": 0}
 UNREADABLE = {"id": "old", "why": "language_rsa.0.a is not as this version writes it (field required)"}
 

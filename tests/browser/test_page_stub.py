@@ -19,7 +19,7 @@ MAPS = {"words", "vectors", "shares", "basic", "probability", "versions", "files
 
 TONE = {"emotion": {"joy": 0.7, "sadness": 0.3}}
 SAID = {"messages": [{"role": "user", "content": "Tell me about your day."}]}
-RUNS = "run=demo&run=polyglot"
+RUNS = "run=demo&run=gemma"
 ASKED = {
     "/v1/models": None,
     "/v1/emotions": None,
@@ -38,7 +38,7 @@ KINDS = {bool: "truth", int: "number", float: "number", str: "text", list: "list
 @pytest.fixture(scope="module")
 def real(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
-    for seed, name in enumerate(("demo", "polyglot")):
+    for seed, name in enumerate(("demo", "gemma")):
         write_run(folder / name, f"tiny-{name}", seed=seed, languages=("en", "zh"))
     (folder / "old").mkdir()
     (folder / "old" / "results.json").write_text("{}")

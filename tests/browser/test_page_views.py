@@ -83,7 +83,7 @@ def test_space_layers_languages_and_dictionary(visit) -> None:
 
 
 def test_space_shows_prediction_under_the_ceiling(visit) -> None:
-    page = visit("#/space?run=polyglot&target=arousal")
+    page = visit("#/space?run=gemma&target=arousal")
     shown(page, "space")
     label = page.locator(".space svg[aria-label^=Prediction]")
     assert "Emotion space .51" in label.get_attribute("aria-label")
@@ -96,7 +96,7 @@ def test_compare_needs_two_runs(visit) -> None:
     assert "demo (baseline)" in page.inner_text(".compare .keys")
     assert page.locator(".compare section h2").first.inner_text() == "Predicted ratings"
     assert "colexification, indo-european, Emotion space" in page.text_content(".compare")
-    page.click(".compare label:has-text('polyglot')")
+    page.click(".compare label:has-text('gemma')")
     page.wait_for_selector("text=Choose two or more runs.")
     assert page.locator(".compare table").count() == 0
 
@@ -105,8 +105,8 @@ def test_compare_pairs_languages_in_either_order(visit) -> None:
     page = visit("#/compare?of=es")
     shown(page, "compare")
     label = page.locator(".compare svg[aria-label^='Agreement of languages']").get_attribute("aria-label")
-    assert "Spanish, English: demo .50, polyglot .50" in label
-    assert "Spanish, Chinese: demo .50, polyglot .50" in label
+    assert "Spanish, English: demo .50, gemma .50" in label
+    assert "Spanish, Chinese: demo .50, gemma .50" in label
 
 
 @pytest.mark.parametrize("view", ["space", "compare"])

@@ -11,13 +11,11 @@ import pytest
 import torch
 
 from conftest import D_MODEL, FAMILIES, N_BLOCKS, make_hf_model, make_tokenizer, tiny
-from emospace import models
 from emospace.artefacts import file_hash
 from emospace.errors import EmospaceError
 from emospace.models import (
     BLOCK_PATHS,
     EMBEDDED,
-    OURS,
     PACKAGED,
     PackagedGGUF,
     devices,
@@ -301,7 +299,7 @@ def test_bars_stay_off_a_stream_that_is_no_terminal(folder, capfd):
         ("./no/such/folder", {}, "there is no such folder or file"),
         ("/no/such/model.gguf", {}, "there is no such file"),
         ("model.GGUF", {}, "there is no such file"),
-        ("polyglott", {}, r"model 'polyglott': there is no such model\. Did you mean polyglot\?$"),
+        ("gema", {}, r"model 'gema': there is no such model\. Did you mean gemma\?$"),
         (EMBEDDED, {"dtype": "int8"}, "dtype 'int8'.*float32, bfloat16, float16"),
         (EMBEDDED, {"dtype": torch.int8}, "dtype 'int8'.*float32, bfloat16, float16"),
         (EMBEDDED, {"revision": "main"}, "revision 'main'.*only a model of a hub"),
@@ -373,48 +371,10 @@ def test_the_embedded_model_is_found_without_importing_its_package(monkeypatch, 
     assert PACKAGED[EMBEDDED].parts() == [package / "Model.Q4_1.gguf"]
 
 
-def test_models_that_can_be_had_are_listed():
+def test_models_that_can_be_had_are_listed(monkeypatch):
+    monkeypatch.setattr(loading, "entry_points", lambda group: [])
     rows = list_models()
-    assert [row["name"] for row in rows] == [*PACKAGED, *OURS, *BLOCK_PATHS]
-
-
-# --- models that packages bring ---------------------------------------------------------------------------
-
-
-class Offered:
-    """An entry point of a package that brings a model."""
-
-    name, value = "tiny", "tiny_package"
-
-
-@pytest.fixture
-def package(monkeypatch, tmp_path):
-    folder = tmp_path / "tiny_package"
-    folder.mkdir()
-    (folder / "__init__.py").write_text("raise ImportError('never imported')")
-    monkeypatch.setattr(loading, "entry_points", lambda group: [Offered] if group == models.PACKAGES else [])
-    monkeypatch.syspath_prepend(tmp_path)
-    return folder
-
-
-def test_a_package_brings_a_model_and_what_belongs_to_it(package):
-    make_hf_model("llama").save_pretrained(package / "model")
-    make_tokenizer().save_pretrained(package / "model")
-    (package / "sae" / "tiny-l2").mkdir(parents=True)
-    loaded = load_model("tiny")
-    assert loaded.name == loaded.identity["name"] == "tiny"
-    assert loaded.weights_hash == load_model(str(package / "model")).weights_hash
-    assert models.shipped("sae")[-1] == package / "sae" / "tiny-l2"
-    assert models.shipped("steering") == [
-        folder for folder in models.shipped("steering") if package not in folder.parents
-    ]
-    assert {"name": "tiny", "kind": "package", "detail": "tiny_package"} in list_models()
-
-
-def test_a_model_of_ours_that_is_not_installed_is_told_by_its_package(package):
-    with pytest.raises(EmospaceError, match=r"'polyglot'.*emospace-polyglot is not installed") as told:
-        load_model("polyglot")
-    assert "pip install ./packages/polyglot" in told.value.mend
+    assert [row["name"] for row in rows] == [*PACKAGED, *BLOCK_PATHS]
 
 
 # --- GGUF -------------------------------------------------------------------------------------------------

@@ -121,3 +121,25 @@ def test_published_results_carry_machine_and_command_and_no_paths(tmp_path, monk
     assert text.startswith("a\n<!-- figures -->\n")
     assert text.endswith("\n<!-- /figures -->\nb\n")
     sys.modules.pop("test_cli", None)
+
+
+def test_a_study_in_many_languages_is_published_with_its_steering(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "recipes")
+    monkeypatch.syspath_prepend(ROOT / "tests" / "unit")
+    from test_report_languages import write_languages
+
+    import publish_languages
+
+    run = write_languages(tmp_path / "run", ("en", "zh", "es"))
+    command = "emospace study --languages en,zh,es --out /home/someone/runs/x"
+    publish_languages.main([str(run), "--steering", str(run), "--command", command, "--docs", str(tmp_path)])
+    card = read_json(tmp_path / "languages.json")
+    assert card["command"] == command.replace("/home/someone/runs/", "")
+    results = read_json(run / "results.json")
+    assert card["language_rsa"] == results["language_rsa"]
+    assert card["steering"] == results["steering"]
+    page = (tmp_path / "languages.md").read_text(encoding="utf-8")
+    assert page.count("\n## ") == 2
+    assert f"## {results['model']['model']}, {len(results['manifest']['languages'])} languages" in page
+    assert "## Steering across languages" in page
+    sys.modules.pop("test_report_languages", None)

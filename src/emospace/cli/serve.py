@@ -96,7 +96,7 @@ def serve(
 
     emospace serve
 
-    emospace serve --model polyglot --port 8080 --runs studies
+    emospace serve --model gemma --port 8080 --runs studies
     """
     from emospace.models import load_model
     from emospace.server.engine import Engine

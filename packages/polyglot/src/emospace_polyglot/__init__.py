@@ -1,1 +1,0 @@
-"""emospace-polyglot: ``model`` as `transformers` saves it, ``sae``, ``steering``, and ``card.json`` with all figures."""
