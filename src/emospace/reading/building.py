@@ -87,7 +87,7 @@ def load_reader(
     """
     from emospace.concepts import load_concepts
     from emospace.models import load_model
-    from emospace.sae import bundled_sae, sae_for
+    from emospace.sae import automatic_sae, bundled_sae, sae_for
 
     sets = load_concepts([language], path=concepts)
     loaded = load_model(model, revision=revision) if isinstance(model, str) else model
@@ -103,7 +103,7 @@ def load_reader(
     if kept.is_file():
         return Reader(loaded, encoder, ReaderWeights.load(kept), language)
     if encoder is None:
-        say(f"No SAE for '{loaded.name}': reading with dense directions.")
+        say(automatic_sae(loaded) if sae == "auto" else "Reading with dense directions.")
     say(f"Making the reader of '{loaded.name}' once: its concept and normed words are run through it.")
     reader = build_reader(loaded, encoder, sets, language, norms, store=cache_dir() / "activations")
     reader.weights.save(kept)

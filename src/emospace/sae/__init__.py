@@ -2,7 +2,7 @@
 
 from emospace.sae.autoencoder import SparseAutoencoder
 from emospace.sae.corpus import Corpus, read_texts
-from emospace.sae.files import bundled_sae, load_sae, sae_for, save_sae
+from emospace.sae.files import automatic_sae, bundled_sae, load_sae, sae_for, save_sae
 from emospace.sae.quality import SaeQuality, measure_quality
 from emospace.sae.training import SaeSpec, train_sae
 
@@ -11,6 +11,7 @@ __all__ = [
     "SaeQuality",
     "SaeSpec",
     "SparseAutoencoder",
+    "automatic_sae",
     "bundled_sae",
     "load_sae",
     "measure_quality",

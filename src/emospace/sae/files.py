@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from emospace.artefacts import atomic_write, read_json, write_json
 from emospace.errors import EmospaceError, first_line, unknown
-from emospace.models import shipped
+from emospace.models import missing_companion, shipped
 from emospace.sae.autoencoder import SparseAutoencoder
 from emospace.sae.configs import Settings, gemma_scope_config, read_settings
 
@@ -168,6 +168,15 @@ def bundled_sae(model: LanguageModel) -> str | None:
         if card.get("model_sha256") and card["model_sha256"] == model.identity.get("sha256"):
             return folder.name
     return None
+
+
+def automatic_sae(model: LanguageModel) -> str:
+    """Return a line on what ``auto`` gives a model: the name of its shipped autoencoder, or how to get one."""
+    if name := bundled_sae(model):
+        return f"SAE of '{model.name}': {name}, which ships for these weights."
+    if command := missing_companion(model.identity.get("sha256")):
+        return f"The SAE of '{model.name}' is not installed: using dense directions ({command})."
+    return f"No SAE ships for '{model.name}': using dense directions (`emospace sae train` makes one)."
 
 
 def _subtracts_mean(model: LanguageModel) -> bool:

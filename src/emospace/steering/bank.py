@@ -12,7 +12,7 @@ import numpy as np
 
 from emospace.artefacts import cache_dir, read_json, write_json, write_tensors
 from emospace.errors import EmospaceError, unknown
-from emospace.models import shipped
+from emospace.models import missing_companion, shipped
 from emospace.steering.vector import DoseRange, Mode, SteeringVector, from_card, mix
 
 if TYPE_CHECKING:
@@ -202,10 +202,11 @@ def load_vectors(model: LanguageModel, source: str | None = None) -> VectorBank:
         for bundled in folders:
             if bundled.name.endswith(f"-{name}") and read_json(bundled / "card.json")["model_hash"] == key:
                 return VectorBank.load(bundled)
+    command = missing_companion(model.identity.get("sha256"))
     raise EmospaceError(
         f"the model '{model.name}'",
         f"no {f'{source} ' if source else ''}steering vectors were calibrated for it",
-        f"make them: emospace steer calibrate --model {model.name}",
+        f"{f'{command}; or ' if command else ''}make them: emospace steer calibrate --model {model.name}",
     )
 
 

@@ -225,14 +225,13 @@ def _load_norms(spec: StudySpec) -> Mapping[str, Sequence[WordNorms]]:
 
 
 def _load_sae(spec: StudySpec, model: LanguageModel, out: Path, command: str) -> SparseAutoencoder | None:
-    from emospace.sae import sae_for
+    from emospace.sae import automatic_sae, sae_for
 
     if spec.sae == "train":
         return _train_sae(spec, model, out, command)
-    sae = sae_for(model, spec.sae)
-    if sae is None and spec.sae == "auto":
-        say(f"No SAE ships for '{spec.model}': using dense directions (--sae train makes one).")
-    return sae
+    if spec.sae == "auto":
+        say(automatic_sae(model))
+    return sae_for(model, spec.sae)
 
 
 def _train_sae(spec: StudySpec, model: LanguageModel, out: Path, command: str) -> SparseAutoencoder:
