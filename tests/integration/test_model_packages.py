@@ -135,7 +135,7 @@ def test_a_companion_brings_what_was_derived_from_weights_that_lie_elsewhere(wei
     write_derived(package, model)
     assert bundled_sae(model) == "tiny-l2"
     assert load_vectors(model).names == ("joy",)
-    assert detail_of("tiny") == "tiny-1b; MIT; autoencoder and steering vectors: emospace-tiny"
+    assert detail_of("tiny") == "tiny-1b; MIT; autoencoders and steering vectors: emospace-tiny"
 
 
 def test_a_study_takes_the_companions_autoencoder_and_says_so(weights, package, tmp_path, capsys):
@@ -156,12 +156,14 @@ def test_without_the_companion_a_study_is_dense_and_one_message_installs_it(
     inputs = load_inputs(spec, tmp_path / "run")
     assert inputs.sae is None
     shown = capsys.readouterr().err
-    assert shown.count("SAE") == shown.count("pip install emospace-tiny") == 1
+    assert shown.count("SAE") == shown.count("pip install ./packages/tiny") == 1
     assert "using dense directions" in shown
     with pytest.raises(EmospaceError) as raised:
         load_vectors(inputs.model)
-    assert raised.value.mend.startswith("pip install emospace-tiny")
-    assert detail_of("tiny").endswith("autoencoder and steering vectors: pip install emospace-tiny")
+    assert "pip install ./packages/tiny; or make them" in raised.value.mend
+    assert "emospace-tiny, not installed (in a clone of emospace: pip install ./packages/tiny)" in detail_of(
+        "tiny"
+    )
 
 
 def test_a_companion_is_not_asked_for_other_weights_or_when_it_is_installed(weights, package, monkeypatch):

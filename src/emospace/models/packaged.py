@@ -130,7 +130,7 @@ def missing_companion(sha256: str | None) -> str | None:
     """Return how to install the autoencoders and vectors made for these weights; None where nothing is missing."""
     for name, model in PACKAGED.items():
         if sha256 and model.companion and model.sha256 == sha256 and name not in model_packages():
-            return f"pip install {model.companion}, or in a clone: pip install ./packages/{name}"
+            return f"in a clone of emospace: pip install ./packages/{name}"
     return None
 
 
