@@ -153,6 +153,27 @@ def ppmi_vectors(language: str, words: Sequence[str]) -> StaticVectors:
     return StaticVectors(out, covered)
 
 
+def principal_components(vectors: NDArray[np.floating[Any]], n: int) -> NDArray[np.float64]:
+    """Return the scores of words on the first principal components of their vectors, ``[n_words, k]``.
+
+    The components are those of these words, no rating consulted; there are `n` of them, or as many as the vectors have
+    dimensions or the words less one.
+
+    Parameters
+    ----------
+    vectors
+        ``[n_words, d]``.
+    """
+    from scipy.linalg import eigh
+
+    centred = np.asarray(vectors, dtype=np.float64)
+    centred = centred - centred.mean(axis=0)
+    n_words, d = centred.shape
+    k = min(n, d, n_words - 1)
+    _, directions = eigh(centred.T @ centred, subset_by_index=(d - k, d - 1))
+    return np.asarray(centred @ directions[:, ::-1])
+
+
 def surface_features(words: Sequence[str], language: str, tokenizer: Any = None) -> pd.DataFrame:
     """Return what a word shows from outside, ``[n_words, k]``, one named column each.
 

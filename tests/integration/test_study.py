@@ -18,7 +18,7 @@ from emospace.errors import EmospaceError
 from emospace.prediction import correlation
 from emospace.records import Results
 from emospace.report import write_report
-from emospace.study import StudySpec, predicting, run_study, selecting
+from emospace.study import StudySpec, draws, predicting, run_study, selecting
 from emospace.study.inputs import load_inputs
 from emospace.study.run import concepts_of, select
 from emospace.study.stage import Stage
@@ -133,6 +133,10 @@ def test_every_feature_set_is_there_for_both_targets_with_and_without_concepts(e
         "all",
         "dense",
         "static",
+        "static_concepts",
+        "static_pcs",
+        "dense_static",
+        "space_static",
         "surface",
     }
     rows = english.results.prediction
@@ -160,6 +164,9 @@ def test_the_space_is_small_and_controls_have_its_size(english):
     sizes = {row.features: row.n_features for row in english.results.prediction}
     assert sizes["space"] == sizes["outside"] == sizes["outside_random"] == sizes["top_firing"] == n_space
     assert sizes["dense"] == D_MODEL
+    assert sizes["static_pcs"] == n_space
+    assert sizes["static_concepts"] == len(ENGLISH)
+    assert (sizes["dense_static"], sizes["space_static"]) == (2 * D_MODEL, n_space + D_MODEL)
     assert n_space < sizes["all"] <= N_LATENTS
     draws = english.table("draws")
     assert draws.groupby(["kind", "target", "excluded_concepts"]).size().to_dict() == {
@@ -168,6 +175,35 @@ def test_the_space_is_small_and_controls_have_its_size(english):
         for target in ("arousal", "valence")
         for excluded in (False, True)
     }
+
+
+def test_depth_is_held_against_the_embeddings_in_equal_number_and_joined_with_them(english):
+    compared = {(row.features, row.against, row.static_source) for row in english.results.comparison}
+    assert compared >= {
+        ("space", "static_concepts", None),
+        ("space", "static_pcs", None),
+        ("dense_static", "static", "input embeddings"),
+        ("space_static", "static", "input embeddings"),
+    }
+    assert ("dense_static", "static", "PPMI-SVD of the corpora") not in compared
+    r = {
+        (row.features, row.static_source, row.target, row.excluded_concepts): row.r
+        for row in english.results.prediction
+    }
+    for row in english.results.comparison:
+        both = [
+            r[features, source, row.target, row.excluded_concepts]
+            for features, source in ((row.features, None), (row.against, row.static_source))
+        ]
+        assert row.difference == pytest.approx(both[0] - both[1])
+        assert row.p <= row.p_fdr <= 1
+    chosen = {
+        (row.features, row.target): row.layers_chosen
+        for row in english.results.prediction
+        if row.layers_chosen
+    }
+    for target in ("valence", "arousal"):
+        assert chosen["dense_static", target] == chosen["dense", target]
 
 
 def test_the_model_s_states_predict_ratings_that_follow_the_last_letter(english):
@@ -256,8 +292,9 @@ def test_every_record_carries_model_layer_n_and_seed(english, both):
             assert said["model"] == "model"
             assert said["seed"] == (7 if row is results.sae else 3)
             assert said["n"] >= (0 if row is results.sae else 1)
-            static = said.get("features") in {"static", "surface"} or said.get("space") == "static"
-            dense = said.get("features") == "dense"
+            without_depth = {"static", "static_concepts", "static_pcs", "surface"}
+            static = said.get("features") in without_depth or said.get("space") == "static"
+            dense = said.get("features") in {"dense", "dense_static"}
             assert said["layer"] == (None if static else said["layer"] if dense else 2)
             if dense and "layers_chosen" in said:
                 assert str(said["layer"]) in said["layers_chosen"].split(",")
@@ -597,7 +634,10 @@ def test_without_an_sae_dense_directions_stand_in_and_it_is_said(house, tmp_path
     found = done(house.spec(sae="none", layer=1), tmp_path)
     results = found.results
     assert results.sae is None
-    assert {row.features for row in results.prediction} == {"space", "dense", "static", "surface"}
+    static = {"static", "static_concepts", "static_pcs", "dense_static", "space_static"}
+    assert {row.features for row in results.prediction} == {"space", "shuffled", "dense", "surface", *static}
+    shuffled = [row for row in results.prediction if row.features == "shuffled"]
+    assert {(row.n_draws, row.n_features, row.layer) for row in shuffled} == {(2, 6, 1)}
     assert {row.n_features for row in results.prediction if row.features == "space"} == {6}
     assert {row.layer for row in results.prediction if row.features == "space"} == {1}
     assert {row.space for row in results.alignment} == {"dense", "static"}
@@ -626,9 +666,7 @@ def test_words_without_a_rating_are_left_out_where_all_targets_are_taken_togethe
 
 
 def test_too_few_latents_outside_are_said_and_the_rest_is_given(house, tmp_path):
-    with mock.patch.object(
-        predicting, "matched_draws", side_effect=EmospaceError("24 latents", "few", "Mend.")
-    ):
+    with mock.patch.object(draws, "matched_draws", side_effect=EmospaceError("24 latents", "few", "Mend.")):
         results = run_study(house.spec(), tmp_path)
     assert "outside" not in {row.features for row in results.prediction}
     assert "outside controls" in {row.what for row in results.not_computed}

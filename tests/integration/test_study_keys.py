@@ -232,7 +232,7 @@ FIELDS = {
 }
 """Field -> how it is changed, and the stages that are computed anew."""
 
-OF_LATENTS = ("rule", "q", "max_features", "universal", "n_draws", "n_shuffled")
+OF_LATENTS = ("rule", "q", "max_features", "universal", "n_draws")
 """Fields that nothing hangs on in a study without an autoencoder."""
 
 
@@ -266,6 +266,7 @@ def test_without_an_autoencoder_latents_have_no_settings(case):
     dense = without_sae(case)
     assert computed(dense, lambda case: all_changed(case, OF_LATENTS)) == set()
     assert computed(dense, lambda case: case.change(layer=1)) == DENSE
+    assert computed(dense, lambda case: changed(case, "n_shuffled")) == of("prediction")
 
 
 def test_another_revision_is_another_model(case, monkeypatch):

@@ -14,6 +14,7 @@ from emospace.baselines import (
     input_embeddings,
     ppmi,
     ppmi_vectors,
+    principal_components,
     surface_features,
     train_ppmi_svd,
     vector_languages,
@@ -147,3 +148,20 @@ def test_surface_features_name_their_columns():
     assert full["n_tokens"].tolist() == [2, 1]
     assert np.isfinite(full.to_numpy()).all()
     assert list(surface_features(["ilo"], "xx").columns) == ["length"]
+
+
+def test_principal_components_are_those_of_a_singular_value_decomposition():
+    rng = np.random.default_rng(0)
+    vectors = (rng.standard_normal((60, 8)) @ rng.standard_normal((8, 8)) + 5).astype(np.float32)
+    centred = vectors - vectors.mean(0)
+    left, size, _ = np.linalg.svd(centred.astype(np.float64), full_matrices=False)
+    found = principal_components(vectors, 3)
+    assert np.allclose(np.abs(found), np.abs(left[:, :3] * size[:3]), atol=1e-4)
+    assert np.allclose(found.mean(0), 0, atol=1e-9)
+
+
+@pytest.mark.parametrize(("n", "shape", "k"), [(20, (60, 8), 8), (20, (10, 16), 9), (5, (10, 16), 5)])
+def test_there_are_no_more_components_than_dimensions_or_words_allow(n, shape, k):
+    found = principal_components(np.random.default_rng(0).standard_normal(shape), n)
+    assert found.shape == (shape[0], k)
+    assert np.linalg.matrix_rank(found) == k

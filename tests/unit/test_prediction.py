@@ -20,6 +20,7 @@ from emospace.prediction import (
     fit_ratings,
     latent_profile,
     matched_draws,
+    predict_beside,
     predict_draws,
     predict_ratings,
     random_draws,
@@ -405,3 +406,41 @@ def test_a_positive_system_is_solved_and_one_that_is_not_is_nan(kind: str, order
     assert np.allclose(rows.T, wanted, rtol=0, atol=1e-5)
     solve_positive(-matrix, rows)
     assert np.isnan(rows).all()
+
+
+# --- joined features --------------------------------------------------------------------------------------
+
+
+def test_features_beside_others_are_predicted_from_as_if_they_were_one_set():
+    x, y, groups = planted(150, 8)
+    beside = np.random.default_rng(1).standard_normal((150, 5)) * 30
+    scored = np.arange(150) % 4 > 0
+    options = {"scored": scored, "penalties": GRID, "seed": 3}
+    alone = predict_ratings(x, y, groups, **options)
+    joined = predict_beside(x, beside, alone, penalties=GRID, seed=3)
+    together = predict_ratings(np.hstack([x, beside]), y, groups, **options)
+    for one, other in zip(joined, together, strict=True):
+        assert np.allclose(one.out_of_fold, other.out_of_fold)
+        assert (one.target, one.n_features, one.penalty) == (other.target, 13, other.penalty)
+        assert one.without_concepts == other.without_concepts
+    compare(joined[0], alone[0])
+
+
+def test_features_beside_layers_keep_the_layer_of_each_fold():
+    rng = np.random.default_rng(2)
+    layers = rng.standard_normal((150, 4, 6))
+    y = np.stack([layers[:, 1, 0] + layers[:, 3, 0], layers[:, 2, 0]], 1) + rng.standard_normal((150, 2))
+    beside, groups = rng.standard_normal((150, 3)), np.arange(150)
+    names = [10, 11, 12, 13]
+    alone = predict_ratings(layers, y, groups, layers=names, penalties=GRID)
+    joined = predict_beside(layers, beside, alone, penalties=GRID)
+    assert len(set(alone[0].layer) | set(alone[1].layer)) > 1
+    by_layer = {
+        name: predict_ratings(np.hstack([layers[:, at], beside]), y, groups, penalties=GRID)
+        for at, name in enumerate(names)
+    }
+    for t, (one, first) in enumerate(zip(joined, alone, strict=True)):
+        assert one.layer == first.layer
+        for fold, layer in enumerate(one.layer):
+            rows = one.folds == fold
+            assert np.allclose(one.out_of_fold[rows], by_layer[layer][t].out_of_fold[rows])

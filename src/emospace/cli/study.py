@@ -168,7 +168,12 @@ def study(
     draws: Annotated[
         int, typer.Option(help="Matched draws of outside latents.", rich_help_panel=_TESTS)
     ] = 1000,
-    shuffled: Annotated[int, typer.Option(help="Shuffled concept-sets.", rich_help_panel=_TESTS)] = 5,
+    shuffled: Annotated[
+        int | None,
+        typer.Option(
+            help="Shuffled concept-sets; 5 with an SAE and 100 without unless given.", rich_help_panel=_TESTS
+        ),
+    ] = None,
     permutations: Annotated[
         int, typer.Option(help="Relabellings of categories.", rich_help_panel=_TESTS)
     ] = 9999,

@@ -10,7 +10,7 @@ from emospace.prediction.draws import (
     random_draws,
     top_firing,
 )
-from emospace.prediction.ratings import Predicted, predict_ratings
+from emospace.prediction.ratings import Predicted, predict_beside, predict_ratings
 from emospace.prediction.ridge import PENALTIES, assign_folds
 from emospace.prediction.scores import AboveDraws, Comparison, Score, above_draws, compare, correlation, score
 
@@ -31,6 +31,7 @@ __all__ = [
     "fit_ratings",
     "latent_profile",
     "matched_draws",
+    "predict_beside",
     "predict_draws",
     "predict_ratings",
     "random_draws",

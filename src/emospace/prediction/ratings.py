@@ -175,40 +175,103 @@ def predict_ratings(
     found = nested_predictions(
         features, ratings, groups, train_mask=trains, folds=folds, penalties=penalties, seed=seed
     )
-    fold_of = found.folds
     names = tuple(range(len(found.by_layer))) if layers is None else tuple(int(layer) for layer in layers)
-    everything = np.ones(len(ratings), dtype=bool)
+    return tuple(
+        _of_target(found, t, target, names, ratings[:, t], groups, scored, n_bootstrap, seed)
+        for t, target in enumerate(targets)
+    )
 
-    def of_target(t: int, target: str) -> Predicted:
-        out_of_fold, observed = found.predicted[:, t], ratings[:, t]
 
-        def scores(rows: np.ndarray) -> Score:
-            chosen = (out_of_fold[rows], observed[rows], groups[rows], fold_of[rows])
-            return score(*chosen, n_bootstrap=n_bootstrap, seed=seed)
+def predict_beside(
+    features: Any,
+    beside: np.ndarray,
+    alone: Sequence[Predicted],
+    *,
+    penalties: Sequence[float] = PENALTIES,
+    n_bootstrap: int = 1000,
+    seed: int = 0,
+) -> tuple[Predicted, ...]:
+    """Predict ratings from features joined with others, in the folds and at the layers of the features alone.
 
-        def curve(rows: np.ndarray) -> np.ndarray:
-            return correlation(found.by_layer[:, rows, t].T, observed[rows, None], fold_of[rows])
+    Every feature is standardised on training words, so that one penalty weighs both kinds alike; no layer is chosen
+    anew, which would cost a fit of each.
 
-        whole = scores(everything)
-        return Predicted(
-            target=target,
-            out_of_fold=out_of_fold,
-            observed=observed,
-            groups=groups,
-            folds=fold_of,
-            scored=scored,
-            all_words=whole,
-            without_concepts=whole if scored.all() else scores(scored),
-            layer=tuple(names[layer] for layer in found.best[:, t]),
-            penalty=tuple(
-                float(found.penalty[layer, fold, t]) for fold, layer in enumerate(found.best[:, t])
-            ),
-            layers=names,
-            layer_r=np.stack([curve(everything), curve(scored)], axis=1),
-            n_features=found.n_features,
+    Parameters
+    ----------
+    features
+        `[n_words, d]`, or layers `[n_words, n_layers, d]`.
+    beside
+        `[n_words, k]`, joined to the features of every layer.
+    alone
+        What `predict_ratings` gave for `features`, all words training: a target each.
+    """
+    first = alone[0]
+    fold_of, ratings = first.folds, np.stack([one.observed for one in alone], axis=1)
+    features, ratings, groups, scored, trains = checked(features, ratings, first.groups, first.scored, None)
+    places = np.array([[one.layers.index(layer) for layer in one.layer] for one in alone]).T
+    taken, best = np.unique(places, return_inverse=True)
+    best = best.reshape(places.shape)
+    parts = [
+        out_of_fold(
+            np.concatenate([layer_of(features, place), beside], axis=1), ratings, fold_of, trains, penalties
         )
+        for place in taken
+    ]
+    by_layer = np.stack([part[0] for part in parts])
+    words, targets = np.arange(len(ratings))[:, None], np.arange(len(alone))
+    found = NestedPredictions(
+        by_layer[best[fold_of], words, targets],
+        fold_of,
+        by_layer,
+        np.stack([part[1] for part in parts]),
+        best,
+        features.shape[-1] + beside.shape[1],
+    )
+    names = tuple(first.layers[place] for place in taken)
+    return tuple(
+        _of_target(found, t, one.target, names, one.observed, groups, scored, n_bootstrap, seed)
+        for t, one in enumerate(alone)
+    )
 
-    return tuple(of_target(t, target) for t, target in enumerate(targets))
+
+def _of_target(
+    found: NestedPredictions,
+    t: int,
+    target: str,
+    layers: tuple[int, ...],
+    observed: np.ndarray,
+    groups: np.ndarray,
+    scored: np.ndarray,
+    n_bootstrap: int,
+    seed: int,
+) -> Predicted:
+    """Return the predictions of column `t` with their scores; `layers` are the names of those of `found`."""
+    out_of_fold, fold_of = found.predicted[:, t], found.folds
+    everything = np.ones(len(observed), dtype=bool)
+
+    def scores(rows: np.ndarray) -> Score:
+        chosen = (out_of_fold[rows], observed[rows], groups[rows], fold_of[rows])
+        return score(*chosen, n_bootstrap=n_bootstrap, seed=seed)
+
+    def curve(rows: np.ndarray) -> np.ndarray:
+        return correlation(found.by_layer[:, rows, t].T, observed[rows, None], fold_of[rows])
+
+    whole = scores(everything)
+    return Predicted(
+        target=target,
+        out_of_fold=out_of_fold,
+        observed=observed,
+        groups=groups,
+        folds=fold_of,
+        scored=scored,
+        all_words=whole,
+        without_concepts=whole if scored.all() else scores(scored),
+        layer=tuple(layers[place] for place in found.best[:, t]),
+        penalty=tuple(float(found.penalty[place, fold, t]) for fold, place in enumerate(found.best[:, t])),
+        layers=layers,
+        layer_r=np.stack([curve(everything), curve(scored)], axis=1),
+        n_features=found.n_features,
+    )
 
 
 class Problem:

@@ -20,6 +20,10 @@ FeatureSet = Literal[
     "all",
     "dense",
     "static",
+    "static_concepts",
+    "static_pcs",
+    "dense_static",
+    "space_static",
     "surface",
 ]
 Statistic = Literal[
@@ -34,7 +38,9 @@ class PredictionRecord(Record):
     sets made of many draws (outside, outside_random, outside_shared, shuffled) r is the mean over ``n_draws`` and
     ``draws_low``/``draws_high`` their central 95%; ``draws_beaten`` is the fraction of matched draws the set
     exceeds, ``layer`` the layer chosen most often inside the folds, ``ceiling`` the root of the ratings'
-    reliability and ``disattenuated_r`` r divided by it.
+    reliability and ``disattenuated_r`` r divided by it. Of the input embeddings, ``static_concepts`` are the directions
+    of the same categories, ``static_pcs`` as many principal components as the space has features, fitted on all rated
+    words without their ratings; ``dense_static`` and ``space_static`` are those sets joined with the embeddings.
     """
 
     language: str
@@ -68,7 +74,8 @@ class ComparisonRecord(Record):
     """Difference in r between two feature sets on the same words, by paired bootstrap over word groups.
 
     ``ci_low``/``ci_high`` bound 95%, ``equivalence_low``/``equivalence_high`` 90%; ``equivalent`` says
-    whether the latter lie within ``margin`` on both sides of zero.
+    whether the latter lie within ``margin`` on both sides of zero. ``p`` is two-sided, against no difference, and
+    ``p_fdr`` over all differences of the study.
     """
 
     language: str
@@ -86,6 +93,7 @@ class ComparisonRecord(Record):
     margin: float | None = None
     equivalent: bool | None = None
     p: float | None = P
+    p_fdr: float | None = P
 
     def _figure(self) -> float | None:
         return self.difference

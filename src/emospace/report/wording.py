@@ -62,6 +62,18 @@ FEATURE_SETS = {
     "all": ("All latents", "other", "every latent of the SAE"),
     "dense": ("Dense states", "other", "the residual stream itself"),
     "static": ("Static embeddings", "other", "word vectors with no context"),
+    "static_concepts": (
+        "Concepts in embeddings",
+        "other",
+        "the same categories' directions, made in the input embeddings",
+    ),
+    "static_pcs": (
+        "Embedding components",
+        "control",
+        "as many principal components of the input embeddings, no concepts used",
+    ),
+    "dense_static": ("Dense + embeddings", "other", "dense states and input embeddings together"),
+    "space_static": ("Space + embeddings", "other", "the emotion space and input embeddings together"),
     "surface": ("Length, frequency", "other", "word length and frequency alone"),
 }
 

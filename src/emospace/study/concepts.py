@@ -93,9 +93,10 @@ class LanguageConcepts:
         found -= self.space(kind).matrix.mean(axis=0)
         return LanguageFeatures(self.language, self.concepts, found, self.sets, silent)
 
-    def directions(self) -> np.ndarray:
-        """Return the dense direction of each category, ``[n_categories, d_model]``."""
-        return dense_directions(self.words.states, self.words.words, self.sets, self.language, self.pool)
+    def directions(self, kind: Literal["dense", "static"] = "dense") -> np.ndarray:
+        """Return the direction of each category in dense states or input embeddings, ``[n_categories, d_model]``."""
+        values, _ = self._values(kind)
+        return dense_directions(values, self.words.words, self.sets, self.language, self.pool)
 
     def _build(self, kind: Kind, without: Collection[str]) -> EmotionSpace:
         n, (values, latents) = len(self.concepts), self._values(kind)

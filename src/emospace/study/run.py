@@ -214,7 +214,6 @@ def _predicted(
         everywhere=np.unique(np.concatenate([each.latents for each in features.values()])),
         rule=spec.rule,
         n_draws=spec.n_draws,
-        n_shuffled=spec.n_shuffled,
     )
     return predict.kept(
         folder,
@@ -226,8 +225,16 @@ def _predicted(
         surface=words.surface(rated),
         corpus=words.corpus_vectors(rated),
         latents=None if inputs.sae is None else latents,
+        n_shuffled=_n_shuffled(inputs),
         folds=spec.folds,
     )
+
+
+def _n_shuffled(inputs: Inputs) -> int:
+    """Return the number of shuffled concept-sets; selecting latents for one takes seconds, a direction does not."""
+    if inputs.spec.n_shuffled is not None:
+        return inputs.spec.n_shuffled
+    return 100 if inputs.sae is None else 5
 
 
 def _crossed(
@@ -319,7 +326,7 @@ def _results(
         for kind, rows in found.records.items():
             records[kind] += rows
         missing += found.not_computed
-    for rows in (records["prediction"], records["cross_language"]):
+    for rows in (records["prediction"], records["comparison"], records["cross_language"]):
         tested = [index for index, row in enumerate(rows) if row.p is not None]
         if tested:
             q_values = fdr_bh(np.array([rows[index].p for index in tested]))

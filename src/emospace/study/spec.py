@@ -53,7 +53,9 @@ class StudySpec(BaseModel):
         description="languages in which a shared latent is a feature; none: both of two, most of more",
     )
     n_draws: int = Field(default=1000, ge=0, description="matched draws of outside latents")
-    n_shuffled: int = Field(default=5, ge=0, description="shuffled concept-sets")
+    n_shuffled: int | None = Field(
+        default=None, ge=0, description="shuffled concept-sets; none: 5 with an SAE, 100 without"
+    )
     n_permutations: int = Field(default=9999, gt=0)
     folds: int = Field(default=5, ge=3)
     cebra: bool = True

@@ -7,7 +7,8 @@ const plain = (name) => String(name).replaceAll("_", " ");
 /** Feature sets in the order of the bars, with the colour group of each. */
 export const SETS = {
   space: "concepts", shared: "concepts", specific: "concepts", outside: "control", outside_shared: "control", outside_random: "control",
-  top_firing: "control", shuffled: "control", all: "other", dense: "other", static: "other", surface: "other",
+  top_firing: "control", shuffled: "control", all: "other", dense: "other", static: "other", static_concepts: "other",
+  static_pcs: "control", dense_static: "other", space_static: "other", surface: "other",
 };
 
 export const setName = (record) => {

@@ -1,0 +1,123 @@
+"""Draws beside the space: matched and random latents from outside it, and the spaces of shuffled concept-sets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from emospace.display import track
+from emospace.errors import EmospaceError
+from emospace.features import MatchedPool, dense_directions, select_features, shuffled_sets
+from emospace.prediction import latent_profile, matched_draws, predict_draws, random_draws
+from emospace.profiling import timed
+from emospace.records import NotComputed
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+    from emospace.concepts import ConceptSets
+    from emospace.study.predicting import Latents
+    from emospace.study.task import RatingTask
+
+
+@timed("draws and shuffled sets")
+def draws_of_latents(
+    task: RatingTask, latents: Latents, values: csr_matrix, n_shuffled: int, missing: list[NotComputed]
+) -> dict[str, np.ndarray]:
+    """Return r of each kind of draw, ``[n_draws, n_targets, 2]`` (all words, concept words left out).
+
+    Parameters
+    ----------
+    values
+        ``[n_words, n_latents]`` log activations of the rated words.
+    missing
+        Gains what could not be drawn, and why.
+    """
+    space, seed = task.latents, task.seed
+    sizes = latent_profile(values)
+    found = {}
+
+    def drawn(name: str, draws: np.ndarray) -> None:
+        with timed(f"from {name}"):
+            found[name] = predict_draws(values, draws, task.ratings, task.groups, **task.options)
+
+    if n_draws := latents.n_draws:
+        outside: dict[str, Any] = {"seed": seed, "exclude": latents.everywhere}
+        try:
+            matched = matched_draws(space, sizes, n_draws, **outside)
+            random = random_draws(len(sizes), len(space), min(200, n_draws), **outside)
+        except EmospaceError as error:
+            missing.append(task.missing("outside controls", str(error)))
+        else:
+            if matched.scarce:
+                why = f"only {matched.n_active} latents outside fire on these words; beating such draws shows little"
+                missing.append(task.missing("a matched control of full strength", why))
+            drawn("outside", matched.draws)
+            drawn("outside_random", random)
+            if latents.shared is not None and len(latents.shared):
+                drawn("outside_shared", matched_draws(latents.shared, sizes, n_draws, **outside).draws)
+    chosen = _shuffled_latents(task, latents, n_shuffled)
+    if shuffled := _of_each(task, (values[:, each] for each in chosen)):
+        found |= shuffled
+    elif n_shuffled:
+        why = "selection finds no latent at all for random neutral words"
+        missing.append(task.missing("shuffled control", why))
+    return found
+
+
+@timed("shuffled sets")
+def shuffled_directions(task: RatingTask, states: np.ndarray, n_shuffled: int) -> dict[str, np.ndarray]:
+    """Return r of the dense directions that concept-sets of random neutral words have, as `draws_of_latents` does.
+
+    Parameters
+    ----------
+    states
+        ``[n_words, d_model]`` of the rated words.
+    """
+    concepts = task.concepts
+    words = concepts.words
+    directions = (
+        dense_directions(words.states, words.words, sets, task.language, pool)
+        for sets, pool in _shuffled(task, n_shuffled)
+    )
+    return _of_each(task, (states @ each.T for each in directions))
+
+
+def _shuffled(task: RatingTask, n: int) -> Iterator[tuple[ConceptSets, MatchedPool]]:
+    """Yield concept-sets of random neutral words, each with the pool that is left beside it."""
+    for draw in track(range(n), f"Shuffled sets, {task.language}", "draws"):
+        yield shuffled_sets(task.concepts.sets, task.language, task.concepts.pool, seed=task.seed + draw)
+
+
+def _of_each(task: RatingTask, spaces: Iterable[Any]) -> dict[str, np.ndarray]:
+    """Return r of each shuffled space, by the name of the control, or nothing where there is none."""
+    predicted = [task.predict(values, n_bootstrap=10) for values in spaces]
+    r = [[(one.all_words.r, one.without_concepts.r) for one in targets] for targets in predicted]
+    return {"shuffled": np.array(r)} if r else {}
+
+
+@timed("shuffled selection")
+def _shuffled_latents(task: RatingTask, latents: Latents, n: int) -> list[np.ndarray]:
+    """Return the latents that the same selection finds for concept-sets of random neutral words."""
+    words = task.concepts.words
+    assert words.codes is not None
+    found = []
+    for sets, pool in _shuffled(task, n):
+        try:
+            chosen = select_features(
+                words.codes,
+                words.words,
+                sets,
+                task.language,
+                pool,
+                rule=latents.rule,
+                q=1.0,
+                max_features=len(task.latents),
+                n_permutations=0,
+            )
+        except EmospaceError:
+            continue
+        found.append(chosen.latents)
+    return found
