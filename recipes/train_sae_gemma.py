@@ -1,6 +1,6 @@
 """Train the autoencoder of Gemma 3 270M on text in thirteen languages.
 
-    python recipes/train_sae_gemma.py --data DATA [--layer 12] [--tokens 6000000]
+    python recipes/train_sae_gemma.py --data DATA [--layer 7] [--tokens 6000000]
 
 DATA is the folder of public corpora and labelled texts listed in ``docs/data.md``; labels are not used. Texts that
 later validate readings (EmoBank, the test and validation splits) are left out. An interrupted run goes on where it
@@ -77,7 +77,7 @@ if __name__ == "__main__":
         __doc__,
         "gemma",
         corpora,
-        layer=12,
+        layer=7,
         tokens=6_000_000,
         passes=1.0,
         latents=16_384,
