@@ -157,6 +157,20 @@ def tiny(family: str = "llama", *, adds_bos: bool = False):
     return wrap_model(make_hf_model(family), make_tokenizer(adds_bos=adds_bos), name=f"tiny-{family}")
 
 
+def with_chat_template(model):
+    """Return a model as if it were a chat model: its tokenizer copied and given a chat template."""
+    from copy import deepcopy
+
+    from emospace.models import wrap_model
+
+    tokenizer = deepcopy(model.tokenizer)
+    tokenizer.chat_template = (
+        "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
+        "{% if add_generation_prompt %}<assistant>{% endif %}"
+    )
+    return wrap_model(model.model, tokenizer, name=f"{model.name}-chat", identity={})
+
+
 @pytest.fixture(scope="session")
 def llama():
     """Return a tiny Llama."""

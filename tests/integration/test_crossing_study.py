@@ -147,6 +147,10 @@ def test_every_source_is_heard_in_every_output(done):
     told = {(one.source_language, one.language, one.emotion): one for one in records}
     joy = told["es", "en", "joy"]
     assert (joy.dose, joy.layers, joy.judge_auroc, joy.n_prompts) == (0.5, (1, 2), 0.9, 6)
+    # The tiny model has no chat template.
+    assert {one.prompt_kind for one in done.found.records} == {"stems"}
+    for language, part in done.found.tables["samples"].groupby("output"):
+        assert set(part["prompt"]) < set(load_prompts(language, "evaluation", kind="stems")[:6])
     assert joy.options == "op=clamp window=1: dose_of=en"
     assert not joy.calibrated
     assert joy.p is not None
@@ -325,7 +329,7 @@ def test_nothing_is_generated_over_the_cap(bank, concepts, judged, monkeypatch, 
     # What the file of prompts holds is counted, not what could be asked for.
     with pytest.raises(EmospaceError) as refused:
         run_crossing(few, tiny("llama"), bank, command="")
-    n_prompts = sum(len(load_prompts(language, "evaluation")) for language in ("en", "es"))
+    n_prompts = sum(len(load_prompts(language, "evaluation", kind="stems")) for language in ("en", "es"))
     assert f"{16 * n_prompts * 5:,} tokens" in refused.value.why
 
 

@@ -10,15 +10,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from conftest import D_MODEL, tiny
+from conftest import D_MODEL, tiny, with_chat_template
 from emospace.concepts import load_concepts
 from emospace.errors import EmospaceError
-from emospace.evaluation import grid
+from emospace.evaluation import answers, grid
 from emospace.evaluation.answers import answer, cell_hash
 from emospace.evaluation.cells import Cell, SteeringSpec, n_tokens, random_vectors, standard_cells
 from emospace.evaluation.generation import Sampling, generate, generate_together, perplexity
 from emospace.evaluation.grid import evaluate
-from emospace.evaluation.prompts import FactualPrompt
+from emospace.evaluation.prompts import FactualPrompt, load_instruction, load_prompts
 from emospace.judges import BASIC_SEVEN, Judgement
 from emospace.judges.endpoint import Parameters
 from emospace.judges.llm import LanguageModelJudge
@@ -481,3 +481,38 @@ def test_n_answers_are_those_given(found, spec, sets):
     _, study = found
     cells = standard_cells(spec, BANK, baselines=[DENSE], shuffled=SHUFFLED)
     assert study.n_answers == len(cells) * len(PROMPTS)  # not the 40 prompts a study has at most
+
+
+@pytest.mark.parametrize("kind", ["questions", "stems"])
+def test_a_chat_model_is_asked_questions_and_a_base_model_goes_on_from_stems(spec, sets, kind, monkeypatch):
+    model = with_chat_template(tiny("llama")) if kind == "questions" else tiny("llama")
+    given = []
+    monkeypatch.setattr(
+        answers,
+        "generate_together",
+        lambda model, asked, **options: given.extend(asked) or made(model, asked, **options),
+    )
+    made = generate_together
+    few = spec.model_copy(update={"n_prompts": 2})
+    cells = [
+        Cell(None, "none", factual=True),
+        Cell("joy", "prompt", instruction=load_instruction("en", kind=kind).replace("{label}", "joy")),
+    ]
+    study = evaluate(few, model, cells, Letters(), sets=sets)
+    assert {record.prompt_kind for record in study.records} == {kind}
+    asked = load_prompts("en", "evaluation", kind=kind)[:2]
+    known = [each.prompt for each in load_prompts("en", "factual", kind=kind)]
+    told = (
+        [f"{prompt} Answer with joy." for prompt in asked]
+        if kind == "questions"
+        else [f"Mood: joy\n\n{prompt}" for prompt in asked]
+    )
+    assert [list(each.prompts) for each in given] == [list(asked), told, known, []]
+
+
+def test_an_instruction_of_ones_own_stands_after_the_prompt_or_around_it(spec, sets):
+    own = spec.model_copy(update={"instruction": "{label}! {prompt}"})
+    (joy, _) = (cell for cell in standard_cells(own, BANK) if cell.kind == "prompt")
+    assert answers._instructed(["a {b}"], joy) == ["joy! a {b}"]
+    (joy, _) = (cell for cell in standard_cells(spec, BANK, kind="stems") if cell.kind == "prompt")
+    assert answers._instructed(["She"], joy) == ["Mood: joy\n\nShe"]

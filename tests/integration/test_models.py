@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import D_MODEL, FAMILIES, N_BLOCKS, make_hf_model, make_tokenizer, tiny
+from conftest import D_MODEL, FAMILIES, N_BLOCKS, make_hf_model, make_tokenizer, tiny, with_chat_template
 from emospace.artefacts import file_hash
 from emospace.errors import EmospaceError
 from emospace.models import (
@@ -103,16 +103,9 @@ def test_what_stands_before_a_text_is_bos_or_else_eos(options, start):
 
 
 def test_a_chat_template_is_used_where_there_is_one():
-    from copy import deepcopy
-
     base = tiny()
     assert base.render_chat("How are you?") == "How are you?"
-    tokenizer = deepcopy(base.tokenizer)
-    tokenizer.chat_template = (
-        "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
-        "{% if add_generation_prompt %}<assistant>{% endif %}"
-    )
-    chat = wrap_model(base.model, tokenizer, identity={})
+    chat = with_chat_template(base)
     assert chat.render_chat("Hi") == "<user>Hi<assistant>"
     assert chat.render_chat("Hi", system="Be kind") == "<system>Be kind<user>Hi<assistant>"
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from conftest import D_MODEL, N_BLOCKS, tiny
+from conftest import D_MODEL, N_BLOCKS, tiny, with_chat_template
 from emospace.errors import EmospaceError
 from emospace.evaluation import Generated, Sampling, calibration, controls, generate, perplexity
 from emospace.evaluation.calibration import (
@@ -24,6 +24,7 @@ from emospace.evaluation.calibration import (
     materials,
 )
 from emospace.evaluation.controls import shuffled_banks
+from emospace.evaluation.prompts import load_prompts
 from emospace.features import FeatureDictionary
 from emospace.judges import BASIC, BASIC_SEVEN, Judgement
 from emospace.sae import SparseAutoencoder, save_sae
@@ -185,6 +186,16 @@ def test_what_was_tried_is_never_tried_twice(done):
     assert {**done.again.note} == {**done.bank.note}
     for key, vector in done.bank.vectors.items():
         assert done.again.vectors[key].card() == vector.card()
+
+
+@pytest.mark.parametrize("kind", ["questions", "stems"])
+def test_doses_are_tried_on_what_the_model_is_prompted_with(done, files, kind, tmp_path, monkeypatch):
+    model = with_chat_template(done.model) if kind == "questions" else done.model
+    spec = spec_of(files, prompts=None)
+    room = calibration._Room(model, spec, Letters(), tmp_path)
+    assert room.prompts == load_prompts("en", "calibration", kind=kind)[:5]
+    # Prompts of one's own without stems are taken as they are.
+    assert done.bank.note["prompt_kind"] == "questions"
 
 
 def test_load_vectors_finds_what_was_calibrated(done, monkeypatch):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,17 +12,16 @@ from typer.testing import CliRunner
 from emospace.artefacts import read_json
 from emospace.cli import steer_languages
 from emospace.cli.steer_languages import CROSSING, crossing_command, languages
-from emospace.concepts import bundled_languages, load_concepts
+from emospace.concepts import load_concepts
 from emospace.errors import EmospaceError
 from emospace.evaluation import crossing, grid
 from emospace.evaluation.answer_language import in_language
-from emospace.evaluation.cells import INSTRUCTIONS, Cell
+from emospace.evaluation.cells import Cell
 from emospace.evaluation.crossing import CrossingSpec, crossing_cells, mean_auroc, plan, pooled
 from emospace.evaluation.crossing_tables import ALL, cosine_table
-from emospace.evaluation.prompts import load_prompts, prompt_languages
+from emospace.evaluation.prompts import prompt_languages
 from emospace.judges import BASIC
 from emospace.judges.embedded import SHIPPED
-from emospace.lexicon import same_family
 from emospace.steering import DoseRange, SteeringVector
 from emospace.steering.bank import VectorBank
 
@@ -212,32 +210,6 @@ def test_an_answer_is_known_by_its_words():
         assert told[:3].tolist() == [float(place == other) for other in range(3)]
         assert np.isnan(told[3])
     assert np.isnan(in_language(texts, "xx")).all()
-
-
-# --- prompts in Spanish
-
-
-def test_spanish_prompts_are_many_apart_and_neutral():
-    parts = {part: load_prompts("es", part) for part in ("calibration", "evaluation", "factual")}
-    assert [len(prompts) for prompts in parts.values()] == [24, 48, 12]
-    assert not set(parts["calibration"]) & set(parts["evaluation"])
-    assert INSTRUCTIONS["es"].format(label="alegría") == "Responde con alegría."
-    for question in parts["factual"]:
-        for answer in question.answers:
-            assert not re.search(rf"\b{re.escape(answer)}\b", question.prompt, re.IGNORECASE), question
-
-
-@pytest.mark.skipif("es" not in bundled_languages(), reason="no Spanish concept-sets")
-def test_no_spanish_prompt_holds_a_concept_word():
-    concepts = load_concepts(["es"]).words("es")
-    held = {}
-    for part in ("calibration", "evaluation"):
-        for prompt in load_prompts("es", part):
-            words = re.findall(r"\w+", prompt)
-            hit = same_family(words, concepts, "es")
-            if hit.any():
-                held[prompt] = [word for word, one in zip(words, hit, strict=True) if one]
-    assert held == {}
 
 
 # --- the command

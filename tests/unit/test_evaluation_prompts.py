@@ -3,46 +3,70 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
+from typing import get_args
 
 import pytest
 
+from emospace.artefacts import read_json
 from emospace.concepts import load_concepts
 from emospace.errors import EmospaceError
-from emospace.evaluation.prompts import FEWEST, load_prompts, prompt_languages
+from emospace.evaluation.prompts import (
+    FEWEST,
+    PromptKind,
+    load_instruction,
+    load_prompts,
+    prompt_kind,
+    prompt_languages,
+)
+from emospace.judges import BASIC
+from emospace.judges.embedded import SHIPPED
 from emospace.lexicon import same_family
 
-LANGUAGES = ("en", "es", "zh")
+QUESTIONS = ("en", "es", "zh")
+STEMS = ("de", "en", "es", "fi", "fr", "id", "it", "nl", "pl", "pt", "zh")
+BUNDLED = [*((code, "questions") for code in QUESTIONS), *((code, "stems") for code in STEMS)]
+CHAT, BASE = (
+    SimpleNamespace(tokenizer=SimpleNamespace(chat_template=template)) for template in ("{{messages}}", None)
+)
 
 
-def _file(tmp_path, *, language="en", calibration=20, evaluation=40, extra=""):
+def _file(tmp_path, *, language="en", calibration=20, evaluation=40, extra="", stems=False):
     lines = [f'language = "{language}"']
-    for part, n in (("calibration", calibration), ("evaluation", evaluation)):
-        lines.append(f"{part} = [{', '.join(repr(f'{part} {i}') for i in range(n))}]")
+    for kind in ("", "stem ") if stems else ("",):
+        lines += ["[stems]"] if kind else []
+        for part, n in (("calibration", calibration), ("evaluation", evaluation)):
+            lines.append(f"{part} = [{', '.join(repr(f'{kind}{part} {i}') for i in range(n))}]")
     path = tmp_path / "mine.toml"
     path.write_text("\n".join(lines) + "\n" + extra, encoding="utf-8")
     return path
 
 
-def test_bundled_languages():
-    assert set(LANGUAGES) <= set(prompt_languages())
+def test_every_language_with_concepts_and_a_judge_of_the_basic_six_has_stems():
+    judged = (read_json(SHIPPED / name / "card.json")["auroc"] for name in ("subword", "ngram"))
+    fit = set.intersection(
+        *({code for code, area in areas.items() if set(BASIC) <= set(area)} for areas in judged)
+    )
+    assert set(prompt_languages("stems")) == fit & set(load_concepts().languages) == set(STEMS)
+    assert set(prompt_languages("questions")) == set(prompt_languages()) == set(QUESTIONS)
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_parts_are_large_enough_and_apart(language):
-    calibration = load_prompts(language, "calibration")
-    evaluation = load_prompts(language, "evaluation")
-    factual = load_prompts(language, "factual")
+@pytest.mark.parametrize(("language", "kind"), BUNDLED)
+def test_parts_are_large_enough_and_apart(language, kind):
+    calibration = load_prompts(language, "calibration", kind=kind)
+    evaluation = load_prompts(language, "evaluation", kind=kind)
+    factual = load_prompts(language, "factual", kind=kind)
     assert (len(calibration), len(evaluation), len(factual)) == (24, 48, 12)
-    prompts = [*calibration, *evaluation, *(question.prompt for question in factual)]
+    prompts = [*calibration, *evaluation, *(each.prompt for each in factual)]
     assert len(set(prompts)) == len(prompts)
     assert all(prompt == prompt.strip() for prompt in prompts)
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_no_neutral_prompt_holds_a_concept_word(language):
+@pytest.mark.parametrize(("language", "kind"), BUNDLED)
+def test_no_neutral_prompt_holds_a_concept_word(language, kind):
     concepts = load_concepts().words(language)
     for part in ("calibration", "evaluation"):
-        for prompt in load_prompts(language, part):
+        for prompt in load_prompts(language, part, kind=kind):
             if language == "zh":
                 held = [word for word in concepts if word in prompt]
             else:
@@ -53,12 +77,58 @@ def test_no_neutral_prompt_holds_a_concept_word(language):
             assert not held, (prompt, held)
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_no_question_gives_its_answer_away(language):
-    for question in load_prompts(language, "factual"):
-        for answer in question.answers:
+@pytest.mark.parametrize("language", STEMS)
+def test_a_stem_is_a_beginning_that_is_cut_short(language):
+    for part in ("calibration", "evaluation"):
+        for stem in load_prompts(language, part, kind="stems"):
+            length = len(stem) / 2 if language == "zh" else len(stem.split())
+            assert 3.5 <= length <= 12, stem
+            assert stem[-1] not in ".!?。！？…", stem
+
+
+@pytest.mark.parametrize(("language", "kind"), BUNDLED)
+def test_no_factual_prompt_gives_its_answer_away(language, kind):
+    for factual in load_prompts(language, "factual", kind=kind):
+        for answer in factual.answers:
             pattern = answer if language == "zh" else rf"\b{re.escape(answer)}\b"
-            assert not re.search(pattern, question.prompt, re.IGNORECASE), question
+            assert not re.search(pattern, factual.prompt, re.IGNORECASE), factual
+
+
+@pytest.mark.parametrize(("language", "kind"), BUNDLED)
+def test_the_instruction_names_the_emotion_and_stands_around_a_stem(language, kind):
+    said = load_instruction(language, kind=kind)
+    assert said.count("{label}") == 1
+    assert said.endswith("\n\n{prompt}") if kind == "stems" else "{prompt}" not in said
+
+
+def test_a_language_without_an_instruction_is_named(tmp_path):
+    with pytest.raises(EmospaceError, match=r"no instruction.*en, es, zh"):
+        load_instruction("fi")
+    path = _file(tmp_path, language="xx", extra='[stems]\ninstruction = "{label}: {prompt}"\n')
+    assert load_instruction("xx", path, "stems") == "{label}: {prompt}"
+    assert load_instruction("en", _file(tmp_path)) == load_instruction("en")
+    with pytest.raises(EmospaceError, match="no instruction"):
+        load_instruction("xx", _file(tmp_path, language="xx"))
+
+
+def test_a_chat_model_is_asked_and_a_base_model_continues(tmp_path):
+    assert (prompt_kind(CHAT), prompt_kind(BASE)) == get_args(PromptKind)
+    with_stems = _file(tmp_path, stems=True)
+    assert (prompt_kind(CHAT, with_stems), prompt_kind(BASE, with_stems)) == get_args(PromptKind)
+    assert load_prompts("en", "calibration", with_stems)[0] == "calibration 0"
+    assert load_prompts("en", "evaluation", with_stems, "stems")[-1] == "stem evaluation 39"
+    # A file without stems is what its author wants continued.
+    assert prompt_kind(BASE, _file(tmp_path)) == "questions"
+
+
+def test_a_language_with_stems_alone_has_no_questions(tmp_path):
+    assert len(load_prompts("de-AT", "evaluation", kind="stems")) == 48
+    with pytest.raises(EmospaceError, match=r"no prompts for it .questions: en, es, zh."):
+        load_prompts("de", "evaluation")
+    with pytest.raises(EmospaceError, match="no table"):
+        load_prompts("en", "calibration", _file(tmp_path, extra="stems = 3\n"), "stems")
+    with pytest.raises(EmospaceError, match=r"stems, calibration: it has 3 prompts"):
+        load_prompts("en", "calibration", _file(tmp_path, calibration=3, stems=True), "stems")
 
 
 def test_region_is_read_as_its_language():

@@ -132,7 +132,7 @@ def steering_run(folder, *, works=True, refused=()):
     (folder / "tables").mkdir(parents=True)
     for name, table in tables.items():
         table.to_parquet(folder / "tables" / f"steering_{name}.parquet", index=False)
-    model = SimpleNamespace(name="tiny")
+    model = SimpleNamespace(name="tiny", tokenizer=SimpleNamespace(chat_template="{{messages}}"))
     records = tuple(_record(spec, model, JUDGE, one) for one in groups)
     results = Results(
         steering=records,

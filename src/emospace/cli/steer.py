@@ -94,7 +94,7 @@ Source = Annotated[
         rich_help_panel=RUN,
     ),
 ]
-LEAST_TOKENS = "Tokens before an answer may end: base models end instructions at once."
+LEAST_TOKENS = "Tokens before an answer may end, for models that end at once."
 LeastTokens = Annotated[int, typer.Option(help=LEAST_TOKENS, rich_help_panel=JUDGED)]
 Dtype = Annotated[
     str,
@@ -120,7 +120,10 @@ Emotions = Annotated[
 Language = Annotated[str, typer.Option(help="Of concepts, prompts and judge.", rich_help_panel=WHAT)]
 Prompts = Annotated[
     Path | None,
-    typer.Option(help="Prompts of your own: TOML as data/prompts/en.toml.", rich_help_panel=JUDGED),
+    typer.Option(
+        help="Prompts of your own: TOML as data/prompts/en.toml, with [stems] for base models.",
+        rich_help_panel=JUDGED,
+    ),
 ]
 Concepts = Annotated[
     Path | None,
@@ -134,7 +137,10 @@ Batch = Annotated[int, typer.Option(help="Answers generated at once.", rich_help
 def text(
     prompt: Annotated[
         str | None,
-        typer.Argument(help="What the model is asked; - reads standard input.", show_default=False),
+        typer.Argument(
+            help="What the model is asked, or a beginning that a base model continues; - reads standard input.",
+            show_default=False,
+        ),
     ] = None,
     emotion: Emotion = None,
     valence: Valence = None,

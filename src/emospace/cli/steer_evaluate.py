@@ -112,7 +112,10 @@ def evaluate(
     shuffled: Annotated[int, typer.Option(help="Shuffled concept-sets.", rich_help_panel=DOSE)] = 2,
     instruction: Annotated[
         str | None,
-        typer.Option(help='Of the prompt-only baseline: "Answer with {label}."', rich_help_panel=DOSE),
+        typer.Option(
+            help='Of the prompt-only baseline, after the prompt or around {prompt}: "Answer with {label}."',
+            rich_help_panel=DOSE,
+        ),
     ] = None,
     judge: Annotated[
         str,

@@ -3,7 +3,7 @@
 from emospace.evaluation.cells import Cell, SteeringSpec, standard_cells
 from emospace.evaluation.generation import Generated, Sampling, generate, perplexity, stream
 from emospace.evaluation.grid import Evaluation, evaluate
-from emospace.evaluation.prompts import FactualPrompt, load_prompts
+from emospace.evaluation.prompts import FactualPrompt, load_prompts, prompt_kind
 
 __all__ = [
     "Cell",
@@ -16,6 +16,7 @@ __all__ = [
     "generate",
     "load_prompts",
     "perplexity",
+    "prompt_kind",
     "standard_cells",
     "stream",
 ]

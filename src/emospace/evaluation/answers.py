@@ -126,7 +126,11 @@ def _path(
 
 
 def _instructed(prompts: Sequence[str], cell: Cell) -> list[str]:
-    return [f"{prompt} {cell.instruction}" if cell.instruction else prompt for prompt in prompts]
+    said = cell.instruction
+    if not said:
+        return list(prompts)
+    around = said if "{prompt}" in said else f"{{prompt}} {said}"
+    return [around.replace("{prompt}", prompt) for prompt in prompts]
 
 
 def _read(path: Path, n_prompts: int) -> Answers | None:

@@ -19,7 +19,7 @@ from emospace.artefacts import cache_dir, content_hash, read_json, write_json
 from emospace.display import say, track
 from emospace.errors import EmospaceError, unknown
 from emospace.evaluation.generation import Sampling, generate, perplexity
-from emospace.evaluation.prompts import load_prompts
+from emospace.evaluation.prompts import load_prompts, prompt_kind
 from emospace.evaluation.scores import counts, hits, is_judged, row_mean
 from emospace.judges import BASIC, BASIC_SEVEN, Judge, Judgement, load_judge
 from emospace.steering.bank import AXES, VectorBank, bank_folder
@@ -258,6 +258,7 @@ def calibrate(
         "spec": spec.model_dump(mode="json", exclude={"model", "device"}),
         "source": source,
         "judge": spec.judge,
+        "prompt_kind": prompt_kind(model, spec.prompts),
         "n_unjudged": room.n_unjudged,
         "trials": {name: [trial._asdict() for trial in trials] for name, trials in tried.items()},
         "constant_trials": {name: trial._asdict() for name, trial in constant.items()},
@@ -295,7 +296,9 @@ def materials(model: LanguageModel, spec: CalibrationSpec) -> Materials:
     if spec.source in ("sae", "features") and sae is not None:
         layers = (sae.layer,)
     pool = neutral_pool(model, sets, spec.language, spec.seed)
-    texts = [model.render_chat(prompt) for prompt in load_prompts(spec.language, "calibration", spec.prompts)]
+    kind = prompt_kind(model, spec.prompts)
+    prompts = load_prompts(spec.language, "calibration", spec.prompts, kind)
+    texts = [model.render_chat(prompt) for prompt in prompts]
     store = cache_dir() / STORE
     states = concept_states(
         model, sets, spec.language, pool.words, texts, layers=layers, sae=sae, store=store
@@ -397,7 +400,8 @@ class _Room:
 
     def __init__(self, model: LanguageModel, spec: CalibrationSpec, judge: Judge, folder: Path) -> None:
         self.model, self.spec, self.judge, self.folder = model, spec, judge, folder
-        self.prompts = load_prompts(spec.language, "calibration", spec.prompts)[: spec.n_prompts]
+        kind = prompt_kind(model, spec.prompts)
+        self.prompts = load_prompts(spec.language, "calibration", spec.prompts, kind)[: spec.n_prompts]
         self.sampling = Sampling(n_tokens=spec.n_tokens, least_tokens=spec.least_tokens, seed=spec.seed)
         plain = generate(model, self.prompts, sampling=self.sampling, batch_size=spec.batch_size)
         self.base = perplexity(model, self.prompts, plain)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from emospace.errors import EmospaceError, unknown
 from emospace.evaluation.generation import Sampling
+from emospace.evaluation.prompts import PromptKind, load_instruction
 from emospace.judges import BASIC
 from emospace.steering.vector import Mode
 
@@ -20,13 +21,6 @@ if TYPE_CHECKING:
     from emospace.steering.vector import SteeringVector
 
 CellKind = Literal["none", "sae", "dense", "lda", "axis", "mix", "random", "shuffled", "prompt"]
-
-INSTRUCTIONS: Mapping[str, str] = {
-    "en": "Answer with {label}.",
-    "es": "Responde con {label}.",
-    "zh": "请带着{label}的情绪回答。",
-}
-"""What the prompt-only baseline says after each prompt; `{label}` is the category's label in that language."""
 
 
 class SteeringSpec(BaseModel):
@@ -57,7 +51,9 @@ class SteeringSpec(BaseModel):
     n_prompts: int = Field(default=40, gt=0, description="evaluation prompts, the first of the file")
     concepts: Path | None = Field(default=None, description="your own concept-sets, TOML")
     norms: str | None = Field(default=None, description="name or file; none: the default set of the language")
-    instruction: str | None = Field(default=None, description="with {label}; none: the bundled one")
+    instruction: str | None = Field(
+        default=None, description="with {label}, after the prompt or around {prompt}; none: the bundled one"
+    )
     sampling: Sampling = Sampling()
     factual_tokens: int = Field(default=24, gt=0, description="tokens of an answer to a factual prompt")
     n_random: int = Field(default=5, ge=0, description="random directions, shared by all emotions")
@@ -102,7 +98,7 @@ class Cell:
     dose, factor
         In units of the norm, and as a multiple of the calibrated dose.
     instruction
-        Said after each prompt.
+        Said after each prompt, or around it where it holds ``{prompt}``.
     draw
         Number among several vectors that stand for one thing.
     factual
@@ -155,6 +151,7 @@ def standard_cells(
     baselines: Sequence[Vectors] = (),
     shuffled: Sequence[Vectors] = (),
     labels: Mapping[str, str] | None = None,
+    kind: PromptKind = "questions",
 ) -> list[Cell]:
     """Return the cells of the study: unsteered, each emotion over its doses, and all baselines.
 
@@ -169,6 +166,8 @@ def standard_cells(
         `SteeringSpec.n_shuffled` are taken, for the basic six.
     labels
         Emotion -> its label in the language, for the prompt-only baseline; its name where there is none.
+    kind
+        What the model is prompted with, which the instruction of that baseline goes with.
 
     Raises
     ------
@@ -201,9 +200,11 @@ def standard_cells(
             Cell(None, "random", vector, dose * factor, factor, spec.mode, draw=draw)
             for factor in spec.random_doses
         ]
-    said = _instruction(spec)
+    said = spec.instruction
+    if said is None:
+        said = load_instruction(spec.language, spec.prompts, kind)
     for emotion in basic if spec.baselines_for == "basic" else emotions:
-        text = said.format(label=(labels or {}).get(emotion, emotion))
+        text = said.replace("{label}", (labels or {}).get(emotion, emotion))
         cells.append(Cell(emotion, "prompt", instruction=text, factual=emotion in basic))
     return cells
 
@@ -257,16 +258,3 @@ def check_cap(spec: SteeringSpec, cells: Sequence[Cell], n_prompts: int, n_factu
 def _cell(spec: SteeringSpec, emotion: str, vector: SteeringVector, factor: float) -> Cell:
     dose = vector.dose(spec.mode) * factor
     return Cell(emotion, vector.kind, vector, dose, factor, spec.mode, factual=factor == 1.0)
-
-
-def _instruction(spec: SteeringSpec) -> str:
-    if spec.instruction is not None:
-        return spec.instruction
-    code = spec.language.partition("-")[0]
-    if code not in INSTRUCTIONS:
-        raise EmospaceError(
-            f"language '{spec.language}'",
-            f"there is no instruction for the prompt-only baseline (there are: {', '.join(INSTRUCTIONS)})",
-            "Give one with {label} in it: instruction='Answer with {label}.'",
-        )
-    return INSTRUCTIONS[code]

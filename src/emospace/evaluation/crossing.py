@@ -22,7 +22,7 @@ from emospace.evaluation.cells import Cell, SteeringSpec, random_vectors
 from emospace.evaluation.crossing_tables import ALL, crossing_tables, mark_language
 from emospace.evaluation.generation import Sampling
 from emospace.evaluation.grid import Evaluation, Group, Heard, listen, records_of
-from emospace.evaluation.prompts import load_prompts, prompt_languages
+from emospace.evaluation.prompts import PromptKind, load_prompts, prompt_kind, prompt_languages
 from emospace.evaluation.running import InMode, results_of
 from emospace.evaluation.summary import crossing_summary
 from emospace.judges import BASIC, load_judge
@@ -94,6 +94,8 @@ class Plan:
         Emotion -> the model's calibrated vector, made in the language `home`.
     missing
         Languages and emotions left out, and why.
+    kind
+        What the model is prompted with.
     """
 
     sources: tuple[str, ...]
@@ -101,6 +103,7 @@ class Plan:
     own: Mapping[str, SteeringVector]
     home: str
     missing: tuple[NotComputed, ...]
+    kind: PromptKind
 
 
 def run_crossing(spec: CrossingSpec, model: LanguageModel, bank: VectorBank, *, command: str) -> Evaluation:
@@ -127,7 +130,7 @@ def run_crossing(spec: CrossingSpec, model: LanguageModel, bank: VectorBank, *, 
             f"Warning: judge '{spec.judge}' also calibrated the doses, so its figures are too good. Name another."
         )
     sets = load_concepts(path=spec.concepts)
-    planned = plan(spec, bank, sets, judge)
+    planned = plan(spec, bank, sets, judge, prompt_kind(model))
     _check_cap(spec, planned)
     vectors, lacking = source_vectors(spec, model, bank, sets, planned)
     cells = crossing_cells(spec, planned.own, vectors)
@@ -137,7 +140,7 @@ def run_crossing(spec: CrossingSpec, model: LanguageModel, bank: VectorBank, *, 
     records: list[SteeringRecord] = []
     for language in planned.outputs:
         one = spec.in_language(language)
-        prompts[language] = load_prompts(language, "evaluation")[: spec.n_prompts]
+        prompts[language] = load_prompts(language, "evaluation", kind=planned.kind)[: spec.n_prompts]
         names = default_norms(language)
         norms: WordNorms | None = load_norms(names[0]) if names else None
         heard[language] = listen(
@@ -166,7 +169,13 @@ def run_crossing(spec: CrossingSpec, model: LanguageModel, bank: VectorBank, *, 
     return found
 
 
-def plan(spec: CrossingSpec, bank: VectorBank, sets: ConceptSets, judge: Judge) -> Plan:
+def plan(
+    spec: CrossingSpec,
+    bank: VectorBank,
+    sets: ConceptSets,
+    judge: Judge,
+    kind: PromptKind = "questions",
+) -> Plan:
     """Return the languages and emotions of a study; those named must be usable, others are left out and told.
 
     Raises
@@ -192,9 +201,9 @@ def plan(spec: CrossingSpec, bank: VectorBank, sets: ConceptSets, judge: Judge) 
             raise EmospaceError(f"source language '{language}'", why, mend)
         missing.append(NotComputed(what=f"{WHAT}: vectors", why=why, language=language))
     outputs = []
-    for language in spec.outputs or prompt_languages():
+    for language in spec.outputs or prompt_languages(kind):
         if spec.outputs:
-            load_prompts(language, "evaluation")
+            load_prompts(language, "evaluation", kind=kind)
             sets.rows(language)
         why = _unfit(spec, language, sets, judge)
         if not why:
@@ -206,7 +215,7 @@ def plan(spec: CrossingSpec, bank: VectorBank, sets: ConceptSets, judge: Judge) 
         mend = "Name another judge (hf:NAME, llm:MODEL@URL), or lower least_auroc."
         raise EmospaceError(f"{WHAT} judged by '{judge.name}'", whys, mend)
     home = str(bank.note["spec"]["language"])
-    return Plan(tuple(dict.fromkeys(sources)), tuple(dict.fromkeys(outputs)), own, home, tuple(missing))
+    return Plan(tuple(dict.fromkeys(sources)), tuple(dict.fromkeys(outputs)), own, home, tuple(missing), kind)
 
 
 def mean_auroc(judge: Judge, language: str) -> float | None:
@@ -397,7 +406,10 @@ def _check_cap(spec: CrossingSpec, planned: Plan) -> None:
     """Raise `EmospaceError` where the study could generate more tokens than its cap."""
     n_sources = len(planned.sources) + (len(planned.sources) > 1)
     each = 1 + len(_places(planned.own, spec.mode)) * spec.n_random + n_sources * len(planned.own)
-    prompts = [load_prompts(language, "evaluation")[: spec.n_prompts] for language in planned.outputs]
+    prompts = [
+        load_prompts(language, "evaluation", kind=planned.kind)[: spec.n_prompts]
+        for language in planned.outputs
+    ]
     total = each * sum(map(len, prompts)) * spec.sampling.n_tokens
     if total > spec.token_cap:
         raise EmospaceError(

@@ -13,7 +13,7 @@ from emospace.evaluation.answers import Answers, answer
 from emospace.evaluation.cells import Cell, SteeringSpec, check_cap
 from emospace.evaluation.content import answered, similarity
 from emospace.evaluation.fluency import distinct_n, repetition
-from emospace.evaluation.prompts import FactualPrompt, load_prompts
+from emospace.evaluation.prompts import FactualPrompt, load_prompts, prompt_kind
 from emospace.evaluation.scores import AUROC_FLOOR, Scored, adjusted, counts, is_fit, measure
 from emospace.evaluation.tables import study_tables
 from emospace.judges import BASIC
@@ -96,7 +96,8 @@ def evaluate(
     norms
         Ratings of the words of the answers; without them there are no word shifts.
     prompts, factual
-        Those of the language's file unless given, of the evaluation prompts the first `SteeringSpec.n_prompts`.
+        Those of the language's file that the model takes (`prompt_kind`) unless given, of the evaluation prompts the
+        first `SteeringSpec.n_prompts`.
 
     Raises
     ------
@@ -104,10 +105,11 @@ def evaluate(
         Before anything is generated: more tokens than the cap, no unsteered cell, or a language the judge has no
         held-out score for.
     """
+    kind = prompt_kind(model, spec.prompts)
     if prompts is None:
-        prompts = load_prompts(spec.language, "evaluation", spec.prompts)[: spec.n_prompts]
+        prompts = load_prompts(spec.language, "evaluation", spec.prompts, kind)[: spec.n_prompts]
     if factual is None:
-        factual = load_prompts(spec.language, "factual", spec.prompts)
+        factual = load_prompts(spec.language, "factual", spec.prompts, kind)
     heard = listen(spec, model, cells, judge, sets=sets, norms=norms, prompts=prompts, factual=factual)
     tables = study_tables(
         spec, heard.groups, cells, heard.answers, heard.scored, prompts, sets=sets, norms=norms
@@ -289,6 +291,7 @@ def _record(spec: SteeringSpec, model: LanguageModel, judge: Judge, one: Group) 
         options=cell.options,
         judge=judge.name,
         language=spec.language,
+        prompt_kind=prompt_kind(model, spec.prompts),
         **figures,
     )
 

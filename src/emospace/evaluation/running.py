@@ -13,6 +13,7 @@ from emospace.display import say
 from emospace.evaluation.cells import SteeringSpec, standard_cells
 from emospace.evaluation.controls import shuffled_banks
 from emospace.evaluation.grid import Evaluation, evaluate
+from emospace.evaluation.prompts import prompt_kind
 from emospace.evaluation.summary import steering_summary
 from emospace.judges import load_judge
 from emospace.records import Manifest, ModelRecord, NotComputed, Results, Source, SummaryRecord
@@ -86,6 +87,7 @@ def run_evaluation(
         baselines=[InMode(one, spec.mode) for one in baselines.values() if one is not None],
         shuffled=[InMode(one, spec.mode) for one in shuffled],
         labels={emotion: lemmas[emotion][0] for emotion in bank.names if lemmas.get(emotion)},
+        kind=prompt_kind(model, spec.prompts),
     )
     found = evaluate(spec, model, cells, judge, sets=sets, norms=norms)
     missing = tuple(

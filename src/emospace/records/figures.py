@@ -268,7 +268,8 @@ class SteeringRecord(Record):
     rating (-1..1) of the words used. n counts the answers, `layer` is null where several layers act. All that the judge
     says stands on the `n_judged` answers it could judge; `n_unjudged` are missing (refused, no usable reply).
     `source_language` is that of the concepts the vector was made of, where it is not that of the answers, and
-    `in_language` the share of answers still in the language of their prompts.
+    `in_language` the share of answers still in the language of their prompts. `prompt_kind` says whether the answers are
+    to questions, or continue stems (beginnings of a text), as a base model does.
     """
 
     emotion: str
@@ -281,6 +282,7 @@ class SteeringRecord(Record):
     options: str | None = None
     judge: str
     language: str
+    prompt_kind: Literal["questions", "stems"] = "questions"
     n_prompts: int = Field(ge=0)
     n_judged: int | None = None
     n_unjudged: int | None = None
