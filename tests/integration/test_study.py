@@ -275,6 +275,17 @@ def test_six_categories_get_reasons_where_fifteen_are_needed(english):
     assert any(row.what == "axes and circumplex" for row in english.results.not_computed)
 
 
+def test_rsa_of_the_space_has_its_difference_from_static_embeddings(english):
+    rows = [row for row in english.results.alignment if row.statistic == "rsa_spearman" and row.given]
+    main = [row for row in rows if row.space == "sae"]
+    assert main
+    for row in main:
+        assert row.difference == pytest.approx(row.value - row.baseline)
+        assert row.difference_low <= row.difference <= row.difference_high
+        assert 0 < row.difference_p <= 1
+    assert all(row.difference is None for row in rows if row.space != "sae")
+
+
 def test_the_features_record_counts_what_the_dictionary_holds(english):
     counts = english.table("features").category.value_counts()
     assert [row.category for row in english.results.features]

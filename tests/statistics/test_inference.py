@@ -62,6 +62,23 @@ def test_bootstrap_interval_of_an_rdm_correlation_covers_the_population():
     assert 0.88 <= np.mean(covered) <= 0.995
 
 
+def test_a_difference_of_two_rdm_correlations_is_rarely_found_where_there_is_none():
+    """Two RDMs as like the third as each other, with noise of their own and noise they share; and one that is liker."""
+    rng = np.random.default_rng(4)
+    null, planted = [], []
+    for seed in range(N):
+        people, shared = rng.normal(size=(24, 2)), 0.5 * rng.normal(size=(24, 5))
+
+        def like(noise, people=people, shared=shared):
+            return points_rdm(np.hstack([people, shared, noise * rng.normal(size=(24, 5))]))
+
+        third = points_rdm(people)
+        null.append(stats.rdm_difference(like(0.5), like(0.5), third, seed=seed, n=200).p)
+        planted.append(stats.rdm_difference(like(0.2), like(1.2), third, seed=seed, n=200))
+    assert np.mean(np.array(null) <= 0.05) < 0.08
+    assert np.mean([one.p <= 0.05 and one.low > 0 for one in planted]) > 0.9
+
+
 def test_the_best_component_is_tested_as_a_maximum():
     rng = np.random.default_rng(3)
     best, naive, planted = [], [], []

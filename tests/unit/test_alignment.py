@@ -139,6 +139,24 @@ def test_a_control_turns_rsa_partial(space, human):
     assert itself.reason == "a side of the comparison does not vary"
 
 
+def test_the_difference_from_another_rdm_stands_beside_the_rsa(space, human):
+    ratings = ratings_of(human)
+    noise = np.random.default_rng(2).random((24, 24))
+    noise = noise + noise.T
+    plain = rsa_affect(space, ratings, seed=0, n_permutations=99)
+    found = rsa_affect(space, ratings, seed=0, n_permutations=99, beside=noise)
+    assert plain.difference is None
+    other = rsa_affect(space, ratings, seed=0, n_permutations=99, rdm=noise)
+    assert found.difference == pytest.approx(plain.value - other.value)
+    assert found.difference_low < found.difference < found.difference_high
+    assert found.difference_p < 0.05
+    itself = rsa_affect(space, ratings, seed=0, n_permutations=99, beside=space.rdm())
+    assert (itself.difference, itself.difference_p) == (0, 1)
+    similarity = 1 - np.linalg.norm(human[:, None] - human[None], axis=-1)
+    people = rsa_structure(space, structure_of(similarity, NAMES), seed=0, n_permutations=99, beside=noise)
+    assert people.difference == pytest.approx(found.difference)
+
+
 def test_a_given_rdm_replaces_the_spaces_own(space, human):
     ratings = ratings_of(human)
     distance = np.linalg.norm(human[:, None] - human[None], axis=-1)

@@ -337,6 +337,33 @@ def test_procrustes_fit_finds_a_rotation_and_a_reflection():
     assert stats.procrustes_fit(whitened, np.ones((20, 2)), seed=0) is None
 
 
+def test_a_difference_of_rdm_correlations_is_that_of_the_two_in_the_same_resamples():
+    rng = np.random.default_rng(3)
+    a, other, b = (random_rdm(rng, 12) for _ in range(3))
+    a, other = b + 0.5 * a, b + other
+    found = stats.rdm_difference(a, other, b, seed=4, n=300)
+    assert found.value == pytest.approx(stats.rdm_correlation(a, b) - stats.rdm_correlation(other, b))
+    drawn = stats.bootstrap_rdm_correlations([a, other, b], seed=4, n=300)
+    assert (found.low, found.high) == pytest.approx(
+        np.quantile(drawn[:, 0, 2] - drawn[:, 1, 2], [0.025, 0.975])
+    )
+    turned = stats.rdm_difference(other, a, b, seed=4, n=300)
+    assert (turned.value, turned.low, turned.p) == pytest.approx((-found.value, -found.high, found.p))
+
+
+def test_a_difference_of_rdm_correlations_is_over_the_pairs_that_all_three_have():
+    rng = np.random.default_rng(5)
+    a, other, b = (random_rdm(rng, 12) for _ in range(3))
+    with_gap, mask = other.copy(), np.ones_like(b, dtype=bool)
+    with_gap[0, 1] = with_gap[1, 0] = np.nan
+    mask[0, 1] = mask[1, 0] = False
+    found = stats.rdm_difference(a, with_gap, b, seed=0, n=50)
+    assert found == stats.rdm_difference(a, other, b, seed=0, n=50, mask=mask)
+    assert found.value == pytest.approx(
+        stats.rdm_correlation(a, b, mask=mask) - stats.rdm_correlation(other, b, mask=mask)
+    )
+
+
 def test_rdms_that_cannot_be_compared_are_refused():
     rng = np.random.default_rng(10)
     a = random_rdm(rng, 6)

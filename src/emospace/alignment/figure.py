@@ -27,7 +27,8 @@ class Alignment:
 
     Field names and meanings are those of `records.AlignmentRecord`: `value` with its 95% interval and
     permutation p, `n` categories, `component` counted from 1, `ceiling` what a perfect model would reach and
-    `ceiling_kind` why, `baseline` the same statistic for `baseline_name`; `reason` when there is no value.
+    `ceiling_kind` why, `baseline` the same statistic for `baseline_name`, `difference` what the value has over that of static embeddings;
+    `reason` when there is no value.
     """
 
     language: str
@@ -52,6 +53,10 @@ class Alignment:
     controls: str | None = None
     baseline: float | None = None
     baseline_name: str | None = None
+    difference: float | None = None
+    difference_low: float | None = None
+    difference_high: float | None = None
+    difference_p: float | None = None
     reason: str | None = None
 
 

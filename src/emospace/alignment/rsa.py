@@ -58,6 +58,7 @@ def _rsa(
     controls: Mapping[str, Floats],
     target: str | None,
     mask: NDArray[np.bool_] | None = None,
+    beside: Floats | None = None,
     **more: Any,
 ) -> Alignment:
     partial = tuple(controls.values())
@@ -72,6 +73,8 @@ def _rsa(
         return figure(statistic, target, common, **more)
     if np.isfinite(test.value) and (missing := stats.left_out(model, *partial)):
         more["reason"] = "; ".join([more["reason"], missing] if "reason" in more else [missing])
+    if beside is not None:
+        more |= _difference(model, beside, human, seed, mask)
     interval = stats.bootstrap_rdm(model, human, **options)
     return figure(
         statistic,
@@ -84,6 +87,22 @@ def _rsa(
         controls=" + ".join(controls) or None,
         **more,
     )
+
+
+def _difference(
+    model: Floats, beside: Floats, human: Floats, seed: int, mask: NDArray[np.bool_] | None
+) -> dict[str, Any]:
+    """Return the fields of the difference from the RSA of another RDM, empty where there is none."""
+    try:
+        found = stats.rdm_difference(model, beside, human, seed=seed, mask=mask)
+    except EmospaceError:
+        return {}
+    return {
+        "difference": finite(found.value),
+        "difference_low": finite(found.low),
+        "difference_high": finite(found.high),
+        "difference_p": finite(found.p),
+    }
 
 
 def placeless(rdm: Floats, names: Sequence[str]) -> str | None:
@@ -119,6 +138,7 @@ def rsa_affect(
     metric: Metric = "correlation",
     rdm: Floats | None = None,
     controls: Mapping[str, Floats] | None = None,
+    beside: Floats | None = None,
 ) -> Alignment:
     """Correlate the space's RDM with Euclidean distances in the human valence-arousal plane (Spearman, Mantel).
 
@@ -129,6 +149,8 @@ def rsa_affect(
     controls
         Name -> RDM over the space's categories to hold constant (set overlap, static embeddings); the
         statistic is then "rsa_partial".
+    beside
+        RDM over the space's categories (static embeddings) from whose correlation the difference is given.
     """
     rated = rated_categories(space, ratings, seed)
     held = controls or {}
@@ -147,6 +169,7 @@ def rsa_affect(
         n_permutations,
         {name: _rows_of(part, space, rated.categories, metric) for name, part in held.items()},
         "distance",
+        beside=None if beside is None else _rows_of(beside, space, rated.categories, metric),
         **({} if held else rater_ceiling(ceiling)),
     )
 
@@ -160,6 +183,7 @@ def rsa_structure(
     metric: Metric = "correlation",
     rdm: Floats | None = None,
     controls: Mapping[str, Floats] | None = None,
+    beside: Floats | None = None,
     split_half: float | None = None,
 ) -> Alignment:
     """Correlate the space's RDM with a human category structure on the categories they share.
@@ -169,7 +193,7 @@ def rsa_structure(
 
     Parameters
     ----------
-    rdm, controls
+    rdm, controls, beside
         As in `rsa_affect`.
     split_half
         Split-half-over-texts reliability of the structure; None computes it on the shared categories where
@@ -213,6 +237,7 @@ def rsa_structure(
         {name: _rows_of(part, space, names, metric) for name, part in held.items()},
         "structure",
         mask if n_unknown else None,
+        None if beside is None else _rows_of(beside, space, names, metric),
         **more,
     )
 

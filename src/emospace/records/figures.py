@@ -105,7 +105,9 @@ class AlignmentRecord(Record):
     ``against`` names the human side ("valence_arousal", "goemotions"), ``space`` what stands for the model,
     ``component`` the principal component (from 1), ``controls`` what a partial correlation holds constant.
     ``n_label`` and ``n_derived`` count categories whose human rating is that of their label and those
-    where it is the mean of their concepts. ``baseline`` is the same statistic for ``baseline_name``.
+    where it is the mean of their concepts. ``baseline`` is the same statistic for ``baseline_name``. ``difference``, of
+    the RSA of a study's own space, is from that of static embeddings, by paired bootstrap over categories, with its 95%
+    interval and two-sided p.
     """
 
     language: str
@@ -128,6 +130,10 @@ class AlignmentRecord(Record):
     controls: str | None = None
     baseline: float | None = None
     baseline_name: str | None = None
+    difference: float | None = None
+    difference_low: float | None = None
+    difference_high: float | None = None
+    difference_p: float | None = P
     provenance: Provenance | None = None
 
     def _figure(self) -> float | None:

@@ -27,6 +27,7 @@ from emospace.stats.rdm import (
     mantel,
     rdm_correlation,
     rdm_correlations,
+    rdm_difference,
 )
 from emospace.stats.resampling import (
     BestComponent,
@@ -82,6 +83,7 @@ __all__ = [
     "rating_ceiling",
     "rdm_correlation",
     "rdm_correlations",
+    "rdm_difference",
     "spearman",
     "spearman_known",
     "stratified_rank_sum",

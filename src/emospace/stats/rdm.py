@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from emospace.errors import EmospaceError
 from emospace.stats.correlation import rank_rows
+from emospace.stats.resampling import Difference, difference_of
 
 Floats = NDArray[np.float64]
 Statistic = Literal["spearman", "pearson"]
@@ -335,6 +336,31 @@ def bootstrap_rdm_correlations(
             for weights in _resamples(_n_categories(rows[0]), seed, n)
         ]
     )
+
+
+def rdm_difference(
+    a: ArrayLike,
+    other: ArrayLike,
+    b: ArrayLike,
+    *,
+    seed: int,
+    n: int = 2000,
+    statistic: Statistic = "spearman",
+    mask: ArrayLike | None = None,
+) -> Difference:
+    """Return the correlation of `a` with `b` less that of `other` with `b`, over resamples of the same categories.
+
+    Categories are drawn as in `bootstrap_rdm`; only pairs count that all three RDMs have a value for.
+    """
+    rows, known = _compared(a, b, (other,), mask)
+    rows, ranks = np.where(known, rows, 0.0), statistic == "spearman"
+
+    def differences(weights: Floats) -> Floats:
+        r = _weighted_correlations(rows, weights * known, ranks=ranks)
+        return np.asarray(r[:, 0, 1] - r[:, 2, 1])
+
+    drawn = [differences(weights) for weights in _resamples(_n_categories(known), seed, n)]
+    return difference_of(float(differences(np.ones((1, len(known))))[0]), np.concatenate(drawn))
 
 
 def _resamples(categories: int, seed: int, n: int) -> Iterator[Floats]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 DECODING = "CEBRA"
 
 
-@stage(version=1)
+@stage(version=2)
 def align(
     *,
     model: str,
@@ -60,6 +60,7 @@ def align(
             name: disjoint_rdm(own.features, concepts.concepts, sets, language, silent=own.silent)
             for name, own in features.items()
         }
+    beside = {name: rdms["static"] if name == kind else None for name in spaces}
     controls = {"set overlap": overlap_rdm(sets, language), "static embeddings": rdms["static"]}
 
     found: list[Alignment] = []
@@ -72,7 +73,7 @@ def align(
         with timed("axes and RSA"):
             for name, space in spaces.items():
                 found += axes(space, rated, **options)
-                found.append(rsa_affect(space, rated, rdm=rdms[name], **options))
+                found.append(rsa_affect(space, rated, rdm=rdms[name], beside=beside[name], **options))
             found.append(rsa_affect(main, rated, rdm=rdms[kind], controls=controls, **options))
         with timed("Procrustes"):
             figure, circumplex = procrustes(main, rated, **options)
@@ -96,7 +97,7 @@ def align(
     for structure in structures:
         with timed("axes and RSA"):
             for name, space in spaces.items():
-                found.append(rsa_structure(space, structure, rdm=rdms[name], **options))
+                found.append(rsa_structure(space, structure, rdm=rdms[name], beside=beside[name], **options))
             found.append(rsa_structure(main, structure, rdm=rdms[kind], controls=controls, **options))
         names = [category for category in main.categories if category in structure.categories]
         if structure.kind == "co-annotation" and len(names) >= FEWEST_RATED:
