@@ -7,23 +7,29 @@ ridge classifier tells concepts from pool words with (a) the selected latents, (
 them. The rule whose latents win by most is the default.
 
 **Space.** Each category's concepts are split in random halves, a space is built from either half, and their RDMs
-are correlated. The transform and scale whose spaces agree best are the default.
+are correlated (``split_half_rdm``). The transform and scale whose spaces agree best are the default.
+
+**Dense states and input embeddings.** The same for ways of comparing them, beside how well the concepts of one half
+that the other lacks are told by their correlation with its category vectors (``auc``); and for directions of
+categories, how well projections on them tell such concepts.
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from emospace.artefacts import write_json
+from emospace.concepts import ConceptSets
 from emospace.display import table
-from emospace.features import EFFECTS, MatchedPool, select_features
+from emospace.features import EFFECTS, MatchedPool, dense_directions, select_features
 from emospace.prediction import latent_profile, matched_draws
-from emospace.space import build_space
+from emospace.space import build_space, standardise
 from emospace.stats import auc, condensed, spearman
 from emospace.study import StudySpec
 from emospace.study.inputs import Inputs, load_inputs
@@ -32,6 +38,98 @@ from emospace.study.selecting import FEATURES
 from publish_results import machine
 
 FOLDS, DRAWS, HALVES, PENALTY = 5, 40, 20, 300.0
+DIRECTION_HALVES = 5
+
+
+def halves_of(sets: ConceptSets, n: int) -> Iterator[tuple[ConceptSets, ConceptSets]]:
+    """Yield concept-sets of random halves of each category's concepts."""
+    for split in range(n):
+        half = np.random.default_rng(split).random(len(sets.table)) < 0.5
+        first, second = (
+            replace(sets, table=sets.table[part].reset_index(drop=True)) for part in (half, ~half)
+        )
+        yield first, second
+
+
+def dense_alternatives(concepts: np.ndarray, pool: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the features of concepts under each way of comparing dense states, ``[n_concepts, n_features]``."""
+    from sklearn.covariance import ledoit_wolf
+
+    centred = concepts - pool.mean(0)
+    share = pool.var(0) / pool.var(0).sum()
+    options = {"transform": "raw", "scale": "pool"}
+    found = {
+        "raw": centred,
+        "outlier dimensions left out (over 20 times their share)": centred[:, share < 20 / len(share)],
+        "pool": standardise(concepts, pool=pool, **options),
+    }
+    for n in (1, 3, 6, 10):
+        found[f"pool, {n} components removed"] = standardise(concepts, pool=pool, n_removed=n, **options)
+    spread = pool.std(0)
+    covariance, _ = ledoit_wolf((pool - pool.mean(0)) / spread)
+    size, axes = np.linalg.eigh(covariance)
+    turned = centred / spread @ axes
+    return found | {"pool, half whitened": turned / size**0.25, "pool, whitened": turned / size**0.5}
+
+
+def held_out_auc(scores: np.ndarray, words: Sequence[str], sets: ConceptSets, language: str) -> float:
+    """Return the mean AUC of categories (of three held-out concepts or more), scores ``[n_words, n_categories]``."""
+    labels = [
+        np.isin(words, sets.words(language, name)) for name in sets.categories if sets.words(language, name)
+    ]
+    return float(
+        np.mean(
+            [
+                auc(column, held).value
+                for column, held in zip(scores.T, labels, strict=True)
+                if held.sum() >= 3
+            ]
+        )
+    )
+
+
+def compare_dense(study: Inputs, language: str, kind: str) -> list[tuple[str, str, str, float, float]]:
+    """Return for each way of comparing states or embeddings the agreement of halves and the AUC of the others."""
+    sets, encoded = study.languages[language].sets, study.languages[language].words.concept_words.get()
+    values = (encoded.static if kind == "static" else encoded.states).astype(np.float64)
+    n = len(sets.words(language))
+    row_of = {word: row for row, word in enumerate(encoded.words)}
+    found = []
+    for name, features in dense_alternatives(values[:n], values[n:]).items():
+        agreement, told = [], []
+        for parts in halves_of(sets, HALVES):
+            spaces = []
+            for part in parts:
+                words = list(part.words(language))
+                rows = features[[row_of[word] for word in words]]
+                spaces.append(build_space(rows, words, part, language, kind=kind, scale="none"))
+            agreement.append(float(spearman(*(condensed(space.rdm()) for space in spaces))))
+            kept = set(parts[0].words(language))
+            others = [word for word in parts[1].words(language) if word not in kept]
+            mean = spaces[0].matrix.mean(0)
+            together = np.concatenate([features[[row_of[word] for word in others]], spaces[0].matrix]) - mean
+            scores = np.corrcoef(together)[: len(others), len(others) :]
+            told.append(held_out_auc(scores, others, parts[1], language))
+        found.append((language, kind, name, float(np.mean(agreement)), float(np.mean(told))))
+    return found
+
+
+def compare_directions(study: Inputs, language: str) -> list[tuple[str, str, float]]:
+    """Return for each kind of dense direction how well projections tell concepts that had no part in it."""
+    own = study.languages[language]
+    sets, pool, encoded = own.sets, own.pool, own.words.concept_words.get()
+    row_of = {word: row for row, word in enumerate(encoded.words)}
+    found = []
+    for kind in ("mean_difference", "lda"):
+        told = []
+        for first, second in halves_of(sets, DIRECTION_HALVES):
+            directions = dense_directions(encoded.states, encoded.words, first, language, pool, kind)
+            kept = set(first.words(language))
+            others = [word for word in second.words(language) if word not in kept]
+            scores = encoded.states[[row_of[word] for word in others]] @ directions.T
+            told.append(held_out_auc(scores, others, second, language))
+        found.append((language, kind, float(np.mean(told))))
+    return found
 
 
 def classify(values: np.ndarray, labels: np.ndarray, train: np.ndarray) -> float:
@@ -52,15 +150,13 @@ def compare_spaces(study: Inputs, language: str, latents: np.ndarray) -> list[tu
     for transform in ("log1p", "raw"):
         for scale in ("pool", "categories", "none"):
             agreement = []
-            for split in range(HALVES):
-                half = np.random.default_rng(split).random(len(sets.table)) < 0.5
+            for parts in halves_of(sets, HALVES):
                 rdms = []
-                for part in (half, ~half):
-                    one = replace(sets, table=sets.table[part].reset_index(drop=True))
-                    words = list(one.words(language))
+                for part in parts:
+                    words = list(part.words(language))
                     codes = encoded.codes[[row_of[word] for word in words]]
                     space = build_space(
-                        codes, words, one, language, latents, pool=neutral, transform=transform, scale=scale
+                        codes, words, part, language, latents, pool=neutral, transform=transform, scale=scale
                     )
                     rdms.append(condensed(space.rdm()))
                 agreement.append(float(spearman(*rdms)))
@@ -83,10 +179,12 @@ def main() -> None:
     options = parser.parse_args()
     languages = tuple(options.languages.split(","))
     study = load_inputs(StudySpec(model=options.model, sae=options.sae, languages=languages), options.run)
-    rows, spaces = [], []
+    rows, spaces, dense, directions = [], [], [], []
     for language in languages:
         features = select(study, language, options.run / "stages").tables[FEATURES]
         spaces += compare_spaces(study, language, np.unique(features.latent))
+        dense += compare_dense(study, language, "dense") + compare_dense(study, language, "static")
+        directions += compare_directions(study, language)
         rng = np.random.default_rng(0)
         own = study.languages[language]
         encoded, pool, sets = own.words.concept_words.get(), own.pool, own.sets
@@ -130,15 +228,21 @@ def main() -> None:
     table("Held-out concepts against pool words", columns, summary)
     header = ["language", "transform", "scale", "split_half_rdm"]
     table("Spaces from random halves of the concepts", header, spaces)
+    ways = ["language", "kind", "features", "split_half_rdm", "auc"]
+    table("Dense states and input embeddings: random halves of the concepts", ways, dense)
+    told = ["language", "directions", "auc"]
+    table("Directions of categories: held-out concepts", told, directions)
     write_json(
         options.out,
         {
             "date": datetime.date.today().isoformat(),
             "machine": machine(),
-            "command": f"python recipes/choose_settings.py --run {options.run} --out {options.out}",
+            "command": f"python recipes/choose_settings.py --model {options.model} --sae {options.sae} --run {options.run} --out {options.out}",
             "model": study.name,
             "rule": [dict(zip(columns, row, strict=True)) for row in summary],
             "space": [dict(zip(header, row, strict=True)) for row in spaces],
+            "dense": [dict(zip(ways, row, strict=True)) for row in dense],
+            "directions": [dict(zip(told, row, strict=True)) for row in directions],
         },
     )
 

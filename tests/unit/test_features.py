@@ -456,16 +456,31 @@ def test_lda_turns_away_from_noise_that_the_mean_difference_follows():
     shift = np.zeros((3, 8))
     shift[:, :2] = 1 / np.sqrt(2)
     states, words = dense_states(rng, sets, pool, shift, scale=np.array([1, 6, 1, 1, 1, 1, 1, 1.0]))
-    plain = dense_directions(states, words, sets, "en", pool)
-    lda = dense_directions(states, words, sets, "en", pool, "lda")
+    plain = dense_directions(states, words, sets, "en", pool, "mean_difference")
+    lda = dense_directions(states, words, sets, "en", pool)
     assert (lda[:, 0] > 0.9).all()
     assert (np.abs(lda[:, 1]) < 0.2).all()
     assert (plain[:, 0] < 0.9).all()
+
+
+@pytest.mark.parametrize("factor", [1, 1e4])
+def test_directions_do_not_follow_a_dimension_of_large_variance(factor):
+    """One dimension holds all the variance, as massive activations do; projections tell the categories all the same."""
+    rng = np.random.default_rng(3)
+    _, _, sets, _ = planted(n_words=60)
+    pool = pool_of(sets.words("en"), 400)
+    shift = np.eye(3, 16, k=1)
+    states, words = dense_states(rng, sets, pool, shift, scale=np.full(16, 0.5))
+    rescaled = states * np.array([factor, *[1] * 15], dtype=np.float32)
+    read = rescaled @ dense_directions(rescaled, words, sets, "en", pool).T
+    same = states @ dense_directions(states, words, sets, "en", pool).T
+    for column, reference in zip(read.T, same.T, strict=True):
+        assert np.corrcoef(column, reference)[0, 1] > 0.999
 
 
 def test_dense_directions_weigh_concepts():
     sets = concept_sets({"joy": {"glad": 1.0, "party": 0.25}})
     pool = pool_of(sets.words("en"), 2)
     states = np.array([[4, 0], [0, 4], [0, 0], [0, 0]], dtype=np.float32)
-    found = dense_directions(states, ["glad", "party", *pool.words], sets, "en", pool)
+    found = dense_directions(states, ["glad", "party", *pool.words], sets, "en", pool, "mean_difference")
     np.testing.assert_allclose(found[0], np.array([4, 1]) / np.sqrt(17), rtol=1e-6)

@@ -46,7 +46,7 @@ def weighted():
     words = (*"abcdefghxy", "neutral")
     features = np.random.default_rng(0).normal(size=(len(words), 7))
     sets = sets_of("xx", members)
-    space = build_space(features, words, sets, "xx", kind="dense")
+    space = build_space(features, words, sets, "xx", kind="dense", scale="none")
     return LanguageFeatures("xx", words, features - space.matrix.mean(axis=0), sets)
 
 

@@ -16,9 +16,11 @@ from emospace.space import (
     cebra_embedding,
     disjoint_rdm,
     dissimilarity,
+    kind_features,
     overlap_rdm,
     standardise,
 )
+from emospace.space.matrix import N_REMOVED
 
 SETS = {
     "joy": {"happy": 1.0, "glad": 0.5, "bright": 0.5},
@@ -113,6 +115,34 @@ def test_features_are_in_units_of_both_groups_spread():
     assert np.allclose(found[:, 0], (codes[:, 0] - pool[:, 0].mean()) / spread)
     assert np.isfinite(found[:, 1]).all()
     assert (found[:, 2] == 0).all()
+
+
+@pytest.mark.parametrize("kind", ["dense", "static"])
+def test_dense_features_count_dimensions_alike_and_lack_what_neutral_words_differ_in(kind):
+    rng = np.random.default_rng(5)
+    pool, words = rng.normal(size=(300, 12)), rng.normal(size=(40, 12))
+    common = np.linalg.qr(rng.normal(size=(12, N_REMOVED)))[0].T
+    pool += 9 * rng.normal(size=(300, N_REMOVED)) @ common
+    found = kind_features(words, None, kind, pool)
+    massive = np.array([1e4, *[1] * 11])
+    assert np.allclose(kind_features(words * massive, None, kind, pool * massive), found)
+    spread = np.sqrt((words.var(axis=0) + pool.var(axis=0)) / 2)
+    _, _, components = np.linalg.svd((pool - pool.mean(axis=0)) / spread)
+    assert np.allclose(found @ components[:N_REMOVED].T, 0)
+    assert np.allclose(
+        found @ components[N_REMOVED:].T, (words - pool.mean(axis=0)) / spread @ components[N_REMOVED:].T
+    )
+
+
+def test_dense_features_without_a_pool_are_in_units_of_the_words_spread():
+    rng = np.random.default_rng(6)
+    words = rng.normal(size=(40, 5)) * [1, 10, 1e4, 0.1, 0]
+    found = kind_features(words, None, "dense")
+    assert np.allclose(found.std(axis=0), [1, 1, 1, 1, 0])
+
+
+def test_codes_are_compressed_and_otherwise_as_they_are(codes):
+    assert np.allclose(kind_features(codes, [2, 4], "sae", codes), np.log1p(codes[:, [2, 4]]))
 
 
 def test_compression_is_a_mirrored_logarithm_of_chosen_latents():

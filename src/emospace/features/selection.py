@@ -221,7 +221,7 @@ def dense_directions(
     sets: ConceptSets,
     language: str,
     pool: MatchedPool,
-    kind: Literal["mean_difference", "lda"] = "mean_difference",
+    kind: Literal["lda", "mean_difference"] = "lda",
 ) -> np.ndarray:
     """Return a unit direction for each category straight from the states, the baseline without an SAE.
 
@@ -230,8 +230,10 @@ def dense_directions(
     states
         ``[n_words, d_model]`` of one layer, rows as `words`.
     kind
-        ``mean_difference`` (weighted mean of the concepts minus mean of the pool) or ``lda`` (that difference
-        whitened by the pooled within-group covariance, Ledoit-Wolf shrunk).
+        ``lda`` (weighted mean of the concepts minus mean of the pool, whitened by the pooled within-group covariance,
+        Ledoit-Wolf shrunk, of dimensions in units of the pool's spread) or ``mean_difference`` (the difference
+        itself). Where a few dimensions hold most of the variance a difference points along them: projections on it
+        tell held-out concepts of Gemma 3 by .70 (AUC) where whitened ones have .96 (`docs/results/settings.json`).
 
     Returns
     -------
@@ -239,8 +241,8 @@ def dense_directions(
         ``[n_categories, d_model]``, rows in the order of the categories that have concepts.
     """
     row_of = {word: index for index, word in enumerate(words)}
-    pool_states = states[[row_of[word] for word in pool.words]]
-    centre = pool_states.mean(0)
+    pool_states = states[[row_of[word] for word in pool.words]].astype(np.float64)
+    centre, spread = pool_states.mean(0), pool_states.std(0)
     categories = [category for category in sets.categories if sets.words(language, category)]
     members = [states[[row_of[word] for word in sets.words(language, category)]] for category in categories]
     means = np.stack(
@@ -253,9 +255,10 @@ def dense_directions(
     if kind == "lda":
         from sklearn.covariance import ledoit_wolf
 
+        scale = np.where(spread > 1e-9 * spread.max(initial=0), spread, np.inf)
         within = [rows - rows.mean(0) for rows in members]
-        covariance, _ = ledoit_wolf(np.concatenate([pool_states - centre, *within]).astype(np.float64))
-        directions = np.linalg.solve(covariance, directions.T).T
+        covariance, _ = ledoit_wolf(np.concatenate([pool_states - centre, *within]) / scale)
+        directions = np.linalg.solve(covariance, (directions / scale).T).T / scale
     return np.asarray(directions / np.linalg.norm(directions, axis=1, keepdims=True), dtype=np.float32)
 
 

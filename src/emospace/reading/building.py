@@ -161,6 +161,7 @@ def build_reader(
         language,
         latents,
         kind="dense" if codes is None else "sae",
+        scale="none",
     )
     features = states if codes is None else codes.tocsc()[:, latents].log1p().toarray()
     spread = np.maximum(features.std(axis=0), 1e-3)

@@ -9,6 +9,7 @@ from emospace.space.matrix import (
     build_space,
     disjoint_rdm,
     dissimilarity,
+    kind_features,
     overlap_rdm,
     standardise,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "cebra_embedding",
     "disjoint_rdm",
     "dissimilarity",
+    "kind_features",
     "overlap_rdm",
     "standardise",
 ]

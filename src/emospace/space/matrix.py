@@ -23,6 +23,13 @@ Transform = Literal["log1p", "raw"]
 Scale = Literal["pool", "categories", "none"]
 _METRICS: tuple[Metric, ...] = ("correlation", "cosine", "euclidean")
 
+N_REMOVED = 3
+"""Principal components of the neutral words taken off dense states and embeddings.
+
+Chosen with the scale on concepts alone (`docs/results/settings.json`): of components, whitening and masked outlier
+dimensions, it tells held-out concepts better than none and keeps spaces of random halves of the concepts alike.
+"""
+
 
 class PCA(NamedTuple):
     """Principal components of the categories.
@@ -211,6 +218,7 @@ def standardise(
     pool: Any = None,
     transform: Transform = "log1p",
     scale: Scale = "none",
+    n_removed: int = 0,
 ) -> Floats:
     """Return the features of words: chosen latents, compressed, in units of their spread.
 
@@ -230,6 +238,9 @@ def standardise(
         difference of Austin, 2009), since a good emotion latent is silent on the pool and has no spread
         there; "categories" is for `build_space` and changes nothing here. A latent that never varies becomes
         zero.
+    n_removed
+        First principal components of the pool, standardised likewise, that are projected out (Mu & Viswanath, 2018,
+        "All-but-the-top"): what words differ in most whatever they mean; needs `scale="pool"`.
 
     Returns
     -------
@@ -245,9 +256,37 @@ def standardise(
             "Give pool=, or choose scale='categories' or 'none'.",
         )
     neutral = _compressed(pool, latents, transform)
-    spread = np.sqrt((words.var(axis=0) + neutral.var(axis=0)) / 2)
-    centred = words - neutral.mean(axis=0)
-    return np.asarray(np.divide(centred, spread, out=np.zeros_like(centred), where=spread > 1e-9))
+    mean, spread = neutral.mean(axis=0), np.sqrt((words.var(axis=0) + neutral.var(axis=0)) / 2)
+
+    def scaled(values: Floats) -> Floats:
+        return np.asarray(np.divide(values - mean, spread, out=np.zeros_like(values), where=spread > 1e-9))
+
+    found = scaled(words)
+    if n_removed:
+        _, _, components = np.linalg.svd(scaled(neutral), full_matrices=False)
+        found -= found @ components[:n_removed].T @ components[:n_removed]
+    return found
+
+
+def kind_features(codes: Any, latents: ArrayLike | None, kind: str, pool: Any = None) -> Floats:
+    """Return the features of words as their kind is compared, ``[n_words, n_features]``.
+
+    SAE codes are compressed and otherwise as they are. In dense states and embeddings a few dimensions may hold most
+    of the variance, so each is taken in units of its spread about the pool, less the pool's first `N_REMOVED`
+    components; without a pool, in units of the words' own spread.
+
+    Parameters
+    ----------
+    codes, latents, pool
+        As `standardise` takes them.
+    kind
+        "sae", "dense" or "static".
+    """
+    if kind == "sae":
+        return standardise(codes, latents)
+    if pool is None:
+        return standardise(codes, latents, pool=codes, transform="raw", scale="pool")
+    return standardise(codes, latents, pool=pool, transform="raw", scale="pool", n_removed=N_REMOVED)
 
 
 def _compressed(codes: Any, latents: ArrayLike | None, transform: Transform) -> Floats:
@@ -270,7 +309,7 @@ def build_space(
     pool: Any = None,
     kind: str = "sae",
     transform: Transform | None = None,
-    scale: Scale = "none",
+    scale: Scale | None = None,
     dictionary: str | None = None,
 ) -> EmotionSpace:
     """Build the space: each category the weighted mean of its concepts' standardised features.
@@ -288,8 +327,8 @@ def build_space(
     transform
         See `standardise`; None is "log1p" for SAE codes and "raw" otherwise.
     scale
-        "none" (the spaces of random halves of the concepts agree best with it: `docs/results/settings.json`),
-        "pool" (see `standardise`) or "categories" (z over the category rows).
+        "none", "pool" (see `standardise`) or "categories" (z over the category rows); None takes the features of the
+        kind (see `kind_features`), chosen on concepts alone (`docs/results/settings.json`).
     dictionary
         Which autoencoder the codes are of, such as its content hash; kept with the space.
 
@@ -298,9 +337,11 @@ def build_space(
     EmospaceError
         If a category has no word with codes, or the pool is needed and missing.
     """
-    if transform is None:
-        transform = "log1p" if kind == "sae" else "raw"
-    features = standardise(codes, latents, pool=pool, transform=transform, scale=scale)
+    if transform is None and scale is None:
+        features = kind_features(codes, latents, kind, pool)
+    else:
+        compress = transform or ("log1p" if kind == "sae" else "raw")
+        features = standardise(codes, latents, pool=pool, transform=compress, scale=scale or "none")
     members = _members(words, sets, language)
     rows = np.stack([weights @ features[index] / weights.sum() for index, weights in members.values()])
     if scale == "categories":

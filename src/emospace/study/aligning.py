@@ -12,7 +12,7 @@ from emospace.alignment import Alignment, axes, cebra_alignment, procrustes, rsa
 from emospace.errors import EmospaceError
 from emospace.profiling import timed
 from emospace.records import AlignmentRecord, NotComputed
-from emospace.space import build_space, disjoint_rdm, overlap_rdm
+from emospace.space import build_space, disjoint_rdm, kind_features, overlap_rdm
 from emospace.structure import FEWEST_RATED
 from emospace.study.stage import StageResult, stage
 
@@ -113,7 +113,7 @@ def align(
     return StageResult({"alignment": records}, tables, missing)
 
 
-@stage(version=1)
+@stage(version=2)
 def decode(
     *,
     model: str,
@@ -191,7 +191,7 @@ def _layer_table(concepts: LanguageConcepts) -> pd.DataFrame:
     parts = []
     for layer in range(states.shape[1]):
         space = build_space(states[:, layer], words, sets, language, kind="dense")
-        features = states[:, layer] - space.matrix.mean(axis=0)
+        features = kind_features(states[:, layer], None, "dense") - space.matrix.mean(axis=0)
         rdm = disjoint_rdm(features, words, sets, language)
         a, b = np.triu_indices(len(rdm), 1)
         names = np.array(space.categories)

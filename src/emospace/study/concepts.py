@@ -10,7 +10,7 @@ import numpy as np
 
 from emospace.features import dense_directions
 from emospace.languages import LanguageFeatures
-from emospace.space import build_space, standardise
+from emospace.space import build_space, kind_features
 
 if TYPE_CHECKING:
     from emospace.concepts import ConceptSets
@@ -86,9 +86,7 @@ class LanguageConcepts:
         What all categories share, being an emotion word at all, would make every pair alike.
         """
         n, (values, latents) = len(self.concepts), self._values(kind)
-        found = standardise(
-            values[:n], latents, pool=values[n:], transform="log1p" if kind == "sae" else "raw"
-        )
+        found = kind_features(values[:n], latents, kind, values[n:])
         silent = np.asarray(~found.any(axis=1))
         found -= self.space(kind).matrix.mean(axis=0)
         return LanguageFeatures(self.language, self.concepts, found, self.sets, silent)

@@ -112,7 +112,7 @@ def comparable(norms: WordNorms) -> WordNorms:
     return norms.only(tuple(target for target in PEOPLE if target in norms.targets)).complete()
 
 
-@stage(version=1)
+@stage(version=2)
 def cross_predict(
     *,
     model: str,

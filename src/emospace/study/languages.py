@@ -49,7 +49,7 @@ FEWEST_FEATURES = 3
 """Below, a correlation across features is plus or minus one, or none."""
 
 
-@stage(version=1)
+@stage(version=2)
 def compare_languages(
     *,
     model: str,

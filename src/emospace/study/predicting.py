@@ -57,7 +57,7 @@ class Latents:
     n_draws: int
 
 
-@stage(version=2)
+@stage(version=3)
 def predict(
     *,
     model: str,
