@@ -67,7 +67,7 @@ class Trainer:
             "b_enc": torch.zeros(spec.n_latents, device=device),
             "b_dec": torch.zeros(d_model, device=device),
         }
-        optimiser = torch.optim.Adam(weights.values(), lr=spec.learning_rate)
+        optimiser = torch.optim.Adam(weights.values(), lr=spec.learning_rate, fused=True)
         return cls(spec, weights, optimiser, torch.zeros(spec.n_latents, device=device), n_steps, bfloat16)
 
     def run(self, batches: Iterator[torch.Tensor], on_step: Callable[[], None]) -> None:
@@ -124,10 +124,12 @@ class Trainer:
             left = _decoded(values, chosen, w_dec) + error
             parts.append((chosen, values, self.spec.aux_loss * 2 * left / error.square().sum()))
         # Both losses reach the encoder through the same inputs, the decoder each through its own error.
-        at_codes = [
-            torch.bmm(w_dec[chosen], at_output[:, :, None])[:, :, 0] * (values > 0)
-            for chosen, values, at_output in parts
-        ]
+        # A dense product and its few entries that count cost less than gathering a decoder row for each of these.
+        with torch.autocast(states.device.type, torch.bfloat16, enabled=self.bfloat16):
+            at_codes = [
+                (at_output @ w_dec.T).gather(1, chosen).float() * (values > 0)
+                for chosen, values, at_output in parts
+            ]
         touched, gradient_of_codes = torch.cat([part[0] for part in parts], 1), torch.cat(at_codes, 1)
         gradients = {
             "w_enc": _summed(touched, gradient_of_codes, inputs, len(w_enc)),
