@@ -39,7 +39,7 @@ def write_concepts(path: Path, language: str, sets: dict[str, str]) -> None:
     lines = [f'language = "{language}"', 'carriers = ["The word is {word}", "One says {word}"]']
     for name, words in sets.items():
         listed = json.dumps(words.split(), ensure_ascii=False)
-        lines += [f"[{name}]", f'labels = ["{words.split()[0]}"]', f"words = {listed}"]
+        lines += [f'["{name}"]', f'labels = ["{words.split()[0]}"]', f"words = {listed}"]
     path.write_text("\n".join(lines), encoding="utf-8")
 
 

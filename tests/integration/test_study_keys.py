@@ -122,7 +122,7 @@ def original(tmp_path_factory) -> Path:
     """Return a folder with a study's files, each category rated, and its finished run."""
     folder = tmp_path_factory.mktemp("keys")
     make_house(folder)
-    bundled = load_concepts(LANGUAGES, "paper26")
+    bundled = load_concepts(LANGUAGES, "goemotions")
     for language in LANGUAGES:
         sets = {name: " ".join(bundled.words(language, name)[:5]) for name in bundled.categories[:17]}
         write_concepts(folder / "concepts" / f"{language}.toml", language, sets)

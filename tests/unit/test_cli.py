@@ -227,6 +227,7 @@ def test_study_ends_with_key_figures_beside_their_baselines(asked, tmp_path):
     ]
     assert "best of five PCs (PC2) with valence\t-\t40\t0.830" in done.stdout
     assert "CEBRA: too few categories" in done.stderr
+    assert "2 categories (paper26)" in done.stderr
     assert "curated" in done.stderr
     assert f"Report: {tmp_path / 'report.html'}" in done.stderr
     assert (tmp_path / "report.html").is_file()

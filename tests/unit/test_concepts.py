@@ -10,16 +10,20 @@ import pytest
 
 from emospace.concepts import (
     CATEGORIES,
+    LISTS,
     ConceptSets,
     bundled_languages,
     categories,
+    category_lists,
     check_concepts,
     import_associations,
     load_concepts,
     overlap,
 )
 from emospace.concepts.association_files import read_answers
+from emospace.concepts.category import BUNDLED
 from emospace.errors import EmospaceError
+from emospace.judges.corpus import GOEMOTIONS
 
 BASIC = {"anger", "disgust", "fear", "joy", "sadness", "surprise"}
 OWN = """
@@ -62,12 +66,38 @@ def table_set(sets: ConceptSets) -> set[tuple[object, ...]]:
 # The bundled sets
 
 
-def test_there_are_41_categories_of_which_26_and_six_are_marked():
-    assert len(CATEGORIES) == len({category.name for category in CATEGORIES}) == 41
-    assert {category.name for category in categories("basic")} == BASIC
-    assert len(categories("paper26")) == 26
-    assert all(category.paper26 for category in categories("basic"))
+COWEN_KELTNER = (
+    "admiration, adoration, aesthetic appreciation, amusement, anger, anxiety, awe, awkwardness, boredom, calmness, confusion, "
+    "craving, disgust, empathic pain, entrancement, excitement, fear, horror, interest, joy, nostalgia, relief, romance, "
+    "sadness, satisfaction, sexual desire, surprise"
+)
+
+
+def test_there_are_42_categories_and_three_lists_of_them():
+    names = [category.name for category in CATEGORIES]
+    assert len(names) == len(set(names)) == 42
+    assert list(LISTS) == ["basic", "paper26", "goemotions"]
+    assert set(LISTS["basic"]) == BASIC == {category.name for category in CATEGORIES if category.basic}
+    assert set(LISTS["paper26"]) == set(COWEN_KELTNER.split(", ")) - {"sexual desire"}
+    assert set(LISTS["goemotions"]) == set(GOEMOTIONS) - {"neutral", "realization"}
     assert all(category.definition.endswith(".") for category in CATEGORIES)
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_list_is_a_selection_in_the_order_of_all(name: str):
+    found = tuple(category.name for category in categories(name))
+    assert found == LISTS[name] == load_concepts(["en"], name).categories
+    assert sorted(found, key=[category.name for category in CATEGORIES].index) == list(found)
+
+
+@pytest.mark.parametrize("language", bundled_languages())
+def test_craving_is_no_copy_of_desire(language: str):
+    sets = load_concepts([language])
+    craving, desire = (set(sets.words(language, name)) for name in ("craving", "desire"))
+    assert len(craving & desire) <= 3
+    labels = sets.labels[language]
+    assert not set(labels["craving"]) & set(labels["desire"])
+    assert set(labels["craving"]) <= craving
 
 
 @pytest.mark.parametrize("language", bundled_languages())
@@ -107,6 +137,65 @@ def test_selection_keeps_the_order_of_the_house(tmp_path: Path):
     assert [category.name for category in categories(["awe", "anger"])] == ["anger", "awe"]
     assert load_concepts(["en"], str(listed)).categories == ("joy", "sadness")
     assert set(load_concepts(["en"], "basic").table["category"]) == BASIC
+
+
+OWN_CATEGORIES = """
+[lists]
+lusophone = ["saudade", "joy"]
+
+[saudade]
+definition = "Longing for someone or something loved and absent."
+"""
+
+
+def own_folder(folder: Path, text: str) -> Path:
+    written(folder, OWN, "pt.toml")
+    written(folder, text, "categories.toml")
+    return folder
+
+
+def test_a_folder_of_sets_may_have_lists_of_its_own(tmp_path: Path):
+    folder = own_folder(tmp_path, OWN_CATEGORIES)
+    assert category_lists(folder) == {**LISTS, "lusophone": ("joy", "saudade")}
+    assert category_lists() == category_lists(folder / "pt.toml") == LISTS
+    assert load_concepts(path=folder, selection="lusophone").categories == ("joy", "saudade")
+    assert load_concepts(path=folder).categories == ("joy", "saudade")
+    with pytest.raises(EmospaceError, match="neither all, basic, paper26, goemotions nor a file"):
+        load_concepts(["pt"], "lusophone")
+    with pytest.raises(EmospaceError, match="neither all, basic, paper26, goemotions, lusophone nor a file"):
+        load_concepts(path=folder, selection="lusofone")
+
+
+def test_a_copy_of_the_bundled_categories_is_read(tmp_path: Path):
+    bundled = BUNDLED / "categories.toml"
+    assert category_lists(own_folder(tmp_path, bundled.read_text(encoding="utf-8"))) == LISTS
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[joy", "not valid TOML"),
+        ("[joy]\nbasic = true\npaper26 = true\n", r"\[joy\].*'basic' is no field.*\[lists\]"),
+        ("[joy]\npaper26 = false\n", r"\[joy\].*'paper26' is no field.*\[lists\]"),
+        ("[joy]\ncolour = 1\n", r"\[joy\].*'colour' is no field.*definition"),
+        ("[joy]\ndefinition = 1\n", r"\[joy\].*definition is no text"),
+        ("joy = 3\n", r"\[joy\].*no table"),
+        ("lists = 3\n", r"\[lists\].*no table"),
+        ('[lists]\nmine = "joy"\n', "list 'mine'.*no list of names"),
+        ("[lists]\nmine = []\n", "list 'mine'.*no list of names"),
+        ('[lists]\nmine = ["joi"]\n', "list 'mine'.*'joi' is no category.*Did you mean joy"),
+        ('[lists]\nmine = ["saudade"]\n', r"list 'mine'.*'saudade' is no category.*\[saudade\]"),
+        ('[lists]\npaper26 = ["joy", "love"]\n', "list 'paper26'.*bundled list"),
+        ('[lists]\nall = ["joy"]\n', "list 'all'.*every category"),
+    ],
+)
+def test_a_malformed_file_of_categories_is_named_with_reason_and_mend(
+    tmp_path: Path, text: str, message: str
+):
+    folder = own_folder(tmp_path, text)
+    with pytest.raises(EmospaceError, match=message) as raised:
+        load_concepts(path=folder)
+    assert str(folder / "categories.toml") in raised.value.what
 
 
 def test_a_toml_file_as_selection_brings_its_own_sets(tmp_path: Path):

@@ -104,7 +104,8 @@ def test_the_english_pool_has_the_concepts_length_and_frequency(english):
     for measure in (letters, frequencies.zipf):
         assert standardised_difference(measure(concepts), measure(pool.words)) < 0.1
         assert ks_2samp(measure(concepts), measure(pool.words)).statistic < 0.12
-    assert standardised_difference(frequencies.zipf(concepts), frequencies.zipf(candidates)) > 0.3
+    # Unmatched they would not pass for balanced: the limit is a quarter of a standard deviation (Rubin, 2001).
+    assert standardised_difference(frequencies.zipf(concepts), frequencies.zipf(candidates)) > 0.25
 
 
 def test_a_pool_holds_no_concept_word_and_no_word_twice(english):

@@ -24,7 +24,7 @@ from emospace.structure import (
     valence_agreement,
 )
 
-PAPER26 = [category.name for category in categories("paper26")]
+GOEMOTIONS = [category.name for category in categories("goemotions")]
 
 
 @dataclass
@@ -64,7 +64,7 @@ def test_phi_is_the_correlation_of_the_indicators():
 
 def test_goemotions_holds_the_26_categories_and_counts_of_texts():
     structure = load_structure("goemotions")
-    assert set(structure.categories) - set(PAPER26) == {"realization"} and set(PAPER26) <= set(
+    assert set(structure.categories) - set(GOEMOTIONS) == {"realization"} and set(GOEMOTIONS) <= set(
         structure.categories
     )
     assert structure.n_items == 54_263 and "neutral" not in structure.categories
@@ -102,7 +102,7 @@ def test_bundled_structures_are_those_of_the_index():
 
 
 def test_split_half_follows_its_halves():
-    structure = load_structure("goemotions").select(PAPER26)
+    structure = load_structure("goemotions").select(GOEMOTIONS)
     said = structure.split_half()
     upper = np.triu_indices(26, 1)
     first, second = structure.halves[0]
@@ -276,7 +276,7 @@ def test_languages_must_agree():
 def test_the_bundled_sets_with_bundled_norms():
     sets = load_concepts()
     english = category_ratings(sets, load_norms("glasgow").without_senses(), "en")
-    assert len(english.categories) == 41 and english.no_axes == "" and english.n_label >= 35
+    assert len(english.categories) == 42 and english.no_axes == "" and english.n_label >= 35
     values = dict(zip(english.categories, english.values("valence"), strict=True))
     assert values["joy"] > 0.5 and values["grief"] < -0.5
     assert english.table["valence_n"].notna().all()

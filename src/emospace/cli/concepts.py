@@ -25,34 +25,28 @@ Sets = Annotated[
     Path | None, typer.Argument(help="A TOML file or a folder of them; the bundled sets without one.")
 ]
 Languages = Annotated[list[str] | None, typer.Option(help="Comma-separated or repeated; all without it.")]
-Categories = Annotated[str, typer.Option(help="all, paper26, basic, or a file with a name a line.")]
+Categories = Annotated[
+    str, typer.Option(help="all, basic, paper26, goemotions, or a file with a name a line.")
+]
 
 
 @app.command("list")
 def list_sets(path: Sets = None, languages: Languages = None, categories: Categories = "all") -> None:
     """Show how many concepts each category has in each language, and the words specific to one."""
-    from emospace.concepts import CATEGORIES, load_concepts
+    from emospace.concepts import category_lists, load_concepts
 
     sets = load_concepts(split(languages or ()) or None, categories, path=path, strict=False)
-    flags = {category.name: category for category in CATEGORIES}
+    lists = category_lists(path)
     rows = []
     for category in sets.categories:
-        flag = flags.get(category)
         counts = [
             len(sets.words(language, category)) if category in sets.labels[language] else None
             for language in sets.languages
         ]
-        rows.append(
-            (
-                category,
-                "yes" if flag and flag.basic else "",
-                "yes" if flag and flag.paper26 else "",
-                *counts,
-            )
-        )
+        rows.append((category, *("yes" if category in names else "" for names in lists.values()), *counts))
     total = sum(len(sets.words(language)) for language in sets.languages)
     title = f"{sets.provenance} concept-sets: {len(sets.categories)} categories, {total} words"
-    table(title, ("category", "basic", "paper26", *sets.languages), rows)
+    table(title, ("category", *lists, *sets.languages), rows)
     specific = [
         (
             language,

@@ -81,7 +81,8 @@ def study(
     categories: Annotated[
         str,
         typer.Option(
-            help="all (41), paper26, basic (6), or a file with a name a line.", rich_help_panel=_WHAT
+            help="all (42), basic (6), paper26, goemotions, or a file with a name a line.",
+            rich_help_panel=_WHAT,
         ),
     ] = "all",
     concepts: Annotated[

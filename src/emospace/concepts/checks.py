@@ -52,7 +52,7 @@ def check_concepts(sets: ConceptSets, tokenizer: Tokenizer | None = None) -> pd.
     """List what is wrong or doubtful in concept-sets; those in `FATAL` make a set unusable.
 
     Problems: empty set, few concepts (under 20), duplicate word, weight out of range, several words, overlap
-    (two sets share more than 15% of the smaller one), own category (none of the 41), missing category (another
+    (two sets share more than 15% of the smaller one), own category (none of the 42), missing category (another
     language has it) and, with a tokenizer, no token and unknown token.
 
     Returns

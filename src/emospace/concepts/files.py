@@ -167,12 +167,12 @@ def valid_carriers(path: Path, carriers: Any) -> tuple[str, ...]:
     return sentences
 
 
-def listed(path: Path) -> list[str]:
-    """Return the names in a text file, one a line; ``#`` begins a comment."""
+def listed(path: Path, names: Sequence[str]) -> list[str]:
+    """Return the names in a text file, one a line; ``#`` begins a comment. An error says `names` could be meant."""
     if not path.exists():
         raise EmospaceError(
             f"categories '{path}'",
-            "it is neither all, paper26, basic nor a file",
+            f"it is neither {', '.join(names)} nor a file",
             "Use one of them, or mend the path.",
         )
     lines = (line.split("#", 1)[0].strip() for line in read_text(path).splitlines())

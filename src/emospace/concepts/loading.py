@@ -2,30 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TypeAlias, cast
 
-from emospace.concepts.category import BUNDLED, CATEGORIES, CATEGORIES_FILE, Category, place
+from emospace.concepts.category import (
+    ALL,
+    BUNDLED,
+    BUNDLED_CATALOGUE,
+    CATEGORIES,
+    CATEGORIES_FILE,
+    LISTS,
+    Category,
+    place,
+    read_catalogue,
+)
 from emospace.concepts.checks import FATAL, check_concepts
-from emospace.concepts.files import joined, listed, read_language, read_sets
+from emospace.concepts.files import joined, listed, read_language, read_sets, read_text
 from emospace.concepts.sets import ConceptSets, no_language
 from emospace.errors import EmospaceError, unknown
 
 Selection: TypeAlias = str | Path | Sequence[str]
 
 
-def categories(selection: Selection = "all", *, own: Sequence[str] = ()) -> tuple[Category, ...]:
+def categories(
+    selection: Selection = ALL, *, own: Sequence[str] = (), lists: Mapping[str, Sequence[str]] = LISTS
+) -> tuple[Category, ...]:
     """Return the categories of a selection, in the order of ``categories.toml``, own ones last.
 
     Parameters
     ----------
     selection
-        ``"all"`` (41), ``"paper26"``, ``"basic"`` (6), a list of names, a text file with a name a line
-        (``#`` begins a comment), or a TOML file or folder of concept-sets (whatever it holds).
+        ``"all"`` (42), the name of a list (``"basic"``, ``"paper26"``, ``"goemotions"``), a sequence of names, a text
+        file with a name a line (``#`` begins a comment), or a TOML file or folder of concept-sets (whatever it holds).
     own
         Names known besides the bundled ones.
+    lists
+        Name -> categories, as `category_lists` gives them.
 
     Raises
     ------
@@ -37,21 +51,43 @@ def categories(selection: Selection = "all", *, own: Sequence[str] = ()) -> tupl
         return categories(found, own=found)
     known = {category.name: category for category in CATEGORIES}
     known = {name: Category(name) for name in own} | known
-    if selection == "all":
+    if selection == ALL:
         return tuple(sorted(known.values(), key=place))
-    if selection in ("paper26", "basic"):
-        return tuple(category for category in CATEGORIES if getattr(category, str(selection)))
-    names = listed(Path(selection)) if isinstance(selection, str | Path) else list(selection)
+    if isinstance(selection, str) and selection in lists:
+        names = list(lists[selection])
+    elif isinstance(selection, str | Path):
+        names = listed(Path(selection), (ALL, *lists))
+    else:
+        names = list(selection)
     if not names:
         raise EmospaceError(
             f"categories {selection}",
             "no category is named",
-            "Name at least one, or use all, paper26 or basic.",
+            f"Name at least one, or use {', '.join((ALL, *lists))}.",
         )
     for name in names:
         if name not in known:
             raise unknown("category", name, tuple(known))
     return tuple(sorted((known[name] for name in dict.fromkeys(names)), key=place))
+
+
+def category_lists(path: Path | str | None = None) -> Mapping[str, tuple[str, ...]]:
+    """Return the lists of categories that are used by name: name -> categories, in the order of ``categories.toml``.
+
+    Parameters
+    ----------
+    path
+        Concept-sets, as `load_concepts` takes them; the lists of a folder's own ``categories.toml`` come last.
+
+    Raises
+    ------
+    EmospaceError
+        If that file cannot be read, has another format, or has a list that cannot be used.
+    """
+    file = None if path is None else Path(path) / CATEGORIES_FILE
+    if file is None or not file.is_file():
+        return LISTS
+    return {**LISTS, **read_catalogue(file, read_text(file), BUNDLED_CATALOGUE).lists}
 
 
 def bundled_languages() -> tuple[str, ...]:
@@ -61,7 +97,7 @@ def bundled_languages() -> tuple[str, ...]:
 
 def load_concepts(
     languages: Sequence[str] | None = None,
-    selection: Selection = "all",
+    selection: Selection = ALL,
     *,
     path: Path | str | None = None,
     strict: bool = True,
@@ -85,7 +121,7 @@ def load_concepts(
         If a file is missing, unreadable or malformed, a language or category unknown, or a set unusable.
     """
     if path is None and _holds_sets(selection):
-        path, selection = Path(cast("str | Path", selection)), "all"
+        path, selection = Path(cast("str | Path", selection)), ALL
     if path is None:
         known = bundled_languages()
         for language in languages or ():
@@ -94,7 +130,8 @@ def load_concepts(
         sets = joined([bundled(language) for language in dict.fromkeys(languages or known)], str(BUNDLED))
     else:
         sets = read_sets(Path(path))
-    wanted = None if selection == "all" else categories(selection, own=sets.categories)
+    lists = category_lists(path)
+    wanted = None if selection == ALL else categories(selection, own=sets.categories, lists=lists)
     sets = sets.select(languages, None if wanted is None else [category.name for category in wanted])
     if strict:
         problems = check_concepts(sets)

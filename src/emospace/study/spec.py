@@ -26,7 +26,9 @@ class StudySpec(BaseModel):
     norms: tuple[str, ...] = Field(
         default=(), description="names or files; a language without one keeps its default set"
     )
-    categories: str = Field(default="all", description="all, paper26, basic, or a file")
+    categories: str = Field(
+        default="all", description="all, the name of a list (basic, paper26, goemotions), or a file"
+    )
     concepts: Path | None = Field(default=None, description="your own concept-sets, TOML")
     sae: str = Field(default="auto", description="auto, none, train, a folder, or release:id")
     sae_corpus: tuple[Path, ...] = Field(default=(), description="running text, for sae='train'")
