@@ -456,6 +456,8 @@ def test_enough_categories_give_figures_instead_of_reasons(house, tmp_path):
     norms = tuple(str(tmp_path / f"many_{language}.csv") for language in ("en", "zh"))
     spec = house.spec(languages=("en", "zh"), norms=norms, concepts=tmp_path / "concepts", sae="none")
     found = done(spec, tmp_path / "run")
+    assert found.results.manifest.category_names == names
+    assert found.results.manifest.category_list == "17 categories (all)"
     for pair in found.results.language_rsa:
         assert pair.n == 17
         if pair.statistic == "rsa_spearman":

@@ -72,6 +72,8 @@ def small_results() -> Results:
             **WHOLE,
             command="emospace study",
             languages=("en",),
+            categories="paper26",
+            category_names=("awe", "joy"),
             sources=(Source(kind="concepts", name="concept-sets, en", provenance="curated"),),
         ),
     )
@@ -342,7 +344,7 @@ def test_concepts_list_counts_by_language_and_says_the_provenance():
     lines = done.stdout.splitlines()
     assert lines[0].startswith("# curated concept-sets: 6 categories")
     columns = lines[1].split("\t")
-    assert columns[:3] == ["category", "basic", "paper26"] and {"en", "zh"} <= set(columns[3:])
+    assert columns[:4] == ["category", "basic", "paper26", "goemotions"] and {"en", "zh"} <= set(columns[4:])
     assert {line.split("\t")[0] for line in lines[2:8]} == {
         "anger",
         "disgust",

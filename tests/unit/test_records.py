@@ -73,6 +73,28 @@ def test_results_come_back_as_saved(tmp_path):
     assert path.read_bytes() == Results.load(path).save(tmp_path / "again.json").read_bytes()
 
 
+def test_the_manifest_says_by_which_list_its_categories_were_chosen():
+    def said(**given):
+        return Manifest(**COMMON, command="emospace study", **given).category_list
+
+    assert said(categories="paper26", category_names=("awe", "joy")) == "2 categories (paper26)"
+    assert said(categories="lists/mine.txt", category_names=("joy",)) == "1 category (mine.txt)"
+    assert said() == ""
+
+
+def test_a_run_of_the_former_paper26_says_so(tmp_path):
+    """A run that names no categories was made when the list now called goemotions had that name."""
+    former = results().model_dump(mode="json")
+    del former["manifest"]["category_names"]
+    for name, said in (("paper26", "goemotions, then called paper26"), ("basic", "basic")):
+        former["manifest"]["categories"] = name
+        path = tmp_path / f"{name}.json"
+        path.write_text(json.dumps(former))
+        loaded = Results.load(path)
+        assert loaded.manifest.category_list == f"categories: {said}"
+        assert Results.load(loaded.save(path)) == loaded
+
+
 def test_records_are_flat_and_carry_model_layer_n_seed(tmp_path):
     written = json.loads(results().save(tmp_path / "results.json").read_text())
     for name in ("prediction", "alignment", "language_rsa", "features"):

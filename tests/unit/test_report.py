@@ -208,6 +208,7 @@ def _manifest(languages) -> Manifest:
         command="emospace study --model smollm2 --languages en,zh --norms en_glasgow_2019,zh_liu_2021 --out runs/demo",
         languages=languages,
         categories="all",
+        category_names=tuple(PEOPLE),
         carriers={"en": ("The word is {word}", "I feel {word}"), "zh": ("这个词是{word}",)},
         sources=norms + concepts,
         files={"SmolLM2-135M-Instruct.Q4_1.gguf": "8f" * 32, "sae/weights.safetensors": "c1" * 32},
@@ -366,6 +367,16 @@ def test_page_is_one_small_file_that_asks_nothing_of_the_network(run_dir, page):
     assert [attrs["href"] for attrs in outline.all("link")] == ["data:,"]
     assert all(attrs["href"].startswith("#") for attrs in outline.all("a"))
     assert "@import" not in page.split("</style>")[0]
+
+
+def test_the_first_screen_says_by_which_list_the_categories_were_chosen(run_dir, page, tmp_path):
+    said = re.search(r'<p class="sub">(.*?)</p>', page)[1]
+    assert said.endswith(f"4,608 latents; {len(PEOPLE)} categories (all), curated concept-sets.")
+    manifest = Results.load(run_dir / "results.json").manifest
+    assert f"{len(PEOPLE)} categories (all): {', '.join(PEOPLE)}" in Outline(page).words
+    unsaid = manifest.model_copy(update={"categories": None, "category_names": ()})
+    without = write_report(changed(tmp_path / "unsaid", run_dir, manifest=unsaid)).read_text(encoding="utf-8")
+    assert "4,608 latents; curated concept-sets." in without
 
 
 def test_the_same_run_gives_the_same_bytes(run_dir, page):

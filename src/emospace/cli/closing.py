@@ -70,6 +70,8 @@ def show_results(results: Results) -> None:
     for (what, why), languages in together.items():
         named = ", ".join(dict.fromkeys(language for language in languages if language))
         say(f"Not computed{f' ({named})' if named else ''}: {what}: {why}")
+    if chosen := results.manifest.category_list:
+        say(f"Figures are of {chosen}.")
     curated = {source.provenance for source in results.manifest.sources if source.kind == "concepts"}
     if "curated" in curated:
         say("Concept-sets are curated: written for emospace, not association data.")

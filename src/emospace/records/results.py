@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from emospace.artefacts import read_json, write_json
 from emospace.errors import EmospaceError
@@ -88,16 +88,38 @@ class NotComputed(Flat):
 class Manifest(Record):
     """What the figures hang on: command, seed, inputs, file hashes and versions.
 
-    n counts the distinct words of a study, and the answers of an evaluation of steering.
+    n counts the distinct words of a study, and the answers of an evaluation of steering. `categories` is the name of the
+    list the categories were chosen by, or the path of a file of names, and `category_names` what it stood for.
     """
 
     command: str
     languages: tuple[str, ...] = ()
     categories: str | None = None
+    category_names: tuple[str, ...] = ()
     carriers: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     sources: tuple[Source, ...] = ()
     files: dict[str, str] = Field(default_factory=dict)
     versions: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _renamed(cls, given: Any) -> Any:
+        # A manifest without the names was written when the list now called goemotions had the name of another.
+        if (
+            isinstance(given, dict)
+            and given.get("categories") == "paper26"
+            and not given.get("category_names")
+        ):
+            return {**given, "categories": "goemotions, then called paper26"}
+        return given
+
+    @property
+    def category_list(self) -> str:
+        """How many categories, and by which list: ``26 categories (paper26)``; empty where the manifest does not say."""
+        if self.categories is None:
+            return ""
+        name, n = Path(self.categories).name, len(self.category_names)
+        return f"{n} {'category' if n == 1 else 'categories'} ({name})" if n else f"categories: {name}"
 
 
 class Results(Flat):

@@ -86,7 +86,8 @@ def _summary(run: Run) -> str:
     latents = f"{count(sae.n_latents)} latents" if sae and sae.n_latents else "no sparse autoencoder"
     layer = run.results.model.layer
     where = "" if layer is None else f", layer {layer}"
-    return f"Emotion concepts in {languages}{where}, {latents}; {run.provenance} concept-sets."
+    chosen = [run.results.manifest.category_list, f"{run.provenance} concept-sets"]
+    return f"Emotion concepts in {languages}{where}, {latents}; {', '.join(filter(None, chosen))}."
 
 
 def _manifest(run: Run) -> Section:

@@ -388,7 +388,7 @@ def manifest_tables(run: Run) -> tuple[Facts | Table, ...]:
         )
     settings: dict[str, object] = {
         "languages": ", ".join(language_name(code) for code in manifest.languages),
-        "categories": manifest.categories,
+        "categories": ": ".join(filter(None, (manifest.category_list, ", ".join(manifest.category_names)))),
         "concept_sets": run.provenance,
         "words": manifest.n,
         "seed": manifest.seed,

@@ -121,6 +121,7 @@ def manifest(
         command=command,
         languages=tuple(languages),
         categories=study.spec.categories,
+        category_names=study.sets.categories,
         carriers={language: study.languages[language].carriers for language in languages},
         sources=tuple(sources),
         files={
