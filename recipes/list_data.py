@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from emospace.artefacts import read_json, write_text
-from emospace.concepts import load_concepts
+from emospace.concepts import LISTS, load_concepts
 from emospace.models import PACKAGED
 
 ROOT = Path(__file__).parent.parent
@@ -29,6 +29,36 @@ Written by `recipes/list_data.py` from the cards beside the data (`index.toml`, 
 No text of anybody's is bundled: frequencies, vectors and matrices are figures counted from texts. The norms of
 Warriner, Kuperman & Brysbaert (2013) are CC BY-NC-ND and so never bundled: give the path of your own copy,
 `emospace study --norms path/to/Ratings_Warriner_et_al.csv`.
+"""
+
+
+LISTS_HEAD = """`emospace study --categories NAME`, `emospace concepts` and `load_concepts(languages, NAME)` take every list by its
+name; `all` is every category, and what a study takes unless told otherwise. Results say which list was used and what it
+held.
+"""
+
+LISTS_TAIL = """- `basic` are the six basic emotions, `goemotions` the labels of GoEmotions (Demszky et al., 2020) without realization and
+  neutral.
+- `paper26` are the 27 categories of Cowen & Keltner (2017) without sexual desire, most likely the 26 of Wu et al. (arXiv
+  2506.13978). What is known: the paper has 26 categories, the six basic emotions among them, and code published days after
+  it, which follows a paper of exactly this description without naming it, lists these. That is a single source; by our
+  judgement it is the paper's list with a probability of about 85%.
+- Before `craving` was added, `paper26` was the name of what is now `goemotions`. No result published here was made with
+  either: they take all 41 categories there were then, or name theirs.
+
+A list is declared once, under `[lists]` of `data/concepts/categories.toml`. A folder of your own concept-sets may hold a
+`categories.toml` of the same format, beside a TOML file a language; its lists are then names for `--categories`, too:
+
+```toml
+[lists]
+lusophone = ["saudade", "joy"]   # bundled categories, and those declared here
+
+[saudade]
+definition = "Longing for someone or something loved and absent."
+```
+
+A category is declared by a table with its `definition` and nothing else: the fields `basic` and `paper26` of earlier files
+are refused, with the line to write under `[lists]` in their place. A list cannot take the name of a bundled one.
 """
 
 
@@ -106,12 +136,19 @@ def concepts() -> str:
     ]
     said = (
         "Written for emospace from the definitions in `categories.toml`, each language natively, without looking "
-        "at any rating or association data. They are therefore *curated*, and every result says so. The 26 "
-        "categories of `paper26` are our reconstruction of those of Wu et al. (arXiv 2506.13978). Specific are words "
-        "that other languages have no plain word for; `emospace concepts list` shows them with a gloss.\n"
+        "at any rating or association data. They are therefore *curated*, and every result says so. Specific are "
+        "words that other languages have no plain word for; `emospace concepts list` shows them with a gloss.\n"
     )
     columns = ("language", "name", "family", "categories", "words", "specific", "provenance", "licence")
     return f"## Concept-sets\n\n{said}\n{table(columns, rows)}\n"
+
+
+def lists() -> str:
+    """Return the section on lists of categories."""
+    rows = [row(f"`{name}`", len(names), ", ".join(names)) for name, names in LISTS.items()]
+    return (
+        f"## Lists of categories\n\n{LISTS_HEAD}\n{table(('list', 'n', 'categories'), rows)}\n\n{LISTS_TAIL}"
+    )
 
 
 def counted(folder: str, title: str, more: Mapping[str, str] | None = None) -> str:
@@ -190,7 +227,7 @@ def steering() -> str:
 
 def page() -> str:
     """Return the page."""
-    parts = [HEAD, concepts(), norms(), structures()]
+    parts = [HEAD, concepts(), lists(), norms(), structures()]
     parts += [
         counted("lexicon", "Word frequencies", {"n_pool": "neutral pool"}),
         counted("baselines", "PPMI-SVD vectors"),
