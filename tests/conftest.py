@@ -168,7 +168,7 @@ def with_chat_template(model):
         "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
         "{% if add_generation_prompt %}<assistant>{% endif %}"
     )
-    return wrap_model(model.model, tokenizer, name=f"{model.name}-chat", identity={})
+    return wrap_model(model.model, tokenizer, name=model.name, identity=dict(model.identity))
 
 
 @pytest.fixture(scope="session")

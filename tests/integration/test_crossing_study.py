@@ -47,12 +47,12 @@ DENSE = {"source": "dense", "contrast": 0.5, "power": 4.0}
 
 
 class Letters:
-    """A judge that counts letters; it is fit for English and Spanish, not for Chinese."""
+    """A judge that counts letters; it is fit for English and Spanish, there not for joy, and not for Chinese."""
 
     name, kind, labels = "letters", "counts letters", ("joy", "sadness", "anger", "neutral")
 
     def auroc(self, language, label):
-        return {"en": 0.9, "es": 0.75, "zh": 0.6}.get(language)
+        return {"en": 0.9, "es": 0.74 if label == "joy" else 0.75, "zh": 0.6}.get(language)
 
     def recall(self, language, label):
         return 0.7
@@ -158,9 +158,12 @@ def test_every_source_is_heard_in_every_output(done):
     home = told[None, "en", "joy"]
     assert home.calibrated
     assert home.options == "op=clamp window=1:"
-    # The judge's AUROC is below .80 in Spanish: no adjusted p there.
+    # The judge is too weak for joy in Spanish: no adjusted p there.
     assert home.p_fdr is not None
+    assert home.caveat is None
     assert told["en", "es", "joy"].p_fdr is None
+    assert told["en", "es", "joy"].caveat == "judge AUROC .74: too weak to say"
+    assert told["en", "es", "anger"].p_fdr is not None
 
 
 def test_random_directions_act_where_the_vectors_of_their_target_do(done):
@@ -209,6 +212,11 @@ def test_means_are_over_the_emotions(done):
     assert row["rate"] == pytest.approx(own["target_rate"].mean())
     assert row["control_rate"] == pytest.approx(own["control_rate"].mean())
     assert row["n_emotions"] == 3
+    # Without joy, for which the judge is too weak in Spanish.
+    row = means.loc[("en", "es")]
+    own = rates[(rates["source"] == "en") & (rates["output"] == "es") & (rates["emotion"] != "joy")]
+    assert row["n_emotions"] == 2
+    assert row["rate"] == pytest.approx(own["target_rate"].mean())
     assert 0 < row["p"] <= row["p_fdr"] <= 1
 
 

@@ -45,7 +45,8 @@ ENGLISH, CHINESE = ("en",), ("zh",)
 TOGETHER = {"languages", "crossing"}
 FROM_FEATURES = of("features", "alignment", "cebra", "prediction") | TOGETHER
 FIGURES = of("dictionary") | FROM_FEATURES
-EVERYTHING = FIGURES | {"steering"}
+STEERING = of("steering")
+EVERYTHING = FIGURES | STEERING
 DENSE = of("features", "alignment", "prediction") | TOGETHER
 
 
@@ -197,7 +198,10 @@ FIELDS = {
         lambda case: case.change(languages=ENGLISH, norms=case.spec.norms[:1]),
         of("prediction", languages=ENGLISH),
     ),
-    "norms": (other_norms, of("alignment", "cebra", "prediction", languages=CHINESE) | {"crossing"}),
+    "norms": (
+        other_norms,
+        of("alignment", "cebra", "prediction", "steering", languages=CHINESE) | {"crossing"},
+    ),
     "categories": (
         lambda case: case.change(categories=str(case.house.folder / "small.txt")),
         FIGURES - of("cebra"),
@@ -212,7 +216,7 @@ FIELDS = {
     "dtype": ({"dtype": "bfloat16"}, EVERYTHING),
     "device": ({"device": "auto"}, set()),
     "trust_remote_code": ({"trust_remote_code": True}, set()),
-    "template_args": (None, {"steering"}),
+    "template_args": (None, STEERING),
     "pooling": ({"pooling": "mean"}, FIGURES),
     "engine": (None, set()),
     "workers": ({"workers": 2}, set()),
@@ -330,11 +334,11 @@ FILES = {
     ),
     "a rating": (
         lambda case: case.edit("many_en.csv", "\n", "\ntablecloth,5,1.5,20,5,1.5,20\n"),
-        of("prediction", languages=ENGLISH) | {"crossing", "languages", "steering"},
+        of("prediction", "steering", languages=ENGLISH) | {"crossing", "languages"},
     ),
     "the scale of ratings": (
         lambda case: case.edit("many_zh.csv.toml", "[1, 9]", "[0, 10]"),
-        of("alignment", "cebra", "prediction", languages=CHINESE) | {"crossing"},
+        of("alignment", "cebra", "prediction", "steering", languages=CHINESE) | {"crossing"},
     ),
     "the source of ratings": (
         lambda case: case.edit("many_en.csv.toml", "\n", '\ncitation = "We (2026)"\n'),
@@ -343,9 +347,9 @@ FILES = {
     "weights of the autoencoder": (sae_weights, FIGURES),
     "the model's settings": (
         lambda case: case.edit("model/config.json", "{", '{"rms_norm_eps": 0.5,'),
-        EVERYTHING - {"steering"},
+        EVERYTHING - STEERING,
     ),
-    "steering vectors": (vectors, {"steering"}),
+    "steering vectors": (vectors, STEERING),
 }
 
 
@@ -369,7 +373,7 @@ BUNDLED = {
         ),
         of("alignment", languages=ENGLISH),
     ),
-    "the prompts": (steering, "load_prompts", lambda found: found[1:], {"steering"}),
+    "the prompts": (steering, "load_prompts", lambda found: found[1:], STEERING),
     "word frequencies": (encodings, "table_hash", lambda found: f"{found}0", of("prediction")),
     "vectors from text": (encodings, "vectors_hash", lambda found: f"{found}0", of("prediction")),
 }

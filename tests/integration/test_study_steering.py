@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from conftest import D_MODEL, tiny
+from conftest import D_MODEL, tiny, with_chat_template
 from emospace.errors import EmospaceError
 from emospace.evaluation import Sampling, answers, generate, load_prompts
 from emospace.evaluation.summary import steering_summary
@@ -19,6 +19,7 @@ from emospace.judges import BASIC, BASIC_SEVEN, Judgement
 from emospace.norms import default_norms, load_norms
 from emospace.records import Manifest, ModelRecord, Results
 from emospace.report.steering import verdict
+from emospace.report.wording import figure
 from emospace.steering import DoseRange, SteeringVector
 from emospace.steering.bank import VectorBank, bank_folder
 from emospace.study import StudySpec, run, steering
@@ -29,7 +30,7 @@ DOSES = {emotion: 0.2 + place / 10 for place, emotion in enumerate(BASIC)}
 
 
 class Letters:
-    """A judge of letters, of English alone."""
+    """A judge of letters, fit for all emotions in English, in Chinese for anger alone; it knows no other language."""
 
     name, kind, labels = "letters", "counts letters", BASIC_SEVEN
 
@@ -38,13 +39,13 @@ class Letters:
         self.content_hash = weights
 
     def auroc(self, language, label):
-        return 0.9
+        return 0.9 if language == "en" or label == "anger" else 0.66
 
     def recall(self, language, label):
         return 0.75
 
     def check_language(self, language):
-        if language != "en":
+        if language not in ("en", "zh"):
             raise EmospaceError(f"language '{language}'", "no held-out score", "Choose en.")
 
     def judge(self, texts, language="en"):
@@ -99,13 +100,23 @@ def new_study(out, **changes) -> Trial:
 
 
 def steering_stage(study: Trial) -> StageResult:
+    """Return the results of all languages as one."""
     model = tiny("llama")
     norms = {
         language: [load_norms(name) for name in default_norms(language)[:1]]
         for language in study.spec.languages
     }
-    asked = steering.prepare(study.spec, model, norms, study.out / "steering")
-    return run.steering_stage(asked, model, study.out / "stages")
+    results = [
+        run.steering_stage(asked, model, study.out / "stages")
+        for asked in steering.prepare(study.spec, model, norms, study.out / "steering")
+    ]
+    records = [record for result in results for record in result.records.get("steering", ())]
+    samples = [result.tables["steering_samples"] for result in results if result.tables]
+    return StageResult(
+        {"steering": records} if records else {},
+        {"steering_samples": pd.concat(samples, ignore_index=True)} if samples else {},
+        [missing for result in results for missing in result.not_computed],
+    )
 
 
 @pytest.fixture
@@ -154,13 +165,14 @@ def test_six_emotions_are_tried_on_eight_prompts(finished):
     assert [record.emotion for record in records if record.vector == "none"] == list(BASIC)
     assert len(records) == 12
 
-    asked = load_prompts("en", "evaluation")[:8]
+    # The tiny model has no chat template.
+    asked = load_prompts("en", "evaluation", kind="stems")[:8]
     sampling = Sampling(n_tokens=6, seed=3)
     plain = generate(tiny("llama"), asked, sampling=sampling)
     heard = Letters().judge(plain.texts).choice
     for record in records:
         assert (record.model, record.judge, record.language) == ("tiny-llama", "letters", "en")
-        assert (record.n, record.n_prompts, record.seed) == (8, 8, 3)
+        assert (record.n, record.n_prompts, record.seed, record.prompt_kind) == (8, 8, 3, "stems")
         assert record.base_rate == pytest.approx((heard == record.emotion).mean())
         assert record.perplexity_ratio > 0
     joy = next(record for record in steered if record.emotion == "joy")
@@ -197,7 +209,7 @@ def test_three_answers_of_each_cell_are_kept_to_read(finished):
     assert samples["emotion"].fillna("unsteered").value_counts().to_dict() == dict.fromkeys(
         (*BASIC, "unsteered"), 3
     )
-    assert set(samples["prompt"]) < set(load_prompts("en", "evaluation")[:8])
+    assert set(samples["prompt"]) < set(load_prompts("en", "evaluation", kind="stems")[:8])
     assert set(samples["judged"]) <= set(BASIC_SEVEN)
 
 
@@ -211,7 +223,7 @@ def test_a_second_run_generates_nothing(finished, again, monkeypatch):
     monkeypatch.setattr(steering, "load_subword", lambda: Letters("2"))
     with nothing_generated():
         assert steering_stage(again()).records == first.records
-    assert len(list((again().out / "stages").glob("steering-*"))) == 2
+    assert len(list((again().out / "stages").glob("steering-en-*"))) == 2
     keep(bank(seed=2))
     with nothing_generated(), pytest.raises(AssertionError, match="generated"):
         steering_stage(again())
@@ -231,13 +243,64 @@ def test_a_model_without_vectors_says_how_to_make_them(study):
     assert "emospace steer calibrate --model tiny-llama" in why(steering_stage(study()))
 
 
-def test_the_first_language_with_prompts_and_a_judge_is_taken(study):
+def test_every_language_with_prompts_and_a_judge_is_illustrated(study):
+    keep(bank(("joy", "anger"), spec={"language": "en", "concepts": None}))
+    both = steering_stage(study(languages=("en", "zh", "fi")))
+    records = both.records["steering"]
+    assert [(r.language, r.emotion) for r in records if r.calibrated] == [
+        (language, emotion) for language in ("en", "zh") for emotion in ("anger", "joy")
+    ]
+    assert {r.options for r in records if not r.calibrated} == {
+        "illustration",
+        "illustration calibrated_in=en",
+    }
+    samples = both.tables["steering_samples"]
+    assert samples["language"].value_counts().to_dict() == {"en": 9, "zh": 9}
+    for language, part in samples.groupby("language"):
+        assert set(part["prompt"]) < set(load_prompts(language, "evaluation", kind="stems")[:8])
+    (finnish,) = (missing for missing in both.not_computed if missing.language == "fi")
+    assert "no held-out score" in finnish.why
+    assert "emospace steer evaluate --language fi --prompts FILE" in finnish.why
+    # Answers of one language do not hang on the others.
+    with nothing_generated():
+        alone = steering_stage(study(languages=("zh",)))
+    assert alone.records["steering"] == [r for r in records if r.language == "zh"]
+
+
+def test_what_a_judge_too_weak_hears_is_marked_and_in_no_mean(study):
+    keep(bank(("joy", "anger")))
+    records = steering_stage(study(languages=("en", "zh"))).records["steering"]
+    joy = next(r for r in records if (r.language, r.emotion, r.calibrated) == ("zh", "joy", True))
+    assert joy.caveat == "judge AUROC .66: too weak to say"
+    assert joy.target_rate is not None
+    assert {r.caveat for r in records if r.language == "en" or r.emotion == "anger"} == {None}
+    common = {"model": "tiny", "layer": None, "n": 8, "seed": 3}
+    results = Results(
+        steering=records,
+        summary=steering_summary(records),
+        model=ModelRecord(**common),
+        manifest=Manifest(**common, command="emospace study"),
+    )
+    anger = next(r for r in records if (r.language, r.emotion, r.calibrated) == ("zh", "anger", True))
+    assert results.mean("steering", "target_rate", group="tried", language="zh") == anger.target_rate
+    said = verdict("tiny", results)
+    assert said[0].startswith(
+        "An illustration, not a test: tiny steered towards anger and joy, heard as the target"
+    )
+    assert f"{figure(anger.target_rate)} in Chinese" in said[0]
+    assert "too weak to say (held-out AUROC below .75) for joy (.66) in Chinese" in said[1]
+
+
+def test_a_language_without_stems_is_named(study):
     keep(bank(("joy",)))
-    found = steering_stage(study(languages=("zh", "en")))
-    assert {record.language for record in found.records["steering"]} == {"en"}
-    said = why(steering_stage(study(languages=("zh",))))
-    assert "no held-out score" in said
-    assert "--languages en" in said
+    said = why(steering_stage(study(languages=("ja",))))
+    assert "no prompts for it (stems: de, en" in said
+
+
+def test_a_chat_model_is_illustrated_on_questions(study):
+    keep(bank(("joy",)))
+    (asked,) = steering.prepare(study().spec, with_chat_template(tiny("llama")), {}, study().out)
+    assert asked.prompts == load_prompts("en", "evaluation")[:8]
 
 
 def test_a_vector_that_cannot_be_applied_costs_the_study_nothing_else(study):

@@ -16,7 +16,6 @@ from emospace.evaluation.scores import (
     dose_response,
     exceeds,
     hits,
-    is_fit,
     is_judged,
     measure,
     median_ratio,
@@ -25,7 +24,7 @@ from emospace.evaluation.scores import (
     row_mean,
     shift,
 )
-from emospace.judges import BASIC_SEVEN, Judgement
+from emospace.judges import BASIC_SEVEN, Judgement, is_fit, weakness
 
 LABELS = ("joy", "neutral", "pride", "relief")
 
@@ -121,12 +120,18 @@ def test_exceeds_is_the_exact_share_of_permutations():
 
 
 def test_only_categories_the_judge_is_fit_for_are_adjusted_together():
-    found = adjusted([0.01, 0.04, 0.03, 0.001], [0.9, 0.81, 0.79, None])
+    found = adjusted([0.01, 0.04, 0.03, 0.001], [0.9, 0.76, 0.74, None])
     assert found[:2] == pytest.approx([0.02, 0.04])
     assert np.isnan(found[2:]).all()
-    assert is_fit(0.8)
-    assert not is_fit(0.79)
+    assert is_fit(0.75)
+    assert not is_fit(0.74)
     assert not is_fit(None)
+
+
+def test_a_judge_is_too_weak_where_its_auroc_is_known_and_low():
+    assert weakness(0.66) == "judge AUROC .66: too weak to say"
+    assert weakness(0.7487) == "judge AUROC .749: too weak to say"
+    assert weakness(0.75) is weakness(None) is None
 
 
 def test_dose_response_of_a_rising_and_a_flat_rate():

@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from emospace.concepts import load_concepts
@@ -440,6 +441,57 @@ def test_a_demo_is_marked_as_an_illustration(folder, records, tmp_path):
     results.save(tmp_path / "results.json")
     found = Rows(write_report(tmp_path).read_text(encoding="utf-8"))
     assert len(found.table("table-steering-basic")) == 6
+
+
+def test_a_demo_in_two_languages_is_one_table_that_marks_what_the_judge_is_too_weak_for(
+    folder, records, tmp_path
+):
+    english = [r for r in calibrated(records) if r.emotion in BASIC]
+    chinese = [
+        r.model_copy(update={"language": "zh", "judge_auroc": 0.87 if r.emotion == "joy" else 0.66})
+        for r in english
+    ]
+    shown = tuple(
+        r.model_copy(update={"options": "illustration", "n_prompts": 8, "source_language": source})
+        for language, source in ((english, None), (chinese, "en"))
+        for r in language
+    )
+    joy = next(r for r in chinese if r.emotion == "joy")
+    said = verdict("tiny", results_with(shown))
+    assert f"{figure(joy.target_rate)} in Chinese (unsteered {figure(joy.base_rate)})" in said[0]
+    assert "anger (.66), disgust (.66), fear (.66), sadness (.66) and surprise (.66) in Chinese" in said[1]
+    assert "English" not in said[1]
+    samples = pd.read_parquet(folder / "tables" / "steering_samples.parquet")
+    (tmp_path / "tables").mkdir()
+    both = [samples.assign(language=language) for language in ("en", "zh")]
+    pd.concat(both, ignore_index=True).to_parquet(tmp_path / "tables" / "steering_samples.parquet")
+    results_with(shown).save(tmp_path / "results.json")
+    page = Rows(write_report(tmp_path).read_text(encoding="utf-8"))
+    rows = page.table("table-steering-basic")
+    assert [row["Language"] for row in rows] == ["English"] * 6 + ["Chinese"] * 6
+    assert {row["AUROC"] for row in rows if row["Language"] == "English"} == {".90"}
+    assert {row["Emotion"]: row["AUROC"] for row in rows[6:]} == {
+        name.title(): ".87" if name == "joy" else ".66: too weak to say" for name in BASIC
+    }
+    assert {row["Language"] for row in page.table("table-steering-samples")} == {"English", "Chinese"}
+
+
+def test_an_emotion_the_judge_is_too_weak_for_is_shown_and_no_evidence(records):
+    def weak(record, names):
+        return record.model_copy(update={"judge_auroc": 0.7} if record.emotion in names else {})
+
+    said = verdict("tiny", results_with(tuple(weak(record, ("joy", "anger")) for record in records)))
+    assert said[0].startswith(
+        "Steering sets the tone of tiny's answers: each of disgust, fear, sadness and surprise"
+    )
+    assert "mean of 4 emotions" in said[1]
+    assert said[2].startswith(
+        "The judge is too weak to say (held-out AUROC below .75) for anger (.70) and joy (.70)"
+    )
+    assert verdict("tiny", results_with(tuple(weak(record, BASIC) for record in records))) == (
+        "Whether steering sets the tone of tiny's answers cannot be said: no basic emotion was judged (judge AUROC .70: "
+        "too weak to say).",
+    )
 
 
 def reading(method, value, target="valence", **given):

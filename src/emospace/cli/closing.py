@@ -38,7 +38,7 @@ ACROSS = (
     *("beyond permuted", "people"),
 )
 ALIGNMENT = ("language", "figure", "norms", "categories", "value", "95% CI", "p", "static", "ceiling")
-STEERING = ("language", "emotion", "answers", "heard", "masked", "unsteered", "perplexity ratio")
+STEERING = ("language", "emotion", "answers", "heard", "masked", "unsteered", "perplexity ratio", "judge")
 
 
 def show_results(results: Results) -> None:
@@ -204,12 +204,12 @@ def crossing_rows(results: Results) -> Iterator[tuple[object, ...]]:
 
 
 def steering_rows(results: Results) -> Iterator[tuple[object, ...]]:
-    """Yield one row for each emotion at its calibrated dose: the share of answers heard as it."""
+    """Yield one row for each emotion at its calibrated dose: the share of answers heard as it, and if that is evidence."""
     for record in results.steering:
         if record.calibrated:
             yield (
                 *(record.language, record.emotion, record.n, record.target_rate),
-                *(record.target_rate_masked, record.base_rate, record.perplexity_ratio),
+                *(record.target_rate_masked, record.base_rate, record.perplexity_ratio, record.caveat),
             )
 
 

@@ -212,9 +212,10 @@ def show_evaluation(found: Evaluation) -> None:
     from emospace.judges import BASIC
 
     unjudged = any(record.n_unjudged for record in found.records)
+    weak = any(record.caveat for record in found.records)
     columns = (
         *("emotion", "vector", *(["judged"] if unjudged else []), "rate", "95% CI", "masked", "unsteered"),
-        *("p (FDR)", "perplexity ratio", "distinct-2"),
+        *("p (FDR)", "perplexity ratio", "distinct-2", *(["judge"] if weak else [])),
     )
 
     def rows() -> Iterator[tuple[object, ...]]:
@@ -228,7 +229,7 @@ def show_evaluation(found: Evaluation) -> None:
                     *([f"{record.n_judged} of {record.n}"] if unjudged else []),
                     *(record.target_rate, span),
                     *(record.target_rate_masked, record.base_rate, p),
-                    *(record.perplexity_ratio, record.distinct2_ratio),
+                    *(record.perplexity_ratio, record.distinct2_ratio, *([record.caveat] if weak else [])),
                 )
 
     table("Answers heard as the target, at the calibrated dose", columns, rows())

@@ -195,7 +195,7 @@ def study(
         bool,
         typer.Option(
             "--steering/--no-steering",
-            help="Illustrate steering: six emotions on eight prompts, where the model has calibrated vectors.",
+            help="Illustrate steering: six emotions on eight prompts a language, where the model has calibrated vectors.",
             rich_help_panel=_TESTS,
         ),
     ] = True,

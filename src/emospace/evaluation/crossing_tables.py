@@ -21,7 +21,7 @@ from emospace.evaluation.scores import (
     row_mean,
 )
 from emospace.evaluation.tables import sample_table
-from emospace.judges import BASIC
+from emospace.judges import BASIC, weakness
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,6 +95,8 @@ def rate_table(language: str, found: Heard) -> pd.DataFrame:
 def mean_table(heard: Mapping[str, Heard], *, seed: int) -> pd.DataFrame:
     """Return one row a source and output: means over the basic emotions the source has a vector for.
 
+    Those that the judge is too weak for in that language (`weakness`) are left out.
+
     `rate` is the target rate over the `n_judged` answers that could be judged, with a bootstrap over prompts, `base_rate` that of unsteered answers, `control_rate` that
     of random directions at the same doses and layers, and `others_rate` how often the target is heard when the same
     source steers towards the other emotions. `p` is one-sided that the mean probability of the targets exceeds that
@@ -110,7 +112,8 @@ def mean_table(heard: Mapping[str, Heard], *, seed: int) -> pd.DataFrame:
         base = next(one.scored[0] for one in found.groups if one.cell.kind == "none")
         by_source: dict[str, list[Group]] = {}
         for one in found.groups:
-            if one.source is not None and one.target in BASIC and is_judged(base.judgement, one.target):
+            accepted = one.target in BASIC and not weakness(one.figures.get("judge_auroc"))
+            if one.source is not None and accepted and is_judged(base.judgement, one.target):
                 by_source.setdefault(one.source, []).append(one)
         rows += [
             {"source": source, "output": language, **_mean_row(groups, base, seed)}

@@ -14,9 +14,9 @@ from emospace.evaluation.cells import Cell, SteeringSpec, check_cap
 from emospace.evaluation.content import answered, similarity
 from emospace.evaluation.fluency import distinct_n, repetition
 from emospace.evaluation.prompts import FactualPrompt, load_prompts, prompt_kind
-from emospace.evaluation.scores import AUROC_FLOOR, Scored, adjusted, counts, is_fit, measure
+from emospace.evaluation.scores import Scored, adjusted, counts, measure
 from emospace.evaluation.tables import study_tables
-from emospace.judges import BASIC
+from emospace.judges import AUROC_FLOOR, BASIC, is_fit, weakness
 from emospace.records import NotComputed, SteeringRecord
 
 if TYPE_CHECKING:
@@ -292,6 +292,7 @@ def _record(spec: SteeringSpec, model: LanguageModel, judge: Judge, one: Group) 
         judge=judge.name,
         language=spec.language,
         prompt_kind=prompt_kind(model, spec.prompts),
+        caveat=weakness(figures["judge_auroc"]),
         **figures,
     )
 

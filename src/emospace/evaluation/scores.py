@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from emospace import stats
-from emospace.judges import BASIC, BASIC_SEVEN
+from emospace.judges import BASIC, BASIC_SEVEN, is_fit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 NAN = float("nan")
-
-AUROC_FLOOR = 0.80
-"""Held-out AUROC below which a judge's word on a category is no test."""
 
 
 class Estimate(NamedTuple):
@@ -219,11 +216,6 @@ def exceeds(cell: ArrayLike, controls: ArrayLike, *, seed: int, n: int = 9999) -
     chosen = rng.integers(0, len(table), (n, table.shape[1]))
     null = table[chosen, np.arange(table.shape[1])].sum(axis=1)
     return float((1 + (null >= table[0].sum() - 1e-9).sum()) / (n + 1))
-
-
-def is_fit(auroc: float | None) -> bool:
-    """Say whether a judge is fit to judge a category: its held-out AUROC is known and at least `AUROC_FLOOR`."""
-    return auroc is not None and auroc >= AUROC_FLOOR
 
 
 def adjusted(p: ArrayLike, auroc: Sequence[float | None]) -> Floats:

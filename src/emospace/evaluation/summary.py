@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from emospace.evaluation.crossing_tables import ALL
-from emospace.judges import BASIC
+from emospace.judges import BASIC, weakness
 from emospace.records import SteeringRecord, SummaryRecord, summarised
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ MEDIANS = ("perplexity_ratio",)
 MATRIX = ("target_rate", "target_rate_masked", "base_rate", "perplexity_ratio", "in_language")
 SIZE = "valence_shift (size)"
 """The figure of `SummaryRecord` that is the mean of absolute shifts, whichever their direction."""
+ILLUSTRATION = "illustration"
+"""In `SteeringRecord.options`: too few prompts to test anything, shown and not judged."""
 COMPARED, JUDGED, TRIED, BY_DOSE = "compared", "judged", "tried", "random by dose"
 """Values of ``among["group"]``: beside other ways, judged ones of the main vectors, all tried, random directions."""
 ANOTHER, OWN, POOLED, EVERY = "another language", "own language", "all languages", "every row"
@@ -55,14 +57,33 @@ def calibrated(records: Records) -> list[SteeringRecord]:
 
 
 def judged(records: Records) -> list[SteeringRecord]:
-    """Return the basic emotions of `calibrated` that could be judged."""
+    """Return the basic emotions of `calibrated` that could be judged, by a judge not too weak for them."""
     own = (record for record in calibrated(records) if record.emotion in BASIC)
-    return [record for record in own if record.target_rate is not None]
+    return [record for record in own if record.target_rate is not None and is_accepted(record)]
+
+
+def is_accepted(record: SteeringRecord) -> bool:
+    """Return whether what the judge says of a record's emotion is evidence: it is not known to be too weak."""
+    return weakness(record.judge_auroc) is None
 
 
 def tried(records: Records) -> list[SteeringRecord]:
     """Return `calibrated`, or every steered record where none is."""
     return calibrated(records) or [record for record in records if record.vector not in CONTROLS]
+
+
+def tried_in(records: Records) -> dict[str, list[SteeringRecord]]:
+    """Return by language those of `tried` whose emotion the judge is not too weak for."""
+    found: dict[str, list[SteeringRecord]] = {}
+    for record in tried(records):
+        if is_accepted(record):
+            found.setdefault(record.language, []).append(record)
+    return found
+
+
+def is_illustration(records: Records) -> bool:
+    """Return whether figures are an illustration: a few prompts, no test."""
+    return any(ILLUSTRATION in (record.options or "") for record in records)
 
 
 def nearest_random(record: SteeringRecord, records: Records) -> SteeringRecord | None:
@@ -85,7 +106,11 @@ def controls_of(chosen: Records, records: Records) -> list[SteeringRecord]:
 
 
 def compared(records: Records) -> dict[str, list[SteeringRecord]]:
-    """Return by `way` the records of the basic emotions: at the calibrated dose, controls, an instruction alone."""
+    """Return by `way` the records of the basic emotions: at the calibrated dose, controls, an instruction alone.
+
+    Emotions that the judge is too weak for are left out.
+    """
+    records = [record for record in records if is_accepted(record)]
     found: dict[str, list[SteeringRecord]] = {}
     for record in records:
         if record.emotion in BASIC and (record.calibrated or record.vector in ("prompt", "shuffled", "none")):
@@ -125,12 +150,12 @@ def matrix_rows(records: Records) -> dict[tuple[str, str], dict[str, SteeringRec
 
 
 def steering_summary(records: Records) -> tuple[SummaryRecord, ...]:
-    """Return the means and medians that the page of one language's steering states."""
+    """Return the means and medians that the page of steering states."""
     own = judged(records)
     groups: list[tuple[dict[str, str], Records]] = [
         ({"group": JUDGED}, own),
         ({"group": JUDGED, "way": "random"}, controls_of(own, records)),
-        ({"group": TRIED}, tried(records)),
+        *(({"group": TRIED, "language": name}, found) for name, found in tried_in(records).items()),
         *(({"group": COMPARED, "way": name}, found) for name, found in compared(records).items()),
         *(({"group": BY_DOSE, "dose": str(dose)}, found) for dose, found in random_doses(records).items()),
     ]
@@ -166,11 +191,14 @@ def _of_group(among: dict[str, str], records: Records) -> Iterator[SummaryRecord
 
 
 def _of_matrix(records: Records) -> Iterator[SummaryRecord]:
-    """Yield means over the basic emotions a vector was tried for, and the judge's mean AUROC over all of them."""
+    """Yield means over the basic emotions a vector was tried for that the judge is not too weak for.
+
+    And the judge's mean AUROC over all that were tried.
+    """
     steered = [record for record in records if record.vector not in (*CONTROLS, "prompt")]
     basic = {record.emotion for record in steered} & set(BASIC)
     for (row, language), by in matrix_rows(records).items():
-        own = [record for emotion, record in by.items() if emotion in basic]
+        own = [record for emotion, record in by.items() if emotion in basic and is_accepted(record)]
         for name in MATRIX:
             among = {"source": row, "language": language}
             yield from summarised("steering", name, among, (getattr(record, name) for record in own))

@@ -14,13 +14,12 @@ from emospace.evaluation.scores import (
     confusion,
     dose_response,
     hits,
-    is_fit,
     is_judged,
     over_draws,
     probability,
     rate,
 )
-from emospace.judges import BASIC
+from emospace.judges import BASIC, is_fit, weakness
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -181,7 +180,8 @@ def random_table(groups: Sequence[Group], base: Scored, *, seed: int) -> pd.Data
 def figure_table(groups: Sequence[Group], base: Scored, affect: pd.DataFrame, *, seed: int) -> pd.DataFrame:
     """Return the study in a few numbers for each kind of vector at its calibrated dose, intervals over prompts.
 
-    Means are over the basic six; ``perplexity_ratio`` is the median over all their answers; ``above_random`` the
+    Means are over the basic six, those of rates without emotions that the judge is too weak for (`weakness`);
+    ``perplexity_ratio`` is the median over all their answers; ``above_random`` the
     share of the categories the judge is fit for with an adjusted p below .05; ``random_deviation`` the mean
     over the basic six of the target rate of random directions, at matched perplexity, less that of unsteered
     answers, ``random_deviation_worst`` the largest of them; of ``distinct2_ratio`` the bounds are the least and the
@@ -199,7 +199,11 @@ def figure_table(groups: Sequence[Group], base: Scored, affect: pd.DataFrame, *,
             continue
         basic = [one for one in members if one.target in BASIC]
         if basic:
-            known = [one for one in basic if is_judged(base.judgement, one.target)]
+            known = [
+                one
+                for one in basic
+                if is_judged(base.judgement, one.target) and not weakness(one.figures["judge_auroc"])
+            ]
             if known:
                 add(kind, "target_rate", _mean_rate(known, False, seed))
                 add(kind, "target_rate_masked", _mean_rate(known, True, seed))

@@ -7,9 +7,29 @@ from importlib import import_module
 from typing import cast
 
 from emospace.errors import unknown
-from emospace.judges.judgement import BASIC, BASIC_SEVEN, UNJUDGED, Judge, Judgement
+from emospace.judges.judgement import (
+    AUROC_FLOOR,
+    BASIC,
+    BASIC_SEVEN,
+    UNJUDGED,
+    Judge,
+    Judgement,
+    is_fit,
+    weakness,
+)
 
-__all__ = ["BASIC", "BASIC_SEVEN", "JUDGES", "UNJUDGED", "Judge", "Judgement", "load_judge"]
+__all__ = [
+    "AUROC_FLOOR",
+    "BASIC",
+    "BASIC_SEVEN",
+    "JUDGES",
+    "UNJUDGED",
+    "Judge",
+    "Judgement",
+    "is_fit",
+    "load_judge",
+    "weakness",
+]
 
 # Prefix of a judge's name -> module and function that loads it; the function is given the whole name.
 JUDGES: dict[str, tuple[str, str]] = {

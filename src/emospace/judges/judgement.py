@@ -14,6 +14,21 @@ BASIC = ("anger", "disgust", "fear", "joy", "sadness", "surprise")
 BASIC_SEVEN = (*BASIC, "neutral")
 UNJUDGED = "unjudged"
 """The choice of a text that could not be judged."""
+AUROC_FLOOR = 0.75
+"""Held-out AUROC below which what a judge says of an emotion in a language is no evidence."""
+
+
+def is_fit(auroc: float | None) -> bool:
+    """Return whether a judge's held-out AUROC for an emotion is known and at least `AUROC_FLOOR`."""
+    return auroc is not None and auroc >= AUROC_FLOOR
+
+
+def weakness(auroc: float | None) -> str | None:
+    """Return why a judge's word on an emotion is no evidence, None where its AUROC is unknown or high enough."""
+    if auroc is None or is_fit(auroc):
+        return None
+    digits = 2 if round(auroc, 2) < AUROC_FLOOR else 3
+    return f"judge AUROC {auroc:.{digits}f}: too weak to say".replace("0.", ".", 1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -268,7 +268,8 @@ class SteeringRecord(Record):
     `target_rate` is the share of answers the judge takes for the target: among six emotions and neutral for the
     basic six, else among the judge's own labels; `target_rate_masked` the same with the words of all concept-sets
     and their inflections masked, `base_rate` that of unsteered answers, the interval a bootstrap over prompts, `p`
-    against the random controls at the same dose, `p_fdr` over categories whose `judge_auroc` is at least .80.
+    against the random controls at the same dose, `p_fdr` over categories the judge is fit for: its `judge_auroc` is at
+    least `emospace.judges.AUROC_FLOOR`. Where it is known and lower, `caveat` says that the rate is no evidence.
     `perplexity_ratio` is the median over prompts of steered over unsteered, both under the unsteered model;
     `distinct2_ratio` distinct bigrams over those of the unsteered answers; the shifts are those of the mean human
     rating (-1..1) of the words used. n counts the answers, `layer` is null where several layers act. All that the judge
@@ -302,6 +303,7 @@ class SteeringRecord(Record):
     p_fdr: float | None = P
     judge_recall: float | None = P
     judge_auroc: float | None = P
+    caveat: str | None = None
     perplexity_ratio: float | None
     distinct2_ratio: float | None
     repetition: float | None = P

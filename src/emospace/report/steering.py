@@ -11,11 +11,14 @@ from emospace.evaluation.summary import (
     TRIED,
     calibrated,
     dose_curves,
+    is_accepted,
+    is_illustration,
     judged,
     random_doses,
     tried,
+    tried_in,
 )
-from emospace.judges import BASIC
+from emospace.judges import AUROC_FLOOR, BASIC, weakness
 from emospace.records import ReadingRecord, Results, SteeringRecord
 from emospace.report import steering_charts as charts
 from emospace.report.blocks import Block, Figures, Panel, Prose, Reason, Section
@@ -50,8 +53,6 @@ if TYPE_CHECKING:
 
 Records = Sequence[SteeringRecord]
 SIGNIFICANT = 0.05
-WORDS = "illustration"
-"""In `SteeringRecord.options`: too few prompts to test anything, shown and not judged."""
 
 
 def is_steering_run(run: Run) -> bool:
@@ -94,20 +95,16 @@ def reading_section(run: Run) -> tuple[Section, ...]:
     return (Section("reading", "Reading the emotion of texts", "Reading", blocks),)
 
 
-def is_illustration(records: Records) -> bool:
-    """Return whether the figures are an illustration: a few prompts, no test."""
-    return any(WORDS in (record.options or "") for record in records)
-
-
 def verdict(title: str, results: Results) -> tuple[str, ...]:
     """Return the answer in words: whether the basic emotions are heard where they were asked for, and at what cost."""
     records = results.steering
     if is_illustration(records):
         return _illustration(title, results)
     told = judged(records)
+    own = [record for record in calibrated(records) if record.emotion in BASIC]
     if not told:
-        own = [record for record in calibrated(records) if record.emotion in BASIC]
-        reason = next((record.reason for record in own if record.reason), "no vector at its calibrated dose")
+        reasons = [reason for record in own if (reason := record.reason or weakness(record.judge_auroc))]
+        reason = next(iter(reasons), "no vector at its calibrated dose")
         return (
             f"Whether steering sets the tone of {title}'s answers cannot be said: no basic emotion was judged ({reason}).",
         )
@@ -122,7 +119,7 @@ def verdict(title: str, results: Results) -> tuple[str, ...]:
             f"By these measures steering does not set the tone of {title}'s answers: no basic emotion is heard more "
             "often than under random directions."
         )
-    return (said, _cost(told, results), *_all_categories(records))
+    return (said, _cost(told, results), *_too_weak(own), *_all_categories(records))
 
 
 def is_heard(record: SteeringRecord) -> bool:
@@ -165,22 +162,45 @@ def _all_categories(records: Records) -> Iterator[str]:
     if len(tested) > len(BASIC):
         above = sum((record.p_fdr or 0.0) < SIGNIFICANT for record in tested)
         yield (
-            f"Of {counted(len(tested), 'category')} that the judge is fit for (held-out AUROC at least .80), {above} are "
+            f"Of {counted(len(tested), 'category')} that the judge is fit for (held-out AUROC at least {figure(AUROC_FLOOR)}), {above} are "
             f"above the random directions (false discovery rate {figure(SIGNIFICANT)})."
         )
 
 
 def _illustration(title: str, results: Results) -> tuple[str, ...]:
     own = tried(results.steering)
-    rates = results.mean("steering", "target_rate", group=TRIED)
     n = max((record.n_prompts for record in own), default=0)
+    rates = [
+        f"{figure(results.mean('steering', 'target_rate', group=TRIED, language=name))} in {language_name(name)}"
+        f" (unsteered {figure(results.mean('steering', 'base_rate', group=TRIED, language=name))})"
+        for name in tried_in(results.steering)
+        if results.mean("steering", "target_rate", group=TRIED, language=name) is not None
+    ]
     said = f"An illustration, not a test: {title} steered towards {listed(_names([r.emotion for r in own]))}"
-    heard = f", heard as the target in a share of {figure(rates)} of the answers" if rates is not None else ""
+    heard = f", heard as the target in a share of the answers of {listed(rates)}" if rates else ""
     return (
         f"{said}{heard}.",
+        *_too_weak(own),
         f"{upper_first(counted(n, 'prompt'))} for each are too few for an interval or a comparison. The study with controls is "
         "`emospace steer evaluate`.",
     )
+
+
+def _too_weak(records: Records) -> Iterator[str]:
+    """Yield of which emotions the judge is too weak to say anything, in each language."""
+    parts = []
+    for language in dict.fromkeys(record.language for record in records):
+        weak = [record for record in records if record.language == language and not is_accepted(record)]
+        if weak:
+            named = listed(
+                [f"{plain_name(record.emotion)} ({figure(record.judge_auroc)})" for record in weak]
+            )
+            parts.append(f"{named} in {language_name(language)}")
+    if parts:
+        yield (
+            f"The judge is too weak to say (held-out AUROC below {figure(AUROC_FLOOR)}) for {'; for '.join(parts)}: what it "
+            "hears there is shown and is no evidence, and no mean has it."
+        )
 
 
 def _answer(run: Run) -> Iterator[Block]:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emospace.evaluation.crossing_tables import ALL
-from emospace.evaluation.summary import ANOTHER, EVERY, OWN, POOLED, matrix_rows, source_of
-from emospace.judges import BASIC
+from emospace.evaluation.summary import ANOTHER, EVERY, OWN, POOLED, is_illustration, matrix_rows, source_of
+from emospace.judges import AUROC_FLOOR, BASIC
 from emospace.records import Results, SteeringRecord
 from emospace.report.blocks import Block, Cell, Chart, Figures, Panel, Prose, Reason, Section, Table
 from emospace.report.charts import text
 from emospace.report.run import Absent, Run
 from emospace.report.steering_charts import heat_map
-from emospace.report.steering_tables import judged_of, rated
+from emospace.report.steering_tables import auroc_cell, judged_of, rated
 from emospace.report.wording import (
     DASH,
     counted,
@@ -50,7 +50,8 @@ COSINES = ("a", "b", "emotion", "layer", "cosine", "others")
 
 def is_crossing_run(run: Run) -> bool:
     """Return whether a run's steering figures are of several languages' concepts or answers."""
-    pairs = {(source_of(record), record.language) for record in _steered(run.results.steering)}
+    records = () if is_illustration(run.results.steering) else run.results.steering
+    pairs = {(source_of(record), record.language) for record in _steered(records)}
     return len(pairs) > 1 or (run.folder / "tables" / "crossing_means.parquet").is_file()
 
 
@@ -301,7 +302,7 @@ def means_table(means: pd.DataFrame) -> Table:
     ]
     return Table(
         "table-crossing-means",
-        "Means over the basic emotions; intervals resample prompts. Random: the same emotions read under random "
+        "Means over the basic emotions the judge is not too weak for; intervals resample prompts. Random: the same emotions read under random "
         "directions at the same dose and layers. Other emotions: how often the target is heard when the same concepts "
         "steer towards the others. p is one-sided, of the mean probability of the targets against the random directions, "
         "permuting within each prompt and emotion, adjusted over all rows. In language: the share of answers whose words are most frequent in the language of the prompt. Masked: "
@@ -352,7 +353,7 @@ def _emotions(run: Run) -> Iterator[Block]:
             rated(r.base_rate),
             Cell(p_value(r.p), r.p),
             Cell(p_value(r.p_fdr), r.p_fdr),
-            rated(r.judge_auroc),
+            auroc_cell(r),
             Cell(number(r.perplexity_ratio), r.perplexity_ratio),
             rated(r.distinct2_ratio),
             Cell(figure(r.valence_shift, 3), r.valence_shift),
@@ -363,7 +364,7 @@ def _emotions(run: Run) -> Iterator[Block]:
         "table-crossing-rates",
         f"Every vector in every language of answers, {counted(steered[0].n_prompts, 'prompt')} each. p is against random "
         "directions at the same dose and layers; it is adjusted, over all vectors in one language of answers, for the "
-        "emotions whose judge has a held-out AUROC of at least .80 there, and is no test for the others. Δ valence is "
+        f"emotions whose judge has a held-out AUROC of at least {figure(AUROC_FLOOR)} there, and is no test for the others. Δ valence is "
         "the shift of the words' mean human rating (−1 to 1), in which no judge takes part.",
         columns,
         rows,

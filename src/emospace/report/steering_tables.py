@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from emospace.evaluation.summary import COMPARED, SIZE, calibrated, compared, way
-from emospace.judges import BASIC
+from emospace.judges import AUROC_FLOOR, BASIC, weakness
 from emospace.records import ReadingRecord, Results, SteeringRecord
 from emospace.report.blocks import Cell, Table
 from emospace.report.run import Run
@@ -73,6 +73,12 @@ def rated(value: float | None, reason: str | None = None) -> Cell:
     return Cell(figure(value), value, note=reason)
 
 
+def auroc_cell(record: SteeringRecord) -> Cell:
+    """Return a cell of the judge's held-out AUROC, which says where it is too low for the rates to be evidence."""
+    weak = ": too weak to say" if weakness(record.judge_auroc) else ""
+    return Cell(f"{figure(record.judge_auroc)}{weak}", record.judge_auroc, note=weakness(record.judge_auroc))
+
+
 def judged_of(records: Sequence[SteeringRecord]) -> str:
     """Return ``n of N`` answers the judge could judge, nothing where it judged all of them."""
     n_judged = sum(record.n_judged or 0 for record in records)
@@ -92,8 +98,10 @@ def emotion_table(records: Sequence[SteeringRecord], key: str, caption: str, hea
     """Return one row a record: rate with its baselines and judge, fluency, content, shift of the words."""
     reasons = any(record.target_rate is None for record in records)
     several = len({way_name(record) for record in records}) > 1
+    languages = len({record.language for record in records}) > 1
     unjudged = bool(judged_of(records))
     columns = (
+        *(["Language"] if languages else []),
         "Emotion",
         *(["Vector"] if several else []),
         "Dose",
@@ -103,6 +111,7 @@ def emotion_table(records: Sequence[SteeringRecord], key: str, caption: str, hea
     )
     rows = [
         (
+            *([Cell(language_name(r.language))] if languages else []),
             Cell(upper_first(plain_name(r.emotion))),
             *([Cell(way_name(r))] if several else []),
             Cell(number(r.dose), r.dose, note=_acting(r)),
@@ -113,7 +122,7 @@ def emotion_table(records: Sequence[SteeringRecord], key: str, caption: str, hea
             rated(r.base_rate),
             _tested(r),
             rated(r.judge_recall),
-            rated(r.judge_auroc),
+            auroc_cell(r),
             _ratio(r.perplexity_ratio),
             rated(r.distinct2_ratio),
             rated(r.similarity),
@@ -140,7 +149,7 @@ def _tested(record: SteeringRecord) -> Cell:
         return Cell(
             f"({p_value(record.p)})",
             record.p,
-            note="not adjusted: the judge's AUROC is below .80 or unknown, so this is no test",
+            note=f"not adjusted: the judge's AUROC is below {figure(AUROC_FLOOR)} or unknown, so this is no test",
         )
     return Cell(p_value(record.p_fdr), record.p_fdr)
 
@@ -188,7 +197,7 @@ def comparison_table(results: Results, key: str) -> Table:
         )
     return Table(
         key,
-        "Ways to the same tone, over the basic emotions: vectors at their calibrated dose, random directions at the "
+        "Ways to the same tone, over the basic emotions the judge is not too weak for: vectors at their calibrated dose, random directions at the "
         "dose nearest to it, shuffled concept-sets at the same dose, and an instruction instead of a vector. "
         "Similarity is to the unsteered answer; facts right is the share of factual questions still answered.",
         columns,
@@ -265,21 +274,26 @@ def slope_table(table: pd.DataFrame) -> Table:
 
 def sample_table(table: pd.DataFrame) -> Table:
     """Return the sample answers, the text as it was generated."""
-    columns = ("Target", "Vector", "Dose", "Heard as", "Perplexity", "Prompt", "Answer")
+    languages = len(set(table.get("language", ()))) > 1
+    columns = (
+        *(["Language"] if languages else []),
+        *("Target", "Vector", "Dose", "Heard as", "Perplexity", "Prompt", "Answer"),
+    )
     rows = []
     for row in table.to_dict("records"):
-        emotion = row.get("emotion")
+        emotion, language = row.get("emotion"), row.get("language")
         dose, perplexity = _known(row.get("dose")), _known(row.get("perplexity"))
         named = isinstance(emotion, str) and emotion
         rows.append(
             (
+                *([Cell(language_name(str(language)))] if languages else []),
                 Cell(upper_first(plain_name(str(emotion))) if named else "(no target)"),
                 Cell(upper_first(KINDS.get(str(row["kind"]), str(row["kind"])))),
                 Cell(number(dose), dose),
                 Cell(str(row.get("judged") or DASH)),
                 Cell(number(perplexity, 1), perplexity),
-                Cell(str(row["prompt"])),
-                Cell(str(row["text"])),
+                Cell(str(row["prompt"]), lang=language),
+                Cell(str(row["text"]), lang=language),
             )
         )
     return Table(

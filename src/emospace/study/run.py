@@ -29,7 +29,7 @@ from emospace.study.predicting import Latents, predict
 from emospace.study.selecting import FEATURES, dense_features, describe, select_latents
 from emospace.study.spec import StudySpec
 from emospace.study.stage import KINDS, Deferred, StageResult, deferred
-from emospace.study.steering import WHAT, Illustration, prepare
+from emospace.study.steering import WHAT, Illustration, files_of, prepare
 from emospace.study.summary import summarise
 
 if TYPE_CHECKING:
@@ -146,11 +146,10 @@ def _run(inputs: Inputs, out: Path, command: str) -> Results:
         )
         stages.append(_crossed(folder, {**common, "folds": spec.folds}, here, concepts, shared, predicted))
         stages.append(_depth(stages, tuple(here), inputs.model.n_blocks))
-    illustration = prepare(spec, inputs.model, inputs.norms, out / "steering") if spec.steering else None
-    if illustration is not None:
-        stages.append(steering_stage(illustration, inputs.model, folder))
+    tried = prepare(spec, inputs.model, inputs.norms, out / "steering") if spec.steering else []
+    stages += [steering_stage(illustration, inputs.model, folder) for illustration in tried]
     with timed("results"):
-        results = _results(inputs, stages, tuple(here), command, illustration)
+        results = _results(inputs, stages, tuple(here), command, files_of(tried))
         _write_tables(out, stages)
         write_text(out / "spec.json", spec.model_dump_json(indent=1) + "\n")
         # Last: whoever finds it finds its tables.
@@ -283,7 +282,7 @@ def _crossed(
 def steering_stage(
     illustration: Illustration | NotComputed, model: LanguageModel, folder: Path
 ) -> StageResult:
-    """Try the model's calibrated vectors on a few prompts, or say why not."""
+    """Try the model's calibrated vectors on a few prompts of a language, or say why not."""
     if isinstance(illustration, NotComputed):
         return StageResult(not_computed=[illustration])
     try:
@@ -316,7 +315,7 @@ def _results(
     stages: Sequence[StageResult],
     languages: Sequence[str],
     command: str,
-    illustration: Illustration | NotComputed | None,
+    files: Mapping[str, str],
 ) -> Results:
     from emospace.stats import fdr_bh
 
@@ -332,7 +331,6 @@ def _results(
             q_values = fdr_bh(np.array([rows[index].p for index in tested]))
             for index, q in zip(tested, q_values, strict=True):
                 rows[index] = rows[index].model_copy(update={"p_fdr": float(q)})
-    files = {} if illustration is None or isinstance(illustration, NotComputed) else illustration.files
     return Results(
         **{kind: tuple(rows) for kind, rows in records.items()},
         summary=(*summarise(records), *steering_summary(records["steering"])),

@@ -62,7 +62,8 @@ class StudySpec(BaseModel):
     folds: int = Field(default=5, ge=3)
     cebra: bool = True
     steering: bool = Field(
-        default=True, description="six emotions on eight prompts, where the model has calibrated vectors"
+        default=True,
+        description="six emotions on eight prompts a language, where the model has calibrated vectors",
     )
     seed: int = 0
 

@@ -13,12 +13,14 @@ from emospace.evaluation.answers import cell_hash
 from emospace.evaluation.cells import Cell, SteeringSpec
 from emospace.evaluation.generation import Sampling
 from emospace.evaluation.grid import evaluate
-from emospace.evaluation.prompts import load_prompts
+from emospace.evaluation.prompts import load_prompts, prompt_kind
 from emospace.evaluation.running import InMode
+from emospace.evaluation.summary import ILLUSTRATION
 from emospace.judges import BASIC, Judge
-from emospace.judges.embedded import load_subword
+from emospace.judges.embedded import EmbeddedJudge, load_subword
 from emospace.records import NotComputed, SteeringRecord
 from emospace.steering.bank import load_vectors
+from emospace.steering.vector import Mode
 from emospace.study.inputs import figure_norms, figure_sets
 from emospace.study.spec import StudySpec
 from emospace.study.stage import Deferred, StageResult, stage
@@ -30,14 +32,13 @@ if TYPE_CHECKING:
     from emospace.steering.bank import VectorBank
 
 N_PROMPTS, N_TOKENS = 8, 32
-WORD = "illustration"
-"""In `SteeringRecord.options`, by which the report knows that nothing here is tested."""
+MODE: Mode = "relative"
 WHAT = "steering, an illustration"
 
 
 @dataclass(frozen=True, eq=False)
 class Illustration:
-    """What is tried: the unsteered model, and each basic emotion at its calibrated dose.
+    """What is tried in one language: the unsteered model, and each basic emotion at its calibrated dose.
 
     Attributes
     ----------
@@ -51,19 +52,16 @@ class Illustration:
         Concept-sets whose words are masked.
     norms
         Those of the language, for word shifts.
-    files
-        Hashes of vectors and judge, for the manifest.
     """
 
     spec: SteeringSpec
     cells: tuple[Cell, ...]
     hashes: tuple[str, ...]
     prompts: tuple[str, ...]
-    judge: Judge
+    judge: EmbeddedJudge
     note: str
     sets: ConceptSets
     norms: WordNorms | None
-    files: Mapping[str, str]
 
     def result(self, model: LanguageModel, folder: Path) -> StageResult:
         """Return the stage's result from `folder`, else try it on the model.
@@ -77,7 +75,7 @@ class Illustration:
         named = [(cell.emotion, cell.kind) for cell in self.cells]
         return illustrate.kept(
             folder,
-            "steering",
+            f"steering-{self.spec.language}",
             name=str(model.identity.get("name")),
             model=Deferred(model.content_hash, lambda: model),
             # Where answers lie, and how many are made at once, changes none of them.
@@ -93,8 +91,8 @@ class Illustration:
 
 def prepare(
     study: StudySpec, model: LanguageModel, norms: Mapping[str, Sequence[WordNorms]], out: Path
-) -> Illustration | NotComputed:
-    """Return what a model can be tried on, or the reason why it cannot: no vectors, prompts or judge.
+) -> list[Illustration | NotComputed]:
+    """Return what a model can be tried on in each language, or the reason why it cannot: no vectors, prompts or judge.
 
     Parameters
     ----------
@@ -104,12 +102,34 @@ def prepare(
         Where answers are kept.
     """
     try:
-        return _prepare(study, model, norms, out)
+        bank, judge = load_vectors(model), load_subword()
+        cells = _cells(bank, model.name)
     except EmospaceError as error:
-        return NotComputed(what=WHAT, why=str(error))
+        return [NotComputed(what=WHAT, why=str(error))]
+    prepared: list[Illustration | NotComputed] = []
+    for language in study.languages:
+        try:
+            own = next(iter(norms.get(language, ())), None)
+            prepared.append(_prepare(study, language, model, bank, cells, judge, own, out))
+        except EmospaceError as error:
+            trial = f"emospace steer evaluate --language {language} --prompts FILE --judge NAME"
+            why = f"{error.what}: {error.why}; with prompts and a judge of your own: {trial}"
+            prepared.append(NotComputed(what=WHAT, why=why, language=language))
+    return prepared
 
 
-@stage(version=1)
+def files_of(prepared: Sequence[Illustration | NotComputed]) -> dict[str, str]:
+    """Return the hashes of vectors and judge, for the manifest."""
+    tried = [each for each in prepared if isinstance(each, Illustration)]
+    if not tried:
+        return {}
+    return {
+        "steering vectors": content_hash([hashed for each in tried for hashed in each.hashes]),
+        "judge": str(tried[0].judge.card["weights_sha256"]),
+    }
+
+
+@stage(version=2)
 def illustrate(
     *,
     name: str,
@@ -138,76 +158,61 @@ def illustrate(
         if emotion not in tried
     ]
     records = [_marked(record, name, note) for record in found.records]
-    samples = {"steering_samples": found.tables["samples"]}
+    samples = {"steering_samples": found.tables["samples"].assign(language=spec.language)}
     return StageResult({"steering": records}, samples, [*found.not_computed, *missing])
 
 
 def _prepare(
-    study: StudySpec, model: LanguageModel, norms: Mapping[str, Sequence[WordNorms]], out: Path
+    study: StudySpec,
+    language: str,
+    model: LanguageModel,
+    bank: VectorBank,
+    cells: tuple[Cell, ...],
+    judge: EmbeddedJudge,
+    norms: WordNorms | None,
+    out: Path,
 ) -> Illustration:
     from emospace.concepts import load_concepts
 
-    bank = load_vectors(model)
-    judge = load_subword()
-    language, prompts = _first_heard(study.languages, judge)
+    prompts = load_prompts(language, "evaluation", kind=prompt_kind(model))[:N_PROMPTS]
+    judge.check_language(language)
     spec = SteeringSpec(
         model=study.model,
         doses=(1.0,),
         judge=judge.name,
         language=language,
+        mode=MODE,
         n_prompts=N_PROMPTS,
         sampling=Sampling(n_tokens=N_TOKENS, seed=study.seed),
         batch_size=N_PROMPTS * (1 + len(BASIC)),  # all at once
         seed=study.seed,
         out=out,
     )
-    cells = _cells(spec, bank, model.name)
     made = bank.note.get("spec", {})
-    hashes = [cell_hash(spec, model, cell, prompts, ()) for cell in cells]
     return Illustration(
         spec=spec,
         cells=cells,
-        hashes=tuple(hashes),
+        hashes=tuple(cell_hash(spec, model, cell, prompts, ()) for cell in cells),
         prompts=prompts,
         judge=judge,
         note=_note(bank, language, judge),
         # Masked are the words the vectors were made of: own sets only where the vectors are of own ones, too.
         sets=load_concepts([language], path=study.concepts if made.get("concepts") else None),
-        norms=next(iter(norms.get(language, ())), None),
-        files={"steering vectors": content_hash(hashes), "judge": str(judge.card["weights_sha256"])},
+        norms=norms,
     )
 
 
-def _first_heard(languages: Sequence[str], judge: Judge) -> tuple[str, tuple[str, ...]]:
-    """Return the first language that has prompts and that the judge judges, and its first evaluation prompts."""
-    reasons = []
-    for language in languages:
-        try:
-            prompts = load_prompts(language, "evaluation")[:N_PROMPTS]
-            judge.check_language(language)
-        except EmospaceError as error:
-            reasons.append(f"{error.what}: {error.why}")
-        else:
-            return language, prompts
-    raise EmospaceError(
-        f"the languages {', '.join(languages)}",
-        "; ".join(reasons),
-        "Add --languages en, or bring prompts and a judge: emospace steer evaluate --prompts FILE --judge NAME.",
-    )
-
-
-def _cells(spec: SteeringSpec, bank: VectorBank, model: str) -> tuple[Cell, ...]:
-    vectors = InMode(bank, spec.mode)
+def _cells(bank: VectorBank, model: str) -> tuple[Cell, ...]:
+    vectors = InMode(bank, MODE)
     own = {emotion: vectors.vector(emotion) for emotion in BASIC if emotion in vectors.names}
     if not own:
         raise EmospaceError(
             f"the steering vectors of '{model}'",
-            f"no basic emotion was calibrated in mode '{spec.mode}'",
+            f"no basic emotion was calibrated in mode '{MODE}'",
             f"Make them: emospace steer calibrate --model {model}",
         )
     steered = (
-        Cell(emotion, vector.kind, vector, vector.dose(spec.mode), 1.0, spec.mode)
-        for emotion, vector in own.items()
+        Cell(emotion, vector.kind, vector, vector.dose(MODE), 1.0, MODE) for emotion, vector in own.items()
     )
     return (Cell(None, "none"), *steered)
 
@@ -223,5 +228,5 @@ def _note(bank: VectorBank, language: str, judge: Judge) -> str:
 
 
 def _marked(record: SteeringRecord, model: str, note: str) -> SteeringRecord:
-    options = " ".join(part for part in (WORD, record.options, note) if part)
+    options = " ".join(part for part in (ILLUSTRATION, record.options, note) if part)
     return record.model_copy(update={"model": model, "options": options, "ci_low": None, "ci_high": None})
