@@ -21,7 +21,7 @@ from emospace.cli.steer_calibrate import CALIBRATION
 from emospace.cli.steer_evaluate import EVALUATION, SAMPLING
 from emospace.cli.tone import asked_tone, layers_of, read_batch, weights_of, window_of
 from emospace.errors import EmospaceError
-from emospace.evaluation import Sampling, SteeringSpec, generate, perplexity
+from emospace.evaluation import Sampling, SteeringSpec, generate, load_prompts, perplexity
 from emospace.evaluation.calibration import CalibrationSpec
 from emospace.judges import BASIC_SEVEN, Judgement
 from emospace.records import Results
@@ -336,17 +336,26 @@ def test_calibration_options_are_those_of_the_specification(monkeypatch, tmp_pat
 
     assert set(CALIBRATION) == set(CalibrationSpec.model_fields)
     asked = []
+    made = [BANK]
 
     def calibrate(spec, out=None):
         asked.append((spec, out))
-        return BANK
+        return made[0]
 
     monkeypatch.setattr(emospace.evaluation.calibration, "calibrate", calibrate)
     done = run("calibrate")
     assert done.exit_code == 0, done.output
     assert asked[0] == (CalibrationSpec(), None)
     assert "joy\t0.90 (0.40 to 2.00)\t0.90 (0.40 to 2.00)" in done.stdout
-    assert 'emospace steer --model embedded --emotion joy "' in done.stderr
+    assert "emospace steer --model embedded --emotion joy 'Tell me about your day.'" in done.stderr
+    made[0] = replace(BANK, note={"prompt_kind": "stems"})
+    hint = run("calibrate", "--model", "gemma", "--language", "zh").stderr
+    assert (
+        f"--model gemma --emotion joy {load_prompts('zh', 'calibration', kind='stems')[0]}"
+        in hint.replace("'", "")
+    )
+    made[0] = BANK
+    asked[1:] = []
     given = (
         "--emotions",
         "joy,fear",

@@ -168,6 +168,7 @@ def calibrate(
     """
     from emospace.evaluation.calibration import CalibrationSpec
     from emospace.evaluation.calibration import calibrate as run
+    from emospace.evaluation.prompts import load_prompts
 
     given: dict[str, Any] = {
         "model": model,
@@ -204,10 +205,9 @@ def calibrate(
     bank = run(spec, None if out is None else run_folder(out))
     show_calibration(bank)
     if out is None:
-        first = shlex.quote(model)
-        say(
-            f'Use them with: emospace steer --model {first} --emotion {bank.names[0]} "Tell me about your day."'
-        )
+        kind = bank.note.get("prompt_kind", "questions")
+        prompt = shlex.quote(load_prompts(spec.language, "calibration", spec.prompts, kind)[0])
+        say(f"Use them with: emospace steer --model {shlex.quote(model)} --emotion {bank.names[0]} {prompt}")
 
 
 def show_calibration(bank: VectorBank) -> None:
