@@ -177,7 +177,7 @@ def _illustration(title: str, results: Results) -> tuple[str, ...]:
         if results.mean("steering", "target_rate", group=TRIED, language=name) is not None
     ]
     said = f"An illustration, not a test: {title} steered towards {listed(_names([r.emotion for r in own]))}"
-    heard = f", heard as the target in a share of the answers of {listed(rates)}" if rates else ""
+    heard = f", heard as the target in this share of the answers: {listed(rates)}" if rates else ""
     return (
         f"{said}{heard}.",
         *_too_weak(own),
