@@ -58,7 +58,7 @@ definition = "Longing for someone or something loved and absent."
 ```
 
 A category is declared by a table with its `definition` and nothing else: the fields `basic` and `paper26` of earlier files
-are refused, with the line to write under `[lists]` in their place. A list cannot take the name of a bundled one.
+are refused: own lists stand under `[lists]`. A list cannot take the name of a bundled one.
 """
 
 

@@ -89,10 +89,7 @@ def _category(path: Path, name: str, entry: Any) -> Category:
         if field != "definition":
             mend = "A category has a definition and nothing else."
             if isinstance(value, bool):
-                mend = (
-                    f'Delete the line; lists of categories stand together: [lists], then {field} = ["{name}"], '
-                    "but for the lists that are bundled."
-                )
+                mend = f'Delete the line. Lists of your own stand together: [lists], then mine = ["{name}"].'
             raise EmospaceError(what, f"'{field}' is no field of a category", mend)
         if not isinstance(value, str):
             raise EmospaceError(what, "its definition is no text", 'Write definition = "...".')
