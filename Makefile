@@ -13,8 +13,8 @@ help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | \
 		while IFS="$$(printf '\t')" read -r target text; do printf '  make %-13s %s\n' "$$target" "$$text"; done
 
-demo: $(STAMP) ## Study the embedded model in English and Chinese; writes runs/demo/report.html
-	$(BIN)/emospace study --languages en,zh --dtype auto --out runs/demo
+demo: $(STAMP) ## Study Gemma 3 270M in English and Chinese and set its tone; writes runs/demo/report.html
+	$(BIN)/emospace study --model gemma --languages en,zh --dtype auto --out runs/demo
 	@echo "Open this in a browser: $(CURDIR)/runs/demo/report.html"
 
 test: $(STAMP) ## Lint, check types and run all tests
@@ -34,10 +34,17 @@ lint: $(STAMP) ## Lint and format check only
 types: $(STAMP) ## Type check only
 	$(BIN)/mypy
 
-results: warriner $(STAMP) ## Make docs/results/smollm2.json again: make results WARRINER=path/to/Ratings_Warriner_et_al.csv
-	$(BIN)/emospace study --norms glasgow --norms zh_liu_2021 --norms "$(WARRINER)" --out runs/results
-	$(BIN)/python recipes/publish_results.py runs/results --name smollm2 --readme README.md \
-		--command "make results WARRINER=$(notdir $(WARRINER))"
+NORMED := --languages en,zh --norms glasgow --norms zh_liu_2021 --norms "$(WARRINER)" --dtype auto
+PUBLISHED := make results WARRINER=$(notdir $(WARRINER))
+results: warriner $(STAMP) ## Make docs/results/gemma.json, smollm2.json and compare.json again: make results WARRINER=path/to/Ratings_Warriner_et_al.csv
+	$(BIN)/emospace study --model gemma $(NORMED) --out runs/gemma
+	$(BIN)/emospace study --model gemma $(NORMED) --categories paper26 --no-steering --out runs/gemma-paper26
+	$(BIN)/emospace study --model embedded $(NORMED) --out runs/smollm2
+	$(BIN)/emospace compare runs/gemma runs/smollm2 --out runs/compare
+	$(BIN)/python recipes/publish_results.py runs/gemma --name gemma --readme README.md --command "$(PUBLISHED)"
+	$(BIN)/python recipes/publish_results.py runs/gemma-paper26 --name gemma-paper26 --command "$(PUBLISHED)"
+	$(BIN)/python recipes/publish_results.py runs/smollm2 --name smollm2 --command "$(PUBLISHED)"
+	$(BIN)/python recipes/publish_comparison.py runs/compare --name compare --command "$(PUBLISHED)"
 
 # The categories that the embedded judges know.
 JUDGED := anger,disgust,fear,joy,sadness,surprise,admiration,amusement,annoyance,approval,caring,confusion,curiosity,desire,disappointment,disapproval,embarrassment,excitement,gratitude,grief,love,nervousness,optimism,pride,relief,remorse
@@ -48,11 +55,9 @@ steering: $(STAMP) ## Calibrate the embedded model's vectors and make docs/resul
 	$(BIN)/python recipes/publish_steering.py runs/steering --readme README.md --command "make steering: $(STUDY)"
 
 CROSSED := emospace steer languages --source dense --sources en,zh,es,de,fr,ja,ko --outputs en,es --out runs/steering-languages
-languages: $(STAMP) ## Study all languages and steer across them; make docs/results/languages.json again (two hours)
-	$(BIN)/emospace study --languages all --no-cebra --no-steering --out runs/languages
-	$(BIN)/python recipes/calibrate_steering.py
-	$(BIN)/$(CROSSED)
-	$(BIN)/python recipes/publish_languages.py runs/languages --steering runs/steering-languages --command "make languages"
+languages: $(STAMP) ## Study thirteen languages in Gemma; make docs/results/languages.json again (an hour)
+	$(BIN)/emospace study --model gemma --languages all --no-cebra --no-steering --dtype auto --out runs/languages
+	$(BIN)/python recipes/publish_languages.py runs/languages --command "make languages"
 
 soak: $(STAMP) ## 1,000 requests to a running server: right answers, memory flat
 	$(BIN)/python recipes/soak.py

@@ -14,6 +14,7 @@ import typer
 from typer.testing import CliRunner
 
 from emospace import stats
+from emospace.artefacts import read_json
 from emospace.cli.compare import compare as compare_command
 from emospace.cli.compare import figure_rows
 from emospace.comparison import Comparison, compare_runs, write_page
@@ -450,3 +451,21 @@ def test_the_command_writes_everything_and_tells_how_to_do_it_again(pair, tmp_pa
     assert comparison.command.split()[:2] == ["emospace", "compare"]
     assert CliRunner().invoke(app, comparison.command.split()[2:]).exit_code == 0
     assert Comparison.load(out / "comparison.json") == comparison
+
+
+def test_a_comparison_is_published_with_machine_and_command_and_no_paths(compared, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "recipes")
+    import publish_comparison
+
+    compared.save(tmp_path / "run")
+    command = "make results WARRINER=/home/someone/W.csv"
+    arguments = [str(tmp_path / "run"), "--name", "compare", "--command", command, "--docs", str(tmp_path)]
+    publish_comparison.main(arguments)
+    card = read_json(tmp_path / "compare.json")
+    assert card["command"] == "make results WARRINER=W.csv"
+    assert card["machine"]["cores"] >= 1
+    assert len(card["comparison"]["rsa"]) == len(compared.comparison.rsa)
+    assert str(tmp_path) not in (tmp_path / "compare.json").read_text(encoding="utf-8")
+    page = (tmp_path / "compare.md").read_text(encoding="utf-8")
+    first = compared.comparison.rsa[0]
+    assert f"| {first.language} | {first.a} | {first.b} | {first.n} | {first.value:.3f} |" in page
