@@ -16,7 +16,7 @@ from conftest import D_MODEL
 from emospace.activations import capture
 from emospace.errors import EmospaceError
 from emospace.prediction import correlation
-from emospace.records import Results
+from emospace.records import QUESTIONS, AnswerRecord, Results
 from emospace.report import write_report
 from emospace.study import StudySpec, draws, predicting, run_study, selecting
 from emospace.study.inputs import load_inputs
@@ -267,7 +267,7 @@ def test_six_categories_get_reasons_where_fifteen_are_needed(english):
         "best_pc_r",
         "procrustes",
     }
-    assert {row.space for row in rows} == {"sae", "dense", "static"}
+    assert {row.space for row in rows} == {"sae", "dense", "static", "sae_static"}
     for row in rows:
         if row.against == "valence_arousal":
             assert row.value is None
@@ -275,15 +275,18 @@ def test_six_categories_get_reasons_where_fifteen_are_needed(english):
     assert any(row.what == "axes and circumplex" for row in english.results.not_computed)
 
 
-def test_rsa_of_the_space_has_its_difference_from_static_embeddings(english):
+def test_rsa_of_the_space_alone_and_joined_has_its_difference_from_static_embeddings(english):
     rows = [row for row in english.results.alignment if row.statistic == "rsa_spearman" and row.given]
-    main = [row for row in rows if row.space == "sae"]
-    assert main
-    for row in main:
+    of = {
+        kind: [row for row in rows if row.space == kind] for kind in ("sae", "sae_static", "dense", "static")
+    }
+    assert len(of["sae"]) == len(of["sae_static"]) > 0
+    for row in (*of["sae"], *of["sae_static"]):
         assert row.difference == pytest.approx(row.value - row.baseline)
         assert row.difference_low <= row.difference <= row.difference_high
         assert 0 < row.difference_p <= 1
-    assert all(row.difference is None for row in rows if row.space != "sae")
+    assert all(row.difference is None for row in (*of["dense"], *of["static"]))
+    assert {row.n_features - of["sae"][0].n_features for row in of["sae_static"]} == {D_MODEL}
 
 
 def test_the_features_record_counts_what_the_dictionary_holds(english):
@@ -309,6 +312,17 @@ def test_every_record_carries_model_layer_n_and_seed(english, both):
             assert said["layer"] == (None if static else said["layer"] if dense else 2)
             if dense and "layers_chosen" in said:
                 assert str(said["layer"]) in said["layers_chosen"].split(",")
+
+
+def test_the_three_answers_are_saved_in_the_summary_as_every_view_gives_them(english, both):
+    for results in (english.results, both.results):
+        saved = [one for one in results.summary if isinstance(one, AnswerRecord)]
+        assert saved == [one.record() for one in results.verdicts]
+        assert {(one.language, one.question) for one in saved} == {
+            (language, question) for language in results.languages for question in QUESTIONS
+        }
+        assert {one.about for one in saved} >= {None, "valence", "arousal"}
+        assert all(one.answer for one in saved if one.about in {None, "valence", "arousal"})
 
 
 def test_p_values_are_adjusted_over_all_predictions_together(both):
@@ -653,7 +667,7 @@ def test_without_an_sae_dense_directions_stand_in_and_it_is_said(house, tmp_path
     assert {(row.n_draws, row.n_features, row.layer) for row in shuffled} == {(2, 6, 1)}
     assert {row.n_features for row in results.prediction if row.features == "space"} == {6}
     assert {row.layer for row in results.prediction if row.features == "space"} == {1}
-    assert {row.space for row in results.alignment} == {"dense", "static"}
+    assert {row.space for row in results.alignment} == {"dense", "static", "dense_static"}
     assert any("no SAE" in row.why for row in results.not_computed)
     assert Results.load(tmp_path / "results.json") == results
     write_report(tmp_path)

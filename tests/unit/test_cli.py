@@ -16,6 +16,7 @@ from emospace.cli.sae import read_corpus
 from emospace.cli.study import OPTIONS
 from emospace.errors import EmospaceError
 from emospace.records import (
+    EARLIER,
     AlignmentRecord,
     Manifest,
     ModelRecord,
@@ -50,7 +51,7 @@ def small_results() -> Results:
     shape = {**WHOLE, **FIGURE, "language": "en", "against": "valence_arousal"}
     return Results(
         prediction=(
-            rating("space", 0.7, draws_beaten=0.993, ceiling=0.95),
+            rating("space", 0.7, p=0.001, draws_beaten=0.993, ceiling=0.95),
             rating("space", 0.9, excluded=False),
             rating("outside", 0.5),
             rating("dense", 0.8),
@@ -228,6 +229,8 @@ def test_study_ends_with_key_figures_beside_their_baselines(asked, tmp_path):
         *("0.500", "99.3%", "-", "0.800", "0.610", "0.950"),
     ]
     assert "best of five PCs (PC2) with valence\t-\t40\t0.830" in done.stdout
+    assert "en\tvalence\tpartly\t-\t-" in done.stdout
+    assert f"Not answered: {EARLIER}" in done.stderr
     assert "CEBRA: too few categories" in done.stderr
     assert "2 categories (paper26)" in done.stderr
     assert "curated" in done.stderr

@@ -98,6 +98,21 @@ def test_what_two_runs_share_before_the_first_block_is_held_constant(tmp_path):
     assert abs(rsa.partial) < 0.25 and rsa.partial_p > 0.05
 
 
+def test_the_three_answers_of_each_run_are_those_of_its_report(pair, compared, tmp_path):
+    for folder, run in zip(pair, compared.comparison.runs, strict=True):
+        own = [one.record() for one in Results.load(folder / "results.json").verdicts if one.language == "en"]
+        given = [one for one in compared.comparison.answers if one.run == run.name]
+        assert [one.model_dump(exclude={"run"}) for one in given] == [one.model_dump() for one in own]
+    assert {one.language for one in compared.comparison.answers} == {"en"}
+    compared.save(tmp_path)
+    assert Comparison.load(tmp_path / "comparison.json").answers == compared.comparison.answers
+    page = write_page(compared, tmp_path).read_text(encoding="utf-8")
+    table = re.sub(r"<[^>]+>", " ", page.split('id="table-answers"')[1].split("</table>")[0])
+    assert "Is it in the concept features?" in table
+    assert re.search(r"small\s+English\s+Partly\s+–\s+–\s+large\s+English\s+Partly\s+–\s+–", table)
+    assert "run it again with this one" in table
+
+
 def test_a_later_onset_is_found(compared):
     small, large = compared.comparison.onset
     assert (small.run, large.run) == ("small", "large")

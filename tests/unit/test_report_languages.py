@@ -312,7 +312,20 @@ def test_a_language_left_out_or_unrated_is_said_in_the_answer(page):
         "prediction and valence are not given for Spanish, German, French, Portuguese, Dutch and Japanese"
         in words
     )
-    assert "valence and arousal: English, Chinese, Italian, Polish, Finnish, Indonesian and Korean" in words
+
+
+def test_many_languages_are_counted_in_the_answer_and_listed_below(many, page):
+    answer = section(page, "answer")
+    lead = re.search(r'<div class="answer">\s*<p>(.*?)</p>', answer, re.S)[1]
+    assert "Yes in 7 of 13 languages, not computed in 6." in lead
+    assert "Partly in 1 of 13 languages, not shown in 6, not computed in 6." in lead
+    table = answer.split('id="table-answers-all"')[1].split("</table>")[0]
+    rows = [re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row, re.S) for row in table.split("<tr")[2:]]
+    said_in_full = [re.sub(r"<[^>]+>", "", cell).strip() for cell in rows[0]]
+    assert (len(rows), said_in_full) == (13, ["English", "Yes", "Partly", "Partly"])
+    whole = [v.answer for v in read_run(many).results.verdicts if v.about is None and v.language == "en"]
+    assert whole == ["yes", "partly", "partly"]
+    assert 'id="table-answers-en"' in answer and 'id="table-answers-ja"' not in answer
 
 
 def test_compact_cards_keep_interval_and_baselines_for_hovering(page):

@@ -38,6 +38,7 @@ ACROSS = (
     *("beyond permuted", "people"),
 )
 ALIGNMENT = ("language", "figure", "norms", "categories", "value", "95% CI", "p", "static", "ceiling")
+VERDICT = ("language", "of", "is it there", "in the concept features", "beyond the embeddings")
 STEERING = ("language", "emotion", "answers", "heard", "masked", "unsteered", "perplexity ratio", "judge")
 
 
@@ -46,6 +47,12 @@ def show_results(results: Results) -> None:
 
     Ratings are given with concept words out of the test folds; p of the best component is that of the choice.
     """
+    answered = list(verdict_rows(results))
+    if answered:
+        table("Three questions: not shown is not no (docs/method.md)", VERDICT, answered)
+        unanswered = (one.reason for one in results.verdicts if one.answer is None and one.reason)
+        for reason in dict.fromkeys(unanswered):
+            say(f"Not answered: {reason}")
     rows = list(prediction_rows(results))
     if rows:
         table(
@@ -75,6 +82,16 @@ def show_results(results: Results) -> None:
     curated = {source.provenance for source in results.manifest.sources if source.kind == "concepts"}
     if "curated" in curated:
         say("Concept-sets are curated: written for emospace, not association data.")
+
+
+def verdict_rows(results: Results) -> Iterator[tuple[object, ...]]:
+    """Yield the three answers of each language, and of each thing asked about where languages are few."""
+    from emospace.report.verdict import about_name, answer_rows
+
+    languages = results.languages
+    for language, about, answers in answer_rows(results, languages):
+        if about is None or len(languages) < MANY:
+            yield (language, about_name(about), *(one.answer for one in answers))
 
 
 def prediction_rows(results: Results) -> Iterator[tuple[object, ...]]:

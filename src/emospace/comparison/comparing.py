@@ -30,6 +30,7 @@ from emospace.comparison.records import (
     Figure,
     ModelRSARecord,
     OnsetRecord,
+    RunAnswerRecord,
 )
 from emospace.comparison.runs import FEWEST, NamedRun, common_languages, rdm_languages, read_runs
 from emospace.display import track
@@ -158,6 +159,12 @@ def compare_runs(
         onset=tuple(parts.onset),
         figures=side_by_side(runs, chosen),
         differences=_adjusted(differences),
+        answers=tuple(
+            RunAnswerRecord(run=item.name, **verdict.record().model_dump())
+            for item in runs
+            for verdict in item.run.results.verdicts
+            if verdict.language in chosen
+        ),
         summary=onset_medians(parts.onset),
         not_computed=tuple(dict.fromkeys(parts.missing)),
     )

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError
 
 from emospace.artefacts import read_json, write_json
 from emospace.errors import EmospaceError
-from emospace.records import Explained, Flat, NotComputed, P, SummaryRecord
+from emospace.records import AnswerRecord, Explained, Flat, NotComputed, P, SummaryRecord
 
 FORMAT = 1
 
@@ -178,6 +178,12 @@ class DifferenceRecord(Figure):
         return self.difference
 
 
+class RunAnswerRecord(AnswerRecord):
+    """One of the three answers of one run, as its report gives it."""
+
+    run: str
+
+
 class Comparison(Flat):
     """Everything in `comparison.json`; the first run is the baseline."""
 
@@ -192,6 +198,7 @@ class Comparison(Flat):
     onset: tuple[OnsetRecord, ...] = ()
     figures: tuple[FigureRecord, ...] = ()
     differences: tuple[DifferenceRecord, ...] = ()
+    answers: tuple[RunAnswerRecord, ...] = ()
     summary: tuple[SummaryRecord, ...] = ()
     not_computed: tuple[NotComputed, ...] = ()
 

@@ -49,6 +49,8 @@ def _answer(compared: Compared) -> Iterator[Block]:
 
 def _runs(compared: Compared) -> Iterator[Block]:
     yield tables.runs_table(compared.comparison)
+    if compared.comparison.answers:
+        yield tables.answers_table(compared.comparison)
 
 
 def _switch(comparison: Comparison) -> list[tuple[str, str]]:

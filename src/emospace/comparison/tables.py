@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from emospace.comparison.figures import figure_key
-from emospace.comparison.records import Comparison, FigureRecord
+from emospace.comparison.records import Comparison, FigureRecord, RunAnswerRecord
 from emospace.report.blocks import Cell, Table
 from emospace.report.steering_tables import rated
+from emospace.report.verdict import NAMES, RULE, answer_cell, reasons
 from emospace.report.wording import (
     DASH,
     FEATURE_SETS,
@@ -74,6 +75,25 @@ def runs_table(comparison: Comparison) -> Table:
         rows,
         numeric=("No.", "Blocks", "Width", "Parameters", "SAE latents", "Layer", "Categories", "Seed"),
         strong=[place == 0 for place in range(len(rows))],
+    )
+
+
+def answers_table(comparison: Comparison) -> Table:
+    """Return the three answers of each run in each language, as its report gives them."""
+    rows: dict[tuple[str, str], list[RunAnswerRecord]] = {}
+    for record in comparison.answers:
+        if record.about is None:
+            rows.setdefault((record.run, record.language), []).append(record)
+    return Table(
+        "table-answers",
+        f"{RULE}{reasons([record for answers in rows.values() for record in answers])}",
+        ("Run", "Language", *NAMES.values()),
+        [
+            (Cell(run), Cell(language_name(language)), *map(answer_cell, answers))
+            for (run, language), answers in rows.items()
+        ],
+        heading="Three questions, asked of each run",
+        search="Filter the answers" if len(rows) >= FEWEST_SEARCHED else "",
     )
 
 

@@ -20,16 +20,46 @@ from emospace.records.figures import (
     UniversalRecord,
 )
 from emospace.records.flat import UNDEFINED, Explained, Flat, P, Provenance, Record
+from emospace.records.headlines import (
+    geometry,
+    headline,
+    is_beside_the_answer,
+    main_space,
+    norms_of,
+    structures_of,
+    targets_of,
+)
 from emospace.records.results import FORMAT, Manifest, ModelRecord, NotComputed, Results, SaeRecord, Source
 from emospace.records.summary import SummaryRecord, summarised
+from emospace.records.verdict import (
+    BEATS,
+    EARLIER,
+    INPUT,
+    QUESTIONS,
+    SIGNIFICANT,
+    Answer,
+    AnswerRecord,
+    Evidence,
+    Question,
+    Verdict,
+    verdicts,
+)
 
 __all__ = [
+    "BEATS",
+    "EARLIER",
     "FORMAT",
+    "INPUT",
+    "QUESTIONS",
+    "SIGNIFICANT",
     "UNDEFINED",
     "AlignmentRecord",
+    "Answer",
+    "AnswerRecord",
     "CategoryShiftRecord",
     "ComparisonRecord",
     "CrossLanguageRecord",
+    "Evidence",
     "Explained",
     "FamilyRecord",
     "FeatureRecord",
@@ -42,6 +72,7 @@ __all__ = [
     "P",
     "PredictionRecord",
     "Provenance",
+    "Question",
     "ReadingRecord",
     "Record",
     "Results",
@@ -51,5 +82,14 @@ __all__ = [
     "SteeringRecord",
     "SummaryRecord",
     "UniversalRecord",
+    "Verdict",
+    "geometry",
+    "headline",
+    "is_beside_the_answer",
+    "main_space",
+    "norms_of",
+    "structures_of",
     "summarised",
+    "targets_of",
+    "verdicts",
 ]

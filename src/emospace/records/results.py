@@ -24,6 +24,7 @@ from emospace.records.figures import (
 )
 from emospace.records.flat import Flat, P, Provenance, Record
 from emospace.records.summary import SummaryRecord
+from emospace.records.verdict import AnswerRecord, Verdict, verdicts
 
 FORMAT = 1
 
@@ -137,11 +138,26 @@ class Results(Flat):
     steering: tuple[SteeringRecord, ...] = ()
     reading: tuple[ReadingRecord, ...] = ()
     features: tuple[FeatureRecord, ...] = ()
-    summary: tuple[SummaryRecord, ...] = ()
+    summary: tuple[SummaryRecord | AnswerRecord, ...] = ()
     not_computed: tuple[NotComputed, ...] = ()
     model: ModelRecord
     sae: SaeRecord | None = None
     manifest: Manifest
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Languages in the order of the manifest, then those that only records name."""
+        named = [
+            record.language
+            for records in (self.prediction, self.alignment, self.features)
+            for record in records
+        ]
+        return tuple(dict.fromkeys((*self.manifest.languages, *named)))
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """The three answers of each language, as the records give them (`records.verdicts`)."""
+        return verdicts(self.languages, self.prediction, self.comparison, self.alignment)
 
     def mean(self, of: str, figure: str, **among: str) -> float | None:
         """Return a mean the study gives over its records, None where it gives none."""
@@ -153,7 +169,8 @@ class Results(Flat):
 
     def _summarised(self, statistic: str, of: str, figure: str, among: dict[str, str]) -> float | None:
         wanted = (statistic, of, figure, among)
-        return next((s.value for s in self.summary if (s.statistic, s.of, s.figure, s.among) == wanted), None)
+        means = (s for s in self.summary if isinstance(s, SummaryRecord))
+        return next((s.value for s in means if (s.statistic, s.of, s.figure, s.among) == wanted), None)
 
     def save(self, path: Path | str) -> Path:
         """Write the records as JSON, atomically, and return the path."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from emospace.records import AlignmentRecord, FeatureRecord, PredictionRecord, Results
+from emospace import records
+from emospace.records import SIGNIFICANT, AlignmentRecord, FeatureRecord, PredictionRecord, Results
 from emospace.report.blocks import Card, Meter
 from emospace.report.run import Run
 from emospace.report.wording import (
@@ -24,58 +25,28 @@ from emospace.report.wording import (
     upper_first,
 )
 
-BEATS = 0.95
-SIGNIFICANT = 0.05
-BESIDE_THE_ANSWER = ("brighter", "clics", "childfer")
 EVERY = "every figure"
 """What a study says is not computed of a language that it leaves out."""
 
 
 def headline(run: Run, language: str, target: str) -> dict[str, PredictionRecord]:
-    """Return the records behind a language's headline figure for a rating, by feature set.
-
-    The norms are those with most words; concept words are out of the test folds where that was computed.
-    Of several static sources the stronger is kept.
-    """
-    for norms in run.norms(language):
-        for excluded in (True, False):
-            records = [r for r in run.predictions(language, norms, target, excluded) if r.r is not None]
-            if any(record.features == "space" for record in records):
-                records.sort(key=lambda record: record.r or 0.0)
-                return {record.features: record for record in records}
-    return {}
+    """Return the records behind a language's headline figure for a rating, by feature set."""
+    return records.headline(run.results.prediction, language, target)
 
 
 def targets(run: Run) -> tuple[str, ...]:
     """Return every predicted rating, in the order of the records."""
-    return tuple(dict.fromkeys(record.target for record in run.results.prediction))
+    return records.targets_of(run.results.prediction)
 
 
 def geometry(run: Run, language: str, against: str) -> AlignmentRecord | None:
     """Return the RSA of the emotion space with one human structure, if it was given."""
-    found = run.alignment(
-        lambda record: (
-            (record.language, record.against, record.statistic) == (language, against, "rsa_spearman")
-            and record.space == run.main_space
-            and record.value is not None
-        )
-    )
-    return found[0] if found else None
+    return records.geometry(run.results.alignment, language, against)
 
 
 def structures(run: Run, language: str) -> tuple[str, ...]:
-    """Return the human structures the answer rests on: valence-arousal distance and a language's full co-annotation.
-
-    Those of six emotions, and colexification, are in the section on languages.
-    """
-    found = run.alignment(lambda record: record.language == language and record.statistic == "rsa_spearman")
-    names = dict.fromkeys(record.against for record in found if not is_beside_the_answer(record.against))
-    return tuple(sorted(names, key=lambda name: name != "valence_arousal"))
-
-
-def is_beside_the_answer(against: str) -> bool:
-    """Return whether a structure is left to the section on languages: six emotions, or words shared by meanings."""
-    return against.partition("/")[0] in BESIDE_THE_ANSWER
+    """Return the human structures the answer rests on."""
+    return records.structures_of(run.results.alignment, language)
 
 
 def static_counterpart(run: Run, record: AlignmentRecord) -> tuple[str, float] | None:
@@ -95,70 +66,6 @@ def static_counterpart(run: Run, record: AlignmentRecord) -> tuple[str, float] |
         if same and other.space == "static" and other is not record and other.value is not None:
             return (space_name("static"), other.value)
     return None
-
-
-def answer(run: Run) -> tuple[str, ...]:
-    """Return the question answered: a verdict, then one sentence or two per language."""
-    return (_verdict(run), *(line for language in run.languages if (line := language_line(run, language))))
-
-
-def _verdict(run: Run) -> str:
-    model = run.title
-    ratings: dict[str, list[str]] = {}
-    arrangement: list[str] = []
-    asked: list[str] = []
-    for language in run.languages:
-        name = language_name(language)
-        space = [sets["space"] for target in targets(run) if (sets := headline(run, language, target))]
-        shapes = [
-            record for against in structures(run, language) if (record := geometry(run, language, against))
-        ]
-        tested = [record for record in space if record.draws_beaten is not None]
-        if tested or any(record.p is not None for record in shapes):
-            asked.append(name)
-        beaten = [
-            record.target for record in space if (record.draws_beaten or 0) >= BEATS and (record.r or 0) > 0
-        ]
-        if beaten:
-            ratings[name] = beaten
-        if any(_significant(record) and _beats_static(run, record) for record in shapes):
-            arrangement.append(name)
-    if not asked:
-        return f"Whether {model} represents emotion as people do cannot be said: the run holds no figure that was tested against its controls."
-    parts = []
-    if ratings:
-        parts.append(
-            f"features chosen with {run.provenance} concept-sets predict people's ratings better than matched features do ({_by_ratings(ratings)})"
-        )
-    if arrangement:
-        parts.append(
-            f"its emotion categories are arranged like people's, beyond chance and static embeddings ({listed(arrangement)})"
-        )
-    if not parts:
-        return (
-            f"By these measures, {model} does not represent emotion as people do: in {listed(asked)} neither the "
-            "predicted ratings nor the arrangement of categories exceeds its controls."
-        )
-    return f"{model} represents emotion partly as people do: {', and '.join(parts)}."
-
-
-def _by_ratings(ratings: dict[str, list[str]]) -> str:
-    """Return the languages with the ratings that are read in each; from three on, those of the same ratings together."""
-    if len(ratings) < MANY:
-        return "; ".join(f"{name}: {listed(beaten)}" for name, beaten in ratings.items())
-    together: dict[str, list[str]] = {}
-    for name, beaten in ratings.items():
-        together.setdefault(listed(beaten), []).append(name)
-    return "; ".join(f"{beaten}: {listed(names)}" for beaten, names in together.items())
-
-
-def _significant(record: AlignmentRecord) -> bool:
-    return record.p is not None and record.p < SIGNIFICANT and (record.value or 0) > 0
-
-
-def _beats_static(run: Run, record: AlignmentRecord) -> bool:
-    other = static_counterpart(run, record)
-    return other is None or (record.value or 0) > other[1]
 
 
 class Told(NamedTuple):

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emospace.records import AlignmentRecord, PredictionRecord, Results
+from emospace.records import AlignmentRecord, PredictionRecord, Results, main_space, norms_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,11 +52,7 @@ class Run:
     @property
     def languages(self) -> tuple[str, ...]:
         """Languages in the order of the manifest, then those that only records name."""
-        results = self.results
-        named = [record.language for record in results.prediction]
-        named += [record.language for record in results.alignment]
-        named += [record.language for record in results.features]
-        return tuple(dict.fromkeys((*results.manifest.languages, *named)))
+        return self.results.languages
 
     @property
     def provenance(self) -> str:
@@ -73,16 +69,11 @@ class Run:
     @property
     def main_space(self) -> str:
         """What the emotion space is made of: SAE features, or dense directions in a run without an SAE."""
-        spaces = {record.space for record in self.results.alignment}
-        return "sae" if "sae" in spaces or "dense" not in spaces else "dense"
+        return main_space(self.results.alignment)
 
     def norms(self, language: str) -> tuple[str, ...]:
         """Return the norms predicted in a language, the one with most words first."""
-        sizes: dict[str, int] = {}
-        for record in self.results.prediction:
-            if record.language == language:
-                sizes[record.norms] = max(sizes.get(record.norms, 0), record.n)
-        return tuple(sorted(sizes, key=lambda name: (-sizes[name], name)))
+        return norms_of(self.results.prediction, language)
 
     def note(self, norms: str) -> str:
         """Return what a reader has to know of a norms set, or an empty string."""

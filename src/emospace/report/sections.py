@@ -24,6 +24,7 @@ from emospace.report.tables import (
     prediction_table,
     told_table,
 )
+from emospace.report.verdict import answer_table, answers_in_words, overview_table
 from emospace.report.wording import (
     FEATURE_SETS,
     MANY,
@@ -74,13 +75,27 @@ def _or_reason(blocks: list[Block], what: str) -> Iterator[None]:
 
 
 def _answer(run: Run) -> Iterator[Block]:
-    first, *lines = findings.answer(run)
-    if len(run.languages) < MANY:
-        yield Prose((first, *lines), role="answer")
+    many = len(run.languages) >= MANY
+    left_out = findings.left_out(run) if many else ()
+    yield Prose((answers_in_words(run.results, run.title), *left_out), role="answer")
+    lines = {language: findings.language_line(run, language) for language in run.languages}
+    answered = [verdict.language for verdict in run.results.verdicts if verdict.about is not None]
+    if not many:
+        if answered:
+            yield answer_table(run.results, run.languages)
+        if said := [line for line in lines.values() if line]:
+            yield Prose(said)
     else:
-        yield Prose((first, *findings.left_out(run)), role="answer")
-        said = {language: findings.language_line(run, language) for language in run.languages}
-        yield from by_language({language: [Prose([line])] for language, line in said.items() if line})
+        if answered:
+            yield overview_table(run.results, run.languages)
+        parts: dict[str, list[Block]] = {language: [] for language in lines}
+        for language, line in lines.items():
+            if language in answered:
+                rule = f"The answers in {language_name(language)} with their figures, by the rule above."
+                key = f"table-answers-{language}"
+                parts[language].append(answer_table(run.results, [language], key, rule))
+            parts[language] += [Prose([line])] if line else []
+        yield from by_language({language: blocks for language, blocks in parts.items() if blocks})
     if made := findings.cards(run):
         yield Cards(made)
     else:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from emospace.records import PredictionRecord
+from emospace.records import PredictionRecord, is_beside_the_answer
 from emospace.report import findings
 from emospace.report.blocks import Cell, Facts, Table
 from emospace.report.languages_tables import missing_of_languages
@@ -176,9 +176,7 @@ def alignment_table(run: Run) -> Table:
         "Rated / derived",
     )
     rows = []
-    records = run.alignment(
-        lambda a: a.statistic != "rdm_weight" and not findings.is_beside_the_answer(a.against)
-    )
+    records = run.alignment(lambda a: a.statistic != "rdm_weight" and not is_beside_the_answer(a.against))
     for a in records:
         what = STATISTICS[a.statistic] + (f", given {plain_name(a.controls)}" if a.controls else "")
         what += f" (component {a.component})" if a.component else ""

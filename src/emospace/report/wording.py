@@ -116,7 +116,13 @@ STATIC_SOURCES = {
     "PPMI-SVD of the corpora": "PPMI-SVD",
 }
 
-SPACES = {"sae": "SAE features", "dense": "dense directions", "static": "static embeddings"}
+SPACES = {
+    "sae": "SAE features",
+    "dense": "dense directions",
+    "static": "static embeddings",
+    "sae_static": "SAE features + embeddings",
+    "dense_static": "dense directions + embeddings",
+}
 
 
 def language_name(code: str) -> str:
@@ -212,9 +218,9 @@ def percent(value: float | None) -> str:
     return f"{100 * value:.0f}%" if whole else f"{100 * value:.1f}%"
 
 
-def listed(parts: Sequence[str]) -> str:
+def listed(parts: Sequence[str], last: str = "and") -> str:
     """Join words as a sentence does: ``a, b and c``."""
-    return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else "".join(parts)
+    return f" {last} ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else "".join(parts)
 
 
 def upper_first(text: str) -> str:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from emospace.concepts import Provenance
+    from emospace.space import EmotionSpace
     from emospace.structure import CategoryRatings, CategoryStructure
     from emospace.study.concepts import LanguageConcepts
 
@@ -39,7 +40,7 @@ def align(
 ) -> StageResult:
     """Compare a language's emotion space with people's valence, arousal and category structure.
 
-    The space of static input embeddings is the baseline beside every figure.
+    The space of static input embeddings is the baseline beside every figure; RSA is given of both joined, too.
 
     Parameters
     ----------
@@ -60,7 +61,12 @@ def align(
             name: disjoint_rdm(own.features, concepts.concepts, sets, language, silent=own.silent)
             for name, own in features.items()
         }
-    beside = {name: rdms["static"] if name == kind else None for name in spaces}
+    joined = _joined(main, spaces["static"])
+    rsa_of: list[tuple[EmotionSpace, np.ndarray, np.ndarray | None]] = [
+        (space, rdms[name], rdms["static"] if name == kind else None) for name, space in spaces.items()
+    ]
+    # The mean weighs space and embeddings alike in every pair of categories.
+    rsa_of.append((joined, (rdms[kind] + rdms["static"]) / 2, rdms["static"]))
     controls = {"set overlap": overlap_rdm(sets, language), "static embeddings": rdms["static"]}
 
     found: list[Alignment] = []
@@ -71,9 +77,10 @@ def align(
         if rated.no_axes:
             missing.append(NotComputed(what="axes and circumplex", why=rated.no_axes, language=language))
         with timed("axes and RSA"):
-            for name, space in spaces.items():
+            for space in spaces.values():
                 found += axes(space, rated, **options)
-                found.append(rsa_affect(space, rated, rdm=rdms[name], beside=beside[name], **options))
+            for space, rdm, beside in rsa_of:
+                found.append(rsa_affect(space, rated, rdm=rdm, beside=beside, **options))
             found.append(rsa_affect(main, rated, rdm=rdms[kind], controls=controls, **options))
         with timed("Procrustes"):
             figure, circumplex = procrustes(main, rated, **options)
@@ -96,8 +103,8 @@ def align(
             )
     for structure in structures:
         with timed("axes and RSA"):
-            for name, space in spaces.items():
-                found.append(rsa_structure(space, structure, rdm=rdms[name], beside=beside[name], **options))
+            for space, rdm, beside in rsa_of:
+                found.append(rsa_structure(space, structure, rdm=rdm, beside=beside, **options))
             found.append(rsa_structure(main, structure, rdm=rdms[kind], controls=controls, **options))
         names = [category for category in main.categories if category in structure.categories]
         if structure.kind == "co-annotation" and len(names) >= FEWEST_RATED:
@@ -150,6 +157,12 @@ def decode(
             missing.append(NotComputed(what=DECODING, why=str(error), language=concepts.language))
     records = _records(found, model, layer, concepts.sets.provenance)
     return StageResult({"alignment": records}, {}, missing)
+
+
+def _joined(main: EmotionSpace, static: EmotionSpace) -> EmotionSpace:
+    """Return the features of the space beside the dimensions of the embeddings."""
+    matrix = np.hstack([main.matrix, static.matrix])
+    return replace(main, kind=f"{main.kind}_static", matrix=matrix, latents=np.arange(matrix.shape[1]))
 
 
 def _records(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from emospace.concepts import ConceptSets
     from emospace.study.predicting import Latents
     from emospace.study.task import RatingTask
+
+_TOGETHER = 20
+"""Shuffled spaces whose features are in memory at once."""
 
 
 @timed("draws and shuffled sets")
@@ -58,9 +61,13 @@ def draws_of_latents(
             drawn("outside_random", random)
             if latents.shared is not None and len(latents.shared):
                 drawn("outside_shared", matched_draws(latents.shared, sizes, n_draws, **outside).draws)
-    chosen = _shuffled_latents(task, latents, n_shuffled)
-    if shuffled := _of_each(task, (values[:, each] for each in chosen)):
-        found |= shuffled
+    shuffled = [
+        task.predict(values[:, chosen], n_bootstrap=10)
+        for chosen in _shuffled_latents(task, latents, n_shuffled)
+    ]
+    if shuffled:
+        r = [[(one.all_words.r, one.without_concepts.r) for one in targets] for targets in shuffled]
+        found["shuffled"] = np.array(r)
     elif n_shuffled:
         why = "selection finds no latent at all for random neutral words"
         missing.append(task.missing("shuffled control", why))
@@ -76,26 +83,25 @@ def shuffled_directions(task: RatingTask, states: np.ndarray, n_shuffled: int) -
     states
         ``[n_words, d_model]`` of the rated words.
     """
-    concepts = task.concepts
-    words = concepts.words
-    directions = (
-        dense_directions(words.states, words.words, sets, task.language, pool)
-        for sets, pool in _shuffled(task, n_shuffled)
-    )
-    return _of_each(task, (states @ each.T for each in directions))
+    words = task.concepts.words
+    by_size: dict[int, list[np.ndarray]] = {}
+    for sets, pool in _shuffled(task, n_shuffled):
+        directions = dense_directions(words.states, words.words, sets, task.language, pool)
+        # A category whose words are all left out of a smaller set has no direction.
+        by_size.setdefault(len(directions), []).append(directions)
+    found = []
+    for size, spaces in by_size.items():
+        for start in range(0, len(spaces), _TOGETHER):
+            part = np.concatenate(spaces[start : start + _TOGETHER])
+            draws = np.arange(len(part)).reshape(-1, size)
+            found.append(predict_draws(states @ part.T, draws, task.ratings, task.groups, **task.options))
+    return {"shuffled": np.concatenate(found)} if found else {}
 
 
 def _shuffled(task: RatingTask, n: int) -> Iterator[tuple[ConceptSets, MatchedPool]]:
     """Yield concept-sets of random neutral words, each with the pool that is left beside it."""
     for draw in track(range(n), f"Shuffled sets, {task.language}", "draws"):
         yield shuffled_sets(task.concepts.sets, task.language, task.concepts.pool, seed=task.seed + draw)
-
-
-def _of_each(task: RatingTask, spaces: Iterable[Any]) -> dict[str, np.ndarray]:
-    """Return r of each shuffled space, by the name of the control, or nothing where there is none."""
-    predicted = [task.predict(values, n_bootstrap=10) for values in spaces]
-    r = [[(one.all_words.r, one.without_concepts.r) for one in targets] for targets in predicted]
-    return {"shuffled": np.array(r)} if r else {}
 
 
 @timed("shuffled selection")

@@ -10,7 +10,7 @@ import numpy as np
 
 from emospace.prediction import Predicted, above_draws, compare
 from emospace.profiling import timed
-from emospace.records import ComparisonRecord, PredictionRecord
+from emospace.records import INPUT, ComparisonRecord, PredictionRecord
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from emospace.norms import WordNorms
     from emospace.study.task import RatingTask
 
-INPUT = "input embeddings"
 JOINED = ("dense_static", "space_static")
 """Feature sets joined with the input embeddings, which these alone are held against."""
 OF_LAYERS = ("dense", "dense_static")

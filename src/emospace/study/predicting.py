@@ -12,10 +12,9 @@ from emospace.features import Rule
 from emospace.lexicon import same_family, word_groups
 from emospace.prediction import Predicted, latent_profile, predict_beside, top_firing
 from emospace.profiling import timed
-from emospace.records import NotComputed
+from emospace.records import INPUT, NotComputed
 from emospace.study.draws import draws_of_latents, shuffled_directions
 from emospace.study.predicted import (
-    INPUT,
     comparison_records,
     draw_records,
     draw_table,

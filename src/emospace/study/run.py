@@ -16,7 +16,7 @@ from emospace.errors import EmospaceError
 from emospace.evaluation.summary import steering_summary
 from emospace.features import FeatureDictionary, shared_latents, specific_latents
 from emospace.profiling import timed
-from emospace.records import NotComputed, PredictionRecord, Results
+from emospace.records import INPUT, NotComputed, PredictionRecord, Results, verdicts
 from emospace.structure import category_ratings
 from emospace.study.aligning import DECODING, align, decode
 from emospace.study.concepts import LanguageConcepts
@@ -264,7 +264,7 @@ def _crossed(
         and row.excluded_concepts
         and row.features in WIDE
         and row.norms == norms[row.language].name
-        and row.static_source in (None, "input embeddings")
+        and row.static_source in (None, INPUT)
     }
     found = cross_predict.kept(
         folder,
@@ -331,9 +331,14 @@ def _results(
             q_values = fdr_bh(np.array([rows[index].p for index in tested]))
             for index, q in zip(tested, q_values, strict=True):
                 rows[index] = rows[index].model_copy(update={"p_fdr": float(q)})
+    answers = verdicts(languages, records["prediction"], records["comparison"], records["alignment"])
     return Results(
         **{kind: tuple(rows) for kind, rows in records.items()},
-        summary=(*summarise(records), *steering_summary(records["steering"])),
+        summary=(
+            *(answer.record() for answer in answers),
+            *summarise(records),
+            *steering_summary(records["steering"]),
+        ),
         not_computed=tuple(missing),
         model=model_record(inputs, languages),
         sae=sae_record(inputs),

@@ -35,9 +35,11 @@ T = TypeVar("T")
 
 
 KINDS: Mapping[str, type[Record]] = {
-    name: get_args(declared.annotation)[0]
+    name: kind
     for name, declared in Results.model_fields.items()
-    if get_origin(declared.annotation) is tuple and issubclass(get_args(declared.annotation)[0], Record)
+    if get_origin(declared.annotation) is tuple
+    and isinstance(kind := get_args(declared.annotation)[0], type)
+    and issubclass(kind, Record)
 }
 """The records a stage may give: those that `Results` holds several of."""
 

@@ -1,0 +1,212 @@
+"""The three answers of a study in words, each with its figures and what they are held against."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from emospace.records import QUESTIONS, AnswerRecord, Evidence, Question, Results, Verdict
+from emospace.report.blocks import Cell, Table
+from emospace.report.wording import (
+    DASH,
+    MANY,
+    STRUCTURES,
+    figure,
+    interval,
+    language_name,
+    listed,
+    p_clause,
+    structure_name,
+    upper_first,
+)
+
+NAMES: Mapping[Question, str] = {
+    "there": "Is it there?",
+    "in_features": "Is it in the concept features?",
+    "beyond_embeddings": "Does depth add to the embeddings?",
+}
+WHOLE = "all"
+COLUMNS = ("Language", "Of", *NAMES.values())
+RULE = (
+    "There: the emotion space is beyond chance and beyond its controls. In the concept features: it carries more than the "
+    "same categories' directions in the input embeddings and more than as many of their principal components. Depth adds: "
+    "states and embeddings together carry more than the embeddings alone. All on held-out words, by paired bootstrap; of "
+    "the arrangement of categories, by RSA. Not shown is not no: it may be so, and these figures do not tell."
+)
+
+
+def answers_in_words(results: Results, model: str) -> str:
+    """Return the three questions with their answers, in every language of a study or counted over many."""
+    whole = [verdict for verdict in results.verdicts if verdict.about is None]
+    if not any(verdict.answer for verdict in whole):
+        why = next((verdict.reason for verdict in whole), None) or "it has no language"
+        return f"Whether {model} represents emotion as people do cannot be said: {why}."
+    asked: Mapping[Question, str] = {
+        "there": f"Is people's emotion in {model}?",
+        "in_features": "Is it in its concept features, more than in as many dimensions of the input embeddings?",
+        "beyond_embeddings": NAMES["beyond_embeddings"],
+    }
+    return " ".join(
+        f"{text} {upper_first(_of_languages(results, [v for v in whole if v.question == question]))}."
+        for question, text in asked.items()
+    )
+
+
+def _of_languages(results: Results, whole: Sequence[Verdict]) -> str:
+    if len(whole) == 1:
+        return _in_detail(results, whole[0])
+    if len(whole) < MANY:
+        parts = [f"{language_name(one.language)}: {_in_detail(results, one)}" for one in whole]
+        return "; ".join(parts)
+    counts = {
+        answer: sum(one.answer == answer for one in whole) for answer in ("yes", "partly", "not shown", None)
+    }
+    said = [
+        f"{answer or 'not computed'} in {n}" + (f" of {len(whole)} languages" if not place else "")
+        for place, (answer, n) in enumerate((answer, n) for answer, n in counts.items() if n)
+    ]
+    return ", ".join(said)
+
+
+def _in_detail(results: Results, whole: Verdict) -> str:
+    """Return a language's answer, and for "partly" what is answered how."""
+    if whole.answer is None:
+        return f"{DASH} ({whole.reason})"
+    if whole.answer != "partly":
+        return whole.answer
+    parts = [part for part in _parts(results, whole.language) if part.question == whole.question]
+    said = [
+        f"{answer or 'not computed'}: {listed([about_name(part.about) for part in parts if part.answer == answer])}"
+        for answer in ("yes", "partly", "not shown", None)
+        if any(part.answer == answer for part in parts)
+    ]
+    return f"partly ({'; '.join(said)})"
+
+
+def _parts(results: Results, language: str) -> list[Verdict]:
+    return [one for one in results.verdicts if one.language == language and one.about is not None]
+
+
+def about_name(about: str | None) -> str:
+    """Return what an answer is about: a rating, the arrangement of categories, or all."""
+    if about is None:
+        return WHOLE
+    if about.partition("/")[0] in STRUCTURES:
+        return f"arrangement ({structure_name(about)})"
+    return structure_name(about)
+
+
+def answer_rows(
+    results: Results, languages: Sequence[str]
+) -> list[tuple[str, str | None, tuple[Verdict, ...]]]:
+    """Return a row for each language as a whole and for each thing asked about: language, what, the three answers."""
+    rows: dict[tuple[str, str | None], dict[Question, Verdict]] = {}
+    for verdict in results.verdicts:
+        if verdict.language in languages:
+            rows.setdefault((verdict.language, verdict.about), {})[verdict.question] = verdict
+    return [(*key, tuple(found[question] for question in QUESTIONS)) for key, found in rows.items()]
+
+
+def answer_table(
+    results: Results, languages: Sequence[str], key: str = "table-answers", rule: str = RULE
+) -> Table:
+    """Return the three answers of some languages with their figures and what these are held against."""
+    rows = answer_rows(results, languages)
+    return Table(
+        key,
+        f"{rule}{reasons([verdict for *_, answers in rows for verdict in answers])}",
+        COLUMNS,
+        [
+            (
+                Cell(language_name(language)),
+                Cell(about_name(about)),
+                *(_with_figures(verdict) for verdict in answers),
+            )
+            for language, about, answers in rows
+        ],
+        wrap=COLUMNS[1:],
+        heading="Three questions",
+        strong=[about is None for _, about, _ in rows],
+    )
+
+
+def overview_table(results: Results, languages: Sequence[str]) -> Table:
+    """Return the three answers of each of many languages, without their figures."""
+    rows = [
+        (language, answers) for language, about, answers in answer_rows(results, languages) if about is None
+    ]
+    return Table(
+        "table-answers-all",
+        f"{RULE}{reasons([verdict for _, answers in rows for verdict in answers])}",
+        (COLUMNS[0], *COLUMNS[2:]),
+        [(Cell(language_name(language)), *map(answer_cell, answers)) for language, answers in rows],
+        heading="Three questions",
+    )
+
+
+def reasons(answers: Sequence[Verdict] | Sequence[AnswerRecord]) -> str:
+    """Return why answers are missing, as a sentence that says what a dash means; empty where none is."""
+    why = dict.fromkeys(one.reason for one in answers if one.answer is None and one.reason)
+    return f" {DASH}: {'; or '.join(why)}." if why else ""
+
+
+def answer_cell(given: Verdict | AnswerRecord) -> Cell:
+    """Return an answer alone, or a dash that carries the reason."""
+    return Cell(DASH, note=given.reason) if given.answer is None else Cell(upper_first(given.answer))
+
+
+def _with_figures(verdict: Verdict) -> Cell:
+    cell, said = answer_cell(verdict), figures_of(verdict)
+    return Cell(f"{cell.text}. {said}") if said else cell
+
+
+def figures_of(verdict: Verdict) -> str:
+    """Return the figures an answer rests on, what is exceeded before what is not; empty for a language as a whole."""
+    if not verdict.evidence:
+        return ""
+    if verdict.evidence[0].against in STATES:
+        return _joined(verdict.evidence)
+    value = figure(verdict.evidence[0].value)
+    states = [one for one in verdict.evidence if one.against == "dense"]
+    held = [one for one in verdict.evidence if one.against != "dense"]
+    word = "more than" if verdict.question == "in_features" else "beyond"
+    said = [
+        f"{lead}{word} {listed([_against(one) for one in held if one.beyond is beyond], last)}"
+        for lead, beyond, last in (("", True, "and"), ("not ", False, "or"))
+        if any(one.beyond is beyond for one in held)
+    ]
+    said += [f"dense states {figure(one.value)} ({p_clause(one.p)})" for one in states]
+    return f"{value}, {'; '.join(said)}."
+
+
+STATES = {"dense_static": "dense states", "space_static": "the space"}
+
+
+def _joined(evidence: Sequence[Evidence]) -> str:
+    parts = [
+        f"{'more' if one.beyond else 'not more'} with {STATES[one.against]} ({figure(one.value)} against "
+        f"{figure(one.other)} alone, {_gain(one)})"
+        for one in evidence
+    ]
+    return f"{upper_first('; '.join(parts))}."
+
+
+def _against(one: Evidence) -> str:
+    names: Mapping[str, Callable[[], str]] = {
+        "chance": lambda: f"chance ({p_clause(one.p)})",
+        "outside": lambda: f"matched features outside ({figure(one.other)}{_few(one)})",
+        "shuffled": lambda: f"shuffled concept-sets ({figure(one.other)}{_few(one)})",
+        "static_concepts": lambda: (
+            f"the same directions in the embeddings ({figure(one.other)}; {_gain(one)})"
+        ),
+        "static_pcs": lambda: f"as many components of the embeddings ({figure(one.other)}; {_gain(one)})",
+        "static": lambda: f"the embeddings ({figure(one.other)}; {_gain(one)})",
+    }
+    return names[one.against]()
+
+
+def _few(one: Evidence) -> str:
+    return "" if one.tested else ", too few draws to test by"
+
+
+def _gain(one: Evidence) -> str:
+    return f"difference {figure(one.difference)}, {interval(one.low, one.high)}"
