@@ -316,7 +316,7 @@ def test_a_language_left_out_or_unrated_is_said_in_the_answer(page):
 
 def test_many_languages_are_counted_in_the_answer_and_listed_below(many, page):
     answer = section(page, "answer")
-    lead = re.search(r'<div class="answer">\s*<p>(.*?)</p>', answer, re.S)[1]
+    lead = re.search(r'<div class="answers">(.*?)</div>', answer, re.S)[1]
     assert "Yes in 7 of 13 languages, not computed in 6." in lead
     assert "Partly in 1 of 13 languages, not shown in 6, not computed in 6." in lead
     table = answer.split('id="table-answers-all"')[1].split("</table>")[0]

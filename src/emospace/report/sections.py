@@ -76,8 +76,9 @@ def _or_reason(blocks: list[Block], what: str) -> Iterator[None]:
 
 def _answer(run: Run) -> Iterator[Block]:
     many = len(run.languages) >= MANY
-    left_out = findings.left_out(run) if many else ()
-    yield Prose((answers_in_words(run.results, run.title), *left_out), role="answer")
+    yield Prose(answers_in_words(run.results, run.title), role="answers")
+    if many and (left_out := findings.left_out(run)):
+        yield Prose(left_out)
     lines = {language: findings.language_line(run, language) for language in run.languages}
     answered = [verdict.language for verdict in run.results.verdicts if verdict.about is not None]
     if not many:

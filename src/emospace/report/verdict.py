@@ -34,18 +34,18 @@ RULE = (
 )
 
 
-def answers_in_words(results: Results, model: str) -> str:
-    """Return the three questions with their answers, in every language of a study or counted over many."""
+def answers_in_words(results: Results, model: str) -> tuple[str, ...]:
+    """Return a line for each question with its answer: in detail of one language, counted over many."""
     whole = [verdict for verdict in results.verdicts if verdict.about is None]
     if not any(verdict.answer for verdict in whole):
         why = next((verdict.reason for verdict in whole), None) or "it has no language"
-        return f"Whether {model} represents emotion as people do cannot be said: {why}."
+        return (f"Whether {model} represents emotion as people do cannot be said: {why}.",)
     asked: Mapping[Question, str] = {
         "there": f"Is people's emotion in {model}?",
         "in_features": "Is it in its concept features, more than in as many dimensions of the input embeddings?",
         "beyond_embeddings": NAMES["beyond_embeddings"],
     }
-    return " ".join(
+    return tuple(
         f"{text} {upper_first(_of_languages(results, [v for v in whole if v.question == question]))}."
         for question, text in asked.items()
     )
@@ -55,8 +55,7 @@ def _of_languages(results: Results, whole: Sequence[Verdict]) -> str:
     if len(whole) == 1:
         return _in_detail(results, whole[0])
     if len(whole) < MANY:
-        parts = [f"{language_name(one.language)}: {_in_detail(results, one)}" for one in whole]
-        return "; ".join(parts)
+        return "; ".join(f"{language_name(one.language)}: {one.answer or _unanswered(one)}" for one in whole)
     counts = {
         answer: sum(one.answer == answer for one in whole) for answer in ("yes", "partly", "not shown", None)
     }
@@ -67,10 +66,14 @@ def _of_languages(results: Results, whole: Sequence[Verdict]) -> str:
     return ", ".join(said)
 
 
+def _unanswered(whole: Verdict) -> str:
+    return f"{DASH} ({whole.reason})"
+
+
 def _in_detail(results: Results, whole: Verdict) -> str:
     """Return a language's answer, and for "partly" what is answered how."""
     if whole.answer is None:
-        return f"{DASH} ({whole.reason})"
+        return _unanswered(whole)
     if whole.answer != "partly":
         return whole.answer
     parts = [part for part in _parts(results, whole.language) if part.question == whole.question]
