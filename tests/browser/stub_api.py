@@ -290,7 +290,7 @@ class Handler(BaseHTTPRequestHandler):
         _, _, _, run, *table = path.split("/")
         if not table:
             one = next(one for one in run_list() if one["id"] == run)
-            return {**one, "results": run_results(0.0 if run == "demo" else -0.1)}
+            return {**one, **run_results(0.0 if run == "demo" else -0.1)}
         return self.table(run, table[1], query)
 
     def table(self, run: str, name: str, query: dict[str, list[str]]) -> dict:

@@ -142,9 +142,9 @@ def alignments(shift: float) -> Iterator[AlignmentRecord]:
 
 @cache
 def run_results(shift: float) -> dict:
-    """Return the results of a planted run, as a study writes them."""
+    """Return the answers and the results of a planted run, as the server gives them."""
     counted = itertools.product(LANGUAGES, CATEGORIES)
-    return Results(
+    results = Results(
         prediction=tuple(predictions(shift)),
         alignment=tuple(alignments(shift)),
         features=tuple(
@@ -153,7 +153,9 @@ def run_results(shift: float) -> dict:
         ),
         model=ModelRecord(**COMMON, n=4000, n_blocks=N_BLOCKS),
         manifest=Manifest(**COMMON, n=4000, command="emospace study", languages=LANGUAGES),
-    ).model_dump(mode="json")
+    )
+    answers = [verdict.record().model_dump(mode="json") for verdict in results.verdicts]
+    return {"answers": answers, "results": results.model_dump(mode="json")}
 
 
 def run_list() -> list[dict]:

@@ -77,9 +77,19 @@ def test_space_layers_languages_and_dictionary(visit) -> None:
     assert max(abs(x - joys[-1][0]) + abs(y - joys[-1][1]) for x, y in joys) < 160
     page.fill(".find input", "remorse")
     page.wait_for_selector(".find output:text-is('3 features')")
-    assert page.locator(".space table tbody >> nth=1").inner_text().count("remorse") == 6
+    assert page.locator(".space table tbody >> nth=2").inner_text().count("remorse") == 6
     page.hover(".heat canvas >> nth=0")
     assert "×" in page.inner_text(".heat output >> nth=0")
+
+
+def test_space_answers_three_questions_of_a_language(visit) -> None:
+    page = visit("#/space")
+    shown(page, "space")
+    rows = [row.inner_text() for row in page.locator(".space table tbody >> nth=0").locator("tr").all()]
+    assert [row.split("\t")[0] for row in rows] == ["all", "Valence", "Arousal", "valence-arousal distance"]
+    assert "partly" in rows[1] and "exceeds: chance" in rows[1]
+    assert rows[1].count("–") == 2
+    assert "–: an earlier version wrote results.json without it" in page.inner_text(".space")
 
 
 def test_space_shows_prediction_under_the_ceiling(visit) -> None:

@@ -9,6 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 import emospace.server.batch as batching
+from emospace.records import Results
 from emospace.server import Settings, create_app
 from emospace.server.schemas import (
     ChatRequest,
@@ -541,6 +542,9 @@ def test_runs_are_listed_and_their_tables_filtered(client, runs):
     assert str(runs) not in json.dumps(listed)
     run = client.get("/v1/runs/first").json()
     assert run["results"]["prediction"]
+    own = Results.load(runs / "first" / "results.json").verdicts
+    assert run["answers"] == [one.record().model_dump(mode="json") for one in own]
+    assert {one["question"] for one in run["answers"]} == {"there", "in_features", "beyond_embeddings"}
     table = client.get("/v1/runs/first/tables/rdm_en").json()
     assert table["columns"][0] == "category"
     assert table["total"] == len(table["rows"]) == len(table["columns"]) - 1

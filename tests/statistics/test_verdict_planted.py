@@ -14,7 +14,9 @@ from emospace.alignment import rsa_affect
 from emospace.concepts import ConceptSets
 from emospace.features import MatchedPool
 from emospace.norms import WordNorms
+from emospace.prediction import compare, predict_beside, predict_ratings
 from emospace.records import QUESTIONS, AlignmentRecord, verdicts
+from emospace.records.verdict import SMALLEST
 from emospace.space import EmotionSpace
 from emospace.structure import CategoryRatings
 from emospace.study.concepts import LanguageConcepts
@@ -184,6 +186,23 @@ def test_where_nothing_is_planted_little_is_ever_shown():
     given = Counter(answer for seed in range(10, 18) for answer in answers(Planted(0, 0), seed))
     assert given[YES] == 0
     assert given[NOT_SHOWN] >= 22
+
+
+def test_states_that_are_the_embeddings_turned_add_nothing():
+    """Ridge weighs the same information otherwise along other axes: a difference, and significant at times, but small."""
+    lows = []
+    for seed in range(16):
+        rng = np.random.default_rng(seed)
+        rating = rng.normal(size=(420, 1))
+        static = rng.normal(size=(420, 40)) * np.linspace(1.4, 0.6, 40) + 0.3 * rating * rng.normal(size=40)
+        states = static @ np.linalg.qr(rng.normal(size=(40, 40)))[0]
+        groups, options = np.arange(420), {"targets": ["rating"], "folds": 4, "n_bootstrap": 10}
+        ratings = rating + 0.5 * rng.normal(size=(420, 1))
+        alone = predict_ratings(states, ratings, groups, **options)
+        embeddings = predict_ratings(static, ratings, groups, **options)
+        joined = predict_beside(states, static, alone, n_bootstrap=10)
+        lows.append(compare(joined[0], embeddings[0], seed=seed, n_bootstrap=500).ci_low)
+    assert max(lows) < SMALLEST
 
 
 # --- the arrangement of categories ------------------------------------------------------------------------

@@ -119,9 +119,12 @@ def run_routes(runs: Runs) -> APIRouter:
 
     @router.get("/runs/{run}")
     def one_run(run: str) -> JSONResponse:
-        """Give all records of a study."""
+        """Give the three answers and all records of a study."""
         found = runs.run(run)
-        return _json(_card(run, found) | {"results": found.results.model_dump(mode="json")})
+        answers = [verdict.record().model_dump(mode="json") for verdict in found.results.verdicts]
+        return _json(
+            _card(run, found) | {"answers": answers, "results": found.results.model_dump(mode="json")}
+        )
 
     @router.get("/runs/{run}/tables/{table}")
     def one_table(

@@ -8,6 +8,7 @@ import { leftOut, makeOne } from "../runs.js";
 import { showTrouble } from "../trouble.js";
 import { count } from "../numbers.js";
 import { currentLanguage, languageName, onLanguage, t } from "../words.js";
+import { makeAnswers } from "./answers.js";
 import { makeDictionary } from "./dictionary.js";
 import { makeGeometry } from "./geometry.js";
 import { makeMatrices } from "./matrices.js";
@@ -45,6 +46,7 @@ export const make = (node) => {
   });
   const geometry = section("space.plane", (box, tell) => makeGeometry(box, { remember: tell, layer: (layer) => matrices.layer(layer) }));
   parts.append(h("div", { class: "row of" }, language.node));
+  const answers = section("space.answers", (box) => makeAnswers(box));
   const matrices = section("space.matrix", (box) => makeMatrices(box));
   const prediction = section("space.prediction", (box, tell) => makePrediction(box, { remember: tell }));
   const dictionary = section("space.dictionary", (box, tell) => makeDictionary(box, { remember: tell }));
@@ -64,7 +66,7 @@ export const make = (node) => {
     const first = [setting.of, currentLanguage(), "en"].find((code) => run.languages.includes(code));
     setting.of = language.fill(run.languages.map((code) => [code, languageName(code)]), first);
     const scene = { run, language: setting.of, setting };
-    for (const part of [geometry, matrices, prediction, dictionary]) part.show(scene);
+    for (const part of [geometry, answers, matrices, prediction, dictionary]) part.show(scene);
   };
 
   const open = async (id) => {

@@ -1,0 +1,34 @@
+// The three answers of a run in one language: as a whole, then of each rating and of the arrangement of categories.
+
+import { h } from "../dom.js";
+import { known, t } from "../words.js";
+import { setName, structureName, targetName } from "./names.js";
+
+const QUESTIONS = { there: "answers.there", in_features: "answers.in_features", beyond_embeddings: "answers.beyond_embeddings" };
+const ANSWERS = { yes: "answers.yes", partly: "answers.partly", "not shown": "answers.not_shown" };
+
+/** Make the part in `box`. Returns `{show(scene)}`. */
+export const makeAnswers = (box) => {
+  const body = h("tbody");
+  const head = h("tr", {}, ["answers.of", ...Object.values(QUESTIONS)].map((key) => h("th", { scope: "col", t: key })));
+  const why = h("p", { class: "note" });
+  box.append(h("div", { class: "table", tabindex: 0, role: "region", "t-label": "space.answers" }, h("table", {}, h("thead", {}, head), body)), h("p", { class: "note", t: "answers.note" }), why);
+
+  const cell = (one) => h("td", {}, one.answer === null ? "–" : t(ANSWERS[one.answer]), ...[["answers.more", true], ["answers.not_more", false]].map(([key, beyond]) => against(one, key, beyond)));
+  return {
+    show: ({ run, language }) => {
+      const mine = run.answers.filter((one) => one.language === language);
+      const answer = (about, question) => mine.find((one) => one.about === about && one.question === question);
+      const row = (about) => h("tr", {}, h("th", { scope: "row" }, aboutName(about)), Object.keys(QUESTIONS).map((question) => cell(answer(about, question))));
+      body.replaceChildren(...[...new Set(mine.map((one) => one.about))].map(row));
+      why.textContent = [...new Set(mine.filter((one) => one.answer === null).map((one) => one.reason))].map((reason) => `–: ${reason}`).join("; ");
+    },
+  };
+};
+
+const aboutName = (about) => (about === null ? t("answers.whole") : known(`axis.${about}`) ? targetName(about) : structureName(about));
+
+const against = (one, key, beyond) => {
+  const names = Object.keys(one.beyond).filter((name) => one.beyond[name] === beyond);
+  return names.length ? h("div", { class: "note" }, t(key, { list: names.map((name) => (name === "chance" ? t("answers.chance") : setName({ features: name }))).join(", ") })) : null;
+};
