@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 DECODING = "CEBRA"
 
 
-@stage(version=2)
+@stage(version=3)
 def align(
     *,
     model: str,
