@@ -14,8 +14,8 @@ from emospace.server import Settings, create_app
 from planted_runs import write_run
 from served import make_engine
 
-MAPS = {"words", "vectors", "shares", "basic", "probability", "versions", "files", "carriers"}
-"""Objects whose fields are names of emotions, layers and the like."""
+MAPS = {"beyond", "words", "vectors", "shares", "basic", "probability", "versions", "files", "carriers"}
+"""Objects whose fields are names of emotions, layers, figures and the like."""
 
 TONE = {"emotion": {"joy": 0.7, "sadness": 0.3}}
 SAID = {"messages": [{"role": "user", "content": "Tell me about your day."}]}
