@@ -74,9 +74,11 @@ FAMILIES: dict[str, tuple[str, dict[str, object]]] = {
 def _own_cache(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Keep every tier but `real` out of the user's cache."""
-    if "real" not in request.path.relative_to(Path(__file__).parent).parts:
-        monkeypatch.setenv("EMOSPACE_CACHE", str(tmp_path_factory.getbasetemp() / "emospace-cache"))
+    """Give each test module a cache of its own: `real` alone uses the user's, and no module finds another's vectors."""
+    path = request.path.relative_to(Path(__file__).parent)
+    if "real" not in path.parts:
+        name = "-".join(path.with_suffix("").parts)
+        monkeypatch.setenv("EMOSPACE_CACHE", str(tmp_path_factory.getbasetemp() / "emospace-cache" / name))
 
 
 @cache
