@@ -60,8 +60,8 @@ def test_the_separator_is_the_one_that_gives_a_constant_number_of_cells(text, se
         ("r.json", json.dumps(CELLS)),
         ("r.jsonl", "\n".join(map(json.dumps, RECORDS))),
         ("r.txt", "\n".join(map(json.dumps, RECORDS))),
-        ("r.csv.gz", gzip.compress(b"word,valence,note\njoy,8.5,\nnull,4,\n")),
-        ("r.json.gz", gzip.compress(json.dumps(RECORDS).encode())),
+        ("r.csv.gz", gzip.compress(b"word,valence,note\njoy,8.5,\nnull,4,\n", mtime=0)),
+        ("r.json.gz", gzip.compress(json.dumps(RECORDS).encode(), mtime=0)),
     ],
 )
 def test_json_and_gzip_are_read_by_their_content(tmp_path, name, content):
@@ -124,7 +124,7 @@ def zipped(*names: str) -> bytes:
         (b"%PDF-1.7 ...", "a PDF", "CSV"),
         (b"  <!DOCTYPE html><html><body>Sign in</body></html>", "a web page", "Download the file itself"),
         (b"<?xml version='1.0'?><Workbook/>", "XML", "xlsx"),
-        (gzip.compress(b"X\n\x00\x00\x00\x03"), "a file of R", "write.csv"),
+        (gzip.compress(b"X\n\x00\x00\x00\x03", mtime=0), "a file of R", "write.csv"),
         (b"SQLite format 3\x00", "SQLite", "Export"),
         (b"7z\xbc\xaf\x27\x1c", "archive", "Unpack"),
         (zipped("norms/ratings.csv", "readme.txt"), r"zip archive \(norms/ratings.csv", "Unpack"),
