@@ -175,16 +175,21 @@ def main() -> None:
     parser.add_argument(
         "--run", type=Path, default=Path("runs/demo"), help="run folder whose activations serve"
     )
+    parser.add_argument(
+        "--dense-only", action="store_true", help="leave out rules and the space of the SAE (minutes)"
+    )
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     languages = tuple(options.languages.split(","))
     study = load_inputs(StudySpec(model=options.model, sae=options.sae, languages=languages), options.run)
     rows, spaces, dense, directions = [], [], [], []
     for language in languages:
-        features = select(study, language, options.run / "stages").tables[FEATURES]
-        spaces += compare_spaces(study, language, np.unique(features.latent))
         dense += compare_dense(study, language, "dense") + compare_dense(study, language, "static")
         directions += compare_directions(study, language)
+        if options.dense_only:
+            continue
+        features = select(study, language, options.run / "stages").tables[FEATURES]
+        spaces += compare_spaces(study, language, np.unique(features.latent))
         rng = np.random.default_rng(0)
         own = study.languages[language]
         encoded, pool, sets = own.words.concept_words.get(), own.pool, own.sets
@@ -219,7 +224,7 @@ def main() -> None:
                 outside = [classify(values[:, draw].toarray(), labels, train) for draw in draws]
                 rows.append((language, rule, fold, len(chosen), space, float(np.mean(outside))))
     summary = []
-    for language in languages:
+    for language in () if options.dense_only else languages:
         for rule in EFFECTS:
             found = np.array([row[3:] for row in rows if row[:2] == (language, rule)])
             n, space, outside = found.mean(0)
@@ -237,7 +242,7 @@ def main() -> None:
         {
             "date": datetime.date.today().isoformat(),
             "machine": machine(),
-            "command": f"python recipes/choose_settings.py --model {options.model} --sae {options.sae} --run {options.run} --out {options.out}",
+            "command": f"python recipes/choose_settings.py --model {options.model} --sae {options.sae} --run {options.run}{' --dense-only' if options.dense_only else ''} --out {options.out}",
             "model": study.name,
             "rule": [dict(zip(columns, row, strict=True)) for row in summary],
             "space": [dict(zip(header, row, strict=True)) for row in spaces],
