@@ -9,7 +9,6 @@ and ``docs/results/NAME.md`` (arrangement, main figures and differences as table
 from __future__ import annotations
 
 import argparse
-import datetime
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 from emospace.artefacts import write_json, write_text
 from emospace.cli.compare import figure_rows
 from emospace.comparison import Comparison
-from publish_results import DOCS, machine, markdown_table, without_paths
+from publish_results import DOCS, made_by, markdown_table, without_paths
 
 
 def page(name: str, comparison: Comparison, card: dict[str, Any]) -> str:
@@ -75,11 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     recorded = Comparison.load(options.folder / "comparison.json")
     comparison = Comparison.model_validate(without_paths(recorded.model_dump(mode="json")))
-    card = {
-        "date": datetime.date.today().isoformat(),
-        "machine": machine(),
-        "command": without_paths(options.command),
-    }
+    card = made_by(options.command)
     target = options.docs / f"{options.name}.json"
     write_json(target, {**card, "comparison": comparison.model_dump(mode="json")})
     write_text(target.with_suffix(".md"), page(options.name, comparison, card))

@@ -10,7 +10,6 @@ human structures, of concepts told by category and of ratings within each langua
 from __future__ import annotations
 
 import argparse
-import datetime
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,7 +20,7 @@ from emospace.display import say
 from emospace.evaluation.summary import MATRIX, source_of
 from emospace.records import CrossLanguageRecord, PredictionRecord, Results
 from emospace.report.findings import told
-from publish_results import DOCS, machine, markdown_table, without_paths
+from publish_results import DOCS, made_by, markdown_table, without_paths
 
 BETWEEN = ("language_rsa", "cross_language", "category_shift", "universal", "families")
 WITHIN = ("space", "shared", "specific", "outside", "dense", "static")
@@ -290,11 +289,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     results = load(options.run)
     steered = load(options.steering) if options.steering else None
-    card = {
-        "date": datetime.date.today().isoformat(),
-        "machine": machine(),
-        "command": without_paths(options.command),
-    }
+    card = made_by(options.command)
     steering = steered.model_dump(mode="json")["steering"] if steered else []
     target = options.docs / "languages.json"
     write_json(target, {**card, **figures(results), "steering": steering})

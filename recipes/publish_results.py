@@ -50,6 +50,15 @@ def without_paths(value: Any) -> Any:
     return value
 
 
+def made_by(command: str) -> dict[str, Any]:
+    """Return what stands with published figures: the date, this machine, and the command without its paths."""
+    return {
+        "date": datetime.date.today().isoformat(),
+        "machine": machine(),
+        "command": without_paths(command),
+    }
+
+
 def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Return a table in markdown; floats with three digits, nothing as a dash."""
 
@@ -140,11 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     recorded = Results.load(options.run / "results.json")
     results = Results.model_validate(without_paths(recorded.model_dump(mode="json")))
-    card = {
-        "date": datetime.date.today().isoformat(),
-        "machine": machine(),
-        "command": without_paths(options.command),
-    }
+    card = made_by(options.command)
     target = options.docs / f"{options.name}.json"
     write_json(target, {**card, "results": results.model_dump(mode="json")})
     write_text(target.with_suffix(".md"), page(options.name, results, card))

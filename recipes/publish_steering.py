@@ -10,7 +10,6 @@ No generated text is published.
 from __future__ import annotations
 
 import argparse
-import datetime
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ import pandas as pd
 from emospace.artefacts import write_json, write_text
 from emospace.judges import BASIC
 from emospace.records import Results, SteeringRecord
-from publish_results import DOCS, machine, markdown_table, without_paths
+from publish_results import DOCS, made_by, markdown_table, without_paths
 
 MARKS = ("<!-- steering -->", "<!-- /steering -->")
 COLUMNS = (
@@ -79,11 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     recorded = Results.load(options.run / "results.json")
     results = Results.model_validate(without_paths(recorded.model_dump(mode="json")))
     figures = pd.read_parquet(options.run / "tables" / "steering_figures.parquet")
-    card = {
-        "date": datetime.date.today().isoformat(),
-        "machine": machine(),
-        "command": without_paths(options.command),
-    }
+    card = made_by(options.command)
     write_json(
         options.docs / "steering.json",
         {**card, "figures": figures.to_dict("records"), "results": results.model_dump(mode="json")},
