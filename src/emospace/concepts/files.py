@@ -173,7 +173,7 @@ def listed(path: Path, names: Sequence[str]) -> list[str]:
         raise EmospaceError(
             f"categories '{path}'",
             f"it is neither {', '.join(names)} nor a file",
-            "Use one of them, or mend the path.",
+            "Use one of them, or correct the path.",
         )
     lines = (line.split("#", 1)[0].strip() for line in read_text(path).splitlines())
     return [line for line in lines if line]
