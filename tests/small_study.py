@@ -76,7 +76,7 @@ def random_sae(d_model=D_MODEL) -> SparseAutoencoder:
 
 
 @dataclass(frozen=True)
-class House:
+class StudyFiles:
     """Everything a study names, in one folder."""
 
     folder: Path
@@ -107,7 +107,7 @@ class House:
         return self.spec(**{**given, **changes})
 
 
-def make_house(folder: Path) -> House:
+def make_study_files(folder: Path) -> StudyFiles:
     """Write model, autoencoders, concepts and ratings into a folder."""
     make_hf_model("llama").save_pretrained(folder / "model")
     make_tokenizer().save_pretrained(folder / "model")
@@ -118,4 +118,4 @@ def make_house(folder: Path) -> House:
         write_concepts(folder / "concepts" / f"{language}.toml", language, sets)
         write_norms(folder / f"small_{language}.csv", language, sets)
     write_concepts(folder / "en.toml", "en", ENGLISH)
-    return House(folder)
+    return StudyFiles(folder)

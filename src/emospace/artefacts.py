@@ -73,7 +73,7 @@ def disk_error(path: Path, error: OSError) -> EmospaceError:
     return EmospaceError(
         str(path),
         f"it cannot be written ({error.strerror or error})",
-        "Choose another folder or mend its rights.",
+        "Choose another folder or fix its permissions.",
     )
 
 

@@ -1,4 +1,4 @@
-"""The one error a user sees: what was given, why it cannot be used, and how to mend it."""
+"""The one error a user sees: what was given, why it cannot be used, and how to fix it."""
 
 from __future__ import annotations
 
@@ -12,15 +12,23 @@ class EmospaceError(Exception):
         The input at fault, named as the user knows it (a path, a category, a model name).
     why
         The reason it cannot be used, one clause.
-    mend
+    hint
         What to do about it, an instruction.
     """
 
-    def __init__(self, what: str, why: str, mend: str) -> None:
+    def __init__(self, what: str, why: str, hint: str) -> None:
         self.what = what
         self.why = why
-        self.mend = mend
-        super().__init__(f"{what}: {why}. {mend}")
+        self.hint = hint
+        super().__init__(f"{what}: {why}. {hint}")
+
+    @property
+    def mend(self) -> str:
+        """The hint, under the name it had up to this version."""
+        import warnings
+
+        warnings.warn("EmospaceError.mend is now EmospaceError.hint", DeprecationWarning, stacklevel=2)
+        return self.hint
 
 
 def unknown(kind: str, given: str, known: list[str] | tuple[str, ...]) -> EmospaceError:
@@ -28,8 +36,8 @@ def unknown(kind: str, given: str, known: list[str] | tuple[str, ...]) -> Emospa
     from difflib import get_close_matches
 
     near = get_close_matches(given, known, n=3, cutoff=0.5)
-    mend = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(sorted(known))}."
-    return EmospaceError(f"{kind} '{given}'", f"there is no such {kind}", mend)
+    hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(sorted(known))}."
+    return EmospaceError(f"{kind} '{given}'", f"there is no such {kind}", hint)
 
 
 def first_line(error: Exception) -> str:

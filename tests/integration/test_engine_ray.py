@@ -281,4 +281,4 @@ def test_an_error_of_a_worker_is_told_as_its_own(folder, engine, tmp_path):
         EmospaceError, match=r"gone', on the worker at [\d.]+: there is no such folder"
     ) as error:
         extract_words(model, MANY, CARRIER, LAYERS)
-    assert error.value.mend.startswith("Check the path")
+    assert error.value.hint.startswith("Check the path")

@@ -30,7 +30,7 @@ from emospace.sae import bundled_sae, sae_for, save_sae
 from emospace.steering import SteeringVector
 from emospace.steering.bank import VectorBank, load_vectors
 from emospace.study.inputs import load_inputs
-from small_study import make_house, random_sae
+from small_study import make_study_files, random_sae
 
 GEMMA = Path(__file__).parents[2] / "packages" / "gemma"
 
@@ -123,7 +123,7 @@ def test_a_kind_that_a_package_lacks_is_not_missed(package):
 def test_a_package_without_weights_is_no_model(package):
     with pytest.raises(EmospaceError, match=r"'tiny'.*tiny_package brings no weights") as raised:
         load_model("tiny", device="cpu")
-    assert "hub id" in raised.value.mend
+    assert "hub id" in raised.value.hint
 
 
 # --- beside weights that another package carries ----------------------------------------------------------
@@ -140,7 +140,7 @@ def test_a_companion_brings_what_was_derived_from_weights_that_lie_elsewhere(wei
 
 def test_a_study_takes_the_companions_autoencoder_and_says_so(weights, package, tmp_path, capsys):
     write_derived(package, load_model("tiny", device="cpu"))
-    spec = make_house(tmp_path / "house").spec(model="tiny", sae="auto")
+    spec = make_study_files(tmp_path / "study_files").spec(model="tiny", sae="auto")
     inputs = load_inputs(spec, tmp_path / "run")
     assert inputs.sae is not None
     assert inputs.layer == inputs.sae.layer == 2
@@ -151,7 +151,7 @@ def test_without_the_companion_a_study_is_dense_and_one_message_installs_it(
     weights, package, tmp_path, capsys, monkeypatch
 ):
     uninstall(monkeypatch)
-    spec = make_house(tmp_path / "house").spec(model="tiny", sae="auto")
+    spec = make_study_files(tmp_path / "study_files").spec(model="tiny", sae="auto")
     capsys.readouterr()
     inputs = load_inputs(spec, tmp_path / "run")
     assert inputs.sae is None
@@ -160,7 +160,7 @@ def test_without_the_companion_a_study_is_dense_and_one_message_installs_it(
     assert "using dense directions" in shown
     with pytest.raises(EmospaceError) as raised:
         load_vectors(inputs.model)
-    assert "pip install ./packages/tiny; or make them" in raised.value.mend
+    assert "pip install ./packages/tiny; or make them" in raised.value.hint
     assert "emospace-tiny, not installed (in a clone of emospace: pip install ./packages/tiny)" in detail_of(
         "tiny"
     )

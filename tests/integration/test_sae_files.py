@@ -335,7 +335,7 @@ def test_reading_needs_safetensors_and_torch_alone():
 def test_a_mistyped_release_is_answered_with_the_nearest_right_name(given, right):
     with pytest.raises(EmospaceError) as failed:
         load_sae(given)
-    assert failed.value.mend.startswith(f"Did you mean {right}")
+    assert failed.value.hint.startswith(f"Did you mean {right}")
 
 
 def test_a_release_with_nothing_like_it_says_where_the_names_are():

@@ -22,12 +22,21 @@ from emospace.study import StudySpec, draws, predicting, run_study, selecting
 from emospace.study.inputs import load_inputs
 from emospace.study.run import concepts_of, select
 from emospace.study.stage import Stage
-from small_study import CHINESE, ENGLISH, N_LATENTS, N_NORMED, House, make_house, write_concepts, write_norms
+from small_study import (
+    CHINESE,
+    ENGLISH,
+    N_LATENTS,
+    N_NORMED,
+    StudyFiles,
+    make_study_files,
+    write_concepts,
+    write_norms,
+)
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory) -> House:
-    return make_house(tmp_path_factory.mktemp("house"))
+def study_files(tmp_path_factory) -> StudyFiles:
+    return make_study_files(tmp_path_factory.mktemp("study_files"))
 
 
 @dataclass(frozen=True)
@@ -50,13 +59,13 @@ def done(spec: StudySpec, out: Path) -> Done:
 
 
 @pytest.fixture(scope="module")
-def english(house, tmp_path_factory) -> Done:
-    return done(house.spec(), tmp_path_factory.mktemp("english"))
+def english(study_files, tmp_path_factory) -> Done:
+    return done(study_files.spec(), tmp_path_factory.mktemp("english"))
 
 
 @pytest.fixture(scope="module")
-def both(house, tmp_path_factory) -> Done:
-    return done(house.both(), tmp_path_factory.mktemp("both"))
+def both(study_files, tmp_path_factory) -> Done:
+    return done(study_files.both(), tmp_path_factory.mktemp("both"))
 
 
 @contextmanager
@@ -334,8 +343,8 @@ def test_p_values_are_adjusted_over_all_predictions_together(both):
     assert order[-1].p_fdr == pytest.approx(order[-1].p)
 
 
-def test_nothing_in_the_results_tells_the_time(english, house, tmp_path):
-    again = done(house.spec(), tmp_path / "elsewhere")
+def test_nothing_in_the_results_tells_the_time(english, study_files, tmp_path):
+    again = done(study_files.spec(), tmp_path / "elsewhere")
     assert again.text == english.text
     assert again.table("predictions").equals(english.table("predictions"))
 
@@ -423,8 +432,8 @@ def test_the_depth_table_holds_every_pair_at_every_layer(both):
     assert table.dissimilarity.between(0, 2).all()
 
 
-def test_words_two_languages_spell_alike_are_left_out_beside(both, house, tmp_path):
-    inputs = load_inputs(house.both(), tmp_path)
+def test_words_two_languages_spell_alike_are_left_out_beside(both, study_files, tmp_path):
+    inputs = load_inputs(study_files.both(), tmp_path)
     latents = np.unique(select(inputs, "en", tmp_path).tables["features"].latent)
     concepts = concepts_of(inputs, "en", latents).get()
     whole, less = concepts.space("sae"), concepts.space("sae", without={"joyful", "cheerful"})
@@ -434,7 +443,7 @@ def test_words_two_languages_spell_alike_are_left_out_beside(both, house, tmp_pa
     np.testing.assert_allclose(whole.matrix[fear], less.matrix[fear])
 
 
-def test_a_language_without_any_feature_is_said_and_the_others_stand(house, tmp_path):
+def test_a_language_without_any_feature_is_said_and_the_others_stand(study_files, tmp_path):
     real = selecting.select_features
 
     def only_english(*args, **options):
@@ -443,7 +452,7 @@ def test_a_language_without_any_feature_is_said_and_the_others_stand(house, tmp_
         return real(*args, **options)
 
     with mock.patch.object(selecting, "select_features", side_effect=only_english):
-        found = done(house.both(), tmp_path / "run")
+        found = done(study_files.both(), tmp_path / "run")
     said = [row for row in found.results.not_computed if row.what == "every figure"]
     assert [row.language for row in said] == ["zh"]
     assert "no latent passes" in said[0].why
@@ -456,7 +465,7 @@ def test_a_report_of_two_languages_can_be_written(both):
     assert write_report(both.out).stat().st_size < 10_000_000
 
 
-def test_enough_categories_give_figures_instead_of_reasons(house, tmp_path):
+def test_enough_categories_give_figures_instead_of_reasons(study_files, tmp_path):
     """Seventeen bundled categories of five words: alignment, RSA between languages and their tables have values."""
     from emospace.concepts import load_concepts
 
@@ -468,7 +477,7 @@ def test_enough_categories_give_figures_instead_of_reasons(house, tmp_path):
         write_concepts(tmp_path / "concepts" / f"{language}.toml", language, own)
         write_norms(tmp_path / f"many_{language}.csv", language, own, n=120)
     norms = tuple(str(tmp_path / f"many_{language}.csv") for language in ("en", "zh"))
-    spec = house.spec(languages=("en", "zh"), norms=norms, concepts=tmp_path / "concepts", sae="none")
+    spec = study_files.spec(languages=("en", "zh"), norms=norms, concepts=tmp_path / "concepts", sae="none")
     found = done(spec, tmp_path / "run")
     assert found.results.manifest.category_names == names
     assert found.results.manifest.category_list == "17 categories (all)"
@@ -525,43 +534,45 @@ def test_enough_categories_give_figures_instead_of_reasons(house, tmp_path):
 # --- what is remembered -----------------------------------------------------------------------------------
 
 
-def test_a_second_run_computes_nothing_and_gives_the_same_bytes(english, house):
+def test_a_second_run_computes_nothing_and_gives_the_same_bytes(english, study_files):
     before = english.text, stages(english.out)
     with no_forward_pass(), nothing_computed():
-        again = done(house.spec(), english.out)
+        again = done(study_files.spec(), english.out)
     assert (again.text, stages(english.out)) == before
 
 
-def test_a_damaged_stage_is_computed_again_to_the_same_bytes(english, house):
+def test_a_damaged_stage_is_computed_again_to_the_same_bytes(english, study_files):
     before = english.text
     (records_file,) = (english.out / "stages").glob("features-en-*/records.json")
     records_file.write_bytes(records_file.read_bytes()[:100])
     with no_forward_pass():
-        assert done(house.spec(), english.out).text == before
+        assert done(study_files.spec(), english.out).text == before
 
 
-def test_an_interrupted_run_keeps_what_it_finished(english, house, tmp_path):
+def test_an_interrupted_run_keeps_what_it_finished(english, study_files, tmp_path):
     out = tmp_path / "run"
     with interrupted_at(predicting.predict), pytest.raises(KeyboardInterrupt):
-        run_study(house.spec(), out)
+        run_study(study_files.spec(), out)
     assert not (out / "results.json").exists()
     kept = stages(out)
     assert names(kept) == {"dictionary-en", "features-en", "alignment-en"}
     with no_forward_pass():
-        again = done(house.spec(), out)
+        again = done(study_files.spec(), out)
     assert names(stages(out) - kept) == {"prediction-en-small_en"}
     assert kept < stages(out)
     assert again.text == english.text
 
 
-def test_changed_ratings_recompute_only_what_rests_on_them(both, house, tmp_path):
+def test_changed_ratings_recompute_only_what_rests_on_them(both, study_files, tmp_path):
     import shutil
 
     out = tmp_path / "run"
     shutil.copytree(both.out, out)
     zh = tmp_path / "small_zh.csv"
     write_norms(zh, "zh", CHINESE, seed=1)
-    spec = house.both().model_copy(update={"norms": (str(house.folder / "small_en.csv"), str(zh))})
+    spec = study_files.both().model_copy(
+        update={"norms": (str(study_files.folder / "small_en.csv"), str(zh))}
+    )
     before = stages(out)
     with no_forward_pass():
         changed = done(spec, out)
@@ -590,19 +601,19 @@ def test_changed_ratings_recompute_only_what_rests_on_them(both, house, tmp_path
         ),
     ],
 )
-def test_a_changed_setting_recomputes_only_what_it_touches(english, house, change, recomputed):
+def test_a_changed_setting_recomputes_only_what_it_touches(english, study_files, change, recomputed):
     before = stages(english.out)
     with no_forward_pass():
-        run_study(house.spec(**change), english.out)
+        run_study(study_files.spec(**change), english.out)
     assert names(stages(english.out) - before) == recomputed
     with no_forward_pass():
-        assert done(house.spec(), english.out).results == english.results
+        assert done(study_files.spec(), english.out).results == english.results
 
 
 # --- steering ---------------------------------------------------------------------------------------------
 
 
-def test_a_study_ends_with_an_illustration_of_steering(english, house, tmp_path, monkeypatch):
+def test_a_study_ends_with_an_illustration_of_steering(english, study_files, tmp_path, monkeypatch):
     import shutil
 
     from emospace.models import load_model
@@ -616,7 +627,7 @@ def test_a_study_ends_with_an_illustration_of_steering(english, house, tmp_path,
 
     monkeypatch.setenv("EMOSPACE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(steering, "N_TOKENS", 4)
-    model = load_model(str(house.folder / "model"), device="cpu")
+    model = load_model(str(study_files.folder / "model"), device="cpu")
     joy = SteeringVector(
         name="joy",
         kind="dense",
@@ -630,7 +641,7 @@ def test_a_study_ends_with_an_illustration_of_steering(english, house, tmp_path,
     out = tmp_path / "run"
     shutil.copytree(english.out, out)
     with no_forward_pass():
-        found = done(house.spec(), out)
+        found = done(study_files.spec(), out)
     assert {(row.emotion, row.vector, row.judge) for row in found.results.steering} == {
         ("joy", "dense", "subword"),
         ("joy", "none", "subword"),
@@ -642,23 +653,23 @@ def test_a_study_ends_with_an_illustration_of_steering(english, house, tmp_path,
     page = write_report(out).read_text(encoding="utf-8")
     assert "An illustration, not a test" in page
     assert "table-steering-samples" in page
-    without = done(house.spec(steering=False), out).results
+    without = done(study_files.spec(steering=False), out).results
     assert not without.steering
     assert steering.WHAT not in {row.what for row in without.not_computed}
     assert "judge" not in without.manifest.files
 
 
-def test_a_layer_that_is_not_the_autoencoders_is_refused_at_once(house, tmp_path):
+def test_a_layer_that_is_not_the_autoencoders_is_refused_at_once(study_files, tmp_path):
     with pytest.raises(EmospaceError, match=r"layer 1: the autoencoder reads layer 2\. .*--sae none"):
-        done(house.spec(layer=1), tmp_path)
+        done(study_files.spec(layer=1), tmp_path)
     assert not list(tmp_path.rglob("*.parquet"))
 
 
 # --- without an SAE ---------------------------------------------------------------------------------------
 
 
-def test_without_an_sae_dense_directions_stand_in_and_it_is_said(house, tmp_path):
-    found = done(house.spec(sae="none", layer=1), tmp_path)
+def test_without_an_sae_dense_directions_stand_in_and_it_is_said(study_files, tmp_path):
+    found = done(study_files.spec(sae="none", layer=1), tmp_path)
     results = found.results
     assert results.sae is None
     static = {"static", "static_concepts", "static_pcs", "dense_static", "space_static"}
@@ -673,15 +684,15 @@ def test_without_an_sae_dense_directions_stand_in_and_it_is_said(house, tmp_path
     write_report(tmp_path)
 
 
-def test_words_without_a_rating_are_left_out_where_all_targets_are_taken_together(house, tmp_path):
+def test_words_without_a_rating_are_left_out_where_all_targets_are_taken_together(study_files, tmp_path):
     path = tmp_path / "holes_en.csv"
     write_norms(path, "en", ENGLISH)
     ratings = pd.read_csv(path, dtype=str, keep_default_na=False)
     ratings.loc[[0, 1, 2], "arousal"] = "#NULL!"
     ratings.loc[[2, 3], "valence"] = ""
     ratings.to_csv(path, index=False)
-    norms = (str(path), str(house.folder / "small_zh.csv"))
-    spec = house.both(sae="none", layer=1).model_copy(update={"norms": norms})
+    norms = (str(path), str(study_files.folder / "small_zh.csv"))
+    spec = study_files.both(sae="none", layer=1).model_copy(update={"norms": norms})
     found = done(spec, tmp_path / "out").results
     whole = {row.n for row in found.prediction if row.language == "en" and not row.excluded_concepts}
     assert whole == {N_NORMED - 4}
@@ -692,9 +703,9 @@ def test_words_without_a_rating_are_left_out_where_all_targets_are_taken_togethe
     )
 
 
-def test_too_few_latents_outside_are_said_and_the_rest_is_given(house, tmp_path):
+def test_too_few_latents_outside_are_said_and_the_rest_is_given(study_files, tmp_path):
     with mock.patch.object(draws, "matched_draws", side_effect=EmospaceError("24 latents", "few", "Mend.")):
-        results = run_study(house.spec(), tmp_path)
+        results = run_study(study_files.spec(), tmp_path)
     assert "outside" not in {row.features for row in results.prediction}
     assert "outside controls" in {row.what for row in results.not_computed}
     assert all(row.draws_beaten is None for row in results.prediction)
@@ -706,27 +717,33 @@ def test_too_few_latents_outside_are_said_and_the_rest_is_given(house, tmp_path)
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (lambda house: {"norms": (str(house.folder / "small_zh.csv"),)}, r"small_zh.*rate words in 'zh'"),
-        (lambda house: {"sae": str(house.folder / "wide")}, r"it reads states 40 wide, but '.*model' has 32"),
-        (lambda house: {"sae": str(house.folder / "nowhere")}, r"nowhere"),
-        (lambda house: {"sae": "none", "layer": 9}, r"the model has layers 0 to 3"),
-        (lambda house: {"sae": "train"}, r"there is no text to train on"),
-        (lambda house: {"norms": (str(house.folder / "nothing.csv"),)}, r"nothing\.csv"),
-        (lambda house: {"concepts": house.folder / "nothing.toml"}, r"nothing\.toml"),
-        (lambda house: {"languages": ("en", "xx")}, r"language 'xx'"),
-        (lambda house: {"model": str(house.folder / "nothing")}, r"nothing"),
+        (
+            lambda study_files: {"norms": (str(study_files.folder / "small_zh.csv"),)},
+            r"small_zh.*rate words in 'zh'",
+        ),
+        (
+            lambda study_files: {"sae": str(study_files.folder / "wide")},
+            r"it reads states 40 wide, but '.*model' has 32",
+        ),
+        (lambda study_files: {"sae": str(study_files.folder / "nowhere")}, r"nowhere"),
+        (lambda study_files: {"sae": "none", "layer": 9}, r"the model has layers 0 to 3"),
+        (lambda study_files: {"sae": "train"}, r"there is no text to train on"),
+        (lambda study_files: {"norms": (str(study_files.folder / "nothing.csv"),)}, r"nothing\.csv"),
+        (lambda study_files: {"concepts": study_files.folder / "nothing.toml"}, r"nothing\.toml"),
+        (lambda study_files: {"languages": ("en", "xx")}, r"language 'xx'"),
+        (lambda study_files: {"model": str(study_files.folder / "nothing")}, r"nothing"),
     ],
 )
-def test_what_does_not_fit_is_told_before_any_long_work(house, tmp_path, changes, message):
+def test_what_does_not_fit_is_told_before_any_long_work(study_files, tmp_path, changes, message):
     with no_forward_pass(), pytest.raises(EmospaceError, match=message):
-        run_study(house.spec(**changes(house)), tmp_path / "run")
+        run_study(study_files.spec(**changes(study_files)), tmp_path / "run")
     assert not (tmp_path / "run" / "results.json").exists()
 
 
-def test_concepts_no_latent_stands_for_are_an_error(house, tmp_path):
+def test_concepts_no_latent_stands_for_are_an_error(study_files, tmp_path):
     words = " ".join(ENGLISH.values()).split()
     order = np.random.default_rng(0).permutation(words)
     mixed = {name: " ".join(order[index::6]) for index, name in enumerate(ENGLISH)}
     write_concepts(tmp_path / "mixed.toml", "en", mixed)
     with pytest.raises(EmospaceError, match="no latent passes"):
-        run_study(house.spec(concepts=tmp_path / "mixed.toml", q=1e-6), tmp_path / "run")
+        run_study(study_files.spec(concepts=tmp_path / "mixed.toml", q=1e-6), tmp_path / "run")

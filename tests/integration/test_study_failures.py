@@ -13,14 +13,14 @@ from emospace.errors import EmospaceError
 from emospace.study import aligning, encoding, run_study, selecting, stage
 from emospace.study.lock import LOCK, sole_writer
 from emospace.study.stage import Stage
-from small_study import House, make_house, write_concepts, write_norms
+from small_study import StudyFiles, make_study_files, write_concepts, write_norms
 
 QUICK = {"n_draws": 0, "n_shuffled": 0, "steering": False}
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory) -> House:
-    return make_house(tmp_path_factory.mktemp("house"))
+def study_files(tmp_path_factory) -> StudyFiles:
+    return make_study_files(tmp_path_factory.mktemp("study_files"))
 
 
 def stages(out: Path) -> set[str]:
@@ -35,8 +35,8 @@ def stages(out: Path) -> set[str]:
         ("layer 2 of 'model'", "the state of '快乐' is not finite"),
     ],
 )
-def test_what_hinders_one_language_stops_the_study_and_is_not_remembered(house, tmp_path, what, why):
-    spec = house.both(**QUICK)
+def test_what_hinders_one_language_stops_the_study_and_is_not_remembered(study_files, tmp_path, what, why):
+    spec = study_files.both(**QUICK)
     encode = encoding.encode_words
 
     def hindered(*args):
@@ -54,8 +54,8 @@ def test_what_hinders_one_language_stops_the_study_and_is_not_remembered(house, 
     assert not any(why in row.why for row in found.not_computed)
 
 
-def test_a_stage_that_cannot_be_written_is_computed_by_the_next_run(house, tmp_path):
-    spec = house.spec(**QUICK)
+def test_a_stage_that_cannot_be_written_is_computed_by_the_next_run(study_files, tmp_path):
+    spec = study_files.spec(**QUICK)
     write = stage.write_json
 
     def full(path, value):
@@ -69,14 +69,14 @@ def test_a_stage_that_cannot_be_written_is_computed_by_the_next_run(house, tmp_p
     assert run_study(spec, tmp_path).alignment
 
 
-def test_a_library_that_is_missing_is_told_and_looked_for_again(house, tmp_path):
+def test_a_library_that_is_missing_is_told_and_looked_for_again(study_files, tmp_path):
     """CEBRA decodes categories with ratings of their own, of which there must be fifteen."""
     sets = load_concepts(["en"], "paper26")
     listed = {name: " ".join(sets.words("en", name)[:5]) for name in sets.categories[:17]}
     write_concepts(tmp_path / "en.toml", "en", listed)
     write_norms(tmp_path / "many.csv", "en", listed, n=120)
     given = {"concepts": tmp_path / "en.toml", "norms": (str(tmp_path / "many.csv"),), "q": 0.99}
-    spec = house.spec(**QUICK, **given, cebra=True)
+    spec = study_files.spec(**QUICK, **given, cebra=True)
     missing = ImportError("No module named 'cebra'")
     with mock.patch.object(aligning, "cebra_alignment", side_effect=missing):
         found = run_study(spec, tmp_path)
@@ -92,7 +92,7 @@ def test_a_library_that_is_missing_is_told_and_looked_for_again(house, tmp_path)
     assert again.alignment == found.alignment
 
 
-def test_a_language_without_features_is_a_result_and_kept(house, tmp_path):
+def test_a_language_without_features_is_a_result_and_kept(study_files, tmp_path):
     select = selecting.select_features
 
     def only_english(*args, **options):
@@ -100,7 +100,7 @@ def test_a_language_without_features_is_a_result_and_kept(house, tmp_path):
             raise EmospaceError("the concept-sets of 'zh'", "no latent passes", "Use more concepts.")
         return select(*args, **options)
 
-    spec = house.both(**QUICK)
+    spec = study_files.both(**QUICK)
     with mock.patch.object(selecting, "select_features", only_english):
         found = run_study(spec, tmp_path)
     with mock.patch.object(Stage, "__call__", side_effect=AssertionError("a stage is computed")):
@@ -109,10 +109,10 @@ def test_a_language_without_features_is_a_result_and_kept(house, tmp_path):
     assert [row.language for row in found.not_computed if row.what == selecting.NOTHING] == ["zh"]
 
 
-def test_a_second_study_in_a_folder_stops_and_names_the_first(house, tmp_path):
+def test_a_second_study_in_a_folder_stops_and_names_the_first(study_files, tmp_path):
     with sole_writer(tmp_path):
         with pytest.raises(
             EmospaceError, match=f"another run is writing into it \\(process {os.getpid()} on"
         ):
-            run_study(house.spec(), tmp_path)
+            run_study(study_files.spec(), tmp_path)
         assert [path.name for path in tmp_path.iterdir()] == [LOCK]

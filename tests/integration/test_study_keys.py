@@ -26,7 +26,7 @@ from emospace.steering.bank import VectorBank, bank_folder
 from emospace.study import StudySpec, inputs, run, run_study, stage, steering
 from emospace.study import encoding as encodings
 from emospace.study.stage import Stage, StageResult, identity
-from small_study import House, make_house, write_concepts, write_norms
+from small_study import StudyFiles, make_study_files, write_concepts, write_norms
 
 LANGUAGES = ("en", "zh")
 NORMS = {"en": "many_en", "zh": "many_zh"}
@@ -54,7 +54,7 @@ DENSE = of("features", "alignment", "prediction") | TOGETHER
 class Case:
     """A study, and where its files and stages lie."""
 
-    house: House
+    study_files: StudyFiles
     spec: StudySpec
     folder: Path
 
@@ -63,7 +63,7 @@ class Case:
 
     def edit(self, name: str, old: str, new: str) -> Case:
         """Change the text of a file."""
-        path = self.house.folder / name
+        path = self.study_files.folder / name
         text = path.read_text(encoding="utf-8")
         assert old in text
         path.write_text(text.replace(old, new, 1), encoding="utf-8")
@@ -115,14 +115,14 @@ def stub_stages(patch, cache: Path) -> None:
 def study(folder: Path) -> Case:
     """Return a study in two languages with all stages, of the files in a folder."""
     norms = tuple(str(folder / f"many_{language}.csv") for language in LANGUAGES)
-    return Case(House(folder), House(folder).both(norms=norms, cebra=True), folder / "run")
+    return Case(StudyFiles(folder), StudyFiles(folder).both(norms=norms, cebra=True), folder / "run")
 
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory) -> Path:
     """Return a folder with a study's files, each category rated, and its finished run."""
     folder = tmp_path_factory.mktemp("keys")
-    make_house(folder)
+    make_study_files(folder)
     bundled = load_concepts(LANGUAGES, "goemotions")
     for language in LANGUAGES:
         sets = {name: " ".join(bundled.words(language, name)[:5]) for name in bundled.categories[:17]}
@@ -140,9 +140,9 @@ def original(tmp_path_factory) -> Path:
 @pytest.fixture
 def case(original, tmp_path, monkeypatch) -> Case:
     """Return a study of which all stages lie in its folder."""
-    shutil.copytree(original, tmp_path / "house")
-    stub_stages(monkeypatch, tmp_path / "house" / "cache")
-    return study(tmp_path / "house")
+    shutil.copytree(original, tmp_path / "study_files")
+    stub_stages(monkeypatch, tmp_path / "study_files" / "cache")
+    return study(tmp_path / "study_files")
 
 
 def stages(case: Case) -> set[str]:
@@ -174,20 +174,20 @@ def other_norms(case: Case) -> Case:
 
 def other_sae(case: Case) -> Case:
     sae = load_sae(case.spec.sae)
-    save_sae(replace(sae, b_enc=sae.b_enc + 1), case.house.folder / "other", model_name="tiny")
-    return case.change(sae=str(case.house.folder / "other"))
+    save_sae(replace(sae, b_enc=sae.b_enc + 1), case.study_files.folder / "other", model_name="tiny")
+    return case.change(sae=str(case.study_files.folder / "other"))
 
 
 def other_model(case: Case) -> Case:
-    shutil.copytree(case.spec.model, case.house.folder / "renamed")
-    model = load_model(str(case.house.folder / "renamed"), device="cpu")
+    shutil.copytree(case.spec.model, case.study_files.folder / "renamed")
+    model = load_model(str(case.study_files.folder / "renamed"), device="cpu")
     bank(model)
-    return case.change(model=str(case.house.folder / "renamed"))
+    return case.change(model=str(case.study_files.folder / "renamed"))
 
 
 def other_concepts(case: Case) -> Case:
-    shutil.copytree(case.spec.concepts, case.house.folder / "other")
-    changed = case.change(concepts=case.house.folder / "other")
+    shutil.copytree(case.spec.concepts, case.study_files.folder / "other")
+    changed = case.change(concepts=case.study_files.folder / "other")
     return changed.edit("other/en.toml", 'words = ["', 'words = ["table", "')
 
 
@@ -203,7 +203,7 @@ FIELDS = {
         of("alignment", "cebra", "prediction", "steering", languages=CHINESE) | {"crossing"},
     ),
     "categories": (
-        lambda case: case.change(categories=str(case.house.folder / "small.txt")),
+        lambda case: case.change(categories=str(case.study_files.folder / "small.txt")),
         FIGURES - of("cebra"),
     ),
     "concepts": (

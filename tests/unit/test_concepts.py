@@ -310,7 +310,7 @@ def test_a_wrong_family_or_specific_word_is_named(tmp_path: Path, line: str, mes
     path = written(tmp_path, OWN.replace("[saudade]", f"{line}\n[saudade]"))
     with pytest.raises(EmospaceError, match=message) as raised:
         load_concepts(path=path)
-    assert str(path) in raised.value.what and raised.value.mend
+    assert str(path) in raised.value.what and raised.value.hint
 
 
 def test_saving_keeps_odd_words_and_exact_weights(tmp_path: Path):
@@ -622,7 +622,7 @@ def test_a_malformed_file_is_named_with_reason_and_mend(tmp_path: Path, text: st
     with pytest.raises(EmospaceError, match=message) as raised:
         load_concepts(path=path)
     assert str(path) in raised.value.what
-    assert raised.value.mend
+    assert raised.value.hint
 
 
 def test_missing_files_unknown_names_and_other_encodings(tmp_path: Path):

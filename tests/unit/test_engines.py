@@ -204,7 +204,7 @@ def test_a_cluster_that_cannot_be_reached_is_told_by_its_address(monkeypatch, tm
 
 def test_an_error_survives_the_way_from_a_worker():
     error = pickle.loads(pickle.dumps(EmospaceError("a", "b", "c")))
-    assert (error.what, error.why, error.mend) == ("a", "b", "c")
+    assert (error.what, error.why, error.hint) == ("a", "b", "c")
 
 
 def test_a_study_leaves_the_devices_to_its_workers(monkeypatch):

@@ -181,10 +181,10 @@ def test_gives_up_with_what_it_has_kept(endpoint, tmp_path, pauses):
     assert len(endpoint.requests) == 1 + TRIES
 
 
-@pytest.mark.parametrize(("status", "mend"), [(401, KEY), (404, "serves the model")])
-def test_a_refusal_is_not_repeated(endpoint, tmp_path, status, mend):
+@pytest.mark.parametrize(("status", "hint"), [(401, KEY), (404, "serves the model")])
+def test_a_refusal_is_not_repeated(endpoint, tmp_path, status, hint):
     endpoint.failures = [status]
-    with pytest.raises(EmospaceError, match=f"{status}.*{mend}"):
+    with pytest.raises(EmospaceError, match=f"{status}.*{hint}"):
         _judge(endpoint, tmp_path).judge(["x", "y"])
     assert len(endpoint.requests) == 1
 

@@ -66,7 +66,7 @@ def test_a_reversed_scale_is_refused_with_its_evidence_until_it_is_said(tmp_path
     ) as asked:
         load_norms(path, language="en", scale=(1, 9), anchors=anchors)
     assert asked.value.choices == ("valence",) and asked.value.key == "reversed"
-    assert "--reversed valence" in asked.value.mend and "reversed = []" in asked.value.mend
+    assert "--reversed valence" in asked.value.hint and "reversed = []" in asked.value.hint
     turned = load_norms(path, language="en", scale=(1, 9), anchors=anchors, reversed=["valence"])
     kept = load_norms(path, language="en", scale=(1, 9), anchors=anchors, reversed=[])
     assert np.allclose(turned.ratings("valence"), 10 - kept.ratings("valence"))
@@ -106,7 +106,7 @@ def test_anchors_that_do_not_separate_are_asked_about_and_told(tmp_path):
     path = ratings_file(tmp_path, 5, 5)
     with pytest.raises(OpenQuestion, match="rated alike on valence") as asked:
         load_norms(path, language="en", scale=(1, 9), anchors=anchors)
-    assert asked.value.key == "reversed" and "--column valence" in asked.value.mend
+    assert asked.value.key == "reversed" and "--column valence" in asked.value.hint
     norms = load_norms(path, language="en", scale=(1, 9), anchors=anchors, reversed=[])
     assert "positive and negative words are rated alike" in set(check_norms(norms)["problem"])
 

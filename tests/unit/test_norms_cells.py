@@ -83,7 +83,7 @@ def test_a_code_for_missing_answers_is_told_and_taken_as_one_on_request(tmp_path
     many = planted(tmp_path, rows(*(f"gap{chr(97 + i)},{code}.0,5" for i in range(10))))
     with pytest.raises(EmospaceError, match="off the scale") as refused:
         english(many)
-    assert f"--missing {code}" in refused.value.mend and "10 cells" in refused.value.mend
+    assert f"--missing {code}" in refused.value.hint and "10 cells" in refused.value.hint
     norms = english(many, missing=[code])
     assert len(norms) == 30 and norms.rejected.empty and norms.table["arousal"].notna().all()
 
@@ -131,11 +131,11 @@ def test_percentages_are_read_where_all_are(tmp_path):
     assert english(path, scale=(0, 100)).ratings("valence").iloc[1] == 14
     with pytest.raises(EmospaceError, match="off the scale") as refused:
         english(path, scale=(0, 1))
-    assert "0,100" in refused.value.mend
+    assert "0,100" in refused.value.hint
     path = planted(tmp_path, "word,valence\n" + "\n".join(cells).replace("%", "", 10))
     with pytest.raises(EmospaceError, match="no number") as refused:
         english(path, scale=(0, 100))
-    assert "percentages and some are not" in refused.value.mend
+    assert "percentages and some are not" in refused.value.hint
 
 
 def test_digits_and_decimal_commas_in_a_file(tmp_path):
@@ -158,7 +158,7 @@ def test_the_advice_fits_what_the_cells_look_like(tmp_path, cell, advice):
     path = planted(tmp_path, rows(*(f"x{chr(97 + i)},{cell},5" for i in range(20))))
     with pytest.raises(EmospaceError, match="valence is no number") as refused:
         english(path)
-    assert advice in refused.value.mend
+    assert advice in refused.value.hint
 
 
 def test_formulas_without_stored_values_are_named(tmp_path):
@@ -168,7 +168,7 @@ def test_formulas_without_stored_values_are_named(tmp_path):
     book.save(tmp_path / "r.xlsx")
     with pytest.raises(EmospaceError, match="no valence rating in 2 of 2 rows") as refused:
         english(tmp_path / "r.xlsx")
-    assert "formulas saved without their values" in refused.value.mend
+    assert "formulas saved without their values" in refused.value.hint
 
 
 def test_numbers_keep_what_is_missing_apart_from_what_is_unreadable():
@@ -215,11 +215,11 @@ def test_means_of_single_ratings_and_of_means():
 def test_one_row_a_trial_gives_mean_sd_and_n_by_word():
     with pytest.raises(EmospaceError, match="no column of valence") as refused:
         load_norms(CASES / "long_trials.csv", language="en", scale=(1, 9))
-    assert "--column valence='rating' --trials" in refused.value.mend
+    assert "--column valence='rating' --trials" in refused.value.hint
     said = {"language": "en", "scale": (1, 9), "columns": {"valence": "rating"}}
     with pytest.raises(EmospaceError, match="rated more than once") as refused:
         load_norms(CASES / "long_trials.csv", **said)
-    assert "--trials" in refused.value.mend and "trials = true" in refused.value.mend
+    assert "--trials" in refused.value.hint and "trials = true" in refused.value.hint
     norms = load_norms(CASES / "long_trials.csv", **said, trials=True)
     assert norms.words == ("joy", "war", "table", "moon", "snake")
     joy = norms.table.set_index("word").loc["joy"]
@@ -325,7 +325,7 @@ def test_a_list_in_the_last_cell_does_not_choose_the_separator():
 def test_a_header_with_a_name_too_few_is_never_read_by_its_names(columns):
     with pytest.raises(EmospaceError, match="header names 5 columns and its rows have 6 cells") as refused:
         load_norms(CASES / "header_one_short.txt", language="zh", scale=(1, 9), columns=columns)
-    assert "#1" in refused.value.mend
+    assert "#1" in refused.value.hint
 
 
 def test_a_header_with_a_name_too_few_is_read_by_numbers():
@@ -380,5 +380,5 @@ def test_a_published_file_without_header_is_known_by_its_shape_or_its_name(tmp_p
     other = planted(tmp_path, "joy\t0.9\t0.5\t0.1\nsea\t0.7\t0.2\t0.3\n")
     with pytest.raises(EmospaceError, match="its first row is data and no header") as refused:
         load_norms(other, language="en", scale=(0, 1))
-    assert "--layout en_nrc_vad_v1" in refused.value.mend
+    assert "--layout en_nrc_vad_v1" in refused.value.hint
     assert load_norms(other, layout="en_nrc_vad_v1").ratings("arousal").tolist() == [0.5, 0.2]

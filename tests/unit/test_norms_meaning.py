@@ -126,7 +126,7 @@ def test_valence_under_an_odd_header_is_asked_for_and_never_dropped(tmp_path, he
     path.write_text(path.read_text(encoding="utf-8") + "\n".join(rows), encoding="utf-8")
     question = asked(path, language="en", scale=(1, 9))
     assert question.key == "columns.valence" and question.choices == (header,)
-    assert "--targets arousal" in question.mend
+    assert "--targets arousal" in question.hint
     said = {"language": "en", "scale": (1, 9)}
     assert load_norms(path, **said, columns={"valence": header}).ratings("valence")["joy"] == 8.3
     assert load_norms(path, **said, targets=["arousal"]).targets == ("arousal",)
@@ -216,7 +216,7 @@ def test_words_of_another_language_than_the_layout_says_are_asked_about(tmp_path
 def test_words_suggest_their_language(tmp_path):
     assert next(iter(likely_languages(TURKISH))) == "tr"
     question = asked(planted(tmp_path, "word,valence", LIKED, words=TURKISH), scale=(1, 9))
-    assert question.choices[0] == "tr" and "--language tr" in question.mend
+    assert question.choices[0] == "tr" and "--language tr" in question.hint
 
 
 # One message
@@ -231,7 +231,7 @@ def test_everything_that_is_open_is_asked_at_once(tmp_path):
     question = asked(path)
     assert [q.key for q in question.questions] == ["scale", "language", "reversed"]
     for flag in ("--scale", "--language en", "--reversed valence"):
-        assert flag in question.mend
+        assert flag in question.hint
 
 
 def test_a_set_has_none_only_where_no_column_may_hold_it(tmp_path):

@@ -119,7 +119,7 @@ def zipped(*names: str) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("content", "why", "mend"),
+    ("content", "why", "hint"),
     [
         (b"%PDF-1.7 ...", "a PDF", "CSV"),
         (b"  <!DOCTYPE html><html><body>Sign in</body></html>", "a web page", "Download the file itself"),
@@ -134,10 +134,10 @@ def zipped(*names: str) -> bytes:
         (b"\x01\x02\x03\x04\x05\x06" * 50, "neither text nor a table", "CSV"),
     ],
 )
-def test_what_is_no_table_is_refused_at_once_by_its_content(tmp_path, content, why, mend):
+def test_what_is_no_table_is_refused_at_once_by_its_content(tmp_path, content, why, hint):
     with pytest.raises(EmospaceError, match=why) as refused:
         load_norms(planted(tmp_path, content))
-    assert mend in refused.value.mend
+    assert hint in refused.value.hint
 
 
 def test_formulas_saved_without_their_values_are_counted(tmp_path):

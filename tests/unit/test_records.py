@@ -141,7 +141,7 @@ def test_a_file_that_is_not_results_is_named_with_the_reason(tmp_path, text, say
     with pytest.raises(EmospaceError, match=says) as caught:
         Results.load(path)
     assert str(path) in str(caught.value)
-    assert caught.value.mend
+    assert caught.value.hint
 
 
 def test_a_record_with_a_foreign_field_names_its_place(tmp_path):

@@ -572,7 +572,7 @@ def test_a_human_matrix_that_cannot_be_read_leaves_its_reason(run_dir, tmp_path)
 def test_no_results_is_one_error_that_says_what_to_do(tmp_path):
     with pytest.raises(EmospaceError, match="no such file") as caught:
         write_report(tmp_path)
-    assert "emospace study" in caught.value.mend
+    assert "emospace study" in caught.value.hint
 
 
 def test_null_figures_are_listed_with_their_reason(page):

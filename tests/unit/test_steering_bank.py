@@ -83,7 +83,7 @@ def test_an_emotion_has_a_vector_for_each_mode(made):
 def test_an_unknown_emotion_is_told_its_neighbours(made):
     with pytest.raises(EmospaceError, match="sadness") as told:
         made.vector("sadnes")
-    assert "Did you mean sadness" in told.value.mend
+    assert "Did you mean sadness" in told.value.hint
     with pytest.raises(EmospaceError, match="'gloom'"):
         made.mix({"joy": 1, "gloom": 1})
 
@@ -294,7 +294,7 @@ def of_model(model, judge):
 def test_ones_own_vectors_come_before_the_bundled_ones(model, tmp_path):
     with pytest.raises(EmospaceError, match="no steering vectors were calibrated") as told:
         load_vectors(model)
-    assert told.value.mend == "make them: emospace steer calibrate --model tiny"
+    assert told.value.hint == "make them: emospace steer calibrate --model tiny"
     make_bank().save(tmp_path / "bundled" / "another-mix")
     of_model(model, "bundled").save(tmp_path / "bundled" / "tiny-mix")
     assert load_vectors(model).note["judge"] == "bundled"

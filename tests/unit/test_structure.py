@@ -353,7 +353,7 @@ def test_norms_without_sets_and_a_reference_without_norms_are_named():
     german = norms({"Freude": 8.0}, "de")
     with pytest.raises(EmospaceError, match="no concept-sets of 'de'") as raised:
         valence_agreement(sets, {**rated, "de": [german]})
-    assert "planted" in raised.value.what and "TOML" in raised.value.mend
+    assert "planted" in raised.value.what and "TOML" in raised.value.hint
     with pytest.raises(EmospaceError, match="rate words of 'de'"):
         valence_agreement(sets, {**rated, "it": [german]})
     with pytest.raises(EmospaceError, match="no word norms"):

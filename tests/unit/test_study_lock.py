@@ -56,8 +56,8 @@ def test_another_run_is_named_with_the_way_out(tmp_path, owner):
     assert caught.value.what == str(tmp_path)
     for part in (str(said["pid"]), said["host"], said["start"]):
         assert part in caught.value.why
-    assert "--out" in caught.value.mend
-    assert str(tmp_path / LOCK) in caught.value.mend
+    assert "--out" in caught.value.hint
+    assert str(tmp_path / LOCK) in caught.value.hint
 
 
 @pytest.mark.parametrize("pid", [ended, os.getpid], ids=["ended", "of an earlier process of our number"])

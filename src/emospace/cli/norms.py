@@ -350,7 +350,7 @@ def _ask_scales(targets: tuple[str, ...]) -> dict[str, list[float]]:
         except KeyError as missing:
             say(f"It lacks {missing}.")
         except EmospaceError as error:
-            say(f"{error.why}. {error.mend}")
+            say(f"{error.why}. {error.hint}")
 
 
 def _ask(question: str) -> str:

@@ -79,20 +79,20 @@ def _near(word: str, commands: Sequence[str]) -> str:
 
 def weights_of(given: str) -> dict[str, float]:
     """Return the weights of ``joy`` or ``joy:0.7,surprise:0.3``; an emotion without a number weighs 1."""
-    mend = 'Write "joy", or "joy:0.7,surprise:0.3".'
+    hint = 'Write "joy", or "joy:0.7,surprise:0.3".'
     weights: dict[str, float] = {}
     for part in given.split(","):
         name, colon, number = (piece.strip() for piece in part.partition(":"))
         try:
             weight = float(number) if colon else 1.0
         except ValueError:
-            raise EmospaceError(f"--emotion {given}", f"'{number}' is no weight", mend) from None
+            raise EmospaceError(f"--emotion {given}", f"'{number}' is no weight", hint) from None
         if not name:
-            raise EmospaceError(f"--emotion {given}", "an emotion has no name", mend)
+            raise EmospaceError(f"--emotion {given}", "an emotion has no name", hint)
         if weight != weight or abs(weight) == float("inf"):
-            raise EmospaceError(f"--emotion {given}", f"'{number}' is no finite weight", mend)
+            raise EmospaceError(f"--emotion {given}", f"'{number}' is no finite weight", hint)
         if name in weights:
-            raise EmospaceError(f"--emotion {given}", f"'{name}' stands there twice", mend)
+            raise EmospaceError(f"--emotion {given}", f"'{name}' stands there twice", hint)
         weights[name] = weight
     return weights
 

@@ -226,12 +226,12 @@ class Comparison(Flat):
         EmospaceError
             If there is no such file, or it is not as this version writes it.
         """
-        mend = "Run `emospace compare` again."
+        hint = "Run `emospace compare` again."
         try:
             return cls.model_validate(read_json(Path(path)))
         except OSError as error:
-            raise EmospaceError(str(path), f"it cannot be read ({error.strerror})", mend) from error
+            raise EmospaceError(str(path), f"it cannot be read ({error.strerror})", hint) from error
         except ValidationError as error:
-            raise EmospaceError(str(path), "it is not as this version writes it", mend) from error
+            raise EmospaceError(str(path), "it is not as this version writes it", hint) from error
         except ValueError as error:
-            raise EmospaceError(str(path), "it is not JSON", mend) from error
+            raise EmospaceError(str(path), "it is not JSON", hint) from error

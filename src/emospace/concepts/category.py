@@ -87,10 +87,10 @@ def _category(path: Path, name: str, entry: Any) -> Category:
         raise EmospaceError(what, "it is no table", 'Write the line definition = "..." below it.')
     for field, value in entry.items():
         if field != "definition":
-            mend = "A category has a definition and nothing else."
+            hint = "A category has a definition and nothing else."
             if isinstance(value, bool):
-                mend = f'Delete the line. Lists of your own stand together: [lists], then mine = ["{name}"].'
-            raise EmospaceError(what, f"'{field}' is no field of a category", mend)
+                hint = f'Delete the line. Lists of your own stand together: [lists], then mine = ["{name}"].'
+            raise EmospaceError(what, f"'{field}' is no field of a category", hint)
         if not isinstance(value, str):
             raise EmospaceError(what, "its definition is no text", 'Write definition = "...".')
     return Category(name, **entry)
@@ -103,8 +103,8 @@ def _list(what: str, names: Any, known: Sequence[str]) -> tuple[str, ...]:
         if name not in known:
             near = get_close_matches(name, known, n=1)
             meant = f"Did you mean {near[0]}? " if near else ""
-            mend = f"{meant}A category of your own is declared by a table [{name}]."
-            raise EmospaceError(what, f"'{name}' is no category", mend)
+            hint = f"{meant}A category of your own is declared by a table [{name}]."
+            raise EmospaceError(what, f"'{name}' is no category", hint)
     return tuple(name for name in known if name in names)
 
 

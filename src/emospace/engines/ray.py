@@ -33,7 +33,7 @@ QUIET_SECONDS = 60
 """How long nothing may come back before the user is told what is waited for."""
 
 # An exception is made again from its message alone, which this one is not made of.
-copyreg.pickle(EmospaceError, lambda error: (EmospaceError, (error.what, error.why, error.mend)))
+copyreg.pickle(EmospaceError, lambda error: (EmospaceError, (error.what, error.why, error.hint)))
 
 
 class Worker:
@@ -204,7 +204,7 @@ class Ray:
             cause = error.cause
             if isinstance(cause, EmospaceError):
                 raise EmospaceError(
-                    f"{cause.what}, on the worker at {_address(error)}", cause.why, cause.mend
+                    f"{cause.what}, on the worker at {_address(error)}", cause.why, cause.hint
                 ) from error
             raise
 

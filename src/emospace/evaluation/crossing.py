@@ -197,8 +197,8 @@ def plan(
             continue
         why = "it has no frequency table, from which the neutral words beside its concepts are drawn"
         if spec.sources:
-            mend = f"Leave it out; there are: {', '.join(lexicon_languages())}."
-            raise EmospaceError(f"source language '{language}'", why, mend)
+            hint = f"Leave it out; there are: {', '.join(lexicon_languages())}."
+            raise EmospaceError(f"source language '{language}'", why, hint)
         missing.append(NotComputed(what=f"{WHAT}: vectors", why=why, language=language))
     outputs = []
     for language in spec.outputs or prompt_languages(kind):
@@ -212,8 +212,8 @@ def plan(
         missing.append(NotComputed(what=f"{WHAT}: answers", why=why, language=language))
     if not outputs:
         whys = "; ".join(f"{one.language}: {one.why}" for one in missing if one.what.endswith("answers"))
-        mend = "Name another judge (hf:NAME, llm:MODEL@URL), or lower least_auroc."
-        raise EmospaceError(f"{WHAT} judged by '{judge.name}'", whys, mend)
+        hint = "Name another judge (hf:NAME, llm:MODEL@URL), or lower least_auroc."
+        raise EmospaceError(f"{WHAT} judged by '{judge.name}'", whys, hint)
     home = str(bank.note["spec"]["language"])
     return Plan(tuple(dict.fromkeys(sources)), tuple(dict.fromkeys(outputs)), own, home, tuple(missing), kind)
 

@@ -193,15 +193,15 @@ def check_language(language: str) -> str:
     start = re.match(r"([a-z]{2,3})[-_](\w+)", language.lower())
     if start and start[1] == "zh":
         script = "Hant" if start[2] in ("hant", "tw", "hk", "mo") else "Hans"
-        mend = f"Say language zh and script {script}."
+        hint = f"Say language zh and script {script}."
     else:
         meant = named or (start[1] if start else language.lower()[:2])
-        mend = (
+        hint = (
             f"Say its ISO 639-1 code, as {meant}."
             if named or start
             else "Say its ISO 639-1 code, as en, de or zh."
         )
-    raise EmospaceError(f"language '{language}'", "it is no language code", mend)
+    raise EmospaceError(f"language '{language}'", "it is no language code", hint)
 
 
 def card_text(card: Mapping[str, Any]) -> str:

@@ -167,8 +167,8 @@ def _bundled_name(given: str) -> str | None:
         )
     parts = [part for name in names for part in name.split("_") if part.isalpha() and len(part) > 2]
     error = unknown("norms set", given, [*names, *parts])
-    known = "" if error.mend.startswith("Did") else " Or give the path of a ratings file."
-    raise EmospaceError(error.what, error.why, error.mend + known)
+    known = "" if error.hint.startswith("Did") else " Or give the path of a ratings file."
+    raise EmospaceError(error.what, error.why, error.hint + known)
 
 
 def _load_bundled(name: str) -> WordNorms:

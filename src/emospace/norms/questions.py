@@ -25,33 +25,33 @@ class OpenQuestion(EmospaceError):
         self,
         what: str,
         why: str,
-        mend: str,
+        hint: str,
         *,
         key: str,
         choices: tuple[str, ...] = (),
         parts: tuple[OpenQuestion, ...] = (),
     ) -> None:
-        super().__init__(what, why, mend)
+        super().__init__(what, why, hint)
         self.key = key
         self.choices = choices
         self.questions = parts or (self,)
 
 
-def joined(questions: Sequence[OpenQuestion], hint: str = "") -> OpenQuestion:
+def joined(questions: Sequence[OpenQuestion], addition: str = "") -> OpenQuestion:
     """Return several open questions as one message; its key and choices are those of the first.
 
-    `hint` is added to what to do about them.
+    `addition` is added to what to do about them.
     """
     first, *others = questions
     if not others:
-        fix = f"{first.mend} {hint}".strip()
+        fix = f"{first.hint} {addition}".strip()
         return OpenQuestion(first.what, first.why, fix, key=first.key, choices=first.choices, parts=(first,))
     whys = "; ".join(f"({i}) {question.why}" for i, question in enumerate(questions, 1))
-    fixes = " ".join(f"({i}) {question.mend}" for i, question in enumerate(questions, 1))
+    fixes = " ".join(f"({i}) {question.hint}" for i, question in enumerate(questions, 1))
     return OpenQuestion(
         first.what,
         f"{len(questions)} things are open: {whys}",
-        f"{fixes} {hint}".strip(),
+        f"{fixes} {addition}".strip(),
         key=first.key,
         choices=first.choices,
         parts=tuple(questions),

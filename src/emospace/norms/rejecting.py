@@ -107,7 +107,7 @@ def _of_no_number(cells: list[str], target: str) -> str:
         r"\[.*": "They are lists: name the column of means.",
         r".*\d[.,]\d+[.,]\d+.*": "They have two decimal marks: save them with one.",
     }
-    for look, mend in looks.items():
+    for look, hint in looks.items():
         if sum(re.fullmatch(look, cell) is not None for cell in cells) > len(cells) / 2:
-            return mend
+            return hint
     return f"Name the column of numbers with --column {target}=HEADER, or what stands for no rating with --missing TEXT."

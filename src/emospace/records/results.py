@@ -190,8 +190,8 @@ class Results(Flat):
         try:
             return cls.model_validate(read_json(path))
         except FileNotFoundError as error:
-            mend = "Give the folder of a finished `emospace study`, or run the study first."
-            raise EmospaceError(str(path), "there is no such file", mend) from error
+            hint = "Give the folder of a finished `emospace study`, or run the study first."
+            raise EmospaceError(str(path), "there is no such file", hint) from error
         except OSError as error:
             raise EmospaceError(
                 str(path), f"it cannot be read ({error.strerror})", "Mend its rights or give another run."

@@ -88,11 +88,11 @@ def read_keys(path: Path) -> tuple[SecretStr, ...]:
         ) from error
     keys = [line.partition("#")[0].strip() for line in lines]
     keys = list(dict.fromkeys(key for key in keys if key))
-    mend = "Make one: python -c 'import secrets; print(secrets.token_urlsafe())'"
+    hint = "Make one: python -c 'import secrets; print(secrets.token_urlsafe())'"
     if not keys:
-        raise EmospaceError(f"--api-key-file {path}", "it holds no key", mend)
+        raise EmospaceError(f"--api-key-file {path}", "it holds no key", hint)
     if any(len(key) < SHORTEST_KEY or not key.isascii() for key in keys):
         raise EmospaceError(
-            f"--api-key-file {path}", f"a key has fewer than {SHORTEST_KEY} plain characters", mend
+            f"--api-key-file {path}", f"a key has fewer than {SHORTEST_KEY} plain characters", hint
         )
     return tuple(SecretStr(key) for key in keys)
