@@ -31,8 +31,8 @@ from small_study import make_study_files
 
 folder = Path(sys.argv[1])
 files = make_study_files(folder)
-run_study(files.both(cebra=True), folder / "run")
-run_study(files.spec(features="dense"), folder / "dense")
+run_study(files.both(), folder / "run")
+run_study(files.spec(sae="none"), folder / "dense")
 """
 
 

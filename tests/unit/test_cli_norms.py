@@ -230,7 +230,7 @@ def test_english_words_called_german_are_seen(tmp_path):
         "love",
         "hate",
         "water",
-        "study_files",
+        "house",
         "child",
         "mother",
         "father",
