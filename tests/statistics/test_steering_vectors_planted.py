@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,13 +14,22 @@ from emospace.concepts import ConceptSets
 from emospace.errors import EmospaceError
 from emospace.features import FeatureDictionary
 from emospace.sae import SparseAutoencoder
-from emospace.steering.vectors import ConceptStates, Recipe, affect_axes, category_vectors
+from emospace.steering import mix
+from emospace.steering.vectors import (
+    ConceptStates,
+    Recipe,
+    TextStates,
+    affect_axes,
+    category_vectors,
+    common_directions,
+)
 
 D, LAYERS = 96, (3, 5)
 NAMES = ("anger", "disgust", "fear", "joy", "pride", "relief", "sadness", "surprise")
 N_WORDS = 24
 WEIGHTS = np.linspace(1.0, 0.3, N_WORDS)
 MEDIANS = {3: 20.0, 5: 40.0}
+TEXTS = {layer: TextStates(median, np.eye(D)[:, :1], rest=median / 4) for layer, median in MEDIANS.items()}
 
 
 def make_sets() -> ConceptSets:
@@ -49,7 +60,7 @@ def make_states(felt, neutral=None, codes=None, neutral_code=None) -> ConceptSta
         neutral=np.zeros((len(LAYERS), D), np.float32) if neutral is None else neutral,
         felt_codes=codes,
         neutral_code=neutral_code,
-        medians=MEDIANS,
+        texts=TEXTS,
     )
 
 
@@ -107,6 +118,55 @@ def test_contrast_takes_out_what_all_categories_share():
     for own, vector in zip(OWN, whole.values(), strict=True):
         # The mean over eight orthogonal directions goes with the shared part.
         assert vector.directions[5] @ own > 0.85
+
+
+def text_like(constant=200.0, outlier=40.0, rest=1.0, n=400, seed=5) -> np.ndarray:
+    """Return states of running text: one constant direction, one outlier dimension, and noise."""
+    rng = np.random.default_rng(seed)
+    states = rest * rng.normal(size=(n, D))
+    states[:, 7] += outlier * rng.normal(size=n)
+    states[:, 3] += constant
+    return states.astype(np.float32)
+
+
+def test_common_directions_are_the_mean_and_the_outliers():
+    text = common_directions(text_like())
+    assert text.common.shape == (D, 2)
+    np.testing.assert_allclose(text.common.T @ text.common, np.eye(2), atol=1e-6)
+    within = np.linalg.norm(text.common, axis=1)
+    assert within[[3, 7]].min() > 0.99
+    assert text.rest == pytest.approx(np.sqrt(D - 2), rel=0.05)
+    assert text.median == pytest.approx(200, rel=0.1)
+    # Noise alike in all directions has no common direction but its mean.
+    assert common_directions(text_like(outlier=0)).common.shape == (D, 1)
+
+
+@pytest.mark.parametrize("source", ["dense", "axes"])
+def test_cleaned_vectors_keep_the_emotion_and_lose_what_all_text_shares(source):
+    states = planted(shared=0)
+    text = common_directions(text_like())
+    felt = states.felt.reshape(len(CATEGORIES), N_WORDS, len(LAYERS), D).copy()
+    # Concepts differ from neutral words along the common directions more than by emotion.
+    felt[..., 3] += 30
+    felt[..., 7] -= 20
+    states = replace(make_states(felt, states.neutral), texts=dict.fromkeys(LAYERS, text))
+    ratings = {name: (np.cos(place), np.sin(place)) for place, name in enumerate(CATEGORIES)}
+    for cleaned, along in ((False, 0.9), (True, 0.0)):
+        recipe = Recipe(source="dense", contrast=0, cleaned=cleaned)
+        made = category_vectors(states, SETS, recipe)
+        if source == "axes":
+            made = affect_axes(states, SETS, ratings, recipe)
+            assert set(made) == {"valence", "arousal"}
+        for vector in made.values():
+            size = 1 if not cleaned else text.rest / text.median
+            assert vector.shares == pytest.approx(dict.fromkeys(LAYERS, size / len(LAYERS)))
+            common = np.linalg.norm(text.common.T @ vector.directions[3])
+            assert common == pytest.approx(0, abs=1e-6) if cleaned else source == "axes" or common > along
+    if source == "dense":
+        for place, vector in enumerate(made.values()):
+            assert vector.directions[5] @ OWN[place] > 0.9
+        blend = mix({made["joy"]: 0.5, made["pride"]: 0.5})
+        assert sum(blend.shares.values()) == pytest.approx(text.rest / text.median)
 
 
 def test_power_favours_core_words():

@@ -137,14 +137,14 @@ def token_figures(
     *,
     token_budget: int = TOKEN_BUDGET,
 ) -> dict[int, list[np.ndarray]]:
-    """Return for each layer a figure of every token, an array ``[n_tokens]`` a row, in the order of the rows.
+    """Return for each layer a figure of every token, an array ``[n_tokens, ...]`` a row, in the order of the rows.
 
     Parameters
     ----------
     rows
         Token ids; rows of like length run together, once for all layers.
     figure
-        Of float32 states ``[n_rows, n_tokens, d_model]``, one number a token.
+        Of float32 states ``[n_rows, n_tokens, d_model]``, a number or an array a token.
     """
     wanted = check_layers(model, layers)
     order = sorted(range(len(rows)), key=lambda index: len(rows[index]), reverse=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -87,6 +88,9 @@ class CalibrationSpec(BaseModel):
     )
     contrasts: tuple[float, ...] = Field(
         default=(0.0, 0.5), min_length=1, description="parts of the shared emotion taken out"
+    )
+    cleaned: bool = Field(
+        default=True, description="take directions common to all running text out of the vectors"
     )
     prompts: Path | None = Field(default=None, description="TOML file of prompts of your own")
     n_prompts: int = Field(default=24, gt=0)
@@ -168,8 +172,9 @@ def calibrate(
     for name in spec.emotions:
         if name not in names:
             raise unknown("emotion", name, names)
-    recipes = [Recipe(source=source, contrast=contrast) for contrast in spec.contrasts]
-    alone = Recipe(source="features", contrast=0.0)
+    recipe_of = partial(Recipe, cleaned=spec.cleaned)
+    recipes = [recipe_of(source=source, contrast=contrast) for contrast in spec.contrasts]
+    alone = recipe_of(source="features", contrast=0.0)
     if source == "mix" and spec.feature_doses:
         recipes.append(alone)
     banks = {
@@ -214,7 +219,7 @@ def calibrate(
         tried[name] = room.bracket(first[name], recipes[0])
         chosen[name] = best(judged(name, tried[name]), OTHERS * spec.budget)
     made_of = {
-        name: banks[Recipe(source=trial.source, contrast=trial.contrast)][name]
+        name: banks[recipe_of(source=trial.source, contrast=trial.contrast)][name]
         for name, trial in chosen.items()
     }
     swept = (basic or wanted[: len(BASIC)]) if spec.constant_doses else []
@@ -224,7 +229,7 @@ def calibrate(
                 name,
                 room.climb(
                     made_of[name],
-                    Recipe(source=chosen[name].source, contrast=chosen[name].contrast),
+                    recipe_of(source=chosen[name].source, contrast=chosen[name].contrast),
                     "constant",
                     spec.constant_doses,
                 ),
@@ -269,7 +274,7 @@ def calibrate(
         say(f"No axes of valence and arousal: {len(rated)} rated categories, {FEWEST_RATED} are needed.")
     else:
         dose = float(np.median([trial.dose for trial in chosen.values()]))
-        axes = affect_axes(made.states, made.sets, made.positions, Recipe())
+        axes = affect_axes(made.states, made.sets, made.positions, recipe_of())
         for name in AXES:
             axis = axes[name].at(made.layers)
             vectors[name, "relative"] = _relative(axis, dose, [], spec.ceiling)

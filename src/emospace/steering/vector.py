@@ -284,13 +284,14 @@ def mix(vectors: Mapping[SteeringVector, float] | Sequence[tuple[SteeringVector,
             "the parts cancel each other",
             "change the weights",
         )
+    share = sum(abs(weight) * sum(vector.shares.values()) for vector, weight in parts) / size
     shared = [mode for mode in MODES if all(mode in vector.calibration for vector, _ in parts)]
     return replace(
         first,
         name=",".join(f"{vector.name}:{weight:g}" for vector, weight in parts),
         kind="mix",
         directions=sums,
-        shares={layer: length / total for layer, length in lengths.items()},
+        shares={layer: share * length / total for layer, length in lengths.items()},
         medians={layer: vector.medians[layer] for vector, _ in parts for layer in vector.layers},
         calibration={
             mode: DoseRange(

@@ -5,15 +5,19 @@ less the mean state of neutral words in neutral carriers, less a part (`Recipe.c
 share. At the block of a sparse autoencoder the same difference is taken between codes, kept for the category's
 features alone and decoded; at other blocks it is dense. Source ``features`` takes no states at all: the decoder
 directions of the category's features, weighted by how well each tells its concepts from neutral words.
+
+The residual stream of many models is mostly one constant direction and a few outlier dimensions, the same in every
+text; a difference of means points along them by chance, and a push along them changes the text and not its tone.
+`Recipe.cleaned` takes these common directions out of every vector, and counts the dose at each layer in what is left
+of the residual stream without them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -32,6 +36,9 @@ if TYPE_CHECKING:
     from emospace.sae import SparseAutoencoder
 
 Source = Literal["mix", "sae", "features", "dense"]
+COMMON_SHARE = 0.05
+"""Share of the variance of running text from which on a principal component is common to all text."""
+
 DEPTHS = (1 / 3, 0.47, 0.6)
 """Relative depths of the default layers; the SAE's block takes the place of the nearest."""
 
@@ -45,7 +52,8 @@ class Recipe(BaseModel):
     `source` is ``features`` (features weighted by their effect, at the SAE's block), ``sae`` (features weighted by what
     felt concepts add, there too), ``dense`` (no SAE) or ``mix`` (``sae`` at its block, dense elsewhere);
     `contrast` the part of the mean over categories taken out; `power` the power of the concepts' weights, so that
-    "furious" counts for more than "insult".
+    "furious" counts for more than "insult"; `cleaned` whether the directions common to all running text are taken out
+    (off in vectors made before there was a choice).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -53,6 +61,26 @@ class Recipe(BaseModel):
     source: Source = "mix"
     contrast: float = Field(default=0.5, ge=0, le=1)
     power: float = Field(default=4.0, ge=0)
+    cleaned: bool = False
+
+
+class TextStates(NamedTuple):
+    """What states of running text have in common at a layer, first positions left out.
+
+    Attributes
+    ----------
+    median
+        Median norm of a state.
+    common
+        ``[d_model, n]``, orthonormal: the mean state, and the principal components that each hold at least
+        `COMMON_SHARE` of the variance around it.
+    rest
+        Root mean square norm of a state without its part along `common`.
+    """
+
+    median: float
+    common: np.ndarray
+    rest: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,8 +99,8 @@ class ConceptStates:
         float32 ``[n_layers, d_model]``, mean over pool words and neutral carriers.
     felt_codes, neutral_code
         ``[n_words, n_latents]`` and ``[n_latents]`` at the SAE's layer; None without an SAE.
-    medians
-        Layer -> median norm over running text, first positions left out.
+    texts
+        Layer -> what states of running text have in common there.
     """
 
     model: str
@@ -84,7 +112,12 @@ class ConceptStates:
     neutral: np.ndarray
     felt_codes: csr_matrix | None
     neutral_code: np.ndarray | None
-    medians: Mapping[int, float]
+    texts: Mapping[int, TextStates]
+
+    @property
+    def medians(self) -> dict[int, float]:
+        """Layer -> median norm of the residual stream over running text."""
+        return {layer: text.median for layer, text in self.texts.items()}
 
 
 def default_layers(model: LanguageModel, sae: SparseAutoencoder | None) -> tuple[int, ...]:
@@ -115,7 +148,7 @@ def concept_states(
     neutral
         Words without emotion.
     texts
-        Running text, as it is given to the model, in which the median norms are measured.
+        Running text, as it is given to the model, in which norms and common directions are measured.
 
     Raises
     ------
@@ -156,30 +189,42 @@ def concept_states(
         neutral=plain,
         felt_codes=codes,
         neutral_code=code,
-        medians=median_norms(model, texts, layers),
+        texts=text_states(model, texts, layers),
     )
 
 
-def median_norms(model: LanguageModel, texts: Sequence[str], layers: Sequence[int]) -> dict[int, float]:
-    """Return layer -> median norm of the residual stream over texts, first positions left out.
+def text_states(model: LanguageModel, texts: Sequence[str], layers: Sequence[int]) -> dict[int, TextStates]:
+    """Return layer -> norms and common directions of the residual stream over texts, first positions left out.
 
     Raises
     ------
     EmospaceError
         If a state is not finite.
     """
-    import torch
-
     rows = [model.tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
     rows = [row if len(row) > 1 else [*model.start_ids(), *row] for row in rows]
-    norms = token_figures(model, rows, layers, partial(torch.linalg.vector_norm, dim=-1))
-    for layer, found in norms.items():
-        for row, figures in zip(rows, found, strict=True):
-            if not np.isfinite(figures[1:]).all():
+    states = token_figures(model, rows, layers, lambda hidden: hidden)
+    for layer, parts in states.items():
+        for row, part in zip(rows, parts, strict=True):
+            if not np.isfinite(part[1:]).all():
                 raise not_finite(model, layer, row)
     return {
-        layer: float(np.median(np.concatenate([row[1:] for row in found]))) for layer, found in norms.items()
+        layer: common_directions(np.concatenate([part[1:] for part in parts]))
+        for layer, parts in states.items()
     }
+
+
+def common_directions(states: np.ndarray) -> TextStates:
+    """Return what states ``[n_tokens, d_model]`` of running text have in common."""
+    median = float(np.median(np.linalg.norm(states, axis=1)))
+    mean = states.mean(0, dtype=np.float64)
+    centred = states - mean
+    _, sizes, components = np.linalg.svd(centred, full_matrices=False)
+    variance = sizes**2
+    large = variance >= COMMON_SHARE * max(variance.sum(), np.finfo(float).tiny)
+    common = np.linalg.qr(np.vstack([mean, components[large]]).T)[0]
+    rest = centred - centred @ common @ common.T
+    return TextStates(median, common, float(np.sqrt((rest**2).sum(1).mean())))
 
 
 def category_vectors(
@@ -221,7 +266,7 @@ def category_vectors(
         else:
             continue
         for name, row in rows.items():
-            directions[name][layer] = row
+            directions[name][layer] = _cleaned(row, states.texts[layer]) if recipe.cleaned else row
     kind: Kind = "sae" if recipe.source == "features" else recipe.source
     return {
         name: SteeringVector(
@@ -229,6 +274,7 @@ def category_vectors(
             kind=kind,
             directions=found,
             medians=states.medians,
+            shares=_shares(states, found, recipe),
             model=states.model,
             model_hash=states.model_hash,
             note={
@@ -270,19 +316,32 @@ def affect_axes(
     for number, name in ((1, "valence"), (2, "arousal")):
         directions, lengths = {}, {}
         for place, layer in enumerate(states.layers):
-            slopes = np.linalg.lstsq(design, means[:, place], rcond=None)[0]
-            directions[layer] = slopes[number]
-            lengths[layer] = float(np.linalg.norm(slopes[number]) / states.medians[layer])
+            slope = np.linalg.lstsq(design, means[:, place], rcond=None)[0][number]
+            directions[layer] = _cleaned(slope, states.texts[layer]) if recipe.cleaned else slope
+            lengths[layer] = float(np.linalg.norm(directions[layer]) / states.medians[layer])
         axes[name] = SteeringVector(
             name=name,
             kind="axis",
             directions=directions,
             medians=states.medians,
+            shares=_shares(states, directions, recipe),
             model=states.model,
             model_hash=states.model_hash,
             note={"n_categories": len(names), "language": states.language, "relative_length": lengths},
         )
     return axes
+
+
+def _cleaned(row: np.ndarray, text: TextStates) -> np.ndarray:
+    """Return a direction without its part along what running text has in common."""
+    return np.asarray(row - text.common @ (text.common.T @ row))
+
+
+def _shares(states: ConceptStates, layers: Iterable[int], recipe: Recipe) -> dict[int, float]:
+    """Return layer -> share of the dose: alike for all, in units of the norm or, cleaned, of what is left of it."""
+    layers = list(layers)
+    sizes = {layer: states.texts[layer].rest / states.texts[layer].median for layer in layers}
+    return {layer: (sizes[layer] if recipe.cleaned else 1.0) / len(layers) for layer in layers}
 
 
 def _means(states: ConceptStates, sets: ConceptSets, names: Sequence[str], recipe: Recipe) -> np.ndarray:
