@@ -1,41 +1,96 @@
-"""Make and calibrate the steering vectors of the embedded model that are shipped, and those they are compared with.
+"""Make and calibrate the steering vectors that are shipped for a model, and those they are compared with.
 
-    python recipes/calibrate_steering.py
+    python recipes/calibrate_steering.py [--model gemma] [--emotions anger,joy]
 
-Writes ``src/emospace/data/steering/smollm2-135m-instruct-mix`` (all emotions, both modes); vectors of the SAE alone and
-dense ones, for the basic six, go to the cache, where `emospace steer evaluate --baselines both` finds them. What was
-tried is kept in the cache, so a run that was stopped goes on. About 20 minutes on two cores.
+Writes the vectors of ``embedded`` (SmolLM2-135M-Instruct) into ``src/emospace/data/steering`` and those of ``gemma`` into
+``packages/gemma``: all emotions, both modes. Vectors of other sources, for the basic six, go to the cache, where
+`emospace steer evaluate --baselines both` finds them. What was tried is kept in the cache, so a run that was stopped
+goes on. About 20 minutes on two cores a model.
 """
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
+from typing import Any, NamedTuple
 
+from emospace.display import say
 from emospace.evaluation.calibration import CalibrationSpec, calibrate
 from emospace.judges import BASIC
 from emospace.models import load_model
 from emospace.steering.bank import bank_folder
 
-SHIPPED = (
-    Path(__file__).parent.parent / "src" / "emospace" / "data" / "steering" / "smollm2-135m-instruct-mix"
-)
-N_PROMPTS = 20
+ROOT = Path(__file__).parent.parent
+
+
+class Shipment(NamedTuple):
+    """What is made for a model: where the shipped vectors go, their settings, and settings of other sources."""
+
+    folder: Path
+    settings: dict[str, Any]
+    others: dict[str, dict[str, Any]]
+
+
+# Settings by model. Gemma is a base model and continues stems; its answers are shorter to keep the cost down.
+SHIPMENTS = {
+    "embedded": Shipment(
+        ROOT / "src/emospace/data/steering/smollm2-135m-instruct-mix",
+        {"n_prompts": 20, "dtype": "bfloat16"},
+        {
+            "sae": {"contrasts": (0.5,), "doses": (0.3, 0.4, 0.5)},
+            "dense": {"contrasts": (0.5,), "doses": (0.65, 0.8, 0.95)},
+        },
+    ),
+    "gemma": Shipment(
+        ROOT / "packages/gemma/src/emospace_gemma/steering/gemma-3-270m-mix",
+        {
+            "n_prompts": 16,
+            "n_tokens": 32,
+            "contrasts": (1.0,),
+            "doses": (0.5, 0.75, 1.0, 1.25),
+            "feature_doses": (),
+            "constant_doses": (0.5, 0.75, 1.0),
+            "batch_size": 16,
+            "dtype": "auto",
+        },
+        {"dense": {}},
+    ),
+}
 
 
 def main() -> None:
-    """Calibrate the three kinds of vector."""
-    model = load_model("embedded", dtype="bfloat16")
-    calibrate(CalibrationSpec(n_prompts=N_PROMPTS), SHIPPED, model=model)
-    for source, doses in (("sae", (0.3, 0.4, 0.5)), ("dense", (0.65, 0.8, 0.95))):
+    """Calibrate the shipped vectors, then the others."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", choices=list(SHIPMENTS), default="embedded")
+    parser.add_argument(
+        "--emotions", default="", help="these alone; none: all (the others are always the basic six)"
+    )
+    options = parser.parse_args()
+    emotions = tuple(name for name in options.emotions.split(",") if name)
+    shipment = SHIPMENTS[options.model]
+    settings = {"model": options.model, **shipment.settings}
+    model = load_model(options.model, dtype=settings["dtype"])
+    for source, changes in shipment.others.items():
         spec = CalibrationSpec(
-            n_prompts=N_PROMPTS,
-            source=source,
-            emotions=BASIC,
-            contrasts=(0.5,),
-            doses=doses,
-            constant_doses=(),
+            **{**settings, "source": source, "emotions": BASIC, "constant_doses": (), **changes}
         )
-        calibrate(spec, bank_folder(model.weights_hash, source), model=model)
+        bank = calibrate(spec, bank_folder(model.weights_hash, source), model=model)
+        say(f"{source}: {trials_of(bank.note)}")
+    bank = calibrate(CalibrationSpec(**settings, emotions=emotions), shipment.folder, model=model)
+    say(f"shipped: {trials_of(bank.note)}")
+
+
+def trials_of(note: Any) -> str:
+    """Return what was tried for the basic six: dose, rate and perplexity ratio."""
+    return "; ".join(
+        name
+        + " "
+        + ", ".join(f"{t['dose']:g}: {t['rate']:.2f} at {t['perplexity_ratio']:.2f}" for t in trials)
+        for name, trials in note["trials"].items()
+        if name in BASIC
+    )
 
 
 if __name__ == "__main__":
