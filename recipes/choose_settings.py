@@ -12,12 +12,17 @@ are correlated (``split_half_rdm``). The transform and scale whose spaces agree 
 **Dense states and input embeddings.** The same for ways of comparing them, beside how well the concepts of one half
 that the other lacks are told by their correlation with its category vectors (``auc``); and for directions of
 categories, how well projections on them tell such concepts.
+
+**Layer.** With ``--layers 3,5,7``, the two figures of dense states at each of these layers and nothing else: an
+autoencoder is trained where halves agree best and held-out concepts are classified best.
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime
+import shlex
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -39,6 +44,7 @@ from publish_results import machine
 
 FOLDS, DRAWS, HALVES, PENALTY = 5, 40, 20, 300.0
 DIRECTION_HALVES = 5
+SHIPPED = "pool, 3 components removed"
 
 
 def halves_of(sets: ConceptSets, n: int) -> Iterator[tuple[ConceptSets, ConceptSets]]:
@@ -88,14 +94,22 @@ def held_out_auc(scores: np.ndarray, words: Sequence[str], sets: ConceptSets, la
     )
 
 
-def compare_dense(study: Inputs, language: str, kind: str) -> list[tuple[str, str, str, float, float]]:
-    """Return for each way of comparing states or embeddings the agreement of halves and the AUC of the others."""
+def compare_dense(
+    study: Inputs, language: str, kind: str, names: Sequence[str] = ()
+) -> list[tuple[str, str, str, float, float]]:
+    """Return for each way of comparing states or embeddings the agreement of halves and the AUC of the others.
+
+    `names` are the ways compared, all of `dense_alternatives` unless given.
+    """
     sets, encoded = study.languages[language].sets, study.languages[language].words.concept_words.get()
     values = (encoded.static if kind == "static" else encoded.states).astype(np.float64)
     n = len(sets.words(language))
     row_of = {word: row for row, word in enumerate(encoded.words)}
     found = []
-    for name, features in dense_alternatives(values[:n], values[n:]).items():
+    alternatives = dense_alternatives(values[:n], values[n:])
+    for name, features in (
+        alternatives.items() if not names else [(name, alternatives[name]) for name in names]
+    ):
         agreement, told = [], []
         for parts in halves_of(sets, HALVES):
             spaces = []
@@ -112,6 +126,17 @@ def compare_dense(study: Inputs, language: str, kind: str) -> list[tuple[str, st
             told.append(held_out_auc(scores, others, parts[1], language))
         found.append((language, kind, name, float(np.mean(agreement)), float(np.mean(told))))
     return found
+
+
+def compare_layers(spec: StudySpec, layers: Sequence[int], run: Path) -> list[tuple[str, int, float, float]]:
+    """Return for each language and layer the agreement of halves and the held-out AUC, settings as shipped."""
+    rows = []
+    for layer in layers:
+        study = load_inputs(spec.model_copy(update={"sae": "none", "layer": layer}), run)
+        for language in spec.languages:
+            dense = compare_dense(study, language, "dense", names=(SHIPPED,))
+            rows += [(language, layer, agreement, score) for _, _, _, agreement, score in dense]
+    return rows
 
 
 def compare_directions(study: Inputs, language: str) -> list[tuple[str, str, float]]:
@@ -178,9 +203,25 @@ def main() -> None:
     parser.add_argument(
         "--dense-only", action="store_true", help="leave out rules and the space of the SAE (minutes)"
     )
+    parser.add_argument("--layers", default="", help="compare these layers by dense states, and nothing else")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     languages = tuple(options.languages.split(","))
+    provenance = {
+        "date": datetime.date.today().isoformat(),
+        "machine": machine(),
+        "command": shlex.join(["python", "recipes/choose_settings.py", *sys.argv[1:]]),
+        "model": options.model,
+    }
+    if options.layers:
+        layers = [int(layer) for layer in options.layers.split(",")]
+        by_layer = ["language", "layer", "split_half_rdm", "auc"]
+        found = compare_layers(StudySpec(model=options.model, languages=languages), layers, options.run)
+        table("Dense states by layer: random halves of the concepts", by_layer, found)
+        write_json(
+            options.out, provenance | {"layers": [dict(zip(by_layer, row, strict=True)) for row in found]}
+        )
+        return
     study = load_inputs(StudySpec(model=options.model, sae=options.sae, languages=languages), options.run)
     rows, spaces, dense, directions = [], [], [], []
     for language in languages:
@@ -239,11 +280,8 @@ def main() -> None:
     table("Directions of categories: held-out concepts", told, directions)
     write_json(
         options.out,
-        {
-            "date": datetime.date.today().isoformat(),
-            "machine": machine(),
-            "command": f"python recipes/choose_settings.py --model {options.model} --sae {options.sae} --run {options.run}{' --dense-only' if options.dense_only else ''} --out {options.out}",
-            "model": study.name,
+        provenance
+        | {
             "rule": [dict(zip(columns, row, strict=True)) for row in summary],
             "space": [dict(zip(header, row, strict=True)) for row in spaces],
             "dense": [dict(zip(ways, row, strict=True)) for row in dense],
