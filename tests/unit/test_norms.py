@@ -11,7 +11,7 @@ import pytest
 from emospace.artefacts import file_hash
 from emospace.errors import EmospaceError
 from emospace.norms import LAYOUTS, Layout, check_norms, list_norms, load_norms, norms_from_table
-from emospace.norms.reading import decode
+from emospace.norms.delimited import decode
 
 TIDY = [["word", "valence", "arousal"], ["joy", "8.5", "6.1"], ["null", "4.5", "2.0"], ["nan", "5", "5"]]
 

@@ -22,7 +22,13 @@ from emospace.norms import (
     read_card,
     write_card,
 )
-from emospace.norms.scripts import check_script, count_scripts, one_in_simplified, script_of, simplified
+from emospace.norms.languages import (
+    check_script,
+    one_in_simplified,
+    script_of,
+    simplified,
+    words_by_script,
+)
 
 GOOD = [f"good{c}" for c in "abcdefghijkl"]
 BAD = [f"bad{c}" for c in "abcdefghijkl"]
@@ -252,8 +258,8 @@ def test_a_column_of_each_script_is_chosen_by_script(tmp_path):
 
 
 def test_counting_scripts():
-    found = count_scripts(["爱情", "愛情", "人", "love"])
-    assert (found.simplified, found.traditional, found.n) == (("爱情",), ("愛情",), 2)
+    found = words_by_script(["爱情", "愛情", "人", "love"])
+    assert found == {"Hans": ("爱情",), "Hant": ("愛情",)}
     assert check_script(["爱情"], "", "x") == "" and check_script(["爱情"], "Hant", "x") == "Hant"
     assert one_in_simplified(["發", "髮", "人"]) == {"发": ("發", "髮")}
 

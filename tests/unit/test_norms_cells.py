@@ -11,9 +11,15 @@ import pytest
 
 from emospace.errors import EmospaceError
 from emospace.norms import WordNorms, check_norms, load_norms, norms_from_table
-from emospace.norms.averaging import averaged
-from emospace.norms.cleaning import cleaned, unclean
-from emospace.norms.numbers import is_number, missing_codes, read_numbers, written_plainly
+from emospace.norms.cells import (
+    cleaned,
+    is_number,
+    missing_codes,
+    read_numbers,
+    unclean,
+    written_plainly,
+)
+from emospace.norms.ratings import averaged
 from emospace.structure.ratings import Ratings
 
 CASES = Path(__file__).parents[1] / "cases" / "norms"
@@ -174,7 +180,7 @@ def test_formulas_without_stored_values_are_named(tmp_path):
 def test_numbers_keep_what_is_missing_apart_from_what_is_unreadable():
     read = read_numbers(pd.Series(["5", "", "NA", "#N/A", "x", "-9", "1e1", "inf"]), codes=["-9"])
     assert read.missing.tolist() == [False, True, True, True, False, True, False, False]
-    assert read.found.dropna().tolist() == [5, 10]
+    assert read.numbers.dropna().tolist() == [5, 10]
 
 
 def test_an_sd_that_was_not_read_is_not_said_to_be_lacking(tmp_path):

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from emospace.norms import OpenQuestion, check_norms, load_norms
-from emospace.norms.direction import anchor_lists, likely_languages
 from emospace.norms.headers import parse_header
+from emospace.norms.languages import anchor_lists, likely_languages
 
 CASES = Path(__file__).parents[1] / "cases" / "norms"
 WORDS = ("love", "joy", "peace", "friend", "smile", "death", "war", "murder", "fear", "cancer")

@@ -15,7 +15,8 @@ import pytest
 
 from emospace.errors import EmospaceError
 from emospace.norms import load_norms
-from emospace.norms.reading import _separator, read_grids
+from emospace.norms.delimited import find_separator
+from emospace.norms.grids import read_grids
 
 RECORDS = [{"word": "joy", "valence": 8.5, "note": None}, {"word": "null", "valence": 4}]
 CELLS = [["word", "valence", "note"], ["joy", "8.5", ""], ["null", "4", ""]]
@@ -46,7 +47,7 @@ def cells(path: Path) -> list[list[str]]:
     ],
 )
 def test_the_separator_is_the_one_that_gives_a_constant_number_of_cells(text, separator):
-    assert _separator(text) == separator
+    assert find_separator(text) == separator
 
 
 @pytest.mark.parametrize(

@@ -145,11 +145,11 @@ def import_file(
     Nothing else is written. Afterwards `emospace study --norms FILE` needs no more options.
     """
     from emospace.norms import card_path, check_norms, norms_from_file, read_card, write_card
-    from emospace.norms.cards import card_text, differences, said_over
+    from emospace.norms.cards import card_text, differences, merged
 
     before = read_card(file)
     texts = {"name": name, "licence": licence, "citation": citation}
-    card = said_over(before, {**said, **{key: value for key, value in texts.items() if value is not None}})
+    card = merged(before, {**said, **{key: value for key, value in texts.items() if value is not None}})
     while True:
         try:
             read = norms_from_file(file, card, anchors=bundled_anchors, settle=True)
@@ -305,14 +305,14 @@ def _refuse_foreign(read: WordNorms, card: Mapping[str, Any]) -> None:
 def _answered(card: Mapping[str, Any], error: EmospaceError) -> dict[str, Any]:
     """Ask what a file does not tell and return the card with the answers; raise where nobody can be asked."""
     from emospace.norms import OpenQuestion
-    from emospace.norms.cards import said_over
+    from emospace.norms.cards import merged
 
     if not isinstance(error, OpenQuestion) or not on_terminal():
         raise error
     answered = dict(card)
     for question in error.questions:
         say(f"{question.what}: {question.why}.")
-        answered = said_over(answered, _answer(question))
+        answered = merged(answered, _answer(question))
     return answered
 
 

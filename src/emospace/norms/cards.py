@@ -1,4 +1,4 @@
-"""The recipe beside a ratings file: ``ratings.csv.toml`` says what the file does not tell."""
+"""The card beside a ratings file, ``ratings.csv.toml``: what the file leaves open, and the questions it answers."""
 
 from __future__ import annotations
 
@@ -6,36 +6,68 @@ import json
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict, get_type_hints
+
+from pydantic import AfterValidator, ConfigDict, ValidationError, create_model
 
 from emospace.artefacts import write_text
 from emospace.errors import EmospaceError, unknown
 from emospace.norms.headers import folded, language_names
-from emospace.norms.recognising import COLUMN_KEYS
-from emospace.norms.scripts import NAMES
 from emospace.norms.word_norms import TARGETS
+
+COLUMN_KEYS = ("word", *(target + suffix for target in TARGETS for suffix in ("", "_sd", "_n")))
+SCRIPTS = {"Hans": "simplified", "Hant": "traditional"}
+
+
+def check_language(language: str) -> str:
+    """Return a language code, or raise `EmospaceError` with the code that was meant."""
+    if re.fullmatch(r"[a-z]{2,3}", language):
+        return language
+    named = language_names().get(folded(language).strip())
+    start = re.match(r"([a-z]{2,3})[-_](\w+)", language.lower())
+    if start and start[1] == "zh":
+        script = "Hant" if start[2] in ("hant", "tw", "hk", "mo") else "Hans"
+        hint = f"Say language zh and script {script}."
+    else:
+        hint = f"Say its ISO 639-1 code, as {named or (start[1] if start else 'en, de or zh')}."
+    raise EmospaceError(f"language '{language}'", "it is no language code", hint)
+
+
+def _one_of(kind: str, names: Sequence[str]) -> AfterValidator:
+    def check(name: str) -> str:
+        if name not in names:
+            raise unknown(kind, name, tuple(names))
+        return name
+
+    return AfterValidator(check)
+
+
+Target = Annotated[str, _one_of("target", TARGETS)]
 
 
 class Card(TypedDict, total=False):
-    """What may be said of a ratings file: the keys of its card and the keywords of `load_norms`, each with its help."""
+    """What may be stated about a ratings file: the keys of its card and the keywords of `load_norms`, with their help."""
 
-    language: Annotated[str, 'ISO 639-1 code of the words, as "de"']
-    script: Annotated[str, 'of Chinese words: "Hans" (simplified) or "Hant" (traditional)']
+    language: Annotated[str, AfterValidator(check_language), 'ISO 639-1 code of the words, as "de"']
+    script: Annotated[
+        str,
+        _one_of("script", tuple(SCRIPTS)),
+        'of Chinese words: "Hans" (simplified) or "Hant" (traditional)',
+    ]
     layout: Annotated[str, "a published layout by its name, where the columns do not tell it"]
     scale: Annotated[
         Mapping[str, Sequence[float]] | Sequence[float],
         "lowest and highest answer, [1, 9], or a table by target: { valence = [-3, 3], arousal = [1, 5] }",
     ]
     reversed: Annotated[
-        Sequence[str], 'targets whose scale runs from high to low, ["valence"]; [] where none does'
+        Sequence[Target], 'targets whose scale runs from high to low, ["valence"]; [] where none does'
     ]
     columns: Annotated[
-        Mapping[str, str],
+        Mapping[Annotated[str, _one_of("column", COLUMN_KEYS)], str],
         'table of word, valence, valence_sd, valence_n, ... -> header, or "#3" for the third column',
     ]
-    targets: Annotated[Sequence[str], 'the targets to take, ["valence"], where not all']
+    targets: Annotated[Sequence[Target], 'the targets to take, ["valence"], where not all']
     encoding: Annotated[str, 'where the detected one is wrong, "cp1250"']
     sheet: Annotated[str, "of a workbook, where not the first that fits"]
     trials: Annotated[bool, "true where each row is one rating: mean, SD and n are taken by word"]
@@ -56,14 +88,61 @@ class Card(TypedDict, total=False):
     ]
 
 
-CARD_KEYS: Mapping[str, str] = {
-    key: hint.__metadata__[0] for key, hint in get_type_hints(Card, include_extras=True).items()
-}
-"""What a card may say, and how."""
-
+_FIELDS: Mapping[str, Any] = get_type_hints(Card, include_extras=True)
+CARD_KEYS: Mapping[str, str] = {key: hint.__metadata__[-1] for key, hint in _FIELDS.items()}
+"""Key of a card -> what may be written there."""
 
 FOUND_UNDER = ("language", "script", "layout", "columns", "sheet", "encoding", "trials")
 """Keys on which what an import finds out depends."""
+
+# Pydantic reads no TypedDict before Python 3.12.
+_VALUES: Any = {key: (hint, None) for key, hint in _FIELDS.items()}
+_CARD = create_model("Card", __config__=ConfigDict(strict=True), **_VALUES)
+
+
+class OpenQuestion(EmospaceError):
+    """Something a file leaves open and nobody may guess; `emospace norms import` asks it on a terminal.
+
+    Parameters
+    ----------
+    key
+        Key of the card that answers it: ``language``, ``scale.valence``, ``columns.word``, ``script``,
+        ``reversed``.
+    choices
+        Answers that fit, if there are any to choose from.
+    questions
+        The questions joined in this one, where it asks several (see `joined`).
+    """
+
+    def __init__(
+        self,
+        what: str,
+        why: str,
+        hint: str,
+        *,
+        key: str,
+        choices: Sequence[str] = (),
+        questions: Sequence[OpenQuestion] = (),
+    ) -> None:
+        super().__init__(what, why, hint)
+        self.key = key
+        self.choices = tuple(choices)
+        self.questions = tuple(questions) or (self,)
+
+
+def joined(questions: Sequence[OpenQuestion], addition: str = "") -> OpenQuestion:
+    """Return several open questions as one message; its key and choices are those of the first.
+
+    `addition` is added to what to do about them.
+    """
+    first = questions[0]
+    why, hint = first.why, first.hint
+    if len(questions) > 1:
+        listed = "; ".join(f"({i}) {question.why}" for i, question in enumerate(questions, 1))
+        why = f"{len(questions)} things are open: {listed}"
+        hint = " ".join(f"({i}) {question.hint}" for i, question in enumerate(questions, 1))
+    hint = f"{hint} {addition}".strip()
+    return OpenQuestion(first.what, why, hint, key=first.key, choices=first.choices, questions=questions)
 
 
 def card_path(path: Path) -> Path:
@@ -72,84 +151,58 @@ def card_path(path: Path) -> Path:
 
 
 def read_card(path: Path) -> dict[str, Any]:
-    """Return what the card beside a ratings file says of it, or nothing.
+    """Return the card beside a ratings file; empty where there is none.
 
     Raises
     ------
     EmospaceError
-        If it is no TOML, or a key or its value is none a card may have.
+        If it is not TOML, or a key or its value is none a card may have.
     """
-    if path.is_dir():
-        return {}
     beside = card_path(path)
-    try:
-        said = tomllib.loads(beside.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if path.is_dir() or not beside.exists():
         return {}
+    try:
+        card = tomllib.loads(beside.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise EmospaceError(str(beside), f"it is no TOML ({error})", "Mend it or take it away.") from error
-    return checked(said, str(beside))
+        raise EmospaceError(str(beside), f"it is no TOML ({error})", "Fix it or take it away.") from error
+    return checked(card, str(beside))
 
 
-def checked(said: Mapping[str, Any], what: str) -> dict[str, Any]:
-    """Return what a card says, or raise `EmospaceError` where a key or a value's form is none a card may have."""
-    from pydantic import ValidationError
-
-    for key in said:
+def checked(card: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """Return a card, or raise `EmospaceError` where a key or a value's form is none a card may have."""
+    for key in card:
         if key not in CARD_KEYS:
             raise unknown("key in the card of a norms file", key, tuple(CARD_KEYS))
     try:
-        _form()(**said)
+        _CARD(**card)
     except ValidationError as error:
         key = str(error.errors()[0]["loc"][0])
         raise EmospaceError(
-            what, f"its {key} cannot be {said[key]!r}", f"Write {key}: {CARD_KEYS[key]}."
+            source, f"its {key} cannot be {card[key]!r}", f"Write {key}: {CARD_KEYS[key]}."
         ) from error
-    for target in (*said.get("targets", ()), *said.get("reversed", ())):
-        if target not in TARGETS:
-            raise unknown("target", target, TARGETS)
-    for key in said.get("columns", ()):
-        if key not in COLUMN_KEYS:
-            raise unknown("column", key, COLUMN_KEYS)
-    if "language" in said:
-        check_language(said["language"])
-    if said.get("script", "Hans") not in NAMES:
-        raise unknown("script", said["script"], tuple(NAMES))
-    return dict(said)
+    return dict(card)
 
 
-@cache
-def _form() -> Any:
-    """Return the model that checks the form of a card's values (pydantic takes no TypedDict before Python 3.12)."""
-    from pydantic import ConfigDict, create_model
+def merged(card: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a card with what was given later: each key stands over the card's, columns and scales by target.
 
-    fields: Any = {key: (hint | None, None) for key, hint in get_type_hints(Card).items()}
-    return create_model("Card", __config__=ConfigDict(strict=True), **fields)
-
-
-def said_over(card: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a card with more said over it: each key stands over the card's, columns and scales by target.
-
-    What an import found out itself (the card's ``found``) is left out where it depends on something that is now said
+    What an import found out itself (the card's ``found``) is left out where it depends on something that is now given
     otherwise, so that it is looked for again.
     """
-    card = dict(card)
-    if any(key in FOUND_UNDER and card.get(key) != value for key, value in said.items()):
+    if any(key in FOUND_UNDER and card.get(key) != value for key, value in later.items()):
         card = without_found(card)
-    merged = {**card, **said}
+    both = {**card, **later}
     for key in ("columns", "scale"):
-        if isinstance(card.get(key), Mapping) and isinstance(said.get(key), Mapping):
-            merged[key] = {**card[key], **said[key]}
-    if "found" in merged:
-        known = set(_dotted(said))
-        merged["found"] = [
-            key for key in merged["found"] if key not in known and key.split(".")[0] not in known
-        ]
-    return merged
+        if isinstance(card.get(key), Mapping) and isinstance(later.get(key), Mapping):
+            both[key] = {**card[key], **later[key]}
+    if "found" in both:
+        given = set(_dotted(later))
+        both["found"] = [key for key in both["found"] if not {key, key.split(".")[0]} & given]
+    return both
 
 
 def without_found(card: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a card says without what the import found out itself."""
+    """Return a card without what the import found out itself."""
     kept = dict(card)
     for key in kept.get("found", ()):
         name, _, part = key.partition(".")
@@ -161,47 +214,19 @@ def without_found(card: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def found_in(card: Mapping[str, Any], complete: Mapping[str, Any]) -> list[str]:
-    """Return the keys of a complete card that are not said in another, ``columns`` and ``scale`` by their parts."""
-    said = set(_dotted(without_found(card)))
-    whole = {key for key in _dotted(complete) if key.split(".")[0] in said}
-    return [key for key in _dotted(complete) if key not in said | whole and key != "found"]
+    """Return the keys of a complete card that another lacks, ``columns`` and ``scale`` by their parts."""
+    given = set(_dotted(without_found(card)))
+    return [key for key in _dotted(complete) if not {key, key.split(".")[0]} & given and key != "found"]
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """Return in words what one card says otherwise than another."""
-    keys = [key for key in CARD_KEYS if key != "found" and before.get(key) != after.get(key)]
+    """Return in words the keys that differ between two cards."""
 
     def shown(card: Mapping[str, Any], key: str) -> str:
         return _toml(card[key]) if key in card else "not said"
 
+    keys = [key for key in CARD_KEYS if key != "found" and before.get(key) != after.get(key)]
     return [f"{key}: {shown(before, key)} -> {shown(after, key)}" for key in keys]
-
-
-def _dotted(card: Mapping[str, Any]) -> list[str]:
-    """Return the keys of a card, those of a table as ``columns.word``."""
-    keys: list[str] = []
-    for key, value in card.items():
-        keys += [f"{key}.{part}" for part in value] if isinstance(value, Mapping) else [key]
-    return keys
-
-
-def check_language(language: str) -> str:
-    """Return a language code, or raise `EmospaceError` with the code that was meant."""
-    if re.fullmatch(r"[a-z]{2,3}", language):
-        return language
-    named = language_names().get(folded(language).strip())
-    start = re.match(r"([a-z]{2,3})[-_](\w+)", language.lower())
-    if start and start[1] == "zh":
-        script = "Hant" if start[2] in ("hant", "tw", "hk", "mo") else "Hans"
-        hint = f"Say language zh and script {script}."
-    else:
-        meant = named or (start[1] if start else language.lower()[:2])
-        hint = (
-            f"Say its ISO 639-1 code, as {meant}."
-            if named or start
-            else "Say its ISO 639-1 code, as en, de or zh."
-        )
-    raise EmospaceError(f"language '{language}'", "it is no language code", hint)
 
 
 def card_text(card: Mapping[str, Any]) -> str:
@@ -218,6 +243,14 @@ def write_card(path: Path, card: Mapping[str, Any]) -> Path:
     return beside
 
 
+def _dotted(card: Mapping[str, Any]) -> list[str]:
+    """Return the keys of a card, those of a table as ``columns.word``."""
+    keys: list[str] = []
+    for key, value in card.items():
+        keys += [f"{key}.{part}" for part in value] if isinstance(value, Mapping) else [key]
+    return keys
+
+
 def _toml(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
@@ -226,5 +259,5 @@ def _toml(value: Any) -> str:
     if isinstance(value, Mapping):
         return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
     if isinstance(value, Sequence):
-        return "[" + ", ".join(_toml(item) for item in value) + "]"
+        return "[" + ", ".join(map(_toml, value)) + "]"
     return f"{value:g}"

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import tomllib
-import unicodedata
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from emospace.norms.questions import OpenQuestion
-from emospace.norms.scripts import simplified
+from emospace.norms.cards import OpenQuestion
+from emospace.norms.cells import clean_word
+from emospace.norms.languages import Anchors, anchor_lists, likely_languages, matched
 
 if TYPE_CHECKING:
     from emospace.concepts import ConceptSets
+    from emospace.norms.columns import RatingsTable
     from emospace.norms.word_norms import WordNorms
+
+AnchorsOf = Callable[[str], Anchors | None]
+"""Language -> its anchors, or None where there are none."""
 
 ANCHORS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "valence": (
@@ -31,14 +33,12 @@ ANCHORS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 FEWEST: Mapping[str, int] = {"valence": 4, "arousal": 8}
 """Target -> anchors of each side below which their ratings alone decide nothing."""
 
-_NOBODY: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())
-_LETTERS = str.maketrans("يك", "یک", "\u0640")
 ALPHA = 0.001
 APART = 0.05
 SMALL = 50
 """Words below which a set may hold too few anchors without a question."""
 
-Anchors = Mapping[str, tuple[frozenset[str], frozenset[str]]]
+_NO_WORDS: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())
 
 
 @dataclass(frozen=True)
@@ -65,27 +65,30 @@ class Direction:
     by: str = ""
 
     @property
+    def n(self) -> int:
+        """The anchors of the side that has fewer."""
+        return min(self.n_high, self.n_low)
+
+    @property
     def enough(self) -> bool:
         """Whether there are anchors enough on both sides for their ratings to decide."""
-        return min(self.n_high, self.n_low) >= FEWEST[self.target]
+        return self.n >= FEWEST[self.target]
 
     @property
     def reversed(self) -> bool:
         """Whether the scale looks reversed: p < .001; of 2 or 3 words of valence, if all lie the other way round."""
-        if self.enough:
-            return self.p < ALPHA
-        return self.target == "valence" and self.sorted == -1 and min(self.n_high, self.n_low) > 1
+        return (
+            self.p < ALPHA if self.enough else self.target == "valence" and self.sorted == -1 and self.n > 1
+        )
 
     @property
     def expected(self) -> bool:
         """Whether the scale runs as it should: 1 - p < .05; of few words of valence, if all lie as they should."""
-        if self.enough:
-            return 1 - self.p < APART
-        return self.target == "valence" and self.sorted == 1
+        return 1 - self.p < APART if self.enough else self.target == "valence" and self.sorted == 1
 
     @property
     def mixed(self) -> bool:
-        """Whether anchors enough of valence are rated alike, or so widely that they tell no direction."""
+        """Whether anchors enough of valence are rated alike, or so widely that they show no direction."""
         return self.target == "valence" and self.enough and not (self.reversed or self.expected)
 
     @property
@@ -93,14 +96,10 @@ class Direction:
         """The figures in words."""
         if self.enough:
             verdict = "as expected" if self.expected else f"Welch p = {self.p:.1g}"
+        elif self.expected:
+            verdict = "as expected, few words"
         else:
-            verdict = (
-                "as expected, few words"
-                if self.expected
-                else "all the other way round, few words"
-                if self.reversed
-                else "too few words to tell"
-            )
+            verdict = "all the other way round, few words" if self.reversed else "too few words to tell"
         by = f" by {self.by}" if self.by else ""
         return (
             f"{self.n_high} words for high {self.target}{by} are rated {self.mean_high:.2f} on average, "
@@ -108,66 +107,18 @@ class Direction:
         )
 
 
-@cache
-def anchor_lists() -> Mapping[str, Anchors]:
-    """Return language -> the words of ``data/norms/anchors.toml``: of valence, those rated high, those rated low."""
-    text = (files("emospace") / "data" / "norms" / "anchors.toml").read_text(encoding="utf-8")
-    return {
-        language: {
-            "valence": (
-                frozenset(matched(word) for word in sides["positive"].split(", ")),
-                frozenset(matched(word) for word in sides["negative"].split(", ")),
-            )
-        }
-        for language, sides in tomllib.loads(text).items()
-    }
-
-
-def matched(word: str) -> str:
-    """Return a word as anchors are compared: without case, in simplified script, Persian letters for Arabic ones."""
-    composed = unicodedata.normalize("NFC", word).casefold().translate(_LETTERS)
-    return simplified(composed.strip())
-
-
-def both_anchors(ours: Anchors | None, others: Anchors | None) -> Anchors | None:
-    """Return the anchors of both; a word on both sides is left out. None if neither is given."""
-    if ours is None or others is None:
-        return ours or others
-    joined = {}
-    for target in {**ours, **others}:
-        high, low = (ours.get(target, _NOBODY)[side] | others.get(target, _NOBODY)[side] for side in (0, 1))
-        joined[target] = (high - low, low - high)
-    return joined
-
-
-def likely_languages(words: Sequence[str]) -> dict[str, int]:
-    """Return language -> how many of the words are among its bundled anchors, most first; none without any."""
-    found = {matched(word) for word in words}
-    hits = {
-        language: len(found & (anchors["valence"][0] | anchors["valence"][1]))
-        for language, anchors in anchor_lists().items()
-    }
-    return {language: n for language, n in sorted(hits.items(), key=lambda item: -item[1]) if n}
-
-
 def anchor_words(sets: ConceptSets, language: str) -> Anchors:
     """Return the concepts of `ANCHORS`' categories, by target: those to be rated high, those to be rated low.
 
     A word of both sides is left out; a category the language lacks is passed over.
     """
-    found = {}
-    for target, sides in ANCHORS.items():
-        high, low = (
-            frozenset(
-                matched(word)
-                for category in categories
-                if category in sets.labels[language]
-                for word in sets.words(language, category)
-            )
-            for categories in sides
-        )
-        found[target] = (high - low, low - high)
-    return found
+
+    def words(categories: Sequence[str]) -> frozenset[str]:
+        labelled = (category for category in categories if category in sets.labels[language])
+        return frozenset(matched(word) for category in labelled for word in sets.words(language, category))
+
+    sides = {target: (words(high), words(low)) for target, (high, low) in ANCHORS.items()}
+    return {target: (high - low, low - high) for target, (high, low) in sides.items()}
 
 
 def directions(
@@ -184,15 +135,13 @@ def directions(
     """
     from scipy.stats import ttest_ind
 
-    found = []
+    measured = []
     for target in norms.targets:
-        if target not in anchors:
-            continue
         ratings = norms.ratings(target).dropna()
         words = ratings.index.map(
             lambda word: matched(word if translations is None else translations.get(word, ""))
         )
-        high, low = (ratings[words.isin(side)].to_numpy(float) for side in anchors[target])
+        high, low = (ratings[words.isin(side)].to_numpy(float) for side in anchors.get(target, _NO_WORDS))
         if not min(len(high), len(low)):
             continue
         p = 0.5
@@ -201,65 +150,124 @@ def directions(
             p = p if np.isfinite(p) else float(high.mean() >= low.mean())
         order = int(high.min() > low.max()) - int(high.max() < low.min())
         means = float(high.mean()), float(low.mean())
-        found.append(Direction(target, len(high), len(low), *means, p, order, by))
-    return tuple(found)
+        measured.append(Direction(target, len(high), len(low), *means, p, order, by))
+    return tuple(measured)
 
 
-def direction_questions(
-    found: Sequence[Direction], norms: WordNorms, what: str, *, stated: bool, checkable: bool, settle: bool
-) -> list[OpenQuestion]:
-    """Return what the ratings of the anchors leave open: a scale that looks reversed, or one nobody can check.
+def check_direction(
+    norms: WordNorms, table: RatingsTable, card: Mapping[str, Any], anchors: AnchorsOf | None, settle: bool
+) -> tuple[str, list[OpenQuestion]]:
+    """Return in words how the direction of the scales was checked, and what that leaves open.
+
+    Anchors are words of the set's language; where those are too few for valence, translations into another.
 
     Parameters
     ----------
-    stated
-        Whether the file itself, or its published layout, says how its valence runs.
-    checkable
-        Whether there are anchors in the words' language, or translations; without them it is asked.
+    anchors
+        Those known besides the bundled ones.
     settle
         Whether to ask too where a set of `SMALL` words or more holds too few of its language's anchors.
     """
-    wrong = [direction for direction in found if direction.reversed]
-    open_: list[OpenQuestion] = []
-    if wrong:
-        names = [direction.target for direction in wrong]
-        why = f"its {' and '.join(names)} scale looks reversed: {'; '.join(d.evidence for d in wrong)}"
-        open_.append(_question(what, why, names, "If it is, say"))
-    if "valence" not in norms.targets:
-        return open_
-    valence = next((direction for direction in found if direction.target == "valence"), None)
-    if valence and valence.mixed:
-        why = f"positive and negative words are rated alike on valence: {valence.evidence}"
-        fix = (
-            "Check that word and valence are the right columns (--column valence=HEADER). If they are and the scale "
-            "runs from positive to negative, say"
-        )
-        open_.append(_question(what, why, ["valence"], fix))
-    told = valence and (valence.expected or valence.reversed or valence.mixed)
-    if not told and not stated and (not checkable or (settle and len(norms) >= SMALL)):
-        reason = (
-            "too few of its words tell"
-            if checkable
-            else f"no words of '{norms.language}' are known that tell"
-        )
-        why = f"nothing tells whether its valence runs from negative to positive or the other way ({reason})"
-        open_.append(_question(what, why, ["valence"], "If it runs from positive to negative, say"))
-    return open_
-
-
-def _question(what: str, why: str, targets: Sequence[str], fix: str) -> OpenQuestion:
-    flags = " ".join(f"--reversed {target}" for target in targets)
-    listed = ", ".join(f'"{target}"' for target in targets)
-    return OpenQuestion(
-        what,
-        why,
-        f"{fix} {flags} or reversed = [{listed}] in its card; if not, --reversed none or reversed = [].",
-        key="reversed",
-        choices=tuple(targets),
+    own_anchors = _all_anchors(norms.language, anchors)
+    checkable = own_anchors is not None
+    by_target = {d.target: d for d in directions(norms, own_anchors)} if own_anchors else {}
+    for language, header, words in _translations(table):
+        theirs = _all_anchors(language, anchors)
+        if theirs is None or ("valence" in by_target and by_target["valence"].enough):
+            continue
+        checkable = True
+        for d in directions(norms, theirs, words, by=f"translations in '{header}'"):
+            if d.target not in by_target or d.n > by_target[d.target].n:
+                by_target[d.target] = d
+    measured = [by_target[target] for target in norms.targets if target in by_target]
+    given = "reversed" in card
+    against = " although said otherwise" if given else ""
+    report = [
+        (f"looks reversed{against}: " if d.reversed else "does not separate: " if d.mixed else "")
+        + d.evidence
+        for d in measured
+    ]
+    unchecked = (
+        "too few anchor words are rated"
+        if checkable
+        else f"no words of '{norms.language}' are known that tell"
     )
+    stated = "valence" in table.reversed
+    if "valence" in norms.targets and "valence" not in by_target:
+        report.insert(0, f"not checked: {unchecked}{', its header says how it runs' * stated}")
+    text = "; ".join(report) or f"not checked: {unchecked}"
+    if given:
+        return text, []
+    questions: list[OpenQuestion] = []
+
+    def ask(why: str, targets: Sequence[str], fix: str) -> None:
+        flags = " ".join(f"--reversed {target}" for target in targets)
+        listed = ", ".join(f'"{target}"' for target in targets)
+        hint = (
+            f"{fix} {flags} or reversed = [{listed}] in its card; if not, --reversed none or reversed = []."
+        )
+        questions.append(OpenQuestion(table.source, why, hint, key="reversed", choices=targets))
+
+    if wrong := [d for d in measured if d.reversed]:
+        names = [d.target for d in wrong]
+        evidence = "; ".join(d.evidence for d in wrong)
+        ask(f"its {' and '.join(names)} scale looks reversed: {evidence}", names, "If it is, say")
+    if "valence" not in norms.targets:
+        return text, questions
+    valence = by_target.get("valence")
+    if valence and valence.mixed:
+        ask(
+            f"positive and negative words are rated alike on valence: {valence.evidence}",
+            ["valence"],
+            "Check that word and valence are the right columns (--column valence=HEADER). If they are and the scale "
+            "runs from positive to negative, say",
+        )
+    settled = valence and (valence.expected or valence.reversed or valence.mixed)
+    wanted = not checkable or (settle and len(norms) >= SMALL)
+    if wanted and not (settled or stated or table.layout.name):
+        reason = unchecked if not checkable else "too few of its words tell"
+        ask(
+            f"nothing tells whether its valence runs from negative to positive or the other way ({reason})",
+            ["valence"],
+            "If it runs from positive to negative, say",
+        )
+    return text, questions
 
 
 def turned(values: Sequence[float], scale: tuple[float, float]) -> np.ndarray:
     """Return ratings of a reversed scale the other way round."""
     low, high = scale
     return low + high - np.asarray(values, float)
+
+
+def _all_anchors(language: str, more: AnchorsOf | None) -> Anchors | None:
+    """Return the bundled anchors of a language with those given; a word on both sides is left out."""
+    bundled, given = anchor_lists().get(language), more(language) if more else None
+    if bundled is None or given is None:
+        return given or bundled
+    joined = {}
+    for target in {**given, **bundled}:
+        high, low = (
+            given.get(target, _NO_WORDS)[side] | bundled.get(target, _NO_WORDS)[side] for side in (0, 1)
+        )
+        joined[target] = (high - low, low - high)
+    return joined
+
+
+def _translations(table: RatingsTable) -> list[tuple[str, str, dict[str, str]]]:
+    """Return (language, header, word -> translation) of each column that holds the words in another language."""
+    columns = []
+    for at, header in enumerate(table.parsed):
+        if at in table.columns.values() or not (header.translation or header.language):
+            continue
+        if header.targets or header.unrelated or header.statistics or header.group:
+            continue
+        first = (re.split("[,;/(]", clean_word(cell))[0].strip() for cell in table.cells(at))
+        pairs = (
+            (word, re.sub("^to ", "", meaning)) for word, meaning in zip(table.words, first, strict=True)
+        )
+        translations = {word: meaning for word, meaning in pairs if meaning}
+        language = header.language or next(iter(likely_languages(list(translations.values()))), "")
+        if language:
+            columns.append((language, table.headers[at], translations))
+    return columns

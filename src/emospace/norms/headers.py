@@ -17,12 +17,14 @@ _IDEOGRAPHIC = re.compile(r"[\u3040-\u30ff㐀-鿿가-힣]")
 _SCALE = re.compile(
     r"[(\[（]\s*([-−+]?\d+(?:[.,]\d+)?)\s*(?:-|–|—|~|to|bis|a|à|至|\.\.+|,|;|/)\s*([-−+]?\d+(?:[.,]\d+)?)\s*(?:[,;][^)\]）]*)?[)\]）]"
 )
-
 _BRACKETS = re.compile(r"[(\[][^()\[\]]*[)\]]")
 _LABELLED = re.compile(
     r"(?P<end>[-+]?\d+(?:\.\d+)?)\s*[=:]\s*(?P<after>[^\d=:,;/]+)|(?P<before>[^\d=:,;/([]+?)\s*=\s*(?P<number>[-+]?\d+(?:\.\d+)?)"
 )
+_ENDS = re.compile(r"\s(?:to|bis|vs|a|à)\s|[-–—~/,;→至]")
 _TESTS_FIRST = ("p", "t", "z", "d", "q")
+_FALLS = {(1, -1): True, (1, 0): True, (0, -1): True, (-1, 1): False, (-1, 0): False, (0, 1): False}
+"""Which of two ends names high answers (1), low ones (-1) or neither (0) -> whether the scale falls."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Header:
     targets
         Ratings it names; a rater count may serve several.
     statistics
-        Of ``mean``, ``sd`` and ``n``; none where it says none; mean and SD for cells such as "7.5 (1.3)".
+        Of ``mean``, ``sd`` and ``n``; none where it names none; mean and SD for cells such as "7.5 (1.3)".
     whole, group
         Whether it names the whole sample, or a part of it (men, the young).
     word, weak, translation
@@ -47,10 +49,10 @@ class Header:
         Whether one letter alone names the rating: "V", "M V".
     reversed
         Whether the answers run from high to low, where the header names the ends: "(1 = positive, 9 = negative)".
-    other
-        Whether it names a test statistic, a rank, an identifier, a count or another kind of rating: never one of ours.
+    unrelated
+        Whether it names a test statistic, a rank, an identifier, a count or another kind of rating.
     unknown
-        Parts nothing is known of, or of `other`: such a column is not taken for a rating or a word.
+        Parts that are in no list, or `unrelated`: such a column is not taken for a rating or a word.
     """
 
     targets: tuple[str, ...] = ()
@@ -65,8 +67,13 @@ class Header:
     scale: tuple[float, float] | None = None
     letter: bool = False
     reversed: bool | None = None
-    other: bool = False
+    unrelated: bool = False
     unknown: tuple[str, ...] = ()
+
+    @property
+    def is_mean(self) -> bool:
+        """Whether it may head mean ratings: it names no statistic, or the mean."""
+        return self.statistics in (frozenset(), {"mean"}, {"mean", "sd"})
 
 
 def plain(header: str) -> str:
@@ -86,17 +93,16 @@ def parse_header(cell: str) -> Header:
     """Return what a header says."""
     text = unicodedata.normalize("NFKC", cell).replace("−", "-")
     ends = _labelled_ends(text)
-    if not ends:
-        return _said(tuple(_parts(text)), _scale(text))
+    if ends is None:
+        return _from_parts(_parts(text), _scale(text))
     scale, falls = ends
-    return replace(_said(tuple(_parts(_BRACKETS.sub(" ", text))), scale), reversed=falls)
+    return replace(_from_parts(_parts(_BRACKETS.sub(" ", text)), scale), reversed=falls)
 
 
 def stem(cell: str) -> frozenset[str]:
     """Return the parts of a header that name no statistic: those "Affect_Mean" and "Affect_SD" share."""
-    known = _vocabulary()
     return frozenset(
-        part for part in _parts(cell) if part != "m" and known.get(part, ("",))[0] != "statistic"
+        part for part in _parts(cell) if part != "m" and _vocabulary().get(part, ("",))[0] != "statistic"
     )
 
 
@@ -109,6 +115,12 @@ def language_names() -> Mapping[str, str]:
 
 
 @cache
+def source_headers() -> frozenset[str]:
+    """Return the headers, in `plain` form, of columns that say where a row is from."""
+    return frozenset(_file()["source"]["names"])
+
+
+@cache
 def _file() -> dict[str, dict[str, list[str]]]:
     return tomllib.loads((files("emospace") / "data" / "norms" / "headers.toml").read_text(encoding="utf-8"))
 
@@ -116,26 +128,32 @@ def _file() -> dict[str, dict[str, list[str]]]:
 @cache
 def _vocabulary() -> Mapping[str, tuple[str, str]]:
     """Return folded name -> (kind, value); where two kinds share a name, the first of the file stands."""
-    known: dict[str, tuple[str, str]] = {}
+    vocabulary: dict[str, tuple[str, str]] = {}
     for kind, entries in _file().items():
-        for key, names in entries.items():
-            if kind in ("single", "pole", "code"):
-                continue
+        for key, names in entries.items() if kind not in ("single", "pole", "code", "source") else ():
             for name in names:
                 value = key if kind in ("target", "statistic", "language", "script") else name
-                known.setdefault(folded(name), (f"{kind}.{key}" if key == "weak" else kind, value))
-    return known
+                vocabulary.setdefault(folded(name), (f"{kind}.{key}" if key == "weak" else kind, value))
+    return vocabulary
 
 
-def _parts(cell: str) -> list[str]:
+@cache
+def _longest_names() -> re.Pattern[str]:
+    """Return the pattern that cuts text without spaces into the longest names of the vocabulary."""
+    return re.compile(f"({'|'.join(map(re.escape, sorted(_vocabulary(), key=len, reverse=True)))})")
+
+
+def _parts(cell: str) -> tuple[str, ...]:
+    """Return the names a header is made of, and what lies between them."""
     text = _SCALE.sub(" ", unicodedata.normalize("NFKC", cell).replace("−", "-"))
     text = re.sub(r"(?<=[^\W\d_A-Z])(?=[A-Z])", " ", text)
-    words = "".join(
-        c if c.isalnum() or c == "%" or unicodedata.category(c)[0] == "M" else " " for c in folded(text)
+    # Accents of other scripts are no letters to `re`, and stay.
+    words = re.sub(
+        r"[^\w%]|_", lambda c: c[0] if unicodedata.category(c[0])[0] == "M" else " ", folded(text)
     )
     joined = words.replace(" ", "").replace("%", "")
     if joined in _vocabulary() and len(joined) > 2:
-        return [joined]
+        return (joined,)
     pieces = words.split()
     parts: list[str] = []
     while pieces:
@@ -143,76 +161,55 @@ def _parts(cell: str) -> list[str]:
         taken = 2 if len(pieces) > 1 and len(pair) > 4 and pair in _vocabulary() else 1
         parts += [pair] if taken == 2 else _segmented(pieces[0])
         del pieces[:taken]
-    return parts
+    return tuple(parts)
 
 
 def _segmented(piece: str) -> list[str]:
-    """Return the known names a piece is made of ("valmn", "效价均值"), or the piece itself."""
-    known = _vocabulary()
-    if piece in known or not 2 <= len(piece) <= LONGEST_NAME:
+    """Return the names a piece is made of ("valmn", "效价均值"), or the piece itself."""
+    vocabulary = _vocabulary()
+    if piece in vocabulary or piece.isdigit() or not 2 <= len(piece) <= LONGEST_NAME:
         return [piece]
     if _IDEOGRAPHIC.search(piece):
-        return _longest_names(piece)
-    best: list[list[str] | None] = [[]] + [None] * len(piece)
+        return list(filter(None, _longest_names().split(piece)))
+    fewest: list[list[str] | None] = [[]] + [None] * len(piece)
     for end in range(1, len(piece) + 1):
         for start in range(end):
-            before, name = best[start], piece[start:end]
-            if before is None or not (name in known or name == "m"):
+            before, name = fewest[start], piece[start:end]
+            if before is None or not (name in vocabulary or name == "m"):
                 continue
-            # A single letter inside a run of letters says something at its ends alone.
+            # A single letter inside a run of letters is a part at its ends alone.
             if len(name) == 1 and not (name in "mn" and (start == 0 or end == len(piece))):
                 continue
-            shorter = best[end]
-            if shorter is None or len(before) + 1 < len(shorter):
-                best[end] = [*before, name]
-    found = best[-1]
-    return found if found and any(len(name) > 2 for name in found) else [piece]
-
-
-def _longest_names(piece: str) -> list[str]:
-    """Return a header without spaces cut into its longest known names; what lies between stays as it is."""
-    parts, rest, at = [], "", 0
-    while at < len(piece):
-        for end in range(len(piece), at, -1):
-            if piece[at:end] in _vocabulary():
-                parts += [rest, piece[at:end]]
-                rest, at = "", end
-                break
-        else:
-            rest += piece[at]
-            at += 1
-    return [part for part in [*parts, rest] if part]
+            best = fewest[end]
+            if best is None or len(before) + 1 < len(best):
+                fewest[end] = [*before, name]
+    names = fewest[-1]
+    return names if names and any(len(name) > 2 for name in names) else [piece]
 
 
 def _labelled_ends(text: str) -> tuple[tuple[float, float] | None, bool | None] | None:
     """Return the scale and whether it runs from high to low, as in "(1 = positive, 9 = negative)".
 
-    Either is None where the header leaves it open; the whole is None if no end has a name.
+    Either is None where the header leaves it open; the whole is None if no end has a name. Ends that have names alone
+    stand with the lowest answer first: "(happy to unhappy)".
     """
-    found: list[tuple[float, int]] = []
-    for bracket in _BRACKETS.findall(text):
-        for match in _LABELLED.finditer(bracket):
-            number, label = match["end"] or match["number"], match["after"] or match["before"]
-            found.append((float(number), _pole(label)))
-    if not found:
-        return _ends_in_order(text)
-    (low, low_pole), (high, high_pole) = min(found), max(found)
+    brackets = _BRACKETS.findall(text)
+    ends = [
+        (float(match["end"] or match["number"]), _pole(match["after"] or match["before"]))
+        for bracket in brackets
+        for match in _LABELLED.finditer(bracket)
+    ]
+    if not ends:
+        poles = ([_pole(label) for label in _ENDS.split(bracket)] for bracket in brackets)
+        ordered = [pair for pair in poles if len(pair) == 2 and pair[0] * pair[1] == -1]
+        return (None, ordered[0][0] == 1) if ordered else None
+    (low, low_pole), (high, high_pole) = min(ends), max(ends)
     scale = (low, high) if low < high else _scale(text)
     if low == high:
         # One end alone has a name; answers start at 1 or lower.
         at_low = low == scale[0] if scale else low <= 1
         low_pole, high_pole = (low_pole, 0) if at_low else (0, low_pole)
-    falls = {(1, -1): True, (1, 0): True, (0, -1): True, (-1, 1): False, (-1, 0): False, (0, 1): False}
-    return scale, falls.get((low_pole, high_pole))
-
-
-def _ends_in_order(text: str) -> tuple[None, bool] | None:
-    """Return the direction of a scale whose ends have names alone, the lowest answer first: "(happy to unhappy)"."""
-    for bracket in _BRACKETS.findall(text):
-        ends = [_pole(label) for label in re.split(r"\s(?:to|bis|vs|a|à)\s|[-–—~/,;→至]", bracket)]
-        if len(ends) == 2 and ends[0] * ends[1] == -1:
-            return None, ends[0] == 1
-    return None
+    return scale, _FALLS.get((low_pole, high_pole))
 
 
 def _pole(label: str) -> int:
@@ -223,26 +220,27 @@ def _pole(label: str) -> int:
 
 
 def _scale(cell: str) -> tuple[float, float] | None:
-    found = _SCALE.search(unicodedata.normalize("NFKC", cell))
-    if not found:
+    match = _SCALE.search(unicodedata.normalize("NFKC", cell))
+    if not match:
         return None
-    low, high = (float(end.replace("−", "-").replace(",", ".")) for end in found.groups())
+    low, high = (float(end.replace("−", "-").replace(",", ".")) for end in match.groups())
     return (low, high) if low < high else None
 
 
-def _said(parts: tuple[str, ...], scale: tuple[float, float] | None) -> Header:
-    known = _vocabulary()
+def _from_parts(parts: tuple[str, ...], scale: tuple[float, float] | None) -> Header:
     singles = {letter: str(target) for letter, target in _file()["single"].items()}
-    kinds = [known.get(part, ("", "")) for part in parts]
+    kinds = [_vocabulary().get(part, ("", "")) for part in parts]
     if len(parts) > 1 and kinds[-1][0] in ("", "filler") and (code := _file()["code"].get(parts[-1])):
         kinds[-1] = ("language", str(code))
+    named = {kind for kind, _ in kinds}
     targets = [value for kind, value in kinds if kind == "target"]
     statistics = {value for kind, value in kinds if kind == "statistic"}
-    word = any(kind == "word" for kind, _ in kinds)
-    group = language = script = ""
-    unknown = []
+    word = "word" in named
     test = bool(targets) and (parts[0] in _TESTS_FIRST or bool({"p", "d", "z"} & set(parts)))
-    other = test or any(kind == "other" or (kind == "rating" and not targets) for kind, _ in kinds)
+    unrelated = test or "other" in named or ("rating" in named and not targets)
+    group = language = script = ""
+    letters: list[str] = []
+    unknown = []
     for part, (kind, value) in zip(parts, kinds, strict=True):
         if part == "m":
             # "V.Mean.M" is the mean of men, "V.M" a mean.
@@ -262,23 +260,23 @@ def _said(parts: tuple[str, ...], scale: tuple[float, float] | None) -> Header:
         elif kind in ("other", "rating") or (test and part in _TESTS_FIRST):
             unknown.append(part)
         elif part in singles:
-            targets.append(singles[part])
+            letters.append(singles[part])
         elif not kind and not (word and len(part) == 1 and not part.isdigit()):
             unknown.append(part)
-    if word and any(part in singles for part in parts):
-        targets = [value for kind, value in kinds if kind == "target"]
+    if not word:
+        targets += letters
     return Header(
         targets=tuple(dict.fromkeys(targets)),
-        letter=bool(targets) and all(kind != "target" for kind, _ in kinds),
+        letter=bool(targets) and "target" not in named,
         statistics=frozenset(statistics),
-        whole=any(kind == "whole" for kind, _ in kinds),
+        whole="whole" in named,
         group=bool(group),
         word=word,
-        weak=any(kind == "word.weak" for kind, _ in kinds),
-        translation=any(kind == "translation" for kind, _ in kinds),
+        weak="word.weak" in named,
+        translation="translation" in named,
         language=language,
         script=script,
         scale=scale,
-        other=other,
+        unrelated=unrelated,
         unknown=tuple(unknown),
     )

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from emospace.errors import EmospaceError, unknown
-from emospace.norms.cards import Card, checked, differences, read_card, said_over
-from emospace.norms.direction import Anchors
-from emospace.norms.formats import frame_grid
-from emospace.norms.from_grid import norms_from_grid, recognised
-from emospace.norms.reading import SUFFIXES, read_grids
+from emospace.norms.cards import Card, checked, differences, merged, read_card
+from emospace.norms.direction import AnchorsOf
+from emospace.norms.grids import SUFFIXES, Grid, read_grids
+from emospace.norms.reading import read_norms
 from emospace.norms.word_norms import WordNorms, rejection_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-AnchorsOf = Callable[[str], Anchors | None]
 
-
-def load_norms(source: str | Path, *, anchors: AnchorsOf | None = None, **said: Unpack[Card]) -> WordNorms:
+def load_norms(source: str | Path, *, anchors: AnchorsOf | None = None, **given: Unpack[Card]) -> WordNorms:
     """Return a bundled set by its name (or a part only it has, as ``glasgow``), or the ratings of a file.
 
     A file may be CSV, TSV or text (UTF-8, UTF-16, GB18030, CP949, Latin-1; commas, semicolons or tabs; decimal
@@ -69,12 +66,12 @@ def load_norms(source: str | Path, *, anchors: AnchorsOf | None = None, **said: 
         If there is no such set or file, it mixes scales, its words are of another script or language, or more than 20%
         of the rows cannot be used.
     """
-    given = checked({key: value for key, value in said.items() if value is not None}, str(source))
+    options = checked({key: value for key, value in given.items() if value is not None}, str(source))
     name = None if isinstance(source, Path) else _bundled_name(str(source))
     if name is not None:
         norms = _load_bundled(name)
-        language, targets = given.get("language"), given.get("targets")
-        if language is not None and language != norms.language:
+        language, targets = options.get("language", norms.language), options.get("targets")
+        if language != norms.language:
             raise EmospaceError(
                 f"norms '{name}'", f"its words are '{norms.language}', not '{language}'", "Give another set."
             )
@@ -82,12 +79,9 @@ def load_norms(source: str | Path, *, anchors: AnchorsOf | None = None, **said: 
 
     path = Path(source)
     beside = read_card(path)
-    card = said_over(beside, given)
+    card = merged(beside, options)
     norms = norms_from_file(path, card, anchors=anchors)
-    changed = differences(
-        {key: beside[key] for key in given if key in beside},
-        {key: card[key] for key in given if key in beside},
-    )
+    changed = differences(*({key: c[key] for key in options if key in beside} for c in (beside, card)))
     return replace(norms, reading={**norms.reading, "said_over_card": changed}) if changed else norms
 
 
@@ -96,20 +90,18 @@ def norms_from_file(
 ) -> WordNorms:
     """Return the ratings of a file as a card says; the card beside the file is not read (see `load_norms`).
 
-    With `settle`, a direction of valence that too few words tell is asked for, not left unchecked.
+    With `settle`, a direction of valence that too few words show is asked for, not left unchecked.
     """
     card = checked(card, str(path))
     grids = read_grids(path, encoding=card.get("encoding"), sheet=card.get("sheet"))
-    grid, found = recognised(grids, card, str(path))
-    return norms_from_grid(grid, found, card, name=path.stem, what=str(path), anchors=anchors, settle=settle)
+    return read_norms(grids, card, path.stem, str(path), anchors=anchors, settle=settle)
 
 
-def norms_from_table(frame: pd.DataFrame, name: str, /, **said: Unpack[Card]) -> WordNorms:
+def norms_from_table(frame: pd.DataFrame, name: str, /, **given: Unpack[Card]) -> WordNorms:
     """Return the ratings of a data frame, checked as those of a file are (see `load_norms`)."""
-    what = f"table '{name}'"
-    card = checked({key: value for key, value in said.items() if value is not None}, what)
-    grid, found = recognised([frame_grid(frame)], card, what)
-    return norms_from_grid(grid, found, card, name=name, what=what)
+    source = f"table '{name}'"
+    card = checked({key: value for key, value in given.items() if value is not None}, source)
+    return read_norms([Grid.from_frame(source, frame)], card, name, source)
 
 
 def list_norms() -> pd.DataFrame:

@@ -4,244 +4,173 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from emospace.errors import EmospaceError, unknown
 from emospace.norms import layouts
-from emospace.norms.columns import Choice, choose_columns
+from emospace.norms.cells import as_number, is_number
+from emospace.norms.columns import RatingsTable, choose_columns
+from emospace.norms.grids import Grid
 from emospace.norms.headers import language_names, parse_header, plain
-from emospace.norms.layouts import Layout, Patterns
-from emospace.norms.numbers import is_number, written_plainly
-from emospace.norms.questions import OpenQuestion
+from emospace.norms.layouts import HEADERS_ALONE, Layout
 from emospace.norms.word_norms import TARGETS
 
 HEADER_SEARCH = 12
-COLUMN_KEYS = ("word", *(target + suffix for target in TARGETS for suffix in ("", "_sd", "_n")))
+"""First rows of a grid among which its header is looked for."""
+
+Rows = Sequence[Sequence[str]]
+HeaderAt = Callable[[int, int], tuple[tuple[str, ...], list[str], int]]
 
 
-@dataclass(frozen=True)
-class Recognised:
-    """A layout found in a grid of cells: which column is what, and the row its data start at (from 0).
-
-    Parameters
-    ----------
-    headers
-        Header of each column, ``upper: lower`` of two rows.
-    scales, script, reversed
-        As headers name them.
-    near
-        Headers that name a rating nobody chose, with a word nothing is known of.
-    said
-        Keys of the columns a user named.
-    questions
-        What the headers leave open.
-    """
-
-    layout: Layout
-    columns: Mapping[str, int]
-    first_row: int
-    language: str = ""
-    headers: tuple[str, ...] = ()
-    scales: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    script: str = ""
-    near: tuple[str, ...] = ()
-    said: frozenset[str] = frozenset()
-    reversed: Mapping[str, bool] = field(default_factory=dict)
-    questions: tuple[OpenQuestion, ...] = ()
-
-
-def recognise(
-    rows: Sequence[Sequence[str]],
-    *,
-    what: str = "the file",
-    said: Mapping[str, str] | None = None,
-    layout: str = "",
-    language: str = "",
-    script: str = "",
-    targets: Sequence[str] = TARGETS,
-) -> Recognised | None:
-    """Return the first layout the first rows of a grid of cells fit: one of `LAYOUTS`, or what the headers say.
+def recognise(grid: Grid, card: Mapping[str, Any]) -> RatingsTable | None:
+    """Return a grid with the columns of the first layout it fits, one of `LAYOUTS` or what its headers say.
 
     Parameters
     ----------
-    said
-        Column -> its header, or ``#3`` for the third; the others are looked for.
-    layout
-        Take this layout of `LAYOUTS` and no other.
-    language, script
-        What is known of the words.
-    targets
-        The ratings wanted.
+    card
+        ``columns``, ``layout``, ``language``, ``script`` and ``targets`` are read here: columns that are given are not
+        looked for, and a layout that is given is the only one tried.
 
     Raises
     ------
     EmospaceError
-        If there is no such layout, or no such column as `said` names.
+        If there is no such layout, or no such column as the card names.
     """
-    said = said or {}
-    for key in said:
-        if key not in COLUMN_KEYS:
-            raise unknown("column", key, COLUMN_KEYS)
-    known = layouts.LAYOUTS
-    if layout:
-        known = [entry for entry in known if entry.name == layout]
-        if not known:
-            raise unknown("layout", layout, sorted({entry.name for entry in layouts.LAYOUTS} - {""}))
-    about: dict[str, Any] = {"what": what, "said": said, "language": language, "script": script}
-    about["targets"] = targets
+    rows, named = grid.rows, card.get("layout", "")
+    known = [entry for entry in layouts.LAYOUTS if not named or entry.name == named]
+    if not known:
+        raise unknown("layout", named, sorted({entry.name for entry in layouts.LAYOUTS} - {""}))
+    if table := _by_number(grid, card, 1) or _published_headless(grid, card, known):
+        return table
+    header_at: HeaderAt = cache(lambda start, n: _header(rows, start, n))
     starts = range(min(HEADER_SEARCH, len(rows)))
-    headless = _headless(rows, said, 1) or _published_headless(rows, said, known, layout, language)
-    if headless:
-        return headless
-    for start in starts:
-        for entry in known:
-            if (layout or not entry.by_name) and (found := _fit(entry, rows, start, **about)):
-                return _under_whole_header(found, rows, said, what)
-    for start in starts if not layout else ():
-        for n in (2, 1) if _is_second_header(rows, start) else (1,):
-            if found := _fit(Layout("", header_rows=n), rows, start, **about):
-                return _under_whole_header(found, rows, said, what)
-    if below := _headless(rows, said, HEADER_SEARCH):
-        return below
-    _refuse_short_header(rows, what)
-    for start in starts if not layout else ():
-        if found := _fit(Layout(""), rows, start, **about, ask_word=True):
-            return found
-    if said and rows:
-        _refuse_missing(rows, said, what)
+    tried = [(entry, start) for start in starts for entry in known if named or not entry.by_name]
+    for start in starts if not named else ():
+        two_rows = [Layout("", header_rows=2)] if _is_second_header(rows, start) else []
+        tried += [(entry, start) for entry in (*two_rows, HEADERS_ALONE)]
+    for entry, start in tried:
+        if table := _fit(entry, grid, start, header_at, card):
+            n_names, width = len(table.headers), _width(table.rows)
+            if width <= n_names:
+                return table
+            if table := _by_number(grid, card, HEADER_SEARCH):
+                return table
+            raise _short_header(grid.source, n_names, width)
+    if table := _by_number(grid, card, HEADER_SEARCH):
+        return table
+    if len(rows) > 2 and len(rows[0]) > 1 and not any(map(is_number, rows[0])):
+        width = _width(rows[1:])
+        full = [len(row) >= width and any(map(is_number, row)) for row in rows[1:1000]]
+        if width > len(rows[0]) and sum(full) >= 0.9 * len(full):
+            raise _short_header(grid.source, len(rows[0]), width)
+    for start in starts if not named else ():
+        if table := _fit(HEADERS_ALONE, grid, start, header_at, card, ask_word=True):
+            return table
+    _refuse_missing(grid, card.get("columns", {}))
     return None
 
 
-def join_headers(rows: Sequence[Sequence[str]]) -> tuple[str, ...]:
+def join_headers(rows: Rows) -> tuple[str, ...]:
     """Return the headers of one row, or of two rows as ``upper: lower`` with the upper name carried right."""
     if len(rows) == 1:
         return tuple(cell.strip() for cell in rows[0])
-    upper, lower = rows
+    width = max(map(len, rows))
+    upper, lower = ([cell.strip() for cell in row] + [""] * (width - len(row)) for row in rows)
     headers, block = [], ""
-    for i in range(max(len(upper), len(lower))):
-        above = upper[i].strip() if i < len(upper) else ""
-        below = lower[i].strip() if i < len(lower) else ""
+    for above, below in zip(upper, lower, strict=True):
         block = above or block
         headers.append(f"{block}: {below}" if block and below else block if above else below)
     return tuple(headers)
 
 
+def looks_headless(rows: Rows, layout: Layout) -> bool:
+    """Return whether the first rows have the columns of a layout published without a header row."""
+    first = rows[:HEADER_SEARCH]
+    return bool(layout.headless and first) and all(
+        len(row) == len(layout.headless) and not is_number(row[0]) and all(map(is_number, row[1:]))
+        for row in first
+    )
+
+
 def _fit(
     layout: Layout,
-    rows: Sequence[Sequence[str]],
+    grid: Grid,
     start: int,
+    header_at: HeaderAt,
+    card: Mapping[str, Any],
     *,
-    what: str,
-    said: Mapping[str, str],
-    language: str,
-    script: str,
-    targets: Sequence[str],
     ask_word: bool = False,
-) -> Recognised | None:
+) -> RatingsTable | None:
+    """Return the columns of a layout whose header begins at a row, or None if it is not there."""
+    rows, given, language = grid.rows, card.get("columns", {}), card.get("language", "")
     if layout.header and tuple(cell.strip() for cell in rows[start]) != layout.header:
         return None
-    if start + layout.header_rows > len(rows):
+    if start + layout.header_rows > len(rows) or (language and layout.language not in ("", language)):
         return None
-    headers, names, first = _headers(rows, start, layout.header_rows)
+    headers, names, first_row = header_at(start, layout.header_rows)
     if not set(layout.requires) <= set(names):
         return None
     full = [plain(header) for header in headers]
-    given = {
-        key: place if (place := _place(header, full)) is not None else _place(header, names)
-        for key, header in said.items()
-    }
-    if None in given.values():
-        return None
-    if language and layout.language and language != layout.language:
-        return None
-    own = {key: at for key, at in given.items() if at is not None}
-    language = language or layout.language
-    if "word" in layout.columns and "word" not in own:
-        word = _first(layout.columns["word"], names)
+    columns: dict[str, int] = {}
+    for key, header in given.items():
+        at = _place(header, full)
+        if at is None and (at := _place(header, names)) is None:
+            return None
+        columns[key] = at
+    language, word_language = language or layout.language, ""
+    if "word" in layout.columns and "word" not in columns:
+        word = _first(layout.columns["word"], names, f"(?P<language>{'|'.join(language_names())})")
         if word is None:
             return None
-        own["word"], named = word
-        language = language or language_names().get(named, "")
-        of = named
-    else:
-        of = ""
+        columns["word"], word_language = word
+        language = language or language_names().get(word_language, "")
     for key, patterns in layout.columns.items():
-        if key not in own and (at := _first(patterns, names, of)):
-            own[key] = at[0]
-    choice: Choice | None = choose_columns(
-        headers,
-        rows[first:],
-        what=what,
-        language=language,
-        script=script,
-        said=own,
-        targets=targets,
-        ask_word=ask_word,
+        if key not in columns and (match := _first(patterns, names, re.escape(word_language))):
+            columns[key] = match[0]
+    unread = RatingsTable(
+        grid, headers, first_row, columns, layout, language, card.get("script", ""), frozenset(given)
     )
-    if choice is None:
+    table = choose_columns(unread, card.get("targets", TARGETS), ask_word=ask_word)
+    if table is None or not set(layout.holds) <= {cell.strip().rstrip("*") for cell in table.words}:
         return None
-    found = Recognised(
-        layout,
-        {
-            key: at
-            for key, at in choice.columns.items()
-            if key == "word" or key.partition("_")[0] in choice.columns
-        },
-        first,
-        layout.language or choice.language or language,
-        headers,
-        choice.scales,
-        choice.script,
-        tuple(headers[at] for at in choice.near),
-        frozenset(said),
-        choice.reversed,
-        choice.questions,
-    )
-    if layout.holds:
-        words = {row[found.columns["word"]].strip().rstrip("*") for row in rows[first:] if row}
-        if not set(layout.holds) <= words:
-            return None
-    return found if not layout.on_scale or _lies_on(layout, found, rows) else None
+    return table if not layout.on_scale or _lies_on_scale(table) else None
 
 
-def _headers(rows: Sequence[Sequence[str]], start: int, n: int) -> tuple[tuple[str, ...], list[str], int]:
+def _header(rows: Rows, start: int, n: int) -> tuple[tuple[str, ...], list[str], int]:
     """Return the headers of a table, the names a layout knows its columns by, and where its data start.
 
     A row of block names above ("All", "Females") and a row of a few units below belong to the header. The columns of
     the whole sample then keep the names the layout was published with.
     """
+    headers = join_headers(rows[start : start + n])
     if n == 2:
-        headers = join_headers(rows[start : start + 2])
         return headers, [plain(header) for header in headers], start + 2
-    own = join_headers(rows[start : start + 1])
-    headers = own
+    published = headers
     if start and _names_blocks(rows[start - 1], rows[start]):
         headers = join_headers(rows[start - 1 : start + 1])
     below = _is_second_half(rows, start)
     if below:
-        units = rows[start + 1]
+        units = dict(enumerate(cell.strip() for cell in rows[start + 1]))
         headers = tuple(
-            f"{header}: {units[at].strip()}" if at < len(units) and units[at].strip() else header
-            for at, header in enumerate(headers)
+            f"{header}: {units[at]}" if units.get(at) else header for at, header in enumerate(headers)
         )
     names = [
-        plain(header) if parse_header(header).group else plain(own[at]) if at < len(own) else ""
+        plain(header if parse_header(header).group else published[at] if at < len(published) else "")
         for at, header in enumerate(headers)
     ]
-    return headers, names, start + (2 if below else 1)
+    return headers, names, start + 1 + below
 
 
 def _names_blocks(above: Sequence[str], row: Sequence[str]) -> bool:
     """Return whether a row above the header names the whole sample or parts of it, and nothing else in most columns."""
     cells = [cell for cell in above if cell.strip()]
-    said = [parse_header(cell) for cell in cells]
-    blocks = any((h.whole or h.group) and not (h.targets or h.word) for h in said)
+    blocks = any((h.whole or h.group) and not (h.targets or h.word) for h in map(parse_header, cells))
     return blocks and 2 * len(cells) < sum(bool(cell.strip()) for cell in row)
 
 
-def _is_second_half(rows: Sequence[Sequence[str]], start: int) -> bool:
+def _is_second_half(rows: Rows, start: int) -> bool:
     """Return whether the row below the header says more of a few columns: no number, no first cell, few cells."""
     if start + 2 >= len(rows):
         return False
@@ -253,19 +182,26 @@ def _is_second_half(rows: Sequence[Sequence[str]], start: int) -> bool:
     return bool(few and texts and header and data and header[0] <= data[0] < below[0])
 
 
-def _first(patterns: Patterns, names: Sequence[str], language: str = "") -> tuple[int, str] | None:
-    """Return the first column a pattern fits, and the language its group names."""
+def _is_second_header(rows: Rows, start: int) -> bool:
+    """Return whether the row below is a header too: no number in it, and at least two statistics or ratings."""
+    cells = [cell for cell in rows[start + 1] if cell.strip()] if start + 1 < len(rows) else []
+    names = sum(bool(h.statistics or h.targets) and not h.unknown for h in map(parse_header, cells))
+    return names >= 2 and not any(map(is_number, cells))
+
+
+def _first(patterns: str | Sequence[str], names: Sequence[str], language: str) -> tuple[int, str] | None:
+    """Return the first column a pattern fits, and the name of the language in its header."""
     for pattern in (patterns,) if isinstance(patterns, str) else patterns:
         if "<language>" in pattern and not language:
             continue
         for at, name in enumerate(names):
-            match = re.fullmatch(pattern.replace("<language>", re.escape(language)), name)
-            if match:
+            if match := re.fullmatch(pattern.replace("<language>", language), name):
                 return at, match.groupdict().get("language") or ""
     return None
 
 
 def _number(header: str) -> int | None:
+    """Return the column that ``#3`` stands for, from 0."""
     match = re.fullmatch(r"#(\d+)", header.strip())
     return int(match[1]) - 1 if match else None
 
@@ -277,61 +213,38 @@ def _place(header: str, names: Sequence[str]) -> int | None:
     return names.index(plain(header)) if plain(header) in names else None
 
 
-def _is_second_header(rows: Sequence[Sequence[str]], start: int) -> bool:
-    """Return whether the row below is a header too: no number in it, and at least two statistics or ratings."""
-    if start + 1 >= len(rows):
-        return False
-    cells = [cell for cell in rows[start + 1] if cell.strip()]
-    said = [parse_header(cell) for cell in cells]
-    names = sum(bool(header.statistics or header.targets) and not header.unknown for header in said)
-    return names >= 2 and not any(is_number(cell) for cell in cells)
-
-
-def _headless(rows: Sequence[Sequence[str]], said: Mapping[str, str], n: int) -> Recognised | None:
-    """Return columns all named by number, their data from the first of `n` rows with a number for each rating."""
-    columns = {key: number for key, header in said.items() if (number := _number(header)) is not None}
+def _by_number(grid: Grid, card: Mapping[str, Any], n: int) -> RatingsTable | None:
+    """Return columns all given by number, their data from the first of `n` rows with a number for each rating."""
+    given = card.get("columns", {})
+    columns = {key: number for key, header in given.items() if (number := _number(header)) is not None}
     rated = [at for key, at in columns.items() if key in TARGETS]
-    if len(columns) < len(said) or "word" not in columns or not rated or min(columns.values()) < 0:
+    if len(columns) < len(given) or "word" not in columns or not rated or min(columns.values()) < 0:
         return None
-    for first, row in enumerate(rows[:n]):
+    for first, row in enumerate(grid.rows[:n]):
         if all(at < len(row) and is_number(row[at]) for at in rated):
-            headers = tuple(f"#{at + 1}" for at in range(_width(rows[first:])))
-            return Recognised(Layout(""), columns, first, "", headers, said=frozenset(said))
+            headers = _numbered(_width(grid.rows[first:]))
+            return RatingsTable(grid, headers, first, columns, given=frozenset(given))
     return None
 
 
-def _published_headless(
-    rows: Sequence[Sequence[str]],
-    said: Mapping[str, str],
-    known: Sequence[Layout],
-    layout: str,
-    language: str,
-) -> Recognised | None:
-    """Return a layout published without a header row that the rows have, by its shape and words, or by shape if named."""
-    if said:
-        return None
-    for entry in known:
-        if looks_headless(rows, entry) and language in ("", entry.language):
-            columns = {key: at for at, key in enumerate(entry.headless)}
-            found = Recognised(
-                entry, columns, 0, entry.language, tuple(f"#{at + 1}" for at in columns.values())
-            )
-            words = {row[0].strip() for row in rows if row}
-            if (layout or set(entry.holds) <= words) and _lies_on(entry, found, rows):
-                return found
+def _published_headless(grid: Grid, card: Mapping[str, Any], known: Sequence[Layout]) -> RatingsTable | None:
+    """Return a layout published without a header row, known by its shape and words, or by its shape if named."""
+    for entry in known if not card.get("columns") else ():
+        if not looks_headless(grid.rows, entry) or card.get("language", "") not in ("", entry.language):
+            continue
+        columns = {key: at for at, key in enumerate(entry.headless)}
+        table = RatingsTable(grid, _numbered(len(columns)), 0, columns, entry, entry.language)
+        held = set(entry.holds) <= {cell.strip() for cell in table.cells(0)}
+        if (held or card.get("layout")) and _lies_on_scale(table):
+            return table
     return None
 
 
-def looks_headless(rows: Sequence[Sequence[str]], layout: Layout) -> bool:
-    """Return whether the first rows have the columns of a layout published without a header row."""
-    first = rows[:HEADER_SEARCH]
-    return bool(layout.headless and first) and all(
-        len(row) == len(layout.headless) and not is_number(row[0]) and all(map(is_number, row[1:]))
-        for row in first
-    )
+def _numbered(width: int) -> tuple[str, ...]:
+    return tuple(f"#{at + 1}" for at in range(width))
 
 
-def _width(rows: Sequence[Sequence[str]]) -> int:
+def _width(rows: Rows) -> int:
     """Return how many cells most rows have, up to the last that is not empty."""
     widths = Counter(
         max((at for at, cell in enumerate(row, 1) if cell.strip()), default=0) for row in rows[:1000]
@@ -339,61 +252,35 @@ def _width(rows: Sequence[Sequence[str]]) -> int:
     return max(widths, key=lambda width: (widths[width], width), default=0)
 
 
-def _under_whole_header(
-    found: Recognised, rows: Sequence[Sequence[str]], said: Mapping[str, str], what: str
-) -> Recognised:
-    """Return columns whose header names all cells of the rows below; of a shorter one, only those given by number."""
-    width = _width(rows[found.first_row :])
-    if width <= len(found.headers):
-        return found
-    if below := _headless(rows, said, HEADER_SEARCH):
-        return below
-    raise _short_header(what, len(found.headers), width)
+def _lies_on_scale(table: RatingsTable) -> bool:
+    """Return whether 95% of the ratings that are numbers lie on the scale of the layout."""
+    on_scale = [
+        scale[0] <= number <= scale[1]
+        for target in table.rated
+        if (scale := table.layout.scale_of(target))
+        for cell in table.cells(table.columns[target])
+        if (number := as_number(cell)) is not None
+    ]
+    return sum(on_scale) >= 0.95 * len(on_scale) > 0
 
 
-def _refuse_short_header(rows: Sequence[Sequence[str]], what: str) -> None:
-    """Refuse a first row of names with fewer cells than nearly all rows below it."""
-    if len(rows) < 3 or len(rows[0]) < 2 or any(map(is_number, rows[0])):
-        return
-    width = _width(rows[1:])
-    below = [len(row) >= width and any(map(is_number, row)) for row in rows[1:1000]]
-    if width > len(rows[0]) and sum(below) >= 0.9 * len(below):
-        raise _short_header(what, len(rows[0]), width)
-
-
-def _short_header(what: str, names: int, width: int) -> EmospaceError:
+def _short_header(source: str, names: int, width: int) -> EmospaceError:
     return EmospaceError(
-        what,
+        source,
         f"its header names {names} columns and its rows have {width} cells, so that nobody can tell which is which",
         "Add the missing name to the header, or give every column by its number in the rows: --column word=#1 "
         "--column valence=#3. If numbers have decimal commas, separate the cells by semicolons or tabs.",
     )
 
 
-def _refuse_missing(rows: Sequence[Sequence[str]], said: Mapping[str, str], what: str) -> None:
-    width = max(len(row) for row in rows[:HEADER_SEARCH])
-    names = {plain(cell) for row in rows[:HEADER_SEARCH] for cell in row}
-    for header in said.values():
-        number = _number(header)
+def _refuse_missing(grid: Grid, given: Mapping[str, str]) -> None:
+    """Refuse columns a user named that no header has."""
+    rows = grid.rows[:HEADER_SEARCH]
+    names = {plain(cell) for row in rows for cell in row}
+    for header in given.values() if rows else ():
+        number, width = _number(header), max(map(len, rows))
         if number is not None and not 0 <= number < width:
-            raise EmospaceError(what, f"it has no column {header}", f"It has {width} columns.")
+            raise EmospaceError(grid.source, f"it has no column {header}", f"It has {width} columns.")
         if number is None and ":" not in header and plain(header) not in names:
             shown = ", ".join(cell.strip() for cell in rows[0][:30]) or "none"
-            raise EmospaceError(what, f"it has no column '{header}'", f"Its columns: {shown}.")
-
-
-def _lies_on(layout: Layout, found: Recognised, rows: Sequence[Sequence[str]]) -> bool:
-    """Return whether 95% of the ratings that are numbers lie on the declared scale."""
-    inside = total = 0
-    for target in TARGETS:
-        if target not in found.columns or layout.scale is None:
-            continue
-        low, high = layout.scale[target] if isinstance(layout.scale, Mapping) else layout.scale
-        for row in rows[found.first_row :]:
-            try:
-                value = float(written_plainly(row[found.columns[target]]).replace(",", "."))
-            except (ValueError, IndexError):
-                continue
-            total += 1
-            inside += low <= value <= high
-    return total > 0 and inside >= 0.95 * total
+            raise EmospaceError(grid.source, f"it has no column '{header}'", f"Its columns: {shown}.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +10,30 @@ import numpy as np
 
 from emospace.artefacts import content_hash
 from emospace.errors import EmospaceError, unknown
-from emospace.norms.cleaning import unclean
+from emospace.norms.cells import unclean
 
 if TYPE_CHECKING:
     import pandas as pd
 
 TARGETS = ("valence", "arousal", "dominance")
-CLEAN = ": --clean cleans them"
+COUNTED = {
+    "merged": "duplicate rows that agree, merged",
+    "blank": "blank lines",
+    "unread": "SD or n that cannot be read, taken as unknown",
+}
+"""Key of `WordNorms.reading` that counts rows or cells -> the finding of `check_norms`."""
+
+LISTED = {
+    "near": "columns that may hold a rating, not taken",
+    "suspects": "sources that may lie on a narrower scale",
+    "mean_and_sd_in_one_cell": "mean and SD read from one cell",
+    "one_in_simplified": "words that are one in simplified script",
+}
+"""Key of `WordNorms.reading` that lists words or columns -> the finding."""
+
+Finding = tuple[str, str, int, str]
+"""Problem, target, number of words or rows, detail."""
+
 SENSE = r"^\S.*?\s*[(（][^()（）]+[)）]$"
 
 
@@ -123,11 +140,11 @@ class WordNorms:
         n = int(marked.sum())
         if not n:
             return self
-        said = f"{n:,} sense-marked entries left out"
+        note = f"{n:,} sense-marked entries left out"
         return replace(
             self,
             table=self.table[~marked].reset_index(drop=True),
-            note=f"{self.note}; {said}" if self.note else said,
+            note=f"{self.note}; {note}" if self.note else note,
             senses_left_out=self.senses_left_out + n,
         )
 
@@ -177,111 +194,86 @@ def check_norms(norms: WordNorms) -> pd.DataFrame:
     """
     import pandas as pd
 
-    found: list[tuple[str, str, int, str]] = []
+    findings = [
+        (problem, target, n, detail)
+        for problem, target, n, detail in (*_of_reading(norms), *_of_words(norms))
+        if n
+    ]
+    return pd.DataFrame(findings, columns=["problem", "target", "n", "detail"])
 
-    def find(problem: str, words: list[str], target: str = "", detail: str = "") -> None:
-        if words:
-            found.append((problem, target, len(words), detail or _examples(words)))
 
-    say_mean = " (--duplicates mean takes the mean of such rows, with SD and n)"
-    for reason, group in norms.rejected.groupby(norms.rejected["reason"].map(_kind), sort=False):
-        find(
-            f"rejected: {reason}",
-            group["word"].tolist(),
-            detail=str(group["reason"].iloc[0]) + (say_mean if "more than once" in reason else ""),
+def _of_reading(norms: WordNorms) -> Iterator[Finding]:
+    """Yield what the file of the norms held besides usable ratings, and how it was taken."""
+    for kind, group in norms.rejected.groupby(norms.rejected["reason"].map(_kind), sort=False):
+        means = (
+            " (--duplicates mean takes the mean of such rows, with SD and n)"
+            if "more than once" in kind
+            else ""
         )
-    for key, what in {
-        "merged": "duplicate rows that agree, merged",
-        "blank": "blank lines",
-        "unread": "SD or n that cannot be read, taken as unknown",
-    }.items():
-        count = int(norms.reading.get(key, 0))
-        if count:
-            found.append((what, "", count, ""))
-
-    said = norms.reading
-    for target, cells in said.get("missing", {}).items():
+        yield f"rejected: {kind}", "", len(group), group["reason"].iloc[0] + means
+    reading = norms.reading
+    for key, problem in COUNTED.items():
+        yield problem, "", int(reading.get(key, 0)), ""
+    for target, cells in reading.get("missing", {}).items():
         detail = ", ".join(f"{cell} {count:,}" for cell, count in cells.items())
-        found.append(("no rating, the row's others are kept", target, sum(cells.values()), detail))
-    for code, count in said.get("codes", {}).items():
-        found.append(("looks like a code for a missing answer", "", count, f"{code}: say --missing {code}"))
-    for kind, count in said.get("cleaned", {}).items():
-        found.append((f"words cleaned: {kind}", "", count, ""))
-    find("words rated more than once, their mean taken", list(said.get("averaged", ())))
-    if not said.get("verified", True):
-        found.append(
-            ("unverified layout", "", len(norms), "the published file was not seen: check scale and columns")
-        )
-    for key, what in {
-        "near": "columns that may hold a rating, not taken",
-        "suspects": "sources that may lie on a narrower scale",
-        "mean_and_sd_in_one_cell": "mean and SD read from one cell",
-        "one_in_simplified": "words that are one in simplified script",
-    }.items():
-        if said.get(key):
-            found.append((what, "", len(said[key]), _examples(said[key])))
-    if said.get("traditional_words_merged"):
-        n = int(said["traditional_words_merged"])
-        found.append(
-            ("traditional words that share one simplified word", "", n, "see rows left out and merged")
-        )
-    if "does not separate" in said.get("direction", ""):
-        found.append(
-            ("positive and negative words are rated alike", "valence", len(norms), said["direction"])
-        )
-    if "looks reversed" in said.get("direction", ""):
-        found.append(("scale looks reversed", "", len(norms), said["direction"]))
+        yield "no rating, the row's others are kept", target, sum(cells.values()), detail
+    for code, n in reading.get("codes", {}).items():
+        yield "looks like a code for a missing answer", "", n, f"{code}: say --missing {code}"
+    for kind, n in reading.get("cleaned", {}).items():
+        yield f"words cleaned: {kind}", "", n, ""
+    yield _words("words rated more than once, their mean taken", reading.get("averaged", ()))
+    if not reading.get("verified", True):
+        seen = "the published file was not seen: check scale and columns"
+        yield "unverified layout", "", len(norms), seen
+    for key, problem in LISTED.items():
+        yield _words(problem, reading.get(key, ()))
+    n = int(reading.get("traditional_words_merged", 0))
+    yield "traditional words that share one simplified word", "", n, "see rows left out and merged"
+    direction = reading.get("direction", "")
+    if "does not separate" in direction:
+        yield "positive and negative words are rated alike", "valence", len(norms), direction
+    if "looks reversed" in direction:
+        yield "scale looks reversed", "", len(norms), direction
 
+
+def _of_words(norms: WordNorms) -> Iterator[Finding]:
+    """Yield what is odd about the words and their figures."""
     words = norms.table["word"]
-    find("sense-marked entries", words[norms.sense_marked].tolist())
-    find(
-        "entries of several words", words[~norms.sense_marked & words.str.contains(r"\s").to_numpy()].tolist()
-    )
-    find("words that differ by case alone", words[words.str.casefold().duplicated(keep=False)].tolist())
+    several = words.str.contains(r"\s").to_numpy() & ~norms.sense_marked
+    yield _words("sense-marked entries", words[norms.sense_marked])
+    yield _words("entries of several words", words[several])
+    yield _words("words that differ by case alone", words[words.str.casefold().duplicated(keep=False)])
     for kind, unclean_words in unclean(words.tolist()).items():
-        find(f"words not clean: {kind}", list(unclean_words), detail=_examples(list(unclean_words)) + CLEAN)
-    find("words that end in a digit", words[words.str.contains(r"\d$", regex=True)].tolist())
+        problem, target, n, examples = _words(f"words not clean: {kind}", unclean_words)
+        yield problem, target, n, f"{examples}: --clean cleans them"
+    yield _words("words that end in a digit", words[words.str.contains(r"\d$", regex=True)])
     for target in norms.targets:
-        _check_target(norms, target, find)
-    return pd.DataFrame(found, columns=["problem", "target", "n", "detail"])
-
-
-def _check_target(norms: WordNorms, target: str, find: Any) -> None:
-    words, (low, high) = norms.table["word"], norms.scales[target]
-    ratings = norms.table[target]
-    if ratings.max() - ratings.min() < (high - low) / 2:
-        find(
-            "ratings fill less than half of the scale",
-            words.tolist(),
-            target,
-            f"{ratings.min():g} to {ratings.max():g} on {low:g}..{high:g}",
-        )
-    columns = [f"{target}_sd", f"{target}_n"]
-    for column, what in zip(columns, ("SD", "rater count"), strict=True):
-        if column not in norms.table:
-            near = norms.reading.get("spread_not_taken", {}).get(column, ())
-            why = (
-                f"not read from {', '.join(map(repr, near))}: say --column {column}=HEADER"
-                if near
-                else "the set has none"
-            )
-            find(f"no {what}: no reliability can be given", words.tolist(), target, why)
-        else:
-            find(f"no {what}", words[norms.table[column].isna()].tolist(), target)
-    if columns[0] in norms.table:
-        sd = norms.table[columns[0]]
-        apart = (ratings - ratings.round()).abs() > 0.05
-        whole = float(low).is_integer() and float(high).is_integer()
-        find("SD 0 with a mean no single answer gives", words[(sd == 0) & apart & whole].tolist(), target)
-        n = norms.table[columns[1]] if columns[1] in norms.table else sd * np.nan
-        n = n.fillna(np.inf).clip(lower=2)
-        widest = np.sqrt((ratings - low) * (high - ratings) / (1 - 1 / n)) + 0.02 * (high - low)
-        find("SD larger than the scale allows", words[sd > widest].tolist(), target)
+        ratings, (low, high) = norms.table[target], norms.scales[target]
+        if ratings.max() - ratings.min() < (high - low) / 2:
+            filled = f"{ratings.min():g} to {ratings.max():g} on {low:g}..{high:g}"
+            yield "ratings fill less than half of the scale", target, len(norms), filled
+        for statistic, called in (("sd", "SD"), ("n", "rater count")):
+            column = f"{target}_{statistic}"
+            if column in norms.table:
+                yield _words(f"no {called}", words[norms.table[column].isna()], target)
+                continue
+            near = ", ".join(map(repr, norms.reading.get("spread_not_taken", {}).get(column, ())))
+            why = f"not read from {near}: say --column {column}=HEADER" if near else "the set has none"
+            yield f"no {called}: no reliability can be given", target, len(norms), why
+        if f"{target}_sd" in norms.table:
+            sd = norms.table[f"{target}_sd"]
+            apart = (ratings - ratings.round()).abs() > 0.05
+            whole = float(low).is_integer() and float(high).is_integer()
+            yield _words("SD 0 with a mean no single answer gives", words[(sd == 0) & apart & whole], target)
+            raters = norms.table.get(f"{target}_n", sd * np.nan).fillna(np.inf).clip(lower=2)
+            widest = np.sqrt((ratings - low) * (high - ratings) / (1 - 1 / raters)) + 0.02 * (high - low)
+            yield _words("SD larger than the scale allows", words[sd > widest], target)
 
 
 def _kind(reason: str) -> str:
     return reason.partition(":")[0]
 
 
-def _examples(words: list[str]) -> str:
-    return ", ".join(words[:3]) + (", ..." if len(words) > 3 else "")
+def _words(problem: str, words: Sequence[str] | pd.Series, target: str = "") -> Finding:
+    """Return the finding about some words, the first of them as examples."""
+    return problem, target, len(words), ", ".join(words[:3]) + (", ..." if len(words) > 3 else "")
