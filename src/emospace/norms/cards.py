@@ -158,8 +158,7 @@ def read_card(path: Path) -> dict[str, Any]:
     EmospaceError
         If it is not TOML, or a key or its value is none a card may have.
     """
-    beside = card_path(path)
-    if path.is_dir() or not beside.exists():
+    if path.is_dir() or not (beside := card_path(path)).exists():
         return {}
     try:
         card = tomllib.loads(beside.read_text(encoding="utf-8"))
