@@ -217,27 +217,27 @@ def _json_rows(source: str, suffix: str, text: str) -> list[list[str]] | None:
 def _json_table(data: Any) -> Any:
     if isinstance(data, dict):
         values = list(data.values())
-        tables = [value for value in values if _all(value, list, dict)]
+        tables = [value for value in values if _is_list_of(dict, value)]
         if len(tables) == 1:
             data = tables[0]
-        elif _all(values, list, list):
+        elif _is_list_of(list, values):
             columns = [[*value, *[None] * (max(map(len, values)) - len(value))] for value in values]
             return [list(data), *map(list, zip(*columns, strict=True))]
-        elif _all(values, list, dict):
+        elif _is_list_of(dict, values):
             keys = _keys(values)
             if all(key.isdigit() for key in keys):
                 return [list(data), *([value.get(key) for value in values] for key in keys)]
             return [["word", *keys], *([word, *map(value.get, keys)] for word, value in data.items())]
         elif data and not any(isinstance(value, list) for value in values):
             return [["word", "value"], *map(list, data.items())]
-    if _all(data, list, dict):
+    if _is_list_of(dict, data):
         keys = _keys(data)
         return [keys, *(list(map(record.get, keys)) for record in data)]
-    return data if _all(data, list, list) else None
+    return data if _is_list_of(list, data) else None
 
 
-def _all(items: Any, container: type, kind: type) -> bool:
-    return isinstance(items, container) and bool(items) and all(isinstance(item, kind) for item in items)
+def _is_list_of(kind: type, items: Any) -> bool:
+    return isinstance(items, list) and bool(items) and all(isinstance(item, kind) for item in items)
 
 
 def _keys(records: Iterable[Mapping[str, Any]]) -> list[str]:

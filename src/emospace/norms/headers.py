@@ -148,9 +148,7 @@ def _parts(cell: str) -> tuple[str, ...]:
     text = _SCALE.sub(" ", unicodedata.normalize("NFKC", cell).replace("−", "-"))
     text = re.sub(r"(?<=[^\W\d_A-Z])(?=[A-Z])", " ", text)
     # Accents of other scripts are no letters to `re`, and stay.
-    words = re.sub(
-        r"[^\w%]|_", lambda c: c[0] if unicodedata.category(c[0])[0] == "M" else " ", folded(text)
-    )
+    words = re.sub(r"[^\w%]|_", lambda c: c[0] if unicodedata.category(c[0])[0] == "M" else " ", folded(text))
     joined = words.replace(" ", "").replace("%", "")
     if joined in _vocabulary() and len(joined) > 2:
         return (joined,)
