@@ -164,13 +164,13 @@ def check_direction(
     Parameters
     ----------
     anchors
-        Those known besides the bundled ones.
+        Language -> anchors besides the bundled ones.
     settle
         Whether to ask too where a set of `SMALL` words or more holds too few of its language's anchors.
     """
-    own_anchors = _all_anchors(norms.language, anchors)
-    checkable = own_anchors is not None
-    by_target = {d.target: d for d in directions(norms, own_anchors)} if own_anchors else {}
+    set_anchors = _all_anchors(norms.language, anchors)
+    checkable = set_anchors is not None
+    by_target = {d.target: d for d in directions(norms, set_anchors)} if set_anchors else {}
     for language, header, words in _translations(table):
         theirs = _all_anchors(language, anchors)
         if theirs is None or ("valence" in by_target and by_target["valence"].enough):

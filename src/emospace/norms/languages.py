@@ -71,16 +71,16 @@ def check_script(words: Sequence[str], given: str, source: str) -> str:
     if n < FEWEST_OF_A_SCRIPT:
         return given
     script = given or max(SCRIPTS, key=lambda script: len(telling[script]))
-    (other,) = SCRIPTS.keys() - {script}
-    wrong = telling[other]
+    (opposite,) = SCRIPTS.keys() - {script}
+    wrong = telling[opposite]
     if len(wrong) <= MOST_OTHER * n:
         return script
     if given:
         raise EmospaceError(
             source,
             f"its words are said to be in {SCRIPTS[given]} script, but {len(wrong):,} of the {n:,} that tell "
-            f"({len(wrong) / n:.0%}) are {SCRIPTS[other]}: {', '.join(wrong[:5])}",
-            f'Say --script {other} or script = "{other}" in its card, or name the column of {SCRIPTS[given]} words.',
+            f"({len(wrong) / n:.0%}) are {SCRIPTS[opposite]}: {', '.join(wrong[:5])}",
+            f'Say --script {opposite} or script = "{opposite}" in its card, or name the column of {SCRIPTS[given]} words.',
         )
     hans, hant = telling["Hans"], telling["Hant"]
     raise OpenQuestion(
@@ -161,19 +161,19 @@ def other_language(table: RatingsTable, language: str, *, given: bool) -> list[O
     """
     words, at = table.words, table.columns["word"]
     hits = likely_languages(words)
-    other = next((name for name in hits if name != language), "")
+    likely = next((name for name in hits if name != language), "")
     examples = ", ".join(words[:3])
-    if not given and hits.get(other, 0) >= max(4, 3 * hits.get(language, 0)):
+    if not given and hits.get(likely, 0) >= max(4, 3 * hits.get(language, 0)):
         by = f"{table.layout.name} says" if table.layout.name else "its headers say"
         return [
             OpenQuestion(
                 table.source,
-                f"{by} that its words are '{language}', but they look like '{other}' ({examples}; {hits[other]} common "
-                f"words of '{other}', {hits.get(language, 0)} of '{language}')",
-                f"Say --language {other}, or --language {language} if they are, or name another column with --column "
+                f"{by} that its words are '{language}', but they look like '{likely}' ({examples}; {hits[likely]} common "
+                f"words of '{likely}', {hits.get(language, 0)} of '{language}')",
+                f"Say --language {likely}, or --language {language} if they are, or name another column with --column "
                 "word=HEADER.",
                 key="language",
-                choices=(other, language),
+                choices=(likely, language),
             )
         ]
     share = written_in(words, language)

@@ -24,35 +24,13 @@ def load_norms(source: str | Path, *, anchors: AnchorsOf | None = None, **given:
     """Return a bundled set by its name (or a part only it has, as ``glasgow``), or the ratings of a file.
 
     A file may be CSV, TSV or text (UTF-8, UTF-16, GB18030, CP949, Latin-1; commas, semicolons or tabs; decimal
-    commas), a workbook, JSON, or a file of another format (`formats`). Its layout is recognised from its columns (`LAYOUTS`). What the file does not
-    tell can be given here or, for good, in a card beside it: ``ratings.csv.toml`` with the same keys
-    (``language = "de"``, ``scale = [1, 7]``) and name, licence, citation, note (`CARD_KEYS`).
+    commas), a workbook, JSON, or a table of another program (`read_grids`). Its layout is recognised from its columns.
 
     Parameters
     ----------
-    scale
-        (lowest, highest) answer, for all targets or by target; stands over what the layout says.
-    columns
-        ``word``, ``valence``, ``valence_sd``, ``valence_n``, ... -> header in the file, or ``#3`` for the third; those
-        not given are looked for.
-    targets
-        Take these targets alone.
-    encoding, sheet
-        Where the detected encoding or the first fitting sheet is not the right one.
-    script
-        ``Hans`` or ``Hant``, for Chinese words.
-    reversed
-        Targets whose scale runs from high to low (their ratings are turned round); empty where none does.
-    layout
-        A layout of `LAYOUTS` by name, where the columns do not tell it.
-    trials
-        Each row is one rating: the mean, SD and number of ratings are taken by word.
-    duplicates
-        ``mean`` to take the mean, SD and n of rows of one word whose ratings differ; else they are left out.
-    missing
-        What stands for no rating besides empty cells, NA, #N/A and the like: ``["-99"]``.
-    clean
-        Take quotation marks, asterisks, dots and underscores for blanks and capitals off the words.
+    given
+        What the file does not say, by the keys of `Card` (`CARD_KEYS` holds what each means). The same may stand, for
+        good, in a card beside the file, ``ratings.csv.toml``; what is given here stands over it.
     anchors
         Language -> `anchor_words` by which a reversed scale is seen besides the bundled words of ``anchors.toml``, or
         None where there are none. The direction of bundled sets is not checked again.
@@ -60,8 +38,8 @@ def load_norms(source: str | Path, *, anchors: AnchorsOf | None = None, **given:
     Raises
     ------
     OpenQuestion
-        If the file does not tell its columns, scale, language or script, or a scale looks reversed or cannot be checked and
-        nobody said how it runs; all that is open at once.
+        If the file does not say its columns, scale, language or script, or a scale looks reversed or cannot be checked
+        and the card does not say how it runs; all that is open at once.
     EmospaceError
         If there is no such set or file, it mixes scales, its words are of another script or language, or more than 20%
         of the rows cannot be used.
@@ -159,8 +137,8 @@ def _bundled_name(given: str) -> str | None:
         )
     parts = [part for name in names for part in name.split("_") if part.isalpha() and len(part) > 2]
     error = unknown("norms set", given, [*names, *parts])
-    known = "" if error.hint.startswith("Did") else " Or give the path of a ratings file."
-    raise EmospaceError(error.what, error.why, error.hint + known)
+    path_hint = "" if error.hint.startswith("Did") else " Or give the path of a ratings file."
+    raise EmospaceError(error.what, error.why, error.hint + path_hint)
 
 
 def _load_bundled(name: str) -> WordNorms:

@@ -98,13 +98,13 @@ def read_ratings(
     missing = pd.DataFrame({target: read[target].missing for target in targets})
     looks_missing = {target: missing_codes(ratings[target].tolist(), scales[target]) for target in targets}
     sources = _sources(table)
-    known = reasons == ""
+    readable = reasons == ""
     uncoded = {t: ratings[t].where(~ratings[t].isin([*map(float, looks_missing[t])])) for t in targets}
     refuse_mixture(
-        ratings.assign(**uncoded)[known],
+        ratings.assign(**uncoded)[readable],
         scales,
-        raw["row"][known],
-        {header: cells[known] for header, cells in sources.items()},
+        raw["row"][readable],
+        {header: cells[readable] for header, cells in sources.items()},
         source,
     )
     reject(missing.all(axis=1), without_rating(targets))
@@ -147,19 +147,7 @@ def read_ratings(
     refuse_if_too_many(source, len(raw), rejected, cause)
     refuse_unrated(source, missing, ~out, cause)
     kept = ratings[~out]
-    merged = 0
-    if trials:
-        by_word = averaged(kept, targets)
-        reading["trials"] = len(kept)
-        reading["notes"].append(f"means of {len(kept):,} single ratings, by word")
-    else:
-        by_word = kept.groupby("word", sort=False).first().reset_index()
-        merged = len(kept) - len(by_word) - (int(twice.sum()) - len(apart)) * averaging
-        reading["averaged"] = list(apart) if averaging else []
-        if averaging and len(apart):
-            means = averaged(kept[kept["word"].isin(apart)], targets)
-            both = pd.concat([by_word[~by_word["word"].isin(apart)], means])
-            by_word = both.set_index("word").loc[list(by_word["word"])].reset_index()
+    by_word = _one_row_a_word(kept, apart, targets, card, reading)
     empty = {t: Counter(raw[t][~out & missing[t]].str.strip().replace("", "empty")) for t in targets}
     reading |= {
         "suspects": narrower_sources(
@@ -167,7 +155,6 @@ def read_ratings(
         ),
         "mean_and_sd_in_one_cell": joined,
         "rows": len(raw),
-        "merged": merged,
         "blank": table.grid.blank,
         "unread": unread,
         "missing": {target: dict(cells) for target, cells in empty.items() if cells},
@@ -176,6 +163,34 @@ def read_ratings(
         "decimal": "," if commas else ".",
     }
     return by_word[["word", *(column for column in order if column in by_word)]], rejected, reading
+
+
+def _one_row_a_word(
+    kept: pd.DataFrame,
+    apart: pd.Index,
+    targets: tuple[str, ...],
+    card: Mapping[str, Any],
+    reading: dict[str, Any],
+) -> pd.DataFrame:
+    """Return one row a word in the order of the file, and put into `reading` how rows of one word were joined.
+
+    They give their first figures, or their means where they are trials or are rated `apart` and the card asks for means.
+    """
+    import pandas as pd
+
+    if card.get("trials"):
+        reading |= {"trials": len(kept), "merged": 0}
+        reading["notes"].append(f"means of {len(kept):,} single ratings, by word")
+        return averaged(kept, targets)
+    by_word = kept.groupby("word", sort=False).first().reset_index()
+    reading |= {"averaged": [], "merged": len(kept) - len(by_word)}
+    if card.get("duplicates") != "mean" or apart.empty:
+        return by_word
+    together = kept[kept["word"].isin(apart)]
+    reading["averaged"] = list(apart)
+    reading["merged"] -= len(together) - len(apart)
+    both = pd.concat([by_word[~by_word["word"].isin(apart)], averaged(together, targets)])
+    return both.set_index("word").loc[list(by_word["word"])].reset_index()
 
 
 def raw_columns(table: RatingsTable) -> pd.DataFrame:
