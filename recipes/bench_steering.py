@@ -19,9 +19,9 @@ from typing import Any
 
 from emospace.artefacts import write_json
 from emospace.models import load_model
+from emospace.specs import Mode
 from emospace.steering import steer
 from emospace.steering.bank import load_vectors
-from emospace.steering.vector import Mode
 from publish_results import DOCS, machine
 
 N_TOKENS = 32

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from emospace.display import say
-from emospace.evaluation.calibration import CalibrationSpec, calibrate
+from emospace.evaluation.calibration import calibrate
 from emospace.judges import BASIC
 from emospace.models import load_model
+from emospace.specs import CalibrationSpec
 from emospace.steering.bank import bank_folder
 
 ROOT = Path(__file__).parent.parent

@@ -89,6 +89,7 @@ class StudyFiles:
             "concepts": self.folder / "en.toml",
             "sae": str(self.folder / "sae"),
             "device": "cpu",
+            "dtype": "float32",
             "n_carriers": 2,
             "q": 0.5,
             "max_features": 24,

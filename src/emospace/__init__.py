@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from emospace.comparison import compare_runs
     from emospace.concepts import ConceptSets, categories, check_concepts, import_associations, load_concepts
     from emospace.errors import EmospaceError
-    from emospace.evaluation import SteeringSpec, evaluate, generate
-    from emospace.evaluation.calibration import CalibrationSpec, calibrate
+    from emospace.evaluation import evaluate, generate
+    from emospace.evaluation.calibration import calibrate
     from emospace.features import (
         FeatureDictionary,
         dense_directions,
@@ -43,8 +43,9 @@ if TYPE_CHECKING:
     from emospace.reading import Reader, Reading, load_reader, read
     from emospace.records import Results
     from emospace.report import figures, write_report
-    from emospace.sae import Corpus, SaeSpec, SparseAutoencoder, bundled_sae, load_sae, read_texts, train_sae
+    from emospace.sae import Corpus, SparseAutoencoder, bundled_sae, load_sae, read_texts, train_sae
     from emospace.space import EmotionSpace, build_space
+    from emospace.specs import CalibrationSpec, SaeSpec, SteeringSpec, StudySpec
     from emospace.steering import SteeringVector, steer
     from emospace.steering.bank import VectorBank, load_vectors
     from emospace.steering.export import export
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
         structures_for,
         valence_agreement,
     )
-    from emospace.study import StudySpec, run_study
+    from emospace.study import run_study
 
 __all__ = [
     "Alignment",
@@ -177,7 +178,7 @@ _ROOMS = {
     "prediction": ("Predicted", "compare", "fit_ratings", "predict_ratings", "read_ratings", "transfer"),
     "records": ("Results",),
     "report": ("figures", "write_report"),
-    "sae": ("Corpus", "SaeSpec", "SparseAutoencoder", "bundled_sae", "load_sae", "read_texts", "train_sae"),
+    "sae": ("Corpus", "SparseAutoencoder", "bundled_sae", "load_sae", "read_texts", "train_sae"),
     "space": ("EmotionSpace", "build_space"),
     "structure": (
         "CategoryStructure",
@@ -187,14 +188,15 @@ _ROOMS = {
         "structures_for",
         "valence_agreement",
     ),
-    "evaluation": ("SteeringSpec", "evaluate", "generate"),
-    "evaluation.calibration": ("CalibrationSpec", "calibrate"),
+    "evaluation": ("evaluate", "generate"),
+    "evaluation.calibration": ("calibrate",),
     "judges": ("load_judge",),
     "reading": ("Reader", "Reading", "load_reader", "read"),
     "steering": ("SteeringVector", "steer"),
     "steering.bank": ("VectorBank", "load_vectors"),
     "steering.export": ("export",),
-    "study": ("StudySpec", "run_study"),
+    "specs": ("CalibrationSpec", "SaeSpec", "SteeringSpec", "StudySpec"),
+    "study": ("run_study",),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 

@@ -10,9 +10,60 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Protocol, TypeVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Output:
+    """How much is written, and the JSON document that takes the results in place of the terminal."""
+
+    quiet: bool = False
+    document: dict[str, Any] | None = None
+
+
+_output = Output()
+
+
+@contextmanager
+def output(*, quiet: bool = False, as_json: bool = False) -> Iterator[None]:
+    """Say within it as little as possible, or write results at its end as one JSON document."""
+    global _output
+    before = _output
+    document: dict[str, Any] | None = {} if as_json else None
+    _output = Output(quiet, document)
+    try:
+        yield
+    finally:
+        _output = before
+    if document is not None:
+        import json
+
+        from emospace.artefacts import jsonable
+
+        sys.stdout.write(json.dumps(jsonable(document), ensure_ascii=False, indent=1) + "\n")
+
+
+def shows_colour() -> bool:
+    """Return whether results go to a terminal."""
+    return sys.stdout.isatty() and _output.document is None
+
+
+def add_result(name: str, value: Any) -> bool:
+    """Add a result to the JSON document; return whether there is one."""
+    if _output.document is not None:
+        _output.document[name] = value
+    return _output.document is not None
+
+
+def written(kind: str, path: Path) -> None:
+    """Name a file that a command wrote."""
+    say(f"{kind}: {path}")
+    if _output.document is not None:
+        _output.document.setdefault("files", []).append({"kind": kind.lower(), "path": str(path)})
 
 
 class Advance(Protocol):
@@ -29,6 +80,9 @@ def is_terminal() -> bool:
 @contextmanager
 def progress(title: str, total: float, unit: str = "") -> Iterator[Advance]:
     """Show how far a long step is: a bar with ETA on a terminal, at most one line in ten seconds elsewhere."""
+    if _output.quiet:
+        yield lambda steps=1: None  # noqa: ARG005
+        return
     if is_terminal():
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -69,7 +123,9 @@ def track(items: Sequence[T], title: str, unit: str = "") -> Iterator[T]:
 
 
 def say(line: str) -> None:
-    """Write one line for the user to the error stream."""
+    """Write one line for the user to the error stream, unless it is to be quiet."""
+    if _output.quiet:
+        return
     sys.stderr.write(line + "\n")
     sys.stderr.flush()
 
@@ -85,7 +141,11 @@ def texts(streams: Mapping[str, Iterable[str]]) -> dict[str, str]:
     On a terminal they grow side by side in columns, a piece of each in turn; elsewhere they follow one another, each
     under its heading as a plain line.
     """
-    if sys.stdout.isatty():
+    if _output.document is not None:
+        whole = {heading: "".join(pieces) for heading, pieces in streams.items()}
+        add_result("texts", whole)
+        return whole
+    if shows_colour():
         return _side_by_side(streams)
     whole = {}
     for heading, pieces in streams.items():
@@ -130,7 +190,11 @@ def _side_by_side(streams: Mapping[str, Iterable[str]]) -> dict[str, str]:
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Write a table to the output stream: drawn by rich on a terminal, tab-separated elsewhere."""
-    if sys.stdout.isatty():
+    if _output.document is not None:
+        shown = {"title": title, "columns": list(columns), "rows": [list(row) for row in rows]}
+        _output.document.setdefault("tables", []).append(shown)
+        return
+    if shows_colour():
         from rich.console import Console
         from rich.table import Table
 

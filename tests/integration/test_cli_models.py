@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -16,6 +17,7 @@ from emospace.cli import app
 from emospace.models import load_model
 from emospace.steering import DoseRange, SteeringVector
 from emospace.steering.bank import VectorBank, bank_folder
+from small_study import make_study_files
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +202,11 @@ def test_what_a_study_cannot_use_is_one_message_that_names_it(folder, tmp_path, 
 
 @pytest.mark.parametrize(
     ("options", "named"),
-    [(["--layer", 9], "--layer 9"), (["--k", 64, "--latents", 8], "--k 64"), (["--tokens", 0], "--tokens 0")],
+    [
+        (["--layer", 9], "--layer 9"),
+        (["--k", 64, "--latents", 8], "--k 64"),
+        (["--tokens", 0], "--n-tokens 0"),
+    ],
 )
 def test_sae_options_that_do_not_fit_are_named(folder, corpus, tmp_path, options, named):
     done = run("sae", "train", "--model", folder, "--corpus", corpus, "--out", tmp_path, *options)
@@ -216,6 +222,26 @@ def test_a_damaged_sae_folder_gives_one_message(folder, tmp_path):
     assert "Traceback" not in done.output
 
 
-def test_concepts_check_with_a_tokenizer(folder):
+def test_the_spec_of_a_run_does_its_study_again(tmp_path):
+    """`--config spec.json` gives the same results.json, but for the folder in its command."""
+    spec = make_study_files(tmp_path).spec()
+    first, again, other = (tmp_path / name for name in ("first", "again", "other"))
+    given = tmp_path / "given.json"
+    given.write_text(spec.model_dump_json(), encoding="utf-8")
+    for config, out in ((given, first), (first / "spec.json", again)):
+        done = run("study", "--config", config, "--out", out)
+        assert done.exit_code == 0, done.output
+    results = [(out / "results.json").read_text("utf-8") for out in (first, again)]
+    assert results[0].replace(str(first), str(again)) == results[1]
+    assert read_json(first / "spec.json") == read_json(again / "spec.json")
+    done = run("study", "--config", first / "spec.json", "--seed", 4, "--json", "--quiet", "--out", other)
+    assert done.exit_code == 0, done.output
+    assert done.stderr == ""
+    assert read_json(other / "spec.json") == {**read_json(first / "spec.json"), "seed": 4}
+    assert json.loads(done.stdout)["files"][-1]["path"] == str(other / "report.html")
+
+
+def test_concepts_check_reads_the_tokenizer_alone(folder, monkeypatch):
+    monkeypatch.setattr("transformers.AutoModelForCausalLM.from_pretrained", lambda *_, **__: pytest.fail())
     done = run("concepts", "check", "--languages", "en", "--categories", "basic", "--model", folder)
     assert done.exit_code == 0, done.output

@@ -15,14 +15,15 @@ from emospace.concepts import load_concepts
 from emospace.errors import EmospaceError
 from emospace.evaluation import answers, grid
 from emospace.evaluation.answers import answer, cell_hash
-from emospace.evaluation.cells import Cell, SteeringSpec, n_tokens, random_vectors, standard_cells
-from emospace.evaluation.generation import Sampling, generate, generate_together, perplexity
+from emospace.evaluation.cells import Cell, n_tokens, random_vectors, standard_cells
+from emospace.evaluation.generation import generate, generate_together, perplexity
 from emospace.evaluation.grid import evaluate
 from emospace.evaluation.prompts import FactualPrompt, load_instruction, load_prompts
 from emospace.judges import BASIC_SEVEN, Judgement
 from emospace.judges.endpoint import Parameters
 from emospace.judges.llm import LanguageModelJudge
 from emospace.judges.masking import mask_concepts
+from emospace.specs import Sampling, SteeringSpec
 from emospace.steering import DoseRange, SteeringVector
 
 PROMPTS = tuple(

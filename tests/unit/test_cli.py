@@ -1,19 +1,20 @@
 from __future__ import annotations
 
+import json
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 import emospace
 from emospace.cli import app
 from emospace.cli.closing import alignment_rows, prediction_rows
-from emospace.cli.options import command_line
-from emospace.cli.sae import OPTIONS as SAE_OPTIONS
+from emospace.cli.options import build_spec, command_line, options_of, read_config
 from emospace.cli.sae import read_corpus
-from emospace.cli.study import OPTIONS
 from emospace.errors import EmospaceError
 from emospace.records import (
     EARLIER,
@@ -25,8 +26,19 @@ from emospace.records import (
     Results,
     Source,
 )
-from emospace.sae import SaeSpec
-from emospace.study import StudySpec
+from emospace.specs import (
+    CalibrationSpec,
+    CheckSpec,
+    CompareSpec,
+    CrossingSpec,
+    ExportSpec,
+    ReadSpec,
+    ServeSpec,
+    SteeringSpec,
+    StudySpec,
+    TextSpec,
+    TrainSpec,
+)
 
 WHOLE = {"model": "tiny", "layer": 2, "n": 40, "seed": 0}
 FIGURE = {"ci_low": 0.1, "ci_high": 0.3}
@@ -148,20 +160,17 @@ def commands(group, name=""):
 
 
 def test_every_command_that_loads_a_model_can_pin_its_revision():
-    import typer
-
     options = {
         name: {option for parameter in command.params for option in parameter.opts}
         for name, command in commands(typer.main.get_command(app))
     }
-    loading = {name for name, known in options.items() if "--model" in known} - {"concepts check"}
+    loading = {name for name, known in options.items() if "--model" in known}
     loading.add("models check")
     assert {"study", "serve", "read", "steer text", "steer calibrate", "sae train"} <= loading
     assert {name for name, known in options.items() if "--revision" in known} == loading
 
 
 def test_study_defaults_are_those_of_the_specification(asked, tmp_path):
-    assert set(OPTIONS) == set(StudySpec.model_fields)
     assert run("study", "--out", tmp_path / "run").exit_code == 0
     spec, out, command = asked[0]
     assert spec == StudySpec()
@@ -214,11 +223,151 @@ def test_the_command_in_the_manifest_asks_for_the_same_study(asked, tmp_path):
     assert asked[1] == asked[0]
 
 
-def test_sae_options_are_those_of_the_specification():
-    assert set(SAE_OPTIONS) == set(SaeSpec.model_fields)
-    spec = SaeSpec(layer=3, k=8)
-    line = command_line("emospace sae train", spec, SAE_OPTIONS, "runs/x")
-    assert line == "emospace sae train --layer 3 --k 8 --out runs/x"
+SPECS = {
+    "study": StudySpec,
+    "compare": CompareSpec,
+    "read": ReadSpec,
+    "serve": ServeSpec,
+    "models check": CheckSpec,
+    "sae train": TrainSpec,
+    "steer text": TextSpec,
+    "steer calibrate": CalibrationSpec,
+    "steer evaluate": SteeringSpec,
+    "steer export": ExportSpec,
+    "steer languages": CrossingSpec,
+}
+
+
+def given_of(command):
+    return {word for parameter in command.params for word in (*parameter.opts, parameter.name)}
+
+
+@pytest.mark.parametrize(("name", "spec"), SPECS.items())
+def test_every_field_of_a_specification_is_an_option_under_its_default(name, spec):
+    command = dict(commands(typer.main.get_command(app)))[name]
+    fields = {path[0] for option in options_of(spec) for path in option.paths}
+    assert fields == set(spec.model_fields)
+    shown = {parameter.name: parameter for parameter in command.params}
+    assert {option.name for option in options_of(spec)} <= set(shown)
+    assert all(parameter.help or parameter.hidden for parameter in command.params)
+    for option in options_of(spec):
+        assert option.shown.get("argument") or option.flag in shown[option.name].opts
+    if "--model" in given_of(command):
+        assert shown["dtype"].default == "auto"
+
+
+def test_every_command_with_a_specification_reads_one_from_a_file():
+    with_config = {
+        name for name, command in commands(typer.main.get_command(app)) if "--config" in given_of(command)
+    }
+    assert with_config == set(SPECS)
+
+
+def test_a_former_name_of_an_option_is_accepted_and_hidden(asked, tmp_path):
+    assert run("study", "--draws", 7, "--shuffled", 1, "--out", tmp_path).exit_code == 0
+    assert (asked[0][0].n_draws, asked[0][0].n_shuffled) == (7, 1)
+    assert run("study", "--draws", 7, "--n-draws", 8, "--out", tmp_path).exit_code == 0
+    assert asked[1][0].n_draws == 8
+    shown = run("study", "--help").stdout
+    assert "--n-draws" in shown
+    assert " --draws" not in shown
+
+
+def test_the_line_of_a_training_has_what_is_not_default():
+    line = command_line("emospace sae train", TrainSpec(corpus=("a b.txt",), layer=3, k=8), Path("runs/x"))
+    assert line == "emospace sae train --k 8 --corpus 'a b.txt' --layer 3 --out runs/x"
+
+
+@pytest.mark.parametrize("suffix", [".json", ".toml"])
+def test_a_file_of_settings_gives_the_study_and_options_override_it(asked, tmp_path, suffix):
+    spec = StudySpec(
+        model="m",
+        languages=("de",),
+        norms=("a,b.csv",),
+        n_draws=3,
+        cebra=False,
+        template_args={"x": [1]},
+        q=0.1,
+    )
+    file = tmp_path / f"mine{suffix}"
+    toml = 'model = "m"\nlanguages = ["de"]\nnorms = ["a,b.csv"]\nn-draws = 3\ncebra = false\nq = 0.1\n'
+    toml += "[template_args]\nx = [1]\n"
+    file.write_text(spec.model_dump_json() if suffix == ".json" else toml, encoding="utf-8")
+    assert run("study", "--config", file, "--out", tmp_path / "r").exit_code == 0
+    assert asked[0][0] == spec
+    over = ("--q", 0.05, "--cebra", "--languages", "en,zh")
+    assert run("study", "--config", file, *over, "--out", tmp_path / "r").exit_code == 0
+    changed = {"q": 0.05, "cebra": True, "languages": ("en", "zh")}
+    assert asked[1][0] == spec.model_copy(update=changed)
+    assert run(*shlex.split(asked[1][2])[1:]).exit_code == 0
+    assert asked[2][0] == asked[1][0]
+
+
+def test_nested_settings_are_merged_and_one_seed_serves_all(tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text("seed = 4\n[sampling]\ntop_k = 3\n", encoding="utf-8")
+    spec = build_spec(SteeringSpec, (), file)
+    assert (spec.seed, spec.sampling.seed, spec.sampling.top_k, spec.sampling.n_tokens) == (4, 4, 3, 48)
+    assert build_spec(TextSpec, (), None).sampling.n_tokens == 96
+    file.write_text("[sampling]\ntop_k = 3\n", encoding="utf-8")
+    assert build_spec(TextSpec, (), file).sampling.n_tokens == 96
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "named"),
+    [
+        ("a.toml", "fold = 5", "setting 'fold'"),
+        ("a.toml", "folds = 1", "--folds 1"),
+        ("a.toml", "folds", "it is not valid"),
+        ("a.json", "[1]", "it holds no settings"),
+        ("a.json", None, "it cannot be read"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_named(asked, tmp_path, name, content, named):
+    file = tmp_path / name
+    if content is not None:
+        file.write_text(content, encoding="utf-8")
+    done = run("study", "--config", file, "--out", tmp_path / "r")
+    assert done.exit_code == 2
+    assert named in done.stderr
+    assert not asked
+
+
+def test_what_is_required_may_stand_in_the_file(tmp_path):
+    done = run("sae", "train", "--out", tmp_path / "x")
+    assert done.exit_code == 2
+    assert "--corpus: it is required" in done.stderr
+    file = tmp_path / "a.json"
+    file.write_text('{"corpus": ["nowhere.txt"]}', encoding="utf-8")
+    assert read_config(file) == {"corpus": ["nowhere.txt"]}
+    assert "corpus 'nowhere.txt'" in run("sae", "train", "--config", file, "--out", tmp_path / "x").stderr
+
+
+def test_json_is_all_there_is_on_the_output(asked, tmp_path):
+    done = run("study", "--json", "--out", tmp_path)
+    assert done.exit_code == 0
+    document = json.loads(done.stdout)
+    ratings = document["tables"][1]
+    assert ratings["columns"][:3] == ["language", "norms", "rating"]
+    assert ratings["rows"][0][4] == 0.7
+    assert {"kind": "report", "path": str(tmp_path / "report.html")} in document["files"]
+    listed = json.loads(run("models", "list", "--json").stdout)
+    assert any("embedded" in row for row in listed["tables"][0]["rows"])
+
+
+def test_json_of_an_error_is_empty(tmp_path):
+    done = run("--json", "report", tmp_path)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.startswith("Error: ")
+
+
+def test_quiet_leaves_results_and_errors(asked, tmp_path):
+    done = run("study", "--quiet", "--out", tmp_path)
+    assert done.exit_code == 0
+    assert done.stderr == ""
+    assert "en_glasgow_2019" in done.stdout
+    assert run("study", "--quiet", "--folds", 1).stderr.startswith("Error: --folds 1")
+    assert "Report" in run("study", "--out", tmp_path).stderr
 
 
 def test_study_ends_with_key_figures_beside_their_baselines(asked, tmp_path):
@@ -309,7 +458,7 @@ def test_a_wrong_option_is_the_parsers_own_message():
 def test_what_nobody_planned_for_gives_no_traceback(monkeypatch, tmp_path):
     raising(monkeypatch, KeyError("W_enc"))
     done = run("study", "--out", tmp_path)
-    assert done.exit_code == 2
+    assert done.exit_code == 1
     assert done.stderr.startswith("Error: KeyError: 'W_enc'")
     assert "--debug" in done.stderr
     assert "Traceback" not in done.output

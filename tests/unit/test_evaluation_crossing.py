@@ -10,18 +10,20 @@ import typer
 from typer.testing import CliRunner
 
 from emospace.artefacts import read_json
-from emospace.cli import steer_languages
-from emospace.cli.steer_languages import CROSSING, crossing_command, languages
+from emospace.cli import steer_studies
+from emospace.cli.options import command_line
+from emospace.cli.steer_studies import languages
 from emospace.concepts import load_concepts
 from emospace.errors import EmospaceError
 from emospace.evaluation import crossing, grid
 from emospace.evaluation.answer_language import in_language
 from emospace.evaluation.cells import Cell
-from emospace.evaluation.crossing import CrossingSpec, crossing_cells, mean_auroc, plan, pooled
+from emospace.evaluation.crossing import crossing_cells, mean_auroc, plan, pooled
 from emospace.evaluation.crossing_tables import ALL, cosine_table
 from emospace.evaluation.prompts import prompt_languages
 from emospace.judges import BASIC
 from emospace.judges.embedded import SHIPPED
+from emospace.specs import CrossingSpec
 from emospace.steering import DoseRange, SteeringVector
 from emospace.steering.bank import VectorBank
 
@@ -224,7 +226,7 @@ def test_options_reach_the_study_and_the_command_runs_it_again(monkeypatch, tmp_
         return SimpleNamespace(tables={"means": {}}, not_computed=(), records=(), means=means)
 
     monkeypatch.setattr(crossing, "run_crossing", run)
-    monkeypatch.setattr(steer_languages, "load", lambda *_: (None, None))
+    monkeypatch.setattr(steer_studies, "load", lambda *_: (None, None))
     monkeypatch.setattr("emospace.report.write_report", lambda folder: folder / "report.html")
     app = typer.Typer()
     app.command()(languages)
@@ -267,10 +269,8 @@ def test_options_reach_the_study_and_the_command_runs_it_again(monkeypatch, tmp_
     assert "report.html" in done.output
 
 
-def test_every_option_stands_for_a_field():
-    left = {"sampling", "out"}
-    assert set(CROSSING) | left == set(CrossingSpec.model_fields)
-    plain = crossing_command(CrossingSpec(), {}, trust=False)
+def test_the_line_of_the_defaults():
+    plain = command_line("emospace steer languages", CrossingSpec())
     assert plain == "emospace steer languages --out runs/steering-languages"
 
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import emospace.reading.building as building
 from conftest import D_MODEL, tiny
-from emospace.cli.read import By, file_texts, read, show
+from emospace.cli.read import file_texts, read, show
 from emospace.errors import EmospaceError
 from emospace.reading import Reader, ReaderWeights, fit_ridge, over_tokens, tokenise
 from emospace.reading.reader import pool_tokens
@@ -197,9 +197,9 @@ def test_fit_predicts_by_target_name(reader):
 def test_files_are_read_by_line_and_as_a_whole(tmp_path, capsys):
     path = tmp_path / "texts.txt"
     path.write_bytes("\ufeffjoy\n\n  grief \r\n".encode())
-    assert file_texts(path, By.line) == ["joy", "grief"]
+    assert file_texts(path, "line") == ["joy", "grief"]
     assert "1 blank lines" in capsys.readouterr().err
-    assert file_texts(path, By.text) == ["joy\n\n  grief"]
+    assert file_texts(path, "text") == ["joy\n\n  grief"]
 
 
 @pytest.mark.parametrize(
@@ -211,16 +211,16 @@ def test_files_that_hold_no_text_are_named(tmp_path, content, said):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(EmospaceError, match=said):
-        file_texts(path, By.line)
+        file_texts(path, "line")
 
 
 def test_the_table_names_the_highest_category(reader, capsys):
     reading = reader.read(TEXTS)
-    show(reading, By.line, 1)
+    show(reading, "line", 1)
     shown = capsys.readouterr().out
     for best in reading.top(1):
         assert f"{best[0][0]} {best[0][1]:+.1f}" in shown
-    show(reading, By.token, 1)
+    show(reading, "token", 1)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == sum(len(one.tokens) + 2 for one in reading.tokens)
 
@@ -229,6 +229,7 @@ def test_the_command_reads_standard_input_and_writes_a_file(reader, tmp_path, mo
     import typer
 
     monkeypatch.setattr("emospace.reading.load_reader", lambda *_, **__: reader)
+    monkeypatch.setattr("emospace.models.load_model", lambda *_, **__: None)
     app = typer.Typer()
     app.command()(read)
     out = tmp_path / "reading.csv"

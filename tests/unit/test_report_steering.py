@@ -13,7 +13,7 @@ import pytest
 
 from emospace.concepts import load_concepts
 from emospace.evaluation.answers import Answers
-from emospace.evaluation.cells import SteeringSpec, standard_cells
+from emospace.evaluation.cells import standard_cells
 from emospace.evaluation.grid import _record, group
 from emospace.evaluation.scores import Scored
 from emospace.evaluation.summary import calibrated, nearest_random, steering_summary
@@ -25,6 +25,7 @@ from emospace.report.run import read_run
 from emospace.report.steering import is_heard, verdict
 from emospace.report.tables import missing_table
 from emospace.report.wording import DASH, WITHOUT_MEANS, figure
+from emospace.specs import SteeringSpec
 from emospace.steering import DoseRange, SteeringVector
 
 N_PROMPTS = 12

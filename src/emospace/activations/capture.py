@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import compress
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from emospace.engines import in_parallel, single_threaded
 from emospace.errors import EmospaceError
 from emospace.models import BLOCK_PATHS
 from emospace.profiling import count, timed
+from emospace.specs import Pooling
 
 if TYPE_CHECKING:
     import torch
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
     from emospace.models import LanguageModel
 
 log = logging.getLogger(__name__)
-
-Pooling = Literal["last", "mean"]
 
 TOKEN_BUDGET = 2048
 """Tokens (padding included) that are run at a time, unless memory asks for fewer."""

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from emospace.activations.capture import Pooling, pooled_states
+from emospace.activations.capture import pooled_states
 from emospace.activations.spans import Span
 from emospace.engines import Held
 from emospace.errors import EmospaceError
+from emospace.specs import Pooling
 
 if TYPE_CHECKING:
     from emospace.activations.forward import Head

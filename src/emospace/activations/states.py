@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from emospace.activations.capture import TOKEN_BUDGET, Pooling, check_layers, is_changed
+from emospace.activations.capture import TOKEN_BUDGET, check_layers, is_changed
 from emospace.activations.shards import Shard, as_held, shard_states
 from emospace.activations.spans import Span, text_spans, word_spans
 from emospace.artefacts import content_hash, write_tensors
 from emospace.display import progress
 from emospace.engines import LOCAL, current
 from emospace.errors import EmospaceError
+from emospace.specs import Pooling
 
 if TYPE_CHECKING:
     from emospace.models import LanguageModel

@@ -1,19 +1,6 @@
 """The command line: parse, call, print. One file for each group of commands."""
 
-from emospace.cli import (
-    compare,
-    concepts,
-    models,
-    norms,
-    read,
-    sae,
-    serve,
-    steer,
-    steer_calibrate,
-    steer_evaluate,
-    steer_languages,
-    study,
-)
+from emospace.cli import compare, concepts, models, norms, read, sae, serve, steer, steer_studies, study
 from emospace.cli.app import app, main
 
 app.add_typer(sae.app, name="sae")
@@ -25,7 +12,6 @@ app.command("compare")(compare.compare)
 app.command("report")(study.report)
 app.command("read")(read.read)
 app.command("serve")(serve.serve)
-steer.app.command("languages")(steer_languages.languages)
 app.add_typer(steer.app, name="steer")
 
-__all__ = ["app", "main", "steer_calibrate", "steer_evaluate"]
+__all__ = ["app", "main", "steer_studies"]

@@ -8,19 +8,11 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from emospace.display import say
+from emospace.display import output, say
 from emospace.errors import EmospaceError
 
-ANYWHERE = ("--debug", "--verbose")
-WRONG_INPUT, INTERRUPTED = 2, 130
-
-# Usage errors are the parser's own: it prints them with the command they belong to.
-_PASSED_ON: tuple[type[BaseException], ...] = (
-    typer.Exit,
-    typer.Abort,
-    typer.BadParameter.__mro__[2],
-    BrokenPipeError,
-)
+ANYWHERE = ("--debug", "--verbose", "--quiet", "--json")
+UNFORESEEN, WRONG_INPUT, INTERRUPTED = 1, 2, 130
 
 
 class GuardedGroup(TyperGroup):
@@ -34,47 +26,55 @@ class GuardedGroup(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command named; every error but the parser's own becomes a message."""
         try:
-            return super().invoke(ctx)
-        except _PASSED_ON:
+            with output(quiet=ctx.params["quiet"], as_json=ctx.params["json"]):
+                return super().invoke(ctx)
+        except (typer.Exit, typer.Abort, BrokenPipeError):
             raise
         except KeyboardInterrupt:
             say("Interrupted. Finished parts are kept: the same command goes on where it stopped.")
             raise typer.Exit(INTERRUPTED) from None
         except Exception as error:
-            if ctx.params.get("debug"):
+            # The parser prints its own usage errors, with the command they belong to.
+            if hasattr(error, "format_message"):
+                raise
+            if ctx.params["debug"]:
                 import traceback
 
                 traceback.print_exc()
-            say(f"Error: {message(error)}")
-            raise typer.Exit(WRONG_INPUT) from error
+            text, code = message(error)
+            say(f"Error: {text}")
+            raise typer.Exit(code) from error
 
 
-def message(error: Exception) -> str:
-    """Return what a user is told of an error: what, why, and what to do about it."""
+def message(error: Exception) -> tuple[str, int]:
+    """Return what a user reads of an error (what, why, and what to do about it) and the exit code."""
     if isinstance(error, EmospaceError):
-        return str(error)
+        return str(error), WRONG_INPUT
     reason = str(error).strip()
     reason = reason.splitlines()[0][:300] if reason else "no further word"
     if "No space left on device" in str(error):
-        return f"{reason}: the disk is full. Free some space and run the same command again: finished parts are kept."
+        hint = "Free some space and run the same command again: finished parts are kept."
+        return f"{reason}: the disk is full. {hint}", WRONG_INPUT
     if isinstance(error, MemoryError):
-        return "memory ran out: the model or its batch does not fit. Use a smaller model or --dtype bfloat16."
+        hint = "Use a smaller model or --dtype bfloat16."
+        return f"memory ran out: the model or its batch does not fit. {hint}", WRONG_INPUT
     if isinstance(error, OSError):
         place = error.filename or "a file"
-        return f"{place}: {error.strerror or reason}. Check the path and its rights."
+        return f"{place}: {error.strerror or reason}. Check the path and its permissions.", WRONG_INPUT
     return (
         f"{type(error).__name__}: {reason}. This case was not foreseen: run again with --debug to see where it "
         "comes from, and report it. Finished parts are kept."
-    )
+    ), UNFORESEEN
 
 
 app = typer.Typer(
     cls=GuardedGroup,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Does a language model represent emotion as people do? Start with: emospace study --out runs/first",
+    epilog=f"{', '.join(ANYWHERE)} may stand after a command too. Exit codes: 0 fine, 1 unforeseen failure, "
+    "2 an input or a machine that cannot be used.",
 )
 
 
@@ -92,6 +92,12 @@ def _root(
         bool, typer.Option("--debug", help="Show the traceback of an error.")
     ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show the log.")] = False,
+    quiet: Annotated[  # noqa: ARG001
+        bool, typer.Option("--quiet", help="Show results and errors alone.")
+    ] = False,
+    json: Annotated[  # noqa: ARG001
+        bool, typer.Option("--json", help="Write results as one JSON document: tables, texts, files written.")
+    ] = False,
     version: Annotated[  # noqa: ARG001
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,

@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
-import typer
-
-from emospace.cli.options import run_folder, split
-from emospace.display import say, table
+from emospace.cli.options import command_line, keep_spec, takes
+from emospace.display import add_result, say, table, written
+from emospace.specs import CompareSpec
 
 if TYPE_CHECKING:
     from emospace.comparison import Comparison
+    from emospace.records import NotComputed
 
 SHOWN_FEATURES = ("space", "dense")
 
 
-def compare(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders of finished studies, two or more.")],
-    out: Annotated[Path, typer.Option(help="Folder of the comparison.")] = Path("runs/compare"),
-    baseline: Annotated[
-        str | None,
-        typer.Option(help="The run that the others are held against: its folder. Else the first."),
-    ] = None,
-    languages: Annotated[
-        list[str] | None,
-        typer.Option(help="Comma-separated or repeated; else all that two of the runs have."),
-    ] = None,
-    permutations: Annotated[int, typer.Option(min=1, help="Relabellings of categories.")] = 9999,
-    seed: Annotated[int, typer.Option(help="Of every random draw.")] = 0,
-) -> None:
+@takes(CompareSpec)
+def compare(spec: CompareSpec) -> None:
     """Compare finished studies: base and instruct, small and large, any models, SAEs and languages.
 
     Writes comparison.json, tables/ and comparison.html. No model is run.
@@ -44,35 +30,14 @@ def compare(
     """
     from emospace.comparison import compare_runs, write_page
 
-    chosen = split(languages or ())
     compared = compare_runs(
-        runs,
-        baseline=baseline,
-        languages=chosen,
-        n_permutations=permutations,
-        seed=seed,
-        command=compare_command(runs, out, baseline, chosen, permutations, seed),
+        spec.runs,
+        **spec.model_dump(exclude={"runs", "out"}),
+        command=command_line("emospace compare", spec),
     )
-    folder = compared.save(run_folder(out))
+    folder = compared.save(keep_spec(spec, spec.out))
     show_comparison(compared.comparison)
-    say(f"Comparison: {write_page(compared, folder)}")
-
-
-def compare_command(
-    runs: Sequence[Path],
-    out: Path,
-    baseline: str | None,
-    languages: Sequence[str],
-    permutations: int,
-    seed: int,
-) -> str:
-    """Return the one line that makes a comparison again."""
-    words = ["emospace", "compare", *map(str, runs)]
-    words += [] if baseline is None else ["--baseline", baseline]
-    words += ["--languages", ",".join(languages)] if languages else []
-    words += ["--permutations", str(permutations)] if permutations != 9999 else []
-    words += ["--seed", str(seed)] if seed else []
-    return shlex.join([*words, "--out", str(out)])
+    written("Comparison", write_page(compared, folder))
 
 
 def show_comparison(comparison: Comparison) -> None:
@@ -86,8 +51,8 @@ def show_comparison(comparison: Comparison) -> None:
         ),
         [
             (
-                *(r.language, r.a, r.b, r.n, r.value, _span(r.ci_low, r.ci_high)),
-                None if r.p_fdr is None else f"{r.p_fdr:.4f}",
+                *(r.language, r.a, r.b, r.n, r.value, interval(r.ci_low, r.ci_high)),
+                p_value(r.p_fdr),
                 *(r.baseline, r.partial, equal.get((r.a, r.b, r.language))),
             )
             for r in comparison.rsa
@@ -108,27 +73,40 @@ def show_comparison(comparison: Comparison) -> None:
             [
                 (
                     *(r.run, r.language, r.norms, r.target, r.features, r.n, r.difference),
-                    _span(r.ci_low, r.ci_high),
-                    None if r.p_fdr is None else f"{r.p_fdr:.4f}",
+                    interval(r.ci_low, r.ci_high),
+                    p_value(r.p_fdr),
                 )
                 for r in tested
             ],
         )
-    for missing in comparison.not_computed:
-        where = f" ({missing.language})" if missing.language else ""
-        say(f"Not computed{where}: {missing.what}: {missing.why}")
+    show_missing(comparison.not_computed)
+
+
+def show_missing(missing: Iterable[NotComputed]) -> None:
+    """Say what could not be computed, and why."""
+    records = list(missing)
+    add_result("not_computed", [record.model_dump() for record in records])
+    for record in records:
+        where = f" ({record.language})" if record.language else ""
+        say(f"Not computed{where}: {record.what}: {record.why}")
 
 
 def figure_rows(comparison: Comparison) -> Iterator[tuple[object, ...]]:
     """Yield one row for each figure of the runs' spaces and dense states, a column a run."""
-    found: dict[tuple[str, str, str], dict[str, float | None]] = {}
+    values_of: dict[tuple[str, str, str], dict[str, float | None]] = {}
     for r in comparison.figures:
         if r.of in SHOWN_FEATURES:
             name = " ".join(part for part in (r.kind, r.target, r.against) if part)
-            found.setdefault((r.language, name, r.of), {}).setdefault(r.run, r.value)
-    for key, values in found.items():
+            values_of.setdefault((r.language, name, r.of), {}).setdefault(r.run, r.value)
+    for key, values in values_of.items():
         yield (*key, *(values.get(run.name) for run in comparison.runs))
 
 
-def _span(low: float | None, high: float | None) -> str | None:
+def p_value(p: float | None) -> str | None:
+    """Return a p with four digits."""
+    return None if p is None else f"{p:.4f}"
+
+
+def interval(low: float | None, high: float | None) -> str | None:
+    """Return an interval in words."""
     return None if low is None or high is None else f"{low:.2f} to {high:.2f}"

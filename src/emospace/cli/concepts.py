@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from emospace.cli.options import split
-from emospace.display import say, table
+from emospace.display import say, table, written
 from emospace.errors import EmospaceError
+from emospace.specs import ModelSpec
 
 if TYPE_CHECKING:
     from emospace.concepts import ConceptSets
+    from emospace.norms import WordNorms
 
 REFERENCE, FURTHEST = "en", 5
-SAID: Mapping[bool | None, str | None] = {True: "yes", False: "no", None: None}
+YES_OR_NO: Mapping[bool | None, str | None] = {True: "yes", False: "no", None: None}
 
 app = typer.Typer(no_args_is_help=True, help="Concept-sets: list, check, import.")
 
@@ -70,6 +72,11 @@ def check(
     model: Annotated[
         str | None, typer.Option(help="Also check that this model's tokenizer knows the words.")
     ] = None,
+    revision: Annotated[str | None, typer.Option(help=ModelSpec.model_fields["revision"].description)] = None,
+    trust_remote_code: Annotated[
+        bool,
+        typer.Option("--trust-remote-code", help=ModelSpec.model_fields["trust_remote_code"].description),
+    ] = False,
     valence: Annotated[
         bool,
         typer.Option("--valence", help="Also compare the categories' valence with English, by word norms."),
@@ -94,21 +101,21 @@ def check(
     sets = load_concepts(split(languages or ()) or None, categories, path=path, strict=False)
     tokenizer = None
     if model is not None:
-        from emospace.models import load_model
+        from emospace.models import load_tokenizer
 
-        tokenizer = load_model(model).tokenizer
-    found = check_concepts(sets, tokenizer)
+        tokenizer = load_tokenizer(model, revision=revision, trust_remote_code=trust_remote_code)
+    findings = check_concepts(sets, tokenizer)
     n_sets = sum(len(labels) for labels in sets.labels.values())
-    if found.empty:
+    if findings.empty:
         say(f"{n_sets} sets in {len(sets.languages)} languages: nothing wrong.")
     else:
-        table(f"{len(found)} findings", list(found.columns), found.itertuples(index=False))
-    fatal = found[found["problem"].isin(FATAL)]
+        table(f"{len(findings)} findings", list(findings.columns), findings.itertuples(index=False))
+    fatal = findings[findings["problem"].isin(FATAL)]
     if len(fatal):
         raise EmospaceError(
             str(path or "the bundled concept-sets"),
             f"{len(fatal)} findings make sets unusable ({', '.join(dict.fromkeys(fatal['problem']))})",
-            "Mend the file where the table says.",
+            "Correct the file where the table says.",
         )
     if valence:
         show_valence(sets, norms or ())
@@ -120,42 +127,37 @@ def show_valence(sets: ConceptSets, given: Sequence[str]) -> None:
     from emospace.norms import default_norms, load_norms
     from emospace.structure import FEWEST_CONCEPTS, FEWEST_RATED, PEOPLE, WANTED, valence_agreement
 
-    norms = [load_norms(source) for source in given]
-    by_language = {
-        one.language: [other for other in norms if other.language == one.language] for one in norms
-    }
+    norms: dict[str, list[WordNorms]] = {}
+    for source in given:
+        rated = load_norms(source)
+        norms.setdefault(rated.language, []).append(rated)
     for language in dict.fromkeys((*sets.languages, REFERENCE)):
-        if language not in by_language:
-            by_language[language] = [load_norms(name) for name in default_norms(language)]
-    known = REFERENCE in sets.languages
-    english = None if known else load_concepts([REFERENCE])
-    found = valence_agreement(sets, by_language, REFERENCE, reference_sets=english)
-    if not found:
+        if language not in norms:
+            norms[language] = [load_norms(name) for name in default_norms(language)]
+    english = None if REFERENCE in sets.languages else load_concepts([REFERENCE])
+    agreements = valence_agreement(sets, norms, REFERENCE, reference_sets=english)
+    if not agreements:
         raise EmospaceError(
             "--valence", "there are sets of English alone, the reference", "Name other languages as well."
         )
-    rows = [
-        (
-            one.language,
-            one.norms or None,
-            one.n,
-            one.r,
-            one.ci_low,
-            one.ci_high,
-            SAID[one.reached],
-            one.reason,
-        )
-        for one in found
-    ]
     table(
-        f"Valence of categories against {REFERENCE} ({found[0].reference_norms})",
+        f"Valence of categories against {REFERENCE} ({agreements[0].reference_norms})",
         ("language", "norms", "categories", "r", "from", "to", f"r >= {WANTED:g}", "reason"),
-        rows,
+        [
+            (
+                *(record.language, record.norms or None, record.n, record.r, record.ci_low, record.ci_high),
+                *(YES_OR_NO[record.reached], record.reason),
+            )
+            for record in agreements
+        ],
     )
     furthest = [
-        (one.language, one.norms, pair.category, pair.value, pair.reference, pair.difference, pair.n_words)
-        for one in found
-        for pair in one.pairs[:FURTHEST]
+        (
+            *(record.language, record.norms, pair.category),
+            *(pair.value, pair.reference, pair.difference, pair.n_words),
+        )
+        for record in agreements
+        for pair in record.pairs[:FURTHEST]
     ]
     if furthest:
         table(
@@ -163,7 +165,7 @@ def show_valence(sets: ConceptSets, given: Sequence[str]) -> None:
             ("language", "norms", "category", "valence", REFERENCE, "difference", "rated concepts"),
             furthest,
         )
-    without = ", ".join(one.language for one in found if not one.norms)
+    without = ", ".join(record.language for record in agreements if not record.norms)
     if without:
         say(f"Nothing is known of {without}: give ratings with --norms FILE.")
     say(
@@ -215,7 +217,8 @@ def import_sets(
         max_words=max_words,
     )
     sets.save(out)
-    say(f"Written: {out}. Use it with: emospace study --concepts {out} --languages {language}")
+    written("Written", out)
+    say(f"Use it with: emospace study --concepts {out} --languages {language}")
 
 
 def read_labels(path: Path) -> dict[str, list[str]]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
-from emospace.cli.options import REVISION
+from emospace.cli.options import takes
 from emospace.display import say, table
+from emospace.specs import CheckSpec
 
 _TEXT = (
     "She laughed with joy, and he wept with grief; the fear was gone, the anger too. What a day it had been!"
@@ -29,20 +28,8 @@ def list_all() -> None:
 
 
 @app.command()
-def check(
-    name: Annotated[str, typer.Argument(help="embedded, a hub id, a folder or a GGUF file.")] = "embedded",
-    sae: Annotated[str, typer.Option(help="auto, none, a SAELens folder, or release:id.")] = "auto",
-    word: Annotated[str, typer.Option(help="A word to run.")] = "joy",
-    carrier: Annotated[str, typer.Option(help="Sentence to run it in.")] = "The word is {word}",
-    dtype: Annotated[
-        str, typer.Option(help="float32, bfloat16, float16, or auto: bfloat16 where it is fast.")
-    ] = "float32",
-    device: Annotated[str, typer.Option(help="auto or a torch device.")] = "auto",
-    revision: Annotated[str | None, typer.Option(help=REVISION)] = None,
-    trust_remote_code: Annotated[
-        bool, typer.Option("--trust-remote-code", help="Run code that comes with the model.")
-    ] = False,
-) -> None:
+@takes(CheckSpec)
+def check(spec: CheckSpec) -> None:
     """Load a model, fit an SAE to it and run one word through all layers."""
     import numpy as np
 
@@ -50,9 +37,7 @@ def check(
     from emospace.models import load_model, missing_companion
     from emospace.sae import bundled_sae, sae_for
 
-    model = load_model(
-        name, dtype=dtype, device=device, revision=revision, trust_remote_code=trust_remote_code
-    )
+    model = load_model(spec.model, **spec.loading)
     rows: list[tuple[str, object]] = [
         ("family", model.model.config.model_type),
         ("blocks", model.n_blocks),
@@ -62,34 +47,34 @@ def check(
         ("device", str(model.device)),
         *((key, value) for key, value in model.identity.items() if value is not None),
     ]
-    fitted = sae_for(model, sae)
+    fitted = sae_for(model, spec.sae)
     if fitted is None:
         command = missing_companion(model.identity.get("sha256"))
         none = f"not installed: {command}" if command else "none ships for it: train one"
         rows.append(("SAE", f"{none}, or study dense directions"))
     else:
-        source = bundled_sae(model) if sae == "auto" else sae
+        source = bundled_sae(model) if spec.sae == "auto" else spec.sae
         rows.append(("SAE", f"{source}: {fitted.n_latents} latents at layer {fitted.layer}, fits"))
     layers = range(model.n_blocks + 1)
     ids = [*model.start_ids(), *model.tokenizer(_TEXT, add_special_tokens=False)["input_ids"]]
     values = token_figures(model, [ids], layers, lambda state: state.abs().amax(dim=-1))
-    largest = {layer: float(found[0].max()) for layer, found in values.items()}
+    largest = {layer: float(largest_of[0].max()) for layer, largest_of in values.items()}
     highest = next((layer for layer in layers if not np.isfinite(largest[layer])), None)
     if highest is None:
         highest = max(largest, key=lambda layer: largest[layer])
     rows.append(("largest value of a state", f"{largest[highest]:,.0f} at layer {highest}"))
     if not np.isfinite(largest[highest]):
-        table(name, ("what", "value"), rows)
+        table(spec.model, ("what", "value"), rows)
         raise not_finite(model, highest, ids)
-    states = extract_words(model, [word], carrier, tuple(layers)).states[0]
+    states = extract_words(model, [spec.word], spec.carrier, tuple(layers)).states[0]
     norms = np.linalg.norm(states, axis=1)
     rows.append(
-        (f"state norm of '{word}'", f"{norms[0]:.1f} at layer 0, {norms[-1]:.1f} at {model.n_blocks}")
+        (f"state norm of '{spec.word}'", f"{norms[0]:.1f} at layer 0, {norms[-1]:.1f} at {model.n_blocks}")
     )
     if fitted is not None:
         codes = fitted.encode(states[[fitted.layer]])
-        rows.append((f"latents active on '{word}'", int(codes.nnz)))
-    table(name, ("what", "value"), rows)
+        rows.append((f"latents active on '{spec.word}'", int(codes.nnz)))
+    table(spec.model, ("what", "value"), rows)
     say("It works.")
     if largest[highest] > _FLOAT16_MAX / 2:
         say(

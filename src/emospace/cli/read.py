@@ -4,65 +4,39 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from emospace.cli.options import REVISION, split
-from emospace.display import say, table
+from emospace.cli.options import takes
+from emospace.display import say, shows_colour, table, written
 from emospace.errors import EmospaceError
+from emospace.specs import ReadSpec
 
 if TYPE_CHECKING:
     from emospace.reading import Reading, TokenScores
 
 
-class By(StrEnum):
-    """What a row of the output is."""
-
-    text = "text"
-    line = "line"
-    token = "token"
-
-
-def read(
-    file: Annotated[Path, typer.Argument(help="A UTF-8 text file; - reads standard input.")],
-    model: Annotated[
-        str, typer.Option(help="embedded (SmolLM2-135M-Instruct), a hub id, a folder or a GGUF file.")
-    ] = "embedded",
-    revision: Annotated[str | None, typer.Option(help=REVISION)] = None,
-    by: Annotated[
-        By, typer.Option(help="text: the file as one; line: each line; token: each token.")
-    ] = By.line,
-    out: Annotated[Path | None, typer.Option(help="Also write the scores: .csv, .json or .parquet.")] = None,
-    categories: Annotated[
-        list[str] | None, typer.Option(help="Comma-separated or repeated; without it the highest are shown.")
-    ] = None,
-    language: Annotated[str, typer.Option(help="Whose concept-sets and norms are used.")] = "en",
-    sae: Annotated[
-        str, typer.Option(help="auto (the shipped one, else none), none, a folder, or release:id.")
-    ] = "auto",
-    top: Annotated[int, typer.Option(min=1, help="How many categories are shown.")] = 3,
-) -> None:
+@takes(ReadSpec)
+def read(spec: ReadSpec) -> None:
     """Read texts: emotion categories (z over neutral text), valence and arousal."""
+    from emospace.models import load_model
     from emospace.reading import load_reader
     from emospace.reading.scores import check_suffix
 
-    if out is not None:
-        check_suffix(out)
-    texts = file_texts(file, by)
-    wanted = split(categories or ())
-    reading = load_reader(model, language=language, sae=sae, revision=revision).read(texts)
-    if wanted:
-        reading = reading.select(wanted)
-    show(reading, by, len(wanted) or top)
-    if out is not None:
-        reading.save(out, tokens=by is By.token)
-        say(f"Written: {out}")
+    if spec.out is not None:
+        check_suffix(spec.out)
+    texts = file_texts(spec.file, spec.by)
+    model = load_model(spec.model, **spec.loading)
+    reading = load_reader(model, language=spec.language, sae=spec.sae, concepts=spec.concepts).read(texts)
+    if spec.categories:
+        reading = reading.select(spec.categories)
+    show(reading, spec.by, len(spec.categories) or spec.top)
+    if spec.out is not None:
+        reading.save(spec.out, tokens=spec.by == "token")
+        written("Written", spec.out)
 
 
-def file_texts(file: Path, by: By) -> list[str]:
+def file_texts(file: Path, by: str) -> list[str]:
     """Return the texts of a file: all of it, or its lines; blank lines are left out and counted.
 
     Raises
@@ -85,7 +59,7 @@ def file_texts(file: Path, by: By) -> list[str]:
         raise EmospaceError(name, "it is a binary file", "Give a text file, saved as UTF-8.")
     if not text.strip():
         raise EmospaceError(name, "it holds no text", "Give a file with at least one word.")
-    if by is not By.line:
+    if by != "line":
         return [text.strip()]
     lines = text.splitlines()
     kept = [line.strip() for line in lines if line.strip()]
@@ -94,15 +68,15 @@ def file_texts(file: Path, by: By) -> list[str]:
     return kept
 
 
-def show(reading: Reading, by: By, top: int) -> None:
+def show(reading: Reading, by: str, top: int) -> None:
     """Print a reading: one row a text or token, its highest categories with their z."""
-    if by is By.token:
-        for one in reading.tokens:
-            coloured(one)
+    if by == "token":
+        for text in reading.tokens:
+            coloured(text)
             table(
                 f"Read by {reading.model}",
                 ("token", "valence", "arousal", "highest categories"),
-                _token_rows(reading, one, top),
+                _token_rows(reading, text, top),
             )
         return
     rows = [
@@ -114,15 +88,15 @@ def show(reading: Reading, by: By, top: int) -> None:
     table(f"Read by {reading.model}", ("text", "valence", "arousal", "highest categories"), rows)
 
 
-def coloured(one: TokenScores) -> None:
+def coloured(text: TokenScores) -> None:
     """Print the text with its tokens coloured by valence, green above and red below; on a terminal alone."""
-    if not sys.stdout.isatty():
+    if not shows_colour():
         return
     from rich.console import Console
     from rich.text import Text
 
     shown, end = Text(), 0
-    for token, (low, high), valence in zip(one.tokens, one.offsets, one.valence, strict=True):
+    for token, (low, high), valence in zip(text.tokens, text.offsets, text.valence, strict=True):
         strength = int(min(abs(float(valence)) / 0.5, 1.0) * 200) if valence == valence else 0
         rest = 255 - strength
         shown.append(
@@ -133,8 +107,10 @@ def coloured(one: TokenScores) -> None:
     Console().print(shown)
 
 
-def _token_rows(reading: Reading, one: TokenScores, top: int) -> Iterator[tuple[object, ...]]:
-    for token, scores, valence, arousal in zip(one.tokens, one.scores, one.valence, one.arousal, strict=True):
+def _token_rows(reading: Reading, text: TokenScores, top: int) -> Iterator[tuple[object, ...]]:
+    for token, scores, valence, arousal in zip(
+        text.tokens, text.scores, text.valence, text.arousal, strict=True
+    ):
         order = (-scores).argsort(kind="stable")[:top]
         best = [(reading.categories[index], float(scores[index])) for index in order]
         yield token.strip() or repr(token), float(valence), float(arousal), _named(best)

@@ -1,18 +1,23 @@
-"""`emospace steer`: a model's answer beside the same answer in another tone."""
+"""`emospace steer`: a model's answer beside the same answer in another tone; calibrate and export its vectors."""
 
 from __future__ import annotations
 
-from enum import StrEnum
+import shlex
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 from typer.core import TyperGroup
 
-from emospace.cli.options import REVISION, TEMPLATE_ARG
+from emospace.cli.options import keep_spec, takes
 from emospace.cli.steered import Asked, show_beams, show_stream, write_batch
-from emospace.cli.tone import asked_tone, layers_of, load, read_batch, read_prompt, sampling_of, window_of
-from emospace.errors import EmospaceError
+from emospace.cli.tone import asked_tone, load, read_batch, read_prompt, window_of
+from emospace.display import say, table, written
+from emospace.errors import EmospaceError, unknown
+from emospace.specs import OUTPUT, CalibrationSpec, ExportSpec, Mode, TextSpec
+
+if TYPE_CHECKING:
+    from emospace.steering.bank import VectorBank
 
 COMMANDS = ("calibrate", "evaluate", "export", "languages")
 TEXT = "text"
@@ -43,181 +48,9 @@ app = typer.Typer(
 )
 
 
-class Mode(StrEnum):
-    """What a dose is measured in."""
-
-    relative = "relative"
-    constant = "constant"
-
-
-class Scope(StrEnum):
-    """Which tokens are steered."""
-
-    prompt = "prompt"
-    response = "response"
-    all = "all"
-
-
-class Op(StrEnum):
-    """What is done to the states."""
-
-    add = "add"
-    clamp = "clamp"
-    ablate = "ablate"
-
-
-TONE, DOSE, SAMPLED, RUN = "Tone", "How it is applied", "Sampling", "Input, model and output"
-WHAT, JUDGED = "What", "Prompts and judge"
-
-Emotion = Annotated[
-    str | None, typer.Option(help='"joy", or weights: "joy:0.7,surprise:0.3".', rich_help_panel=TONE)
-]
-Valence = Annotated[
-    float | None,
-    typer.Option(help="-1 (unpleasant) to 1 (pleasant), in place of --emotion.", rich_help_panel=TONE),
-]
-Arousal = Annotated[float | None, typer.Option(help="-1 (calm) to 1 (excited).", rich_help_panel=TONE)]
-Model = Annotated[
-    str,
-    typer.Option(
-        help="embedded (SmolLM2-135M-Instruct), a hub id, a folder or a GGUF file.", rich_help_panel=RUN
-    ),
-]
-Revision = Annotated[str | None, typer.Option(help=REVISION, rich_help_panel=RUN)]
-TemplateArg = Annotated[
-    list[str] | None, typer.Option(metavar="NAME=VALUE", help=TEMPLATE_ARG, rich_help_panel=RUN)
-]
-Source = Annotated[
-    str | None,
-    typer.Option(
-        help="Which calibrated vectors: mix, sae or dense; else the first of these that the model has.",
-        rich_help_panel=RUN,
-    ),
-]
-LEAST_TOKENS = "Tokens before an answer may end, for models that end at once."
-LeastTokens = Annotated[int, typer.Option(help=LEAST_TOKENS, rich_help_panel=JUDGED)]
-Dtype = Annotated[
-    str,
-    typer.Option(help="float32, bfloat16, float16, or auto: bfloat16 where it is fast.", rich_help_panel=RUN),
-]
-Device = Annotated[
-    str, typer.Option(help="auto, a torch device, or map to spread over several GPUs.", rich_help_panel=RUN)
-]
-Trust = Annotated[
-    bool,
-    typer.Option(
-        "--trust-remote-code",
-        help="Run code that comes with the model. Only if you trust its authors.",
-        rich_help_panel=RUN,
-    ),
-]
-
-
-Emotions = Annotated[
-    list[str] | None,
-    typer.Option(help="Comma-separated or repeated; without it all there are.", rich_help_panel=WHAT),
-]
-Language = Annotated[str, typer.Option(help="Of concepts, prompts and judge.", rich_help_panel=WHAT)]
-Prompts = Annotated[
-    Path | None,
-    typer.Option(
-        help="Prompts of your own: TOML as data/prompts/en.toml, with [stems] for base models.",
-        rich_help_panel=JUDGED,
-    ),
-]
-Concepts = Annotated[
-    Path | None,
-    typer.Option(help="Concept-sets of your own: a TOML file or a folder.", rich_help_panel=WHAT),
-]
-Seed = Annotated[int, typer.Option(help="Of every random draw.", rich_help_panel=RUN)]
-Batch = Annotated[int, typer.Option(help="Answers generated at once.", rich_help_panel=RUN)]
-
-
 @app.command(TEXT, short_help="Answer a prompt in a tone (the word may be left out).")
-def text(
-    prompt: Annotated[
-        str | None,
-        typer.Argument(
-            help="What the model is asked, or a beginning that a base model continues; - reads standard input.",
-            show_default=False,
-        ),
-    ] = None,
-    emotion: Emotion = None,
-    valence: Valence = None,
-    arousal: Arousal = None,
-    dose: Annotated[
-        float | None,
-        typer.Option(help="In units of the norm; without it the calibrated one.", rich_help_panel=DOSE),
-    ] = None,
-    mode: Annotated[
-        Mode,
-        typer.Option(
-            help="relative: of each token's norm; constant: of the block's median norm, as exports have it.",
-            rich_help_panel=DOSE,
-        ),
-    ] = Mode.relative,
-    layers: Annotated[
-        str | None, typer.Option(help="Some of the vector's layers: 14,18.", rich_help_panel=DOSE)
-    ] = None,
-    scope: Annotated[
-        Scope | None, typer.Option(help="Which tokens; without it as calibrated.", rich_help_panel=DOSE)
-    ] = None,
-    op: Annotated[
-        Op | None,
-        typer.Option(
-            help="add; clamp (raise where it is lower); ablate (take the tone out).", rich_help_panel=DOSE
-        ),
-    ] = None,
-    window: Annotated[
-        str | None,
-        typer.Option(help="Tokens of the answer: 0:16, or 4: for all from the fifth.", rich_help_panel=DOSE),
-    ] = None,
-    tokens: Annotated[int, typer.Option(help="Tokens of an answer, at most.", rich_help_panel=SAMPLED)] = 96,
-    least_tokens: Annotated[
-        int,
-        typer.Option(
-            help=LEAST_TOKENS,
-            rich_help_panel=SAMPLED,
-        ),
-    ] = 0,
-    temperature: Annotated[
-        float, typer.Option(help="0 takes the likeliest token.", rich_help_panel=SAMPLED)
-    ] = 0.8,
-    top_k: Annotated[int, typer.Option(help="0: all tokens.", rich_help_panel=SAMPLED)] = 50,
-    top_p: Annotated[float, typer.Option(help="Share of the probability.", rich_help_panel=SAMPLED)] = 1.0,
-    beams: Annotated[
-        int,
-        typer.Option(
-            help="Beam search of this width in place of sampling, through the model's own generate.",
-            rich_help_panel=SAMPLED,
-        ),
-    ] = 1,
-    seed: Annotated[int, typer.Option(help="Of the sampling.", rich_help_panel=SAMPLED)] = 0,
-    batch: Annotated[
-        Path | None,
-        typer.Option(
-            help="A file of prompts, one a line (or JSONL with a field prompt); answers come as JSONL.",
-            rich_help_panel=RUN,
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="File for the answers of --batch; else they are printed.", rich_help_panel=RUN),
-    ] = None,
-    system: Annotated[
-        str | None, typer.Option(help="System prompt before each prompt.", rich_help_panel=RUN)
-    ] = None,
-    no_baseline: Annotated[
-        bool, typer.Option("--no-baseline", help="Leave the unsteered answer out.", rich_help_panel=RUN)
-    ] = False,
-    model: Model = "embedded",
-    source: Source = None,
-    dtype: Dtype = "float32",
-    device: Device = "auto",
-    revision: Revision = None,
-    trust_remote_code: Trust = False,
-    template_arg: TemplateArg = None,
-) -> None:
+@takes(TextSpec)
+def text(spec: TextSpec) -> None:
     """Answer a prompt without and with a tone, side by side.
 
     For example:
@@ -230,29 +63,108 @@ def text(
 
     emospace steer --emotion fear --batch prompts.txt --out answers.jsonl
     """
-    tone = asked_tone(emotion, valence, arousal, prompt, COMMANDS)
-    prompts = read_batch(batch) if batch is not None else [read_prompt(prompt)]
-    if batch is not None and prompt is not None:
+    tone = asked_tone(spec, COMMANDS)
+    prompts = read_batch(spec.batch) if spec.batch is not None else [read_prompt(spec.prompt)]
+    if spec.batch is not None and spec.prompt is not None:
         raise EmospaceError("a prompt and --batch", "both say what to ask", "Give one of them.")
-    if out is not None and batch is None:
+    if spec.out is not None and spec.batch is None:
         raise EmospaceError(
-            f"--out {out}", "it is for the answers of --batch", "Leave it out, or give --batch."
+            f"--out {spec.out}", "it is for the answers of --batch", "Leave it out, or give --batch."
         )
-    if beams < 1:
-        raise EmospaceError(f"--beams {beams}", "it is no number of beams", "Give 1 (sampling) or more.")
-    options: dict[str, Any] = {"scope": scope and scope.value, "op": op and op.value}
-    options |= {"window": window_of(window), "layers": layers_of(layers)}
-    sampling = sampling_of(tokens, least_tokens, temperature, top_k, top_p, seed)
-    loaded, bank = load(model, source, dtype, device, revision, trust_remote_code, template_arg)
-    vector = tone.of(bank, mode.value)
-    if options["layers"] is not None:
-        vector = vector.at(options.pop("layers"))
+    options = {"scope": spec.scope, "op": spec.op, "window": window_of(spec.window)}
+    model, bank = load(spec)
+    vector = tone.vector(bank, spec.mode)
     asked = Asked(
-        loaded, vector, 0.0 if op is Op.ablate and dose is None else dose, options, sampling, system, beams
+        model,
+        vector.at(spec.layers) if spec.layers else vector,
+        0.0 if spec.op == "ablate" and spec.dose is None else spec.dose,
+        options,
+        spec.sampling,
+        spec.system,
+        spec.beams,
     )
-    if batch is not None:
-        write_batch(asked, prompts, out, baseline=not no_baseline)
-    elif beams > 1:
-        show_beams(asked, prompts[0], baseline=not no_baseline)
+    if spec.batch is not None:
+        write_batch(asked, prompts, spec.out, baseline=spec.baseline)
+    elif spec.beams > 1:
+        show_beams(asked, prompts[0], baseline=spec.baseline)
     else:
-        show_stream(asked, prompts[0], baseline=not no_baseline)
+        show_stream(asked, prompts[0], baseline=spec.baseline)
+
+
+@app.command("calibrate")
+@takes(CalibrationSpec)
+def calibrate(
+    spec: CalibrationSpec,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the vectors; else the cache, where every later call finds them.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+) -> None:
+    """Make a model's steering vectors and find the dose of each emotion.
+
+    The strongest tone that stays fluent is kept, in both modes of dose; later calls take it from there. What was
+    tried is kept too: a calibration that was stopped goes on with the same command.
+
+    For example:
+
+    emospace steer calibrate --model HuggingFaceTB/SmolLM2-360M-Instruct
+
+    emospace steer calibrate --source dense --emotions joy,fear --budget 1.8
+    """
+    from emospace.evaluation.calibration import calibrate as run
+    from emospace.evaluation.prompts import load_prompts
+
+    bank = run(spec, None if out is None else keep_spec(spec, out))
+    show_calibration(bank)
+    if out is None:
+        kind = bank.note.get("prompt_kind", "questions")
+        prompt = load_prompts(spec.language, "calibration", spec.prompts, kind)[0]
+        use = ["emospace", "steer", "--model", spec.model, "--emotion", bank.names[0], prompt]
+        say(f"Use them with: {shlex.join(use)}")
+    else:
+        written("Vectors", out)
+
+
+def show_calibration(bank: VectorBank) -> None:
+    """Print the dose of each emotion in both modes, with its range."""
+    rows = []
+    for name in bank.names:
+        row: list[object] = [name]
+        for mode in get_args(Mode):
+            vector = bank.vectors.get((name, mode))
+            dose = vector.calibration.get(mode) if vector is not None else None
+            row.append(None if dose is None else f"{dose.dose:.2f} ({dose.low:.2f} to {dose.high:.2f})")
+        rows.append(row)
+    table("Calibrated doses", ("emotion", "relative (range)", "constant (range)"), rows)
+
+
+@app.command("export")
+@takes(ExportSpec)
+def export(spec: ExportSpec) -> None:
+    """Write a calibrated vector for another engine: mode constant, all tokens, added.
+
+    For example:
+
+    emospace steer export --emotion joy --format gguf --out joy.gguf
+
+    emospace steer export --emotion fear --format baked --out fearful-model
+
+    emospace steer export --valence -0.7 --format lm-eval --out gloomy.pt
+    """
+    from emospace.steering.export import EXPORTERS
+    from emospace.steering.export import export as write
+
+    tone = asked_tone(spec)
+    if spec.format not in EXPORTERS:
+        raise unknown("export format", spec.format, sorted(EXPORTERS))
+    model, bank = load(spec)
+    vector = tone.vector(bank, "constant")
+    some = vector.at(spec.layers) if spec.layers else vector
+    path = write(some, spec.out, spec.format, model, spec.dose)
+    dose = vector.dose("constant") if spec.dose is None else spec.dose
+    layers = ", ".join(map(str, spec.layers or vector.layers))
+    written("Written", path)
+    say(f"{vector.name}, constant dose {dose:g}, layers {layers}")

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Generator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from emospace.display import remark, say, texts
+from emospace.display import add_result, remark, texts, written
 
 if TYPE_CHECKING:
-    from emospace.evaluation import Generated, Sampling
+    from emospace.evaluation import Generated
     from emospace.models import LanguageModel
+    from emospace.specs import Sampling
     from emospace.steering.vector import SteeringVector
 
 
@@ -33,20 +33,16 @@ class Asked(NamedTuple):
         """The dose that is applied."""
         return self.vector.dose() if self.dose is None else self.dose
 
-    def unwarned(self) -> Asked:
-        """Return the same at the same dose without its calibrated range, so that nothing is warned of twice."""
-        return self._replace(vector=replace(self.vector, calibration={}), dose=self.applied)
-
     def described(self) -> dict[str, Any]:
         """Return vector, mode, dose and layers, and how they act where that is not as calibrated."""
-        told = {name: value for name, value in self.options.items() if value is not None}
+        acting = {name: value for name, value in self.options.items() if value is not None}
         return {
             "vector": self.vector.name,
             "kind": self.vector.kind,
             "mode": self.vector.mode,
             "dose": self.applied,
             "layers": list(self.vector.layers),
-            **told,
+            **acting,
         }
 
 
@@ -62,8 +58,7 @@ def show_stream(asked: Asked, prompt: str, *, baseline: bool) -> None:
     texts(streams)
     steered = streams[asked.vector.name].answer
     plain = streams["unsteered"].answer if baseline else None
-    remark_thoughts({name: kept.answer for name, kept in streams.items()})
-    remark(described(asked, steered.applications, ratio(asked, [prompt], steered, plain)))
+    show_cost(asked, prompt, steered, plain)
 
 
 class Kept:
@@ -82,18 +77,19 @@ def show_beams(asked: Asked, prompt: str, *, baseline: bool) -> None:
     steered = beam_search(asked, prompt, steered=True)
     shown = {"unsteered": plain.texts} if plain else {}
     texts(shown | {asked.vector.name: steered.texts})
-    remark_thoughts(({"unsteered": plain} if plain else {}) | {asked.vector.name: steered})
-    cost = ratio(asked, [prompt], steered, plain)
+    show_cost(asked, prompt, steered, plain)
+
+
+def show_cost(asked: Asked, prompt: str, steered: Generated, plain: Generated | None) -> None:
+    """Say what was done to an answer, what it cost, and which thoughts before an answer are not shown."""
+    for name, answer in (("unsteered", plain), (asked.vector.name, steered)):
+        if answer is not None and answer.reasoning[0]:
+            length = f"{len(answer.reasoning[0]):,}"
+            remark(f"{name}: a thought of {length} characters before the answer is not shown")
+    cost = middle(paired(asked, [prompt], steered, plain))
     remark(described(asked, steered.applications, cost))
-
-
-def remark_thoughts(answers: Mapping[str, Generated]) -> None:
-    """Say which answers had a thought before them, which is not shown."""
-    for name, answer in answers.items():
-        if answer.reasoning[0]:
-            remark(
-                f"{name}: a thought of {len(answer.reasoning[0]):,} characters before the answer is not shown"
-            )
+    done = {"applications": steered.applications, "perplexity_ratio": cost}
+    add_result("steered", {**asked.described(), **done})
 
 
 def write_batch(asked: Asked, prompts: Sequence[str], out: Path | None, *, baseline: bool) -> None:
@@ -103,7 +99,7 @@ def write_batch(asked: Asked, prompts: Sequence[str], out: Path | None, *, basel
     steered = answers(asked, prompts, steered=True)
     plain = answers(asked, prompts, steered=False) if baseline else None
     ratios = paired(asked, prompts, steered, plain)
-    lines = []
+    rows = []
     for place, prompt in enumerate(prompts):
         row: dict[str, Any] = {"prompt": prompt, "steered": steered.texts[place]}
         if plain is not None:
@@ -113,27 +109,27 @@ def write_batch(asked: Asked, prompts: Sequence[str], out: Path | None, *, basel
                 row[f"{side}_reasoning"] = given.reasoning[place]
         row |= {"perplexity_ratio": ratios[place], "seed": asked.sampling.seed, **asked.described()}
         row["applications_in_batch"] = steered.applications
-        lines.append(json.dumps(jsonable(row), ensure_ascii=False))
-    written = "".join(f"{line}\n" for line in lines)
-    if out is None:
-        sys.stdout.write(written)
-    else:
-        write_text(out, written)
-        say(f"Written: {out}")
+        rows.append(jsonable(row))
+    lines = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
+    if out is not None:
+        write_text(out, lines)
+        written("Written", out)
+    elif not add_result("answers", rows):
+        sys.stdout.write(lines)
     remark(described(asked, steered.applications, middle(ratios), len(prompts)))
 
 
 def described(asked: Asked, applications: int, cost: float | None, n: int = 1) -> str:
     """Return the line below an answer."""
-    told = asked.described()
-    acting = [f"{name} {told[name]}" for name in ("scope", "op") if name in told]
-    if "window" in told:
-        start, stop = told["window"]
+    done = asked.described()
+    acting = [f"{name} {done[name]}" for name in ("scope", "op") if name in done]
+    if "window" in done:
+        start, stop = done["window"]
         acting.append(f"window {start}:{'' if stop is None else stop}")
     parts = [
-        f"{told['vector']} ({told['kind']})",
-        f"{told['mode']} dose {told['dose']:g}",
-        f"layers {', '.join(map(str, told['layers']))}",
+        f"{done['vector']} ({done['kind']})",
+        f"{done['mode']} dose {done['dose']:g}",
+        f"layers {', '.join(map(str, done['layers']))}",
         *acting,
         f"{applications:,} applications",
         "perplexity ratio not measured" if cost is None else f"perplexity {cost:.2f} times the unsteered",
@@ -151,13 +147,13 @@ def answers(asked: Asked, prompts: Sequence[str], *, steered: bool) -> Generated
     if asked.beams > 1:
         import numpy as np
 
-        found = [beam_search(asked, prompt, steered=steered) for prompt in prompts]
+        searched = [beam_search(asked, prompt, steered=steered) for prompt in prompts]
         return Generated(
-            [one.texts[0] for one in found],
-            [one.tokens[0] for one in found],
-            np.array([one.stopped[0] for one in found], dtype=bool),
-            sum(one.applications for one in found),
-            [one.reasoning[0] for one in found],
+            [answer.texts[0] for answer in searched],
+            [answer.tokens[0] for answer in searched],
+            np.array([answer.stopped[0] for answer in searched], dtype=bool),
+            sum(answer.applications for answer in searched),
+            [answer.reasoning[0] for answer in searched],
         )
     return generate(
         asked.model,
@@ -184,7 +180,7 @@ def beam_search(asked: Asked, prompt: str, *, steered: bool) -> Generated:
     row = torch.tensor([ids], device=asked.model.device)
     steering = steer(asked.model, asked.vector, asked.dose, **asked.options) if steered else None
     with steering or nullcontext(), torch.inference_mode():
-        found = asked.model.model.generate(
+        generated = asked.model.model.generate(
             input_ids=row,
             attention_mask=torch.ones_like(row),
             max_new_tokens=asked.sampling.n_tokens,
@@ -194,7 +190,7 @@ def beam_search(asked: Asked, prompt: str, *, steered: bool) -> Generated:
         )
     ends = asked.model.model.generation_config.eos_token_id
     ending = set(ends if isinstance(ends, list) else [ends])
-    answer = [int(token) for token in found[0, len(ids) :].tolist()]
+    answer = [int(token) for token in generated[0, len(ids) :].tolist()]
     kept = next((place for place, token in enumerate(answer) if token in ending), len(answer))
     parts = answer_parts(asked.model, ids, answer[:kept])
     changed = steering.applications if steering is not None else 0
@@ -215,17 +211,12 @@ def paired(
         return [None] * len(prompts)
     above = perplexity(asked.model, prompts, steered, system=asked.system)
     below = perplexity(asked.model, prompts, plain, system=asked.system)
-    return [float(one) if np.isfinite(one) else None for one in above / below]
-
-
-def ratio(asked: Asked, prompts: Sequence[str], steered: Generated, plain: Generated | None) -> float | None:
-    """Return the median of `paired`, None where no answer has a token on both sides."""
-    return middle(paired(asked, prompts, steered, plain))
+    return [float(ratio) if np.isfinite(ratio) else None for ratio in above / below]
 
 
 def middle(ratios: Sequence[float | None]) -> float | None:
-    """Return the median of the known ratios."""
+    """Return the median of the ratios there are."""
     from statistics import median
 
-    known = [one for one in ratios if one is not None]
-    return median(known) if known else None
+    finite = [ratio for ratio in ratios if ratio is not None]
+    return median(finite) if finite else None

@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, get_args
 
-from emospace.errors import EmospaceError, unknown
+from emospace.errors import EmospaceError
+from emospace.specs import CalibratedSource, CrossingSpec, Mode, SteeringSpec, ToneSpec
 
 if TYPE_CHECKING:
-    from emospace.evaluation import Sampling
     from emospace.models import LanguageModel
     from emospace.steering.bank import VectorBank
     from emospace.steering.vector import SteeringVector
 
-SOURCES = ("mix", "sae", "dense")
+    ModelWithVectors = ToneSpec | SteeringSpec | CrossingSpec
+
+SOURCES = get_args(CalibratedSource)
 """Sources of vectors, the one taken first in front."""
 
 
@@ -26,55 +29,44 @@ class Tone(NamedTuple):
     weights: Mapping[str, float]
     point: tuple[float, float] | None = None
 
-    def of(self, bank: VectorBank, mode: str) -> SteeringVector:
+    def vector(self, bank: VectorBank, mode: Mode) -> SteeringVector:
         """Return its vector in one mode of dose."""
-        asked: Any = mode
         if self.point is not None:
-            return bank.point(*self.point, mode=asked)
+            return bank.point(*self.point, mode=mode)
         if len(self.weights) == 1 and set(self.weights.values()) == {1.0}:
-            return bank.vector(next(iter(self.weights)), asked)
-        return bank.mix(self.weights, asked)
+            return bank.vector(next(iter(self.weights)), mode)
+        return bank.mix(self.weights, mode)
 
 
-def asked_tone(
-    emotion: str | None,
-    valence: float | None,
-    arousal: float | None,
-    prompt: str | None = None,
-    commands: Sequence[str] = (),
-) -> Tone:
-    """Return the tone of the options; `commands` are what a prompt of one word may be a slip for.
+def asked_tone(spec: ToneSpec, commands: Sequence[str] = ()) -> Tone:
+    """Return the tone that is asked for; `commands` are what a prompt of one word may be a slip for.
 
     Raises
     ------
     EmospaceError
         If none is named or it is named in both ways, or the weights are not written as they should be.
     """
+    emotion, valence, arousal = spec.emotion, spec.valence, spec.arousal
+    prompt = getattr(spec, "prompt", None)
     if emotion is not None and (valence is not None or arousal is not None):
-        given = "--valence" if valence is not None else "--arousal"
+        axis = "--valence" if valence is not None else "--arousal"
         raise EmospaceError(
-            f"--emotion {emotion} and {given}",
+            f"--emotion {emotion} and {axis}",
             "both name the tone",
             "Give --emotion, or --valence and --arousal.",
         )
     if emotion is not None:
         return Tone(weights_of(emotion))
     if valence is None and arousal is None:
-        near = _near(prompt, commands) if prompt and " " not in prompt else ""
+        near = get_close_matches(prompt, commands, n=1, cutoff=0.7) if prompt and " " not in prompt else []
         if near:
             raise EmospaceError(
-                f"emospace steer {prompt}", "there is no such command", f"Did you mean {near}?"
+                f"emospace steer {prompt}", "there is no such command", f"Did you mean {near[0]}?"
             )
         raise EmospaceError(
             "emospace steer", "no tone is named", "Give --emotion joy, or --valence 0.8 --arousal -0.3."
         )
     return Tone({}, (valence or 0.0, arousal or 0.0))
-
-
-def _near(word: str, commands: Sequence[str]) -> str:
-    from difflib import get_close_matches
-
-    return " or ".join(get_close_matches(word, commands, n=1, cutoff=0.7))
 
 
 def weights_of(given: str) -> dict[str, float]:
@@ -97,53 +89,22 @@ def weights_of(given: str) -> dict[str, float]:
     return weights
 
 
-def layers_of(given: str | None) -> tuple[int, ...] | None:
-    """Return the layers of ``14,18``."""
-    if given is None:
-        return None
-    try:
-        return tuple(int(part) for part in given.split(","))
-    except ValueError:
-        raise EmospaceError(
-            f"--layers {given}", "it is no list of numbers", "Write the layers as 14,18."
-        ) from None
-
-
 def window_of(given: str | None) -> tuple[int, int | None] | None:
     """Return the window of ``0:16`` or ``4:``."""
     if given is None:
         return None
     start, colon, stop = given.partition(":")
     try:
-        found = int(start or 0), int(stop) if stop else None
+        window = int(start or 0), int(stop) if stop else None
     except ValueError:
-        found = (-1, None)
-    if not colon or found[0] < 0 or (found[1] is not None and found[1] <= found[0]):
+        window = (-1, None)
+    if not colon or window[0] < 0 or (window[1] is not None and window[1] <= window[0]):
         raise EmospaceError(
             f"--window {given}",
             "it names no tokens of an answer",
             "Write 0:16, or 4: for all from the fifth.",
         )
-    return found
-
-
-def sampling_of(
-    tokens: int, least_tokens: int, temperature: float, top_k: int, top_p: float, seed: int
-) -> Sampling:
-    """Return the sampling of the options; the option of a value that cannot be is named."""
-    from emospace.cli.options import build_spec
-    from emospace.evaluation import Sampling
-
-    names = {
-        "n_tokens": "--tokens",
-        "least_tokens": "--least-tokens",
-        "temperature": "--temperature",
-        "top_k": "--top-k",
-        "top_p": "--top-p",
-        "seed": "--seed",
-    }
-    values = (tokens, least_tokens, temperature, top_k, top_p, seed)
-    return build_spec(Sampling, names, dict(zip(names, values, strict=True)))
+    return window
 
 
 def read_prompt(given: str | None) -> str:
@@ -152,10 +113,10 @@ def read_prompt(given: str | None) -> str:
         raise EmospaceError(
             "emospace steer", "there is no prompt", "Put it last in quotes, or give - or --batch FILE."
         )
-    found = sys.stdin.read() if given == "-" else given
-    if not found.strip():
+    prompt = sys.stdin.read().strip() if given == "-" else given
+    if not prompt.strip():
         raise EmospaceError("the prompt", "it is empty", "Ask something.")
-    return found.strip() if given == "-" else found
+    return prompt
 
 
 def read_batch(path: Path) -> list[str]:
@@ -179,7 +140,7 @@ def read_batch(path: Path) -> list[str]:
         raise EmospaceError(f"--batch {path}", "it holds no prompt", "Write one prompt a line.")
     if path.suffix not in (".jsonl", ".json"):
         return [line.strip() for _, line in kept]
-    found = []
+    prompts = []
     for number, line in kept:
         try:
             prompt = json.loads(line)["prompt"]
@@ -191,34 +152,16 @@ def read_batch(path: Path) -> list[str]:
                 "it is no JSON object with a prompt",
                 'Write {"prompt": "..."} on each line.',
             )
-        found.append(prompt)
-    return found
+        prompts.append(prompt)
+    return prompts
 
 
-def load(
-    model: str,
-    source: str | None,
-    dtype: str,
-    device: str,
-    revision: str | None,
-    trust_remote_code: bool,
-    template_arg: Sequence[str] | None = None,
-) -> tuple[LanguageModel, VectorBank]:
+def load(spec: ModelWithVectors) -> tuple[LanguageModel, VectorBank]:
     """Return a model and its calibrated vectors."""
-    from emospace.cli.options import template_args_of
     from emospace.models import load_model
 
-    if source is not None and source not in SOURCES:
-        raise unknown("source of vectors", source, SOURCES)
-    loaded = load_model(
-        model,
-        dtype=dtype,
-        device=device,
-        revision=revision,
-        trust_remote_code=trust_remote_code,
-        template_args=template_args_of(template_arg),
-    )
-    return loaded, bank_of(loaded, source)
+    model = load_model(spec.model, **spec.loading)
+    return model, bank_of(model, spec.source)
 
 
 def bank_of(model: LanguageModel, source: str | None) -> VectorBank:

@@ -15,8 +15,9 @@ from emospace.display import track
 from emospace.evaluation.generation import Asked, generate_together, perplexity
 
 if TYPE_CHECKING:
-    from emospace.evaluation.cells import Cell, SteeringSpec
+    from emospace.evaluation.cells import Cell
     from emospace.models import LanguageModel
+    from emospace.specs import SteeringSpec
 
 log = logging.getLogger(__name__)
 

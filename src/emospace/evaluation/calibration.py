@@ -14,22 +14,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from emospace.artefacts import cache_dir, content_hash, read_json, write_json
 from emospace.display import say, track
 from emospace.errors import EmospaceError, unknown
-from emospace.evaluation.generation import Sampling, generate, perplexity
+from emospace.evaluation.generation import generate, perplexity
 from emospace.evaluation.prompts import load_prompts, prompt_kind
 from emospace.evaluation.scores import counts, hits, is_judged, row_mean
 from emospace.judges import BASIC, BASIC_SEVEN, Judge, Judgement, load_judge
+from emospace.specs import CalibrationSpec, Mode, Sampling, VectorSource
 from emospace.steering.bank import AXES, VectorBank, bank_folder
-from emospace.steering.vector import DoseRange, Mode, SteeringVector
+from emospace.steering.vector import DoseRange, SteeringVector
 from emospace.steering.vectors import (
     FEWEST_RATED,
     ConceptStates,
     Recipe,
-    Source,
     affect_axes,
     category_vectors,
     concept_states,
@@ -56,62 +55,6 @@ STORE = "activations"
 """Where in the cache the states of words lie."""
 
 
-class CalibrationSpec(BaseModel):
-    """What to calibrate, on what, and how much fluency a tone may cost."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    model: str = "embedded"
-    language: str = "en"
-    source: Source = Field(default="mix", description="mix, sae or dense; dense where there is no SAE")
-    emotions: tuple[str, ...] = Field(default=(), description="none: all categories with concepts")
-    concepts: Path | None = Field(default=None, description="your own concept-sets, TOML")
-    norms: str | None = Field(default=None, description="name or file for the axes; none: the default set")
-    sae: str = Field(default="auto", description="auto, none, a folder, or release:id")
-    layers: tuple[int, ...] = Field(
-        default=(), description="blocks to steer; none: a third to three fifths deep"
-    )
-    judge: str = Field(default="ngram", description="the judge that hears calibration, and no evaluation")
-    budget: float = Field(
-        default=2.0, gt=1, description="largest perplexity ratio: median over the basic six of their medians"
-    )
-    ceiling: float = Field(default=3.0, gt=1, description="largest median perplexity ratio of any emotion")
-    doses: tuple[float, ...] = Field(
-        default=(0.5, 0.65, 0.8, 0.95), min_length=1, description="relative doses tried"
-    )
-    feature_doses: tuple[float, ...] = Field(
-        default=(0.3, 0.4, 0.5),
-        description="relative doses tried with the features' decoder directions alone; none: not tried",
-    )
-    constant_doses: tuple[float, ...] = Field(
-        default=(0.25, 0.35, 0.5, 0.7), description="constant doses tried"
-    )
-    contrasts: tuple[float, ...] = Field(
-        default=(0.0, 0.5), min_length=1, description="parts of the shared emotion taken out"
-    )
-    cleaned: bool = Field(
-        default=True, description="take directions common to all running text out of the vectors"
-    )
-    prompts: Path | None = Field(default=None, description="TOML file of prompts of your own")
-    n_prompts: int = Field(default=24, gt=0)
-    n_tokens: int = Field(default=48, gt=0)
-    least_tokens: int = Field(default=0, ge=0, description="tokens before an answer may end")
-    revision: str | None = Field(default=None, description="commit, tag or branch of a hub id")
-    dtype: str = "bfloat16"
-    device: str = "auto"
-    trust_remote_code: bool = False
-    template_args: dict[str, Any] = Field(default={}, description="what the chat template is given")
-    batch_size: int = Field(default=48, gt=0)
-    seed: int = 0
-
-    @field_validator("doses", "feature_doses", "constant_doses")
-    @classmethod
-    def _ascending(cls, doses: tuple[float, ...]) -> tuple[float, ...]:
-        if any(not 0 < dose < np.inf for dose in doses):
-            raise ValueError("a dose is a positive number")
-        return tuple(sorted(set(doses)))
-
-
 class Trial(NamedTuple):
     """A recipe at a dose on the calibration prompts: rate and mean probability of the target, fluency.
 
@@ -124,7 +67,7 @@ class Trial(NamedTuple):
     rate: float
     probability: float
     perplexity_ratio: float
-    source: Source = "mix"
+    source: VectorSource = "mix"
     n_judged: int | None = None
 
 
@@ -167,7 +110,7 @@ def calibrate(
         template_args=spec.template_args,
     )
     made = materials(model, spec)
-    source: Source = spec.source if made.sae is not None else "dense"
+    source: VectorSource = spec.source if made.sae is not None else "dense"
     names = [name for name in made.sets.categories if made.sets.words(spec.language, name)]
     for name in spec.emotions:
         if name not in names:

@@ -5,77 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from emospace.errors import EmospaceError, unknown
-from emospace.evaluation.generation import Sampling
 from emospace.evaluation.prompts import PromptKind, load_instruction
-from emospace.judges import BASIC
-from emospace.steering.vector import Mode
+from emospace.specs import BASIC, Mode, SteeringSpec
 
 if TYPE_CHECKING:
     from emospace.steering.vector import SteeringVector
 
 CellKind = Literal["none", "sae", "dense", "lda", "axis", "mix", "random", "shuffled", "prompt"]
-
-
-class SteeringSpec(BaseModel):
-    """A study of what steering does to a model's answers.
-
-    Doses are multiples of each vector's calibrated dose, which is always among them.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    model: str = "embedded"
-    emotions: tuple[str, ...] = Field(default=(), description="none: all that have a vector")
-    doses: tuple[float, ...] = Field(
-        default=(0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0),
-        description="of the calibrated dose; the basic six take all, others the calibrated one and its neighbours",
-    )
-    random_doses: tuple[float, ...] = Field(
-        default=(0.75, 1.0, 1.5, 2.5), description="of the median calibrated dose, for random directions"
-    )
-    mode: Mode = "relative"
-    baselines_for: Literal["basic", "all"] = Field(
-        default="basic",
-        description="emotions that the other kinds of vector and the prompt alone are tried on",
-    )
-    judge: str = "subword"
-    language: str = "en"
-    prompts: Path | None = Field(default=None, description="TOML file of prompts of your own")
-    n_prompts: int = Field(default=40, gt=0, description="evaluation prompts, the first of the file")
-    concepts: Path | None = Field(default=None, description="your own concept-sets, TOML")
-    norms: str | None = Field(default=None, description="name or file; none: the default set of the language")
-    instruction: str | None = Field(
-        default=None, description="with {label}, after the prompt or around {prompt}; none: the bundled one"
-    )
-    sampling: Sampling = Sampling()
-    factual_tokens: int = Field(default=24, gt=0, description="tokens of an answer to a factual prompt")
-    n_random: int = Field(default=5, ge=0, description="random directions, shared by all emotions")
-    n_shuffled: int = Field(default=2, ge=0, description="shuffled concept-sets")
-    batch_size: int = Field(default=40, gt=0)
-    token_cap: int = Field(default=500_000, gt=0, description="generated tokens in all, at most")
-    seed: int = Field(default=0, ge=0)
-    out: Path = Path("runs/steering")
-
-    @field_validator("doses", "random_doses")
-    @classmethod
-    def _sorted(cls, doses: tuple[float, ...]) -> tuple[float, ...]:
-        if any(not dose > 0 for dose in doses):
-            raise ValueError(
-                "a dose is a positive multiple of the calibrated one; unsteered answers are always there"
-            )
-        return tuple(sorted({*doses, 1.0}))
-
-    def neighbours(self) -> tuple[float, ...]:
-        """Return the calibrated dose and the doses next to it."""
-        place = self.doses.index(1.0)
-        return self.doses[max(place - 1, 0) : place + 2]
 
 
 class Vectors(Protocol):

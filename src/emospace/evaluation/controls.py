@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from emospace.artefacts import cache_dir
 from emospace.errors import EmospaceError
-from emospace.evaluation.calibration import STORE, CalibrationSpec, features_of, materials
+from emospace.evaluation.calibration import STORE, features_of, materials
 from emospace.features import shuffled_sets
+from emospace.specs import CalibrationSpec, Mode
 from emospace.steering.bank import VectorBank
-from emospace.steering.vector import Mode, SteeringVector
+from emospace.steering.vector import SteeringVector
 from emospace.steering.vectors import Recipe, category_vectors, concept_states
 
 if TYPE_CHECKING:

@@ -8,26 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
 
 from emospace.artefacts import cache_dir, write_parquet
 from emospace.display import say, track
 from emospace.errors import EmospaceError, unknown
 from emospace.evaluation.calibration import STORE, features_of
-from emospace.evaluation.cells import Cell, SteeringSpec, random_vectors
+from emospace.evaluation.cells import Cell, random_vectors
 from emospace.evaluation.crossing_tables import ALL, crossing_tables, mark_language
-from emospace.evaluation.generation import Sampling
 from emospace.evaluation.grid import Evaluation, Group, Heard, listen, records_of
 from emospace.evaluation.prompts import PromptKind, load_prompts, prompt_kind, prompt_languages
 from emospace.evaluation.running import InMode, results_of
 from emospace.evaluation.summary import crossing_summary
-from emospace.judges import BASIC, load_judge
+from emospace.judges import load_judge
 from emospace.records import NotComputed, Results, Source, SteeringRecord
-from emospace.steering.vector import Mode, SteeringVector
+from emospace.specs import BASIC, CrossingSpec, Mode
+from emospace.steering.vector import SteeringVector
 from emospace.steering.vectors import Recipe, category_vectors, concept_states
 
 if TYPE_CHECKING:
@@ -42,46 +40,6 @@ Vectors = Mapping[str, Mapping[str, SteeringVector]]
 """Language -> emotion -> vector."""
 
 WHAT = "steering across languages"
-
-
-class CrossingSpec(BaseModel):
-    """A study of steering in which the concepts' language and the answers' language differ."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    model: str = "embedded"
-    sources: tuple[str, ...] = Field(default=(), description="none: all with concept-sets and a neutral pool")
-    outputs: tuple[str, ...] = Field(
-        default=(), description="none: all with prompts that the judge is fit for"
-    )
-    emotions: tuple[str, ...] = BASIC
-    mode: Mode = "relative"
-    judge: str = "subword"
-    least_auroc: float = Field(
-        default=0.70,
-        ge=0,
-        le=1,
-        description="held-out AUROC, mean of the basic six, that the judge needs in an output language; 0: any",
-    )
-    factor: float = Field(
-        default=1.0, gt=0, description="of the dose calibrated for the emotion in the vectors' own language"
-    )
-    concepts: Path | None = Field(default=None, description="your own concept-sets, TOML file or folder")
-    n_prompts: int = Field(
-        default=24, gt=0, description="evaluation prompts a language, the first of its file"
-    )
-    sampling: Sampling = Sampling()
-    n_random: int = Field(default=3, ge=0, description="random directions at each dose and place")
-    batch_size: int = Field(default=40, gt=0)
-    token_cap: int = Field(default=500_000, gt=0, description="generated tokens in all, at most")
-    seed: int = Field(default=0, ge=0)
-    out: Path = Path("runs/steering-languages")
-
-    def in_language(self, language: str) -> SteeringSpec:
-        """Return the study of the answers in one language."""
-        shared = ("model", "emotions", "mode", "judge", "concepts", "n_prompts", "sampling", "n_random")
-        given = {name: getattr(self, name) for name in (*shared, "batch_size", "token_cap", "seed", "out")}
-        return SteeringSpec(language=language, doses=(1.0,), random_doses=(1.0,), **given)
 
 
 @dataclass(frozen=True, eq=False)

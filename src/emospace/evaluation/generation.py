@@ -13,7 +13,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
 
 from emospace.errors import EmospaceError
 from emospace.models import (
@@ -25,30 +24,19 @@ from emospace.models import (
     opens_thought,
     turns_of,
 )
+from emospace.specs import Sampling
 
 if TYPE_CHECKING:
     import torch
 
     from emospace.models import LanguageModel
+    from emospace.specs import Mode
     from emospace.steering.hooks import Steering
     from emospace.steering.rows import RowSteering
-    from emospace.steering.vector import Mode, SteeringVector
+    from emospace.steering.vector import SteeringVector
 
 
 log = logging.getLogger(__name__)
-
-
-class Sampling(BaseModel):
-    """How an answer is sampled: top-k first, then top-p among these; temperature 0 takes the likeliest token."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    n_tokens: int = Field(default=48, gt=0, description="tokens of an answer, at most")
-    least_tokens: int = Field(default=0, ge=0, description="tokens before an answer may end")
-    temperature: float = Field(default=0.8, ge=0)
-    top_k: int = Field(default=50, ge=0, description="0: all tokens")
-    top_p: float = Field(default=1.0, gt=0, le=1)
-    seed: int = Field(default=0, ge=0)
 
 
 class Generated(NamedTuple):

@@ -10,7 +10,7 @@ import numpy as np
 
 from emospace.errors import EmospaceError
 from emospace.evaluation.answers import Answers, answer
-from emospace.evaluation.cells import Cell, SteeringSpec, check_cap
+from emospace.evaluation.cells import Cell, check_cap
 from emospace.evaluation.content import answered, similarity
 from emospace.evaluation.fluency import distinct_n, repetition
 from emospace.evaluation.prompts import FactualPrompt, load_prompts, prompt_kind
@@ -18,6 +18,7 @@ from emospace.evaluation.scores import Scored, adjusted, counts, measure
 from emospace.evaluation.tables import study_tables
 from emospace.judges import AUROC_FLOOR, BASIC, is_fit, weakness
 from emospace.records import NotComputed, SteeringRecord
+from emospace.specs import SteeringSpec
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,20 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 from emospace.artefacts import write_parquet
 from emospace.display import say
-from emospace.evaluation.cells import SteeringSpec, standard_cells
+from emospace.evaluation.cells import standard_cells
 from emospace.evaluation.controls import shuffled_banks
 from emospace.evaluation.grid import Evaluation, evaluate
 from emospace.evaluation.prompts import prompt_kind
 from emospace.evaluation.summary import steering_summary
 from emospace.judges import load_judge
 from emospace.records import Manifest, ModelRecord, NotComputed, Results, Source, SummaryRecord
+from emospace.specs import SteeringSpec
 
 if TYPE_CHECKING:
     from emospace.judges import Judge
     from emospace.models import LanguageModel
     from emospace.norms import WordNorms
+    from emospace.specs import Mode
     from emospace.steering.bank import VectorBank
-    from emospace.steering.vector import Mode, SteeringVector
+    from emospace.steering.vector import SteeringVector
 
 _PACKAGES = ("emospace", "torch", "transformers", "numpy")
 

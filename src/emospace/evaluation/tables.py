@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 
     from emospace.concepts import ConceptSets
     from emospace.evaluation.answers import Answers
-    from emospace.evaluation.cells import Cell, SteeringSpec
+    from emospace.evaluation.cells import Cell
     from emospace.evaluation.grid import Group
     from emospace.norms import WordNorms
+    from emospace.specs import SteeringSpec
 
 N_SAMPLES = 3
 AFFECT = ("valence", "arousal")

@@ -3,15 +3,14 @@
 from emospace.features.pool import MatchedPool, matched_pool, neutral_pool, usable
 from emospace.features.selection import (
     EFFECTS,
-    MAX_FEATURES,
     FeatureDictionary,
-    Rule,
     dense_directions,
     select_features,
     shared_latents,
     shuffled_sets,
     specific_latents,
 )
+from emospace.specs import MAX_FEATURES, Rule
 
 __all__ = [
     "EFFECTS",

@@ -15,6 +15,7 @@ from emospace.display import progress
 from emospace.engines import in_parallel
 from emospace.errors import EmospaceError, unknown
 from emospace.features.pool import MatchedPool
+from emospace.specs import MAX_FEATURES, Rule
 from emospace.stats import fdr_bh, max_t_strata, rank_scores, stratified_rank_sum, stratified_rate_test
 
 if TYPE_CHECKING:
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Rule = Literal["rank", "rate", "standardised"]
-
-MAX_FEATURES = 370
 _TOP_WORDS = 8
 
 

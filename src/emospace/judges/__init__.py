@@ -9,7 +9,6 @@ from typing import cast
 from emospace.errors import unknown
 from emospace.judges.judgement import (
     AUROC_FLOOR,
-    BASIC,
     BASIC_SEVEN,
     UNJUDGED,
     Judge,
@@ -17,6 +16,7 @@ from emospace.judges.judgement import (
     is_fit,
     weakness,
 )
+from emospace.specs import BASIC
 
 __all__ = [
     "AUROC_FLOOR",

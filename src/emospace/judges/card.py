@@ -10,8 +10,8 @@ import numpy as np
 from emospace.concepts import categories
 from emospace.judges import scoring
 from emospace.judges.corpus import GOEMOTIONS, Corpus
-from emospace.judges.judgement import BASIC
 from emospace.judges.training import Fit, class_weights, join
+from emospace.specs import BASIC
 
 if TYPE_CHECKING:
     Score = Callable[[list[str]], np.ndarray]

@@ -14,7 +14,8 @@ import numpy as np
 from emospace.artefacts import content_hash
 from emospace.concepts import categories, load_concepts
 from emospace.errors import EmospaceError
-from emospace.judges.judgement import BASIC, BASIC_SEVEN, Judgement
+from emospace.judges.judgement import BASIC_SEVEN, Judgement
+from emospace.specs import BASIC
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from emospace.judges.judgement import BASIC, BASIC_SEVEN
+from emospace.judges.judgement import BASIC_SEVEN
 from emospace.judges.tokens import key_of
+from emospace.specs import BASIC
 
 if TYPE_CHECKING:
     import pandas as pd

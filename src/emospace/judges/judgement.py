@@ -9,8 +9,8 @@ from typing import Protocol, Self
 import numpy as np
 
 from emospace.errors import unknown
+from emospace.specs import BASIC
 
-BASIC = ("anger", "disgust", "fear", "joy", "sadness", "surprise")
 BASIC_SEVEN = (*BASIC, "neutral")
 UNJUDGED = "unjudged"
 """The choice of a text that could not be judged."""

@@ -16,6 +16,7 @@ from emospace.models.loading import (
     LanguageModel,
     list_models,
     load_model,
+    load_tokenizer,
     wrap_model,
 )
 from emospace.models.packaged import (
@@ -48,6 +49,7 @@ __all__ = [
     "find_cache",
     "list_models",
     "load_model",
+    "load_tokenizer",
     "missing_companion",
     "model_packages",
     "opens_thought",

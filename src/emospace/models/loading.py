@@ -183,15 +183,7 @@ def load_model(
     placed = None if device == "map" else find_device(device)
     dtype = faster_dtype(placed) if dtype == "auto" else dtype
     source, identity = _resolve(name)
-    options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
-    if revision is not None:
-        if Path(source).exists():
-            raise EmospaceError(
-                f"revision '{revision}' of the model '{name}'",
-                "only a model of a hub has revisions; this one is known by the hash of its files",
-                "Leave the revision out, or name a hub id (owner/name).",
-            )
-        options["revision"] = revision
+    options = _options(source, name, revision, trust_remote_code)
     try:
         with quiet_bars():
             tokenizer = AutoTokenizer.from_pretrained(source, **options)
@@ -205,15 +197,45 @@ def load_model(
             model = model.to(placed)
     # Configs, weights and tokenizers can be wrong in ways that raise anything.
     except Exception as error:
-        raise EmospaceError(
-            f"model '{name}'",
-            f"it could not be loaded ({first_line(error)})",
-            "Give a hub id you can reach, a folder with config.json, weights and tokenizer, or a .gguf file.",
-        ) from error
+        raise _not_loaded(name, error) from error
     identity |= {"dtype": dtype, "revision": getattr(model.config, "_commit_hash", None) or revision}
     if "sha256" not in identity and Path(source).is_dir():
         identity["sha256"] = _folder_hash(Path(source))
     return wrap_model(model, tokenizer, name=name, identity=identity, template_args=template_args)
+
+
+def load_tokenizer(name: str, *, revision: str | None = None, trust_remote_code: bool = False) -> Any:
+    """Load the tokenizer of a model alone; parameters as those of `load_model`."""
+    from transformers import AutoTokenizer
+
+    _keep_deprecations_in_the_log()
+    source, _ = _resolve(name)
+    options = _options(source, name, revision, trust_remote_code)
+    try:
+        with quiet_bars():
+            return AutoTokenizer.from_pretrained(source, **options)
+    except Exception as error:
+        raise _not_loaded(name, error) from error
+
+
+def _options(source: str, name: str, revision: str | None, trust_remote_code: bool) -> dict[str, Any]:
+    """Return the arguments of `from_pretrained`; a revision is one of a hub."""
+    if revision is not None and Path(source).exists():
+        raise EmospaceError(
+            f"revision '{revision}' of the model '{name}'",
+            "only a model of a hub has revisions; this one is known by the hash of its files",
+            "Leave the revision out, or name a hub id (owner/name).",
+        )
+    pinned = {} if revision is None else {"revision": revision}
+    return {"trust_remote_code": trust_remote_code, **pinned}
+
+
+def _not_loaded(name: str, error: Exception) -> EmospaceError:
+    return EmospaceError(
+        f"model '{name}'",
+        f"it could not be loaded ({first_line(error)})",
+        "Give a hub id you can reach, a folder with config.json, weights and tokenizer, or a .gguf file.",
+    )
 
 
 def _keep_deprecations_in_the_log() -> None:

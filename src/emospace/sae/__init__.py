@@ -4,7 +4,8 @@ from emospace.sae.autoencoder import SparseAutoencoder
 from emospace.sae.corpus import Corpus, read_texts
 from emospace.sae.files import automatic_sae, bundled_sae, load_sae, sae_for, save_sae
 from emospace.sae.quality import SaeQuality, measure_quality
-from emospace.sae.training import SaeSpec, train_sae
+from emospace.sae.training import train_sae
+from emospace.specs import SaeSpec
 
 __all__ = [
     "Corpus",

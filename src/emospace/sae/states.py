@@ -13,13 +13,12 @@ import numpy.typing as npt
 from emospace.artefacts import content_hash, write_tensors
 from emospace.display import progress
 from emospace.sae.scaling import Scaling
+from emospace.specs import SHARD_TOKENS
 
 if TYPE_CHECKING:
     from emospace.models import LanguageModel
 
 log = logging.getLogger(__name__)
-
-SHARD_TOKENS = 65_536
 
 
 def capture_shards(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-    from emospace.sae.training import SaeSpec
+    from emospace.specs import SaeSpec
 
 REVIVED = 128
 """Silent latents that take part in the auxiliary loss of a state."""

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
 
 from emospace.artefacts import atomic_write, content_hash
 from emospace.display import progress, say
@@ -20,8 +19,9 @@ from emospace.sae.corpus import Corpus, token_windows
 from emospace.sae.files import save_sae
 from emospace.sae.quality import measure_quality
 from emospace.sae.scaling import Scaling
-from emospace.sae.states import SHARD_TOKENS, capture_shards, is_whole
+from emospace.sae.states import capture_shards, is_whole
 from emospace.sae.topk import Trainer
+from emospace.specs import SaeSpec
 
 if TYPE_CHECKING:
     import torch
@@ -32,23 +32,6 @@ log = logging.getLogger(__name__)
 
 _MIXED_SHARDS = 8
 _CHECKPOINT_STEPS = 200
-
-
-class SaeSpec(BaseModel):
-    """How an autoencoder is trained."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    layer: int = Field(ge=0, description="residual stream after this many blocks")
-    n_latents: int = Field(default=4608, gt=0)
-    k: int = Field(default=48, gt=0, description="latents kept for each state")
-    n_tokens: int = Field(default=2_000_000, gt=0, description="distinct training tokens")
-    passes: float = Field(default=1.0, gt=0, description="how often each is seen")
-    n_heldout: int = Field(default=200_000, gt=0, description="tokens for the card's figures")
-    batch: int = Field(default=1024, gt=0, le=SHARD_TOKENS)
-    learning_rate: float = Field(default=8e-4, gt=0)
-    aux_loss: float = Field(default=0.0625, ge=0, description="weight of the loss that revives dead latents")
-    seed: int = 0
 
 
 def train_sae(

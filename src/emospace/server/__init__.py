@@ -2,6 +2,7 @@
 
 from emospace.server.app import create_app
 from emospace.server.engine import Engine
-from emospace.server.settings import Limits, Settings, read_keys
+from emospace.server.settings import Settings, read_keys
+from emospace.specs import Limits
 
 __all__ = ["Engine", "Limits", "Settings", "create_app", "read_keys"]

@@ -8,15 +8,15 @@ from secrets import randbits
 from typing import TYPE_CHECKING, Any
 
 from emospace.errors import EmospaceError
-from emospace.evaluation.generation import Sampling
 from emospace.server.failures import ApiError, from_emospace
+from emospace.specs import Sampling
 from emospace.steering import steer
 from emospace.steering.bank import AXES
 
 if TYPE_CHECKING:
     from emospace.models import LanguageModel
     from emospace.server.schemas import ChatRequest, CompletionRequest, Message, Steered, Tone
-    from emospace.server.settings import Limits
+    from emospace.specs import Limits
     from emospace.steering.bank import VectorBank
     from emospace.steering.hooks import Steering
     from emospace.steering.vector import SteeringVector

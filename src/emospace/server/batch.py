@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from emospace.evaluation.generation import Sampling, draw, end_ids, forward, left_padded, positions_of
+from emospace.evaluation.generation import draw, end_ids, forward, left_padded, positions_of
 from emospace.models.decoding import EMPTY, Parts, decode
 from emospace.server.text import Text
+from emospace.specs import Sampling
 from emospace.steering.rows import RowSteering
 
 if TYPE_CHECKING:

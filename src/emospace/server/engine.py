@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from emospace.server.batch import Answer, Batch
 from emospace.server.metrics import Metrics
-from emospace.server.settings import Limits
 from emospace.server.waiting import FairQueue, QueueFull
+from emospace.specs import Limits
 
 if TYPE_CHECKING:
     from emospace.models import LanguageModel

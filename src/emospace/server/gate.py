@@ -17,7 +17,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from emospace.server.failures import ApiError, api_error
 from emospace.server.metrics import Metrics
-from emospace.server.settings import Limits, Settings
+from emospace.server.settings import Settings
+from emospace.specs import Limits
 
 log = logging.getLogger(__name__)
 

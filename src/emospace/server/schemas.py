@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from emospace.steering.vector import Mode, Scope
+from emospace.specs import Mode, Scope
 
 MAX_TOKENS = (
     "without it (null or -1) an answer goes on until the model ends it, or for the answer_tokens that /v1/models names, "

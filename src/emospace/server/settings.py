@@ -12,19 +12,6 @@ from emospace.errors import EmospaceError
 SHORTEST_KEY = 16
 
 
-class Limits(BaseModel):
-    """The bounds of a request and of all requests together."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    prompt_tokens: int = Field(default=4096, gt=0, description="tokens of a prompt, at most")
-    answer_tokens: int = Field(default=1024, gt=0, description="tokens of an answer, at most")
-    body_bytes: int = Field(default=1_000_000, gt=0, description="bytes of a request's body, at most")
-    rows: int = Field(default=16, gt=0, description="answers generated at once")
-    queue: int = Field(default=64, gt=0, description="answers and readings that may wait")
-    seconds: float = Field(default=300.0, gt=0, description="time of a request, waiting included")
-
-
 class Settings(BaseModel):
     """How the server runs.
 

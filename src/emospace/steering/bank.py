@@ -13,7 +13,8 @@ import numpy as np
 from emospace.artefacts import cache_dir, read_json, write_json, write_tensors
 from emospace.errors import EmospaceError, unknown
 from emospace.models import missing_companion, shipped
-from emospace.steering.vector import DoseRange, Mode, SteeringVector, from_card, mix
+from emospace.specs import Mode
+from emospace.steering.vector import DoseRange, SteeringVector, from_card, mix
 
 if TYPE_CHECKING:
     from emospace.models import LanguageModel

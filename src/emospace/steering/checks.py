@@ -10,8 +10,9 @@ from emospace.errors import EmospaceError
 
 if TYPE_CHECKING:
     from emospace.models import LanguageModel
+    from emospace.specs import Mode
     from emospace.steering.hooks import Steering
-    from emospace.steering.vector import DoseRange, Mode, SteeringVector
+    from emospace.steering.vector import DoseRange, SteeringVector
 
 log = logging.getLogger(__name__)
 

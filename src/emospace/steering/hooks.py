@@ -15,10 +15,11 @@ from weakref import ref
 
 from emospace.errors import EmospaceError
 from emospace.models import LanguageModel, find_blocks, find_cache
+from emospace.specs import Mode, Op, Scope
 from emospace.steering.checks import check_fit, warn_beyond, warn_of_another_model, warn_of_no_token
 from emospace.steering.operation import along, movement
 from emospace.steering.positions import first_columns, in_scope, prompt_mask, real_columns
-from emospace.steering.vector import MODES, Mode, Op, Scope, SteeringVector, check_choice, check_window
+from emospace.steering.vector import MODES, SteeringVector, check_choice, check_window
 
 if TYPE_CHECKING:
     import torch

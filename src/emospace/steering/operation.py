@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
-    from emospace.steering.vector import Op
+    from emospace.specs import Op
 
 
 def along(state: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
-    from emospace.steering.vector import Scope
+    from emospace.specs import Scope
 
 
 def first_columns(mask: torch.Tensor | None) -> torch.Tensor | None:

@@ -12,13 +12,11 @@ import numpy as np
 
 from emospace.artefacts import read_json, write_json, write_tensors
 from emospace.errors import EmospaceError, unknown
+from emospace.specs import Mode, Op, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-Mode = Literal["relative", "constant"]
-Scope = Literal["prompt", "response", "all"]
-Op = Literal["add", "clamp", "ablate"]
 Kind = Literal["sae", "dense", "lda", "axis", "random", "shuffled", "mix"]
 
 MODES: tuple[Mode, ...] = get_args(Mode)

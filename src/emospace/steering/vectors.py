@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -25,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from emospace.activations import extract_words
 from emospace.activations.capture import not_finite, token_figures
 from emospace.errors import EmospaceError, unknown
+from emospace.specs import VectorSource
 from emospace.steering.vector import Kind, SteeringVector
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from emospace.models import LanguageModel
     from emospace.sae import SparseAutoencoder
 
-Source = Literal["mix", "sae", "features", "dense"]
 COMMON_SHARE = 0.05
 """Share of the variance of running text from which on a principal component is common to all text."""
 
@@ -58,7 +58,7 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    source: Source = "mix"
+    source: VectorSource = "mix"
     contrast: float = Field(default=0.5, ge=0, le=1)
     power: float = Field(default=4.0, ge=0)
     cleaned: bool = False

@@ -21,9 +21,9 @@ from emospace.study.stage import Deferred
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-    from emospace.activations import Pooling
     from emospace.models import LanguageModel
     from emospace.sae import SparseAutoencoder
+    from emospace.specs import Pooling
 
 
 @dataclass(frozen=True)

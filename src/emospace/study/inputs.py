@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from emospace.models import LanguageModel
     from emospace.norms import WordNorms
     from emospace.sae import SparseAutoencoder
+    from emospace.specs import StudySpec
     from emospace.structure import CategoryStructure
-    from emospace.study.spec import StudySpec
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,7 +235,8 @@ def _load_sae(spec: StudySpec, model: LanguageModel, out: Path, command: str) ->
 
 
 def _train_sae(spec: StudySpec, model: LanguageModel, out: Path, command: str) -> SparseAutoencoder:
-    from emospace.sae import Corpus, SaeSpec, load_sae, read_texts, train_sae
+    from emospace.sae import Corpus, load_sae, read_texts, train_sae
+    from emospace.specs import SaeSpec
 
     if not spec.sae_corpus:
         raise EmospaceError(
@@ -245,6 +246,8 @@ def _train_sae(spec: StudySpec, model: LanguageModel, out: Path, command: str) -
         layer=spec.layer if spec.layer is not None else round(model.n_blocks * 0.6),
         n_latents=8 * model.d_model,
         n_tokens=spec.sae_tokens,
+        batch=1024,
+        learning_rate=8e-4,
         seed=spec.seed,
     )
     corpora = [Corpus(path.name, read_texts(path)) for path in spec.sae_corpus]

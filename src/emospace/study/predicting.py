@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emospace.baselines import principal_components
-from emospace.features import Rule
 from emospace.lexicon import same_family, word_groups
 from emospace.prediction import Predicted, latent_profile, predict_beside, top_firing
 from emospace.profiling import timed
 from emospace.records import INPUT, NotComputed
+from emospace.specs import Rule
 from emospace.study.draws import draws_of_latents, shuffled_directions
 from emospace.study.predicted import (
     comparison_records,

@@ -17,6 +17,7 @@ from emospace.evaluation.summary import steering_summary
 from emospace.features import FeatureDictionary, shared_latents, specific_latents
 from emospace.profiling import timed
 from emospace.records import INPUT, NotComputed, PredictionRecord, Results, verdicts
+from emospace.specs import StudySpec
 from emospace.structure import category_ratings
 from emospace.study.aligning import DECODING, align, decode
 from emospace.study.concepts import LanguageConcepts
@@ -27,7 +28,6 @@ from emospace.study.lock import sole_writer
 from emospace.study.manifest import manifest, model_record, sae_record
 from emospace.study.predicting import Latents, predict
 from emospace.study.selecting import FEATURES, dense_features, describe, select_latents
-from emospace.study.spec import StudySpec
 from emospace.study.stage import KINDS, Deferred, StageResult, deferred
 from emospace.study.steering import WHAT, Illustration, files_of, prepare
 from emospace.study.summary import summarise

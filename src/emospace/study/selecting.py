@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from emospace.errors import EmospaceError
-from emospace.features import Rule, select_features
+from emospace.features import select_features
 from emospace.lexicon import word_groups
 from emospace.prediction import tell_categories
 from emospace.profiling import timed
 from emospace.records import FeatureRecord, NotComputed
+from emospace.specs import Rule
 from emospace.stats import fdr_bh
 from emospace.study.stage import StageResult, stage
 

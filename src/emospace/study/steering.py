@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from emospace.artefacts import content_hash
 from emospace.errors import EmospaceError
 from emospace.evaluation.answers import cell_hash
-from emospace.evaluation.cells import Cell, SteeringSpec
-from emospace.evaluation.generation import Sampling
+from emospace.evaluation.cells import Cell
 from emospace.evaluation.grid import evaluate
 from emospace.evaluation.prompts import load_prompts, prompt_kind
 from emospace.evaluation.running import InMode
@@ -19,10 +18,9 @@ from emospace.evaluation.summary import ILLUSTRATION
 from emospace.judges import BASIC, Judge
 from emospace.judges.embedded import EmbeddedJudge, load_subword
 from emospace.records import NotComputed, SteeringRecord
+from emospace.specs import ChatModelSpec, Mode, Sampling, SteeringSpec, StudySpec
 from emospace.steering.bank import load_vectors
-from emospace.steering.vector import Mode
 from emospace.study.inputs import figure_norms, figure_sets
-from emospace.study.spec import StudySpec
 from emospace.study.stage import Deferred, StageResult, stage
 
 if TYPE_CHECKING:
@@ -71,7 +69,9 @@ class Illustration:
         EmospaceError
             If a vector cannot be applied to the model; answers already generated are kept.
         """
-        spec = self.spec.model_dump(mode="json", exclude={"model", "batch_size", "out"})
+        spec = self.spec.model_dump(
+            mode="json", exclude={*ChatModelSpec.model_fields, "source", "baselines", "batch_size", "out"}
+        )
         named = [(cell.emotion, cell.kind) for cell in self.cells]
         return illustrate.kept(
             folder,
