@@ -19,7 +19,7 @@ from emospace.artefacts import write_json, write_text
 from emospace.display import say
 from emospace.evaluation.summary import MATRIX, source_of
 from emospace.records import CrossLanguageRecord, PredictionRecord, Results
-from emospace.report.findings import told
+from emospace.study.summary import category_aucs
 from publish_results import DOCS, made_by, markdown_table, without_paths
 
 BETWEEN = ("language_rsa", "cross_language", "category_shift", "universal", "families")
@@ -63,7 +63,7 @@ def sections(results: Results) -> Iterator[str]:
     yield f"## {results.model.model}, {len(languages)} languages\n"
     yield "Ratings within each language (r, concept words out of the test folds):\n"
     yield markdown_table(("language", "norms", "target", *WITHIN, "n"), _within(results))
-    if by_language := list(told(results)):
+    if by_language := list(category_aucs(results)):
         yield "\nConcepts held out of each category, told from those of all others (AUC, no ratings needed):\n"
         yield markdown_table(
             ("language", "mean AUC", "lowest", "highest", "input embeddings", "above chance", "categories"),

@@ -27,12 +27,12 @@ from emospace.records import (
 )
 from emospace.report import figures, write_report
 from emospace.report.languages_charts import dendrogram_of
-from emospace.report.languages_crossing import crossed, verdict
 from emospace.report.run import read_run
 from emospace.report.tables import missing_table
+from emospace.report.transfer import verdict
 from emospace.report.wording import DASH, structure_name
 from emospace.study.depth import depth_table
-from emospace.study.summary import COMMON, summarise
+from emospace.study.summary import COMMON, summarise, transfers_of
 
 THREE = ("en", "zh", "pl")
 THIRTEEN = ("en", "zh", "es", "de", "fr", "it", "pt", "nl", "pl", "fi", "id", "ko", "ja")
@@ -452,7 +452,7 @@ def test_transfer_matrix_has_its_references_below(page):
 
 def test_transfer_is_counted_over_directions(three):
     run = read_run(three)
-    found = crossed(run.results)
+    found = transfers_of(run.results)
     space = found["valence", "space"]
     assert (space.n, space.beyond, space.tested, space.below, space.compared) == (6, 6, 6, 6, 6)
     assert space.high == pytest.approx(0.52)

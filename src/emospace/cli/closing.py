@@ -211,9 +211,9 @@ def language_rows(results: Results) -> Iterator[tuple[object, ...]]:
 
 def crossing_rows(results: Results) -> Iterator[tuple[object, ...]]:
     """Yield one row for each rating and feature set: r across languages beside its references."""
-    from emospace.report.languages_crossing import crossed
+    from emospace.study.summary import transfers_of
 
-    for one in crossed(results).values():
+    for one in transfers_of(results).values():
         yield (
             *(one.target, one.features, one.n, one.r, one.low, one.high, one.same, one.permuted),
             *(f"{one.beyond} of {one.tested}", one.reference),

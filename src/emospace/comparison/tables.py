@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from emospace.comparison.figures import figure_key
-from emospace.comparison.records import Comparison, FigureRecord, RunAnswerRecord
+from emospace.comparison.records import Comparison, Figure, FigureRecord, RunAnswerRecord
 from emospace.report.blocks import Cell, Table
-from emospace.report.steering_tables import rated
-from emospace.report.verdict import NAMES, RULE, answer_cell, reasons
+from emospace.report.columns import Column, build, ci, counts, gaps_table, language_column, p, score
+from emospace.report.verdict import RULE, answer_columns, reasons
 from emospace.report.wording import (
     DASH,
     FEATURE_SETS,
@@ -20,14 +19,14 @@ from emospace.report.wording import (
     interval,
     language_name,
     p_clause,
-    p_value,
     plain_name,
     space_name,
     structure_name,
     upper_first,
 )
 
-FEWEST_SEARCHED = 16
+SEARCHED = 16
+"""Tables of more rows have a filter."""
 KINDS: Mapping[str, Callable[[FigureRecord], str]] = {
     "prediction": lambda r: f"{upper_first(r.target or '')}, {r.against}: r",
     "rsa": lambda r: f"RSA with {structure_name(r.against or '')}{_by(r)}",
@@ -43,38 +42,37 @@ def numbered(comparison: Comparison) -> dict[str, str]:
     return {run.name: f"{place} {run.name}" for place, run in enumerate(comparison.runs, 1)}
 
 
+RUNS = (
+    Column("Run", lambda run: run.name),
+    Column("Model", "model"),
+    counts("Blocks", "n_blocks"),
+    counts("Width", "d_model"),
+    counts("Parameters", "n_parameters"),
+    Column("Quantisation", "quantisation"),
+    Column(
+        "Space",
+        lambda run: space_name(run.space) + (f" ({run.sae})" if run.sae and run.space == "sae" else ""),
+    ),
+    counts("SAE latents", "n_latents"),
+    counts("Layer", "layer"),
+    Column(
+        "Languages",
+        lambda run: Cell(", ".join(run.languages), note=", ".join(map(language_name, run.languages))),
+    ),
+    counts("Categories", "n_categories"),
+    Column("Seed", "seed", numeric=True),
+    Column("Folder", lambda run: Cell(run.folder, note=f"results.json sha256 {run.file_hash}")),
+)
+
+
 def runs_table(comparison: Comparison) -> Table:
     """Return what each run is."""
-    columns = (
-        *("No.", "Run", "Model", "Blocks", "Width", "Parameters", "Quantisation", "Space", "SAE latents"),
-        *("Layer", "Languages", "Categories", "Seed", "Folder"),
-    )
-    rows = [
-        (
-            _n(place),
-            Cell(run.name),
-            Cell(run.model),
-            _n(run.n_blocks),
-            _n(run.d_model),
-            _n(run.n_parameters),
-            Cell(run.quantisation or DASH),
-            Cell(space_name(run.space) + (f" ({run.sae})" if run.sae and run.space == "sae" else "")),
-            _n(run.n_latents),
-            _n(run.layer),
-            Cell(", ".join(run.languages), note=", ".join(map(language_name, run.languages))),
-            _n(run.n_categories),
-            Cell(str(run.seed), run.seed),
-            Cell(run.folder, note=f"results.json sha256 {run.file_hash}"),
-        )
-        for place, run in enumerate(comparison.runs, 1)
-    ]
-    return Table(
+    return build(
         "table-runs",
         f"The runs; the first, {comparison.baseline}, is what the others are held against.",
-        columns,
-        rows,
-        numeric=("No.", "Blocks", "Width", "Parameters", "SAE latents", "Layer", "Categories", "Seed"),
-        strong=[place == 0 for place in range(len(rows))],
+        (counts("No.", lambda run: comparison.runs.index(run) + 1), *RUNS),
+        comparison.runs,
+        strong=lambda run: run is comparison.runs[0],
     )
 
 
@@ -84,221 +82,187 @@ def answers_table(comparison: Comparison) -> Table:
     for record in comparison.answers:
         if record.about is None:
             rows.setdefault((record.run, record.language), []).append(record)
-    return Table(
+    return build(
         "table-answers",
         f"{RULE}{reasons([record for answers in rows.values() for record in answers])}",
-        ("Run", "Language", *NAMES.values()),
-        [
-            (Cell(run), Cell(language_name(language)), *map(answer_cell, answers))
-            for (run, language), answers in rows.items()
-        ],
+        (
+            Column("Run", lambda answers: answers[0].run),
+            language_column(get=lambda answers: answers[0].language),
+            *answer_columns(lambda answers: answers),
+        ),
+        rows.values(),
         heading="Three questions, asked of each run",
-        search="Filter the answers" if len(rows) >= FEWEST_SEARCHED else "",
+        search="Filter the answers",
+        more_than=SEARCHED - 1,
     )
+
+
+PAIR = (language_column(), Column("Run", "a"), Column("And", "b"))
+RSA = (
+    *PAIR,
+    Column("Of", lambda r: " / ".join(dict.fromkeys(map(space_name, (r.space_a, r.space_b))))),
+    score("RSA", "value", note="reason"),
+    ci(),
+    p("p", "p"),
+    p("p (FDR)", "p_fdr"),
+    score("Before the first block", "baseline"),
+    score("Given that", "partial"),
+    ci("partial_low", "partial_high", "95% CI, given"),
+    p("p, given", "partial_p"),
+    counts("Categories", "n"),
+)
 
 
 def rsa_table(comparison: Comparison) -> Table:
     """Return model x model RSA of every pair of runs."""
-    columns = (
-        *("Language", "Run", "And", "Of", "RSA", "95% CI", "p", "p (FDR)", "Before the first block"),
-        *("Given that", "95% CI, given", "p, given", "Categories"),
-    )
-    rows = [
-        (
-            Cell(language_name(r.language)),
-            Cell(r.a),
-            Cell(r.b),
-            Cell(" / ".join(dict.fromkeys(map(space_name, (r.space_a, r.space_b))))),
-            rated(r.value, r.reason),
-            Cell(interval(r.ci_low, r.ci_high)),
-            _p(r.p),
-            _p(r.p_fdr),
-            rated(r.baseline),
-            rated(r.partial),
-            Cell(interval(r.partial_low, r.partial_high)),
-            _p(r.partial_p),
-            _n(r.n),
-        )
-        for r in comparison.rsa
-    ]
-    return Table(
+    return build(
         "table-rsa",
         "Spearman correlation of two runs' RDMs of the categories both have. p from "
         f"{counted(comparison.n_permutations, 'relabelling')} of categories, adjusted over all pairs and languages; "
         "intervals resample categories. Before the first block: the same for the states that enter the model. Given "
         f"that: the partial correlation with both of those RDMs held constant. Seed {comparison.seed}.",
-        columns,
-        rows,
-        numeric=("RSA", "p", "p (FDR)", "Before the first block", "Given that", "p, given", "Categories"),
+        RSA,
+        comparison.rsa,
         heading="All pairs",
-        search=_search(rows, "Filter the pairs of runs"),
-        strong=[comparison.baseline in (r.a, r.b) for r in comparison.rsa]
-        if len(comparison.runs) > 2
-        else (),
+        search="Filter the pairs of runs",
+        more_than=SEARCHED,
+        strong=lambda r: len(comparison.runs) > 2 and comparison.baseline in (r.a, r.b),
     )
+
+
+DEPTH = (
+    *PAIR,
+    score("At equal depth", "value", note="reason"),
+    ci(),
+    score("At any depth", "any_depth"),
+    score("Highest", "best"),
+    Column("Where", lambda r: f"{figure(r.best_depth_a)} / {figure(r.best_depth_b)}"),
+    score("Shift", "shift"),
+    ci("shift_low", "shift_high", "95% CI of shift"),
+    Column("Layers", lambda r: f"{r.n_layers_a} / {r.n_layers_b}"),
+    counts("Categories", "n"),
+)
 
 
 def depth_table(comparison: Comparison) -> Table:
     """Return the agreement of layers for every pair of runs."""
-    columns = (
-        *("Language", "Run", "And", "At equal depth", "95% CI", "At any depth", "Highest", "Where"),
-        *("Shift", "95% CI of shift", "Layers", "Categories"),
-    )
-    rows = [
-        (
-            Cell(language_name(r.language)),
-            Cell(r.a),
-            Cell(r.b),
-            rated(r.value, r.reason),
-            Cell(interval(r.ci_low, r.ci_high)),
-            rated(r.any_depth),
-            rated(r.best),
-            Cell(f"{figure(r.best_depth_a)} / {figure(r.best_depth_b)}"),
-            rated(r.shift),
-            Cell(interval(r.shift_low, r.shift_high)),
-            Cell(f"{r.n_layers_a} / {r.n_layers_b}"),
-            _n(r.n),
-        )
-        for r in comparison.depth
-    ]
-    return Table(
+    return build(
         "table-depth",
         "RSA of dense states: mean over layers at the same relative depth, and over all pairs of layers. Highest: the "
         "pair of layers most alike, and its depth in either run. Shift: how much deeper, as a share of all blocks, the "
         "second run's layer most like a layer of the first lies. Intervals resample categories.",
-        columns,
-        rows,
-        numeric=("At equal depth", "At any depth", "Highest", "Shift", "Categories"),
+        DEPTH,
+        comparison.depth,
         heading="Layers of all pairs",
-        search=_search(rows, "Filter the pairs of runs"),
+        search="Filter the pairs of runs",
+        more_than=SEARCHED,
     )
+
+
+ONSET = (
+    language_column(),
+    Column("Run", "run"),
+    score("Highest RSA", "value", note="reason"),
+    score("At depth", "depth"),
+    p("p", "p"),
+    score("Onset, depth", "onset_depth"),
+    ci("onset_low", "onset_high"),
+    counts("Onset, layer", "onset_layer"),
+    score("Before the first block", "before"),
+    counts("Layers", "n_layers"),
+    counts("Categories", "n"),
+)
 
 
 def onset_table(comparison: Comparison) -> Table:
     """Return how early each run comes near people's ratings."""
-    columns = (
-        *("Language", "Run", "Highest RSA", "At depth", "p", "Onset, depth", "95% CI", "Onset, layer"),
-        *("Before the first block", "Layers", "Categories"),
-    )
-    rows = [
-        (
-            Cell(language_name(r.language)),
-            Cell(r.run),
-            rated(r.value, r.reason),
-            rated(r.depth),
-            _p(r.p),
-            rated(r.onset_depth),
-            Cell(interval(r.onset_low, r.onset_high)),
-            _n(r.onset_layer),
-            rated(r.before),
-            _n(r.n_layers),
-            _n(r.n),
-        )
-        for r in comparison.onset
-    ]
-    return Table(
+    return build(
         "table-onset",
         "RSA of dense states with people's valence-arousal distances. p is that of a highest value over layers. Onset: "
         "the first layer that reaches 90% of the highest, as a layer and as relative depth, with the interval over "
         "resampled categories. All runs of a language are held to the categories that all of them and the ratings have.",
-        columns,
-        rows,
-        numeric=(*columns[2:6], *columns[7:]),
+        ONSET,
+        comparison.onset,
         heading="How early each run comes near people's ratings",
-        search=_search(rows, "Filter the runs"),
+        search="Filter the runs",
+        more_than=SEARCHED,
     )
 
 
 def figures_table(comparison: Comparison) -> Table:
     """Return the main figures: a row a figure, a column a run, differences from the first run in brackets."""
-    names = [run.name for run in comparison.runs]
-    found: dict[tuple[str | None, ...], dict[str, FigureRecord]] = {}
+    rows: dict[tuple[str | None, ...], dict[str, FigureRecord]] = {}
     for record in comparison.figures:
-        found.setdefault(figure_key(record), {})[record.run] = record
-    columns = ("Figure", "Language", "Of", *(f"{place} {name}" for place, name in enumerate(names, 1)))
-    rows = []
-    for by_run in found.values():
-        one = next(iter(by_run.values()))
-        rows.append(
-            (
-                Cell(KINDS[one.kind](one)),
-                Cell(language_name(one.language)),
-                Cell(_of(one)),
-                *(_figure_cell(by_run.get(name)) for name in names),
-            )
-        )
-    return Table(
+        rows.setdefault(figure_key(record), {})[record.run] = record
+
+    def first(write: Callable[[FigureRecord], str]) -> Callable[[dict[str, FigureRecord]], str]:
+        return lambda row: write(next(iter(row.values())))
+
+    def of_run(name: str) -> Callable[[dict[str, FigureRecord]], Cell]:
+        return lambda row: _figure_cell(row.get(name))
+
+    return build(
         "table-figures",
         "The main figures of every run, in brackets the difference from the first. Hover for interval, p and n. Ratings "
         "are predicted with concept words out of the test folds; the emotion space is a run's own (SAE features, or "
         "dense directions in a run without an SAE).",
-        columns,
-        rows,
-        numeric=columns[3:],
+        (
+            Column("Figure", first(lambda record: KINDS[record.kind](record))),
+            language_column(get=first(lambda record: record.language)),
+            Column("Of", first(_of)),
+            *(Column(label, of_run(name), numeric=True) for name, label in numbered(comparison).items()),
+        ),
+        rows.values(),
         heading="Main figures",
-        search=_search(rows, "Filter the figures"),
-        strong=[row[2].text == FEATURE_SETS["space"][0] for row in rows],
+        search="Filter the figures",
+        more_than=SEARCHED,
+        strong=lambda row: next(iter(row.values())).of == "space",
     )
+
+
+DIFFERENCES = (
+    Column("Run", "run"),
+    language_column(),
+    Column("Norms", "norms"),
+    Column("Rating", "target"),
+    Column("Features", lambda r: FEATURE_SETS[r.features][0]),
+    score("r", "r"),
+    score("r of the first", "r_against"),
+    score("Difference", "difference", note="reason"),
+    ci(),
+    p("p", "p"),
+    p("p (FDR)", "p_fdr"),
+    counts("Words", "n"),
+)
 
 
 def differences_table(comparison: Comparison) -> Table:
     """Return the differences in r on common words."""
-    columns = (
-        *("Run", "Language", "Norms", "Rating", "Features", "r", "r of the first", "Difference", "95% CI"),
-        *("p", "p (FDR)", "Words"),
-    )
-    rows = [
-        (
-            Cell(r.run),
-            Cell(language_name(r.language)),
-            Cell(r.norms),
-            Cell(r.target),
-            Cell(FEATURE_SETS[r.features][0]),
-            rated(r.r),
-            rated(r.r_against),
-            rated(r.difference, r.reason),
-            Cell(interval(r.ci_low, r.ci_high)),
-            _p(r.p),
-            _p(r.p_fdr),
-            _n(r.n),
-        )
-        for r in comparison.differences
-    ]
-    return Table(
+    return build(
         "table-differences",
         f"r of each run less r of {comparison.baseline}, on the words that both predicted and that are concept words of "
         "neither, so that r may differ a little from the figures above. Paired bootstrap over word groups; p is "
         f"two-sided, adjusted over all rows. Seed {comparison.seed}.",
-        columns,
-        rows,
-        numeric=("r", "r of the first", "Difference", "p", "p (FDR)", "Words"),
+        DIFFERENCES,
+        comparison.differences,
         heading="Differences on the same words",
-        search=_search(rows, "Filter the differences"),
-        strong=[r.features == "space" for r in comparison.differences],
+        search="Filter the differences",
+        more_than=SEARCHED,
+        strong=lambda r: r.features == "space",
     )
 
 
 def missing_table(comparison: Comparison) -> Table:
     """Return what could not be compared, and why."""
-    rows = [
-        (Cell(m.what), Cell(language_name(m.language) if m.language else DASH), Cell(m.why))
-        for m in comparison.not_computed
-    ]
-    pairs: list[tuple[str, Any]] = [(f"RSA of {r.a} and {r.b}", r) for r in comparison.rsa]
-    pairs += [(f"layers of {r.a} and {r.b}", r) for r in comparison.depth]
-    pairs += [(f"layers of {r.run} and people's ratings", r) for r in comparison.onset]
-    pairs += [(f"difference in r of {r.run}, {r.target} ({r.norms})", r) for r in comparison.differences]
-    rows += [
-        (Cell(what), Cell(language_name(record.language)), Cell(record.reason))
-        for what, record in pairs
-        if record.reason
-    ]
-    return Table(
-        "table-missing",
-        "Figures that are not given.",
-        ("Figure", "Language", "Reason"),
-        list(dict.fromkeys(rows)),
-        wrap=("Figure", "Reason"),
+    figures: list[tuple[str, Figure]] = [(f"RSA of {r.a} and {r.b}", r) for r in comparison.rsa]
+    figures += [(f"layers of {r.a} and {r.b}", r) for r in comparison.depth]
+    figures += [(f"layers of {r.run} and people's ratings", r) for r in comparison.onset]
+    figures += [(f"difference in r of {r.run}, {r.target} ({r.norms})", r) for r in comparison.differences]
+    return gaps_table(
+        [
+            *((m.what, m.language, m.why) for m in comparison.not_computed),
+            *((what, r.language, r.reason) for what, r in figures if r.reason),
+        ]
     )
 
 
@@ -325,15 +289,3 @@ def _figure_cell(record: FigureRecord | None) -> Cell:
     parts = [f"95% CI {interval(record.ci_low, record.ci_high)}" if record.ci_low is not None else ""]
     parts += [p_clause(record.p), f"n = {count(record.n)}"]
     return Cell(f"{figure(record.value)}{change}", record.value, note=", ".join(filter(None, parts)))
-
-
-def _search(rows: object, label: str) -> str:
-    return label if isinstance(rows, list) and len(rows) > FEWEST_SEARCHED else ""
-
-
-def _n(value: int | None) -> Cell:
-    return Cell(count(value), value)
-
-
-def _p(value: float | None) -> Cell:
-    return Cell(p_value(value), value)

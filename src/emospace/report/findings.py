@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 from emospace import records
-from emospace.records import SIGNIFICANT, AlignmentRecord, FeatureRecord, PredictionRecord, Results
+from emospace.records import AlignmentRecord, PredictionRecord
 from emospace.report.blocks import Card, Meter
 from emospace.report.run import Run
 from emospace.report.wording import (
@@ -66,31 +65,6 @@ def static_counterpart(run: Run, record: AlignmentRecord) -> tuple[str, float] |
         if same and other.space == "static" and other is not record and other.value is not None:
             return (space_name("static"), other.value)
     return None
-
-
-class Told(NamedTuple):
-    """How well one language's held-out concepts are told by category: AUC over its categories."""
-
-    language: str
-    mean: float | None
-    lowest: float
-    highest: float
-    static: float | None
-    n_above: int
-    n: int
-
-
-def told(results: Results) -> Iterator[Told]:
-    """Yield each language's figures; `n_above` counts the categories with q below .05."""
-    by: dict[str, list[FeatureRecord]] = {}
-    for record in results.features:
-        if record.auc is not None:
-            by.setdefault(record.language, []).append(record)
-    for language, rows in by.items():
-        values = [row.auc for row in rows if row.auc is not None]
-        above = sum(row.auc_p_fdr is not None and row.auc_p_fdr < SIGNIFICANT for row in rows)
-        mean, static = (results.mean("features", name, language=language) for name in ("auc", "auc_static"))
-        yield Told(language, mean, min(values), max(values), static, above, len(rows))
 
 
 def left_out(run: Run) -> tuple[str, ...]:

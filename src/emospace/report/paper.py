@@ -15,9 +15,9 @@ from emospace.report.charts import ORDER, high_of, low_of, percentiles
 from emospace.report.findings import geometry
 from emospace.report.languages import of_statistic, tree_of
 from emospace.report.languages_charts import ordered
-from emospace.report.languages_crossing import SAME
 from emospace.report.run import Absent, Run, read_run
 from emospace.report.sections import CIRCUMPLEX, basic_marked, category_order
+from emospace.report.transfer import SAME
 from emospace.report.wording import (
     FEATURE_SETS,
     MANY,

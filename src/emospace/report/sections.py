@@ -12,18 +12,18 @@ from emospace.records import PredictionRecord
 from emospace.report import charts, findings
 from emospace.report.blocks import Block, Cards, Chart, Figures, Panel, Prose, Reason, Section
 from emospace.report.languages import by_language, languages_section
-from emospace.report.languages_crossing import crossing_section
 from emospace.report.run import Absent, Run
 from emospace.report.steering import is_steering_run, reading_section, steering_page, steering_section
 from emospace.report.tables import (
     alignment_table,
+    auc_table,
     comparison_table,
     counts_table,
     dictionary_table,
     missing_table,
     prediction_table,
-    told_table,
 )
+from emospace.report.transfer import crossing_section
 from emospace.report.verdict import answer_table, answers_in_words, overview_table
 from emospace.report.wording import (
     FEATURE_SETS,
@@ -467,7 +467,7 @@ def _dictionary(run: Run) -> Iterator[Block]:
     if run.results.features:
         yield counts_table(run)
     if any(record.auc is not None for record in run.results.features):
-        yield told_table(run)
+        yield auc_table(run)
     columns = ("language", "category", "latent", "effect", "rate_in", "rate_pool", "q", "top_words")
     try:
         table = run.table("features", columns)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -13,18 +13,35 @@ from emospace.judges import AUROC_FLOOR, BASIC
 from emospace.records import Results, SteeringRecord
 from emospace.report.blocks import Block, Cell, Chart, Figures, Panel, Prose, Reason, Section, Table
 from emospace.report.charts import text
+from emospace.report.columns import (
+    Column,
+    build,
+    ci,
+    counts,
+    get_value,
+    language_column,
+    p,
+    plain,
+    score,
+    shares,
+)
 from emospace.report.run import Absent, Run
 from emospace.report.steering_charts import heat_map
-from emospace.report.steering_tables import auroc_cell, judged_of, rated
+from emospace.report.steering_tables import (
+    AUROC,
+    FLUENCY,
+    JUDGED,
+    RATES,
+    SEARCHED,
+    emotion_name,
+    judged_of,
+    target_name,
+)
 from emospace.report.wording import (
-    DASH,
     counted,
     figure,
-    interval,
     language_name,
     listed,
-    number,
-    p_value,
     percent,
     plain_name,
     upper_first,
@@ -259,60 +276,47 @@ def _judged(results: Results) -> list[str]:
     return said
 
 
+MEANS_COLUMNS = (
+    score("Target rate", "rate"),
+    ci("rate_low", "rate_high"),
+    score("Masked", "rate_masked"),
+    score("Random", "control_rate"),
+    score("Unsteered", "base_rate"),
+    score("Other emotions", "others_rate"),
+    p("p", "p"),
+    p("p (FDR)", "p_fdr"),
+    *FLUENCY,
+    shares("In language", "in_language"),
+)
+
+
+def _n_judged(row: Mapping[str, Any]) -> Cell:
+    judged, unjudged = row["n_judged"], row["n_unjudged"]
+    return Cell(f"{judged:,} of {judged + unjudged:,}", judged)
+
+
 def means_table(means: pd.DataFrame) -> Table:
     """Return one row a source and output: means over the basic emotions with their controls."""
     unjudged = "n_unjudged" in means and bool(means["n_unjudged"].any())
-    columns = (
-        *(
-            "Concepts",
-            "Answers",
-            "Emotions",
-            *(["Judged"] if unjudged else []),
-            "Target rate",
-            "95% CI",
-            "Masked",
-            "Random",
-            "Unsteered",
-        ),
-        *("Other emotions", "p", "p (FDR)", "Perplexity ratio", "Distinct-2", "In language"),
-    )
-    rows = [
-        (
-            Cell(source_name(row["source"])),
-            Cell(language_name(row["output"])),
-            Cell(str(row["n_emotions"]), row["n_emotions"]),
-            *(
-                [Cell(f"{row['n_judged']:,} of {row['n_judged'] + row['n_unjudged']:,}", row["n_judged"])]
-                if unjudged
-                else []
-            ),
-            rated(_known(row["rate"])),
-            Cell(interval(_known(row["rate_low"]), _known(row["rate_high"]))),
-            rated(_known(row["rate_masked"])),
-            rated(_known(row["control_rate"])),
-            rated(_known(row["base_rate"])),
-            rated(_known(row["others_rate"])),
-            Cell(p_value(_known(row["p"])), _known(row["p"])),
-            Cell(p_value(_known(row["p_fdr"])), _known(row["p_fdr"])),
-            Cell(number(_known(row["perplexity_ratio"])), _known(row["perplexity_ratio"])),
-            rated(_known(row["distinct2_ratio"])),
-            Cell(percent(_known(row["in_language"])), _known(row["in_language"])),
-        )
-        for row in means.to_dict("records")
-    ]
-    return Table(
+    return build(
         "table-crossing-means",
         "Means over the basic emotions the judge is not too weak for; intervals resample prompts. Random: the same emotions read under random "
         "directions at the same dose and layers. Other emotions: how often the target is heard when the same concepts "
         "steer towards the others. p is one-sided, of the mean probability of the targets against the random directions, "
         "permuting within each prompt and emotion, adjusted over all rows. In language: the share of answers whose words are most frequent in the language of the prompt. Masked: "
         "with the concept words of all output languages hidden from the judge.",
-        columns,
-        rows,
-        numeric=columns[2:],
+        (
+            Column("Concepts", "source", source_name),
+            language_column("Answers", "output"),
+            counts("Emotions", "n_emotions"),
+            Column("Judged", _n_judged) if unjudged else None,
+            *MEANS_COLUMNS,
+        ),
+        means.to_dict("records"),
         heading="The matrix in figures",
-        search="Filter the languages" if len(rows) > 12 else "",
-        strong=[row["source"] == row["output"] for row in means.to_dict("records")],
+        search="Filter the languages",
+        more_than=SEARCHED,
+        strong=lambda row: row["source"] == row["output"],
     )
 
 
@@ -323,52 +327,28 @@ def _emotions(run: Run) -> Iterator[Block]:
     if not steered:
         yield Reason("Emotions", "results.json holds no vector's figures")
         return
-    unjudged = bool(judged_of(steered))
-    columns = (
-        *(
-            "Concepts",
-            "Answers",
-            "Emotion",
-            "Dose",
-            *(["Judged"] if unjudged else []),
-            "Target rate",
-            "95% CI",
-            "Masked",
-            "Random",
-            "Unsteered",
-        ),
-        *("p", "p (FDR)", "AUROC", "Perplexity ratio", "Distinct-2", "Δ valence"),
-    )
-    rows = [
-        (
-            Cell(source_name(source_of(r))),
-            Cell(language_name(r.language)),
-            Cell(upper_first(plain_name(r.emotion))),
-            Cell(number(r.dose), r.dose, note=r.options),
-            *([Cell(judged_of([r]) or "all", r.n_judged)] if unjudged else []),
-            rated(r.target_rate, r.reason),
-            Cell(interval(r.ci_low, r.ci_high)),
-            rated(r.target_rate_masked),
-            rated(random.get((r.language, r.emotion))),
-            rated(r.base_rate),
-            Cell(p_value(r.p), r.p),
-            Cell(p_value(r.p_fdr), r.p_fdr),
-            auroc_cell(r),
-            Cell(number(r.perplexity_ratio), r.perplexity_ratio),
-            rated(r.distinct2_ratio),
-            Cell(figure(r.valence_shift, 3), r.valence_shift),
-        )
-        for r in steered
-    ]
-    yield Table(
+    yield build(
         "table-crossing-rates",
         f"Every vector in every language of answers, {counted(steered[0].n_prompts, 'prompt')} each. p is against random "
         "directions at the same dose and layers; it is adjusted, over all vectors in one language of answers, for the "
         f"emotions whose judge has a held-out AUROC of at least {figure(AUROC_FLOOR)} there, and is no test for the others. Δ valence is "
         "the shift of the words' mean human rating (−1 to 1), in which no judge takes part.",
-        columns,
-        rows,
-        numeric=columns[3:],
+        (
+            Column("Concepts", source_of, source_name),
+            language_column("Answers"),
+            Column("Emotion", "emotion", emotion_name),
+            plain("Dose", "dose", note="options"),
+            JUDGED if judged_of(steered) else None,
+            *RATES[:-1],
+            score("Random", lambda r: random.get((r.language, r.emotion))),
+            RATES[-1],
+            p("p", "p"),
+            p("p (FDR)", "p_fdr"),
+            AUROC,
+            *FLUENCY,
+            score("Δ valence", "valence_shift", digits=3),
+        ),
+        steered,
         search="Filter languages and emotions",
     )
 
@@ -390,51 +370,47 @@ def _vectors(run: Run) -> Iterator[Block]:
             f"against {figure(mean('others'))}."
         ]
     )
-    columns = ("Emotion", "Layer", "Pairs", "Mean cosine", "Least", "Greatest", "Other emotions")
-    rows = [
-        (
-            Cell(upper_first(plain_name(str(emotion)))),
-            Cell(str(layer), float(str(layer))),
-            Cell(str(len(part)), len(part)),
-            rated(mean("cosine", emotion=str(emotion), layer=str(layer))),
-            Cell(figure(low := float(part["cosine"].min())), low, note=_pair(part, low)),
-            Cell(figure(high := float(part["cosine"].max())), high, note=_pair(part, high)),
-            rated(mean("others", emotion=str(emotion), layer=str(layer))),
-        )
-        for (emotion, layer), part in table.groupby(["emotion", "layer"], sort=False)
+    groups = [
+        (str(e), str(layer), part) for (e, layer), part in table.groupby(["emotion", "layer"], sort=False)
     ]
-    yield Table(
+    yield build(
         "table-crossing-cosines",
         "Cosines between languages for each emotion and layer, over all pairs; hover over the least and the greatest for "
         "their languages.",
-        columns,
-        rows,
-        numeric=columns[1:],
+        (
+            Column("Emotion", lambda g: emotion_name(g[0])),
+            Column("Layer", lambda g: Cell(g[1], float(g[1])), numeric=True),
+            counts("Pairs", lambda g: len(g[2])),
+            score("Mean cosine", lambda g: mean("cosine", emotion=g[0], layer=g[1])),
+            Column("Least", lambda g: _extreme(g[2], "idxmin"), numeric=True),
+            Column("Greatest", lambda g: _extreme(g[2], "idxmax"), numeric=True),
+            score("Other emotions", lambda g: mean("others", emotion=g[0], layer=g[1])),
+        ),
+        groups,
         heading="By emotion and layer",
     )
-    pairs = table[["a", "b"]].drop_duplicates().astype(str)
-    yield Table(
+    yield build(
         "table-crossing-pairs",
         "Cosines of two languages' vectors, mean over emotions and layers.",
-        ("Language", "And", "Mean cosine", "Other emotions"),
-        [
-            (
-                Cell(language_name(a)),
-                Cell(language_name(b)),
-                rated(mean("cosine", a=a, b=b)),
-                rated(mean("others", a=a, b=b)),
-            )
-            for a, b in pairs.itertuples(index=False)
-        ],
-        numeric=("Mean cosine", "Other emotions"),
+        (
+            language_column(get="a"),
+            language_column("And", "b"),
+            score("Mean cosine", lambda pair: mean("cosine", a=str(pair["a"]), b=str(pair["b"]))),
+            score("Other emotions", lambda pair: mean("others", a=str(pair["a"]), b=str(pair["b"]))),
+        ),
+        table[["a", "b"]].drop_duplicates().to_dict("records"),
         heading="By pair of languages",
-        search="Filter the languages" if len(pairs) > 12 else "",
+        search="Filter the languages",
+        more_than=SEARCHED,
     )
 
 
-def _pair(part: pd.DataFrame, value: float) -> str:
-    row = part[part["cosine"] == value].iloc[0]
-    return f"{language_name(str(row['a']))} and {language_name(str(row['b']))}"
+def _extreme(part: pd.DataFrame, which: Literal["idxmin", "idxmax"]) -> Cell:
+    row = part.loc[getattr(part["cosine"], which)()]
+    value = float(row["cosine"])
+    return Cell(
+        figure(value), value, note=f"{language_name(str(row['a']))} and {language_name(str(row['b']))}"
+    )
 
 
 def _samples(run: Run) -> Iterator[Block]:
@@ -446,26 +422,19 @@ def _samples(run: Run) -> Iterator[Block]:
         return
     first = table.groupby("output")["prompt"].transform("first")
     shown = table[(table["prompt"] == first) & (table["draw"] == 0)]
-    rows = [
-        (
-            Cell(CONTROLS.get(str(row["kind"])) or source_name(str(row["source"]))),
-            Cell(language_name(str(row["output"]))),
-            Cell(
-                upper_first(plain_name(row["emotion"])) if isinstance(row["emotion"], str) else "(no target)"
-            ),
-            Cell(str(row["judged"] or DASH)),
-            Cell(str(row["prompt"]), lang=str(row["output"])),
-            Cell(str(row["text"])),
-        )
-        for row in shown.to_dict("records")
-    ]
-    yield Table(
+    yield build(
         "table-crossing-samples",
         "Answers to one prompt of each language under every vector. The prompt was drawn by the seed, not by what was "
         "answered: good and bad alike.",
-        ("Concepts", "Answers in", "Target", "Heard as", "Prompt", "Answer"),
-        rows,
-        wrap=("Prompt", "Answer"),
+        (
+            Column("Concepts", lambda row: CONTROLS.get(str(row["kind"])) or source_name(str(row["source"]))),
+            language_column("Answers in", "output"),
+            Column("Target", lambda row: target_name(row["emotion"])),
+            Column("Heard as", "judged"),
+            Column("Prompt", "prompt", wrap=True, lang="output"),
+            Column("Answer", lambda row: Cell(str(row["text"])), wrap=True),
+        ),
+        shown.to_dict("records"),
         search="Filter the answers",
     )
 
@@ -479,10 +448,6 @@ def _is_heard(row: Mapping[str, Any]) -> bool:
 
     A vector that makes answers emotional in any way is beyond random directions too; that of the other emotions tells.
     """
-    p = _known(row["p_fdr"])
-    floor = max(_known(row["control_rate"]) or 0.0, _known(row["others_rate"]) or 0.0)
-    return p is not None and p < SIGNIFICANT and row["rate_low"] > floor
-
-
-def _known(value: Any) -> float | None:
-    return float(value) if value is not None and np.isfinite(value) else None
+    p_fdr, *controls = (get_value(row, name) for name in ("p_fdr", "control_rate", "others_rate"))
+    highest = max(rate or 0.0 for rate in controls)
+    return p_fdr is not None and p_fdr < SIGNIFICANT and row["rate_low"] > highest

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-import numpy as np
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from emospace.evaluation.summary import COMPARED, SIZE, calibrated, compared, way
 from emospace.judges import AUROC_FLOOR, BASIC, weakness
 from emospace.records import ReadingRecord, Results, SteeringRecord
 from emospace.report.blocks import Cell, Table
+from emospace.report.columns import Column, build, ci, counts, get_value, language_column, plain, score
 from emospace.report.run import Run
 from emospace.report.wording import (
     DASH,
     figure,
     interval,
-    language_name,
     number,
     p_value,
     percent,
@@ -60,23 +58,26 @@ FIGURES = {
     "random_deviation_worst": "The same, the largest of the six",
 }
 
-_MEASURES = (
-    *("Target rate", "95% CI", "Masked", "Unsteered", "p (FDR)", "Judge's recall", "AUROC"),
-    *("Perplexity ratio", "Distinct-2", "Similarity", "Δ valence", "Δ arousal"),
-)
-_MEAN_FIELDS = ("distinct2_ratio", "repetition", "similarity", "answered")
-_PLAIN = ("Masked", "Perplexity ratio", "Distinct-2", "Repetition", "Similarity", "Facts right")
+SEARCHED = 12
+"""Tables of more rows have a filter."""
 
 
-def rated(value: float | None, reason: str | None = None) -> Cell:
-    """Return a cell of a rate or correlation; a null one carries its reason."""
-    return Cell(figure(value), value, note=reason)
+def vector_name(kind: object) -> str:
+    """Return the name of a kind of vector."""
+    return upper_first(KINDS.get(str(kind), str(kind)))
+
+
+def emotion_name(emotion: object) -> str:
+    """Return the name of an emotion."""
+    return upper_first(plain_name(str(emotion)))
 
 
 def auroc_cell(record: SteeringRecord) -> Cell:
     """Return a cell of the judge's held-out AUROC, which says where it is too low for the rates to be evidence."""
-    weak = ": too weak to say" if weakness(record.judge_auroc) else ""
-    return Cell(f"{figure(record.judge_auroc)}{weak}", record.judge_auroc, note=weakness(record.judge_auroc))
+    weak = weakness(record.judge_auroc)
+    return Cell(
+        figure(record.judge_auroc) + (": too weak to say" if weak else ""), record.judge_auroc, note=weak
+    )
 
 
 def judged_of(records: Sequence[SteeringRecord]) -> str:
@@ -84,64 +85,6 @@ def judged_of(records: Sequence[SteeringRecord]) -> str:
     n_judged = sum(record.n_judged or 0 for record in records)
     n_unjudged = sum(record.n_unjudged or 0 for record in records)
     return f"{n_judged:,} of {n_judged + n_unjudged:,}" if n_unjudged else ""
-
-
-def _ratio(value: float | None) -> Cell:
-    return Cell(number(value), value)
-
-
-def _shift(value: float | None) -> Cell:
-    return Cell(figure(value, 3), value)
-
-
-def emotion_table(records: Sequence[SteeringRecord], key: str, caption: str, heading: str) -> Table:
-    """Return one row a record: rate with its baselines and judge, fluency, content, shift of the words."""
-    reasons = any(record.target_rate is None for record in records)
-    several = len({way_name(record) for record in records}) > 1
-    languages = len({record.language for record in records}) > 1
-    unjudged = bool(judged_of(records))
-    columns = (
-        *(["Language"] if languages else []),
-        "Emotion",
-        *(["Vector"] if several else []),
-        "Dose",
-        *(["Judged"] if unjudged else []),
-        *_MEASURES,
-        *(["Why no rate"] if reasons else []),
-    )
-    rows = [
-        (
-            *([Cell(language_name(r.language))] if languages else []),
-            Cell(upper_first(plain_name(r.emotion))),
-            *([Cell(way_name(r))] if several else []),
-            Cell(number(r.dose), r.dose, note=_acting(r)),
-            *([Cell(judged_of([r]) or "all", r.n_judged)] if unjudged else []),
-            rated(r.target_rate, r.reason),
-            Cell(interval(r.ci_low, r.ci_high)),
-            rated(r.target_rate_masked),
-            rated(r.base_rate),
-            _tested(r),
-            rated(r.judge_recall),
-            auroc_cell(r),
-            _ratio(r.perplexity_ratio),
-            rated(r.distinct2_ratio),
-            rated(r.similarity),
-            _shift(r.valence_shift),
-            _shift(r.arousal_shift),
-            *([Cell(r.reason or "")] if reasons else []),
-        )
-        for r in records
-    ]
-    return Table(
-        key,
-        caption,
-        columns,
-        rows,
-        numeric=("Dose", *(name for name in _MEASURES if name != "95% CI")),
-        wrap=("Why no rate",),
-        heading=heading,
-        search="Filter the emotions" if len(rows) > 12 else "",
-    )
 
 
 def _tested(record: SteeringRecord) -> Cell:
@@ -155,8 +98,53 @@ def _tested(record: SteeringRecord) -> Cell:
 
 
 def _acting(record: SteeringRecord) -> str | None:
-    parts = [f"layers {', '.join(map(str, record.layers))}" if record.layers else "", record.options or ""]
-    return "; ".join(part for part in parts if part) or None
+    layers = f"layers {', '.join(map(str, record.layers))}" if record.layers else ""
+    return "; ".join(filter(None, (layers, record.options))) or None
+
+
+def _judged(record: SteeringRecord) -> Cell:
+    return Cell(judged_of([record]) or "all", record.n_judged)
+
+
+JUDGED = Column("Judged", _judged)
+RATES = (
+    score("Target rate", "target_rate", note="reason"),
+    ci(),
+    score("Masked", "target_rate_masked"),
+    score("Unsteered", "base_rate"),
+)
+AUROC = Column("AUROC", auroc_cell, numeric=True)
+FLUENCY = (plain("Perplexity ratio", "perplexity_ratio"), score("Distinct-2", "distinct2_ratio"))
+
+
+def emotion_table(records: Sequence[SteeringRecord], key: str, caption: str, heading: str) -> Table:
+    """Return one row a record: rate with its baselines and judge, fluency, content, shift of the words."""
+    return build(
+        key,
+        caption,
+        (
+            language_column() if len({record.language for record in records}) > 1 else None,
+            Column("Emotion", "emotion", emotion_name),
+            Column("Vector", way_name) if len({way_name(record) for record in records}) > 1 else None,
+            plain("Dose", "dose", note=_acting),
+            JUDGED if judged_of(records) else None,
+            *RATES,
+            Column("p (FDR)", _tested, numeric=True),
+            score("Judge's recall", "judge_recall"),
+            AUROC,
+            *FLUENCY,
+            score("Similarity", "similarity"),
+            score("Δ valence", "valence_shift", digits=3),
+            score("Δ arousal", "arousal_shift", digits=3),
+            Column("Why no rate", lambda r: Cell(r.reason or ""), wrap=True)
+            if any(record.target_rate is None for record in records)
+            else None,
+        ),
+        records,
+        heading=heading,
+        search="Filter the emotions",
+        more_than=SEARCHED,
+    )
 
 
 def way_name(record: SteeringRecord) -> str:
@@ -175,135 +163,120 @@ def comparison_table(results: Results, key: str) -> Table:
     main = next((way(record) for record in calibrated(results.steering) if record.emotion in BASIC), "")
     order = list(KINDS)
     ways = sorted(groups, key=lambda made: (made != main, order.index(made.partition(",")[0])))
-    unjudged = any(map(judged_of, groups.values()))
-    columns = (
-        *("Answers", "Emotions", *(["Judged"] if unjudged else []), "Target rate"),
-        *(*_PLAIN, "Δ valence (mean size)"),
-    )
-    rows = []
-    for made in ways:
-        records, of = groups[made], {"group": COMPARED, "way": made}
-        rows.append(
-            (
-                Cell(_named(made)),
-                Cell(str(len(records)), len(records)),
-                *([Cell(judged_of(records) or "all")] if unjudged else []),
-                rated(results.mean("steering", "target_rate", **of)),
-                rated(results.mean("steering", "target_rate_masked", **of)),
-                _ratio(results.median("steering", "perplexity_ratio", **of)),
-                *(rated(results.mean("steering", name, **of)) for name in _MEAN_FIELDS),
-                _shift(results.mean("steering", SIZE, **of)),
-            )
-        )
-    return Table(
+
+    def mean(
+        name: str, statistic: Callable[..., float | None] = results.mean
+    ) -> Callable[[str], float | None]:
+        return lambda made: statistic("steering", name, group=COMPARED, way=made)
+
+    return build(
         key,
         "Ways to the same tone, over the basic emotions the judge is not too weak for: vectors at their calibrated dose, random directions at the "
         "dose nearest to it, shuffled concept-sets at the same dose, and an instruction instead of a vector. "
         "Similarity is to the unsteered answer; facts right is the share of factual questions still answered.",
-        columns,
-        rows,
-        numeric=columns[1:],
+        (
+            Column("Answers", _named),
+            counts("Emotions", lambda made: len(groups[made])),
+            Column("Judged", lambda made: judged_of(groups[made]) or "all")
+            if any(map(judged_of, groups.values()))
+            else None,
+            score("Target rate", mean("target_rate")),
+            score("Masked", mean("target_rate_masked")),
+            plain("Perplexity ratio", mean("perplexity_ratio", results.median)),
+            score("Distinct-2", mean("distinct2_ratio")),
+            score("Repetition", mean("repetition")),
+            score("Similarity", mean("similarity")),
+            score("Facts right", mean("answered")),
+            score("Δ valence (mean size)", mean(SIZE), digits=3),
+        ),
+        ways,
         heading="Beside other ways and controls",
-        strong=[place == 0 for place in range(len(rows))],
+        strong=lambda made: made == ways[0],
     )
+
+
+def _figure_value(row: Mapping[str, Any]) -> Cell:
+    value, name = get_value(row, "value"), row["figure"]
+    write = {"above_random": percent, "perplexity_ratio": number}.get(name, figure)
+    return Cell(write(value), value)
+
+
+def _figure_interval(row: Mapping[str, Any]) -> str:
+    low, high = get_value(row, "value_low"), get_value(row, "value_high")
+    if row["figure"] == "perplexity_ratio" and low is not None and high is not None:
+        return f"{number(low)}\u00a0to\u00a0{number(high)}"
+    return interval(low, high)
+
+
+VECTOR = Column("Vector", "kind", vector_name)
+FIGURE_COLUMNS = (
+    VECTOR,
+    Column("Figure", "figure", lambda name: FIGURES.get(name, plain_name(name)), wrap=True),
+    Column("Value", _figure_value, numeric=True),
+    Column("95% CI", _figure_interval),
+    counts("n", lambda row: int(row["n"])),
+)
 
 
 def figures_table(table: pd.DataFrame) -> Table:
     """Return the study in a few numbers, from its table of figures."""
-    columns = ("Vector", "Figure", "Value", "95% CI", "n")
-    rows = []
-    for row in table.to_dict("records"):
-        low, high = _known(row.get("value_low")), _known(row.get("value_high"))
-        value = _known(row["value"])
-        name = str(row["figure"])
-        written = number(value) if name == "perplexity_ratio" else figure(value)
-        span = interval(low, high)
-        if name == "perplexity_ratio" and low is not None and high is not None:
-            span = f"{number(low)}\u00a0to\u00a0{number(high)}"
-        n = int(row["n"])
-        rows.append(
-            (
-                Cell(upper_first(KINDS.get(str(row["kind"]), str(row["kind"])))),
-                Cell(FIGURES.get(name, plain_name(name))),
-                Cell(percent(value) if name == "above_random" else written, value),
-                Cell(span),
-                Cell(f"{n:,}", n),
-            )
-        )
-    return Table(
+    return build(
         "table-steering-figures",
         "Figures over all targets at the calibrated dose; intervals resample prompts (for r over categories). n counts "
         "prompts, for r and for shares categories.",
-        columns,
-        rows,
-        numeric=("Value", "n"),
-        wrap=("Figure",),
+        FIGURE_COLUMNS,
+        table.to_dict("records"),
         heading="The study in figures",
     )
 
 
+SLOPES = (
+    Column("Emotion", "target", emotion_name),
+    VECTOR,
+    counts("Doses", lambda row: int(row["n_doses"])),
+    score("Slope", "slope"),
+    ci("slope_low", "slope_high", "95% CI of slope"),
+    score("Monotonicity ρ", "rho"),
+    ci("rho_low", "rho_high", "95% CI of ρ"),
+)
+
+
 def slope_table(table: pd.DataFrame) -> Table:
     """Return how the target rate follows the dose: slope per unit of dose, and Spearman's rho."""
-    shown = table[table["outcome"] == "rate"]
-    columns = ("Emotion", "Vector", "Doses", "Slope", "95% CI of slope", "Monotonicity ρ", "95% CI of ρ")
-    rows = []
-    for row in shown.to_dict("records"):
-        slope, rho = _known(row["slope"]), _known(row["rho"])
-        rows.append(
-            (
-                Cell(upper_first(plain_name(str(row["target"])))),
-                Cell(upper_first(KINDS.get(str(row["kind"]), str(row["kind"])))),
-                Cell(str(int(row["n_doses"])), int(row["n_doses"])),
-                Cell(figure(slope), slope),
-                Cell(interval(_known(row["slope_low"]), _known(row["slope_high"]))),
-                Cell(figure(rho), rho),
-                Cell(interval(_known(row["rho_low"]), _known(row["rho_high"]))),
-            )
-        )
-    return Table(
+    return build(
         "table-steering-slopes",
         "How the target rate follows the dose, dose 0 included: least-squares slope per unit of dose and Spearman's "
         "correlation over doses, with intervals over prompts.",
-        columns,
-        rows,
-        numeric=("Doses", "Slope", "Monotonicity ρ"),
+        SLOPES,
+        table[table["outcome"] == "rate"].to_dict("records"),
         heading="Slope and monotonicity",
-        search="Filter the slopes" if len(rows) > 12 else "",
+        search="Filter the slopes",
+        more_than=SEARCHED,
     )
+
+
+def target_name(emotion: object) -> str:
+    """Return the name of an answer's target, which an unsteered one has none of."""
+    return emotion_name(emotion) if isinstance(emotion, str) and emotion else "(no target)"
 
 
 def sample_table(table: pd.DataFrame) -> Table:
     """Return the sample answers, the text as it was generated."""
-    languages = len(set(table.get("language", ()))) > 1
-    columns = (
-        *(["Language"] if languages else []),
-        *("Target", "Vector", "Dose", "Heard as", "Perplexity", "Prompt", "Answer"),
-    )
-    rows = []
-    for row in table.to_dict("records"):
-        emotion, language = row.get("emotion"), row.get("language")
-        dose, perplexity = _known(row.get("dose")), _known(row.get("perplexity"))
-        named = isinstance(emotion, str) and emotion
-        rows.append(
-            (
-                *([Cell(language_name(str(language)))] if languages else []),
-                Cell(upper_first(plain_name(str(emotion))) if named else "(no target)"),
-                Cell(upper_first(KINDS.get(str(row["kind"]), str(row["kind"])))),
-                Cell(number(dose), dose),
-                Cell(str(row.get("judged") or DASH)),
-                Cell(number(perplexity, 1), perplexity),
-                Cell(str(row["prompt"]), lang=language),
-                Cell(str(row["text"]), lang=language),
-            )
-        )
-    return Table(
+    return build(
         "table-steering-samples",
         "Answers to the same prompts in every cell of the study. The prompts were drawn by the seed, not by what was "
         "answered: good and bad alike.",
-        columns,
-        rows,
-        numeric=("Dose", "Perplexity"),
-        wrap=("Prompt", "Answer"),
+        (
+            language_column() if len(set(table.get("language", ()))) > 1 else None,
+            Column("Target", lambda row: target_name(row.get("emotion"))),
+            VECTOR,
+            plain("Dose", "dose"),
+            Column("Heard as", "judged"),
+            plain("Perplexity", "perplexity", digits=1),
+            Column("Prompt", lambda row: Cell(str(row["prompt"]), lang=row.get("language")), wrap=True),
+            Column("Answer", lambda row: Cell(str(row["text"]), lang=row.get("language")), wrap=True),
+        ),
+        table.to_dict("records"),
         search="Filter the answers",
     )
 
@@ -316,28 +289,32 @@ def reading_table(run: Run) -> Table:
     rows: dict[tuple[str, ...], dict[str, ReadingRecord]] = {}
     for r in records:
         rows.setdefault((r.source, r.language, r.target, r.subset, r.metric), {})[r.method] = r
-    names = [upper_first(METHODS.get(name, plain_name(name))) for name in methods]
-    columns = ("Target", "Texts of", "Language", "Texts", "Measure", *names, "n")
-    cells = [
-        (
-            Cell(upper_first(plain_name(target))),
-            Cell(source),
-            Cell(language_name(language)),
-            Cell(SUBSETS.get(subset, plain_name(subset))),
-            Cell("r" if metric == "r" else "AUROC"),
-            *(_read(found.get(name)) for name in methods),
-            Cell(f"{max(r.n for r in found.values()):,}", max(r.n for r in found.values())),
-        )
-        for (source, language, target, subset, metric), found in rows.items()
-    ]
-    return Table(
+
+    def first(field: str) -> Callable[[dict[str, ReadingRecord]], Any]:
+        return lambda row: getattr(next(iter(row.values())), field)
+
+    def by(method: str) -> Callable[[dict[str, ReadingRecord]], Cell]:
+        return lambda row: _read(row.get(method))
+
+    return build(
         "table-reading",
         "How well the emotion of texts is read: Pearson r with people's ratings, or area under the ROC curve of a "
         "category (.50 is chance). Hover over a figure for its 95% interval, over a dash for the reason.",
-        columns,
-        cells,
-        numeric=(*names, "n"),
-        search="Filter the figures of reading" if len(cells) > 12 else "",
+        (
+            Column("Target", first("target"), emotion_name),
+            Column("Texts of", first("source")),
+            language_column(get=first("language")),
+            Column("Texts", first("subset"), lambda subset: SUBSETS.get(subset, plain_name(subset))),
+            Column("Measure", first("metric"), lambda metric: "r" if metric == "r" else "AUROC"),
+            *(
+                Column(upper_first(METHODS.get(name, plain_name(name))), by(name), numeric=True)
+                for name in methods
+            ),
+            counts("n", lambda row: max(r.n for r in row.values())),
+        ),
+        rows.values(),
+        search="Filter the figures of reading",
+        more_than=SEARCHED,
     )
 
 
@@ -349,23 +326,18 @@ def _read(record: ReadingRecord | None) -> Cell:
     return Cell(figure(record.value), record.value, note=note)
 
 
-def missing_rows(run: Run) -> list[tuple[Cell, Cell, Cell]]:
+def gaps_of_steering(results: Results) -> list[tuple[str, str | None, str]]:
     """Return every null figure of steering and reading with its reason, targets of one reason together."""
     together: dict[tuple[str, str, str], list[str]] = {}
-    for s in run.results.steering:
-        if s.target_rate is None:
+    for s in results.steering:
+        if not s.given:
             key = ("target rate under steering", s.language, s.reason or "")
             together.setdefault(key, []).append(plain_name(s.emotion))
-    for r in run.results.reading:
-        if r.value is None:
+    for r in results.reading:
+        if not r.given:
             key = (f"reading of {r.source} by {r.method}", r.language, r.reason or "")
             together.setdefault(key, []).append(plain_name(r.target))
     return [
-        (Cell(f"{what}: {', '.join(dict.fromkeys(names))}"), Cell(language_name(language)), Cell(why))
+        (f"{what}: {', '.join(dict.fromkeys(names))}", language, why)
         for (what, language, why), names in together.items()
     ]
-
-
-def _known(value: object) -> float | None:
-    number_ = float(value) if isinstance(value, int | float | np.floating | np.integer) else float("nan")
-    return number_ if np.isfinite(number_) else None

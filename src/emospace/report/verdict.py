@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from emospace.records import QUESTIONS, AnswerRecord, Evidence, Question, Results, Verdict
 from emospace.report.blocks import Cell, Table
+from emospace.report.columns import Column, build, language_column
 from emospace.report.wording import (
     DASH,
     MANY,
@@ -25,7 +27,8 @@ NAMES: Mapping[Question, str] = {
     "beyond_embeddings": "Does depth add to the embeddings?",
 }
 WHOLE = "all"
-COLUMNS = ("Language", "Of", *NAMES.values())
+AnswerRow = tuple[str, str | None, tuple[Verdict, ...]]
+"""A language, what of it is asked about (None: all), and the three answers."""
 RULE = (
     "There: the emotion space is beyond chance and beyond its controls. In the concept features: it carries more than the "
     "same categories' directions in the input embeddings and more than as many of their principal components. Depth adds: "
@@ -98,9 +101,7 @@ def about_name(about: str | None) -> str:
     return structure_name(about)
 
 
-def answer_rows(
-    results: Results, languages: Sequence[str]
-) -> list[tuple[str, str | None, tuple[Verdict, ...]]]:
+def answer_rows(results: Results, languages: Sequence[str]) -> list[AnswerRow]:
     """Return a row for each language as a whole and for each thing asked about: language, what, the three answers."""
     rows: dict[tuple[str, str | None], dict[Question, Verdict]] = {}
     for verdict in results.verdicts:
@@ -114,21 +115,21 @@ def answer_table(
 ) -> Table:
     """Return the three answers of some languages with their figures and what these are held against."""
     rows = answer_rows(results, languages)
-    return Table(
+
+    def answer(at: int) -> Callable[[AnswerRow], Cell]:
+        return lambda row: _with_figures(row[2][at])
+
+    return build(
         key,
         f"{rule}{reasons([verdict for *_, answers in rows for verdict in answers])}",
-        COLUMNS,
-        [
-            (
-                Cell(language_name(language)),
-                Cell(about_name(about)),
-                *(_with_figures(verdict) for verdict in answers),
-            )
-            for language, about, answers in rows
-        ],
-        wrap=COLUMNS[1:],
+        (
+            language_column(get=lambda row: row[0]),
+            Column("Of", lambda row: about_name(row[1]), wrap=True),
+            *(Column(name, answer(at), wrap=True) for at, name in enumerate(NAMES.values())),
+        ),
+        rows,
         heading="Three questions",
-        strong=[about is None for _, about, _ in rows],
+        strong=lambda row: row[1] is None,
     )
 
 
@@ -137,13 +138,19 @@ def overview_table(results: Results, languages: Sequence[str]) -> Table:
     rows = [
         (language, answers) for language, about, answers in answer_rows(results, languages) if about is None
     ]
-    return Table(
+    return build(
         "table-answers-all",
         f"{RULE}{reasons([verdict for _, answers in rows for verdict in answers])}",
-        (COLUMNS[0], *COLUMNS[2:]),
-        [(Cell(language_name(language)), *map(answer_cell, answers)) for language, answers in rows],
+        (language_column(get=lambda row: row[0]), *answer_columns(lambda row: row[1])),
+        rows,
         heading="Three questions",
     )
+
+
+def answer_columns(get: Callable[[Any], Sequence[Verdict | AnswerRecord]]) -> Iterator[Column]:
+    """Yield a column for each question; `get` returns the three answers of a row."""
+    for at, name in enumerate(NAMES.values()):
+        yield Column(name, lambda row, at=at: answer_cell(get(row)[at]))  # type: ignore[misc]
 
 
 def reasons(answers: Sequence[Verdict] | Sequence[AnswerRecord]) -> str:

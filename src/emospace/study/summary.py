@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from emospace.records import Explained, SummaryRecord, summarised
+from emospace.records import (
+    SIGNIFICANT,
+    CrossLanguageRecord,
+    Explained,
+    FeatureRecord,
+    Results,
+    SummaryRecord,
+    summarised,
+)
 
 MEANS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("language_rsa", ("value", "distinct", "baseline"), ("statistic", "space")),
@@ -49,3 +58,110 @@ def _over_common_directions(records: Sequence[Any]) -> Iterator[SummaryRecord]:
         for features, by in sets.items() if common else ():
             among = {"target": target, "features": features, "directions": COMMON}
             yield from summarised("cross_language", "r", among, (by[direction] for direction in common))
+
+
+class CategoryAUC(NamedTuple):
+    """How well one language's held-out concepts are assigned to their category: AUC over its categories.
+
+    `static` is the mean of the input embeddings; `n_above` counts the categories with q below .05.
+    """
+
+    language: str
+    mean: float | None
+    lowest: float
+    highest: float
+    static: float | None
+    n_above: int
+    n: int
+
+
+def category_aucs(results: Results) -> Iterator[CategoryAUC]:
+    """Yield the AUCs of each language that has some."""
+    by_language: dict[str, list[tuple[float, FeatureRecord]]] = {}
+    for record in results.features:
+        if record.auc is not None:
+            by_language.setdefault(record.language, []).append((record.auc, record))
+    for language, rows in by_language.items():
+        values = [auc for auc, _ in rows]
+        above = sum(r.auc_p_fdr is not None and r.auc_p_fdr < SIGNIFICANT for _, r in rows)
+        mean, static = (results.mean("features", name, language=language) for name in ("auc", "auc_static"))
+        yield CategoryAUC(language, mean, min(values), max(values), static, above, len(rows))
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """One feature set and rating over all pairs of languages: means over `n` pairs, and in how many each order holds.
+
+    `low` and `high` are the lowest and highest r of a pair, `beyond` counts pairs whose r is positive with p (FDR)
+    below .05, `tested` those with a p, `below` pairs whose r is less than that of the test language itself, `compared`
+    those where that is known.
+    """
+
+    features: str
+    target: str
+    n: int
+    r: float | None
+    low: float
+    high: float
+    same: float | None
+    same_low: float | None
+    same_high: float | None
+    permuted: float | None
+    beyond: int
+    tested: int
+    below: int
+    compared: int
+    reference: float | None
+
+
+FEATURE_ORDER = ("space", "shared", "specific", "universal", "dense", "static")
+"""Feature sets of ratings across languages, in the order in which they are shown."""
+
+
+def transfers_of(results: Results) -> dict[tuple[str, str], Transfer]:
+    """Return the figures over pairs of languages by (rating, feature set), in the order in which they are shown."""
+    groups: dict[tuple[str, str], list[CrossLanguageRecord]] = {}
+    for record in results.cross_language:
+        if record.r is not None:
+            groups.setdefault((record.target, record.features), []).append(record)
+    targets = dict.fromkeys(record.target for record in results.cross_language)
+    keys = [(target, features) for target in targets for features in FEATURE_ORDER]
+    return {key: _transfer(results, groups[key]) for key in keys if key in groups}
+
+
+def _transfer(results: Results, rows: Sequence[CrossLanguageRecord]) -> Transfer:
+    target, features = rows[0].target, rows[0].features
+    r = [row.r or 0.0 for row in rows]
+    same = [(row.r or 0.0, row.same_language) for row in rows if row.same_language is not None]
+
+    def mean(name: str) -> float | None:
+        return results.mean("cross_language", name, target=target, features=features)
+
+    return Transfer(
+        features=features,
+        target=target,
+        n=len(rows),
+        r=mean("r"),
+        low=min(r),
+        high=max(r),
+        same=mean("same_language"),
+        same_low=min((within for _, within in same), default=None),
+        same_high=max((within for _, within in same), default=None),
+        permuted=mean("permuted_high"),
+        beyond=sum(is_beyond(row) for row in rows),
+        tested=sum(p_of(row) is not None for row in rows),
+        below=sum(across < within for across, within in same),
+        compared=len(same),
+        reference=next((row.reference for row in rows if row.reference is not None), None),
+    )
+
+
+def p_of(record: CrossLanguageRecord) -> float | None:
+    """Return a record's p, adjusted where it is."""
+    return record.p if record.p_fdr is None else record.p_fdr
+
+
+def is_beyond(record: CrossLanguageRecord) -> bool:
+    """Return whether a pair's r is positive and beyond ridge fitted on permuted ratings."""
+    p = p_of(record)
+    return (record.r or 0.0) > 0 and p is not None and p < SIGNIFICANT

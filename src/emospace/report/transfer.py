@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from emospace.records import CrossLanguageRecord, Results
 from emospace.report.blocks import Block, Cell, Chart, Figures, Fold, Panel, Prose, Section, Table
 from emospace.report.charts import Json, numbers, text, vertical
+from emospace.report.columns import Column, build, ci, counts, language_column, p, score
 from emospace.report.languages import tree_of
 from emospace.report.languages_charts import LEGEND, heat, ordered, rows_axis, whiskers
-from emospace.report.languages_tables import LONG, cell_n, cell_p, cell_r, span
+from emospace.report.languages_tables import LONG, span
 from emospace.report.run import Run
 from emospace.report.wording import (
     CROSSED,
@@ -25,89 +25,12 @@ from emospace.report.wording import (
     listed,
     upper_first,
 )
-from emospace.study.summary import COMMON
+from emospace.study.summary import COMMON, Transfer, p_of, transfers_of
 
 Records = Sequence[CrossLanguageRecord]
+Transfers = Mapping[tuple[str, str], Transfer]
 
-SIGNIFICANT = 0.05
 SAME, PERMUTED = "Same language", "Permuted, 97.5%"
-
-
-@dataclass(frozen=True)
-class Crossed:
-    """One feature set and rating over all pairs of languages: means over `n` pairs, and in how many each order holds.
-
-    `low` and `high` are the lowest and highest r of a pair, `beyond` counts pairs whose r is positive with p (FDR)
-    below .05, `tested` those with a p, `below` pairs whose r is less than that of the test language itself, `compared`
-    those where that is known.
-    """
-
-    features: str
-    target: str
-    n: int
-    r: float | None
-    low: float
-    high: float
-    same: float | None
-    same_low: float | None
-    same_high: float | None
-    permuted: float | None
-    beyond: int
-    tested: int
-    below: int
-    compared: int
-    reference: float | None
-
-
-def crossed(results: Results) -> dict[tuple[str, str], Crossed]:
-    """Return the figures over pairs by (rating, feature set), in the order of the page."""
-    groups: dict[tuple[str, str], list[CrossLanguageRecord]] = {}
-    records = results.cross_language
-    targets = list(dict.fromkeys(record.target for record in records))
-    for target in targets:
-        for features in CROSSED:
-            rows = [r for r in records if (r.target, r.features) == (target, features) and r.r is not None]
-            if rows:
-                groups[target, features] = rows
-    return {key: _crossed(results, rows) for key, rows in groups.items()}
-
-
-def _crossed(results: Results, rows: Records) -> Crossed:
-    r = [row.r or 0.0 for row in rows]
-    same = [row.same_language for row in rows if row.same_language is not None]
-    tested = [row for row in rows if _p(row) is not None]
-    compared = [row for row in rows if row.same_language is not None]
-    means = {
-        name: results.mean("cross_language", name, target=rows[0].target, features=rows[0].features)
-        for name in ("r", "same_language", "permuted_high")
-    }
-    return Crossed(
-        features=rows[0].features,
-        target=rows[0].target,
-        n=len(rows),
-        r=means["r"],
-        low=min(r),
-        high=max(r),
-        same=means["same_language"],
-        same_low=min(same, default=None),
-        same_high=max(same, default=None),
-        permuted=means["permuted_high"],
-        beyond=sum(is_beyond(row) for row in rows),
-        tested=len(tested),
-        below=sum((row.r or 0.0) < (row.same_language or 0.0) for row in compared),
-        compared=len(compared),
-        reference=next((row.reference for row in rows if row.reference is not None), None),
-    )
-
-
-def _p(record: CrossLanguageRecord) -> float | None:
-    return record.p if record.p_fdr is None else record.p_fdr
-
-
-def is_beyond(record: CrossLanguageRecord) -> bool:
-    """Return whether a pair's r is positive and beyond ridge fitted on permuted ratings."""
-    p = _p(record)
-    return (record.r or 0.0) > 0 and p is not None and p < SIGNIFICANT
 
 
 def crossing_section(run: Run) -> tuple[Section, ...]:
@@ -119,7 +42,7 @@ def crossing_section(run: Run) -> tuple[Section, ...]:
 
 def _blocks(run: Run) -> Iterator[Block]:
     records = run.results.cross_language
-    found = crossed(run.results)
+    found = transfers_of(run.results)
     yield Prose(verdict(run))
     spoken = dict.fromkeys(name for record in records for name in (record.train, record.test))
     few = len(spoken) < MANY
@@ -146,14 +69,14 @@ def _blocks(run: Run) -> Iterator[Block]:
     yield Fold("Every pair and feature set", [record_table(records)])
 
 
-def _targets(found: Mapping[tuple[str, str], Crossed]) -> list[str]:
+def _targets(found: Transfers) -> list[str]:
     return list(dict.fromkeys(target for target, _ in found))
 
 
 def verdict(run: Run) -> tuple[str, ...]:
     """Return in words whether ratings cross languages, and which features carry them."""
     records = run.results.cross_language
-    found = crossed(run.results)
+    found = transfers_of(run.results)
     if not found:
         reasons = list(dict.fromkeys(record.reason for record in records if record.reason))
         return (f"No figure across languages could be given: {listed(reasons)}.",)
@@ -165,7 +88,7 @@ def verdict(run: Run) -> tuple[str, ...]:
     return tuple(said)
 
 
-def _headline(run: Run, main: Sequence[Crossed]) -> str:
+def _headline(run: Run, main: Sequence[Transfer]) -> str:
     beyond, tested = sum(one.beyond for one in main), sum(one.tested for one in main)
     below, compared = sum(one.below for one in main), sum(one.compared for one in main)
     if not tested:
@@ -188,7 +111,7 @@ def _share(part: int, whole: int) -> str:
     return f"all {whole}" if part == whole and whole > 1 else f"{part} of {whole}"
 
 
-def _line(one: Crossed) -> str:
+def _line(one: Transfer) -> str:
     said = f"{upper_first(one.target)}: a mean r of {figure(one.r)} across languages"
     if one.n > 1:
         said += f" ({figure(one.low)} to {figure(one.high)} over {counted(one.n, 'direction')})"
@@ -239,7 +162,7 @@ def _people(records: Records) -> str:
     return f" People: {figure(named.reference)}, {named.reference_name}."
 
 
-def _sets_panel(found: Mapping[tuple[str, str], Crossed], records: Records, target: str) -> Panel:
+def _sets_panel(found: Transfers, records: Records, target: str) -> Panel:
     sets = [one for (name, _), one in found.items() if name == target]
     rows = [r for r in records if r.target == target and r.r is not None]
     most = max(one.n for one in sets)
@@ -320,7 +243,7 @@ def matrix_chart(results: Results, records: Records, order: Sequence[str]) -> Ch
     return Chart(variants, height=150 + 30 * len(rows))
 
 
-def sets_chart(sets: Sequence[Crossed]) -> Chart:
+def sets_chart(sets: Sequence[Transfer]) -> Chart:
     """Draw, for each feature set, r within and across languages and on permuted ratings: means, whiskers the range."""
     across: list[tuple[float | None, float | None, float | None]] = [
         (one.r, one.low, one.high) for one in sets
@@ -395,80 +318,67 @@ def sets_chart(sets: Sequence[Crossed]) -> Chart:
     return Chart({"": {"data": traces, "layout": layout}}, height=160 + 38 * len(sets))
 
 
-def summary_table(found: Mapping[tuple[str, str], Crossed]) -> Table:
-    """Return each feature set and rating over all pairs of languages."""
-    columns = (
-        *(
-            "Rating",
-            "Features",
-            "Directions",
-            "r, mean",
-            "Lowest",
-            "Highest",
-            "Same language",
-            "Permuted, 97.5%",
-        ),
-        *("Beyond permuted", "Below same language", "People"),
+def _share_cell(part: str, whole: str) -> Callable[[Transfer], Cell]:
+    return lambda t: Cell(
+        f"{getattr(t, part)} of {getattr(t, whole)}" if getattr(t, whole) else DASH, getattr(t, part)
     )
-    rows = [
-        (
-            Cell(one.target),
-            Cell(CROSSED[one.features][0], note=CROSSED[one.features][1]),
-            cell_n(one.n),
-            cell_r(one.r),
-            cell_r(one.low),
-            cell_r(one.high),
-            cell_r(one.same),
-            cell_r(one.permuted),
-            Cell(f"{one.beyond} of {one.tested}" if one.tested else DASH, one.beyond),
-            Cell(f"{one.below} of {one.compared}" if one.compared else DASH, one.below),
-            cell_r(one.reference),
-        )
-        for one in found.values()
-    ]
-    return Table(
+
+
+FEATURES = Column("Features", lambda r: CROSSED[r.features][0], note=lambda r: CROSSED[r.features][1])
+SUMMARY = (
+    Column("Rating", "target"),
+    FEATURES,
+    counts("Directions", "n"),
+    score("r, mean", "r"),
+    score("Lowest", "low"),
+    score("Highest", "high"),
+    score("Same language", "same"),
+    score("Permuted, 97.5%", "permuted"),
+    Column("Beyond permuted", _share_cell("beyond", "tested"), numeric=True),
+    Column("Below same language", _share_cell("below", "compared"), numeric=True),
+    score("People", "reference"),
+)
+
+
+def summary_table(transfers: Transfers) -> Table:
+    """Return each feature set and rating over all pairs of languages."""
+    return build(
         "table-transfer",
         "Ratings in a test language from ridge fitted in another; concept words of the test language are not scored. "
         "Beyond permuted counts directions with r above zero and p < .05 (FDR over all figures) against ridge fitted on "
         "permuted ratings; same language is the cross-validated r of the same features within the test language.",
-        columns,
-        rows,
-        numeric=columns[2:],
-        strong=[one.features == "space" for one in found.values()],
+        SUMMARY,
+        transfers.values(),
+        strong=lambda t: t.features == "space",
     )
+
+
+RECORDS = (
+    language_column("From", "train"),
+    language_column("To", "test"),
+    Column("Rating", "target"),
+    FEATURES,
+    score("r", "r", note="reason"),
+    ci(),
+    p("p (FDR)", p_of),
+    ci("permuted_low", "permuted_high", "Permuted, 95%"),
+    score("Same language", "same_language"),
+    score("People", "reference"),
+    counts("Words", "n"),
+    counts("Features used", "n_features"),
+    Column("Norms", lambda r: f"{r.norms_train} → {r.norms_test}"),
+)
 
 
 def record_table(records: Records) -> Table:
     """Return every figure across languages."""
-    columns = (
-        *("From", "To", "Rating", "Features", "r", "95% CI", "p (FDR)", "Permuted, 95%", "Same language"),
-        *("People", "Words", "Features used", "Norms"),
-    )
-    rows = [
-        (
-            Cell(language_name(r.train)),
-            Cell(language_name(r.test)),
-            Cell(r.target),
-            Cell(CROSSED[r.features][0], note=CROSSED[r.features][1]),
-            cell_r(r.r, r.reason),
-            Cell(interval(r.ci_low, r.ci_high)),
-            cell_p(_p(r)),
-            Cell(interval(r.permuted_low, r.permuted_high)),
-            cell_r(r.same_language),
-            cell_r(r.reference),
-            cell_n(r.n),
-            cell_n(r.n_features),
-            Cell(f"{r.norms_train} → {r.norms_test}"),
-        )
-        for r in records
-    ]
     seeds = listed([str(seed) for seed in sorted({r.seed for r in records})])
-    return Table(
+    return build(
         "table-transfer-all",
         "Every figure across languages, with the 95% interval over the test language's words, p against ridge fitted on "
         f"permuted training ratings, and the human reference. Seed {seeds}.",
-        columns,
-        rows,
-        numeric=("r", "p (FDR)", "Same language", "People", "Words", "Features used"),
-        search="Filter the figures across languages" if len(rows) > LONG else "",
+        RECORDS,
+        records,
+        search="Filter the figures across languages",
+        more_than=LONG,
     )

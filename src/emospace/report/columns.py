@@ -1,0 +1,157 @@
+"""Tables declared column by column: a name, the field it shows, and how that is written.
+
+The pages use whole columns; the command line and published Markdown use the names and the bare values (`bare`).
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from emospace.report.blocks import Cell, Table
+from emospace.report.wording import DASH, count, figure, interval, language_name, number, p_value, percent
+
+Get = str | Callable[[Any], Any]
+"""A field of a row (a record or a mapping), or a function of the row."""
+
+
+def get_value(row: Any, get: Get) -> Any:
+    """Return a field of a row, None where it is missing or not finite."""
+    if isinstance(get, str):
+        get = operator.methodcaller("get", get) if isinstance(row, Mapping) else operator.attrgetter(get)
+    value = get(row)
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table.
+
+    Attributes
+    ----------
+    get
+        What it shows: numbers are sorted by value. A `Cell` is taken as it is; None is written as a dash.
+    write
+        Makes the text of a value.
+    numeric, wrap
+        Set flush right; wrapped as free text.
+    note, lang
+        What hovering shows, and the language of the text.
+    """
+
+    name: str
+    get: Get
+    write: Callable[[Any], str] = str
+    numeric: bool = False
+    wrap: bool = False
+    note: Get | None = None
+    lang: Get | None = None
+
+    def cell(self, row: Any) -> Cell:
+        """Return the cell of a row."""
+        value = get_value(row, self.get)
+        if isinstance(value, Cell):
+            return value
+        shown = DASH if value is None or value == "" else self.write(value)
+        note, lang = (None if get is None else get_value(row, get) for get in (self.note, self.lang))
+        return Cell(shown, value if isinstance(value, int | float) else None, lang, note)
+
+
+def language_column(name: str = "Language", get: Get = "language") -> Column:
+    """Return a column of languages, by name."""
+    return Column(name, get, lambda code: language_name(str(code)))
+
+
+def score(name: str, get: Get, note: Get | None = None, digits: int = 2) -> Column:
+    """Return a column of correlations, rates or shares: ``.78``."""
+    return Column(name, get, lambda value: figure(value, digits), numeric=True, note=note)
+
+
+def plain(name: str, get: Get, note: Get | None = None, digits: int = 2) -> Column:
+    """Return a column of plain numbers: ``1.50``."""
+    return Column(name, get, lambda value: number(value, digits), numeric=True, note=note)
+
+
+def counts(name: str, get: Get, note: Get | None = None) -> Column:
+    """Return a column of counts: ``13,915``."""
+    return Column(name, get, count, numeric=True, note=note)
+
+
+def p(name: str, get: Get) -> Column:
+    """Return a column of p values."""
+    return Column(name, get, p_value, numeric=True)
+
+
+def shares(name: str, get: Get) -> Column:
+    """Return a column of percentages."""
+    return Column(name, get, percent, numeric=True)
+
+
+def ci(low: Get = "ci_low", high: Get = "ci_high", name: str = "95% CI") -> Column:
+    """Return a column of intervals, given by the fields of their bounds."""
+    return Column(name, lambda row: interval(get_value(row, low), get_value(row, high)))
+
+
+def build(
+    key: str,
+    caption: str,
+    columns: Iterable[Column | None],
+    rows: Iterable[Any],
+    *,
+    heading: str = "",
+    search: str = "",
+    more_than: int = 0,
+    strong: Callable[[Any], bool] | None = None,
+    brief: Sequence[bool] = (),
+) -> Table:
+    """Return a table of rows; columns that are None are left out.
+
+    Parameters
+    ----------
+    search, more_than
+        Label of the filter, which tables of more rows than this have.
+    strong, brief
+        Which rows stand out; per row, whether print keeps it.
+    """
+    shown, rows = [column for column in columns if column], list(rows)
+    return Table(
+        key,
+        caption,
+        [column.name for column in shown],
+        [tuple(column.cell(row) for column in shown) for row in rows],
+        numeric=[column.name for column in shown if column.numeric],
+        wrap=[column.name for column in shown if column.wrap],
+        heading=heading,
+        search=search if len(rows) > more_than else "",
+        strong=[strong(row) for row in rows] if strong else (),
+        brief=brief,
+    )
+
+
+def bare(columns: Sequence[Column], rows: Iterable[Any]) -> tuple[list[str], list[list[Any]]]:
+    """Return the names of the columns and the values of the rows as they are, for the terminal and Markdown."""
+    return [column.name for column in columns], [
+        [get_value(row, column.get) for column in columns] for row in rows
+    ]
+
+
+Gap = tuple[str, str | None, str]
+"""What is not given, in which language, and why."""
+
+
+def gaps_table(rows: Iterable[Gap], **options: Any) -> Table:
+    """Return the figures that are not given, each once."""
+    return build(
+        "table-missing",
+        "Figures that are not given.",
+        (
+            Column("Figure", lambda gap: gap[0], wrap=True),
+            language_column(get=lambda gap: gap[1]),
+            Column("Reason", lambda gap: Cell(gap[2]), wrap=True),
+        ),
+        dict.fromkeys(rows),
+        **options,
+    )
