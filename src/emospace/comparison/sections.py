@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from emospace.comparison import charts, findings, tables
-from emospace.comparison.charts import Point
 from emospace.comparison.comparing import Compared
 from emospace.comparison.records import Comparison, DifferenceRecord, ModelRSARecord
 from emospace.report.blocks import Block, Cards, Chart, Code, Figures, Panel, Prose, Reason, Section
+from emospace.report.plots import Point, nothing, points
 from emospace.report.wording import (
     counted,
     figure,
@@ -109,12 +109,12 @@ def _rsa_points(comparison: Comparison) -> Chart | None:
         rows["" if alone else record.language].append(Point(label, record.value, *ends, said))
     if not any(rows.values()):
         return None
-    chart = charts.points(rows, "RSA (Spearman)", "before the first block")
+    chart = points(rows, "RSA (Spearman)", "before the first block")
     return _with_reasons(chart, rows, "no run shares this language with the first")
 
 
 def _with_reasons(chart: Chart, rows: Mapping[str, list[Point]], why: str) -> Chart:
-    variants = {key: chart.variants[key] if part else charts.nothing(why) for key, part in rows.items()}
+    variants = {key: chart.variants[key] if part else nothing(why) for key, part in rows.items()}
     return Chart(variants, height=chart.height)
 
 
@@ -202,7 +202,7 @@ def _equal_panel(comparison: Comparison, table: pd.DataFrame) -> Panel | None:
             for name, part in table[table["language"] == language].groupby("b", sort=False)
         }
         order = list(number.values())
-        variants[language] = charts.curves(lines, order) if lines else charts.nothing("no layers to compare")
+        variants[language] = charts.curves(lines, order) if lines else nothing("no layers to compare")
     said = [
         f"{r.b}, {language_name(r.language)}: mean {figure(r.value)} ({interval(r.ci_low, r.ci_high)})"
         for r in findings.depths_with_baseline(comparison)
@@ -227,7 +227,7 @@ def _people_panel(comparison: Comparison, table: pd.DataFrame) -> Panel:
             for name, part in table[table["language"] == language].groupby("run", sort=False)
         }
         drawn = charts.curves(lines, list(number.values())) if lines else None
-        variants[language] = drawn or charts.nothing("no ratings in this language")
+        variants[language] = drawn or nothing("no ratings in this language")
     said = [
         f"{r.run}, {language_name(r.language)}: highest {figure(r.value)} at {figure(r.depth)}"
         for r in comparison.onset
@@ -258,7 +258,7 @@ def _matrix_panels(comparison: Comparison, table: pd.DataFrame) -> list[Panel]:
         for language in comparison.languages:
             part = of_run[of_run["language"] == language]
             variants[language] = (
-                charts.nothing("no layers to compare in this language")
+                nothing("no layers to compare in this language")
                 if part.empty
                 else charts.layer_matrix(part, (number[comparison.baseline], number[name]), limits)
             )
@@ -313,7 +313,7 @@ def _difference_figures(comparison: Comparison) -> Figures:
     made = []
     for target, rows in panels.items():
         heading = upper_first(target) if target else f"{comparison.others[0]} less {comparison.baseline}"
-        chart = charts.points(rows, "difference in r", "dense states", zero=True)
+        chart = points(rows, "difference in r", "dense states", zero=True)
         made.append(
             Panel(
                 f"difference-{target}",

@@ -10,16 +10,34 @@ import numpy as np
 
 from emospace.records import AlignmentRecord, CategoryShiftRecord, UniversalRecord
 from emospace.report.blocks import Chart
-from emospace.report.charts import N_HUES, Json, numbers, text
+from emospace.report.plots import (
+    ABOVE,
+    BELOW,
+    CONCEPTS,
+    MUTED,
+    N_HUES,
+    QUIET,
+    SYMBOLS,
+    Json,
+    axis,
+    centred,
+    drawing,
+    heat,
+    hue,
+    labels,
+    line,
+    marks,
+    note,
+    rows_axis,
+    text,
+    whiskers,
+)
 from emospace.report.wording import figure, interval, language_name, number, p_clause, percent, plain_name
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Pair = tuple[str, str]
-
-LEGEND = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}
-LOW_INK, HIGH_INK = "#f4f6f8", "#10151a"
 
 
 @dataclass(frozen=True)
@@ -88,182 +106,111 @@ def dendrogram_of(table: pd.DataFrame, languages: Sequence[str]) -> Dendrogram |
 
 def dendrogram(tree: Dendrogram) -> Chart:
     """Draw the tree of languages on its side, the share of resampled trees at each clade."""
-    traces: list[Json] = []
-    notes: list[Json] = []
-    top = max(branch.height for branch in tree.branches)
+    top = tree.branches[-1].height or 1.0
+    traces, notes = [], []
     for branch in tree.branches:
         (y0, x0), (y1, x1) = branch.children
-        names = ", ".join(language_name(name) for name in branch.members)
-        traces.append(
-            {
-                "type": "scatter",
-                "mode": "lines",
-                "x": numbers([x0, branch.height, branch.height, x1]),
-                "y": numbers([y0, y0, y1, y1]),
-                "line": {"color": "var(--c-concepts)", "width": 1.6},
-                "text": [
-                    f"{text(names)}<br>1 − RSA {figure(branch.height)}, support {percent(branch.support)}"
-                ]
-                * 4,
-                "hoverinfo": "text",
-            }
-        )
+        names = text(", ".join(language_name(name) for name in branch.members))
+        hover = f"{names}<br>1 − RSA {figure(branch.height)}, support {percent(branch.support)}"
+        x = [x0, branch.height, branch.height, x1]
+        traces.append(line(x, [y0, y0, y1, y1], [hover] * 4, CONCEPTS, mode="lines", width=1.6))
         if tree.has_room(branch):
-            notes.append(
-                {
-                    "x": branch.height,
-                    "y": branch.place,
-                    "text": percent(branch.support),
-                    "showarrow": False,
-                    "xanchor": "left",
-                    "yanchor": "bottom",
-                    "xshift": 2,
-                    "font": {"size": 10, "color": "var(--muted)"},
-                }
-            )
-    layout = {
-        "xaxis": {"title": {"text": "1 − RSA"}, "range": [0, 1.12 * top], "zeroline": False},
-        "yaxis": {
-            "range": [len(tree.order) - 0.5, -0.5],
-            "tickvals": list(range(len(tree.order))),
-            "ticktext": [text(language_name(name)) for name in tree.order],
-            "showgrid": False,
-            "zeroline": False,
-        },
-        "annotations": notes,
-        "margin": {"l": 90, "r": 8, "t": 8, "b": 46},
-    }
-    return Chart({"": {"data": traces, "layout": layout}}, height=90 + 32 * len(tree.order))
+            place = {"xanchor": "left", "yanchor": "bottom", "xshift": 2}
+            notes.append(note(percent(branch.support), branch.height, branch.place, MUTED, 10, **place))
+    names_axis = rows_axis([language_name(name) for name in tree.order], range=[len(tree.order) - 0.5, -0.5])
+    x_axis = axis("1 − RSA", range=[0, 1.12 * top], zeroline=False)
+    margin = {"l": 90, "r": 8, "t": 8, "b": 46}
+    drawn = drawing(traces, x_axis, names_axis, annotations=notes, margin=margin)
+    return Chart({"": drawn}, height=90 + 32 * len(tree.order))
 
 
-def pair_matrix(values: Mapping[Pair, float | None], order: Sequence[str], lowest: float) -> Chart:
-    """Draw a figure of every pair of languages; `lowest` is the lower end of the colours, 1 the upper."""
-    names = [text(language_name(name)) for name in order]
+SLANTED: Json = {"tickangle": -60, "tickfont": {"size": 10.5}}
+
+
+def pair_square(values: Mapping[Pair, float | None], order: Sequence[str]) -> np.ndarray:
+    """Return a figure of every pair of languages as a symmetric matrix, NaN where there is none."""
     square = np.full((len(order), len(order)), np.nan)
     for i, a in enumerate(order):
         for j, b in enumerate(order):
             value = values.get((a, b), values.get((b, a)))
             square[i, j] = np.nan if value is None else value
-    drawn = heat(square, names, names, lowest, 1.0, "%{y} – %{x}: %{z:.2f}<extra></extra>")
-    drawn["layout"] |= {
-        "xaxis": {"type": "category", "showgrid": False, "zeroline": False, "tickangle": -60, "tickfont": {"size": 10.5}},
-        "margin": {"l": 112, "r": 4, "t": 4, "b": 72},
-    }  # fmt: skip
+    return square
+
+
+def pair_matrix(values: Mapping[Pair, float | None], order: Sequence[str], lowest: float) -> Chart:
+    """Draw a figure of every pair of languages; `lowest` is the lower end of the colours, 1 the upper."""
+    names = [text(language_name(name)) for name in order]
+    drawn = heat(
+        pair_square(values, order),
+        names,
+        names,
+        "%{y} – %{x}: %{z:.2f}",
+        low=lowest,
+        x=SLANTED,
+        margin={"l": 112, "r": 4, "t": 4, "b": 72},
+    )
     options = {"rows": names, "first": True}
     if len(order) < 8:
         return Chart({"": drawn}, height=86 + 44 * len(order), options=options)
     return Chart({"": drawn}, shape="square", options=options)
 
 
-def heat(
-    square: np.ndarray, rows: Sequence[str], columns: Sequence[str], low: float, top: float, hover: str
-) -> Json:
-    """Draw a matrix [n_rows, n_columns] with its figures written in; missing ones stay blank."""
-    size = 11 if len(columns) < 8 else 9.5
-    notes = [
-        {
-            "x": columns[j],
-            "y": rows[i],
-            "text": figure(square[i, j]),
-            "showarrow": False,
-            "font": {
-                "size": size,
-                "color": HIGH_INK if square[i, j] - low > 0.55 * (top - low) else LOW_INK,
-            },
-        }
-        for i in range(len(rows))
-        for j in range(len(columns))
-        if np.isfinite(square[i, j])
-    ]
-    trace = {
-        "type": "heatmap",
-        "z": [numbers(row) for row in square],
-        "x": list(columns),
-        "y": list(rows),
-        "colorscale": "Viridis",
-        "zmin": round(low, 3),
-        "zmax": round(top, 3),
-        "showscale": False,
-        "xgap": 1,
-        "ygap": 1,
-        "hovertemplate": hover,
-        "hoverongaps": False,
-    }
-    layout = {
-        "xaxis": {"type": "category", "showgrid": False, "zeroline": False},
-        "yaxis": {"autorange": "reversed", "type": "category", "showgrid": False, "zeroline": False},
-        "annotations": notes,
-    }
-    return {"data": [trace], "layout": layout}
-
-
 def universal(records: Sequence[UniversalRecord]) -> Chart:
     """Draw how many latents are features in at least k languages beside what exchanged features give."""
     records = sorted(records, key=lambda record: record.k)
     k = [record.k for record in records]
+    lowest = 0.5
 
-    def positive(values: Sequence[float | None]) -> list[float | None]:
-        return [None if value is None or value <= 0 else round(value, 2) for value in values]
+    def positive(values: Sequence[float | None]) -> list[float]:
+        return [np.nan if value is None or value <= 0 else round(value, 2) for value in values]
 
-    band = [
-        record for record in records if record.expected_low is not None and (record.expected_high or 0) > 0
-    ]
-    floor = 0.5
-    edge = [(r.k, max(r.expected_low or 0, floor)) for r in band]
-    edge += [(r.k, max(r.expected_high or 0, floor)) for r in reversed(band)]
+    band = [r for r in records if r.expected_low is not None and (r.expected_high or 0) > 0]
+    edge = [(r.k, max(r.expected_low or 0, lowest)) for r in band]
+    edge += [(r.k, max(r.expected_high or 0, lowest)) for r in reversed(band)]
     hover = [
         f"at least {r.k}: {r.n_latents:,}<br>expected {number(r.expected, 1)} ({number(r.expected_low, 0)} to "
         f"{number(r.expected_high, 0)})<br>{p_clause(r.p)}"
         for r in records
     ]
-    traces: list[Json] = [
-        {
-            "type": "scatter",
-            "mode": "lines",
-            "x": [x for x, _ in edge],
-            "y": [y for _, y in edge],
-            "fill": "toself",
-            "fillcolor": "var(--band)",
-            "line": {"width": 0},
-            "name": "95% of draws",
-            "hoverinfo": "skip",
-        },
-        {
-            "type": "scatter",
-            "mode": "lines",
-            "x": k,
-            "y": positive([record.expected for record in records]),
-            "line": {"color": "var(--muted)", "dash": "dash"},
-            "name": "expected",
-            "hoverinfo": "skip",
-        },
-        {
-            "type": "scatter",
-            "mode": "lines+markers",
-            "x": k,
-            "y": positive([record.n_latents for record in records]),
-            "line": {"color": "var(--c-concepts)"},
-            "marker": {"size": 8},
-            "name": "observed",
-            "hovertext": hover,
-            "hoverinfo": "text",
-        },
+    traces = [
+        marks(
+            [x for x, _ in edge],
+            [y for _, y in edge],
+            None,
+            "lines",
+            fill="toself",
+            fillcolor="var(--band)",
+            line={"width": 0},
+            name="95% of draws",
+        ),
+        line(
+            k,
+            positive([r.expected for r in records]),
+            None,
+            MUTED,
+            mode="lines",
+            dash="dash",
+            name="expected",
+        ),
+        line(
+            k, positive([r.n_latents for r in records]), hover, CONCEPTS, marker={"size": 8}, name="observed"
+        ),
     ]
     most = max([1.0, *(float(r.n_latents) for r in records), *(r.expected_high or 0.0 for r in records)])
-    layout = {
-        "xaxis": {"title": {"text": "languages, at least"}, "dtick": 1, "zeroline": False},
-        "yaxis": {
-            "title": {"text": "latents (log scale)"},
-            "type": "log",
-            "range": [float(np.log10(floor)), float(np.log10(most)) + 0.1],
-            "tickvals": [10**power for power in range(7)],
-            "tickformat": ",d",
-        },
-        "showlegend": True,
-        "legend": LEGEND,
-        "margin": {"t": 34},
-    }
-    return Chart({"": {"data": traces, "layout": layout}}, height=380)
+    drawn = drawing(
+        traces,
+        axis("languages, at least", dtick=1, zeroline=False),
+        axis(
+            "latents (log scale)",
+            type="log",
+            range=[float(np.log10(lowest)), float(np.log10(most)) + 0.1],
+            tickvals=[10**power for power in range(7)],
+            tickformat=",d",
+        ),
+        ABOVE,
+        margin={"t": 34},
+    )
+    return Chart({"": drawn}, height=380)
 
 
 def weights(records: Sequence[AlignmentRecord], order: Sequence[str]) -> Chart:
@@ -272,33 +219,29 @@ def weights(records: Sequence[AlignmentRecord], order: Sequence[str]) -> Chart:
     traces = []
     for at, target in enumerate(targets):
         given = [r for r in records if r.target == target and r.value is not None and r.language in order]
+        colour = f"var(--line-{at})"
         traces.append(
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "name": str(target),
-                "x": numbers([r.value for r in given]),
-                "y": [round(order.index(r.language) + 0.3 * (at - (len(targets) - 1) / 2), 2) for r in given],
-                "marker": {"size": 9, "color": f"var(--line-{at})", "symbol": ("circle", "diamond")[at % 2]},
-                "error_x": whiskers(
-                    [(r.value or 0.0, r.ci_low, r.ci_high) for r in given], f"var(--line-{at})"
-                ),
-                "hovertext": [
+            marks(
+                [r.value for r in given],
+                [round(order.index(r.language) + 0.3 * (at - (len(targets) - 1) / 2), 2) for r in given],
+                [
                     f"{language_name(r.language)}, {text(target)}: {figure(r.value)} ({interval(r.ci_low, r.ci_high)}), "
                     f"{p_clause(r.p)}"
                     for r in given
                 ],
-                "hoverinfo": "text",
-            }
+                name=str(target),
+                marker={"size": 9, "color": colour, "symbol": ("circle", "diamond")[at % 2]},
+                error_x=whiskers([(r.value or 0.0, r.ci_low, r.ci_high) for r in given], colour),
+            )
         )
-    layout = {
-        "xaxis": {"title": {"text": "standardised weight"}, "zeroline": True, "rangemode": "tozero"},
-        "yaxis": rows_axis([language_name(name) for name in order]),
-        "showlegend": True,
-        "legend": LEGEND,
-        "margin": {"l": 90, "t": 34},
-    }
-    return Chart({"": {"data": traces, "layout": layout}}, height=max(250, 90 + 26 * len(order)))
+    drawn = drawing(
+        traces,
+        axis("standardised weight", zeroline=True, rangemode="tozero"),
+        rows_axis([language_name(name) for name in order]),
+        ABOVE,
+        margin={"l": 90, "t": 34},
+    )
+    return Chart({"": drawn}, height=max(250, 90 + 26 * len(order)))
 
 
 def shifts(pairs: Mapping[Pair, Sequence[CategoryShiftRecord]]) -> Chart:
@@ -313,143 +256,90 @@ def _shift(records: Sequence[CategoryShiftRecord], pair: Pair) -> Json:
     ranked = sorted(
         (record for record in records if record.excess is not None), key=lambda r: -(r.excess or 0.0)
     )
-    traces = [
-        {
-            "type": "scatter",
-            "mode": "markers",
-            "x": numbers([r.excess for r in part]),
-            "y": [ranked.index(r) for r in part],
-            "marker": {"size": 7, "color": colour, "symbol": "circle" if shifted else "circle-open"},
-            "error_x": whiskers([(r.excess or 0.0, r.ci_low, r.ci_high) for r in part], colour),
-            "name": "interval above zero" if shifted else "not so",
-            "hovertext": [
-                f"{text(plain_name(r.category))}: excess {figure(r.excess)} ({interval(r.ci_low, r.ci_high)})" for r in part
-            ],
-            "hoverinfo": "text",
-        }
-        for shifted, colour in ((True, "var(--c-concepts)"), (False, "var(--quiet)"))
-        if (part := [r for r in ranked if bool(r.shifted) == shifted])
-    ]  # fmt: skip
-    axis = rows_axis([plain_name(r.category) for r in ranked])
-    layout = {
-        "xaxis": {"title": {"text": f"excess, {language_name(pair[0])} – {language_name(pair[1])}"}},
-        "yaxis": axis | {"tickfont": {"size": 10}},
-        "showlegend": True,
-        "legend": LEGEND,
-        "margin": {"l": 126, "t": 34},
-    }
-    return {"data": traces, "layout": layout}
+    traces = []
+    for shifted, colour in ((True, CONCEPTS), (False, QUIET)):
+        part = [r for r in ranked if bool(r.shifted) == shifted]
+        hover = [
+            f"{text(plain_name(r.category))}: excess {figure(r.excess)} ({interval(r.ci_low, r.ci_high)})"
+            for r in part
+        ]
+        traces += [
+            marks(
+                [r.excess for r in part],
+                [ranked.index(r) for r in part],
+                hover,
+                marker={"size": 7, "color": colour, "symbol": "circle" if shifted else "circle-open"},
+                error_x=whiskers([(r.excess or 0.0, r.ci_low, r.ci_high) for r in part], colour),
+                name="interval above zero" if shifted else "not so",
+            )
+        ] * bool(part)
+    return drawing(
+        traces,
+        axis(f"excess, {language_name(pair[0])} – {language_name(pair[1])}"),
+        rows_axis([plain_name(r.category) for r in ranked], tickfont={"size": 10}),
+        ABOVE,
+        margin={"l": 126, "t": 34},
+    )
 
 
 def planes(table: pd.DataFrame, basic: frozenset[str]) -> Chart:
     """Draw both languages' places of every category on their common plane, joined by lines; one variant a pair."""
-    variants = {}
-    for (a, b), part in table.groupby(["a", "b"], sort=False):
-        variants[f"{a} {b}"] = _plane(part, str(a), str(b), basic)
+    variants = {
+        f"{a} {b}": _plane(part, str(a), str(b), basic)
+        for (a, b), part in table.groupby(["a", "b"], sort=False)
+    }
     return Chart(variants, shape="square")
 
 
 def _plane(part: pd.DataFrame, a: str, b: str, basic: frozenset[str]) -> Json:
     names = [plain_name(str(name)) for name in part["category"]]
     points = part[["a_x", "a_y", "b_x", "b_y"]].to_numpy(dtype=float)
-    limit = 1.15 * float(np.nanmax(np.abs(points), initial=0.1))
-    traces: list[Json] = [
-        {
-            "type": "scatter",
-            "mode": "markers",
-            "x": numbers(points[:, 2 * side]),
-            "y": numbers(points[:, 2 * side + 1]),
-            "marker": {"size": 8 - side, "color": f"var(--line-{side})", "symbol": ("circle", "circle-open")[side]},
-            "name": language_name(language),
-            "hovertext": [f"{text(name)}, {language_name(language)}" for name in names],
-            "hoverinfo": "text",
-        }
+    traces = [
+        marks(
+            points[:, 2 * side],
+            points[:, 2 * side + 1],
+            [f"{text(name)}, {language_name(language)}" for name in names],
+            marker={
+                "size": 8 - side,
+                "color": f"var(--line-{side})",
+                "symbol": ("circle", "circle-open")[side],
+            },
+            name=language_name(language),
+        )
         for side, language in enumerate((a, b))
-    ]  # fmt: skip
-    joined: dict[str, list[float | None]] = {
-        axis: [
-            value
-            for row in points
-            for value in (round(float(row[at]), 3), round(float(row[2 + at]), 3), None)
-        ]
-        for at, axis in enumerate("xy")
-    }
-    traces.append(
-        {
-            "type": "scatter",
-            "mode": "lines",
-            **joined,
-            "line": {"color": "var(--quiet)", "width": 0.9},
-            "hoverinfo": "skip",
-            "showlegend": False,
-        }
-    )
-    axis = {"range": [-limit, limit], "zeroline": True, "nticks": 5}
-    layout = {
-        "xaxis": axis | {"title": {"text": "first component"}},
-        "yaxis": axis | {"title": {"text": "second component"}},
-        "showlegend": True,
-        "legend": LEGEND,
-        "margin": {"t": 30},
-    }
-    labels = [
-        {"text": name, "bold": category in basic}
-        for name, category in zip(names, part["category"], strict=True)
     ]
-    return {"data": traces, "layout": layout, "labels": labels}
+    # A gap after each pair of ends keeps the lines apart.
+    joined = np.insert(points.reshape(-1, 2, 2), 2, np.nan, axis=1).reshape(-1, 2)
+    traces.append(line(joined[:, 0], joined[:, 1], None, QUIET, mode="lines", width=0.9, showlegend=False))
+    drawn = drawing(
+        traces,
+        centred("first component", points),
+        centred("second component", points),
+        ABOVE,
+        margin={"t": 30},
+    )
+    return drawn | {"labels": labels(names, [category in basic for category in part["category"]])}
 
 
 def depth(curves: Mapping[str, Sequence[tuple[float, float]]], borrowed: frozenset[str]) -> Chart:
     """Draw RSA with people over relative depth, one line a language; dashed where the ratings are another language's."""
     traces = [
-        {
-            "type": "scatter",
-            "mode": "lines+markers",
-            "name": language_name(language),
-            "x": numbers([x for x, _ in points]),
-            "y": numbers([y for _, y in points]),
-            "line": {
-                "color": f"var(--hue-{at % N_HUES})",
-                "dash": "dot" if language in borrowed else "solid",
-                "width": 1.8,
-            },
-            "marker": {"size": 5, "symbol": ("circle", "square", "diamond")[at // N_HUES % 3]},
-            "hovertemplate": f"{language_name(language)}, depth %{{x:.2f}}: %{{y:.2f}}<extra></extra>",
-        }
+        line(
+            [x for x, _ in points],
+            [y for _, y in points],
+            f"{language_name(language)}, depth %{{x:.2f}}: %{{y:.2f}}",
+            hue(at),
+            dash="dot" if language in borrowed else "solid",
+            width=1.8,
+            marker={"size": 5, "symbol": SYMBOLS[at // N_HUES % 3]},
+            name=language_name(language),
+        )
         for at, (language, points) in enumerate(curves.items())
     ]
-    layout = {
-        "xaxis": {"title": {"text": "relative depth (0 enters the first block)"}, "zeroline": False},
-        "yaxis": {"title": {"text": "RSA (Spearman)"}},
-        "showlegend": True,
-        "legend": {"orientation": "h", "y": -0.2, "yanchor": "top", "x": 0},
-        "margin": {"b": 70 + 22 * (len(traces) // 3)},
-    }
-    return Chart({"": {"data": traces, "layout": layout}}, height=380 + 22 * (len(traces) // 3))
-
-
-def rows_axis(names: Sequence[str]) -> Json:
-    """Return a vertical axis with a named row at each whole number, the first on top."""
-    return {
-        "range": [len(names) - 0.4, -0.6],
-        "tickvals": list(range(len(names))),
-        "ticktext": [text(name) for name in names],
-        "showgrid": False,
-        "zeroline": False,
-    }
-
-
-def whiskers(bounds: Sequence[tuple[float, float | None, float | None]], colour: str) -> Json:
-    """Return horizontal error bars from (value, low, high); none where a bound is not known."""
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": numbers([0.0 if high is None else max(0.0, high - value) for value, _, high in bounds]),
-        "arrayminus": numbers([0.0 if low is None else max(0.0, value - low) for value, low, _ in bounds]),
-        "color": colour,
-        "thickness": 1.3,
-        "width": 3,
-    }
+    more = 22 * (len(traces) // 3)
+    x = axis("relative depth (0 enters the first block)", zeroline=False)
+    drawn = drawing(traces, x, axis("RSA (Spearman)"), BELOW, margin={"b": 70 + more})
+    return Chart({"": drawn}, height=380 + more)
 
 
 def ordered(languages: Sequence[str], tree: Dendrogram | None) -> tuple[str, ...]:

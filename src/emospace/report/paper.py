@@ -11,13 +11,13 @@ import numpy as np
 from emospace.artefacts import atomic_write
 from emospace.display import say
 from emospace.records import PredictionRecord
-from emospace.report.charts import ORDER, high_of, low_of, percentiles
+from emospace.report.charts import band_and_ceiling, bar_names, bounds, percentiles
 from emospace.report.findings import geometry
 from emospace.report.languages import of_statistic, tree_of
-from emospace.report.languages_charts import ordered
+from emospace.report.languages_charts import ordered, pair_square
 from emospace.report.run import Absent, Run, read_run
 from emospace.report.sections import CIRCUMPLEX, basic_marked, category_order
-from emospace.report.transfer import SAME
+from emospace.report.transfer import SAME, crossing_square
 from emospace.report.wording import (
     FEATURE_SETS,
     MANY,
@@ -210,11 +210,7 @@ def _bars(run: Run, language: str) -> Iterator[tuple[str, Figure]]:
     for norms in run.norms(language):
         targets = run.targets(language, norms)
         panels = {target: _strict(run, language, norms, target) for target in targets}
-        names = list(
-            dict.fromkeys(
-                set_name(r) for r in sorted(sum(panels.values(), ()), key=lambda r: ORDER[r.features])
-            )
-        )
+        names = bar_names(sum(panels.values(), ()))
         drawn, axes = _new(1, len(panels), 0.9 + 0.19 * len(names), sharey=True)
         for axis, (target, records) in zip(axes, panels.items(), strict=True):
             _bar_axis(axis, records, names)
@@ -236,17 +232,15 @@ def _bar_axis(axis: Axes, records: Sequence[PredictionRecord], names: list[str])
     axis.set_yticks(range(len(names)), names)
     axis.set_ylim(len(names) - 0.4, -0.6)
     for record in records:
-        r, place = record.r or 0.0, names.index(set_name(record))
-        low, high = low_of(record), high_of(record)
+        place, (r, low, high) = names.index(set_name(record)), bounds(record)
         axis.barh(place, r, 0.7, color=COLOURS[FEATURE_SETS[record.features][1]])
         if low is not None and high is not None:
             axis.plot([low, high], [place, place], color="black", lw=0.8)
         axis.text(max(r, high or r) + 0.015, place, figure(r), va="center", fontsize=6.5)
-        if record.features == "outside" and record.draws_low is not None and record.draws_high is not None:
-            axis.axvspan(record.draws_low, record.draws_high, color=QUIET, alpha=0.18, lw=0, zorder=0)
-    if (
-        ceiling := next((record.ceiling for record in records if record.ceiling is not None), None)
-    ) is not None:
+    band, ceiling = band_and_ceiling(records)
+    if band:
+        axis.axvspan(*band, color=QUIET, alpha=0.18, lw=0, zorder=0)
+    if ceiling is not None:
         axis.axvline(ceiling, color=CEILING, lw=1, ls="--")
     axis.set_xlim(min(0, axis.get_xlim()[0]), 1.05)
 
@@ -261,11 +255,7 @@ def _languages(run: Run) -> Figure:
         raise Absent("results.json holds no RSA between three languages or more")
     tree = tree_of(run)
     order = ordered(spoken, tree)
-    place = {name: at for at, name in enumerate(order)}
-    square = np.full((len(order), len(order)), np.nan)
-    for record in records:
-        a, b = place[record.a], place[record.b]
-        square[a, b] = square[b, a] = np.nan if record.value is None else record.value
+    square = pair_square({(r.a, r.b): r.value for r in records}, order)
     drawn = Figure(figsize=(7, 1.2 + 0.33 * len(order)), layout="constrained")
     left, right = drawn.subplots(1, 2, width_ratios=(1, 2.4))
     _heat(right, square, order, order, min(0.0, float(np.nanmin(square))), 1.0)
@@ -298,22 +288,13 @@ def _transfer(run: Run) -> Figure:
     if not spoken:
         raise Absent("results.json holds no rating read across languages")
     order = ordered(spoken, tree_of(run))
-    place = {name: at for at, name in enumerate(order)}
     targets = list(dict.fromkeys(record.target for record in records))
     drawn, axes = _new(1, len(targets), 1.4 + 0.3 * len(order))
     top = max(
         0.2, *(record.r or 0.0 for record in records), *(record.same_language or 0.0 for record in records)
     )
     for axis, target in zip(axes, targets, strict=True):
-        square = np.full((len(order) + 1, len(order)), np.nan)
-        for record in records:
-            if record.target == target:
-                square[place[record.train], place[record.test]] = np.nan if record.r is None else record.r
-        for name, at in place.items():
-            own = run.results.mean(
-                "cross_language", "same_language", target=target, features="space", test=name
-            )
-            square[-1, at] = np.nan if own is None else own
+        square = crossing_square(run.results, "space", target, order, order)[:-1]
         _heat(axis, square, [*order, SAME], order, 0.0, top)
         axis.axhline(len(order) - 0.5, color="black", lw=1)
         people = next((r.reference for r in records if r.target == target and r.reference is not None), None)

@@ -12,7 +12,6 @@ from emospace.evaluation.summary import ANOTHER, EVERY, OWN, POOLED, is_illustra
 from emospace.judges import AUROC_FLOOR, BASIC
 from emospace.records import Results, SteeringRecord
 from emospace.report.blocks import Block, Cell, Chart, Figures, Panel, Prose, Reason, Section, Table
-from emospace.report.charts import text
 from emospace.report.columns import (
     Column,
     build,
@@ -25,8 +24,8 @@ from emospace.report.columns import (
     score,
     shares,
 )
+from emospace.report.plots import Json, axis, heat, text
 from emospace.report.run import Absent, Run
-from emospace.report.steering_charts import heat_map
 from emospace.report.steering_tables import (
     AUROC,
     FLUENCY,
@@ -50,7 +49,6 @@ from emospace.report.wording import (
 if TYPE_CHECKING:
     import pandas as pd
 
-Json = dict[str, Any]
 Records = Sequence[SteeringRecord]
 
 CONTROLS = {"random": "Random directions", "none": "Unsteered"}
@@ -198,19 +196,19 @@ def _heat(values: np.ndarray, rows: Sequence[str], outputs: Sequence[str], top: 
     shown = [
         [
             f"<b>{figure(share)}</b>" if row == output else figure(share)
-            for output, share in zip(outputs, own, strict=True)
+            for output, share in zip(outputs, shares_of_row, strict=True)
         ]
-        for row, own in zip(rows, values, strict=True)
+        for row, shares_of_row in zip(rows, values, strict=True)
     ]
-    return heat_map(
+    return heat(
         values,
-        [text(language_name(output)) for output in outputs],
         [CONTROLS.get(row) or text(source_name(row)) for row in rows],
-        shown,
+        [text(language_name(output)) for output in outputs],
+        "concepts: %{y}<br>answers: %{x}<br>heard as the target: %{z:.0%}",
         top=top,
-        title="language of the answers",
-        hover="concepts: %{y}<br>answers: %{x}<br>heard as the target: %{z:.0%}",
-        left=130,
+        shown=shown,
+        x=axis("language of the answers"),
+        margin={"l": 130, "r": 8, "t": 8, "b": 56},
     )
 
 

@@ -8,11 +8,23 @@ import numpy as np
 
 from emospace.records import CrossLanguageRecord, Results
 from emospace.report.blocks import Block, Cell, Chart, Figures, Fold, Panel, Prose, Section, Table
-from emospace.report.charts import Json, numbers, text, vertical
 from emospace.report.columns import Column, build, ci, counts, language_column, p, score
 from emospace.report.languages import tree_of
-from emospace.report.languages_charts import LEGEND, heat, ordered, rows_axis, whiskers
+from emospace.report.languages_charts import SLANTED, ordered
 from emospace.report.languages_tables import LONG, span
+from emospace.report.plots import (
+    BELOW,
+    CONCEPTS,
+    MUTED,
+    axis,
+    drawing,
+    heat,
+    marks,
+    reference,
+    rows_axis,
+    text,
+    whiskers,
+)
 from emospace.report.run import Run
 from emospace.report.wording import (
     CROSSED,
@@ -198,124 +210,101 @@ def _matrix_panel(results: Results, order: Sequence[str], target: str) -> Panel:
     )
 
 
-def matrix_chart(results: Results, records: Records, order: Sequence[str]) -> Chart:
-    """Draw r of one rating, training language by test language; one variant a feature set.
+def crossing_square(
+    results: Results, features: str, target: str, trains: Sequence[str], tests: Sequence[str]
+) -> np.ndarray:
+    """Return r of one rating and feature set, training [rows] by test language [columns], NaN where there is none.
 
     The last two rows are what the same features reach within the test language, and on permuted ratings.
     """
+    by_direction = {
+        (r.train, r.test): r.r
+        for r in results.cross_language
+        if (r.features, r.target) == (features, target) and r.r is not None
+    }
+    means = [
+        [results.mean("cross_language", name, target=target, features=features, test=test) for test in tests]
+        for name in ("same_language", "permuted_high")
+    ]
+    return np.array(
+        [*([by_direction.get((train, test)) for test in tests] for train in trains), *means], dtype=np.float64
+    )
+
+
+def matrix_chart(results: Results, records: Records, order: Sequence[str]) -> Chart:
+    """Draw r of one rating, training language by test language; one variant a feature set."""
     trains = [name for name in order if any(r.train == name for r in records)]
     tests = [name for name in order if any(r.test == name for r in records)]
     rows = [*(text(language_name(name)) for name in trains), SAME, PERMUTED]
     columns = [text(language_name(name)) for name in tests]
-    found: dict[tuple[str, str, str], CrossLanguageRecord] = {
-        (r.features, r.train, r.test): r for r in records
+    squares = {
+        features: crossing_square(results, features, records[0].target, trains, tests)
+        for features in CROSSED
+        if any(r.features == features for r in records)
     }
-    tables = {}
-    for features in CROSSED:
-        if not any(r.features == features for r in records):
-            continue
-        square = np.full((len(rows), len(columns)), np.nan)
-        for j, test in enumerate(tests):
-            column = [found.get((features, train, test)) for train in trains]
-            values = [row.r if row else None for row in column]
-            values += [
-                results.mean("cross_language", name, target=records[0].target, features=features, test=test)
-                for name in ("same_language", "permuted_high")
-            ]
-            square[:, j] = [np.nan if value is None else value for value in values]
-        tables[features] = square
-    top = max(0.2, *(float(np.nanmax(table, initial=0.0)) for table in tables.values()))
+    top = max(0.2, *(float(np.nanmax(square, initial=0.0)) for square in squares.values()))
+    ruled = {"type": "line", "xref": "paper", "yref": "y", "x0": 0, "x1": 1, "y0": len(rows) - 2.5, "y1": len(rows) - 2.5}  # fmt: skip
     variants = {
-        name: heat(table, rows, columns, 0.0, top, "from %{y}<br>to %{x}<br>r = %{z:.2f}<extra></extra>")
-        for name, table in tables.items()
+        features: heat(
+            square,
+            rows,
+            columns,
+            "from %{y}<br>to %{x}<br>r = %{z:.2f}",
+            top=top,
+            x=axis("test language", **SLANTED),
+            margin={"l": 116, "r": 4, "t": 8, "b": 104},
+            shapes=[ruled | {"line": {"color": "var(--ink)", "width": 2}}],
+        )
+        for features, square in squares.items()
     }
-    line: Json = {"type": "line", "xref": "paper", "yref": "y", "x0": 0, "x1": 1, "line": {"color": "var(--ink)", "width": 2}}  # fmt: skip
-    for variant in variants.values():
-        variant["layout"] |= {
-            "margin": {"l": 116, "r": 4, "t": 8, "b": 104},
-            "shapes": [line | {"y0": len(rows) - 2.5, "y1": len(rows) - 2.5}],
-        }
-        variant["layout"]["xaxis"] |= {
-            "title": {"text": "test language"},
-            "tickangle": -60,
-            "tickfont": {"size": 10.5},
-        }
     return Chart(variants, height=150 + 30 * len(rows))
 
 
 def sets_chart(sets: Sequence[Transfer]) -> Chart:
     """Draw, for each feature set, r within and across languages and on permuted ratings: means, whiskers the range."""
-    across: list[tuple[float | None, float | None, float | None]] = [
-        (one.r, one.low, one.high) for one in sets
-    ]
-    within = [(one.same, one.same_low, one.same_high) for one in sets]
-    traces: list[Json] = []
-    marks: tuple[tuple[str, str, str, list[tuple[float | None, float | None, float | None]]], ...] = (
-        ("same language", "circle-open", "var(--c-other)", within),
-        ("across languages", "circle", "var(--c-concepts)", across),
-    )
-    for at, (label, symbol, colour, bounds) in enumerate(marks):
-        given = [(y, v, low, high) for y, (v, low, high) in enumerate(bounds) if v is not None]
+    traces = []
+    for at, (label, symbol, colour, bounds) in enumerate(
+        (
+            (
+                "same language",
+                "circle-open",
+                "var(--c-other)",
+                [(t.same, t.same_low, t.same_high) for t in sets],
+            ),
+            ("across languages", "circle", CONCEPTS, [(t.r, t.low, t.high) for t in sets]),
+        )
+    ):
+        given = [(y, (v, low, high)) for y, (v, low, high) in enumerate(bounds) if v is not None]
         traces.append(
-            {
-                "type": "scatter",
-                "mode": "markers",
-                "name": label,
-                "x": numbers([v for _, v, _, _ in given]),
-                "y": [round(y + 0.24 * (at - 0.5), 2) for y, _, _, _ in given],
-                "marker": {
-                    "size": 10,
-                    "symbol": symbol,
-                    "color": colour,
-                    "line": {"width": 2, "color": colour},
-                },
-                "error_x": whiskers([(v, low, high) for _, v, low, high in given], colour),
-                "hovertext": [f"{label}: {figure(v)} ({interval(low, high)})" for _, v, low, high in given],
-                "hoverinfo": "text",
-            }
+            marks(
+                [v for _, (v, _, _) in given],
+                [round(y + 0.24 * (at - 0.5), 2) for y, _ in given],
+                [f"{label}: {figure(v)} ({interval(low, high)})" for _, (v, low, high) in given],
+                marker={"size": 10, "symbol": symbol, "color": colour, "line": {"width": 2, "color": colour}},
+                error_x=whiskers([ends for _, ends in given], colour),
+                name=label,
+            )
         )
     traces.append(
-        {
-            "type": "scatter",
-            "mode": "markers",
-            "name": "permuted, 97.5%",
-            "x": [one.permuted for one in sets],
-            "y": list(range(len(sets))),
-            "marker": {
-                "size": 15,
-                "symbol": "line-ns",
-                "line": {"width": 2, "color": "var(--muted)"},
-                "color": "var(--muted)",
-            },
-            "hovertemplate": "permuted, 97.5%: %{x:.2f}<extra></extra>",
-        }
-    )
-    reference = next((one.reference for one in sets if one.reference is not None), None)
-    shapes, notes = [], []
-    if reference is not None:
-        shapes.append(vertical(reference, "dash", "var(--c-ceiling)", 1.6))
-        notes.append(
-            {
-                "x": reference,
-                "y": 1,
-                "yref": "paper",
-                "yanchor": "bottom",
-                "text": f"people {figure(reference)}",
-                "showarrow": False,
-                "font": {"color": "var(--c-ceiling)"},
-            }
+        marks(
+            [np.nan if t.permuted is None else t.permuted for t in sets],
+            range(len(sets)),
+            "permuted, 97.5%: %{x:.2f}",
+            name="permuted, 97.5%",
+            marker={"size": 15, "symbol": "line-ns", "line": {"width": 2, "color": MUTED}, "color": MUTED},
         )
-    lows = [low for one in sets for low in (one.low, one.same_low) if low is not None]
-    layout = {
-        "xaxis": {"title": {"text": "r"}, "range": [min([0.0, *lows]) - 0.03, 1.0]},
-        "yaxis": rows_axis([CROSSED[one.features][0] for one in sets]),
-        "shapes": shapes,
-        "annotations": notes,
-        "showlegend": True,
-        "legend": LEGEND | {"y": -0.3 if len(sets) < 4 else -0.2, "yanchor": "top"},
-        "margin": {"l": 126, "t": 26, "b": 92},
-    }
-    return Chart({"": {"data": traces, "layout": layout}}, height=160 + 38 * len(sets))
+    )
+    people = next((t.reference for t in sets if t.reference is not None), None)
+    lows = [low for t in sets for low in (t.low, t.same_low) if low is not None]
+    drawn = drawing(
+        traces,
+        axis("r", range=[min([0.0, *lows]) - 0.03, 1.0]),
+        rows_axis([CROSSED[t.features][0] for t in sets]),
+        BELOW | {"y": -0.3 if len(sets) < 4 else -0.2},
+        margin={"l": 126, "t": 26, "b": 92},
+        **reference(people, "people", side="auto"),
+    )
+    return Chart({"": drawn}, height=160 + 38 * len(sets))
 
 
 def _share_cell(part: str, whole: str) -> Callable[[Transfer], Cell]:
