@@ -22,7 +22,7 @@ from emospace.models import load_model
 from emospace.specs import Mode
 from emospace.steering import steer
 from emospace.steering.bank import load_vectors
-from publish_results import DOCS, machine
+from publishing import DOCS, machine
 
 N_TOKENS = 32
 

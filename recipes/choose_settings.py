@@ -40,7 +40,7 @@ from emospace.study import StudySpec
 from emospace.study.inputs import Inputs, load_inputs
 from emospace.study.run import select
 from emospace.study.selecting import FEATURES
-from publish_results import machine
+from publishing import machine
 
 FOLDS, DRAWS, HALVES, PENALTY = 5, 40, 20, 300.0
 DIRECTION_HALVES = 5

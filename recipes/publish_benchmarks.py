@@ -9,14 +9,13 @@ Writes ``docs/results/benchmarks.json`` (the rows of each ``RUN/results.json``, 
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from emospace.artefacts import atomic_write, read_json, write_json, write_text
-from publish_results import DOCS, markdown_table, without_paths
+from publishing import markdown_table, parser, without_paths
 
 Row = Mapping[str, Any]
 PLOT = "benchmarks-linear.png"
@@ -262,13 +261,7 @@ def plot(rows: Sequence[Row], target: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse, read, write."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("runs", type=Path, nargs="+")
-    parser.add_argument("--command", required=True)
-    parser.add_argument("--docs", type=Path, default=DOCS)
-    options = parser.parse_args(arguments)
+    options = parser(__doc__, several=True).parse_args(arguments)
     runs = [without_paths(read_json(run / "results.json")) for run in options.runs]
     card = {"command": without_paths(options.command), "runs": runs}
     target = options.docs / "benchmarks.json"

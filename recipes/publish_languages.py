@@ -9,18 +9,17 @@ human structures, of concepts told by category and of ratings within each langua
 
 from __future__ import annotations
 
-import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from emospace.artefacts import write_json, write_text
-from emospace.display import say
+from emospace.display import Get, between, say
 from emospace.evaluation.summary import MATRIX, source_of
 from emospace.records import CrossLanguageRecord, PredictionRecord, Results
 from emospace.study.summary import category_aucs
-from publish_results import DOCS, made_by, markdown_table, without_paths
+from publishing import gaps, load, made_by, made_on, markdown, markdown_table, parser
 
 BETWEEN = ("language_rsa", "cross_language", "category_shift", "universal", "families")
 WITHIN = ("space", "shared", "specific", "outside", "dense", "static")
@@ -57,53 +56,106 @@ def figures(results: Results) -> dict[str, Any]:
     }
 
 
+def _r(name: str) -> Get:
+    """Return what gives r of a feature set, None where a row lacks it."""
+    return lambda row: row[name].r if row.get(name) else None
+
+
+def _one(field: str) -> Get:
+    """Return what gives a field that all records of a row share."""
+    return lambda row: getattr(next(iter(row.values())), field)
+
+
+def _span(low: str = "ci_low", high: str = "ci_high") -> Get:
+    return lambda row: between(low, high, 3)(row) or "–"
+
+
+RATING: Mapping[str, Get] = {"language": "language", "norms": "norms", "target": "target"}
+WITHIN_TABLE: Mapping[str, Get] = {
+    **{name: _one(name) for name in RATING},
+    **{name: _r(name) for name in WITHIN},
+    "n": _one("n"),
+}
+AUC: Mapping[str, Get] = {
+    "language": "language",
+    "mean AUC": "mean",
+    "lowest": "lowest",
+    "highest": "highest",
+    "input embeddings": "static",
+    "above chance": "n_above",
+    "categories": "n",
+}
+ACROSS: Mapping[str, Get] = {
+    **{name: _one(name) for name in ("train", "test", "target")},
+    **{name: _r(name) for name in FEATURES},
+    "same language (space)": lambda row: row["space"].same_language,
+    "permuted 95% (space)": lambda row: _span("permuted_low", "permuted_high")(row["space"]),
+    "people": lambda row: row["space"].reference,
+    "n": lambda row: row["space"].n,
+}
+UNIVERSAL: Mapping[str, Get] = {
+    "k": "k",
+    "latents": "n_latents",
+    "expected": "expected",
+    "95%": _span("expected_low", "expected_high"),
+    "p": "p",
+}
+WEIGHTS: Mapping[str, Get] = {
+    "language": "language",
+    "target": "target",
+    "weight": "value",
+    "95%": _span(),
+    "p": "p",
+    "n": "n",
+}
+STRUCTURES: Mapping[str, Get] = {
+    "language": "language",
+    "structure": "against",
+    "RSA": "value",
+    "95%": _span(),
+    "p": "p",
+    "static": "baseline",
+    "n": "n",
+}
+SHIFTS: Mapping[str, Get] = {
+    "a": "a",
+    "b": "b",
+    "category": "category",
+    "1 - rho": "value",
+    "noise": "noise",
+    "excess": "excess",
+    "95%": _span(),
+}
+SHARED: Mapping[str, Get] = {
+    **{name: lambda row, name=name: getattr(row["pair"], name) for name in RATING},
+    "shared r": lambda row: row["shared"].r,
+    "outside r": lambda row: row["outside"].r,
+    "draws beaten": lambda row: row["shared"].draws_beaten,
+    "p": "p",
+    "space - shared": lambda row: row["pair"].difference,
+    "90%": lambda row: _span("equivalence_low", "equivalence_high")(row["pair"]),
+    "margin": lambda row: row["pair"].margin,
+    "equivalent": lambda row: "yes" if row["pair"].equivalent else "no",
+}
+
+
 def sections(results: Results) -> Iterator[str]:
     """Yield the tables of a study."""
     languages = results.manifest.languages
     yield f"## {results.model.model}, {len(languages)} languages\n"
     yield "Ratings within each language (r, concept words out of the test folds):\n"
-    yield markdown_table(("language", "norms", "target", *WITHIN, "n"), _within(results))
+    yield markdown(WITHIN_TABLE, _within(results))
     if by_language := list(category_aucs(results)):
         yield "\nConcepts held out of each category, told from those of all others (AUC, no ratings needed):\n"
-        yield markdown_table(
-            ("language", "mean AUC", "lowest", "highest", "input embeddings", "above chance", "categories"),
-            by_language,
-        )
+        yield markdown(AUC, by_language)
     if shared := list(_shared(results)):
         yield (
             "\nShared features against as many matched ones from outside the spaces, and against the whole space "
             "(two one-sided tests within the margin):\n"
         )
-        yield markdown_table(
-            (
-                *(
-                    "language",
-                    "norms",
-                    "target",
-                    "shared r",
-                    "outside r",
-                    "draws beaten",
-                    "p",
-                    "space - shared",
-                ),
-                *("90%", "margin", "equivalent"),
-            ),
-            shared,
-        )
+        yield markdown(SHARED, shared)
     yield "\nRatings across languages: r in the test language of ridge fitted in the training language.\n"
-    yield markdown_table(
-        (
-            "train",
-            "test",
-            "target",
-            *FEATURES,
-            "same language (space)",
-            "permuted 95% (space)",
-            "people",
-            "n",
-        ),
-        _across(results),
-    )
+    yield markdown(ACROSS, _across(results))
     for space in dict.fromkeys(row.space for row in results.language_rsa):
         yield f"\nRSA of the languages' spaces, {space} (below the diagonal; above it p from the Mantel test):\n"
         yield markdown_table(("", *languages), _matrix(results, space))
@@ -112,32 +164,17 @@ def sections(results: Results) -> Iterator[str]:
         ("space", "pairs", "RSA", "without shared spellings", "static embeddings"), _means(results)
     )
     yield "\nLatents that are features in at least k languages:\n"
-    yield markdown_table(
-        ("k", "latents", "expected", "95%", "p"),
-        (
-            (row.k, row.n_latents, row.expected, _span(row.expected_low, row.expected_high), row.p)
-            for row in results.universal
-        ),
-    )
+    yield markdown(UNIVERSAL, results.universal)
     yield "\nWeights of valence and arousal in each language's RDM (ratings of one language for all):\n"
-    yield markdown_table(
-        ("language", "target", "weight", "95%", "p", "n"),
-        (
-            (row.language, row.target, row.value, _span(row.ci_low, row.ci_high), row.p, row.n)
-            for row in results.alignment
-            if row.statistic == "rdm_weight"
-        ),
-    )
+    yield markdown(WEIGHTS, (row for row in results.alignment if row.statistic == "rdm_weight"))
     yield "\nHuman structures of the categories (RSA, Spearman; main space):\n"
-    yield markdown_table(
-        ("language", "structure", "RSA", "95%", "p", "static", "n"),
+    space = "dense" if results.sae is None else "sae"
+    yield markdown(
+        STRUCTURES,
         (
-            (row.language, row.against, row.value, _span(row.ci_low, row.ci_high), row.p, row.baseline, row.n)
+            row
             for row in results.alignment
-            if row.statistic == "rsa_spearman"
-            and row.against != "valence_arousal"
-            and row.space in ("sae", "dense")
-            and row.space == _kind(results)
+            if (row.statistic, row.space) == ("rsa_spearman", space) and row.against != "valence_arousal"
         ),
     )
     shifted = [row for row in results.category_shift if row.shifted]
@@ -145,87 +182,53 @@ def sections(results: Results) -> Iterator[str]:
         f"\n{len(shifted)} of {len(results.category_shift)} categories of a pair sit differently beyond the noise of "
         "their concept-sets; the twenty that differ most:\n"
     )
-    most = sorted(shifted, key=lambda row: -(row.excess or 0))[:20]
-    yield markdown_table(
-        ("a", "b", "category", "1 - rho", "noise", "excess", "95%"),
-        (
-            (row.a, row.b, row.category, row.value, row.noise, row.excess, _span(row.ci_low, row.ci_high))
-            for row in most
-        ),
-    )
+    yield markdown(SHIFTS, sorted(shifted, key=lambda row: -(row.excess or 0))[:20])
     for row in results.families:
         yield (
             f"\nLanguages of one family against those of different ones: difference of mean RSA "
             f"{_number(row.value)} (p {_number(row.p)}, {row.n_within} pairs within families)"
             f"{'; ' + row.reason if row.reason else ''}. Cophenetic r of the tree {_number(row.cophenetic)}.\n"
         )
-    missing = "\n".join(
-        f"- {item.what} ({item.language or 'all'}): {item.why}" for item in results.not_computed
-    )
-    yield f"\n### Not computed\n\n{missing or 'Nothing was left out.'}\n"
-
-
-def _kind(results: Results) -> str:
-    return "dense" if results.sae is None else "sae"
+    yield f"\n### Not computed\n\n{gaps(results.not_computed)}\n"
 
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def _span(low: float | None, high: float | None) -> str:
-    return "–" if low is None or high is None else f"{low:.3f} to {high:.3f}"
+def _within(results: Results) -> Iterable[dict[str, PredictionRecord]]:
+    """Return the records by feature set of each language, norms set and rating."""
+    rows: dict[tuple[str, ...], dict[str, PredictionRecord]] = {}
+    for r in results.prediction:
+        if r.excluded_concepts and r.features in WITHIN and r.static_source in (None, "input embeddings"):
+            rows.setdefault((r.language, r.norms, r.target), {})[r.features] = r
+    return rows.values()
 
 
-def _within(results: Results) -> Iterator[tuple[object, ...]]:
-    rows: dict[tuple[str, ...], PredictionRecord] = {
-        (row.language, row.norms, row.target, row.features): row
-        for row in results.prediction
-        if row.excluded_concepts and row.static_source in (None, "input embeddings")
-    }
-    for language, norms, target in dict.fromkeys(key[:3] for key in rows):
-        found = {name: rows.get((language, norms, target, name)) for name in WITHIN}
-        n = next(row.n for row in found.values() if row is not None)
-        yield (language, norms, target, *(row.r if row else None for row in found.values()), n)
-
-
-def _shared(results: Results) -> Iterator[tuple[object, ...]]:
+def _shared(results: Results) -> Iterator[dict[str, Any]]:
     rows = {
         (row.language, row.norms, row.target, row.features): row
         for row in results.prediction
         if row.excluded_concepts
     }
-    for row in results.comparison:
-        if (row.features, row.against, row.excluded_concepts) != ("space", "shared", True):
+    for pair in results.comparison:
+        if (pair.features, pair.against, pair.excluded_concepts) != ("space", "shared", True):
             continue
-        shared = rows.get((row.language, row.norms, row.target, "shared"))
-        outside = rows.get((row.language, row.norms, row.target, "outside_shared"))
+        key = (pair.language, pair.norms, pair.target)
+        shared, outside = rows.get((*key, "shared")), rows.get((*key, "outside_shared"))
         if shared is None or outside is None or shared.draws_beaten is None or not outside.n_draws:
             continue
         above = round((1 - shared.draws_beaten) * outside.n_draws)
-        yield (
-            *(row.language, row.norms, row.target, shared.r, outside.r, shared.draws_beaten),
-            *((1 + above) / (1 + outside.n_draws), row.difference),
-            *(
-                _span(row.equivalence_low, row.equivalence_high),
-                row.margin,
-                "yes" if row.equivalent else "no",
-            ),
-        )
+        p = (1 + above) / (1 + outside.n_draws)
+        yield {"pair": pair, "shared": shared, "outside": outside, "p": p}
 
 
-def _across(results: Results) -> Iterator[tuple[object, ...]]:
-    rows: dict[tuple[str, ...], CrossLanguageRecord] = {
-        (row.train, row.test, row.target, row.features): row for row in results.cross_language
-    }
-    for train, test, target in dict.fromkeys(key[:3] for key in rows):
-        found = [rows.get((train, test, target, name)) for name in FEATURES]
-        space = rows[train, test, target, "space"]
-        yield (
-            *(train, test, target),
-            *(row.r if row else None for row in found),
-            *(space.same_language, _span(space.permuted_low, space.permuted_high), space.reference, space.n),
-        )
+def _across(results: Results) -> Iterable[dict[str, CrossLanguageRecord]]:
+    """Return the records by feature set of each direction and rating."""
+    rows: dict[tuple[str, ...], dict[str, CrossLanguageRecord]] = {}
+    for r in results.cross_language:
+        rows.setdefault((r.train, r.test, r.target), {})[r.features] = r
+    return rows.values()
 
 
 def _matrix(results: Results, space: str) -> Iterator[tuple[object, ...]]:
@@ -273,35 +276,19 @@ def steering_section(results: Results) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse, read, write."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("run", type=Path)
-    parser.add_argument("--steering", type=Path)
-    parser.add_argument("--command", required=True)
-    parser.add_argument("--docs", type=Path, default=DOCS)
-    options = parser.parse_args(arguments)
-
-    def load(run: Path) -> Results:
-        return Results.model_validate(
-            without_paths(Results.load(run / "results.json").model_dump(mode="json"))
-        )
-
-    results = load(options.run)
+    command_line = parser(__doc__)
+    command_line.add_argument("--steering", type=Path)
+    options = command_line.parse_args(arguments)
+    results, card = load(options.run), made_by(options.command)
     steered = load(options.steering) if options.steering else None
-    card = made_by(options.command)
     steering = steered.model_dump(mode="json")["steering"] if steered else []
     target = options.docs / "languages.json"
     write_json(target, {**card, **figures(results), "steering": steering})
-    on = card["machine"]
     head = (
-        f"# Results: languages\n\nMade on {card['date']} with `{card['command']}` on {on['cpu']}, {on['cores']} cores, "
-        f"{on['memory_gib']} GiB. Concept-sets are curated. Written by `recipes/publish_languages.py` from "
-        "[languages.json](languages.json).\n"
+        f"# Results: languages\n\n{made_on(card)} Concept-sets are curated. Written by "
+        "`recipes/publish_languages.py` from [languages.json](languages.json).\n"
     )
-    parts = [head, *sections(results)]
-    if steered is not None:
-        parts.append(steering_section(steered))
+    parts = [head, *sections(results), *([steering_section(steered)] if steered else [])]
     write_text(target.with_suffix(".md"), "\n".join(parts) + "\n")
     say(f"Written: {target} and {target.with_suffix('.md')}")
 

@@ -9,41 +9,43 @@ No generated text is published.
 
 from __future__ import annotations
 
-import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from emospace.artefacts import write_json, write_text
+from emospace.display import Get
 from emospace.judges import BASIC
-from emospace.records import Results, SteeringRecord
-from publish_results import DOCS, made_by, markdown_table, without_paths
+from publishing import fill, gaps, load, made_by, made_on, markdown, markdown_table, parser
 
-MARKS = ("<!-- steering -->", "<!-- /steering -->")
-COLUMNS = (
-    *("emotion", "vector", "dose", "rate", "low", "high", "masked", "unsteered", "p (FDR)"),
-    *(
-        "perplexity ratio",
-        "distinct-2",
-        "judge recall",
-        "judge AUROC",
-        "valence shift",
-        "arousal shift",
-        "facts right",
-    ),
-)
-
-
-def row(record: SteeringRecord) -> tuple[object, ...]:
-    """Return a record as a row of `COLUMNS`."""
-    return (
-        *(record.emotion, record.vector, record.dose, record.target_rate, record.ci_low, record.ci_high),
-        *(record.target_rate_masked, record.base_rate, record.p_fdr, record.perplexity_ratio),
-        *(record.distinct2_ratio, record.judge_recall, record.judge_auroc),
-        *(record.valence_shift, record.arousal_shift, record.answered),
-    )
+COLUMNS: Mapping[str, Get] = {
+    "emotion": "emotion",
+    "vector": "vector",
+    "dose": "dose",
+    "rate": "target_rate",
+    "low": "ci_low",
+    "high": "ci_high",
+    "masked": "target_rate_masked",
+    "unsteered": "base_rate",
+    "p (FDR)": "p_fdr",
+    "perplexity ratio": "perplexity_ratio",
+    "distinct-2": "distinct2_ratio",
+    "judge recall": "judge_recall",
+    "judge AUROC": "judge_auroc",
+    "valence shift": "valence_shift",
+    "arousal shift": "arousal_shift",
+    "facts right": "answered",
+}
+FIGURES: Mapping[str, Get] = {
+    "vectors": "kind",
+    "figure": "figure",
+    "value": "value",
+    "low": "value_low",
+    "high": "value_high",
+    "n": "n",
+}
 
 
 def key_figures(figures: pd.DataFrame) -> str:
@@ -67,55 +69,34 @@ def key_figures(figures: pd.DataFrame) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse, read, write."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("run", type=Path)
-    parser.add_argument("--command", required=True)
-    parser.add_argument("--docs", type=Path, default=DOCS)
-    parser.add_argument("--readme", type=Path)
-    options = parser.parse_args(arguments)
-    recorded = Results.load(options.run / "results.json")
-    results = Results.model_validate(without_paths(recorded.model_dump(mode="json")))
+    command_line = parser(__doc__)
+    command_line.add_argument("--readme", type=Path)
+    options = command_line.parse_args(arguments)
+    results, card = load(options.run), made_by(options.command)
     figures = pd.read_parquet(options.run / "tables" / "steering_figures.parquet")
-    card = made_by(options.command)
     write_json(
         options.docs / "steering.json",
         {**card, "figures": figures.to_dict("records"), "results": results.model_dump(mode="json")},
     )
     short = key_figures(figures)
-    calibrated = [record for record in results.steering if record.calibrated]
-    random = [record for record in results.steering if record.vector == "random" and record.emotion in BASIC]
-    basic = markdown_table(COLUMNS, (row(record) for record in calibrated if record.emotion in BASIC))
-    others = markdown_table(
-        COLUMNS,
-        (row(record) for record in calibrated if record.emotion not in BASIC and record.vector == "mix"),
-    )
-    doses = markdown_table(
-        COLUMNS,
-        (row(r) for r in results.steering if r.emotion in BASIC and r.vector == "mix" and not r.calibrated),
-    )
-    every = markdown_table(
-        ("vectors", "figure", "value", "low", "high", "n"),
-        figures[["kind", "figure", "value", "value_low", "value_high", "n"]].itertuples(index=False),
-    )
-    missing = "\n".join(f"- {item.what}: {item.why}" for item in results.not_computed)
-    on = card["machine"]
-    write_text(
-        options.docs / "steering.md",
+    basic = [record for record in results.steering if record.emotion in BASIC]
+    others = [r for r in results.steering if r.emotion not in BASIC and r.vector == "mix" and r.calibrated]
+    parts = {
+        "The basic six, calibrated": f"{short}\n\n{markdown(COLUMNS, (r for r in basic if r.calibrated))}",
+        "The study in figures": markdown(FIGURES, figures.to_dict("records")),
+        "Other doses": markdown(COLUMNS, (r for r in basic if r.vector == "mix" and not r.calibrated)),
+        "Random directions": markdown(COLUMNS, (r for r in basic if r.vector == "random")),
+        "The other categories, calibrated": markdown(COLUMNS, others),
+        "Not computed": gaps(results.not_computed, "Nothing."),
+    }
+    head = (
         f"# Results: steering\n\n{results.model.model} in {results.model.dtype}, judge "
-        f"`{results.steering[0].judge}`, seed {results.manifest.seed}. Made on {card['date']} with "
-        f"`{card['command']}` on {on['cpu']}, {on['cores']} cores, {on['memory_gib']} GiB. Written by "
-        f"`recipes/publish_steering.py` from [steering.json](steering.json).\n\n## The basic six, calibrated\n\n"
-        f"{short}\n\n{basic}\n\n## The study in figures\n\n{every}\n\n## Other doses\n\n{doses}\n\n"
-        f"## Random directions\n\n{markdown_table(COLUMNS, map(row, random))}\n\n"
-        f"## The other categories, calibrated\n\n{others}\n\n## Not computed\n\n{missing or 'Nothing.'}\n",
+        f"`{results.steering[0].judge}`, seed {results.manifest.seed}. {made_on(card)} Written by "
+        "`recipes/publish_steering.py` from [steering.json](steering.json)."
     )
-    if options.readme:
-        text = options.readme.read_text(encoding="utf-8")
-        start, end = (text.index(mark) for mark in MARKS)
-        block = f"{text[: start + len(MARKS[0])]}\n{short}\n{text[end:]}"
-        write_text(options.readme, block)
+    body = "\n\n".join(f"## {title}\n\n{part}" for title, part in parts.items())
+    write_text(options.docs / "steering.md", f"{head}\n\n{body}\n")
+    fill(options.readme, "steering", short)
     sys.stdout.write(f"{options.docs / 'steering.json'}\n")
 
 

@@ -36,7 +36,7 @@ from emospace.reading.building import WORD_PENALTY
 from emospace.reading.reader import AFFECT, pool_tokens
 from emospace.records import ReadingRecord
 from emospace.stats import auc, bootstrap_r, paired_bootstrap, pearson
-from publish_results import machine
+from publishing import machine
 
 if TYPE_CHECKING:
     from emospace.models import LanguageModel

@@ -6,9 +6,11 @@ user need not see.
 
 from __future__ import annotations
 
+import math
+import operator
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -186,6 +188,33 @@ def _side_by_side(streams: Mapping[str, Iterable[str]]) -> dict[str, str]:
                     whole[heading] += piece
             live.update(drawn())
     return whole
+
+
+Get = str | Callable[[Any], Any]
+"""A field of a row (a record or a mapping), or a function of the row."""
+
+
+def get_value(row: Any, get: Get) -> Any:
+    """Return a field of a row, None where it is missing or not finite."""
+    if isinstance(get, str):
+        get = operator.methodcaller("get", get) if isinstance(row, Mapping) else operator.attrgetter(get)
+    value = get(row)
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def bare(columns: Mapping[str, Get], rows: Iterable[Any]) -> tuple[list[str], list[list[Any]]]:
+    """Return names of columns and the values of rows as they are, for the terminal and Markdown."""
+    return list(columns), [[get_value(row, get) for get in columns.values()] for row in rows]
+
+
+def between(low: str = "ci_low", high: str = "ci_high", digits: int = 2) -> Get:
+    """Return what gives an interval in plain figures, or None where a bound is not known."""
+
+    def write(row: Any) -> str | None:
+        ends = [get_value(row, low), get_value(row, high)]
+        return None if None in ends else " to ".join(f"{end:.{digits}f}" for end in ends)
+
+    return write
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -388,8 +388,8 @@ def test_study_ends_with_key_figures_beside_their_baselines(asked, tmp_path):
 
 
 def test_closing_rows_leave_other_spaces_and_concept_words_out():
-    assert len(list(prediction_rows(small_results()))) == 1
-    assert [row[4] for row in alignment_rows(small_results())] == [0.83, 0.5]
+    assert len(prediction_rows(small_results())) == 1
+    assert [record.value for record in alignment_rows(small_results())] == [0.83, 0.5]
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from emospace.cli.options import command_line, keep_spec, takes
-from emospace.display import add_result, say, table, written
+from emospace.display import Get, add_result, bare, between, say, table, written
 from emospace.specs import CompareSpec
 
 if TYPE_CHECKING:
@@ -14,6 +14,19 @@ if TYPE_CHECKING:
     from emospace.records import NotComputed
 
 SHOWN_FEATURES = ("space", "dense")
+
+
+DIFFERENCES: Mapping[str, Get] = {
+    "run": "run",
+    "language": "language",
+    "norms": "norms",
+    "rating": "target",
+    "features": "features",
+    "words": "n",
+    "difference": "difference",
+    "95% CI": between(),
+    "p (FDR)": lambda r: p_value(r.p_fdr),
+}
 
 
 @takes(CompareSpec)
@@ -43,42 +56,26 @@ def compare(spec: CompareSpec) -> None:
 def show_comparison(comparison: Comparison) -> None:
     """Print how alike the runs are, their main figures side by side, and what could not be given."""
     equal = {(r.a, r.b, r.language): r.value for r in comparison.depth}
-    table(
-        "Categories in one run and another",
-        (
-            *("language", "run", "and", "categories", "RSA", "95% CI", "p (FDR)"),
-            *("before the first block", "given that", "layers at equal depth"),
-        ),
-        [
-            (
-                *(r.language, r.a, r.b, r.n, r.value, interval(r.ci_low, r.ci_high)),
-                p_value(r.p_fdr),
-                *(r.baseline, r.partial, equal.get((r.a, r.b, r.language))),
-            )
-            for r in comparison.rsa
-        ],
-    )
+    rsa: Mapping[str, Get] = {
+        "language": "language",
+        "run": "a",
+        "and": "b",
+        "categories": "n",
+        "RSA": "value",
+        "95% CI": between(),
+        "p (FDR)": lambda r: p_value(r.p_fdr),
+        "before the first block": "baseline",
+        "given that": "partial",
+        "layers at equal depth": lambda r: equal.get((r.a, r.b, r.language)),
+    }
+    table("Categories in one run and another", *bare(rsa, comparison.rsa))
     rows = list(figure_rows(comparison))
     if rows:
         names = [run.name for run in comparison.runs]
         table("Main figures side by side", ("language", "figure", "of", *names), rows)
     tested = [r for r in comparison.differences if r.difference is not None]
     if tested:
-        table(
-            f"r less that of {comparison.baseline}, on the same words",
-            (
-                *("run", "language", "norms", "rating", "features", "words"),
-                *("difference", "95% CI", "p (FDR)"),
-            ),
-            [
-                (
-                    *(r.run, r.language, r.norms, r.target, r.features, r.n, r.difference),
-                    interval(r.ci_low, r.ci_high),
-                    p_value(r.p_fdr),
-                )
-                for r in tested
-            ],
-        )
+        table(f"r less that of {comparison.baseline}, on the same words", *bare(DIFFERENCES, tested))
     show_missing(comparison.not_computed)
 
 

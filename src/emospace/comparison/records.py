@@ -6,13 +6,11 @@ Runs go by the names of `RunRecord.name`; the first of them is the baseline. No 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from emospace.artefacts import read_json, write_json
-from emospace.errors import EmospaceError
-from emospace.records import AnswerRecord, Explained, Flat, NotComputed, P, SummaryRecord
+from emospace.records import AnswerRecord, Explained, Flat, NotComputed, P, Saved, SummaryRecord
 
 FORMAT = 1
 
@@ -44,6 +42,11 @@ class Figure(Explained):
 
     language: str
     n: int = Field(ge=0)
+    figure: ClassVar[str] = "value"
+
+    def _figure(self) -> float | None:
+        value: float | None = getattr(self, self.figure)
+        return value
 
 
 class ModelRSARecord(Figure):
@@ -71,9 +74,6 @@ class ModelRSARecord(Figure):
     n_permutations: int
     seed: int
 
-    def _figure(self) -> float | None:
-        return self.value
-
 
 class DepthRecord(Figure):
     """Mean RSA of two runs' dense states at equal relative depth; n counts the categories both have.
@@ -97,9 +97,6 @@ class DepthRecord(Figure):
     n_layers_a: int | None = None
     n_layers_b: int | None = None
     seed: int
-
-    def _figure(self) -> float | None:
-        return self.value
 
 
 class OnsetRecord(Figure):
@@ -125,9 +122,6 @@ class OnsetRecord(Figure):
     n_permutations: int
     seed: int
 
-    def _figure(self) -> float | None:
-        return self.value
-
 
 class FigureRecord(Figure):
     """One main figure of one run, with its difference from the baseline run's.
@@ -148,9 +142,6 @@ class FigureRecord(Figure):
     p: float | None = P
     difference: float | None = None
 
-    def _figure(self) -> float | None:
-        return self.value
-
 
 class DifferenceRecord(Figure):
     """r of a run less r of the baseline run on the same words, by paired bootstrap over word groups.
@@ -158,6 +149,8 @@ class DifferenceRecord(Figure):
     n counts the words both predicted that are concept words of neither. `p` is two-sided, `p_fdr` over all
     differences of the comparison.
     """
+
+    figure: ClassVar[str] = "difference"
 
     run: str
     against: str
@@ -174,9 +167,6 @@ class DifferenceRecord(Figure):
     n_groups: int | None = None
     seed: int
 
-    def _figure(self) -> float | None:
-        return self.difference
-
 
 class RunAnswerRecord(AnswerRecord):
     """One of the three answers of one run, as its report gives it."""
@@ -184,7 +174,7 @@ class RunAnswerRecord(AnswerRecord):
     run: str
 
 
-class Comparison(Flat):
+class Comparison(Saved):
     """Everything in `comparison.json`; the first run is the baseline."""
 
     format: int = FORMAT
@@ -212,26 +202,7 @@ class Comparison(Flat):
         """Names of the other runs."""
         return tuple(run.name for run in self.runs[1:])
 
-    def save(self, path: Path | str) -> Path:
-        """Write the records as JSON, atomically, and return the path."""
-        write_json(Path(path), self.model_dump(mode="json"))
-        return Path(path)
-
     @classmethod
-    def load(cls, path: Path | str) -> Comparison:
-        """Read `comparison.json`.
-
-        Raises
-        ------
-        EmospaceError
-            If there is no such file, or it is not as this version writes it.
-        """
-        hint = "Run `emospace compare` again."
-        try:
-            return cls.model_validate(read_json(Path(path)))
-        except OSError as error:
-            raise EmospaceError(str(path), f"it cannot be read ({error.strerror})", hint) from error
-        except ValidationError as error:
-            raise EmospaceError(str(path), "it is not as this version writes it", hint) from error
-        except ValueError as error:
-            raise EmospaceError(str(path), "it is not JSON", hint) from error
+    def load(cls, path: Path | str) -> Self:
+        """Read `comparison.json`; raises `EmospaceError` if there is none, or not one as this version writes it."""
+        return cls._load(path, "Run `emospace compare` again.")

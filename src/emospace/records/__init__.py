@@ -19,7 +19,7 @@ from emospace.records.figures import (
     SteeringRecord,
     UniversalRecord,
 )
-from emospace.records.flat import UNDEFINED, Explained, Flat, P, Provenance, Record
+from emospace.records.flat import UNDEFINED, Explained, Flat, P, Provenance, Record, Saved
 from emospace.records.headlines import (
     geometry,
     headline,
@@ -77,6 +77,7 @@ __all__ = [
     "Record",
     "Results",
     "SaeRecord",
+    "Saved",
     "Source",
     "Statistic",
     "SteeringRecord",

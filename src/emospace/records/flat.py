@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from emospace.artefacts import jsonable
+from emospace.artefacts import jsonable, read_json, write_json
+from emospace.errors import EmospaceError
 
 Provenance = Literal["curated", "associations"]
 P = Field(default=None, ge=0, le=1)
@@ -25,6 +27,45 @@ class Flat(BaseModel):
         if not isinstance(given, dict):
             return given
         return {name: _plain(value) for name, value in given.items()}
+
+
+class Saved(Flat):
+    """Records of a whole run, kept in one JSON file."""
+
+    def save(self, path: Path | str) -> Path:
+        """Write the records as JSON, atomically, and return the path."""
+        write_json(Path(path), self.model_dump(mode="json"))
+        return Path(path)
+
+    @classmethod
+    def _load(cls, path: Path | str, again: str, where: str = "") -> Self:
+        """Read a file of records.
+
+        Parameters
+        ----------
+        again, where
+            How to make a file that is as this version writes it, and how to find one; `again` unless given.
+
+        Raises
+        ------
+        EmospaceError
+            If there is no such file, it is not JSON, or a record does not have the fields of this version.
+        """
+        path = Path(path)
+        try:
+            return cls.model_validate(read_json(path))
+        except FileNotFoundError as error:
+            raise EmospaceError(str(path), "there is no such file", where or again) from error
+        except OSError as error:
+            hint = "Fix its permissions or give another file."
+            raise EmospaceError(str(path), f"it cannot be read ({error.strerror})", hint) from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(str(part) for part in first["loc"]) or "the whole file"
+            why = f"{field} is not as this version writes it ({first['msg'].lower()})"
+            raise EmospaceError(str(path), why, again) from error
+        except ValueError as error:
+            raise EmospaceError(str(path), "it is not JSON", again) from error
 
 
 class Explained(Flat):

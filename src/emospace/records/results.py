@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from emospace.artefacts import read_json, write_json
-from emospace.errors import EmospaceError
 from emospace.records.figures import (
     AlignmentRecord,
     CategoryShiftRecord,
@@ -22,7 +20,7 @@ from emospace.records.figures import (
     SteeringRecord,
     UniversalRecord,
 )
-from emospace.records.flat import Flat, P, Provenance, Record
+from emospace.records.flat import Flat, P, Provenance, Record, Saved
 from emospace.records.summary import SummaryRecord
 from emospace.records.verdict import AnswerRecord, Verdict, verdicts
 
@@ -123,7 +121,7 @@ class Manifest(Record):
         return f"{n} {'category' if n == 1 else 'categories'} ({name})" if n else f"categories: {name}"
 
 
-class Results(Flat):
+class Results(Saved):
     """Everything in `results.json`."""
 
     format: int = FORMAT
@@ -172,36 +170,10 @@ class Results(Flat):
         means = (s for s in self.summary if isinstance(s, SummaryRecord))
         return next((s.value for s in means if (s.statistic, s.of, s.figure, s.among) == wanted), None)
 
-    def save(self, path: Path | str) -> Path:
-        """Write the records as JSON, atomically, and return the path."""
-        write_json(Path(path), self.model_dump(mode="json"))
-        return Path(path)
-
     @classmethod
-    def load(cls, path: Path | str) -> Results:
-        """Read `results.json`.
-
-        Raises
-        ------
-        EmospaceError
-            If there is no such file, it is not JSON, or a record does not have the fields of this version.
-        """
-        path = Path(path)
-        try:
-            return cls.model_validate(read_json(path))
-        except FileNotFoundError as error:
-            hint = "Give the folder of a finished `emospace study`, or run the study first."
-            raise EmospaceError(str(path), "there is no such file", hint) from error
-        except OSError as error:
-            raise EmospaceError(
-                str(path), f"it cannot be read ({error.strerror})", "Mend its rights or give another run."
-            ) from error
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "the whole file"
-            why = f"{where} is not as this version writes it ({first['msg'].lower()})"
-            raise EmospaceError(str(path), why, "Run the study again into the same folder.") from error
-        except ValueError as error:
-            raise EmospaceError(
-                str(path), "it is not JSON", "Run the study again into the same folder."
-            ) from error
+    def load(cls, path: Path | str) -> Self:
+        """Read `results.json`; raises `EmospaceError` if there is none, or not one as this version writes it."""
+        hint = "Run the study again into the same folder."
+        return cls._load(
+            path, hint, "Give the folder of a finished `emospace study`, or run the study first."
+        )

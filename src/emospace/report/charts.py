@@ -96,7 +96,7 @@ def rdm(square: pd.DataFrame, order: Sequence[str], first: bool) -> Chart:
     trace = heat_trace(np.round(percentiles(values), 3), names, names, hover, 0, 1)
     names_axis: Json = {"type": "category", "showgrid": False, "zeroline": False}
     drawn = drawing(
-        [trace | {"customdata": shown, "xgap": 0.4, "ygap": 0.4, "hoverongaps": True}],
+        [trace | {"customdata": shown, "xgap": 0.4, "ygap": 0.4}],
         names_axis | {"visible": False},
         names_axis | {"autorange": "reversed"},
         margin={"l": 4, "r": 4, "t": 4, "b": 4},

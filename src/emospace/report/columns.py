@@ -1,29 +1,14 @@
-"""Tables declared column by column: a name, the field it shows, and how that is written.
-
-The pages use whole columns; the command line and published Markdown use the names and the bare values (`bare`).
-"""
+"""Tables of a page, declared column by column: a name, the field it shows, and how that is written."""
 
 from __future__ import annotations
 
-import math
-import operator
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from emospace.display import Get, get_value
 from emospace.report.blocks import Cell, Table
 from emospace.report.wording import DASH, count, figure, interval, language_name, number, p_value, percent
-
-Get = str | Callable[[Any], Any]
-"""A field of a row (a record or a mapping), or a function of the row."""
-
-
-def get_value(row: Any, get: Get) -> Any:
-    """Return a field of a row, None where it is missing or not finite."""
-    if isinstance(get, str):
-        get = operator.methodcaller("get", get) if isinstance(row, Mapping) else operator.attrgetter(get)
-    value = get(row)
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @dataclass(frozen=True)
@@ -129,13 +114,6 @@ def build(
         strong=[strong(row) for row in rows] if strong else (),
         brief=brief,
     )
-
-
-def bare(columns: Sequence[Column], rows: Iterable[Any]) -> tuple[list[str], list[list[Any]]]:
-    """Return the names of the columns and the values of the rows as they are, for the terminal and Markdown."""
-    return [column.name for column in columns], [
-        [get_value(row, column.get) for column in columns] for row in rows
-    ]
 
 
 Gap = tuple[str, str | None, str]

@@ -179,7 +179,7 @@ def heat(
         )
         for i, j in np.argwhere(np.isfinite(values))
     ]
-    trace = heat_trace(values, rows, columns, hover, low, top) | {"xgap": 1, "ygap": 1}
+    trace = heat_trace(values, rows, columns, hover, low, top) | {"xgap": 1, "ygap": 1, "hoverongaps": False}
     names: Json = {"type": "category", "showgrid": False, "zeroline": False}
     return drawing(
         [trace],
@@ -213,7 +213,6 @@ def heat_trace(
         "zmin": round(low, 3),
         "zmax": round(top, 3),
         "showscale": False,
-        "hoverongaps": False,
         **said,
     }
 

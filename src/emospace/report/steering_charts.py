@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from emospace.judges import BASIC, BASIC_SEVEN
 from emospace.records import SteeringRecord
 from emospace.report.blocks import Chart
@@ -35,8 +37,9 @@ def dose_curves(curves: Curves, controls: Sequence[SteeringRecord], outcome: str
         for place, (name, records) in enumerate(sorted(curves.items()))
     ]
     if controls:
-        style = {"dash": "dash", "width": 2.5}
-        traces.append(_curve("Random directions", controls, outcome, "var(--c-control)", **style))
+        traces.append(
+            _curve("Random directions", controls, outcome, "var(--c-control)", width=2.5, dash="dash")
+        )
     y = axis("target rate", range=[-0.02, 1.04], tickformat=".0%")
     if outcome == RATIO:
         y = axis("perplexity ratio", type="log", tickvals=[0.5, 1, 2, 4, 8, 16, 32, 64])
@@ -119,7 +122,7 @@ def word_shift(table: pd.DataFrame, rating: str) -> Chart:
     names = sorted(name for name in targets if name in BASIC)
     bounds = [f"{shift}_low", f"{shift}_high"]
     known = set(bounds) <= set(table.columns)
-    spans = table[bounds].to_numpy(dtype=float) if known else [(None, None)] * len(table)
+    spans = table[bounds].to_numpy(dtype=float) if known else np.full((len(table), 2), np.nan)
     hover = [
         f"<b>{text(plain_name(name))}</b><br>people's {rating} {number(x)}<br>"
         f"words shifted by {number(y, 3)} (95% CI {interval(low, high)})"
