@@ -207,7 +207,7 @@ def bare(columns: Mapping[str, Get], rows: Iterable[Any]) -> tuple[list[str], li
     return list(columns), [[get_value(row, get) for get in columns.values()] for row in rows]
 
 
-def between(low: str = "ci_low", high: str = "ci_high", digits: int = 2) -> Get:
+def between(low: str = "ci_low", high: str = "ci_high", digits: int = 2) -> Callable[[Any], str | None]:
     """Return what gives an interval in plain figures, or None where a bound is not known."""
 
     def write(row: Any) -> str | None:

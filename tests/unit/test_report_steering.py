@@ -16,13 +16,13 @@ from emospace.evaluation.answers import Answers
 from emospace.evaluation.cells import standard_cells
 from emospace.evaluation.grid import _record, group
 from emospace.evaluation.scores import Scored
-from emospace.evaluation.summary import calibrated, nearest_random, steering_summary
+from emospace.evaluation.summary import calibrated, is_above_controls, nearest_random, steering_summary
 from emospace.evaluation.tables import figure_table, study_tables
 from emospace.judges import BASIC, BASIC_SEVEN, Judgement
 from emospace.records import Manifest, ModelRecord, ReadingRecord, Results, SteeringRecord
 from emospace.report import write_report
 from emospace.report.run import read_run
-from emospace.report.steering import is_heard, verdict
+from emospace.report.steering import verdict
 from emospace.report.tables import missing_table
 from emospace.report.wording import DASH, WITHOUT_MEANS, figure
 from emospace.specs import SteeringSpec
@@ -426,7 +426,7 @@ def test_what_counts_as_heard(given, expected):
         "perplexity_ratio": 1.5,
         "distinct2_ratio": 1.0,
     }
-    assert is_heard(SteeringRecord(**shape | given)) is expected
+    assert is_above_controls(SteeringRecord(**shape | given)) is expected
 
 
 def test_a_demo_is_marked_as_an_illustration(folder, records, tmp_path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +10,19 @@ import numpy as np
 from emospace.comparison import charts, findings, tables
 from emospace.comparison.comparing import Compared
 from emospace.comparison.records import Comparison, DifferenceRecord, ModelRSARecord
-from emospace.report.blocks import Block, Cards, Chart, Code, Figures, Panel, Prose, Reason, Section
+from emospace.report.blocks import (
+    Block,
+    Cards,
+    Chart,
+    Code,
+    Figures,
+    Panel,
+    Part,
+    Prose,
+    Reason,
+    Section,
+    build_sections,
+)
 from emospace.report.plots import Point, nothing, points
 from emospace.report.wording import (
     counted,
@@ -29,7 +41,7 @@ MATRIX_HEIGHT = 380
 
 def sections(compared: Compared) -> tuple[Section, ...]:
     """Return the sections in reading order."""
-    made: tuple[tuple[str, str, str, Callable[[Compared], Iterator[Block]]], ...] = (
+    made: tuple[Part[Compared], ...] = (
         ("answer", "Do these models represent emotion alike?", "Answer", _answer),
         ("runs", "What is compared", "Runs", _runs),
         ("arrangement", "Are the same categories alike?", "Arrangement", _arrangement),
@@ -38,7 +50,7 @@ def sections(compared: Compared) -> tuple[Section, ...]:
         ("missing", "What was not computed, and why", "Not computed", _missing),
         ("manifest", "What these figures rest on", "Manifest", _manifest),
     )
-    return tuple(Section(key, title, short, tuple(build(compared))) for key, title, short, build in made)
+    return build_sections(compared, made)
 
 
 def _answer(compared: Compared) -> Iterator[Block]:
@@ -190,20 +202,24 @@ def _why_no_layers(comparison: Comparison) -> str:
     return reasons[0] if reasons else "no two runs hold RDMs by layer"
 
 
-def _equal_panel(comparison: Comparison, table: pd.DataFrame) -> Panel | None:
-    table = table[table["a"] == comparison.baseline]
-    if table.empty:
-        return None
+def _curves(comparison: Comparison, table: pd.DataFrame, run: str, why: str) -> Chart:
+    """Return a line a run over depth, a variant a language; the column `run` of the table names the runs."""
     number = tables.numbered(comparison)
     variants = {}
     for language in comparison.languages:
         lines = {
             number[str(name)]: (part["depth"].tolist(), part["rsa"].tolist())
-            for name, part in table[table["language"] == language].groupby("b", sort=False)
+            for name, part in table[table["language"] == language].groupby(run, sort=False)
         }
-        order = list(number.values())
-        variants[language] = charts.curves(lines, order) if lines else nothing("no layers to compare")
-    said = [
+        variants[language] = charts.curves(lines, list(number.values())) if lines else nothing(why)
+    return Chart(variants, height=MATRIX_HEIGHT)
+
+
+def _equal_panel(comparison: Comparison, table: pd.DataFrame) -> Panel | None:
+    table = table[table["a"] == comparison.baseline]
+    if table.empty:
+        return None
+    means = [
         f"{r.b}, {language_name(r.language)}: mean {figure(r.value)} ({interval(r.ci_low, r.ci_high)})"
         for r in findings.depths_with_baseline(comparison)
         if r.value is not None
@@ -213,22 +229,13 @@ def _equal_panel(comparison: Comparison, table: pd.DataFrame) -> Panel | None:
         f"Agreement with {comparison.baseline} at equal depth",
         "RSA at each relative depth of the run with fewer layers, the other interpolated between two layers. Points "
         "have no intervals; that of the mean is in the table.",
-        f"Line chart of RSA over relative depth. {'; '.join(said)}.",
-        Chart(variants, height=MATRIX_HEIGHT),
+        f"Line chart of RSA over relative depth. {'; '.join(means)}.",
+        _curves(comparison, table, "b", "no layers to compare"),
     )
 
 
 def _people_panel(comparison: Comparison, table: pd.DataFrame) -> Panel:
-    number = tables.numbered(comparison)
-    variants = {}
-    for language in comparison.languages:
-        lines = {
-            number[str(name)]: (part["depth"].tolist(), part["rsa"].tolist())
-            for name, part in table[table["language"] == language].groupby("run", sort=False)
-        }
-        drawn = charts.curves(lines, list(number.values())) if lines else None
-        variants[language] = drawn or nothing("no ratings in this language")
-    said = [
+    highest = [
         f"{r.run}, {language_name(r.language)}: highest {figure(r.value)} at {figure(r.depth)}"
         for r in comparison.onset
         if r.value is not None
@@ -238,8 +245,8 @@ def _people_panel(comparison: Comparison, table: pd.DataFrame) -> Panel:
         "Agreement with people's ratings",
         "RSA of dense states with people's valence-arousal distances, on the categories of all runs. Points have no "
         "intervals; p of the highest and the interval of the onset are in the table.",
-        f"Line chart of RSA over relative depth. {'; '.join(said)}.",
-        Chart(variants, height=MATRIX_HEIGHT),
+        f"Line chart of RSA over relative depth. {'; '.join(highest)}.",
+        _curves(comparison, table, "run", "no ratings in this language"),
     )
 
 

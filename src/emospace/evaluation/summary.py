@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from emospace.evaluation.crossing_tables import ALL
 from emospace.judges import BASIC, weakness
-from emospace.records import SteeringRecord, SummaryRecord, summarised
+from emospace.records import SIGNIFICANT, SteeringRecord, SummaryRecord, summarised
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,6 +65,15 @@ def judged(records: Records) -> list[SteeringRecord]:
 def is_accepted(record: SteeringRecord) -> bool:
     """Return whether what the judge says of a record's emotion is evidence: it is not known to be too weak."""
     return weakness(record.judge_auroc) is None
+
+
+def is_above_controls(record: SteeringRecord) -> bool:
+    """Return whether the target is judged more often than under its controls: by the adjusted p, else p, else the interval."""
+    p = record.p_fdr if record.p_fdr is not None else record.p
+    more = (record.target_rate or 0.0) > (record.base_rate or 0.0)
+    if p is not None:
+        return more and p < SIGNIFICANT
+    return more and record.ci_low is not None and record.ci_low > (record.base_rate or 0.0)
 
 
 def tried(records: Records) -> list[SteeringRecord]:

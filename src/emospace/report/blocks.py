@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
+
+Subject = TypeVar("Subject")
 
 
 @dataclass(frozen=True)
@@ -192,3 +194,12 @@ class Section:
     title: str
     short: str
     blocks: Sequence[Block]
+
+
+Part = tuple[str, str, str, Callable[[Subject], Iterator[Block]]]
+"""Anchor, title and short title of a section, and what yields its blocks."""
+
+
+def build_sections(subject: Subject, parts: Iterable[Part[Subject]]) -> tuple[Section, ...]:
+    """Return the sections of a run or a comparison in reading order."""
+    return tuple(Section(key, title, short, tuple(build(subject))) for key, title, short, build in parts)

@@ -24,6 +24,7 @@ from emospace.report.wording import (
     upper_first,
 )
 
+NO_BASELINE = "no baseline was computed"
 EVERY = "every figure"
 """What a study says is not computed of a language that it leaves out."""
 
@@ -52,19 +53,22 @@ def static_counterpart(run: Run, record: AlignmentRecord) -> tuple[str, float] |
     """Return the baseline beside an alignment figure: its own, or the same statistic of static embeddings."""
     if record.baseline is not None:
         return (plain_name(record.baseline_name or "baseline"), record.baseline)
-    key = (record.language, record.against, record.statistic, record.target, record.controls, record.norms)
-    for other in run.results.alignment:
-        same = (
-            other.language,
-            other.against,
-            other.statistic,
-            other.target,
-            other.controls,
-            other.norms,
-        ) == key
-        if same and other.space == "static" and other is not record and other.value is not None:
-            return (space_name("static"), other.value)
+    fields = ("language", "against", "statistic", "target", "controls", "norms")
+    for static in run.alignment(lambda r: r.space == "static" and r is not record and r.value is not None):
+        if all(getattr(static, name) == getattr(record, name) for name in fields):
+            return (space_name("static"), static.value or 0.0)
     return None
+
+
+def beside(run: Run, record: AlignmentRecord) -> list[str]:
+    """Return what stands beside an alignment figure: its baseline and its ceiling, of those that are known."""
+    return [f"{name} {figure(value)}" for name, value in _beside(run, record)]
+
+
+def _beside(run: Run, record: AlignmentRecord) -> list[tuple[str, float]]:
+    static = static_counterpart(run, record)
+    ceiling = [] if record.ceiling is None else [("ceiling", record.ceiling)]
+    return [*([static] if static else []), *ceiling]
 
 
 def left_out(run: Run) -> tuple[str, ...]:
@@ -86,7 +90,9 @@ def language_line(run: Run, language: str) -> str:
         if not sets:
             continue
         space = sets["space"]
-        said = f"r = {figure(space.r)} (95% CI {interval(space.ci_low, space.ci_high)}; {_beside(sets)})"
+        said = (
+            f"r = {figure(space.r)} (95% CI {interval(space.ci_low, space.ci_high)}; {_beside_space(sets)})"
+        )
         if sentences:
             sentences.append(f"{target}, {said}")
             continue
@@ -118,35 +124,26 @@ def _top_firing_note(run: Run, language: str) -> str:
     beaten_by = []
     for target in targets(run):
         sets = headline(run, language, target)
-        top, space = sets.get("top_firing"), sets.get("space")
-        if top and space and (top.r or 0) >= (space.r or 0):
-            beaten_by.append(f"{target} {figure(top.r)}")
+        if {"top_firing", "space"} <= sets.keys() and (sets["top_firing"].r or 0) >= (sets["space"].r or 0):
+            beaten_by.append(f"{target} {figure(sets['top_firing'].r)}")
     if not beaten_by:
         return ""
     return f" As many of the most active latents, chosen without any concept, reach as much or more: {listed(beaten_by)}."
 
 
-def _beside(sets: dict[str, PredictionRecord]) -> str:
+def _beside_space(sets: dict[str, PredictionRecord]) -> str:
     space = sets["space"]
-    parts = []
-    if "outside" in sets:
-        parts.append(f"matched features outside the space {figure(sets['outside'].r)}")
-    if "static" in sets:
-        parts.append(f"static embeddings {figure(sets['static'].r)}")
-    if space.ceiling is not None:
-        parts.append(f"people's ceiling {figure(space.ceiling)}")
-    return "; ".join(parts) or "no baseline was computed"
+    names = {"outside": "matched features outside the space", "static": "static embeddings"}
+    parts = [f"{label} {figure(sets[name].r)}" for name, label in names.items() if name in sets]
+    parts += [] if space.ceiling is None else [f"people's ceiling {figure(space.ceiling)}"]
+    return "; ".join(parts) or NO_BASELINE
 
 
 def _alignment_beside(run: Run, record: AlignmentRecord) -> str:
-    parts = [p_clause(record.p)] if record.p is not None else []
+    parts = [p_clause(record.p)]
     if record.ci_low is not None:
         parts.append(f"95% CI {interval(record.ci_low, record.ci_high)}")
-    if other := static_counterpart(run, record):
-        parts.append(f"{other[0]} {figure(other[1])}")
-    if record.ceiling is not None:
-        parts.append(f"ceiling {figure(record.ceiling)}")
-    return "; ".join(parts) or "no baseline was computed"
+    return "; ".join(filter(None, [*parts, *beside(run, record)])) or NO_BASELINE
 
 
 def cards(run: Run) -> tuple[Card, ...]:
@@ -223,17 +220,11 @@ def _no_meter(run: Run, language: str, statistic: str, of: str) -> Meter:
 
 
 def _alignment_meter(run: Run, record: AlignmentRecord) -> Meter:
-    beside, ticks = [], []
-    if other := static_counterpart(run, record):
-        beside.append(f"{other[0]} {figure(other[1])}")
-        ticks.append((other[1], other[0]))
-    if record.ceiling is not None:
-        beside.append(f"ceiling {figure(record.ceiling)}")
-        ticks.append((record.ceiling, "ceiling"))
     parts = [interval(record.ci_low, record.ci_high), p_clause(record.p), counted(record.n, "category")]
     parts += [f"component {record.component}"] if record.component else []
-    detail = " · ".join(part for part in parts if part)
-    return _meter(record.language, record.value, detail, beside, ticks)
+    ticks = [(value, name) for name, value in _beside(run, record)]
+    detail = " · ".join(filter(None, parts))
+    return _meter(record.language, record.value, detail, beside(run, record), ticks)
 
 
 def _meter(
@@ -244,7 +235,7 @@ def _meter(
         label=language_name(language),
         value=figure(value),
         detail=detail,
-        beside=" · ".join(beside) or "no baseline was computed",
+        beside=" · ".join(beside) or NO_BASELINE,
         fill=min(100.0, 100 * shown),
         ticks=[(min(100.0, max(0.0, 100 * abs(place))), name) for place, name in ticks],
     )

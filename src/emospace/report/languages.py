@@ -23,7 +23,7 @@ from emospace.report.languages_tables import (
     universal_table,
     weight_table,
 )
-from emospace.report.run import Absent, Run
+from emospace.report.run import Absent, Run, or_reason
 from emospace.report.wording import (
     MANY,
     counted,
@@ -39,7 +39,7 @@ from emospace.report.wording import (
 )
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 SIGNIFICANT = 0.05
 PLANE = ("a", "b", "category", "a_x", "a_y", "b_x", "b_y")
@@ -196,21 +196,20 @@ def _matrices(run: Run, order: Sequence[str]) -> Block:
     rsa, fits = of_statistic(run, "rsa_spearman"), of_statistic(run, "procrustes")
     values: dict[Pair, float | None] = {(r.a, r.b): r.value for r in rsa}
     static: dict[Pair, float | None] = {(r.a, r.b): r.baseline for r in rsa if r.baseline is not None}
-    lowest = min(
-        [0.0, *(value for found in (values, static) for value in found.values() if value is not None)]
-    )
-    intervals = "intervals and p are in the table below"
-    panels = []
+    fitted: dict[Pair, float | None] = {(r.a, r.b): r.value for r in fits}
+    lowest = min([0.0, *(value for value in (*values.values(), *static.values()) if value is not None)])
+    intervals, panels = "intervals and p are in the table below", []
+
+    def matrix(
+        key: str, heading: str, caption: str, what: str, of: Mapping[Pair, float | None], low: float
+    ) -> Panel:
+        alt = f"Heat map of {what.format(f'between {len(order)} languages')}"
+        return Panel(f"languages-{key}", heading, caption, alt, languages_charts.pair_matrix(of, order, low))
+
     if rsa:
-        panels.append(
-            Panel(
-                "languages-rsa",
-                "RSA of the emotion spaces",
-                f"{resting(rsa, 'category')}; {intervals}.",
-                f"Heat map of RSA between {len(order)} languages. {_extremes(rsa)}",
-                languages_charts.pair_matrix(values, order, lowest),
-            )
-        )
+        caption = f"{resting(rsa, 'category')}; {intervals}."
+        alt = f"RSA {{}}. {_extremes(rsa)}"
+        panels.append(matrix("rsa", "RSA of the emotion spaces", caption, alt, values, lowest))
     if tree := tree_of(run):
         clades = "; ".join(
             f"{listed([language_name(name) for name in branch.members])}: {percent(branch.support)}"
@@ -228,27 +227,17 @@ def _matrices(run: Run, order: Sequence[str]) -> Block:
         )
     if static:
         name = next(r.baseline_name for r in rsa if r.baseline is not None) or "the baseline"
+        caption = f"What words carry without any context; the same colours. {upper_first(span([r.n for r in rsa], 'category'))}."
         panels.append(
-            Panel(
-                "languages-static",
-                f"RSA of {name}, the baseline",
-                f"What words carry without any context; the same colours. {upper_first(span([r.n for r in rsa], 'category'))}.",
-                f"Heat map of RSA between {len(order)} languages in {name}.",
-                languages_charts.pair_matrix(static, order, lowest),
-            )
+            matrix("static", f"RSA of {name}, the baseline", caption, f"RSA {{}} in {name}.", static, lowest)
         )
     if fits:
-        fitted: dict[Pair, float | None] = {(r.a, r.b): r.value for r in fits}
-        panels.append(
-            Panel(
-                "languages-procrustes",
-                "Procrustes fit of the planes",
-                "The first two principal components of two languages, turned onto one another: 1 where categories lie "
-                f"alike. {resting(fits, 'category')}; {intervals}.",
-                f"Heat map of Procrustes fits between {len(order)} languages. {_extremes(fits)}",
-                languages_charts.pair_matrix(fitted, order, min([0.0, *(r.value or 0.0 for r in fits)])),
-            )
+        caption = (
+            "The first two principal components of two languages, turned onto one another: 1 where categories lie "
+            f"alike. {resting(fits, 'category')}; {intervals}."
         )
+        alt, low = f"Procrustes fits {{}}. {_extremes(fits)}", min([0.0, *(r.value or 0.0 for r in fits)])
+        panels.append(matrix("procrustes", "Procrustes fit of the planes", caption, alt, fitted, low))
     return Figures(panels)
 
 
@@ -317,7 +306,11 @@ def _shifts(run: Run) -> Iterator[Block]:
     """Yield the categories that sit differently: pair by pair beside the common plane, and over all pairs."""
     pairs = pairs_of(run)
     drawn = {pair: rows for pair, rows in pairs.items() if any(r.excess is not None for r in rows)}
-    plane, why = _planes(run)
+    why, plane = "", None
+    try:
+        plane = run.table("language_planes", PLANE)
+    except Absent as absent:
+        why = str(absent)
     panels = []
     if drawn:
         flat = [r for rows in drawn.values() for r in rows if r.excess is not None]
@@ -365,13 +358,6 @@ def _shifts(run: Run) -> Iterator[Block]:
         yield shift_table(pairs)
 
 
-def _planes(run: Run) -> tuple[pd.DataFrame | None, str]:
-    try:
-        return run.table("language_planes", PLANE), ""
-    except Absent as reason:
-        return None, str(reason)
-
-
 def depth_curves(
     run: Run, order: Sequence[str]
 ) -> tuple[dict[str, list[tuple[float, float]]], dict[str, int], dict[str, str]]:
@@ -396,12 +382,9 @@ def depth_curves(
     )
 
 
+@or_reason("Depth")
 def _depth(run: Run, order: Sequence[str]) -> Iterator[Block]:
-    try:
-        curves, sizes, ratings = depth_curves(run, order)
-    except Absent as reason:
-        yield Reason("Depth", str(reason))
-        return
+    curves, sizes, ratings = depth_curves(run, order)
     borrowed = frozenset(language for language in curves if ratings[language] != language)
     lent = ""
     if borrowed:

@@ -3,20 +3,40 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec
 
 from emospace.records import AlignmentRecord, PredictionRecord, Results, main_space, norms_of
+from emospace.report.blocks import Block, Reason
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
+P = ParamSpec("P")
+
+
 class Absent(Exception):
     """A part of the report cannot be given; the message is the reason a reader sees."""
+
+
+def or_reason(what: str) -> Callable[[Callable[P, Iterator[Block]]], Callable[P, Iterator[Block]]]:
+    """Let a function that yields blocks end with a reason where the run lacks a table it needs."""
+
+    def decorate(build: Callable[P, Iterator[Block]]) -> Callable[P, Iterator[Block]]:
+        @wraps(build)
+        def built(*args: P.args, **kwargs: P.kwargs) -> Iterator[Block]:
+            try:
+                yield from build(*args, **kwargs)
+            except Absent as absent:
+                yield Reason(what, str(absent))
+
+        return built
+
+    return decorate
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from emospace.records import PredictionRecord
 from emospace.report import charts, findings
-from emospace.report.blocks import Block, Cards, Chart, Figures, Panel, Prose, Reason, Section
+from emospace.report.blocks import (
+    Block,
+    Cards,
+    Chart,
+    Figures,
+    Panel,
+    Part,
+    Prose,
+    Reason,
+    Section,
+    build_sections,
+)
 from emospace.report.languages import by_language, languages_section
-from emospace.report.run import Absent, Run
+from emospace.report.run import Absent, Run, or_reason
 from emospace.report.steering import is_steering_run, reading_section, steering_page, steering_section
 from emospace.report.tables import (
     alignment_table,
@@ -35,7 +45,6 @@ from emospace.report.wording import (
     listed,
     p_clause,
     percent,
-    plain_name,
     structure_name,
     upper_first,
 )
@@ -52,7 +61,7 @@ def sections(run: Run) -> tuple[Section, ...]:
     missing = Section("missing", "What was not computed, and why", "Not computed", tuple(_missing(run)))
     if is_steering_run(run):
         return (*steering_page(run), *reading_section(run), missing)
-    made: tuple[tuple[str, str, str, Callable[[Run], Iterator[Block]]], ...] = (
+    made: tuple[Part[Run], ...] = (
         ("answer", "Does the model represent emotion as people do?", "Answer", _answer),
         ("circumplex", "Categories on valence and arousal", "Circumplex", _circumplex),
         ("rdms", "Which categories are alike", "Similarity", _rdms),
@@ -62,16 +71,8 @@ def sections(run: Run) -> tuple[Section, ...]:
         ("dictionary", "Feature dictionary", "Dictionary", _dictionary),
         ("languages", "One language against another", "Languages", languages_section),
     )
-    study = (Section(key, title, short, tuple(build(run))) for key, title, short, build in made)
+    study = build_sections(run, made)
     return (*study, *crossing_section(run), *steering_section(run), *reading_section(run), missing)
-
-
-@contextmanager
-def _or_reason(blocks: list[Block], what: str) -> Iterator[None]:
-    try:
-        yield
-    except Absent as reason:
-        blocks.append(Reason(what, str(reason)))
 
 
 def _answer(run: Run) -> Iterator[Block]:
@@ -103,26 +104,25 @@ def _answer(run: Run) -> Iterator[Block]:
         yield Reason("Key figures", "results.json holds no prediction or alignment figure")
 
 
+@or_reason("Circumplex")
 def _circumplex(run: Run) -> Iterator[Block]:
-    blocks: list[Block] = []
-    with _or_reason(blocks, "Circumplex"):
-        table = run.table("circumplex", ("language", *CIRCUMPLEX))
-        parts = {
-            str(language): [_circumplex_figures(run, str(language), part.reset_index(drop=True))]
-            for language, part in basic_marked(run, table).groupby("language", sort=False)
-        }
-        blocks += by_language(parts)
-        if without := [language_name(name) for name in run.languages if name not in parts]:
-            blocks.append(Reason(listed(without), "no norms rate enough of its categories"))
-    said = [
-        "The circumplex sets emotions on two axes, how pleasant and how exciting they are. On the left are people's "
-        "ratings of the category names; on the right is the model's own arrangement, rotated, mirrored and scaled to "
-        "lie as near people's as it can. That fit is a drawing aid: the tests are in the table of the next section.",
-        f"Filled points are rated by name or a listed lemma; open points are means of the category's {run.provenance} "
-        "concepts. The basic emotions are in colour. Values are on a scale of −1 to 1.",
-    ]
-    yield Prose(said)
-    yield from blocks
+    yield Prose(
+        [
+            "The circumplex sets emotions on two axes, how pleasant and how exciting they are. On the left are people's "
+            "ratings of the category names; on the right is the model's own arrangement, rotated, mirrored and scaled to "
+            "lie as near people's as it can. That fit is a drawing aid: the tests are in the table of the next section.",
+            f"Filled points are rated by name or a listed lemma; open points are means of the category's {run.provenance} "
+            "concepts. The basic emotions are in colour. Values are on a scale of −1 to 1.",
+        ]
+    )
+    table = run.table("circumplex", ("language", *CIRCUMPLEX))
+    parts = {
+        str(language): [_circumplex_figures(run, str(language), part.reset_index(drop=True))]
+        for language, part in basic_marked(run, table).groupby("language", sort=False)
+    }
+    yield from by_language(parts)
+    if without := [language_name(name) for name in run.languages if name not in parts]:
+        yield Reason(listed(without), "no norms rate enough of its categories")
 
 
 def basic_marked(run: Run, table: pd.DataFrame) -> pd.DataFrame:
@@ -177,23 +177,27 @@ def _rdms(run: Run) -> Iterator[Block]:
             "people's valence-arousal distances; blank rows are categories that a structure does not have."
         ]
     )
-    yield from by_language({language: _rdm_figures(run, language) for language in run.languages})
+    yield from by_language({language: list(_rdm_figures(run, language)) for language in run.languages})
     if run.results.alignment:
         yield alignment_table(run)
     else:
         yield Reason("Table of alignment", "results.json holds no alignment figure")
 
 
-def _rdm_figures(run: Run, language: str) -> list[Block]:
+def _rdm_figures(run: Run, language: str) -> Iterator[Block]:
     try:
         model = run.rdm(f"rdm_{language}")
-    except Absent as reason:
-        return [Reason(f"Similarity of categories in {language_name(language)}", str(reason))]
+    except Absent as absent:
+        yield Reason(f"Similarity of categories in {language_name(language)}", str(absent))
+        return
     human: dict[str, pd.DataFrame] = {}
-    unread: list[Block] = []
+    unread = []
     for against in run.human_structures(language):
-        with _or_reason(unread, f"{upper_first(structure_name(against))} in {language_name(language)}"):
+        try:
             human[against] = run.rdm(f"rdm_human_{language}_{against}")
+        except Absent as absent:
+            what = f"{upper_first(structure_name(against))} in {language_name(language)}"
+            unread.append(Reason(what, str(absent)))
     order = category_order(model, human)
     panels = [
         Panel(
@@ -215,8 +219,8 @@ def _rdm_figures(run: Run, language: str) -> list[Block]:
                 charts.rdm(square, order, first=False),
             )
         )
-    drawn = Figures(panels, columns=max(3, len(panels)), heading=language_name(language), group="rdm")
-    return [drawn, *unread]
+    yield Figures(panels, columns=max(3, len(panels)), heading=language_name(language), group="rdm")
+    yield from unread
 
 
 def _rsa_caption(run: Run, language: str, against: str) -> str:
@@ -231,13 +235,8 @@ def _rsa_caption(run: Run, language: str, against: str) -> str:
     parts = [f"RSA with the model {figure(record.value)}"]
     if record.ci_low is not None:
         parts.append(f"95% CI {interval(record.ci_low, record.ci_high)}")
-    parts += [p_clause(record.p)] if record.p is not None else []
-    parts.append(f"n = {counted(record.n, 'category')}")
-    if other := findings.static_counterpart(run, record):
-        parts.append(f"{other[0]} {figure(other[1])}")
-    if record.ceiling is not None:
-        parts.append(f"ceiling {figure(record.ceiling)}")
-    return ", ".join(parts) + "."
+    parts += [p_clause(record.p), f"n = {counted(record.n, 'category')}"]
+    return f"{', '.join(filter(None, [*parts, *findings.beside(run, record)]))}."
 
 
 def category_order(model: pd.DataFrame, human: dict[str, pd.DataFrame]) -> list[str]:
@@ -257,6 +256,7 @@ def category_order(model: pd.DataFrame, human: dict[str, pd.DataFrame]) -> list[
     return [names[place] for place in leaves_list(tree)] + rest
 
 
+@or_reason("Layer curves")
 def _layers(run: Run) -> Iterator[Block]:
     yield Prose(
         [
@@ -264,11 +264,7 @@ def _layers(run: Run) -> Iterator[Block]:
             "line is the layer that the emotion space reads."
         ]
     )
-    try:
-        table = run.table("layer_curve", ("language", "norms", "target", "layer", "r"))
-    except Absent as reason:
-        yield Reason("Layer curves", str(reason))
-        return
+    table = run.table("layer_curve", ("language", "norms", "target", "layer", "r"))
     panels = {}
     for language, part in table.groupby("language", sort=False):
         code = str(language)
@@ -403,12 +399,9 @@ def _draws(run: Run, language: str) -> Iterator[Block]:
         yield Figures(panels, heading=heading, switch=switch, switch_label="Scored on", group="folds")
 
 
+@or_reason("Words")
 def _words(run: Run) -> Iterator[Block]:
-    try:
-        table = run.table("predictions", ("language", "norms", "word", "target", "observed", "predicted"))
-    except Absent as reason:
-        yield Reason("Words", str(reason))
-        return
+    table = run.table("predictions", ("language", "norms", "word", "target", "observed", "predicted"))
     yield Prose(
         [
             f"Every point is a word, predicted by a model that never saw it; at most {charts.MAX_POINTS:,} words are "
@@ -455,6 +448,7 @@ def _words(run: Run) -> Iterator[Block]:
     yield from by_language(scatters)
 
 
+@or_reason("Feature dictionary")
 def _dictionary(run: Run) -> Iterator[Block]:
     yield Prose(
         [
@@ -469,11 +463,7 @@ def _dictionary(run: Run) -> Iterator[Block]:
     if any(record.auc is not None for record in run.results.features):
         yield auc_table(run)
     columns = ("language", "category", "latent", "effect", "rate_in", "rate_pool", "q", "top_words")
-    try:
-        table = run.table("features", columns)
-    except Absent as reason:
-        yield Reason("Feature dictionary", str(reason))
-        return
+    table = run.table("features", columns)
     tables = {
         str(language): [dictionary_table(run, str(language), part)]
         for language, part in table.groupby("language", sort=False)
@@ -483,14 +473,11 @@ def _dictionary(run: Run) -> Iterator[Block]:
 
 def _missing(run: Run) -> Iterator[Block]:
     table = missing_table(run)
-    if table.rows:
-        yield table
-    else:
-        yield Prose(["Every figure this study asks for was computed."])
-    if unnamed := [name for name in ("curated",) if name in run.provenance]:
+    yield table if table.rows else Prose(["Every figure this study asks for was computed."])
+    if "curated" in run.provenance:
         yield Prose(
             [
-                f"The concept-sets are {listed([plain_name(name) for name in unnamed])}: chosen by this project's authors, "
+                "The concept-sets are curated: chosen by this project's authors, "
                 "not collected from speakers. Figures that rest on them say what such a choice of words finds, and "
                 "imported association norms may find something else."
             ]

@@ -11,6 +11,7 @@ from emospace.evaluation.summary import (
     TRIED,
     calibrated,
     dose_curves,
+    is_above_controls,
     is_accepted,
     is_illustration,
     judged,
@@ -19,10 +20,10 @@ from emospace.evaluation.summary import (
     tried_in,
 )
 from emospace.judges import AUROC_FLOOR, BASIC, weakness
-from emospace.records import ReadingRecord, Results, SteeringRecord
+from emospace.records import SIGNIFICANT, ReadingRecord, Results, SteeringRecord
 from emospace.report import steering_charts as charts
-from emospace.report.blocks import Block, Figures, Panel, Prose, Reason, Section
-from emospace.report.run import Absent, Run
+from emospace.report.blocks import Block, Figures, Panel, Part, Prose, Reason, Section, build_sections
+from emospace.report.run import Absent, Run, or_reason
 from emospace.report.steering_languages import crossing_page, is_crossing_run
 from emospace.report.steering_tables import (
     KINDS,
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Records = Sequence[SteeringRecord]
-SIGNIFICANT = 0.05
+FIGURE_FIELDS = ("kind", "figure", "value", "n")
 
 
 def is_steering_run(run: Run) -> bool:
@@ -65,7 +66,7 @@ def steering_page(run: Run) -> tuple[Section, ...]:
     """Return the sections of a page that is of steering alone; those without anything to show give the reason."""
     if is_crossing_run(run):
         return crossing_page(run)
-    made: tuple[tuple[str, str, str, Callable[[Run], Iterator[Block]]], ...] = (
+    made: tuple[Part[Run], ...] = (
         ("answer", "Does steering set the tone of answers?", "Answer", _answer),
         ("doses", "What a dose does", "Doses", _doses),
         ("confusion", "What is heard instead", "Confusion", _confusion),
@@ -73,7 +74,7 @@ def steering_page(run: Run) -> tuple[Section, ...]:
         ("categories", "All other categories", "Categories", _others),
         ("samples", "Answers to read", "Answers", _samples),
     )
-    return tuple(Section(key, title, short, tuple(build(run))) for key, title, short, build in made)
+    return build_sections(run, made)
 
 
 def steering_section(run: Run) -> tuple[Section, ...]:
@@ -100,58 +101,45 @@ def verdict(title: str, results: Results) -> tuple[str, ...]:
     records = results.steering
     if is_illustration(records):
         return _illustration(title, results)
-    told = judged(records)
-    own = [record for record in calibrated(records) if record.emotion in BASIC]
-    if not told:
-        reasons = [reason for record in own if (reason := record.reason or weakness(record.judge_auroc))]
-        reason = next(iter(reasons), "no vector at its calibrated dose")
+    accepted = judged(records)
+    basic = [record for record in calibrated(records) if record.emotion in BASIC]
+    if not accepted:
+        reasons = (record.reason or weakness(record.judge_auroc) for record in basic)
+        reason = next(filter(None, reasons), "no vector at its calibrated dose")
         return (
             f"Whether steering sets the tone of {title}'s answers cannot be said: no basic emotion was judged ({reason}).",
         )
-    heard = [record.emotion for record in told if is_heard(record)]
-    if len(heard) == len(told):
-        said = f"Steering sets the tone of {title}'s answers: each of {listed(_names(heard))} is heard more often than under random directions."
-    elif heard:
-        rest = [record.emotion for record in told if record.emotion not in heard]
-        said = f"Steering sets the tone of {title}'s answers for {listed(_names(heard))}, not for {listed(_names(rest))}."
+    above = [record.emotion for record in accepted if is_above_controls(record)]
+    rest = [record.emotion for record in accepted if record.emotion not in above]
+    if not rest:
+        answer = f"Steering sets the tone of {title}'s answers: each of {listed(_names(above))} is heard more often than under random directions."
+    elif above:
+        answer = f"Steering sets the tone of {title}'s answers for {listed(_names(above))}, not for {listed(_names(rest))}."
     else:
-        said = (
+        answer = (
             f"By these measures steering does not set the tone of {title}'s answers: no basic emotion is heard more "
             "often than under random directions."
         )
-    return (said, _cost(told, results), *_too_weak(own), *_all_categories(records))
+    return (answer, _cost(accepted, results), *_too_weak(basic), *_all_categories(records))
 
 
-def is_heard(record: SteeringRecord) -> bool:
-    """Return whether the target is heard beyond its controls: by the adjusted p, else by p, else by the interval."""
-    p = record.p_fdr if record.p_fdr is not None else record.p
-    more = (record.target_rate or 0.0) > (record.base_rate or 0.0)
-    if p is not None:
-        return more and p < SIGNIFICANT
-    return more and record.ci_low is not None and record.ci_low > (record.base_rate or 0.0)
-
-
-def _cost(told: Records, results: Results) -> str:
-    first = told[0]
+def _cost(accepted: Records, results: Results) -> str:
+    first = accepted[0]
     of = {"group": JUDGED}
+    beside = {
+        "random directions": results.mean("steering", "target_rate", **of, way="random"),
+        "concept words masked": results.mean("steering", "target_rate_masked", **of),
+        "the judge's own recall": results.mean("steering", "judge_recall", **of),
+    }
     parts = [f"unsteered {figure(results.mean('steering', 'base_rate', **of))}"]
-    random = results.mean("steering", "target_rate", **of, way="random")
-    if random is not None:
-        parts.append(f"random directions {figure(random)}")
-    masked = results.mean("steering", "target_rate_masked", **of)
-    if masked is not None:
-        parts.append(f"concept words masked {figure(masked)}")
-    recall = results.mean("steering", "judge_recall", **of)
-    if recall is not None:
-        parts.append(f"the judge's own recall {figure(recall)}")
-    known = judged_of(told)
-    if known:
-        parts.append(f"{known} answers could be judged, and the rates are of these")
+    parts += [f"{name} {figure(value)}" for name, value in beside.items() if value is not None]
+    if n_of_all := judged_of(accepted):
+        parts.append(f"{n_of_all} answers could be judged, and the rates are of these")
     ratio = results.median("steering", "perplexity_ratio", **of)
     return (
         f"In {language_name(first.language)}, {counted(first.n_prompts, 'neutral prompt')}, the judge “{first.judge}” "
         f"hears the target in a share of {figure(results.mean('steering', 'target_rate', **of))} of the answers "
-        f"(mean of {counted(len(told), 'emotion')}; {'; '.join(parts)}). The text is {number(ratio, 1)} times as "
+        f"(mean of {counted(len(accepted), 'emotion')}; {'; '.join(parts)}). The text is {number(ratio, 1)} times as "
         "perplexing to the unsteered model as its own (median over emotions), with "
         f"{figure(results.mean('steering', 'distinct2_ratio', **of))} of its distinct bigrams."
     )
@@ -203,6 +191,7 @@ def _too_weak(records: Records) -> Iterator[str]:
         )
 
 
+@or_reason("The study in figures")
 def _answer(run: Run) -> Iterator[Block]:
     records = run.results.steering
     yield Prose(verdict(run.title, run.results), role="answer")
@@ -226,12 +215,10 @@ def _answer(run: Run) -> Iterator[Block]:
     if illustration:
         return
     yield comparison_table(run.results, "table-steering-compared")
-    try:
-        yield figures_table(run.table("steering_figures", ("kind", "figure", "value", "n")))
-    except Absent as reason:
-        yield Reason("The study in figures", str(reason))
+    yield figures_table(run.table("steering_figures", FIGURE_FIELDS))
 
 
+@or_reason("Slope and monotonicity")
 def _doses(run: Run) -> Iterator[Block]:
     records = run.results.steering
     own = calibrated(records)
@@ -268,11 +255,8 @@ def _doses(run: Run) -> Iterator[Block]:
         ),
     ]
     yield Figures(panels)
-    try:
-        columns = ("target", "kind", "outcome", "n_doses", "slope", "slope_low", "slope_high")
-        yield slope_table(run.table("steering_dose_response", (*columns, "rho", "rho_low", "rho_high")))
-    except Absent as reason:
-        yield Reason("Slope and monotonicity", str(reason))
+    columns = ("target", "kind", "outcome", "n_doses", "slope", "slope_low", "slope_high")
+    yield slope_table(run.table("steering_dose_response", (*columns, "rho", "rho_low", "rho_high")))
 
 
 def _random_curve(results: Results) -> Iterator[SteeringRecord]:
@@ -286,22 +270,18 @@ def _random_curve(results: Results) -> Iterator[SteeringRecord]:
             yield found[0].model_copy(update={**means, "ci_low": None, "ci_high": None})
 
 
+@or_reason("Target and judgement")
 def _confusion(run: Run) -> Iterator[Block]:
-    try:
-        table = run.table("steering_confusion", ("target", "kind"))
-    except Absent as reason:
-        yield Reason("Target and judgement", str(reason))
-        return
+    import pandas as pd
+
+    table = run.table("steering_confusion", ("target", "kind"))
     unsteered = table[table["kind"] == "none"]
     variants: dict[str, pd.DataFrame] = {}
     for kind in sorted(set(table["kind"]) - {"none"}, key=lambda name: list(KINDS).index(str(name))):
-        import pandas as pd
-
         both = pd.concat([table[table["kind"] == kind], unsteered], ignore_index=True)
         variants[str(kind)] = both.drop(columns="kind")
     if not variants:
-        yield Reason("Target and judgement", "no basic emotion was tried at its calibrated dose")
-        return
+        raise Absent("no basic emotion was tried at its calibrated dose")
     own = calibrated(run.results.steering)
     main = own[0].vector if own and own[0].vector in variants else next(iter(variants))
     variants = {main: variants[main], **variants}
@@ -323,12 +303,9 @@ def _confusion(run: Run) -> Iterator[Block]:
     yield Figures([panel], columns=1, switch=switch, switch_label="Steered by", group="confusion")
 
 
+@or_reason("Shift of the words")
 def _affect(run: Run) -> Iterator[Block]:
-    try:
-        table = run.table("steering_affect", ("target", "kind", "valence_shift", "human_valence"))
-    except Absent as reason:
-        yield Reason("Shift of the words", str(reason))
-        return
+    table = run.table("steering_affect", ("target", "kind", "valence_shift", "human_valence"))
     own = calibrated(run.results.steering)
     kind = own[0].vector if own else str(table["kind"].iloc[0])
     panels = []
@@ -350,8 +327,7 @@ def _affect(run: Run) -> Iterator[Block]:
             )
         )
     if not panels:
-        yield Reason("Shift of the words", "fewer than three targets have both a human rating and a shift")
-        return
+        raise Absent("fewer than three targets have both a human rating and a shift")
     yield Prose(
         [
             "How far the mean human rating of the words in the answers moves from that of the unsteered answers, over "
@@ -364,7 +340,7 @@ def _affect(run: Run) -> Iterator[Block]:
 def _agreement(run: Run, kind: str, rating: str) -> str:
     """Return the r of shift and human rating that the study gives, or nothing where it gives none."""
     try:
-        table = run.table("steering_figures", ("kind", "figure", "value", "n"))
+        table = run.table("steering_figures", FIGURE_FIELDS)
     except Absent:
         return ""
     rows = table[(table["kind"] == kind) & (table["figure"] == f"{rating}_r")].dropna(subset=["value"])
@@ -385,11 +361,9 @@ def _others(run: Run) -> Iterator[Block]:
         yield Reason("Other categories", "the study was of the basic emotions alone")
 
 
+@or_reason("Answers")
 def _samples(run: Run) -> Iterator[Block]:
-    try:
-        yield sample_table(run.table("steering_samples", ("kind", "prompt", "text")))
-    except Absent as reason:
-        yield Reason("Answers", str(reason))
+    yield sample_table(run.table("steering_samples", ("kind", "prompt", "text")))
 
 
 def reading_verdict(records: Sequence[ReadingRecord]) -> str:

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from emospace.display import get_value
 from emospace.evaluation.crossing_tables import ALL
 from emospace.evaluation.summary import ANOTHER, EVERY, OWN, POOLED, is_illustration, matrix_rows, source_of
 from emospace.judges import AUROC_FLOOR, BASIC
-from emospace.records import Results, SteeringRecord
-from emospace.report.blocks import Block, Cell, Chart, Figures, Panel, Prose, Reason, Section, Table
+from emospace.records import SIGNIFICANT, Results, SteeringRecord
+from emospace.report.blocks import (
+    Block,
+    Cell,
+    Chart,
+    Figures,
+    Panel,
+    Part,
+    Prose,
+    Reason,
+    Section,
+    Table,
+    build_sections,
+)
 from emospace.report.columns import (
     Column,
     build,
     ci,
     counts,
-    get_value,
     language_column,
     p,
     plain,
@@ -25,7 +37,7 @@ from emospace.report.columns import (
     shares,
 )
 from emospace.report.plots import Json, axis, heat, text
-from emospace.report.run import Absent, Run
+from emospace.report.run import Absent, Run, or_reason
 from emospace.report.steering_tables import (
     AUROC,
     FLUENCY,
@@ -54,7 +66,6 @@ Records = Sequence[SteeringRecord]
 CONTROLS = {"random": "Random directions", "none": "Unsteered"}
 MEAN = "mean"
 """The variant of the matrix that is over the basic emotions together."""
-SIGNIFICANT = 0.05
 MEANS = (
     *("source", "output", "n_emotions", "rate", "rate_low", "rate_high", "rate_masked", "base_rate"),
     *("control_rate", "others_rate", "p", "p_fdr", "perplexity_ratio", "distinct2_ratio", "in_language"),
@@ -72,13 +83,13 @@ def is_crossing_run(run: Run) -> bool:
 
 def crossing_page(run: Run) -> tuple[Section, ...]:
     """Return the sections of a page that is of steering across languages alone."""
-    made: tuple[tuple[str, str, str, Callable[[Run], Iterator[Block]]], ...] = (
+    made: tuple[Part[Run], ...] = (
         ("answer", "Does a tone cross languages?", "Answer", _answer),
         ("emotions", "Emotion by emotion", "Emotions", _emotions),
         ("vectors", "How alike the languages' vectors are", "Vectors", _vectors),
         ("samples", "Answers to read", "Answers", _samples),
     )
-    return tuple(Section(key, title, short, tuple(build(run))) for key, title, short, build in made)
+    return build_sections(run, made)
 
 
 def crossing_section(run: Run) -> tuple[Section, ...]:
@@ -104,16 +115,15 @@ def crossing_verdict(title: str, means: pd.DataFrame, results: Results) -> tuple
             f"Whether a tone crosses languages in {title} was not tried: every source is its own output.",
         )
     heard = [row for row in across if _is_heard(row)]
+    beyond = "heard beyond random directions and beyond vectors of other emotions"
+    pairs = counted(len(across), "pair")
     if not heard:
-        said = (
-            f"By these measures a tone does not cross languages in {title}: in none of {counted(len(across), 'pair')} of "
-            "different languages is the target heard beyond random directions and beyond vectors of other emotions."
+        answer = (
+            f"By these measures a tone does not cross languages in {title}: in none of {pairs} of different languages is "
+            f"the target {beyond}."
         )
     elif len(heard) == len(across):
-        said = (
-            f"A tone crosses languages in {title}: in each of {counted(len(across), 'pair')} of different languages the "
-            "target is heard beyond random directions and beyond vectors of other emotions."
-        )
+        answer = f"A tone crosses languages in {title}: in each of {pairs} of different languages the target is {beyond}."
     else:
         where = listed(
             [
@@ -122,9 +132,9 @@ def crossing_verdict(title: str, means: pd.DataFrame, results: Results) -> tuple
                 for name in dict.fromkeys(row["output"] for row in across)
             ]
         )
-        said = (
-            f"A tone crosses some languages in {title}: in {len(heard)} of {counted(len(across), 'pair')} of different "
-            f"languages the target is heard beyond random directions and beyond vectors of other emotions ({where} answers)."
+        answer = (
+            f"A tone crosses some languages in {title}: in {len(heard)} of {pairs} of different languages the target is {beyond} "
+            f"({where} answers)."
         )
 
     def mean(name: str, of: str = EVERY) -> str:
@@ -137,7 +147,7 @@ def crossing_verdict(title: str, means: pd.DataFrame, results: Results) -> tuple
     parts += [f"by the mean direction of all {mean('rate', POOLED)}"] if pool else []
     parts += [f"by random directions {mean('control_rate')}", f"unsteered {mean('base_rate')}"]
     return (
-        said,
+        answer,
         f"Share of answers heard as the target, mean over the basic emotions and languages: {'; '.join(parts)}. Steered "
         f"towards another emotion by the same concepts, the target is heard in {mean('others_rate')}.",
         *_staying(list(dict.fromkeys(row["output"] for row in rows)), results),
@@ -351,12 +361,9 @@ def _emotions(run: Run) -> Iterator[Block]:
     )
 
 
+@or_reason("Cosines")
 def _vectors(run: Run) -> Iterator[Block]:
-    try:
-        table = run.table("crossing_cosines", COSINES)
-    except Absent as reason:
-        yield Reason("Cosines", str(reason))
-        return
+    table = run.table("crossing_cosines", COSINES)
 
     def mean(name: str, **among: str) -> float | None:
         return run.results.mean("crossing_cosines", name, **among)
@@ -411,13 +418,10 @@ def _extreme(part: pd.DataFrame, which: Literal["idxmin", "idxmax"]) -> Cell:
     )
 
 
+@or_reason("Answers")
 def _samples(run: Run) -> Iterator[Block]:
     columns = ("source", "output", "emotion", "kind", "draw", "prompt", "text", "judged")
-    try:
-        table = run.table("crossing_samples", columns)
-    except Absent as reason:
-        yield Reason("Answers", str(reason))
-        return
+    table = run.table("crossing_samples", columns)
     first = table.groupby("output")["prompt"].transform("first")
     shown = table[(table["prompt"] == first) & (table["draw"] == 0)]
     yield build(

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from emospace.display import get_value
 from emospace.evaluation.summary import COMPARED, SIZE, calibrated, compared, way
 from emospace.judges import AUROC_FLOOR, BASIC, weakness
 from emospace.records import ReadingRecord, Results, SteeringRecord
 from emospace.report.blocks import Cell, Table
-from emospace.report.columns import Column, build, ci, counts, get_value, language_column, plain, score
+from emospace.report.columns import Column, build, ci, counts, language_column, plain, score
 from emospace.report.run import Run
 from emospace.report.wording import (
     DASH,

@@ -262,18 +262,12 @@ def matrix_chart(results: Results, records: Records, order: Sequence[str]) -> Ch
 
 def sets_chart(sets: Sequence[Transfer]) -> Chart:
     """Draw, for each feature set, r within and across languages and on permuted ratings: means, whiskers the range."""
+    kinds: tuple[tuple[str, str, str, list[tuple[float | None, float | None, float | None]]], ...] = (
+        ("same language", "circle-open", "var(--c-other)", [(t.same, t.same_low, t.same_high) for t in sets]),
+        ("across languages", "circle", CONCEPTS, [(t.r, t.low, t.high) for t in sets]),
+    )
     traces = []
-    for at, (label, symbol, colour, bounds) in enumerate(
-        (
-            (
-                "same language",
-                "circle-open",
-                "var(--c-other)",
-                [(t.same, t.same_low, t.same_high) for t in sets],
-            ),
-            ("across languages", "circle", CONCEPTS, [(t.r, t.low, t.high) for t in sets]),
-        )
-    ):
+    for at, (label, symbol, colour, bounds) in enumerate(kinds):
         given = [(y, (v, low, high)) for y, (v, low, high) in enumerate(bounds) if v is not None]
         traces.append(
             marks(
