@@ -7,20 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from emospace.report.plots import (
-    BELOW,
-    DARK,
-    DASHES,
-    Json,
-    axis,
-    drawing,
-    heat,
-    heat_trace,
-    line,
-    marks,
-    numbers,
-    text,
-)
+from emospace.report import plots
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,14 +15,14 @@ if TYPE_CHECKING:
 N_LINES = 4
 
 
-def run_matrix(values: np.ndarray, names: Sequence[str], hover: Sequence[Sequence[str]]) -> Json:
+def run_matrix(values: np.ndarray, names: Sequence[str], hover: Sequence[Sequence[str]]) -> plots.Json:
     """Draw a matrix of runs [n_runs, n_runs] with its values; columns go by the number a row's name begins with."""
-    rows = [text(name) for name in names]
-    return heat(
+    rows = [plots.text(name) for name in names]
+    return plots.heat(
         values,
         rows,
         [row.split(" ", 1)[0] for row in rows],
-        [[text(cell) for cell in row] for row in hover],
+        [[plots.text(cell) for cell in row] for row in hover],
         low=min(0.0, float(np.nanmin(values, initial=0.0))),
         x={"side": "top", "ticks": ""},
         y={"automargin": True, "ticks": ""},
@@ -43,7 +30,7 @@ def run_matrix(values: np.ndarray, names: Sequence[str], hover: Sequence[Sequenc
     )
 
 
-def layer_matrix(part: pd.DataFrame, names: tuple[str, str], limits: tuple[float, float]) -> Json:
+def layer_matrix(part: pd.DataFrame, names: tuple[str, str], limits: tuple[float, float]) -> plots.Json:
     """Draw the RSA of all layers of one run (across) with all of another (up), with equal depth and best matches.
 
     A name is called by the number it begins with on the axes, where there is no room for more.
@@ -52,27 +39,31 @@ def layer_matrix(part: pd.DataFrame, names: tuple[str, str], limits: tuple[float
     across, up = grid.columns.to_numpy(dtype=float), grid.index.to_numpy(dtype=float)
     values = grid.to_numpy(dtype=float)
     best = np.where(np.isfinite(values), values, -2.0).argmax(axis=0)
-    a, b = (text(name) for name in names)
+    a, b = (plots.text(name) for name in names)
     hover = f"{a}: depth %{{x:.2f}}<br>{b}: depth %{{y:.2f}}<br>RSA %{{z:.2f}}"
-    colours = heat_trace(np.round(values, 3), numbers(up), numbers(across), hover, *limits) | {
+    colours = plots.heat_trace(
+        np.round(values, 3), plots.numbers(up), plots.numbers(across), hover, *limits
+    ) | {
         "showscale": True,
         "colorbar": {"thickness": 10, "outlinewidth": 0, "tickformat": ".1f", "nticks": 4},
     }
-    diagonal = line([0, 1], [0, 1], None, "#ffffff", mode="lines", width=1.2, dash="dot", name="equal depth")
-    matched = marks(
+    diagonal = plots.line(
+        [0, 1], [0, 1], None, "#ffffff", mode="lines", width=1.2, dash="dot", name="equal depth"
+    )
+    matched = plots.marks(
         across,
         up[best],
         "most alike: %{x:.2f} with %{y:.2f}",
-        marker={"size": 6, "color": "#ffffff", "line": {"color": DARK, "width": 1}},
+        marker={"size": 6, "color": "#ffffff", "line": {"color": plots.DARK, "width": 1}},
         name="most alike",
     )
 
-    def depth(name: str, depths: np.ndarray) -> Json:
+    def depth(name: str, depths: np.ndarray) -> plots.Json:
         half = 0.5 / max(len(depths) - 1, 1)
         title = f"depth in run {name.split(' ', 1)[0]}"
-        return axis(title, range=[-half, 1 + half], showgrid=False, zeroline=False)
+        return plots.axis(title, range=[-half, 1 + half], showgrid=False, zeroline=False)
 
-    return drawing(
+    return plots.drawing(
         [colours, diagonal, matched],
         depth(a, across),
         depth(b, up),
@@ -80,28 +71,28 @@ def layer_matrix(part: pd.DataFrame, names: tuple[str, str], limits: tuple[float
     )
 
 
-def curves(lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], order: Sequence[str]) -> Json:
+def curves(lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], order: Sequence[str]) -> plots.Json:
     """Draw one line a run over relative depth; a run's place in `order` says its colour and dash."""
     traces = [
-        line(
+        plots.line(
             x,
             y,
-            f"{text(name)}<br>depth %{{x:.2f}}: %{{y:.2f}}",
+            f"{plots.text(name)}<br>depth %{{x:.2f}}: %{{y:.2f}}",
             f"var(--line-{place % N_LINES})",
             mode="lines+markers" if len(x) <= 40 else "lines",
-            dash=DASHES[place // N_LINES % len(DASHES)],
+            dash=plots.DASHES[place // N_LINES % len(plots.DASHES)],
             width=2,
             marker={"size": 5},
-            name=text(name),
+            name=plots.text(name),
         )
         for name, (x, y) in lines.items()
         for place in [order.index(name)]
     ]
     ends = [value for _, y in lines.values() for value in y if np.isfinite(value)]
-    return drawing(
+    return plots.drawing(
         traces,
-        axis("relative depth (layer / blocks)", range=[-0.02, 1.02], zeroline=False),
-        axis("RSA", range=[min([0.0, *ends]) - 0.04, max([0.2, *ends]) + 0.06]),
-        BELOW,
+        plots.axis("relative depth (layer / blocks)", range=[-0.02, 1.02], zeroline=False),
+        plots.axis("RSA", range=[min([0.0, *ends]) - 0.04, max([0.2, *ends]) + 0.06]),
+        plots.BELOW,
         margin={"t": 10, "b": 70 + 20 * ((len(traces) + 1) // 2)},
     )

@@ -13,6 +13,7 @@ from emospace import stats
 from emospace.comparison.records import DifferenceRecord
 from emospace.comparison.runs import NamedRun
 from emospace.prediction import correlation
+from emospace.prediction.scores import centred
 from emospace.report.run import Absent
 
 Floats = NDArray[np.float64]
@@ -125,10 +126,10 @@ def compare_predictions(
         pair = np.stack([side.predicted[name][row] for name in COLUMNS], axis=1)
         y, folds = side.observed[row], side.folds[row]
         r.append(correlation(pair, y[:, None], folds))
-        centred = _centred(np.column_stack([pair, y]), folds)
+        within = centred(np.column_stack([pair, y]), folds)
         # The same seed draws the same groups for both.
         drawn = stats.bootstrap_correlations(
-            centred[:, :-1].T, centred[:, -1], groups, seed=seed, n=n_bootstrap
+            within[:, :-1].T, within[:, -1], groups, seed=seed, n=n_bootstrap
         )
         draws.append(np.nan_to_num(drawn))
     records = []
@@ -150,10 +151,3 @@ def compare_predictions(
             )
         )
     return tuple(records)
-
-
-def _centred(values: Floats, folds: NDArray[np.int64]) -> Floats:
-    result = values.copy()
-    for fold in np.unique(folds):
-        result[folds == fold] -= result[folds == fold].mean(axis=0)
-    return result

@@ -8,32 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from emospace.records import LanguageRSARecord, PredictionRecord
+from emospace.report import plots
 from emospace.report.blocks import Chart
-from emospace.report.plots import (
-    ABOVE,
-    BELOW,
-    CONCEPTS,
-    DASHES,
-    MUTED,
-    QUIET,
-    SYMBOLS,
-    Json,
-    Point,
-    axis,
-    centred,
-    drawing,
-    heat_trace,
-    hue,
-    labels,
-    line,
-    marks,
-    numbers,
-    points,
-    reference,
-    text,
-    vertical,
-    whiskers,
-)
 from emospace.report.wording import (
     FEATURE_SETS,
     counted,
@@ -57,14 +33,14 @@ ORDER = {name: place for place, name in enumerate(FEATURE_SETS)}
 def circumplex(table: pd.DataFrame, x: str, y: str, titles: tuple[str, str]) -> Chart:
     """Draw categories on two axes, the basic ones in colour; labels are placed by the page so none overlap."""
     basic = table["basic"].astype(bool)
-    hues = {name: hue(place) for place, name in enumerate(sorted(table["category"][basic]))}
-    colours = [hues.get(name, QUIET) for name in table["category"]]
-    trace = marks(
+    hues = {name: plots.hue(place) for place, name in enumerate(sorted(table["category"][basic]))}
+    colours = [hues.get(name, plots.QUIET) for name in table["category"]]
+    trace = plots.marks(
         table[x],
         table[y],
         [
-            f"<b>{text(row['category'])}</b><br>people: valence {number(row['human_valence'])}, "
-            f"arousal {number(row['human_arousal'])} ({text(row['human_source'])})<br>"
+            f"<b>{plots.text(row['category'])}</b><br>people: valence {number(row['human_valence'])}, "
+            f"arousal {number(row['human_arousal'])} ({plots.text(row['human_source'])})<br>"
             f"model: {number(row['model_x'])}, {number(row['model_y'])}"
             for _, row in table.iterrows()
         ],
@@ -79,23 +55,25 @@ def circumplex(table: pd.DataFrame, x: str, y: str, titles: tuple[str, str]) -> 
         },
     )
     both = table[[x, y]].to_numpy(dtype=float)
-    drawn = drawing([trace], centred(titles[0], both), centred(titles[1], both))
+    drawn = plots.drawing([trace], plots.centred(titles[0], both), plots.centred(titles[1], both))
     return Chart(
-        {"": drawn}, shape="square", options={"labels": labels(map(plain_name, table["category"]), basic)}
+        {"": drawn},
+        shape="square",
+        options={"labels": plots.labels(map(plain_name, table["category"]), basic)},
     )
 
 
 def rdm(square: pd.DataFrame, order: Sequence[str], first: bool) -> Chart:
     """Draw a dissimilarity matrix by percentile; categories it lacks stay blank so that rows line up."""
     values = square.reindex(index=list(order), columns=list(order)).to_numpy(dtype=float)
-    names = [text(plain_name(name)) for name in order]
+    names = [plots.text(plain_name(name)) for name in order]
     shown = [
         [number(value) if np.isfinite(value) else "not in this structure" for value in row] for row in values
     ]
     hover = "%{y} × %{x}<br>dissimilarity: %{customdata}"
-    trace = heat_trace(np.round(percentiles(values), 3), names, names, hover, 0, 1)
-    names_axis: Json = {"type": "category", "showgrid": False, "zeroline": False}
-    drawn = drawing(
+    trace = plots.heat_trace(np.round(percentiles(values), 3), names, names, hover, 0, 1)
+    names_axis: plots.Json = {"type": "category", "showgrid": False, "zeroline": False}
+    drawn = plots.drawing(
         [trace | {"customdata": shown, "xgap": 0.4, "ygap": 0.4}],
         names_axis | {"visible": False},
         names_axis | {"autorange": "reversed"},
@@ -125,26 +103,26 @@ def layer_curve(table: pd.DataFrame, chosen: int | None) -> Chart:
     traces = []
     for (name, target), part in table.groupby(["norms", "target"], sort=False):
         part = part.sort_values("layer")
-        label = f"{upper_first(text(target))}, {text(name)}"
+        label = f"{upper_first(plots.text(target))}, {plots.text(name)}"
         place = norms.index(name) % 3
         traces.append(
-            line(
+            plots.line(
                 part["layer"],
                 part["r"],
                 f"{label}<br>layer %{{x}}: r = %{{y:.2f}}",
                 f"var(--line-{targets.index(target) % 4})",
-                dash=DASHES[place],
+                dash=plots.DASHES[place],
                 name=label,
-                marker={"size": 6, "symbol": SYMBOLS[place]},
+                marker={"size": 6, "symbol": plots.SYMBOLS[place]},
             )
         )
     r = [min(0.0, float(table["r"].min())), max(0.1, min(1.0, float(table["r"].max()) + 0.08))]
-    drawn = drawing(
+    drawn = plots.drawing(
         traces,
-        axis("Layer (blocks passed)", zeroline=False),
-        axis("r, out of fold", range=r),
-        ABOVE,
-        shapes=[] if chosen is None else [vertical(chosen, "dot", "var(--ink)", 1.2)],
+        plots.axis("Layer (blocks passed)", zeroline=False),
+        plots.axis("r, out of fold", range=r),
+        plots.ABOVE,
+        shapes=[] if chosen is None else [plots.vertical(chosen, "dot", "var(--ink)", 1.2)],
         margin={"t": 30 + 20 * ((len(traces) + 1) // 2)},
     )
     return Chart({"": drawn}, height=380)
@@ -182,7 +160,7 @@ def band_and_ceiling(
     return band, next((r.ceiling for r in records if r.ceiling is not None), None)
 
 
-def _bars(records: Sequence[PredictionRecord], names: list[str], start: float) -> Json:
+def _bars(records: Sequence[PredictionRecord], names: list[str], start: float) -> plots.Json:
     shown = [record for record in records if record.r is not None]
     ends = [bounds(record) for record in shown]
     rows = [set_name(record) for record in shown]
@@ -190,13 +168,13 @@ def _bars(records: Sequence[PredictionRecord], names: list[str], start: float) -
         "type": "bar",
         "orientation": "h",
         "y": rows,
-        "x": numbers([r for r, _, _ in ends]),
+        "x": plots.numbers([r for r, _, _ in ends]),
         "marker": {"color": [f"var(--c-{FEATURE_SETS[record.features][1]})" for record in shown]},
-        "error_x": whiskers(ends, "var(--ink)"),
+        "error_x": plots.whiskers(ends, "var(--ink)"),
         "hovertext": [bar_hover(record) for record in shown],
         "hoverinfo": "text",
     }
-    values = marks(
+    values = plots.marks(
         [max(r, high or r) + 0.012 for r, _, high in ends],
         rows,
         None,
@@ -206,14 +184,14 @@ def _bars(records: Sequence[PredictionRecord], names: list[str], start: float) -
         cliponaxis=False,
     )
     band, ceiling = band_and_ceiling(shown)
-    lines = reference(ceiling, "ceiling")
+    lines = plots.reference(ceiling, "ceiling")
     if band:
         box = {"type": "rect", "layer": "below", "xref": "x", "yref": "paper", "y0": 0, "y1": 1}
         style = {"line": {"width": 0}, "fillcolor": "var(--band)"}
         lines["shapes"] = [{**box, "x0": band[0], "x1": band[1], **style}, *lines["shapes"]]
-    return drawing(
+    return plots.drawing(
         [bars, values],
-        axis("r, out of fold", range=[start, 1.08], tickvals=[0, 0.2, 0.4, 0.6, 0.8, 1]),
+        plots.axis("r, out of fold", range=[start, 1.08], tickvals=[0, 0.2, 0.4, 0.6, 0.8, 1]),
         {
             "type": "category",
             "categoryorder": "array",
@@ -241,22 +219,22 @@ def bar_hover(record: PredictionRecord) -> str:
     if clause := p_clause(record.p_fdr):
         lines.append(f"{clause} (FDR)")
     if record.static_source:
-        lines.append(text(plain_name(record.static_source)))
+        lines.append(plots.text(plain_name(record.static_source)))
     return "<br>".join(lines)
 
 
-def draws(table: pd.DataFrame, space: float | None) -> Json:
+def draws(table: pd.DataFrame, space: float | None) -> plots.Json:
     """Draw the distribution of r over the draws of each control, and where the space stands."""
     ends = [float(table["r"].min()), float(table["r"].max()), *([] if space is None else [space])]
     pad = 0.05 * max(max(ends) - min(ends), 0.1)
     edges = np.linspace(min(ends) - pad, max(ends) + pad, 61)
-    traces: list[Json] = []
+    traces: list[plots.Json] = []
     for kind, part in table.groupby("kind", sort=False):
         counts, _ = np.histogram(part["r"].dropna(), edges)
         name = FEATURE_SETS.get(str(kind), (plain_name(str(kind)),))[0]
         place = len(traces) % 3
         traces.append(
-            line(
+            plots.line(
                 (edges[:-1] + edges[1:]) / 2,
                 counts / max(counts.sum(), 1),
                 f"{name}: r %{{x:.2f}}, %{{y:.1%}} of draws",
@@ -270,13 +248,13 @@ def draws(table: pd.DataFrame, space: float | None) -> Json:
             )
         )
     side = "right" if space is not None and space > edges.mean() else "left"
-    return drawing(
+    return plots.drawing(
         traces,
-        axis("r, out of fold", zeroline=False, range=[float(edges[0]), float(edges[-1])]),
-        axis("share of draws", tickformat=".0%", rangemode="tozero"),
-        BELOW | {"y": -0.24},
+        plots.axis("r, out of fold", zeroline=False, range=[float(edges[0]), float(edges[-1])]),
+        plots.axis("share of draws", tickformat=".0%", rangemode="tozero"),
+        plots.BELOW | {"y": -0.24},
         margin={"t": 28, "b": 96},
-        **reference(space, "space", CONCEPTS, "solid", 2.5, side),
+        **plots.reference(space, "space", plots.CONCEPTS, "solid", 2.5, side),
     )
 
 
@@ -286,15 +264,15 @@ def observed_predicted(table: pd.DataFrame, columns: Mapping[str, str], seed: in
     both = shown[["observed", *columns.values()]].to_numpy(dtype=float)
     low, high = float(np.nanmin(both)), float(np.nanmax(both))
     pad = 0.03 * max(high - low, 1e-6)
-    ends: Json = {"range": [low - pad, high + pad], "zeroline": False}
+    ends: plots.Json = {"range": [low - pad, high + pad], "zeroline": False}
     equal = {
         **{"type": "line", "x0": low, "y0": low, "x1": high, "y1": high, "layer": "below"},
-        "line": {"color": MUTED, "width": 1, "dash": "dot"},
+        "line": {"color": plots.MUTED, "width": 1, "dash": "dot"},
     }
-    words = [text(word) for word in shown["word"]]
+    words = [plots.text(word) for word in shown["word"]]
     variants = {}
     for key, column in columns.items():
-        trace = marks(
+        trace = plots.marks(
             shown[column],
             shown["observed"],
             "<b>%{hovertext}</b><br>predicted %{x:.2f}, observed %{y:.2f}",
@@ -302,11 +280,14 @@ def observed_predicted(table: pd.DataFrame, columns: Mapping[str, str], seed: in
             marker={
                 "size": 4.5,
                 "opacity": 0.5,
-                "color": CONCEPTS if column == "predicted" else "var(--c-other)",
+                "color": plots.CONCEPTS if column == "predicted" else "var(--c-other)",
             },
         )
-        variants[key] = drawing(
-            [trace], axis("predicted rating", **ends), axis("people's rating", **ends), shapes=[equal]
+        variants[key] = plots.drawing(
+            [trace],
+            plots.axis("predicted rating", **ends),
+            plots.axis("people's rating", **ends),
+            shapes=[equal],
         )
     return Chart(variants, shape="square", options={"lang": lang})
 
@@ -314,7 +295,7 @@ def observed_predicted(table: pd.DataFrame, columns: Mapping[str, str], seed: in
 def language_pairs(records: Sequence[LanguageRSARecord]) -> Chart:
     """Draw the RSA of each pair of languages with its interval and its baseline."""
     rows = [
-        Point(
+        plots.Point(
             f"{language_name(r.a)} – {language_name(r.b)}",
             r.value or 0.0,
             r.ci_low,
@@ -325,4 +306,4 @@ def language_pairs(records: Sequence[LanguageRSARecord]) -> Chart:
         for r in records
     ]
     name = next((r.baseline_name for r in records if r.baseline is not None), None)
-    return points({"": rows}, "Spearman correlation of the two RDMs", plain_name(name or "baseline"))
+    return plots.points({"": rows}, "Spearman correlation of the two RDMs", plain_name(name or "baseline"))

@@ -9,29 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from emospace.records import AlignmentRecord, CategoryShiftRecord, UniversalRecord
+from emospace.report import plots
 from emospace.report.blocks import Chart
-from emospace.report.plots import (
-    ABOVE,
-    BELOW,
-    CONCEPTS,
-    MUTED,
-    N_HUES,
-    QUIET,
-    SYMBOLS,
-    Json,
-    axis,
-    centred,
-    drawing,
-    heat,
-    hue,
-    labels,
-    line,
-    marks,
-    note,
-    rows_axis,
-    text,
-    whiskers,
-)
 from emospace.report.wording import figure, interval, language_name, number, p_clause, percent, plain_name
 
 if TYPE_CHECKING:
@@ -110,21 +89,25 @@ def dendrogram(tree: Dendrogram) -> Chart:
     traces, notes = [], []
     for branch in tree.branches:
         (y0, x0), (y1, x1) = branch.children
-        names = text(", ".join(language_name(name) for name in branch.members))
+        names = plots.text(", ".join(language_name(name) for name in branch.members))
         hover = f"{names}<br>1 − RSA {figure(branch.height)}, support {percent(branch.support)}"
         x = [x0, branch.height, branch.height, x1]
-        traces.append(line(x, [y0, y0, y1, y1], [hover] * 4, CONCEPTS, mode="lines", width=1.6))
+        traces.append(plots.line(x, [y0, y0, y1, y1], [hover] * 4, plots.CONCEPTS, mode="lines", width=1.6))
         if tree.has_room(branch):
             place = {"xanchor": "left", "yanchor": "bottom", "xshift": 2}
-            notes.append(note(percent(branch.support), branch.height, branch.place, MUTED, 10, **place))
-    names_axis = rows_axis([language_name(name) for name in tree.order], range=[len(tree.order) - 0.5, -0.5])
-    x_axis = axis("1 − RSA", range=[0, 1.12 * top], zeroline=False)
+            notes.append(
+                plots.note(percent(branch.support), branch.height, branch.place, plots.MUTED, 10, **place)
+            )
+    names_axis = plots.rows_axis(
+        [language_name(name) for name in tree.order], range=[len(tree.order) - 0.5, -0.5]
+    )
+    x_axis = plots.axis("1 − RSA", range=[0, 1.12 * top], zeroline=False)
     margin = {"l": 90, "r": 8, "t": 8, "b": 46}
-    drawn = drawing(traces, x_axis, names_axis, annotations=notes, margin=margin)
+    drawn = plots.drawing(traces, x_axis, names_axis, annotations=notes, margin=margin)
     return Chart({"": drawn}, height=90 + 32 * len(tree.order))
 
 
-SLANTED: Json = {"tickangle": -60, "tickfont": {"size": 10.5}}
+SLANTED: plots.Json = {"tickangle": -60, "tickfont": {"size": 10.5}}
 
 
 def pair_square(values: Mapping[Pair, float | None], order: Sequence[str]) -> np.ndarray:
@@ -139,8 +122,8 @@ def pair_square(values: Mapping[Pair, float | None], order: Sequence[str]) -> np
 
 def pair_matrix(values: Mapping[Pair, float | None], order: Sequence[str], lowest: float) -> Chart:
     """Draw a figure of every pair of languages; `lowest` is the lower end of the colours, 1 the upper."""
-    names = [text(language_name(name)) for name in order]
-    drawn = heat(
+    names = [plots.text(language_name(name)) for name in order]
+    drawn = plots.heat(
         pair_square(values, order),
         names,
         names,
@@ -173,7 +156,7 @@ def universal(records: Sequence[UniversalRecord]) -> Chart:
         for r in records
     ]
     traces = [
-        marks(
+        plots.marks(
             [x for x, _ in edge],
             [y for _, y in edge],
             None,
@@ -183,31 +166,36 @@ def universal(records: Sequence[UniversalRecord]) -> Chart:
             line={"width": 0},
             name="95% of draws",
         ),
-        line(
+        plots.line(
             k,
             positive([r.expected for r in records]),
             None,
-            MUTED,
+            plots.MUTED,
             mode="lines",
             dash="dash",
             name="expected",
         ),
-        line(
-            k, positive([r.n_latents for r in records]), hover, CONCEPTS, marker={"size": 8}, name="observed"
+        plots.line(
+            k,
+            positive([r.n_latents for r in records]),
+            hover,
+            plots.CONCEPTS,
+            marker={"size": 8},
+            name="observed",
         ),
     ]
     most = max([1.0, *(float(r.n_latents) for r in records), *(r.expected_high or 0.0 for r in records)])
-    drawn = drawing(
+    drawn = plots.drawing(
         traces,
-        axis("languages, at least", dtick=1, zeroline=False),
-        axis(
+        plots.axis("languages, at least", dtick=1, zeroline=False),
+        plots.axis(
             "latents (log scale)",
             type="log",
             range=[float(np.log10(lowest)), float(np.log10(most)) + 0.1],
             tickvals=[10**power for power in range(7)],
             tickformat=",d",
         ),
-        ABOVE,
+        plots.ABOVE,
         margin={"t": 34},
     )
     return Chart({"": drawn}, height=380)
@@ -221,24 +209,24 @@ def weights(records: Sequence[AlignmentRecord], order: Sequence[str]) -> Chart:
         given = [r for r in records if r.target == target and r.value is not None and r.language in order]
         colour = f"var(--line-{at})"
         traces.append(
-            marks(
+            plots.marks(
                 [r.value for r in given],
                 [round(order.index(r.language) + 0.3 * (at - (len(targets) - 1) / 2), 2) for r in given],
                 [
-                    f"{language_name(r.language)}, {text(target)}: {figure(r.value)} ({interval(r.ci_low, r.ci_high)}), "
+                    f"{language_name(r.language)}, {plots.text(target)}: {figure(r.value)} ({interval(r.ci_low, r.ci_high)}), "
                     f"{p_clause(r.p)}"
                     for r in given
                 ],
                 name=str(target),
                 marker={"size": 9, "color": colour, "symbol": ("circle", "diamond")[at % 2]},
-                error_x=whiskers([(r.value or 0.0, r.ci_low, r.ci_high) for r in given], colour),
+                error_x=plots.whiskers([(r.value or 0.0, r.ci_low, r.ci_high) for r in given], colour),
             )
         )
-    drawn = drawing(
+    drawn = plots.drawing(
         traces,
-        axis("standardised weight", zeroline=True, rangemode="tozero"),
-        rows_axis([language_name(name) for name in order]),
-        ABOVE,
+        plots.axis("standardised weight", zeroline=True, rangemode="tozero"),
+        plots.rows_axis([language_name(name) for name in order]),
+        plots.ABOVE,
         margin={"l": 90, "t": 34},
     )
     return Chart({"": drawn}, height=max(250, 90 + 26 * len(order)))
@@ -252,32 +240,32 @@ def shifts(pairs: Mapping[Pair, Sequence[CategoryShiftRecord]]) -> Chart:
     )
 
 
-def _shift(records: Sequence[CategoryShiftRecord], pair: Pair) -> Json:
+def _shift(records: Sequence[CategoryShiftRecord], pair: Pair) -> plots.Json:
     ranked = sorted(
         (record for record in records if record.excess is not None), key=lambda r: -(r.excess or 0.0)
     )
     traces = []
-    for shifted, colour in ((True, CONCEPTS), (False, QUIET)):
+    for shifted, colour in ((True, plots.CONCEPTS), (False, plots.QUIET)):
         part = [r for r in ranked if bool(r.shifted) == shifted]
         hover = [
-            f"{text(plain_name(r.category))}: excess {figure(r.excess)} ({interval(r.ci_low, r.ci_high)})"
+            f"{plots.text(plain_name(r.category))}: excess {figure(r.excess)} ({interval(r.ci_low, r.ci_high)})"
             for r in part
         ]
         traces += [
-            marks(
+            plots.marks(
                 [r.excess for r in part],
                 [ranked.index(r) for r in part],
                 hover,
                 marker={"size": 7, "color": colour, "symbol": "circle" if shifted else "circle-open"},
-                error_x=whiskers([(r.excess or 0.0, r.ci_low, r.ci_high) for r in part], colour),
+                error_x=plots.whiskers([(r.excess or 0.0, r.ci_low, r.ci_high) for r in part], colour),
                 name="interval above zero" if shifted else "not so",
             )
         ] * bool(part)
-    return drawing(
+    return plots.drawing(
         traces,
-        axis(f"excess, {language_name(pair[0])} – {language_name(pair[1])}"),
-        rows_axis([plain_name(r.category) for r in ranked], tickfont={"size": 10}),
-        ABOVE,
+        plots.axis(f"excess, {language_name(pair[0])} – {language_name(pair[1])}"),
+        plots.rows_axis([plain_name(r.category) for r in ranked], tickfont={"size": 10}),
+        plots.ABOVE,
         margin={"l": 126, "t": 34},
     )
 
@@ -291,14 +279,14 @@ def planes(table: pd.DataFrame, basic: frozenset[str]) -> Chart:
     return Chart(variants, shape="square")
 
 
-def _plane(part: pd.DataFrame, a: str, b: str, basic: frozenset[str]) -> Json:
+def _plane(part: pd.DataFrame, a: str, b: str, basic: frozenset[str]) -> plots.Json:
     names = [plain_name(str(name)) for name in part["category"]]
     points = part[["a_x", "a_y", "b_x", "b_y"]].to_numpy(dtype=float)
     traces = [
-        marks(
+        plots.marks(
             points[:, 2 * side],
             points[:, 2 * side + 1],
-            [f"{text(name)}, {language_name(language)}" for name in names],
+            [f"{plots.text(name)}, {language_name(language)}" for name in names],
             marker={
                 "size": 8 - side,
                 "color": f"var(--line-{side})",
@@ -310,35 +298,37 @@ def _plane(part: pd.DataFrame, a: str, b: str, basic: frozenset[str]) -> Json:
     ]
     # A gap after each pair of ends keeps the lines apart.
     joined = np.insert(points.reshape(-1, 2, 2), 2, np.nan, axis=1).reshape(-1, 2)
-    traces.append(line(joined[:, 0], joined[:, 1], None, QUIET, mode="lines", width=0.9, showlegend=False))
-    drawn = drawing(
+    traces.append(
+        plots.line(joined[:, 0], joined[:, 1], None, plots.QUIET, mode="lines", width=0.9, showlegend=False)
+    )
+    drawn = plots.drawing(
         traces,
-        centred("first component", points),
-        centred("second component", points),
-        ABOVE,
+        plots.centred("first component", points),
+        plots.centred("second component", points),
+        plots.ABOVE,
         margin={"t": 30},
     )
-    return drawn | {"labels": labels(names, [category in basic for category in part["category"]])}
+    return drawn | {"labels": plots.labels(names, [category in basic for category in part["category"]])}
 
 
 def depth(curves: Mapping[str, Sequence[tuple[float, float]]], borrowed: frozenset[str]) -> Chart:
     """Draw RSA with people over relative depth, one line a language; dashed where the ratings are another language's."""
     traces = [
-        line(
+        plots.line(
             [x for x, _ in points],
             [y for _, y in points],
             f"{language_name(language)}, depth %{{x:.2f}}: %{{y:.2f}}",
-            hue(at),
+            plots.hue(at),
             dash="dot" if language in borrowed else "solid",
             width=1.8,
-            marker={"size": 5, "symbol": SYMBOLS[at // N_HUES % 3]},
+            marker={"size": 5, "symbol": plots.SYMBOLS[at // plots.N_HUES % 3]},
             name=language_name(language),
         )
         for at, (language, points) in enumerate(curves.items())
     ]
     more = 22 * (len(traces) // 3)
-    x = axis("relative depth (0 enters the first block)", zeroline=False)
-    drawn = drawing(traces, x, axis("RSA (Spearman)"), BELOW, margin={"b": 70 + more})
+    x = plots.axis("relative depth (0 enters the first block)", zeroline=False)
+    drawn = plots.drawing(traces, x, plots.axis("RSA (Spearman)"), plots.BELOW, margin={"b": 70 + more})
     return Chart({"": drawn}, height=380 + more)
 
 

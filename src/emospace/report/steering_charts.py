@@ -9,8 +9,8 @@ import numpy as np
 
 from emospace.judges import BASIC, BASIC_SEVEN
 from emospace.records import SteeringRecord
+from emospace.report import plots
 from emospace.report.blocks import Chart
-from emospace.report.plots import ABOVE, QUIET, Json, axis, drawing, heat, hue, labels, line, marks, text
 from emospace.report.wording import DASH, figure, interval, number, plain_name, upper_first
 
 if TYPE_CHECKING:
@@ -33,21 +33,21 @@ def dose_curves(curves: Curves, controls: Sequence[SteeringRecord], outcome: str
         `RATE` or `RATIO`; the latter is drawn on a logarithmic axis.
     """
     traces = [
-        _curve(upper_first(text(plain_name(name))), records, outcome, hue(place))
+        _curve(upper_first(plots.text(plain_name(name))), records, outcome, plots.hue(place))
         for place, (name, records) in enumerate(sorted(curves.items()))
     ]
     if controls:
         traces.append(
             _curve("Random directions", controls, outcome, "var(--c-control)", width=2.5, dash="dash")
         )
-    y = axis("target rate", range=[-0.02, 1.04], tickformat=".0%")
+    y = plots.axis("target rate", range=[-0.02, 1.04], tickformat=".0%")
     if outcome == RATIO:
-        y = axis("perplexity ratio", type="log", tickvals=[0.5, 1, 2, 4, 8, 16, 32, 64])
-    drawn = drawing(
+        y = plots.axis("perplexity ratio", type="log", tickvals=[0.5, 1, 2, 4, 8, 16, 32, 64])
+    drawn = plots.drawing(
         traces,
-        axis("dose", rangemode="tozero", zeroline=False),
+        plots.axis("dose", rangemode="tozero", zeroline=False),
         y,
-        ABOVE,
+        plots.ABOVE,
         margin={"t": 30 + 20 * ((len(traces) + 2) // 3)},
     )
     return Chart({"": drawn}, height=400)
@@ -55,12 +55,12 @@ def dose_curves(curves: Curves, controls: Sequence[SteeringRecord], outcome: str
 
 def _curve(
     name: str, records: Sequence[SteeringRecord], outcome: str, colour: str, width: float = 2, **style: Any
-) -> Json:
+) -> plots.Json:
     shown = sorted(
         (record for record in records if getattr(record, outcome) is not None and record.dose is not None),
         key=lambda record: record.dose or 0.0,
     )
-    return line(
+    return plots.line(
         [record.dose for record in shown],
         [getattr(record, outcome) for record in shown],
         [_dose_hover(name, record) for record in shown],
@@ -93,23 +93,23 @@ def confusion(variants: Mapping[str, pd.DataFrame]) -> Chart:
     return Chart({key: _confusion(table) for key, table in variants.items()}, height=430)
 
 
-def _confusion(table: pd.DataFrame) -> Json:
+def _confusion(table: pd.DataFrame) -> plots.Json:
     judged = [name for name in BASIC_SEVEN if name in table]
     values = table[judged].to_numpy(dtype=float)
-    return heat(
+    return plots.heat(
         values,
         [_confused(row) for row in table.to_dict("records")],
-        [upper_first(text(plain_name(name))) for name in judged],
+        [upper_first(plots.text(plain_name(name))) for name in judged],
         "target %{y}, heard as %{x}: %{z:.0%}",
         shown=[[figure(share) if share >= 0.005 else DASH for share in row] for row in values],
-        x=axis("heard as"),
+        x=plots.axis("heard as"),
         margin={"l": 104, "r": 8, "t": 8, "b": 56},
     )
 
 
 def _confused(row: Mapping[Any, Any]) -> str:
     """Return a target's name, with the answers its row stands on where some could not be judged."""
-    name = upper_first(text(plain_name(str(row["target"]))))
+    name = upper_first(plots.text(plain_name(str(row["target"]))))
     judged, unjudged = row.get("n_judged", 0), row.get("n_unjudged", 0)
     return f"{name} ({judged} of {judged + unjudged})" if unjudged else name
 
@@ -124,24 +124,26 @@ def word_shift(table: pd.DataFrame, rating: str) -> Chart:
     known = set(bounds) <= set(table.columns)
     spans = table[bounds].to_numpy(dtype=float) if known else np.full((len(table), 2), np.nan)
     hover = [
-        f"<b>{text(plain_name(name))}</b><br>people's {rating} {number(x)}<br>"
+        f"<b>{plots.text(plain_name(name))}</b><br>people's {rating} {number(x)}<br>"
         f"words shifted by {number(y, 3)} (95% CI {interval(low, high)})"
         for name, x, y, (low, high) in zip(targets, table[human], table[shift], spans, strict=True)
     ]
-    colours = [hue(names.index(name)) if name in BASIC else QUIET for name in targets]
-    drawn = drawing(
+    colours = [plots.hue(names.index(name)) if name in BASIC else plots.QUIET for name in targets]
+    drawn = plots.drawing(
         [
-            marks(
+            plots.marks(
                 table[human],
                 table[shift],
                 hover,
                 marker={"color": colours, "size": [10 if flag else 7 for flag in basic]},
             )
         ],
-        axis(f"people's {rating} of the target", range=_range(table[human]), zeroline=True),
-        axis(f"shift of the words' {rating}", range=_range(table[shift]), zeroline=True),
+        plots.axis(f"people's {rating} of the target", range=_range(table[human]), zeroline=True),
+        plots.axis(f"shift of the words' {rating}", range=_range(table[shift]), zeroline=True),
     )
-    return Chart({"": drawn}, shape="square", options={"labels": labels(map(plain_name, targets), basic)})
+    return Chart(
+        {"": drawn}, shape="square", options={"labels": plots.labels(map(plain_name, targets), basic)}
+    )
 
 
 def _range(values: pd.Series) -> list[float]:

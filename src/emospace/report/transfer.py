@@ -7,24 +7,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 
 from emospace.records import CrossLanguageRecord, Results
+from emospace.report import plots
 from emospace.report.blocks import Block, Cell, Chart, Figures, Fold, Panel, Prose, Section, Table
 from emospace.report.columns import Column, build, ci, counts, language_column, p, score
 from emospace.report.languages import tree_of
 from emospace.report.languages_charts import SLANTED, ordered
 from emospace.report.languages_tables import LONG, span
-from emospace.report.plots import (
-    BELOW,
-    CONCEPTS,
-    MUTED,
-    axis,
-    drawing,
-    heat,
-    marks,
-    reference,
-    rows_axis,
-    text,
-    whiskers,
-)
 from emospace.report.run import Run
 from emospace.report.wording import (
     CROSSED,
@@ -235,8 +223,8 @@ def matrix_chart(results: Results, records: Records, order: Sequence[str]) -> Ch
     """Draw r of one rating, training language by test language; one variant a feature set."""
     trains = [name for name in order if any(r.train == name for r in records)]
     tests = [name for name in order if any(r.test == name for r in records)]
-    rows = [*(text(language_name(name)) for name in trains), SAME, PERMUTED]
-    columns = [text(language_name(name)) for name in tests]
+    rows = [*(plots.text(language_name(name)) for name in trains), SAME, PERMUTED]
+    columns = [plots.text(language_name(name)) for name in tests]
     squares = {
         features: crossing_square(results, features, records[0].target, trains, tests)
         for features in CROSSED
@@ -245,13 +233,13 @@ def matrix_chart(results: Results, records: Records, order: Sequence[str]) -> Ch
     top = max(0.2, *(float(np.nanmax(square, initial=0.0)) for square in squares.values()))
     ruled = {"type": "line", "xref": "paper", "yref": "y", "x0": 0, "x1": 1, "y0": len(rows) - 2.5, "y1": len(rows) - 2.5}  # fmt: skip
     variants = {
-        features: heat(
+        features: plots.heat(
             square,
             rows,
             columns,
             "from %{y}<br>to %{x}<br>r = %{z:.2f}",
             top=top,
-            x=axis("test language", **SLANTED),
+            x=plots.axis("test language", **SLANTED),
             margin={"l": 116, "r": 4, "t": 8, "b": 104},
             shapes=[ruled | {"line": {"color": "var(--ink)", "width": 2}}],
         )
@@ -264,39 +252,44 @@ def sets_chart(sets: Sequence[Transfer]) -> Chart:
     """Draw, for each feature set, r within and across languages and on permuted ratings: means, whiskers the range."""
     kinds: tuple[tuple[str, str, str, list[tuple[float | None, float | None, float | None]]], ...] = (
         ("same language", "circle-open", "var(--c-other)", [(t.same, t.same_low, t.same_high) for t in sets]),
-        ("across languages", "circle", CONCEPTS, [(t.r, t.low, t.high) for t in sets]),
+        ("across languages", "circle", plots.CONCEPTS, [(t.r, t.low, t.high) for t in sets]),
     )
     traces = []
     for at, (label, symbol, colour, bounds) in enumerate(kinds):
         given = [(y, (v, low, high)) for y, (v, low, high) in enumerate(bounds) if v is not None]
         traces.append(
-            marks(
+            plots.marks(
                 [v for _, (v, _, _) in given],
                 [round(y + 0.24 * (at - 0.5), 2) for y, _ in given],
                 [f"{label}: {figure(v)} ({interval(low, high)})" for _, (v, low, high) in given],
                 marker={"size": 10, "symbol": symbol, "color": colour, "line": {"width": 2, "color": colour}},
-                error_x=whiskers([ends for _, ends in given], colour),
+                error_x=plots.whiskers([ends for _, ends in given], colour),
                 name=label,
             )
         )
     traces.append(
-        marks(
+        plots.marks(
             [np.nan if t.permuted is None else t.permuted for t in sets],
             range(len(sets)),
             "permuted, 97.5%: %{x:.2f}",
             name="permuted, 97.5%",
-            marker={"size": 15, "symbol": "line-ns", "line": {"width": 2, "color": MUTED}, "color": MUTED},
+            marker={
+                "size": 15,
+                "symbol": "line-ns",
+                "line": {"width": 2, "color": plots.MUTED},
+                "color": plots.MUTED,
+            },
         )
     )
     people = next((t.reference for t in sets if t.reference is not None), None)
     lows = [low for t in sets for low in (t.low, t.same_low) if low is not None]
-    drawn = drawing(
+    drawn = plots.drawing(
         traces,
-        axis("r", range=[min([0.0, *lows]) - 0.03, 1.0]),
-        rows_axis([CROSSED[t.features][0] for t in sets]),
-        BELOW | {"y": -0.3 if len(sets) < 4 else -0.2},
+        plots.axis("r", range=[min([0.0, *lows]) - 0.03, 1.0]),
+        plots.rows_axis([CROSSED[t.features][0] for t in sets]),
+        plots.BELOW | {"y": -0.3 if len(sets) < 4 else -0.2},
         margin={"l": 126, "t": 26, "b": 92},
-        **reference(people, "people", side="auto"),
+        **plots.reference(people, "people", side="auto"),
     )
     return Chart({"": drawn}, height=160 + 38 * len(sets))
 
