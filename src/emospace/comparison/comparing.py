@@ -111,9 +111,9 @@ def compare_runs(
     pairs = [(language, a, b) for language in chosen for a, b in combinations(having[language], 2)]
     before = {
         language: {
-            name: found.square(0)
-            for name, found in layers[language].items()
-            if isinstance(found, Layers) and found.layers[0] == 0
+            name: layers_read.square(0)
+            for name, layers_read in layers[language].items()
+            if isinstance(layers_read, Layers) and layers_read.layers[0] == 0
         }
         for language in chosen
     }
@@ -173,13 +173,13 @@ def compare_runs(
 
 def _layers(runs: Sequence[NamedRun], language: str) -> dict[str, Layers | str]:
     """Return the layers of each run, or why it has none."""
-    found: dict[str, Layers | str] = {}
+    layers_read: dict[str, Layers | str] = {}
     for item in runs:
         try:
-            found[item.name] = read_layers(item, language)
+            layers_read[item.name] = read_layers(item, language)
         except Absent as reason:
-            found[item.name] = str(reason)
-    return found
+            layers_read[item.name] = str(reason)
+    return layers_read
 
 
 def _compare_layers(
@@ -192,17 +192,21 @@ def _compare_layers(
     """Fill in the figures by depth, or why they cannot be given."""
     jobs = []
     for language, runs in having.items():
-        given = {name: found for name, found in layers[language].items() if isinstance(found, Layers)}
-        for name, found in layers[language].items():
-            if isinstance(found, str):
-                why = f"{found}; run the study again with this version"
+        given = {
+            name: layers_read
+            for name, layers_read in layers[language].items()
+            if isinstance(layers_read, Layers)
+        }
+        for name, layers_read in layers[language].items():
+            if isinstance(layers_read, str):
+                why = f"{layers_read}; run the study again with this version"
                 parts.missing.append(NotComputed(what=f"layers of {name}", why=why, language=language))
         jobs += [(a, b) for a, b in combinations(given.values(), 2)]
         shared = (
             [
                 category
                 for category in next(iter(given.values())).categories
-                if all(category in found.categories for found in given.values())
+                if all(category in layers_read.categories for layers_read in given.values())
             ]
             if given
             else []
@@ -222,9 +226,9 @@ def _not_predicted(runs: Sequence[NamedRun], having: Mapping[str, Sequence[Named
     """Return where a run predicted nothing that the baseline predicted too."""
     missing = []
     for language, members in having.items():
-        own = set(runs[0].run.norms(language)) if runs[0] in members else set()
+        baseline_norms = set(runs[0].run.norms(language)) if runs[0] in members else set()
         for item in members:
-            if item is not runs[0] and not own & set(item.run.norms(language)):
+            if item is not runs[0] and not baseline_norms & set(item.run.norms(language)):
                 what = f"difference in r between {item.name} and {runs[0].name}"
                 has = runs[0] in members
                 why = (
@@ -248,7 +252,7 @@ def _adjusted(records: Sequence[Tested]) -> tuple[Tested, ...]:
 def _tables(comparison: Comparison, parts: _Parts) -> dict[str, pd.DataFrame]:
     import pandas as pd
 
-    tables = {name: pd.concat(found, ignore_index=True) for name, found in parts.tables.items()}
+    tables = {name: pd.concat(frames, ignore_index=True) for name, frames in parts.tables.items()}
     if "depth" in tables:
         tables["depth_match"] = best_matches(tables["depth"])
         tables["depth_equal"] = equal_depth_curves(tables["depth"])

@@ -104,10 +104,10 @@ def equal_depth(a: Floats, b: Floats) -> Floats:
 
 def _mean(matrix: Floats, weights: Floats) -> Floats:
     """Return weighted means [...] of matrices [..., n_a, n_b], undefined entries left out."""
-    known = np.isfinite(matrix)
-    total = (known * weights).sum(axis=(-2, -1))
-    found = (np.where(known, matrix, 0) * weights).sum(axis=(-2, -1))
-    return np.asarray(np.divide(found, total, out=np.full(np.shape(total), np.nan), where=total > 0))
+    defined = np.isfinite(matrix)
+    total = (defined * weights).sum(axis=(-2, -1))
+    weighted = (np.where(defined, matrix, 0) * weights).sum(axis=(-2, -1))
+    return np.asarray(np.divide(weighted, total, out=np.full(np.shape(total), np.nan), where=total > 0))
 
 
 def _shift(matrix: Floats, a: Floats, b: Floats) -> Floats:
@@ -189,19 +189,21 @@ def best_matches(table: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     parts = []
-    for one, other in (("a", "b"), ("b", "a")):
-        known = table.dropna(subset=["rsa"])
-        best = known.loc[known.groupby(["language", "a", "b", f"layer_{one}"], sort=False)["rsa"].idxmax()]
+    for side, against in (("a", "b"), ("b", "a")):
+        defined = table.dropna(subset=["rsa"])
+        best = defined.loc[
+            defined.groupby(["language", "a", "b", f"layer_{side}"], sort=False)["rsa"].idxmax()
+        ]
         parts.append(
             pd.DataFrame(
                 {
                     "language": best["language"],
-                    "run": best[one],
-                    "against": best[other],
-                    "layer": best[f"layer_{one}"],
-                    "depth": best[f"depth_{one}"],
-                    "best_layer": best[f"layer_{other}"],
-                    "best_depth": best[f"depth_{other}"],
+                    "run": best[side],
+                    "against": best[against],
+                    "layer": best[f"layer_{side}"],
+                    "depth": best[f"depth_{side}"],
+                    "best_layer": best[f"layer_{against}"],
+                    "best_depth": best[f"depth_{against}"],
                     "rsa": best["rsa"],
                 }
             )
@@ -215,9 +217,9 @@ def equal_depth_curves(table: pd.DataFrame) -> pd.DataFrame:
 
     parts = []
     for (language, a, b), part in table.groupby(["language", "a", "b"], sort=False):
-        one = "a" if part["layer_a"].nunique() <= part["layer_b"].nunique() else "b"
-        known = part[(part["equal_depth"] > 0) & part["rsa"].notna()]
-        weighed = known.assign(rsa=known["rsa"] * known["equal_depth"]).groupby(f"depth_{one}")
+        side = "a" if part["layer_a"].nunique() <= part["layer_b"].nunique() else "b"
+        defined = part[(part["equal_depth"] > 0) & part["rsa"].notna()]
+        weighed = defined.assign(rsa=defined["rsa"] * defined["equal_depth"]).groupby(f"depth_{side}")
         rsa = weighed["rsa"].sum() / weighed["equal_depth"].sum()
         parts.append(
             pd.DataFrame({"language": language, "a": a, "b": b, "depth": rsa.index, "rsa": rsa.to_numpy()})
@@ -227,11 +229,11 @@ def equal_depth_curves(table: pd.DataFrame) -> pd.DataFrame:
 
 def comparable_onsets(records: Sequence[OnsetRecord]) -> dict[str, dict[str, float]]:
     """Return by language and run the onsets of arrangements beyond chance, in languages where two runs have one."""
-    found: dict[str, dict[str, float]] = {}
+    onsets: dict[str, dict[str, float]] = {}
     for record in records:
         if record.onset_depth is not None and record.p is not None and record.p < SIGNIFICANT:
-            found.setdefault(record.language, {})[record.run] = record.onset_depth
-    return {language: runs for language, runs in found.items() if len(runs) > 1}
+            onsets.setdefault(record.language, {})[record.run] = record.onset_depth
+    return {language: runs for language, runs in onsets.items() if len(runs) > 1}
 
 
 def onset_medians(records: Sequence[OnsetRecord]) -> tuple[SummaryRecord, ...]:
@@ -333,21 +335,21 @@ def onset(
 
 def _first(curves: Floats) -> NDArray[np.int64]:
     """Return the first place [n] in curves [n, n_layers] that reaches `ONSET` of the highest."""
-    known = np.where(np.isfinite(curves), curves, -2.0)
-    top = known.max(axis=1, keepdims=True)
-    return np.asarray((known >= np.where(top > 0, ONSET * top, top)).argmax(axis=1))
+    defined = np.where(np.isfinite(curves), curves, -2.0)
+    top = defined.max(axis=1, keepdims=True)
+    return np.asarray((defined >= np.where(top > 0, ONSET * top, top)).argmax(axis=1))
 
 
 def _p_of_maximum(human: Floats, rows: Floats, seed: int, n_permutations: int) -> float:
-    known = np.isfinite(rows).all(axis=0)
-    unit = _unit_ranks(rows[:, known])
-    value = float((_unit_ranks(human[known]) @ unit.T).max())
+    defined = np.isfinite(rows).all(axis=0)
+    unit = _unit_ranks(rows[:, defined])
+    value = float((_unit_ranks(human[defined]) @ unit.T).max())
     n = round((1 + np.sqrt(1 + 8 * len(human))) / 2)
     upper = np.triu_indices(n, 1)
     square = np.zeros((n, n))
     square[upper] = human
     square += square.T
-    first, second = upper[0][known], upper[1][known]
+    first, second = upper[0][defined], upper[1][defined]
     rng = np.random.default_rng(seed)
     maxima = np.empty(n_permutations)
     for start in range(0, n_permutations, 1024):

@@ -106,7 +106,7 @@ def compare_predictions(
         return tuple(DifferenceRecord(**common, **empty, features=name, n=n, reason=why) for name in COLUMNS)
 
     try:
-        sides = [read_predictions(one, language, norms, target) for one in (item, baseline)]
+        sides = [read_predictions(run, language, norms, target) for run in (item, baseline)]
     except Absent as reason:
         return nothing(str(reason))
     places = [{word: place for place, word in enumerate(side.words) if side.scored[place]} for side in sides]
@@ -135,7 +135,7 @@ def compare_predictions(
     records = []
     for place, name in enumerate(COLUMNS):
         value = float(r[0][place] - r[1][place])
-        found = stats.difference_of(value, draws[0][:, place] - draws[1][:, place])
+        tested = stats.difference_of(value, draws[0][:, place] - draws[1][:, place])
         records.append(
             DifferenceRecord(
                 **common,
@@ -145,9 +145,9 @@ def compare_predictions(
                 r=r[0][place],
                 r_against=r[1][place],
                 difference=value,
-                ci_low=found.low,
-                ci_high=found.high,
-                p=found.p,
+                ci_low=tested.low,
+                ci_high=tested.high,
+                p=tested.p,
             )
         )
     return tuple(records)

@@ -21,15 +21,15 @@ def side_by_side(runs: Sequence[NamedRun], languages: Sequence[str]) -> tuple[Fi
     Ratings are those predicted with concept words out of the test folds. ``space`` is a run's own space, of SAE
     features or, without an SAE, of dense directions.
     """
-    found = [record for item in runs for record in _figures(item, languages)]
-    of_baseline = {figure_key(record): record.value for record in found if record.run == runs[0].name}
+    records = [record for item in runs for record in _figures(item, languages)]
+    of_baseline = {figure_key(record): record.value for record in records if record.run == runs[0].name}
     return tuple(
         record
         if record.run == runs[0].name
         else record.model_copy(
             update={"difference": _less(record.value, of_baseline.get(figure_key(record)))}
         )
-        for record in found
+        for record in records
     )
 
 
@@ -38,8 +38,8 @@ def figure_key(record: FigureRecord) -> tuple[str | None, ...]:
     return (record.kind, record.language, record.against, record.target, record.of, record.source)
 
 
-def _less(value: float | None, other: float | None) -> float | None:
-    return None if value is None or other is None else value - other
+def _less(value: float | None, baseline: float | None) -> float | None:
+    return None if value is None or baseline is None else value - baseline
 
 
 def _figures(item: NamedRun, languages: Sequence[str]) -> Iterator[FigureRecord]:
@@ -71,15 +71,17 @@ def _all_figures(item: NamedRun) -> Iterator[FigureRecord]:
             yield _figure(item, kind, a, a.language, of, a.value, **named)
     for pair in results.language_rsa:
         if pair.space == item.run.main_space:
-            one, other = sorted((pair.a, pair.b))
-            yield _figure(item, LANGUAGE_KINDS[pair.statistic], pair, one, "space", pair.value, against=other)
+            first, second = sorted((pair.a, pair.b))
+            yield _figure(
+                item, LANGUAGE_KINDS[pair.statistic], pair, first, "space", pair.value, against=second
+            )
     for s in calibrated(results.steering):
         yield _figure(item, "steering", s, s.language, s.vector, s.target_rate, target=s.emotion)
 
 
 def _spaces(item: NamedRun, record: AlignmentRecord) -> tuple[str, ...]:
-    own = ("space",) if record.space == item.run.main_space else ()
-    return (*own, record.space) if record.space in FEATURES else own
+    of_space = ("space",) if record.space == item.run.main_space else ()
+    return (*of_space, record.space) if record.space in FEATURES else of_space
 
 
 def _figure(

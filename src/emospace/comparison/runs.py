@@ -79,10 +79,10 @@ def read_runs(folders: Sequence[Path], baseline: str | None = None) -> tuple[Nam
     if baseline is None:
         return tuple(named)
     wanted = Path(baseline).resolve()
-    found = [item for item in named if baseline == item.name or item.run.folder.resolve() == wanted]
-    if not found:
+    matching = [item for item in named if baseline == item.name or item.run.folder.resolve() == wanted]
+    if not matching:
         raise unknown("run for --baseline", baseline, [str(folder) for folder in folders])
-    return (found[0], *(item for item in named if item is not found[0]))
+    return (matching[0], *(item for item in named if item is not matching[0]))
 
 
 def _read(folder: Path) -> Run:
@@ -104,9 +104,11 @@ def _names(runs: Sequence[Run]) -> list[str]:
     paths = [run.folder.resolve() for run in runs]
     names = []
     for title, path in zip(titles, paths, strict=True):
-        twins = [other for name, other in zip(titles, paths, strict=True) if name == title and other != path]
+        twins = [
+            another for name, another in zip(titles, paths, strict=True) if name == title and another != path
+        ]
         parts = 1
-        while any(other.parts[-parts:] == path.parts[-parts:] for other in twins):
+        while any(another.parts[-parts:] == path.parts[-parts:] for another in twins):
             parts += 1
         names.append(f"{title} ({'/'.join(path.parts[-parts:])})" if twins else title)
     return names
@@ -123,19 +125,21 @@ def common_languages(runs: Sequence[NamedRun], wanted: Sequence[str] = ()) -> tu
     having = {item.name: rdm_languages(item.run) for item in runs}
     every = list(dict.fromkeys(language for languages in having.values() for language in languages))
     common = [name for name in every if sum(name in languages for languages in having.values()) > 1]
-    said = "; ".join(f"{name}: {', '.join(languages) or 'none'}" for name, languages in having.items())
+    languages_of = "; ".join(
+        f"{name}: {', '.join(languages) or 'none'}" for name, languages in having.items()
+    )
     for language in wanted:
         if language not in common:
             n = sum(language in languages for languages in having.values())
             raise EmospaceError(
                 f"--languages {language}",
-                f"{n or 'none'} of the runs {'have' if n != 1 else 'has'} it, a comparison needs two ({said})",
+                f"{n or 'none'} of the runs {'have' if n != 1 else 'has'} it, a comparison needs two ({languages_of})",
                 f"Choose among {', '.join(common)}." if common else "Study it in two of the runs first.",
             )
     if not common:
         raise EmospaceError(
             ", ".join(having),
-            f"no language is in two of the runs ({said})",
+            f"no language is in two of the runs ({languages_of})",
             "Run the studies in a common language: emospace study --languages en.",
         )
     return tuple(wanted) if wanted else tuple(common)

@@ -115,10 +115,10 @@ def _rsa_points(comparison: Comparison) -> Chart | None:
     for record in findings.with_baseline(comparison):
         if record.value is None:
             continue
-        said = ", ".join(filter(None, [p_clause(record.p_fdr), counted(record.n, "category")]))
+        details = ", ".join(filter(None, [p_clause(record.p_fdr), counted(record.n, "category")]))
         label = language_name(record.language) if alone else number[record.b]
         ends = (record.ci_low, record.ci_high, record.baseline)
-        rows["" if alone else record.language].append(Point(label, record.value, *ends, said))
+        rows["" if alone else record.language].append(Point(label, record.value, *ends, details))
     if not any(rows.values()):
         return None
     chart = points(rows, "RSA (Spearman)", "before the first block")
@@ -141,11 +141,11 @@ def _run_matrix(comparison: Comparison) -> Panel:
             if r.language != language:
                 continue
             i, j = place[r.a], place[r.b]
-            said = f"{r.a} and {r.b}: {figure(r.value)}"
-            said += (
+            hovering = f"{r.a} and {r.b}: {figure(r.value)}"
+            hovering += (
                 f" ({interval(r.ci_low, r.ci_high)}), n = {r.n}" if r.value is not None else f" {r.reason}"
             )
-            hover[i][j] = hover[j][i] = said
+            hover[i][j] = hover[j][i] = hovering
             if r.value is not None:
                 values[i, j] = values[j, i] = r.value
         variants[language] = charts.run_matrix(values, names, hover)
@@ -159,10 +159,10 @@ def _run_matrix(comparison: Comparison) -> Panel:
 
 
 def _depth(compared: Compared) -> Iterator[Block]:
-    comparison, found = compared.comparison, compared.tables
-    if "depth" not in found:
+    comparison, frames = compared.comparison, compared.tables
+    if "depth" not in frames:
         yield Reason("Layers of two runs", _why_no_layers(comparison))
-    if "depth" not in found and "people" not in found:
+    if "depth" not in frames and "people" not in frames:
         return
     yield Prose(
         [
@@ -175,14 +175,14 @@ def _depth(compared: Compared) -> Iterator[Block]:
     lines = [
         panel
         for panel in (
-            _equal_panel(comparison, found["depth_equal"]) if "depth_equal" in found else None,
-            _people_panel(comparison, found["people"]) if "people" in found else None,
+            _equal_panel(comparison, frames["depth_equal"]) if "depth_equal" in frames else None,
+            _people_panel(comparison, frames["people"]) if "people" in frames else None,
         )
         if panel
     ]
     if lines:
         yield Figures(lines, switch=switch, switch_label="Language", group="language")
-    if "depth" in found and (panels := _matrix_panels(comparison, found["depth"])):
+    if "depth" in frames and (panels := _matrix_panels(comparison, frames["depth"])):
         yield Figures(
             panels,
             heading=f"All layers against those of {comparison.baseline}",
@@ -314,8 +314,8 @@ def _difference_figures(comparison: Comparison) -> Figures:
         label = f"{name}: {r.target}" if two else number[r.run]
         target, key = ("", "") if two else (r.target, f"{r.language}-{r.norms}")
         rows = panels.setdefault(target, {} if two else {"-".join(pair): [] for pair in norms})
-        said = findings.difference_of(r)
-        point = Point(label, r.difference, r.ci_low, r.ci_high, of_dense.get(_rating(r)), said)
+        details = findings.difference_of(r)
+        point = Point(label, r.difference, r.ci_low, r.ci_high, of_dense.get(_rating(r)), details)
         rows.setdefault(key, []).append(point)
     made = []
     for target, rows in panels.items():

@@ -75,11 +75,11 @@ def left_out(run: Run) -> tuple[str, ...]:
     """Return a sentence on languages that some figures are not given for, or nothing."""
     gone = [(m.language, m.why) for m in run.results.not_computed if m.language and m.what == EVERY]
     unread = [name for name in run.languages if not run.norms(name)]
-    said = [f"{language_name(code)} is left out: {why}." for code, why in gone]
+    sentences = [f"{language_name(code)} is left out: {why}." for code, why in gone]
     if unread:
         names = listed([language_name(name) for name in unread])
-        said.append(f"Without ratings of words, prediction and valence are not given for {names}.")
-    return tuple(said)
+        sentences.append(f"Without ratings of words, prediction and valence are not given for {names}.")
+    return tuple(sentences)
 
 
 def language_line(run: Run, language: str) -> str:
@@ -90,18 +90,18 @@ def language_line(run: Run, language: str) -> str:
         if not sets:
             continue
         space = sets["space"]
-        said = (
+        clause = (
             f"r = {figure(space.r)} (95% CI {interval(space.ci_low, space.ci_high)}; {_beside_space(sets)})"
         )
         if sentences:
-            sentences.append(f"{target}, {said}")
+            sentences.append(f"{target}, {clause}")
             continue
         where = (
             "that are not concepts themselves" if space.excluded_concepts else "(concept words among them)"
         )
         sentences.append(
             f"In {language_name(language)}, {counted(space.n_features, 'feature')} chosen with {run.provenance} "
-            f"concept-sets predict the {target} of {counted(space.n, 'word')} {where} at {said}"
+            f"concept-sets predict the {target} of {counted(space.n, 'word')} {where} at {clause}"
         )
     text = "; ".join(sentences) + "." if sentences else ""
     text += "".join(
@@ -198,14 +198,14 @@ def _geometry_meter(run: Run, language: str, against: str) -> Meter:
 
 
 def _axis_meter(run: Run, language: str) -> Meter:
-    found = run.alignment(
+    axes = run.alignment(
         lambda record: (
             (record.language, record.statistic, record.target) == (language, "best_pc_r", "valence")
             and record.space == run.main_space
             and record.value is not None
         )
     )
-    return _alignment_meter(run, found[0]) if found else _no_meter(run, language, "best_pc_r", "valence")
+    return _alignment_meter(run, axes[0]) if axes else _no_meter(run, language, "best_pc_r", "valence")
 
 
 def _no_meter(run: Run, language: str, statistic: str, of: str) -> Meter:

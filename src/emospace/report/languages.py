@@ -74,8 +74,8 @@ def languages_section(run: Run) -> Iterator[Block]:
     """Yield how alike the languages' spaces are and, of many languages, everything that compares them."""
     records = run.results.language_rsa
     if not records:
-        one = len(run.languages) < 2
-        why = "the run has one language" if one else "results.json holds no language-language figure"
+        single = len(run.languages) < 2
+        why = "the run has one language" if single else "results.json holds no language-language figure"
         yield Reason("Language-language RSA", why)
         if made := list(structures(run)):
             yield Fold(BESIDE, made)
@@ -98,9 +98,9 @@ def languages_section(run: Run) -> Iterator[Block]:
 
 def of_statistic(run: Run, statistic: str) -> list[LanguageRSARecord]:
     """Return the given figures of pairs of languages, those of the space in which all languages are compared."""
-    found = [r for r in run.results.language_rsa if r.statistic == statistic and r.value is not None]
+    given = [r for r in run.results.language_rsa if r.statistic == statistic and r.value is not None]
     compared = compared_in(run)
-    return [r for r in found if r.space == compared] or found
+    return [r for r in given if r.space == compared] or given
 
 
 def compared_in(run: Run) -> str:
@@ -111,7 +111,7 @@ def compared_in(run: Run) -> str:
 def likeness(run: Run) -> tuple[str, ...]:
     """Return in words how alike the languages are, and whether families matter."""
     what = space_name(compared_in(run))
-    said = [
+    sentences = [
         f"Each figure compares the category RDMs of two languages in the same model, of {what}, over the categories both "
         "have. "
         "Languages stand in the order of the tree, which joins those whose RDMs correlate most (average linkage); its "
@@ -138,24 +138,26 @@ def likeness(run: Run) -> tuple[str, ...]:
                 f" Static embeddings of the same words reach {below} on average; the "
                 f"emotion space is above them in {above} of {counted(len(static), 'pair')}."
             )
-        said.append(sentence)
-    said += [_family(record) for record in run.results.families[:1]]
-    return tuple(said)
+        sentences.append(sentence)
+    sentences += [_family(record) for record in run.results.families[:1]]
+    return tuple(sentences)
 
 
 def _family(record: FamilyRecord) -> str:
     if record.value is None:
-        said = f"Whether families of languages matter was not tested: {record.reason}."
+        sentence = f"Whether families of languages matter was not tested: {record.reason}."
     else:
-        said = (
+        sentence = (
             f"Languages of one family ({counted(record.n_within, 'pair')}) have a mean RSA of {figure(record.within)}, those "
             f"of different families {figure(record.between)}: a difference of {figure(record.value)} ({p_clause(record.p)}, "
             f"one-sided, from relabelled languages; n = {counted(record.n, 'language')} of "
             f"{counted(record.n_families, 'family')})."
         )
     if record.cophenetic is not None:
-        said += f" The tree keeps the likeness of pairs with a cophenetic r of {figure(record.cophenetic)}."
-    return said
+        sentence += (
+            f" The tree keeps the likeness of pairs with a cophenetic r of {figure(record.cophenetic)}."
+        )
+    return sentence
 
 
 def _one_pair(run: Run) -> Iterator[Block]:
@@ -391,13 +393,15 @@ def _depth(run: Run, order: Sequence[str]) -> Iterator[Block]:
         source = language_name(ratings[next(iter(borrowed))])
         lent = f" Dotted: languages without ratings of their own, against those of {source}."
     best = {language: max(points, key=lambda p: p[1]) for language, points in curves.items()}
-    said = "; ".join(f"{language_name(k)} {figure(r)} at depth {figure(at)}" for k, (at, r) in best.items())
+    highest = "; ".join(
+        f"{language_name(k)} {figure(r)} at depth {figure(at)}" for k, (at, r) in best.items()
+    )
     panel = Panel(
         "languages-depth",
         "How early the arrangement is people's",
         "RSA of dense states at each layer, in the first carrier, with people's valence-arousal distances. Point values: "
         f"no interval or p. n = {span(list(sizes.values()), 'category')}.{lent}",
-        f"Line chart of RSA with people's valence-arousal distances over relative depth. Highest: {said}.",
+        f"Line chart of RSA with people's valence-arousal distances over relative depth. Highest: {highest}.",
         languages_charts.depth(curves, borrowed),
     )
     yield Figures([panel], heading="Through the depth of the model")

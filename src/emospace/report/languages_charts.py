@@ -39,7 +39,7 @@ class Dendrogram:
 
     def has_room(self, branch: Branch) -> bool:
         """Return whether the line from a clade to the next is long enough to write on; the whole has none."""
-        above = [other.height for other in self.branches if set(other.members) > set(branch.members)]
+        above = [clade.height for clade in self.branches if set(clade.members) > set(branch.members)]
         return bool(above) and min(above) - branch.height > 0.07 * self.branches[-1].height
 
 

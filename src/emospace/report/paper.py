@@ -298,8 +298,8 @@ def _transfer(run: Run) -> Figure:
         _heat(axis, square, [*order, SAME], order, 0.0, top)
         axis.axhline(len(order) - 0.5, color="black", lw=1)
         people = next((r.reference for r in records if r.target == target and r.reference is not None), None)
-        said = "" if people is None else f" (people {figure(people)})"
-        axis.set_title(f"{upper_first(target)}, r{said}", fontsize=7.5)
+        reference = "" if people is None else f" (people {figure(people)})"
+        axis.set_title(f"{upper_first(target)}, r{reference}", fontsize=7.5)
         axis.set(xlabel="test language", ylabel="training language")
     return drawn
 

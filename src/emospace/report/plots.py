@@ -51,13 +51,13 @@ def marks(x: Any, y: Any, hover: str | Sequence[str] | None, mode: str = "marker
     hover
         One template for all points, a text for each, or None: nothing on hovering.
     """
-    said: Json = {"hoverinfo": "skip"}
+    hovering: Json = {"hoverinfo": "skip"}
     if isinstance(hover, str):
-        said = {"hovertemplate": f"{hover}<extra></extra>"}
+        hovering = {"hovertemplate": f"{hover}<extra></extra>"}
     elif hover is not None:
-        said = {"hovertext": list(hover), "hoverinfo": "text"}
+        hovering = {"hovertext": list(hover), "hoverinfo": "text"}
     places = {axis: _places(values) for axis, values in (("x", x), ("y", y))}
-    return {"type": "scatter", "mode": mode, **places, **said, **more}
+    return {"type": "scatter", "mode": mode, **places, **hovering, **more}
 
 
 def _places(values: Any) -> list[Any]:
@@ -199,7 +199,7 @@ def heat_trace(
     top: float,
 ) -> Json:
     """Return a matrix as a trace of colours alone."""
-    said = (
+    hovering = (
         {"hovertemplate": f"{hover}<extra></extra>"}
         if isinstance(hover, str)
         else {"hovertext": [list(row) for row in hover], "hoverinfo": "text"}
@@ -213,14 +213,14 @@ def heat_trace(
         "zmin": round(low, 3),
         "zmax": round(top, 3),
         "showscale": False,
-        **said,
+        **hovering,
     }
 
 
 def nothing(why: str) -> Json:
     """Return a drawing that says why there is none."""
-    said = note(text(why), 0.5, 0.5, MUTED, xref="paper", yref="paper")
-    return drawing([], {"visible": False}, {"visible": False}, annotations=[said])
+    reason = note(text(why), 0.5, 0.5, MUTED, xref="paper", yref="paper")
+    return drawing([], {"visible": False}, {"visible": False}, annotations=[reason])
 
 
 @dataclass(frozen=True)

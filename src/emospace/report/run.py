@@ -62,12 +62,12 @@ class Run:
     def human_structures(self, language: str) -> tuple[str, ...]:
         """Return what human RDMs there are for a language; the valence-arousal one comes first."""
         pattern = re.compile(rf"rdm_human_{re.escape(language)}_(.+)\.parquet")
-        found = [
+        names = [
             match[1]
             for path in self.folder.glob("tables/rdm_human_*")
             if (match := pattern.fullmatch(path.name))
         ]
-        return tuple(sorted(found, key=lambda against: (against != "valence_arousal", against)))
+        return tuple(sorted(names, key=lambda against: (against != "valence_arousal", against)))
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -78,8 +78,8 @@ class Run:
     def provenance(self) -> str:
         """What the concept-sets are: "curated", "associations", both, or "of unstated provenance"."""
         sources = [source.provenance for source in self.results.manifest.sources if source.kind == "concepts"]
-        said = [*sources, *(record.provenance for record in self.results.features)]
-        return " and ".join(dict.fromkeys(name for name in said if name)) or "of unstated provenance"
+        stated = [*sources, *(record.provenance for record in self.results.features)]
+        return " and ".join(dict.fromkeys(name for name in stated if name)) or "of unstated provenance"
 
     @property
     def title(self) -> str:

@@ -85,8 +85,8 @@ def _answer(run: Run) -> Iterator[Block]:
     if not many:
         if answered:
             yield answer_table(run.results, run.languages)
-        if said := [line for line in lines.values() if line]:
-            yield Prose(said)
+        if shown := [line for line in lines.values() if line]:
+            yield Prose(shown)
     else:
         if answered:
             yield overview_table(run.results, run.languages)
@@ -271,12 +271,12 @@ def _layers(run: Run) -> Iterator[Block]:
         used = findings.headline(run, code, findings.targets(run)[0]) if run.results.prediction else {}
         best = part.sort_values("r", kind="stable").iloc[-1]
         sizes = {name: _n_words(run, code, name) for name in dict.fromkeys(part["norms"].astype(str))}
-        said = [f"{name}: n = {counted(n, 'word')}" for name, n in sizes.items() if n]
+        parts = [f"{name}: n = {counted(n, 'word')}" for name, n in sizes.items() if n]
         peak = f"Highest: layer {int(best['layer'])}, r = {figure(float(best['r']))} ({best['target']}, {best['norms']})."
         panels[code] = Panel(
             f"layers-{code}",
             language_name(code),
-            f"{peak} {'; '.join(said)}{'.' if said else ''}",
+            f"{peak} {'; '.join(parts)}{'.' if parts else ''}",
             f"Line chart of correlation by layer in {language_name(code)}. {peak}",
             charts.layer_curve(part, used["space"].layer if used else None),
         )
@@ -341,25 +341,25 @@ def _words_label(excluded: bool) -> str:
 
 def _bars_panel(run: Run, language: str, norms: str, target: str) -> Panel:
     variants: dict[str, Sequence[PredictionRecord]] = {}
-    said, alt = [], []
+    parts, alt = [], []
     for flag in (True, False):
         records = run.predictions(language, norms, target, flag)
         if not records:
             continue
         variants[_words_key(flag)] = records
-        said.append(f"{_words_label(flag)}: n = {counted(max(r.n for r in records), 'word')}")
+        parts.append(f"{_words_label(flag)}: n = {counted(max(r.n for r in records), 'word')}")
         r = {record.features: record for record in records if record.r is not None}
         if "space" in r:
             others = [f"{FEATURE_SETS[name][0].lower()} {figure(r[name].r)}" for name in r if name != "space"]
             alt.append(f"{_words_label(flag)}: emotion space r {figure(r['space'].r)}; {', '.join(others)}")
             if r["space"].draws_beaten is not None:
-                said[-1] += f", space above {percent(r['space'].draws_beaten)} of matched draws"
+                parts[-1] += f", space above {percent(r['space'].draws_beaten)} of matched draws"
     key = f"bars-{language}-{norms}-{target}"
     alt_text = f"Bar chart of correlation with human {target}. {'. '.join(alt)}."
     return Panel(
         key,
         upper_first(target),
-        f"{upper_first('; '.join(said))}.",
+        f"{upper_first('; '.join(parts))}.",
         alt_text,
         charts.prediction_bars(variants),
     )
@@ -383,12 +383,12 @@ def _draws(run: Run, language: str) -> Iterator[Block]:
             variants[_words_key(bool(flag))] = charts.draws(draws, space.r if space else None)
             sizes[_words_label(bool(flag))] = space.n if space else None
             seen.add(bool(flag))
-        said = [f"{label}: n = {counted(n, 'word')}" for label, n in sizes.items() if n]
+        parts = [f"{label}: n = {counted(n, 'word')}" for label, n in sizes.items() if n]
         panels.append(
             Panel(
                 f"draws-{language}-{norms}-{target}",
                 f"{upper_first(str(target))}, {norms}",
-                f"{upper_first('; '.join(said))}." if said else "",
+                f"{upper_first('; '.join(parts))}." if parts else "",
                 f"Distribution of correlation over control draws for {target}, {norms}, with the emotion space marked.",
                 Chart(variants, height=300),
             )
@@ -422,9 +422,9 @@ def _words(run: Run) -> Iterator[Block]:
                 continue
             records = run.predictions(str(language), str(norms), str(target), excluded=False)
             r = {record.features: record for record in records if record.features in columns}
-            said = [f"{FEATURE_SETS[key][0].lower()} r = {figure(r[key].r)}" for key in columns if key in r]
-            said.append(f"n = {counted(len(whole), 'word')}")
-            caption = f"{upper_first(', '.join(said))}."
+            parts = [f"{FEATURE_SETS[key][0].lower()} r = {figure(r[key].r)}" for key in columns if key in r]
+            parts.append(f"n = {counted(len(whole), 'word')}")
+            caption = f"{upper_first(', '.join(parts))}."
             panels.append(
                 Panel(
                     f"words-{language}-{norms}-{target}",

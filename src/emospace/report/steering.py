@@ -156,19 +156,21 @@ def _all_categories(records: Records) -> Iterator[str]:
 
 
 def _illustration(title: str, results: Results) -> tuple[str, ...]:
-    own = tried(results.steering)
-    n = max((record.n_prompts for record in own), default=0)
+    chosen = tried(results.steering)
+    n = max((record.n_prompts for record in chosen), default=0)
     rates = [
         f"{figure(results.mean('steering', 'target_rate', group=TRIED, language=name))} in {language_name(name)}"
         f" (unsteered {figure(results.mean('steering', 'base_rate', group=TRIED, language=name))})"
         for name in tried_in(results.steering)
         if results.mean("steering", "target_rate", group=TRIED, language=name) is not None
     ]
-    said = f"An illustration, not a test: {title} steered towards {listed(_names([r.emotion for r in own]))}"
-    heard = f", heard as the target in this share of the answers: {listed(rates)}" if rates else ""
+    lead = (
+        f"An illustration, not a test: {title} steered towards {listed(_names([r.emotion for r in chosen]))}"
+    )
+    judged_as = f", heard as the target in this share of the answers: {listed(rates)}" if rates else ""
     return (
-        f"{said}{heard}.",
-        *_too_weak(own),
+        f"{lead}{judged_as}.",
+        *_too_weak(chosen),
         f"{upper_first(counted(n, 'prompt'))} for each are too few for an interval or a comparison. The study with controls is "
         "`emospace steer evaluate`.",
     )
@@ -196,20 +198,20 @@ def _answer(run: Run) -> Iterator[Block]:
     records = run.results.steering
     yield Prose(verdict(run.title, run.results), role="answer")
     illustration = is_illustration(records)
-    own = [record for record in calibrated(records) if record.emotion in BASIC]
-    if not own and illustration:
-        own = [record for record in records if record.vector not in ("none", "random")]
-    if own:
+    chosen = [record for record in calibrated(records) if record.emotion in BASIC]
+    if not chosen and illustration:
+        chosen = [record for record in records if record.vector not in ("none", "random")]
+    if chosen:
         note = " An illustration on few prompts." if illustration else ""
         caption = (
-            f"{way_name(own[0])} at the calibrated dose. A rate is the share of answers taken for the target among six "
+            f"{way_name(chosen[0])} at the calibrated dose. A rate is the share of answers taken for the target among six "
             "emotions and neutral; masked, with the words of all concept-sets and their inflections hidden from the "
             "judge; unsteered, the same share without steering; recall, how often the judge is right about people's texts. "
             "p is against random directions at the nearest dose, adjusted over the categories the judge is fit for (in "
             "brackets where it is not). Perplexity is under the unsteered model, over that of the unsteered answer; "
             f"distinct-2 is over unsteered. Δ is the shift of the words' mean human rating on a scale of −1 to 1.{note}"
         )
-        yield emotion_table(own, "table-steering-basic", caption, "The basic emotions")
+        yield emotion_table(chosen, "table-steering-basic", caption, "The basic emotions")
     else:
         yield Reason("The basic emotions", "results.json holds none at a calibrated dose")
     if illustration:
@@ -221,7 +223,7 @@ def _answer(run: Run) -> Iterator[Block]:
 @or_reason("Slope and monotonicity")
 def _doses(run: Run) -> Iterator[Block]:
     records = run.results.steering
-    own = calibrated(records)
+    chosen = calibrated(records)
     curves = dose_curves(records)
     if not curves:
         yield Reason("Doses", "results.json holds no basic emotion at more than one dose")
@@ -233,17 +235,17 @@ def _doses(run: Run) -> Iterator[Block]:
     dashed = "The dashed line is the mean of random directions, read for the same targets."
     missing = f"Random directions are not drawn: {WITHOUT_MEANS}." if random_doses(records) else ""
     caption = f"Diamonds are calibrated doses; dose 0 is unsteered. {dashed if controls else missing}".strip()
-    said = "; ".join(
+    peaks = "; ".join(
         f"{name} {figure(peak.target_rate)} at dose {number(peak.dose)}"
-        for name, found in curves.items()
-        if (peak := max(found, key=lambda record: record.target_rate or 0.0))
+        for name, curve in curves.items()
+        if (peak := max(curve, key=lambda record: record.target_rate or 0.0))
     )
     panels = [
         Panel(
             "steering-rate",
             "Target rate",
-            f"{caption} n = {counted(own[0].n_prompts, 'prompt')} a point.",
-            f"Line chart of target rate over dose for {counted(len(curves), 'emotion')}. Highest: {said}.",
+            f"{caption} n = {counted(chosen[0].n_prompts, 'prompt')} a point.",
+            f"Line chart of target rate over dose for {counted(len(curves), 'emotion')}. Highest: {peaks}.",
             charts.dose_curves(curves, controls, charts.RATE),
         ),
         Panel(
@@ -261,13 +263,13 @@ def _doses(run: Run) -> Iterator[Block]:
 
 def _random_curve(results: Results) -> Iterator[SteeringRecord]:
     """Yield a record a dose with the means of the random directions, of doses the results give them for."""
-    for dose, found in random_doses(results.steering).items():
+    for dose, drawn in random_doses(results.steering).items():
         of = {"group": BY_DOSE, "dose": str(dose)}
         rates = ("target_rate", "target_rate_masked")
         means = {name: results.mean("steering", name, **of) for name in rates}
         means["perplexity_ratio"] = results.median("steering", "perplexity_ratio", **of)
         if any(value is not None for value in means.values()):
-            yield found[0].model_copy(update={**means, "ci_low": None, "ci_high": None})
+            yield drawn[0].model_copy(update={**means, "ci_low": None, "ci_high": None})
 
 
 @or_reason("Target and judgement")
@@ -282,21 +284,21 @@ def _confusion(run: Run) -> Iterator[Block]:
         variants[str(kind)] = both.drop(columns="kind")
     if not variants:
         raise Absent("no basic emotion was tried at its calibrated dose")
-    own = calibrated(run.results.steering)
-    main = own[0].vector if own and own[0].vector in variants else next(iter(variants))
+    chosen = calibrated(run.results.steering)
+    main = chosen[0].vector if chosen and chosen[0].vector in variants else next(iter(variants))
     variants = {main: variants[main], **variants}
     hit = {
         str(row["target"]): float(row[str(row["target"])])
         for row in variants[main].to_dict("records")
         if str(row["target"]) in row
     }
-    said = listed([f"{name} {figure(share)}" for name, share in hit.items()])
+    shares = listed([f"{name} {figure(share)}" for name, share in hit.items()])
     panel = Panel(
         "steering-confusion",
         "Target and judgement",
         "Each row is a target, each column what the judge chose among seven; rows sum to 1. The last row is of "
         "unsteered answers.",
-        f"Heat map of target by judged emotion. Share of answers heard as their target: {said}.",
+        f"Heat map of target by judged emotion. Share of answers heard as their target: {shares}.",
         charts.confusion(variants),
     )
     switch = [(kind, upper_first(KINDS[kind])) for kind in variants]
@@ -306,8 +308,8 @@ def _confusion(run: Run) -> Iterator[Block]:
 @or_reason("Shift of the words")
 def _affect(run: Run) -> Iterator[Block]:
     table = run.table("steering_affect", ("target", "kind", "valence_shift", "human_valence"))
-    own = calibrated(run.results.steering)
-    kind = own[0].vector if own else str(table["kind"].iloc[0])
+    chosen = calibrated(run.results.steering)
+    kind = chosen[0].vector if chosen else str(table["kind"].iloc[0])
     panels = []
     for rating in ("valence", "arousal"):
         columns = [f"human_{rating}", f"{rating}_shift"]
@@ -316,13 +318,13 @@ def _affect(run: Run) -> Iterator[Block]:
         part = table[table["kind"] == kind].dropna(subset=columns).reset_index(drop=True)
         if len(part) < 3:
             continue
-        said = _agreement(run, kind, rating)
+        agreement = _agreement(run, kind, rating)
         panels.append(
             Panel(
                 f"steering-{rating}",
                 upper_first(rating),
-                f"{said}{counted(len(part), 'category')}. Both on a scale of −1 to 1.",
-                f"Scatter plot of the shift of the words' {rating} over people's {rating} of {len(part)} targets. {said}",
+                f"{agreement}{counted(len(part), 'category')}. Both on a scale of −1 to 1.",
+                f"Scatter plot of the shift of the words' {rating} over people's {rating} of {len(part)} targets. {agreement}",
                 charts.word_shift(part, rating),
             )
         )
@@ -373,11 +375,11 @@ def reading_verdict(records: Sequence[ReadingRecord]) -> str:
         if not same:
             continue
         source = same[0].source
-        found = {r.method: r for r in same if r.source == source}
-        first = found.get("features") or next(iter(found.values()))
+        by_method = {r.method: r for r in same if r.source == source}
+        first = by_method.get("features") or next(iter(by_method.values()))
         beside = [
             f"{METHODS.get(name, plain_name(name))} {figure(r.value)}"
-            for name, r in found.items()
+            for name, r in by_method.items()
             if r is not first
         ]
         unit = "r" if first.metric == "r" else "AUROC"

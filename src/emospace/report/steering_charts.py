@@ -121,8 +121,8 @@ def word_shift(table: pd.DataFrame, rating: str) -> Chart:
     basic = [name in BASIC for name in targets]
     names = sorted(name for name in targets if name in BASIC)
     bounds = [f"{shift}_low", f"{shift}_high"]
-    known = set(bounds) <= set(table.columns)
-    spans = table[bounds].to_numpy(dtype=float) if known else np.full((len(table), 2), np.nan)
+    bounded = set(bounds) <= set(table.columns)
+    spans = table[bounds].to_numpy(dtype=float) if bounded else np.full((len(table), 2), np.nan)
     hover = [
         f"<b>{plots.text(plain_name(name))}</b><br>people's {rating} {number(x)}<br>"
         f"words shifted by {number(y, 3)} (95% CI {interval(low, high)})"

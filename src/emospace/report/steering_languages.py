@@ -114,36 +114,36 @@ def crossing_verdict(title: str, means: pd.DataFrame, results: Results) -> tuple
         return (
             f"Whether a tone crosses languages in {title} was not tried: every source is its own output.",
         )
-    heard = [row for row in across if _is_heard(row)]
+    beyond_controls = [row for row in across if _is_heard(row)]
     beyond = "heard beyond random directions and beyond vectors of other emotions"
     pairs = counted(len(across), "pair")
-    if not heard:
+    if not beyond_controls:
         answer = (
             f"By these measures a tone does not cross languages in {title}: in none of {pairs} of different languages is "
             f"the target {beyond}."
         )
-    elif len(heard) == len(across):
+    elif len(beyond_controls) == len(across):
         answer = f"A tone crosses languages in {title}: in each of {pairs} of different languages the target is {beyond}."
     else:
         where = listed(
             [
-                f"{sum(row['output'] == name for row in heard)} of {sum(row['output'] == name for row in across)} "
+                f"{sum(row['output'] == name for row in beyond_controls)} of {sum(row['output'] == name for row in across)} "
                 f"in {language_name(name)}"
                 for name in dict.fromkeys(row["output"] for row in across)
             ]
         )
         answer = (
-            f"A tone crosses some languages in {title}: in {len(heard)} of {pairs} of different languages the target is {beyond} "
+            f"A tone crosses some languages in {title}: in {len(beyond_controls)} of {pairs} of different languages the target is {beyond} "
             f"({where} answers)."
         )
 
     def mean(name: str, of: str = EVERY) -> str:
         return figure(results.mean("crossing_means", name, rows=of))
 
-    own = any(row["source"] == row["output"] for row in rows)
+    within = any(row["source"] == row["output"] for row in rows)
     pool = any(row["source"] == ALL for row in rows)
     parts = [f"by the concepts of another language {mean('rate', ANOTHER)}"]
-    parts += [f"by those of the answers' own {mean('rate', OWN)}"] if own else []
+    parts += [f"by those of the answers' own {mean('rate', OWN)}"] if within else []
     parts += [f"by the mean direction of all {mean('rate', POOLED)}"] if pool else []
     parts += [f"by random directions {mean('control_rate')}", f"unsteered {mean('base_rate')}"]
     return (
@@ -156,17 +156,17 @@ def crossing_verdict(title: str, means: pd.DataFrame, results: Results) -> tuple
 
 def _staying(outputs: Sequence[str], results: Results) -> Iterator[str]:
     """Yield how many answers stay in the language of their prompt, steered and not."""
-    told = []
+    staying = []
     for output in outputs:
         before, after = (
             results.mean("crossing_means", name, output=output)
             for name in ("base_in_language", "in_language")
         )
         if before is not None and after is not None:
-            told.append(f"{language_name(output)} {percent(after)} (unsteered {percent(before)})")
-    if told:
+            staying.append(f"{language_name(output)} {percent(after)} (unsteered {percent(before)})")
+    if staying:
         yield (
-            f"Answers that stay in the language of their prompt: {', '.join(told)}. The others are judged as if they did: "
+            f"Answers that stay in the language of their prompt: {', '.join(staying)}. The others are judged as if they did: "
             "where they are many, a column says little of that language."
         )
 
@@ -182,12 +182,12 @@ def matrix(results: Results) -> Chart:
     outputs = list(dict.fromkeys(record.language for record in steered))
     emotions = list(dict.fromkeys(record.emotion for record in steered))
     rows = [*sources, *(kind for kind in CONTROLS if any(record.vector == kind for record in records))]
-    found = matrix_rows(records)
+    by_emotion = matrix_rows(records)
 
     def rate(name: str, row: str, output: str) -> float | None:
         if name == MEAN:
             return results.mean("steering", "target_rate", source=row, language=output)
-        record = found.get((row, output), {}).get(name)
+        record = by_emotion.get((row, output), {}).get(name)
         return record.target_rate if record else None
 
     variants = [*([MEAN] if set(emotions) & set(BASIC) else []), *emotions]
@@ -236,7 +236,7 @@ def _answer(run: Run) -> Iterator[Block]:
         yield Reason("Source by output", "results.json holds no vector's figures")
         return
     chart = matrix(run.results)
-    said = "; ".join(
+    rates = "; ".join(
         f"{source_name(row['source'])} to {language_name(row['output'])} {figure(row['rate'])}"
         for row in (means.to_dict("records") if means is not None else ())
     )
@@ -246,7 +246,7 @@ def _answer(run: Run) -> Iterator[Block]:
         "Each row is the language whose concepts made the vectors, each column that of the answers; a square is the "
         "share of answers heard as the target. Bold: concepts and answers in one language. “All languages” is the mean "
         "of the languages' unit directions. Random directions have the dose and layers of each emotion's vectors.",
-        f"Heat map of target rates, language of the concepts by language of the answers. {said}.",
+        f"Heat map of target rates, language of the concepts by language of the answers. {rates}.",
         chart,
     )
     switch = [
@@ -265,23 +265,23 @@ def _judged(results: Results) -> list[str]:
         for language in dict.fromkeys(record.language for record in steered)
     }
     judges = listed(list(dict.fromkeys(f"“{record.judge}”" for record in steered)))
-    known = listed([f"{language_name(name)} {figure(auroc)}" for name, auroc in fit.items()])
+    aurocs = listed([f"{language_name(name)} {figure(auroc)}" for name, auroc in fit.items()])
     doses = {
         part.partition("=")[2]
         for record in steered
         for part in (record.options or "").split()
         if part.startswith("dose_of=")
     }
-    said = [
-        f"The judge {judges} has a held-out AUROC (mean of the emotions tried) of {known}; .50 is chance."
+    sentences = [
+        f"The judge {judges} has a held-out AUROC (mean of the emotions tried) of {aurocs}; .50 is chance."
     ]
     if doses:
         home = listed([language_name(name) for name in sorted(doses)])
-        said.append(
+        sentences.append(
             f"All vectors of an emotion have the dose, layers and operation calibrated for the {home} one; nothing was "
             "calibrated anew, so another language's vector may be given too much or too little."
         )
-    return said
+    return sentences
 
 
 MEANS_COLUMNS = (

@@ -42,23 +42,25 @@ def crossing_section(run: Run) -> tuple[Section, ...]:
 
 def _blocks(run: Run) -> Iterator[Block]:
     records = run.results.cross_language
-    found = transfers_of(run.results)
+    transfers = transfers_of(run.results)
     yield Prose(verdict(run))
     spoken = dict.fromkeys(name for record in records for name in (record.train, record.test))
     few = len(spoken) < MANY
-    if not found:
+    if not transfers:
         yield record_table(records)
         return
-    figures: list[Block] = [Figures([_sets_panel(found, records, target) for target in _targets(found)])]
+    figures: list[Block] = [
+        Figures([_sets_panel(transfers, records, target) for target in _targets(transfers)])
+    ]
     if few:
-        yield summary_table(found)
+        yield summary_table(transfers)
         yield Fold("Every direction and feature set", [*figures, record_table(records)])
         return
     order = ordered(tuple(spoken), tree_of(run))
     yield from figures
-    yield summary_table(found)
-    panels = [_matrix_panel(run.results, order, target) for target in _targets(found)]
-    names = dict.fromkeys(features for _, features in found)
+    yield summary_table(transfers)
+    panels = [_matrix_panel(run.results, order, target) for target in _targets(transfers)]
+    names = dict.fromkeys(features for _, features in transfers)
     yield Figures(
         panels,
         heading="From each language to each other",
@@ -69,61 +71,59 @@ def _blocks(run: Run) -> Iterator[Block]:
     yield Fold("Every pair and feature set", [record_table(records)])
 
 
-def _targets(found: Transfers) -> list[str]:
-    return list(dict.fromkeys(target for target, _ in found))
+def _targets(transfers: Transfers) -> list[str]:
+    return list(dict.fromkeys(target for target, _ in transfers))
 
 
 def verdict(run: Run) -> tuple[str, ...]:
     """Return in words whether ratings cross languages, and which features carry them."""
     records = run.results.cross_language
-    found = transfers_of(run.results)
-    if not found:
+    transfers = transfers_of(run.results)
+    if not transfers:
         reasons = list(dict.fromkeys(record.reason for record in records if record.reason))
         return (f"No figure across languages could be given: {listed(reasons)}.",)
-    targets = _targets(found)
-    main = [found[target, "space"] for target in targets if (target, "space") in found]
-    said = [_headline(run, main)] if main else []
-    said += [_line(one) for one in main]
-    said += [line for target in targets if (line := _sets_line(run.results, target))]
-    return tuple(said)
+    targets = _targets(transfers)
+    main = [transfers[target, "space"] for target in targets if (target, "space") in transfers]
+    sentences = [_headline(run, main)] if main else []
+    sentences += [_line(t) for t in main]
+    sentences += [line for target in targets if (line := _sets_line(run.results, target))]
+    return tuple(sentences)
 
 
 def _headline(run: Run, main: Sequence[Transfer]) -> str:
-    beyond, tested = sum(one.beyond for one in main), sum(one.tested for one in main)
-    below, compared = sum(one.below for one in main), sum(one.compared for one in main)
+    beyond, tested = sum(t.beyond for t in main), sum(t.tested for t in main)
+    below, compared = sum(t.below for t in main), sum(t.compared for t in main)
     if not tested:
         return f"Whether ratings cross languages in {run.title} was not tested."
     if beyond == 0:
         lead = f"By these measures ratings do not cross languages in {run.title}"
     else:
         lead = f"Ratings cross {'' if beyond == tested else 'some '}languages in {run.title}"
-    of = " and ".join(one.target for one in main)
-    said = (
+    of = " and ".join(t.target for t in main)
+    sentence = (
         f"{lead}: {of} read from the emotion space of another language are beyond permuted ratings in "
         f"{_share(beyond, tested)} cases"
     )
     if compared:
-        said += f", and less well read than within the language in {_share(below, compared)}"
-    return f"{said}."
+        sentence += f", and less well read than within the language in {_share(below, compared)}"
+    return f"{sentence}."
 
 
 def _share(part: int, whole: int) -> str:
     return f"all {whole}" if part == whole and whole > 1 else f"{part} of {whole}"
 
 
-def _line(one: Transfer) -> str:
-    said = f"{upper_first(one.target)}: a mean r of {figure(one.r)} across languages"
-    if one.n > 1:
-        said += f" ({figure(one.low)} to {figure(one.high)} over {counted(one.n, 'direction')})"
+def _line(t: Transfer) -> str:
+    sentence = f"{upper_first(t.target)}: a mean r of {figure(t.r)} across languages"
+    if t.n > 1:
+        sentence += f" ({figure(t.low)} to {figure(t.high)} over {counted(t.n, 'direction')})"
     beside = (
-        [f"{figure(one.same)} for the same features within the test language"] if one.same is not None else []
+        [f"{figure(t.same)} for the same features within the test language"] if t.same is not None else []
     )
-    beside += (
-        [f"{figure(one.permuted)} at most (97.5%) on permuted ratings"] if one.permuted is not None else []
-    )
-    if one.reference is not None:
-        beside.append(f"{figure(one.reference)} between people's own ratings of translated words")
-    return f"{said}, beside {listed(beside)}." if beside else f"{said}."
+    beside += [f"{figure(t.permuted)} at most (97.5%) on permuted ratings"] if t.permuted is not None else []
+    if t.reference is not None:
+        beside.append(f"{figure(t.reference)} between people's own ratings of translated words")
+    return f"{sentence}, beside {listed(beside)}." if beside else f"{sentence}."
 
 
 def _sets_line(results: Results, target: str) -> str:
@@ -144,15 +144,15 @@ def _sets_line(results: Results, target: str) -> str:
     }
     ranked = sorted(names, key=lambda name: -(means[name] or 0.0))
     parts = listed([f"{CROSSED[name][0].lower()} {figure(means[name])}" for name in ranked])
-    said = f"{upper_first(target)} over the {counted(len(common), 'direction')} that all feature sets have: {parts}."
+    sentence = f"{upper_first(target)} over the {counted(len(common), 'direction')} that all feature sets have: {parts}."
     if "shared" in by:
         above = sum(by["shared"][pair] >= by["space"][pair] for pair in common)
-        said += f" The shared features reach the whole space or more in {_share(above, len(common))}"
+        sentence += f" The shared features reach the whole space or more in {_share(above, len(common))}"
         if "dense" in by:
             dense = sum(by["dense"][pair] > by["space"][pair] for pair in common)
-            said += f", dense states exceed it in {_share(dense, len(common))}"
-        said += "; the sets were not tested against one another."
-    return said
+            sentence += f", dense states exceed it in {_share(dense, len(common))}"
+        sentence += "; the sets were not tested against one another."
+    return sentence
 
 
 def _people(records: Records) -> str:
@@ -162,14 +162,13 @@ def _people(records: Records) -> str:
     return f" People: {figure(named.reference)}, {named.reference_name}."
 
 
-def _sets_panel(found: Transfers, records: Records, target: str) -> Panel:
-    sets = [one for (name, _), one in found.items() if name == target]
+def _sets_panel(transfers: Transfers, records: Records, target: str) -> Panel:
+    sets = [t for (name, _), t in transfers.items() if name == target]
     rows = [r for r in records if r.target == target and r.r is not None]
-    most = max(one.n for one in sets)
+    most = max(t.n for t in sets)
     ranges = " Whiskers are the lowest and highest of them, no intervals." if most > 1 else ""
     alt = "; ".join(
-        f"{CROSSED[one.features][0].lower()} {figure(one.r)}, same language {figure(one.same)}"
-        for one in sets
+        f"{CROSSED[t.features][0].lower()} {figure(t.r)}, same language {figure(t.same)}" for t in sets
     )
     return Panel(
         f"transfer-{target}",

@@ -58,15 +58,19 @@ def _of_languages(results: Results, whole: Sequence[Verdict]) -> str:
     if len(whole) == 1:
         return _in_detail(results, whole[0])
     if len(whole) < MANY:
-        return "; ".join(f"{language_name(one.language)}: {one.answer or _unanswered(one)}" for one in whole)
+        return "; ".join(
+            f"{language_name(verdict.language)}: {verdict.answer or _unanswered(verdict)}"
+            for verdict in whole
+        )
     counts = {
-        answer: sum(one.answer == answer for one in whole) for answer in ("yes", "partly", "not shown", None)
+        answer: sum(verdict.answer == answer for verdict in whole)
+        for answer in ("yes", "partly", "not shown", None)
     }
-    said = [
+    parts = [
         f"{answer or 'not computed'} in {n}" + (f" of {len(whole)} languages" if not place else "")
         for place, (answer, n) in enumerate((answer, n) for answer, n in counts.items() if n)
     ]
-    return ", ".join(said)
+    return ", ".join(parts)
 
 
 def _unanswered(whole: Verdict) -> str:
@@ -80,16 +84,18 @@ def _in_detail(results: Results, whole: Verdict) -> str:
     if whole.answer != "partly":
         return whole.answer
     parts = [part for part in _parts(results, whole.language) if part.question == whole.question]
-    said = [
+    parts = [
         f"{answer or 'not computed'}: {listed([about_name(part.about) for part in parts if part.answer == answer])}"
         for answer in ("yes", "partly", "not shown", None)
         if any(part.answer == answer for part in parts)
     ]
-    return f"partly ({'; '.join(said)})"
+    return f"partly ({'; '.join(parts)})"
 
 
 def _parts(results: Results, language: str) -> list[Verdict]:
-    return [one for one in results.verdicts if one.language == language and one.about is not None]
+    return [
+        verdict for verdict in results.verdicts if verdict.language == language and verdict.about is not None
+    ]
 
 
 def about_name(about: str | None) -> str:
@@ -107,7 +113,7 @@ def answer_rows(results: Results, languages: Sequence[str]) -> list[AnswerRow]:
     for verdict in results.verdicts:
         if verdict.language in languages:
             rows.setdefault((verdict.language, verdict.about), {})[verdict.question] = verdict
-    return [(*key, tuple(found[question] for question in QUESTIONS)) for key, found in rows.items()]
+    return [(*key, tuple(answers[question] for question in QUESTIONS)) for key, answers in rows.items()]
 
 
 def answer_table(
@@ -155,7 +161,7 @@ def answer_columns(get: Callable[[Any], Sequence[Verdict | AnswerRecord]]) -> It
 
 def reasons(answers: Sequence[Verdict] | Sequence[AnswerRecord]) -> str:
     """Return why answers are missing, as a sentence that says what a dash means; empty where none is."""
-    why = dict.fromkeys(one.reason for one in answers if one.answer is None and one.reason)
+    why = dict.fromkeys(e.reason for e in answers if e.answer is None and e.reason)
     return f" {DASH}: {'; or '.join(why)}." if why else ""
 
 
@@ -165,8 +171,8 @@ def answer_cell(given: Verdict | AnswerRecord) -> Cell:
 
 
 def _with_figures(verdict: Verdict) -> Cell:
-    cell, said = answer_cell(verdict), figures_of(verdict)
-    return Cell(f"{cell.text}. {said}") if said else cell
+    cell, parts = answer_cell(verdict), figures_of(verdict)
+    return Cell(f"{cell.text}. {parts}") if parts else cell
 
 
 def figures_of(verdict: Verdict) -> str:
@@ -176,16 +182,16 @@ def figures_of(verdict: Verdict) -> str:
     if verdict.evidence[0].against in STATES:
         return _joined(verdict.evidence)
     value = figure(verdict.evidence[0].value)
-    states = [one for one in verdict.evidence if one.against == "dense"]
-    held = [one for one in verdict.evidence if one.against != "dense"]
+    states = [e for e in verdict.evidence if e.against == "dense"]
+    held = [e for e in verdict.evidence if e.against != "dense"]
     word = "more than" if verdict.question == "in_features" else "beyond"
-    said = [
-        f"{lead}{word} {listed([_against(one) for one in held if one.beyond is beyond], last)}"
+    parts = [
+        f"{lead}{word} {listed([_against(e) for e in held if e.beyond is beyond], last)}"
         for lead, beyond, last in (("", True, "and"), ("not ", False, "or"))
-        if any(one.beyond is beyond for one in held)
+        if any(e.beyond is beyond for e in held)
     ]
-    said += [f"dense states {figure(one.value)} ({p_clause(one.p)})" for one in states]
-    return f"{value}, {'; '.join(said)}."
+    parts += [f"dense states {figure(e.value)} ({p_clause(e.p)})" for e in states]
+    return f"{value}, {'; '.join(parts)}."
 
 
 STATES = {"dense_static": "dense states", "space_static": "the space"}
@@ -193,30 +199,28 @@ STATES = {"dense_static": "dense states", "space_static": "the space"}
 
 def _joined(evidence: Sequence[Evidence]) -> str:
     parts = [
-        f"{'more' if one.beyond else 'not more'} with {STATES[one.against]} ({figure(one.value)} against "
-        f"{figure(one.other)} alone, {_gain(one)})"
-        for one in evidence
+        f"{'more' if e.beyond else 'not more'} with {STATES[e.against]} ({figure(e.value)} against "
+        f"{figure(e.other)} alone, {_gain(e)})"
+        for e in evidence
     ]
     return f"{upper_first('; '.join(parts))}."
 
 
-def _against(one: Evidence) -> str:
+def _against(e: Evidence) -> str:
     names: Mapping[str, Callable[[], str]] = {
-        "chance": lambda: f"chance ({p_clause(one.p)})",
-        "outside": lambda: f"matched features outside ({figure(one.other)}{_few(one)})",
-        "shuffled": lambda: f"shuffled concept-sets ({figure(one.other)}{_few(one)})",
-        "static_concepts": lambda: (
-            f"the same directions in the embeddings ({figure(one.other)}; {_gain(one)})"
-        ),
-        "static_pcs": lambda: f"as many components of the embeddings ({figure(one.other)}; {_gain(one)})",
-        "static": lambda: f"the embeddings ({figure(one.other)}; {_gain(one)})",
+        "chance": lambda: f"chance ({p_clause(e.p)})",
+        "outside": lambda: f"matched features outside ({figure(e.other)}{_few(e)})",
+        "shuffled": lambda: f"shuffled concept-sets ({figure(e.other)}{_few(e)})",
+        "static_concepts": lambda: f"the same directions in the embeddings ({figure(e.other)}; {_gain(e)})",
+        "static_pcs": lambda: f"as many components of the embeddings ({figure(e.other)}; {_gain(e)})",
+        "static": lambda: f"the embeddings ({figure(e.other)}; {_gain(e)})",
     }
-    return names[one.against]()
+    return names[e.against]()
 
 
-def _few(one: Evidence) -> str:
-    return "" if one.tested else ", too few draws to test by"
+def _few(e: Evidence) -> str:
+    return "" if e.tested else ", too few draws to test by"
 
 
-def _gain(one: Evidence) -> str:
-    return f"difference {figure(one.difference)}, {interval(one.low, one.high)}"
+def _gain(e: Evidence) -> str:
+    return f"difference {figure(e.difference)}, {interval(e.low, e.high)}"

@@ -138,10 +138,10 @@ def plain_name(name: str) -> str:
 def structure_name(against: str) -> str:
     """Return the name of a human category structure, with the language or family of its variant."""
     name, _, variant = against.partition("/")
-    known = STRUCTURES.get(name, plain_name(name))
+    known_name = STRUCTURES.get(name, plain_name(name))
     if not variant:
-        return f"{known}, all families" if name == "clics" else known
-    return f"{known}, {family_name(variant) if name == 'clics' else language_name(variant)}"
+        return f"{known_name}, all families" if name == "clics" else known_name
+    return f"{known_name}, {family_name(variant) if name == 'clics' else language_name(variant)}"
 
 
 def family_name(family: str) -> str:
