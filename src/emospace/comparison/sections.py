@@ -24,6 +24,7 @@ from emospace.report.blocks import (
     build_sections,
 )
 from emospace.report.plots import Point, nothing, points
+from emospace.report.texts import panel, prose
 from emospace.report.wording import (
     counted,
     figure,
@@ -71,24 +72,17 @@ def _switch(comparison: Comparison) -> list[tuple[str, str]]:
 
 def _arrangement(compared: Compared) -> Iterator[Block]:
     comparison = compared.comparison
-    yield Prose(
-        [
-            "Each run has a matrix of dissimilarities between its emotion categories. The Spearman correlation of two "
-            "runs' matrices (RSA) says how alike they arrange them, whatever their widths, layers and latents. The "
-            "states before the first block hold little but the words themselves: what they give is the baseline."
-        ]
-    )
+    yield prose("text-comparison-arrangement")
     panels, alone = [], len(comparison.runs) == 2
     chart = _rsa_points(comparison)
     if chart:
         panels.append(
-            Panel(
+            panel(
                 "arrangement-points",
-                f"RSA with {comparison.baseline}",
-                "Whiskers are 95% intervals over resampled categories; p and n are in the table.",
-                "Correlation of category structures. "
-                + " ".join(_said(r) for r in findings.with_baseline(comparison)),
                 chart,
+                baseline=comparison.baseline,
+                alt="Correlation of category structures. "
+                + " ".join(_said(r) for r in findings.with_baseline(comparison)),
             )
         )
     if not alone:
@@ -149,13 +143,7 @@ def _run_matrix(comparison: Comparison) -> Panel:
             if r.value is not None:
                 values[i, j] = values[j, i] = r.value
         variants[language] = charts.run_matrix(values, names, hover)
-    return Panel(
-        "arrangement-matrix",
-        "All runs",
-        "RSA of every pair of runs; a column has the number of its row.",
-        "Heat map of the correlation of category structures between runs; the table holds the same numbers.",
-        Chart(variants, height=60 + 40 * len(names)),
-    )
+    return panel("arrangement-matrix", Chart(variants, height=60 + 40 * len(names)))
 
 
 def _depth(compared: Compared) -> Iterator[Block]:
@@ -164,13 +152,7 @@ def _depth(compared: Compared) -> Iterator[Block]:
         yield Reason("Layers of two runs", _why_no_layers(comparison))
     if "depth" not in frames and "people" not in frames:
         return
-    yield Prose(
-        [
-            "Models differ in how many blocks they have, so layers are placed by relative depth: 0 is what enters the "
-            "first block, 1 what leaves the last. The matrices are of dense states in one carrier sentence, the same "
-            "for every layer, and not of SAE features, which most runs have at one layer only."
-        ]
-    )
+    yield prose("text-comparison-depth")
     switch = _switch(comparison)
     lines = [
         panel
@@ -224,13 +206,11 @@ def _equal_panel(comparison: Comparison, table: pd.DataFrame) -> Panel | None:
         for r in findings.depths_with_baseline(comparison)
         if r.value is not None
     ]
-    return Panel(
+    return panel(
         "depth-equal",
-        f"Agreement with {comparison.baseline} at equal depth",
-        "RSA at each relative depth of the run with fewer layers, the other interpolated between two layers. Points "
-        "have no intervals; that of the mean is in the table.",
-        f"Line chart of RSA over relative depth. {'; '.join(means)}.",
         _curves(comparison, table, "b", "no layers to compare"),
+        baseline=comparison.baseline,
+        value="; ".join(means),
     )
 
 
@@ -240,13 +220,10 @@ def _people_panel(comparison: Comparison, table: pd.DataFrame) -> Panel:
         for r in comparison.onset
         if r.value is not None
     ]
-    return Panel(
+    return panel(
         "depth-people",
-        "Agreement with people's ratings",
-        "RSA of dense states with people's valence-arousal distances, on the categories of all runs. Points have no "
-        "intervals; p of the highest and the interval of the onset are in the table.",
-        f"Line chart of RSA over relative depth. {'; '.join(highest)}.",
         _curves(comparison, table, "run", "no ratings in this language"),
+        value="; ".join(highest),
     )
 
 
@@ -274,12 +251,14 @@ def _matrix_panels(comparison: Comparison, table: pd.DataFrame) -> list[Panel]:
             f"{comparison.baseline}; dotted: equal depth."
         )
         panels.append(
-            Panel(
+            panel(
                 f"depth-matrix-{place}",
-                number[name],
-                caption,
-                f"Heat map of RSA between the layers of {comparison.baseline} and {name}.",
                 Chart(variants, height=MATRIX_HEIGHT),
+                text="depth-matrix",
+                heading=number[name],
+                caption=caption,
+                baseline=comparison.baseline,
+                name=name,
             )
         )
     return panels
@@ -322,13 +301,12 @@ def _difference_figures(comparison: Comparison) -> Figures:
         heading = upper_first(target) if target else f"{comparison.others[0]} less {comparison.baseline}"
         chart = points(rows, "difference in r", "dense states", zero=True)
         made.append(
-            Panel(
+            panel(
                 f"difference-{target}",
-                heading,
-                f"From the emotion space, with 95% intervals over resampled word groups; to the right: better than "
-                f"{comparison.baseline}. Diamonds: the same from dense states.",
-                f"Differences in correlation with people's ratings, {heading}; the table holds the same numbers.",
                 _with_reasons(chart, rows, "these norms do not rate it, or it could not be compared"),
+                text="difference",
+                heading=heading,
+                baseline=comparison.baseline,
             )
         )
     switch = [("-".join(pair), f"{language_name(pair[0])}, {pair[1]}") for pair in norms]
@@ -347,15 +325,14 @@ def _rating(record: DifferenceRecord) -> tuple[str, str, str, str]:
 
 def _missing(compared: Compared) -> Iterator[Block]:
     table = tables.missing_table(compared.comparison)
-    yield table if table.rows else Prose(["Every figure this comparison asks for was computed."])
+    yield table if table.rows else prose("text-comparison-missing")
 
 
 def _manifest(compared: Compared) -> Iterator[Block]:
     comparison = compared.comparison
     yield Code(comparison.command, heading="Command that makes these figures again")
-    yield Prose(
-        [
-            f"Seed {comparison.seed}; {counted(comparison.n_permutations, 'relabelling')}. The figures hang on the run "
-            "folders alone: no model is run. What the runs rest on is in their own reports."
-        ]
+    yield prose(
+        "text-comparison-manifest",
+        seed=comparison.seed,
+        counted=counted(comparison.n_permutations, "relabelling"),
     )

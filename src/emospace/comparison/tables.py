@@ -69,10 +69,10 @@ def runs_table(comparison: Comparison) -> Table:
     """Return what each run is."""
     return build(
         "table-runs",
-        f"The runs; the first, {comparison.baseline}, is what the others are held against.",
         (counts("No.", lambda run: comparison.runs.index(run) + 1), *RUNS),
         comparison.runs,
         strong=lambda run: run is comparison.runs[0],
+        baseline=comparison.baseline,
     )
 
 
@@ -84,16 +84,16 @@ def answers_table(comparison: Comparison) -> Table:
             rows.setdefault((record.run, record.language), []).append(record)
     return build(
         "table-answers",
-        f"{RULE}{reasons([record for answers in rows.values() for record in answers])}",
         (
             Column("Run", lambda answers: answers[0].run),
             language_column(get=lambda answers: answers[0].language),
             *answer_columns(lambda answers: answers),
         ),
         rows.values(),
-        heading="Three questions, asked of each run",
-        search="Filter the answers",
         more_than=SEARCHED - 1,
+        text="table-answers-of-runs",
+        rule=RULE,
+        reasons=reasons([record for answers in rows.values() for record in answers]),
     )
 
 
@@ -117,16 +117,12 @@ def rsa_table(comparison: Comparison) -> Table:
     """Return model x model RSA of every pair of runs."""
     return build(
         "table-rsa",
-        "Spearman correlation of two runs' RDMs of the categories both have. p from "
-        f"{counted(comparison.n_permutations, 'relabelling')} of categories, adjusted over all pairs and languages; "
-        "intervals resample categories. Before the first block: the same for the states that enter the model. Given "
-        f"that: the partial correlation with both of those RDMs held constant. Seed {comparison.seed}.",
         RSA,
         comparison.rsa,
-        heading="All pairs",
-        search="Filter the pairs of runs",
         more_than=SEARCHED,
         strong=lambda r: len(comparison.runs) > 2 and comparison.baseline in (r.a, r.b),
+        relabellings=counted(comparison.n_permutations, "relabelling"),
+        seed=comparison.seed,
     )
 
 
@@ -146,17 +142,7 @@ DEPTH = (
 
 def depth_table(comparison: Comparison) -> Table:
     """Return the agreement of layers for every pair of runs."""
-    return build(
-        "table-depth",
-        "RSA of dense states: mean over layers at the same relative depth, and over all pairs of layers. Highest: the "
-        "pair of layers most alike, and its depth in either run. Shift: how much deeper, as a share of all blocks, the "
-        "second run's layer most like a layer of the first lies. Intervals resample categories.",
-        DEPTH,
-        comparison.depth,
-        heading="Layers of all pairs",
-        search="Filter the pairs of runs",
-        more_than=SEARCHED,
-    )
+    return build("table-depth", DEPTH, comparison.depth, more_than=SEARCHED, text="table-depth-of-runs")
 
 
 ONSET = (
@@ -176,17 +162,7 @@ ONSET = (
 
 def onset_table(comparison: Comparison) -> Table:
     """Return how early each run comes near people's ratings."""
-    return build(
-        "table-onset",
-        "RSA of dense states with people's valence-arousal distances. p is that of a highest value over layers. Onset: "
-        "the first layer that reaches 90% of the highest, as a layer and as relative depth, with the interval over "
-        "resampled categories. All runs of a language are held to the categories that all of them and the ratings have.",
-        ONSET,
-        comparison.onset,
-        heading="How early each run comes near people's ratings",
-        search="Filter the runs",
-        more_than=SEARCHED,
-    )
+    return build("table-onset", ONSET, comparison.onset, more_than=SEARCHED)
 
 
 def figures_table(comparison: Comparison) -> Table:
@@ -203,9 +179,6 @@ def figures_table(comparison: Comparison) -> Table:
 
     return build(
         "table-figures",
-        "The main figures of every run, in brackets the difference from the first. Hover for interval, p and n. Ratings "
-        "are predicted with concept words out of the test folds; the emotion space is a run's own (SAE features, or "
-        "dense directions in a run without an SAE).",
         (
             Column("Figure", first(lambda record: KINDS[record.kind](record))),
             language_column(get=first(lambda record: record.language)),
@@ -213,8 +186,6 @@ def figures_table(comparison: Comparison) -> Table:
             *(Column(label, of_run(name), numeric=True) for name, label in numbered(comparison).items()),
         ),
         rows.values(),
-        heading="Main figures",
-        search="Filter the figures",
         more_than=SEARCHED,
         strong=lambda row: next(iter(row.values())).of == "space",
     )
@@ -240,15 +211,12 @@ def differences_table(comparison: Comparison) -> Table:
     """Return the differences in r on common words."""
     return build(
         "table-differences",
-        f"r of each run less r of {comparison.baseline}, on the words that both predicted and that are concept words of "
-        "neither, so that r may differ a little from the figures above. Paired bootstrap over word groups; p is "
-        f"two-sided, adjusted over all rows. Seed {comparison.seed}.",
         DIFFERENCES,
         comparison.differences,
-        heading="Differences on the same words",
-        search="Filter the differences",
         more_than=SEARCHED,
         strong=lambda r: r.features == "space",
+        baseline=comparison.baseline,
+        seed=comparison.seed,
     )
 
 
@@ -262,7 +230,8 @@ def missing_table(comparison: Comparison) -> Table:
         [
             *((m.what, m.language, m.why) for m in comparison.not_computed),
             *((what, r.language, r.reason) for what, r in figures if r.reason),
-        ]
+        ],
+        searched=False,
     )
 
 

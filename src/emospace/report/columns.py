@@ -8,6 +8,7 @@ from typing import Any
 
 from emospace.display import Get, get_value
 from emospace.report.blocks import Cell, Table
+from emospace.report.texts import fill
 from emospace.report.wording import DASH, count, figure, interval, language_name, number, p_value, percent
 
 
@@ -82,35 +83,40 @@ def ci(low: Get = "ci_low", high: Get = "ci_high", name: str = "95% CI") -> Colu
 
 def build(
     key: str,
-    caption: str,
     columns: Iterable[Column | None],
     rows: Iterable[Any],
     *,
-    heading: str = "",
-    search: str = "",
+    text: str = "",
     more_than: int = 0,
+    searched: bool = True,
     strong: Callable[[Any], bool] | None = None,
     brief: Sequence[bool] = (),
+    **values: object,
 ) -> Table:
     """Return a table of rows; columns that are None are left out.
 
     Parameters
     ----------
-    search, more_than
-        Label of the filter, which tables of more rows than this have.
+    text
+        The table's name in ``texts.toml``; `key` unless given.
+    more_than, searched
+        Tables of more rows than this have a filter, if it is wanted and has a label.
     strong, brief
         Which rows stand out; per row, whether print keeps it.
+    values
+        What the templates of the texts are filled with.
     """
     shown, rows = [column for column in columns if column], list(rows)
+    words = fill(text or key, **values)
     return Table(
         key,
-        caption,
+        words["caption"],
         [column.name for column in shown],
         [tuple(column.cell(row) for column in shown) for row in rows],
         numeric=[column.name for column in shown if column.numeric],
         wrap=[column.name for column in shown if column.wrap],
-        heading=heading,
-        search=search if len(rows) > more_than else "",
+        heading=words.get("heading", ""),
+        search=words.get("search", "") if searched and len(rows) > more_than else "",
         strong=[strong(row) for row in rows] if strong else (),
         brief=brief,
     )
@@ -124,7 +130,6 @@ def gaps_table(rows: Iterable[Gap], **options: Any) -> Table:
     """Return the figures that are not given, each once."""
     return build(
         "table-missing",
-        "Figures that are not given.",
         (
             Column("Figure", lambda gap: gap[0], wrap=True),
             language_column(get=lambda gap: gap[1]),

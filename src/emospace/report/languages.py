@@ -24,6 +24,7 @@ from emospace.report.languages_tables import (
     weight_table,
 )
 from emospace.report.run import Absent, Run, or_reason
+from emospace.report.texts import panel, prose
 from emospace.report.wording import (
     MANY,
     counted,
@@ -162,21 +163,17 @@ def _family(record: FamilyRecord) -> str:
 
 def _one_pair(run: Run) -> Iterator[Block]:
     given = [r for r in run.results.language_rsa if r.statistic == "rsa_spearman" and r.value is not None]
-    yield Prose(
-        [
-            "Correlation of the category RDMs of two languages in the same model, over the categories both have."
-        ]
-    )
+    yield prose("text-languages-one_pair")
     groups: dict[str, list[LanguageRSARecord]] = {}
     for record in given:
         groups.setdefault(record.space, []).append(record)
     panels = [
-        Panel(
+        panel(
             f"languages-{space}",
-            upper_first(space_name(space)),
-            "Whiskers are 95% intervals, bootstrapped over categories.",
-            "Correlation of category structures: " + "; ".join(_pair(r) for r in records) + ".",
             charts.language_pairs(records),
+            text="languages",
+            heading=upper_first(space_name(space)),
+            alt="Correlation of category structures: " + "; ".join(_pair(r) for r in records) + ".",
         )
         for space, records in groups.items()
     ]
@@ -218,13 +215,12 @@ def _matrices(run: Run, order: Sequence[str]) -> Block:
             for branch in tree.branches[:-1]
         )
         panels.append(
-            Panel(
+            panel(
                 "languages-tree",
-                "Tree of the languages",
-                "Average linkage on 1 − RSA over the categories all languages have; at each clade the share of trees of "
-                f"resampled categories that have it. Seed {run.results.manifest.seed}.",
-                f"Tree of {len(tree.order)} languages with the support of each clade: {clades}.",
                 languages_charts.dendrogram(tree),
+                seed=run.results.manifest.seed,
+                n=len(tree.order),
+                clades=clades,
             )
         )
     if static:
@@ -257,29 +253,23 @@ def _common(run: Run, order: Sequence[str]) -> Iterator[Block]:
         most = max(universal, key=lambda r: r.k)
         half = next((r for r in universal if r.k == (most.k + 1) // 2), most)
         panels.append(
-            Panel(
+            panel(
                 "languages-universal",
-                "Features in common",
-                f"{resting(universal, 'language')}. The grey band holds 95% of draws in which each language's "
-                "features are exchanged for latents that fire as often on its words. A count of zero is not drawn.",
-                f"Latents that are features in at least k languages: {half.n_latents:,} in {half.k} "
-                f"(expected {number(half.expected, 1)}), {most.n_latents:,} in all {most.k} "
-                f"(expected {number(most.expected, 1)}).",
                 languages_charts.universal(universal),
+                resting=resting(universal, "language"),
+                n_latents=f"{half.n_latents:,}",
+                k=half.k,
+                expected=number(half.expected, 1),
+                n_in_all=f"{most.n_latents:,}",
+                all=most.k,
+                expected_in_all=number(most.expected, 1),
             )
         )
     if weights:
         given = [w for w in weights if w.value is not None]
         if given:
             panels.append(
-                Panel(
-                    "languages-weights",
-                    "Weight of valence and of arousal",
-                    f"{resting(weights, 'category')}. Whiskers are 95% intervals over resampled categories; p "
-                    "is in the table.",
-                    f"Weights of valence and arousal in the RDM of each language: {_weights_said(given)}.",
-                    languages_charts.weights(weights, [name for name in order if any(w.language == name for w in weights)]),
-                )
+                panel("languages-weights", languages_charts.weights(weights, [name for name in order if any(w.language == name for w in weights)]), resting=resting(weights, 'category'), weights=_weights_said(given))
             )  # fmt: skip
     if panels:
         yield Figures(panels, heading="What the languages have in common")
@@ -318,29 +308,18 @@ def _shifts(run: Run) -> Iterator[Block]:
         flat = [r for rows in drawn.values() for r in rows if r.excess is not None]
         shifted = sum(bool(r.shifted) for r in flat)
         panels.append(
-            Panel(
+            panel(
                 "languages-shifts",
-                "Categories by how differently they sit",
-                "Excess over the noise of the concept-sets, with 95% intervals over resampled concepts; filled where the "
-                f"interval lies above zero. Each category is placed among {span([r.n for r in flat], 'other')}, seed "
-                f"{flat[0].seed}.",
-                f"Categories ranked by how much more differently they sit in two languages than noise makes them; the "
-                f"interval lies above zero for {shifted} of {len(flat)} categories and pairs.",
                 languages_charts.shifts(drawn),
+                n=span([r.n for r in flat], "other"),
+                seed=flat[0].seed,
+                shifted=shifted,
+                n2=len(flat),
             )
         )
     if plane is not None:
         basic = frozenset(record.category for record in run.results.features if record.basic)
-        panels.append(
-            Panel(
-                "languages-planes",
-                "Both languages on one plane",
-                "The first two principal components of the first language, and the second language's turned onto them; a "
-                "line joins the two places of a category. A drawing: the test is the Procrustes fit.",
-                "Scatter plot of the emotion categories of two languages on one plane, the same category joined by a line.",
-                languages_charts.planes(plane, basic),
-            )
-        )
+        panels.append(panel("languages-planes", languages_charts.planes(plane, basic)))
     if panels:
         keys = dict.fromkeys(key for panel in panels for key in panel.chart.variants)
         switch = [(key, pair_name(*key.split(" "))) for key in keys]
@@ -396,15 +375,14 @@ def _depth(run: Run, order: Sequence[str]) -> Iterator[Block]:
     highest = "; ".join(
         f"{language_name(k)} {figure(r)} at depth {figure(at)}" for k, (at, r) in best.items()
     )
-    panel = Panel(
+    drawn = panel(
         "languages-depth",
-        "How early the arrangement is people's",
-        "RSA of dense states at each layer, in the first carrier, with people's valence-arousal distances. Point values: "
-        f"no interval or p. n = {span(list(sizes.values()), 'category')}.{lent}",
-        f"Line chart of RSA with people's valence-arousal distances over relative depth. Highest: {highest}.",
         languages_charts.depth(curves, borrowed),
+        n=span(list(sizes.values()), "category"),
+        lent=lent,
+        highest=highest,
     )
-    yield Figures([panel], heading="Through the depth of the model")
+    yield Figures([drawn], heading="Through the depth of the model")
     yield depth_table(curves, sizes, ratings)
 
 

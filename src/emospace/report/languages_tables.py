@@ -91,17 +91,7 @@ PAIRS = (
 def language_table(run: Run) -> Table:
     """Return the language-language figures."""
     records = run.results.language_rsa
-    return build(
-        "table-languages",
-        "Similarity of the category structures of two languages in the same model. RSA compares all dissimilarities; "
-        "the Procrustes fit the first two principal components, turned onto one another. p is from relabelled "
-        "categories and not corrected for the number of pairs; the value without the concepts both languages spell alike "
-        f"stands beside; {resting(records, 'category')}.",
-        PAIRS,
-        records,
-        search="Filter the pairs of languages",
-        more_than=LONG,
-    )
+    return build("table-languages", PAIRS, records, more_than=LONG, resting=resting(records, "category"))
 
 
 UNIVERSAL = (
@@ -121,12 +111,7 @@ UNIVERSAL = (
 def universal_table(records: Sequence[UniversalRecord]) -> Table:
     """Return how many latents are features in at least k languages, beside what chance gives."""
     return build(
-        "table-universal",
-        "Latents that are emotion features in at least so many languages. Expected: each language's features exchanged "
-        f"for latents that fire as often on its words; {resting(records, 'language')}. At least one language counts all "
-        "features, which agreement makes fewer.",
-        UNIVERSAL,
-        sorted(records, key=lambda r: r.k),
+        "table-universal", UNIVERSAL, sorted(records, key=lambda r: r.k), resting=resting(records, "language")
     )
 
 
@@ -150,15 +135,14 @@ def weight_table(records: Sequence[AlignmentRecord], order: Sequence[str]) -> Ta
     norms = listed(list(dict.fromkeys(r.norms for r in records if r.norms)))
     return build(
         "table-weights",
-        "Standardised weights of distances in valence and in arousal, each with the other held constant, in the ranks of "
-        f"a language's RDM. One language's ratings ({norms}) serve all, so that no difference between norms is read as "
-        f"one between languages; {resting(records, 'category')}.",
         (
             language_column(get=lambda row: next(iter(row.values())).language),
             *(column for target in targets for column in of_target(target)),
             counts("Categories", lambda row: max(r.n for r in row.values())),
         ),
         [rows[name] for name in (*order, *(name for name in rows if name not in order)) if name in rows],
+        norms=norms,
+        resting=resting(records, "category"),
     )
 
 
@@ -172,12 +156,7 @@ CLADES = (
 
 def tree_table(tree: Dendrogram) -> Table:
     """Return the clades of the tree from the closest to the whole."""
-    return build(
-        "table-tree",
-        "Support is the share of trees of resampled categories in which exactly these languages form a clade.",
-        CLADES,
-        tree.branches,
-    )
+    return build("table-tree", CLADES, tree.branches)
 
 
 Pairs = Mapping[tuple[str, str], Sequence[CategoryShiftRecord]]
@@ -201,9 +180,6 @@ def ranking_table(run: Run, pairs: Pairs) -> Table:
     means = {name: run.results.mean("category_shift", "excess", category=name) for name in together}
     return build(
         "table-shift-ranking",
-        "Categories by how much more differently they sit among the others than the noise of their concept-sets makes "
-        "them, mean over pairs of languages. Shifted: pairs whose 95% interval lies above zero; without any difference "
-        "about one in forty would. The mean itself has no interval here: its pairs share languages.",
         (
             Column("Category", lambda rows: plain_name(rows[0].category)),
             score("Mean excess", lambda rows: means[rows[0].category]),
@@ -214,7 +190,6 @@ def ranking_table(run: Run, pairs: Pairs) -> Table:
             counts("Pairs", len),
         ),
         sorted(together.values(), key=lambda rows: -(means[rows[0].category] or 0.0)),
-        heading="Over all pairs",
     )
 
 
@@ -234,14 +209,7 @@ def shift_table(pairs: Pairs) -> Table:
     """Return every category of every pair, the most different first."""
     ranked = [r for records in pairs.values() for r in sorted(records, key=_excess, reverse=True)]
     return build(
-        "table-shifts",
-        "1 − ρ is one less the Spearman correlation of a category's dissimilarities to the others in the two languages; "
-        "noise what sets of these sizes would give if both agreed; excess their difference, with a 95% interval over "
-        f"resampled concepts. Categories: those it is placed among; {resting(ranked, 'category')}.",
-        SHIFTS,
-        ranked,
-        search="Filter the categories",
-        strong=lambda r: bool(r.shifted),
+        "table-shifts", SHIFTS, ranked, strong=lambda r: bool(r.shifted), resting=resting(ranked, "category")
     )
 
 
@@ -302,8 +270,6 @@ def structure_table(run: Run) -> Table:
     constant = f" Partial holds {listed([plain_name(name) for name in held])} constant." if held else ""
     return build(
         "table-structures",
-        "RSA of each language's space with people's structures: how often annotators give two emotions to one text "
-        f"(co-annotation), and how often languages, of a family or all, have one word for two (colexification).{constant} The figures have {resting(records, 'category')}.",
         (
             language_column(),
             Column("Structure", lambda r: upper_first(structure_name(r.against))),
@@ -316,9 +282,9 @@ def structure_table(run: Run) -> Table:
             counts("Categories", "n"),
         ),
         records,
-        heading="Against co-annotation and colexification",
-        search="Filter the comparisons",
         more_than=LONG,
+        constant=constant,
+        resting=resting(records, "category"),
     )
 
 
@@ -332,8 +298,6 @@ def depth_table(
 
     return build(
         "table-depth",
-        "Where dense states are arranged most like people's valence-arousal distances. The highest is the highest of all "
-        "layers and not tested as such.",
         (
             language_column(get=str),
             score("Highest RSA", lambda language: highest(language)[1]),

@@ -33,6 +33,7 @@ from emospace.report.tables import (
     missing_table,
     prediction_table,
 )
+from emospace.report.texts import panel, prose
 from emospace.report.transfer import crossing_section
 from emospace.report.verdict import answer_table, answers_in_words, overview_table
 from emospace.report.wording import (
@@ -106,15 +107,7 @@ def _answer(run: Run) -> Iterator[Block]:
 
 @or_reason("Circumplex")
 def _circumplex(run: Run) -> Iterator[Block]:
-    yield Prose(
-        [
-            "The circumplex sets emotions on two axes, how pleasant and how exciting they are. On the left are people's "
-            "ratings of the category names; on the right is the model's own arrangement, rotated, mirrored and scaled to "
-            "lie as near people's as it can. That fit is a drawing aid: the tests are in the table of the next section.",
-            f"Filled points are rated by name or a listed lemma; open points are means of the category's {run.provenance} "
-            "concepts. The basic emotions are in colour. Values are on a scale of −1 to 1.",
-        ]
-    )
+    yield prose("text-circumplex", provenance=run.provenance)
     table = run.table("circumplex", ("language", *CIRCUMPLEX))
     parts = {
         str(language): [_circumplex_figures(run, str(language), part.reset_index(drop=True))]
@@ -151,32 +144,30 @@ def _circumplex_figures(run: Run, language: str, part: pd.DataFrame) -> Figures:
     model = charts.circumplex(placed, "model_x", "model_y", ("valence direction", "arousal direction"))
     corners = "Pleasant categories lie to the right, exciting ones above."
     panels = [
-        Panel(
+        panel(
             f"circumplex-{language}-people",
-            "People",
-            f"n = {counted(len(rated), 'category')}, {derived} of them derived from their concepts' ratings.",
-            f"Scatter plot of {len(rated)} emotion categories by human valence and arousal. {corners}",
             people,
+            text="circumplex-people",
+            counted=counted(len(rated), "category"),
+            derived=derived,
+            n=len(rated),
+            corners=corners,
         ),
-        Panel(
+        panel(
             f"circumplex-{language}-model",
-            run.title,
-            f"n = {counted(len(placed), 'category')}.{fit}",
-            f"Scatter plot of {len(placed)} emotion categories in the model, rotated onto valence and arousal.",
             model,
+            text="circumplex-model",
+            heading=run.title,
+            counted=counted(len(placed), "category"),
+            fit=fit,
+            n=len(placed),
         ),
     ]
     return Figures(panels, heading=language_name(language))
 
 
 def _rdms(run: Run) -> Iterator[Block]:
-    yield Prose(
-        [
-            "Each square compares two categories, dark for the most alike and bright for the least (as percentiles of "
-            "each matrix, since the test is on ranks). All matrices of a language share one order, the clusters of "
-            "people's valence-arousal distances; blank rows are categories that a structure does not have."
-        ]
-    )
+    yield prose("text-rdms")
     yield from by_language({language: list(_rdm_figures(run, language)) for language in run.languages})
     if run.results.alignment:
         yield alignment_table(run)
@@ -200,23 +191,25 @@ def _rdm_figures(run: Run, language: str) -> Iterator[Block]:
             unread.append(Reason(what, str(absent)))
     order = category_order(model, human)
     panels = [
-        Panel(
+        panel(
             f"rdm-{language}-model",
-            run.title,
-            f"Emotion space, {counted(len(model), 'category')}.",
-            f"Heat map of dissimilarity between {len(model)} categories in the model.",
             charts.rdm(model, order, first=True),
+            text="rdm-model",
+            heading=run.title,
+            counted=counted(len(model), "category"),
+            n=len(model),
         )
     ]
     for against, square in human.items():
         caption = _rsa_caption(run, language, against)
         panels.append(
-            Panel(
+            panel(
                 f"rdm-{language}-{against}",
-                upper_first(structure_name(against)),
-                caption,
-                f"Heat map of human dissimilarity between {len(square)} categories. {caption}",
                 charts.rdm(square, order, first=False),
+                text="rdm",
+                heading=upper_first(structure_name(against)),
+                caption=caption,
+                n=len(square),
             )
         )
     yield Figures(panels, columns=max(3, len(panels)), heading=language_name(language), group="rdm")
@@ -258,12 +251,7 @@ def category_order(model: pd.DataFrame, human: dict[str, pd.DataFrame]) -> list[
 
 @or_reason("Layer curves")
 def _layers(run: Run) -> Iterator[Block]:
-    yield Prose(
-        [
-            "Correlation of predicted with people's ratings when dense states of one layer alone are read. The dotted "
-            "line is the layer that the emotion space reads."
-        ]
-    )
+    yield prose("text-layers")
     table = run.table("layer_curve", ("language", "norms", "target", "layer", "r"))
     panels = {}
     for language, part in table.groupby("language", sort=False):
@@ -273,12 +261,15 @@ def _layers(run: Run) -> Iterator[Block]:
         sizes = {name: _n_words(run, code, name) for name in dict.fromkeys(part["norms"].astype(str))}
         parts = [f"{name}: n = {counted(n, 'word')}" for name, n in sizes.items() if n]
         peak = f"Highest: layer {int(best['layer'])}, r = {figure(float(best['r']))} ({best['target']}, {best['norms']})."
-        panels[code] = Panel(
+        panels[code] = panel(
             f"layers-{code}",
-            language_name(code),
-            f"{peak} {'; '.join(parts)}{'.' if parts else ''}",
-            f"Line chart of correlation by layer in {language_name(code)}. {peak}",
             charts.layer_curve(part, used["space"].layer if used else None),
+            text="layers",
+            heading=language_name(code),
+            peak=peak,
+            value="; ".join(parts),
+            value2="." if parts else "",
+            language=language_name(code),
         )
     if len(panels) < MANY:
         yield Figures(list(panels.values()))
@@ -385,12 +376,14 @@ def _draws(run: Run, language: str) -> Iterator[Block]:
             seen.add(bool(flag))
         parts = [f"{label}: n = {counted(n, 'word')}" for label, n in sizes.items() if n]
         panels.append(
-            Panel(
+            panel(
                 f"draws-{language}-{norms}-{target}",
-                f"{upper_first(str(target))}, {norms}",
-                f"{upper_first('; '.join(parts))}." if parts else "",
-                f"Distribution of correlation over control draws for {target}, {norms}, with the emotion space marked.",
                 Chart(variants, height=300),
+                text="draws",
+                rating=upper_first(str(target)),
+                norms=norms,
+                caption=f"{upper_first('; '.join(parts))}." if parts else "",
+                target=target,
             )
         )
     if panels:
@@ -402,13 +395,7 @@ def _draws(run: Run, language: str) -> Iterator[Block]:
 @or_reason("Words")
 def _words(run: Run) -> Iterator[Block]:
     table = run.table("predictions", ("language", "norms", "word", "target", "observed", "predicted"))
-    yield Prose(
-        [
-            f"Every point is a word, predicted by a model that never saw it; at most {charts.MAX_POINTS:,} words are "
-            "drawn. r is that of the prediction figures: over all words, within folds. On the dotted line prediction and rating are equal. "
-            "Hover or tap for the word."
-        ]
-    )
+    yield prose("text-words", most=f"{charts.MAX_POINTS:,}")
     columns = {"space": "predicted"}
     if "predicted_dense" in table.columns and table["predicted_dense"].notna().any():
         columns["dense"] = "predicted_dense"
@@ -426,12 +413,13 @@ def _words(run: Run) -> Iterator[Block]:
             parts.append(f"n = {counted(len(whole), 'word')}")
             caption = f"{upper_first(', '.join(parts))}."
             panels.append(
-                Panel(
+                panel(
                     f"words-{language}-{norms}-{target}",
-                    upper_first(str(target)),
-                    caption,
-                    f"Scatter plot of predicted and human {target} of words. {caption}",
                     charts.observed_predicted(whole, columns, run.results.manifest.seed, str(language)),
+                    text="words",
+                    heading=upper_first(str(target)),
+                    caption=caption,
+                    target=target,
                 )
             )
         if panels:
@@ -450,14 +438,7 @@ def _words(run: Run) -> Iterator[Block]:
 
 @or_reason("Feature dictionary")
 def _dictionary(run: Run) -> Iterator[Block]:
-    yield Prose(
-        [
-            f"The latents that respond to a category's concepts more than to matched neutral words, from {run.provenance} "
-            "concept-sets. Effect is how much more, in the unit of the selection rule; the two rates are how often the latent fires on concepts "
-            "and on the matched pool; q is the false discovery rate over all latents and categories. Top words are "
-            "those with the highest activation."
-        ]
-    )
+    yield prose("text-dictionary", provenance=run.provenance)
     if run.results.features:
         yield counts_table(run)
     if any(record.auc is not None for record in run.results.features):
@@ -473,12 +454,6 @@ def _dictionary(run: Run) -> Iterator[Block]:
 
 def _missing(run: Run) -> Iterator[Block]:
     table = missing_table(run)
-    yield table if table.rows else Prose(["Every figure this study asks for was computed."])
+    yield table if table.rows else prose("text-missing")
     if "curated" in run.provenance:
-        yield Prose(
-            [
-                "The concept-sets are curated: chosen by this project's authors, "
-                "not collected from speakers. Figures that rest on them say what such a choice of words finds, and "
-                "imported association norms may find something else."
-            ]
-        )
+        yield prose("text-missing-2")

@@ -22,7 +22,7 @@ from emospace.evaluation.summary import (
 from emospace.judges import AUROC_FLOOR, BASIC, weakness
 from emospace.records import SIGNIFICANT, ReadingRecord, Results, SteeringRecord
 from emospace.report import steering_charts as charts
-from emospace.report.blocks import Block, Figures, Panel, Part, Prose, Reason, Section, build_sections
+from emospace.report.blocks import Block, Figures, Part, Prose, Reason, Section, build_sections
 from emospace.report.run import Absent, Run, or_reason
 from emospace.report.steering_languages import crossing_page, is_crossing_run
 from emospace.report.steering_tables import (
@@ -35,8 +35,8 @@ from emospace.report.steering_tables import (
     reading_table,
     sample_table,
     slope_table,
-    way_name,
 )
+from emospace.report.texts import panel, prose
 from emospace.report.wording import (
     WITHOUT_MEANS,
     counted,
@@ -203,20 +203,12 @@ def _answer(run: Run) -> Iterator[Block]:
         chosen = [record for record in records if record.vector not in ("none", "random")]
     if chosen:
         note = " An illustration on few prompts." if illustration else ""
-        caption = (
-            f"{way_name(chosen[0])} at the calibrated dose. A rate is the share of answers taken for the target among six "
-            "emotions and neutral; masked, with the words of all concept-sets and their inflections hidden from the "
-            "judge; unsteered, the same share without steering; recall, how often the judge is right about people's texts. "
-            "p is against random directions at the nearest dose, adjusted over the categories the judge is fit for (in "
-            "brackets where it is not). Perplexity is under the unsteered model, over that of the unsteered answer; "
-            f"distinct-2 is over unsteered. Δ is the shift of the words' mean human rating on a scale of −1 to 1.{note}"
-        )
-        yield emotion_table(chosen, "table-steering-basic", caption, "The basic emotions")
+        yield emotion_table(chosen, "table-steering-basic", note=note)
     else:
         yield Reason("The basic emotions", "results.json holds none at a calibrated dose")
     if illustration:
         return
-    yield comparison_table(run.results, "table-steering-compared")
+    yield comparison_table(run.results)
     yield figures_table(run.table("steering_figures", FIGURE_FIELDS))
 
 
@@ -241,19 +233,18 @@ def _doses(run: Run) -> Iterator[Block]:
         if (peak := max(curve, key=lambda record: record.target_rate or 0.0))
     )
     panels = [
-        Panel(
+        panel(
             "steering-rate",
-            "Target rate",
-            f"{caption} n = {counted(chosen[0].n_prompts, 'prompt')} a point.",
-            f"Line chart of target rate over dose for {counted(len(curves), 'emotion')}. Highest: {peaks}.",
             charts.dose_curves(curves, controls, charts.RATE),
+            caption=caption,
+            counted=counted(chosen[0].n_prompts, "prompt"),
+            emotions=counted(len(curves), "emotion"),
+            peaks=peaks,
         ),
-        Panel(
+        panel(
             "steering-ratio",
-            "Perplexity ratio",
-            "Median over prompts of steered over unsteered text, both under the unsteered model; logarithmic.",
-            f"Line chart of perplexity ratio over dose for {counted(len(curves), 'emotion')}, with random directions.",
             charts.dose_curves(curves, controls, charts.RATIO),
+            counted=counted(len(curves), "emotion"),
         ),
     ]
     yield Figures(panels)
@@ -293,16 +284,9 @@ def _confusion(run: Run) -> Iterator[Block]:
         if str(row["target"]) in row
     }
     shares = listed([f"{name} {figure(share)}" for name, share in hit.items()])
-    panel = Panel(
-        "steering-confusion",
-        "Target and judgement",
-        "Each row is a target, each column what the judge chose among seven; rows sum to 1. The last row is of "
-        "unsteered answers.",
-        f"Heat map of target by judged emotion. Share of answers heard as their target: {shares}.",
-        charts.confusion(variants),
-    )
+    drawn = panel("steering-confusion", charts.confusion(variants), shares=shares)
     switch = [(kind, upper_first(KINDS[kind])) for kind in variants]
-    yield Figures([panel], columns=1, switch=switch, switch_label="Steered by", group="confusion")
+    yield Figures([drawn], columns=1, switch=switch, switch_label="Steered by", group="confusion")
 
 
 @or_reason("Shift of the words")
@@ -320,22 +304,20 @@ def _affect(run: Run) -> Iterator[Block]:
             continue
         agreement = _agreement(run, kind, rating)
         panels.append(
-            Panel(
+            panel(
                 f"steering-{rating}",
-                upper_first(rating),
-                f"{agreement}{counted(len(part), 'category')}. Both on a scale of −1 to 1.",
-                f"Scatter plot of the shift of the words' {rating} over people's {rating} of {len(part)} targets. {agreement}",
                 charts.word_shift(part, rating),
+                text="steering",
+                heading=upper_first(rating),
+                agreement=agreement,
+                counted=counted(len(part), "category"),
+                rating=rating,
+                n=len(part),
             )
         )
     if not panels:
         raise Absent("fewer than three targets have both a human rating and a shift")
-    yield Prose(
-        [
-            "How far the mean human rating of the words in the answers moves from that of the unsteered answers, over "
-            "people's rating of the emotion that was asked for. No judge takes part."
-        ]
-    )
+    yield prose("text-steering-affect")
     yield Figures(panels)
 
 
@@ -352,13 +334,7 @@ def _agreement(run: Run, kind: str, rating: str) -> str:
 def _others(run: Run) -> Iterator[Block]:
     others = [record for record in calibrated(run.results.steering) if record.emotion not in BASIC]
     if others:
-        yield emotion_table(
-            others,
-            "table-steering-others",
-            f"Every other category at its calibrated dose ({way_name(others[0])}). A rate is the share of answers whose highest probability among "
-            "the judge's own labels, neutral left out, is the target's; where the judge has no such label, the reason stands at the end of the row.",
-            "The other categories",
-        )
+        yield emotion_table(others, "table-steering-others")
     elif is_steering_run(run):
         yield Reason("Other categories", "the study was of the basic emotions alone")
 

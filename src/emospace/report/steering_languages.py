@@ -17,7 +17,6 @@ from emospace.report.blocks import (
     Cell,
     Chart,
     Figures,
-    Panel,
     Part,
     Prose,
     Reason,
@@ -48,6 +47,7 @@ from emospace.report.steering_tables import (
     judged_of,
     target_name,
 )
+from emospace.report.texts import panel, prose
 from emospace.report.wording import (
     counted,
     figure,
@@ -240,19 +240,11 @@ def _answer(run: Run) -> Iterator[Block]:
         f"{source_name(row['source'])} to {language_name(row['output'])} {figure(row['rate'])}"
         for row in (means.to_dict("records") if means is not None else ())
     )
-    panel = Panel(
-        "crossing-matrix",
-        "Source by output",
-        "Each row is the language whose concepts made the vectors, each column that of the answers; a square is the "
-        "share of answers heard as the target. Bold: concepts and answers in one language. “All languages” is the mean "
-        "of the languages' unit directions. Random directions have the dose and layers of each emotion's vectors.",
-        f"Heat map of target rates, language of the concepts by language of the answers. {rates}.",
-        chart,
-    )
+    drawn = panel("crossing-matrix", chart, rates=rates)
     switch = [
         (name, "Basic emotions" if name == MEAN else upper_first(plain_name(name))) for name in chart.variants
     ]
-    yield Figures([panel], columns=1, switch=switch, switch_label="Towards", group="crossing")
+    yield Figures([drawn], columns=1, switch=switch, switch_label="Towards", group="crossing")
     if means is not None:
         yield means_table(means)
 
@@ -308,11 +300,6 @@ def means_table(means: pd.DataFrame) -> Table:
     unjudged = "n_unjudged" in means and bool(means["n_unjudged"].any())
     return build(
         "table-crossing-means",
-        "Means over the basic emotions the judge is not too weak for; intervals resample prompts. Random: the same emotions read under random "
-        "directions at the same dose and layers. Other emotions: how often the target is heard when the same concepts "
-        "steer towards the others. p is one-sided, of the mean probability of the targets against the random directions, "
-        "permuting within each prompt and emotion, adjusted over all rows. In language: the share of answers whose words are most frequent in the language of the prompt. Masked: "
-        "with the concept words of all output languages hidden from the judge.",
         (
             Column("Concepts", "source", source_name),
             language_column("Answers", "output"),
@@ -321,8 +308,6 @@ def means_table(means: pd.DataFrame) -> Table:
             *MEANS_COLUMNS,
         ),
         means.to_dict("records"),
-        heading="The matrix in figures",
-        search="Filter the languages",
         more_than=SEARCHED,
         strong=lambda row: row["source"] == row["output"],
     )
@@ -337,10 +322,6 @@ def _emotions(run: Run) -> Iterator[Block]:
         return
     yield build(
         "table-crossing-rates",
-        f"Every vector in every language of answers, {counted(steered[0].n_prompts, 'prompt')} each. p is against random "
-        "directions at the same dose and layers; it is adjusted, over all vectors in one language of answers, for the "
-        f"emotions whose judge has a held-out AUROC of at least {figure(AUROC_FLOOR)} there, and is no test for the others. Δ valence is "
-        "the shift of the words' mean human rating (−1 to 1), in which no judge takes part.",
         (
             Column("Concepts", source_of, source_name),
             language_column("Answers"),
@@ -357,7 +338,8 @@ def _emotions(run: Run) -> Iterator[Block]:
             score("Δ valence", "valence_shift", digits=3),
         ),
         steered,
-        search="Filter languages and emotions",
+        prompts=counted(steered[0].n_prompts, "prompt"),
+        least=figure(AUROC_FLOOR),
     )
 
 
@@ -368,20 +350,12 @@ def _vectors(run: Run) -> Iterator[Block]:
     def mean(name: str, **among: str) -> float | None:
         return run.results.mean("crossing_cosines", name, **among)
 
-    yield Prose(
-        [
-            "The cosine of two languages' vectors of one emotion says how much of a direction they share; that with the "
-            f"other language's vectors of other emotions is what any two emotions share. Over all: {figure(mean('cosine'))} "
-            f"against {figure(mean('others'))}."
-        ]
-    )
+    yield prose("text-crossing-vectors", value=figure(mean("cosine")), value2=figure(mean("others")))
     groups = [
         (str(e), str(layer), part) for (e, layer), part in table.groupby(["emotion", "layer"], sort=False)
     ]
     yield build(
         "table-crossing-cosines",
-        "Cosines between languages for each emotion and layer, over all pairs; hover over the least and the greatest for "
-        "their languages.",
         (
             Column("Emotion", lambda g: emotion_name(g[0])),
             Column("Layer", lambda g: Cell(g[1], float(g[1])), numeric=True),
@@ -392,11 +366,9 @@ def _vectors(run: Run) -> Iterator[Block]:
             score("Other emotions", lambda g: mean("others", emotion=g[0], layer=g[1])),
         ),
         groups,
-        heading="By emotion and layer",
     )
     yield build(
         "table-crossing-pairs",
-        "Cosines of two languages' vectors, mean over emotions and layers.",
         (
             language_column(get="a"),
             language_column("And", "b"),
@@ -404,8 +376,6 @@ def _vectors(run: Run) -> Iterator[Block]:
             score("Other emotions", lambda pair: mean("others", a=str(pair["a"]), b=str(pair["b"]))),
         ),
         table[["a", "b"]].drop_duplicates().to_dict("records"),
-        heading="By pair of languages",
-        search="Filter the languages",
         more_than=SEARCHED,
     )
 
@@ -426,8 +396,6 @@ def _samples(run: Run) -> Iterator[Block]:
     shown = table[(table["prompt"] == first) & (table["draw"] == 0)]
     yield build(
         "table-crossing-samples",
-        "Answers to one prompt of each language under every vector. The prompt was drawn by the seed, not by what was "
-        "answered: good and bad alike.",
         (
             Column("Concepts", lambda row: CONTROLS.get(str(row["kind"])) or source_name(str(row["source"]))),
             language_column("Answers in", "output"),
@@ -437,7 +405,6 @@ def _samples(run: Run) -> Iterator[Block]:
             Column("Answer", lambda row: Cell(str(row["text"])), wrap=True),
         ),
         shown.to_dict("records"),
-        search="Filter the answers",
     )
 
 

@@ -118,11 +118,10 @@ AUROC = Column("AUROC", auroc_cell, numeric=True)
 FLUENCY = (plain("Perplexity ratio", "perplexity_ratio"), score("Distinct-2", "distinct2_ratio"))
 
 
-def emotion_table(records: Sequence[SteeringRecord], key: str, caption: str, heading: str) -> Table:
+def emotion_table(records: Sequence[SteeringRecord], key: str, note: str = "") -> Table:
     """Return one row a record: rate with its baselines and judge, fluency, content, shift of the words."""
     return build(
         key,
-        caption,
         (
             language_column() if len({record.language for record in records}) > 1 else None,
             Column("Emotion", "emotion", emotion_name),
@@ -142,8 +141,8 @@ def emotion_table(records: Sequence[SteeringRecord], key: str, caption: str, hea
             else None,
         ),
         records,
-        heading=heading,
-        search="Filter the emotions",
+        way=way_name(records[0]),
+        note=note,
         more_than=SEARCHED,
     )
 
@@ -158,7 +157,7 @@ def _named(made: str) -> str:
     return upper_first(KINDS[kind]) + comma + mode
 
 
-def comparison_table(results: Results, key: str) -> Table:
+def comparison_table(results: Results) -> Table:
     """Return one row a kind: means over the basic six, the perplexity ratio their median."""
     groups = compared(results.steering)
     main = next((way(record) for record in calibrated(results.steering) if record.emotion in BASIC), "")
@@ -171,10 +170,7 @@ def comparison_table(results: Results, key: str) -> Table:
         return lambda made: statistic("steering", name, group=COMPARED, way=made)
 
     return build(
-        key,
-        "Ways to the same tone, over the basic emotions the judge is not too weak for: vectors at their calibrated dose, random directions at the "
-        "dose nearest to it, shuffled concept-sets at the same dose, and an instruction instead of a vector. "
-        "Similarity is to the unsteered answer; facts right is the share of factual questions still answered.",
+        "table-steering-compared",
         (
             Column("Answers", _named),
             counts("Emotions", lambda made: len(groups[made])),
@@ -191,7 +187,6 @@ def comparison_table(results: Results, key: str) -> Table:
             score("Δ valence (mean size)", mean(SIZE), digits=3),
         ),
         ways,
-        heading="Beside other ways and controls",
         strong=lambda made: made == ways[0],
     )
 
@@ -221,14 +216,7 @@ FIGURE_COLUMNS = (
 
 def figures_table(table: pd.DataFrame) -> Table:
     """Return the study in a few numbers, from its table of figures."""
-    return build(
-        "table-steering-figures",
-        "Figures over all targets at the calibrated dose; intervals resample prompts (for r over categories). n counts "
-        "prompts, for r and for shares categories.",
-        FIGURE_COLUMNS,
-        table.to_dict("records"),
-        heading="The study in figures",
-    )
+    return build("table-steering-figures", FIGURE_COLUMNS, table.to_dict("records"))
 
 
 SLOPES = (
@@ -246,12 +234,8 @@ def slope_table(table: pd.DataFrame) -> Table:
     """Return how the target rate follows the dose: slope per unit of dose, and Spearman's rho."""
     return build(
         "table-steering-slopes",
-        "How the target rate follows the dose, dose 0 included: least-squares slope per unit of dose and Spearman's "
-        "correlation over doses, with intervals over prompts.",
         SLOPES,
         table[table["outcome"] == "rate"].to_dict("records"),
-        heading="Slope and monotonicity",
-        search="Filter the slopes",
         more_than=SEARCHED,
     )
 
@@ -265,8 +249,6 @@ def sample_table(table: pd.DataFrame) -> Table:
     """Return the sample answers, the text as it was generated."""
     return build(
         "table-steering-samples",
-        "Answers to the same prompts in every cell of the study. The prompts were drawn by the seed, not by what was "
-        "answered: good and bad alike.",
         (
             language_column() if len(set(table.get("language", ()))) > 1 else None,
             Column("Target", lambda row: target_name(row.get("emotion"))),
@@ -278,7 +260,6 @@ def sample_table(table: pd.DataFrame) -> Table:
             Column("Answer", lambda row: Cell(str(row["text"]), lang=row.get("language")), wrap=True),
         ),
         table.to_dict("records"),
-        search="Filter the answers",
     )
 
 
@@ -299,8 +280,6 @@ def reading_table(run: Run) -> Table:
 
     return build(
         "table-reading",
-        "How well the emotion of texts is read: Pearson r with people's ratings, or area under the ROC curve of a "
-        "category (.50 is chance). Hover over a figure for its 95% interval, over a dash for the reason.",
         (
             Column("Target", first("target"), emotion_name),
             Column("Texts of", first("source")),
@@ -314,7 +293,6 @@ def reading_table(run: Run) -> Table:
             counts("n", lambda row: max(r.n for r in row.values())),
         ),
         rows.values(),
-        search="Filter the figures of reading",
         more_than=SEARCHED,
     )
 

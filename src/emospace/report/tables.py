@@ -94,14 +94,7 @@ PREDICTION = (
 def prediction_table(run: Run) -> Table:
     """Return every prediction figure with its interval, R2, n and p."""
     return build(
-        "table-prediction",
-        "Prediction of word ratings. For sets made of many draws (outside, random, shuffled) r is their mean and the "
-        "interval the central 95% of the draws; for the others it is a 95% confidence interval.",
-        PREDICTION,
-        run.results.prediction,
-        heading="All prediction figures",
-        search="Filter the prediction figures",
-        strong=lambda r: r.features == "space",
+        "table-prediction", PREDICTION, run.results.prediction, strong=lambda r: r.features == "space"
     )
 
 
@@ -129,12 +122,10 @@ def comparison_table(run: Run) -> Table:
     within = f" ±{figure(margins.pop())}" if len(margins) == 1 else " the margin"
     return build(
         "table-comparison",
-        'Feature sets compared on the same words by paired bootstrap over word groups. "As well as" means that the '
-        f"90% interval of the difference lies within{within}.",
         COMPARISON,
         run.results.comparison,
-        heading="Feature sets compared",
-        search="Filter the comparisons of feature sets" if len(run.languages) >= MANY else "",
+        searched=len(run.languages) >= MANY,
+        within=within,
     )
 
 
@@ -173,15 +164,11 @@ def alignment_table(run: Run) -> Table:
     """Return every alignment figure with interval, p, ceiling, baseline and n."""
     return build(
         "table-alignment",
-        f"Alignment of the model's category structure with people's, from {run.provenance} concept-sets. p values of RSA are from relabelled categories; "
-        "that of the best component from permutations that repeat the choice. Rated / derived counts categories "
-        "whose human value is that of their name, and those where it is the mean of their concepts. Colexification and "
-        "co-annotation of six emotions are in the section on languages.",
         ALIGNMENT,
         run.alignment(lambda a: a.statistic != "rdm_weight" and not is_beside_the_answer(a.against)),
-        heading="Alignment in figures",
-        search="Filter the alignment figures" if len(run.languages) >= MANY else "",
+        searched=len(run.languages) >= MANY,
         strong=lambda a: a.space == "sae" and a.statistic == "rsa_spearman",
+        provenance=run.provenance,
     )
 
 
@@ -220,14 +207,16 @@ def counts_table(run: Run) -> Table:
     )
     return build(
         "table-counts",
-        f"{shown} ({run.provenance}) {select}, per category. {listed_tests(run, languages)}",
         (
             Column("Category", lambda row: plain_name(next(iter(row.values())).category)),
             *(column for code in languages for column in figures_of(code)),
         ),
         rows.values(),
-        heading="Features per category",
         strong=lambda row: any(record.basic for record in row.values()),
+        shown=shown,
+        provenance=run.provenance,
+        select=select,
+        tested=listed_tests(run, languages),
     )
 
 
@@ -244,15 +233,7 @@ AUC = (
 
 def auc_table(run: Run) -> Table:
     """Return how well held-out concepts are assigned to their category in each language."""
-    return build(
-        "table-told",
-        "How well the concepts of a category that were held out are told from those of all others, in dense states (area "
-        "under the ROC curve, .5 is chance; ridge on membership, layer and penalty chosen inside the folds). Above chance: "
-        "categories with q below .05 (DeLong, corrected over categories). No ratings are needed.",
-        AUC,
-        category_aucs(run.results),
-        heading="Held-out concepts told by category",
-    )
+    return build("table-told", AUC, category_aucs(run.results))
 
 
 def listed_tests(run: Run, languages: list[str]) -> str:
@@ -287,13 +268,15 @@ def dictionary_table(run: Run, language: str, part: pd.DataFrame) -> Table:
     )
     return build(
         f"table-features-{language}",
-        f"Emotion features in {language_name(language)}: {len(part):,} entries over {counted(len(order), 'category')}, "
-        f"{counted(int(part['latent'].nunique()), 'latent')}; concept-sets {run.provenance}.",
         DICTIONARY,
         ranked.to_dict("records"),
-        heading=language_name(language),
-        search=f"Filter features in {language_name(language)}",
         brief=(ranked.groupby("category").cumcount() < BRIEF).tolist(),
+        text="table-features",
+        language=language_name(language),
+        n=f"{len(part):,}",
+        categories=counted(len(order), "category"),
+        latents=counted(int(part["latent"].nunique()), "latent"),
+        provenance=run.provenance,
     )
 
 
@@ -334,11 +317,7 @@ def missing_table(run: Run) -> Table:
         if any(record.given for record in getattr(results, kind))
         and not any(s.of == kind for s in results.summary)
     ]
-    return gaps_table(
-        [*gaps, *gaps_between_languages(results), *gaps_of_steering(results)],
-        search="Filter what is missing",
-        more_than=60,
-    )
+    return gaps_table([*gaps, *gaps_between_languages(results), *gaps_of_steering(results)], more_than=60)
 
 
 SOURCES = (
@@ -378,23 +357,13 @@ def manifest_tables(run: Run) -> tuple[Facts | Table, ...]:
     }
     blocks.append(Facts("Settings", _facts(settings | carriers)))
     if manifest.sources:
-        blocks.append(
-            build(
-                "table-sources",
-                "What the study took from people, with licence and citation.",
-                SOURCES,
-                manifest.sources,
-                heading="Sources",
-            )
-        )
+        blocks.append(build("table-sources", SOURCES, manifest.sources))
     if manifest.files:
         blocks.append(
             build(
                 "table-files",
-                "Files read, by sha256.",
                 (Column("File", lambda pair: pair[0]), Column("sha256", lambda pair: pair[1], wrap=True)),
                 manifest.files.items(),
-                heading="Files",
             )
         )
     if manifest.versions:

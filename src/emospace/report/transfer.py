@@ -14,6 +14,7 @@ from emospace.report.languages import tree_of
 from emospace.report.languages_charts import SLANTED, ordered
 from emospace.report.languages_tables import LONG, span
 from emospace.report.run import Run
+from emospace.report.texts import panel
 from emospace.report.wording import (
     CROSSED,
     DASH,
@@ -170,13 +171,18 @@ def _sets_panel(transfers: Transfers, records: Records, target: str) -> Panel:
     alt = "; ".join(
         f"{CROSSED[t.features][0].lower()} {figure(t.r)}, same language {figure(t.same)}" for t in sets
     )
-    return Panel(
+    return panel(
         f"transfer-{target}",
-        upper_first(target),
-        f"Means over {counted(most, 'direction')} (training to test language); n = {span([r.n for r in rows], 'word')} each, "
-        f"seed {rows[0].seed}.{ranges}{_people(rows)}",
-        f"Chart of correlation with human {target} across and within languages by feature set: {alt}.",
         sets_chart(sets),
+        text="transfer",
+        heading=upper_first(target),
+        counted=counted(most, "direction"),
+        n=span([r.n for r in rows], "word"),
+        seed=rows[0].seed,
+        ranges=ranges,
+        people=_people(rows),
+        target=target,
+        alt=alt,
     )
 
 
@@ -185,15 +191,19 @@ def _matrix_panel(results: Results, order: Sequence[str], target: str) -> Panel:
     given = [r for r in rows if r.r is not None]
     space = [r for r in given if r.features == "space"] or given
     best = max(space, key=lambda r: r.r or 0.0)
-    return Panel(
+    return panel(
         f"transfer-matrix-{target}",
-        upper_first(target),
-        f"Rows: the language ridge was fitted in; columns: the language tested. {SAME}: the same features cross-validated "
-        f"in the test language; permuted: the upper end of 95% of fits to permuted ratings; both are means of the column. "
-        f"n = {span([r.n for r in given], 'word')}, seed {given[0].seed}.{_people(rows)}",
-        f"Heat map of correlation with human {target}, training by test language. Highest in the emotion space: "
-        f"{language_name(best.train)} to {language_name(best.test)} {figure(best.r)}.",
         matrix_chart(results, given, order),
+        text="transfer-matrix",
+        heading=upper_first(target),
+        same=SAME,
+        n=span([r.n for r in given], "word"),
+        seed=given[0].seed,
+        people=_people(rows),
+        target=target,
+        language=language_name(best.train),
+        language2=language_name(best.test),
+        value=figure(best.r),
     )
 
 
@@ -317,15 +327,7 @@ SUMMARY = (
 
 def summary_table(transfers: Transfers) -> Table:
     """Return each feature set and rating over all pairs of languages."""
-    return build(
-        "table-transfer",
-        "Ratings in a test language from ridge fitted in another; concept words of the test language are not scored. "
-        "Beyond permuted counts directions with r above zero and p < .05 (FDR over all figures) against ridge fitted on "
-        "permuted ratings; same language is the cross-validated r of the same features within the test language.",
-        SUMMARY,
-        transfers.values(),
-        strong=lambda t: t.features == "space",
-    )
+    return build("table-transfer", SUMMARY, transfers.values(), strong=lambda t: t.features == "space")
 
 
 RECORDS = (
@@ -348,12 +350,4 @@ RECORDS = (
 def record_table(records: Records) -> Table:
     """Return every figure across languages."""
     seeds = listed([str(seed) for seed in sorted({r.seed for r in records})])
-    return build(
-        "table-transfer-all",
-        "Every figure across languages, with the 95% interval over the test language's words, p against ridge fitted on "
-        f"permuted training ratings, and the human reference. Seed {seeds}.",
-        RECORDS,
-        records,
-        search="Filter the figures across languages",
-        more_than=LONG,
-    )
+    return build("table-transfer-all", RECORDS, records, more_than=LONG, seeds=seeds)

@@ -84,12 +84,12 @@ def _in_detail(results: Results, whole: Verdict) -> str:
     if whole.answer != "partly":
         return whole.answer
     parts = [part for part in _parts(results, whole.language) if part.question == whole.question]
-    parts = [
+    answers = [
         f"{answer or 'not computed'}: {listed([about_name(part.about) for part in parts if part.answer == answer])}"
         for answer in ("yes", "partly", "not shown", None)
         if any(part.answer == answer for part in parts)
     ]
-    return f"partly ({'; '.join(parts)})"
+    return f"partly ({'; '.join(answers)})"
 
 
 def _parts(results: Results, language: str) -> list[Verdict]:
@@ -127,14 +127,15 @@ def answer_table(
 
     return build(
         key,
-        f"{rule}{reasons([verdict for *_, answers in rows for verdict in answers])}",
         (
             language_column(get=lambda row: row[0]),
             Column("Of", lambda row: about_name(row[1]), wrap=True),
             *(Column(name, answer(at), wrap=True) for at, name in enumerate(NAMES.values())),
         ),
         rows,
-        heading="Three questions",
+        text="table-answers",
+        rule=rule,
+        reasons=reasons([verdict for *_, answers in rows for verdict in answers]),
         strong=lambda row: row[1] is None,
     )
 
@@ -146,10 +147,10 @@ def overview_table(results: Results, languages: Sequence[str]) -> Table:
     ]
     return build(
         "table-answers-all",
-        f"{RULE}{reasons([verdict for _, answers in rows for verdict in answers])}",
         (language_column(get=lambda row: row[0]), *answer_columns(lambda row: row[1])),
         rows,
-        heading="Three questions",
+        rule=RULE,
+        reasons=reasons([verdict for _, answers in rows for verdict in answers]),
     )
 
 
