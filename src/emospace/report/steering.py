@@ -26,8 +26,6 @@ from emospace.report.blocks import Block, Figures, Part, Prose, Reason, Section,
 from emospace.report.run import Absent, Run, or_reason
 from emospace.report.steering_languages import crossing_page, is_crossing_run
 from emospace.report.steering_tables import (
-    KINDS,
-    METHODS,
     comparison_table,
     emotion_table,
     figures_table,
@@ -38,6 +36,8 @@ from emospace.report.steering_tables import (
 )
 from emospace.report.texts import panel, prose
 from emospace.report.wording import (
+    METHODS,
+    VECTORS,
     WITHOUT_MEANS,
     counted,
     figure,
@@ -270,7 +270,7 @@ def _confusion(run: Run) -> Iterator[Block]:
     table = run.table("steering_confusion", ("target", "kind"))
     unsteered = table[table["kind"] == "none"]
     variants: dict[str, pd.DataFrame] = {}
-    for kind in sorted(set(table["kind"]) - {"none"}, key=lambda name: list(KINDS).index(str(name))):
+    for kind in sorted(set(table["kind"]) - {"none"}, key=lambda name: list(VECTORS).index(str(name))):
         both = pd.concat([table[table["kind"] == kind], unsteered], ignore_index=True)
         variants[str(kind)] = both.drop(columns="kind")
     if not variants:
@@ -285,7 +285,7 @@ def _confusion(run: Run) -> Iterator[Block]:
     }
     shares = listed([f"{name} {figure(share)}" for name, share in hit.items()])
     drawn = panel("steering-confusion", charts.confusion(variants), shares=shares)
-    switch = [(kind, upper_first(KINDS[kind])) for kind in variants]
+    switch = [(kind, upper_first(VECTORS[kind])) for kind in variants]
     yield Figures([drawn], columns=1, switch=switch, switch_label="Steered by", group="confusion")
 
 

@@ -14,6 +14,10 @@ from emospace.report.columns import Column, build, ci, counts, language_column, 
 from emospace.report.run import Run
 from emospace.report.wording import (
     DASH,
+    METHODS,
+    STEERING_FIGURES,
+    SUBSETS,
+    VECTORS,
     figure,
     interval,
     number,
@@ -26,38 +30,6 @@ from emospace.report.wording import (
 if TYPE_CHECKING:
     import pandas as pd
 
-# Kind of vector -> its name; the order is that of the comparison.
-KINDS = {
-    "mix": "SAE and dense",
-    "sae": "SAE features",
-    "axis": "affect axes",
-    "dense": "dense mean difference",
-    "lda": "LDA directions",
-    "prompt": "prompt alone",
-    "shuffled": "shuffled concept-sets",
-    "random": "random directions",
-    "none": "unsteered",
-}
-METHODS = {
-    "features": "features, no labelled text",
-    "ridge": "features, fitted",
-    "dense_ridge": "states, fitted",
-    "static": "static vectors, no labelled text",
-    "static_ridge": "static vectors, fitted",
-    "words": "ratings of the words",
-}
-SUBSETS = {"all": "all", "no_concept_word": "without concept words"}
-FIGURES = {
-    "target_rate": "Target rate, mean of the basic six",
-    "target_rate_masked": "The same, concept words masked",
-    "perplexity_ratio": "Perplexity ratio, median",
-    "distinct2_ratio": "Distinct bigrams over unsteered (least to greatest)",
-    "above_random": "Judgeable categories above random directions",
-    "valence_r": "Word-valence shift with people's valence, r",
-    "arousal_r": "Word-arousal shift with people's arousal, r",
-    "random_deviation": "Random directions less unsteered, at matched perplexity",
-    "random_deviation_worst": "The same, the largest of the six",
-}
 
 SEARCHED = 12
 """Tables of more rows have a filter."""
@@ -65,7 +37,7 @@ SEARCHED = 12
 
 def vector_name(kind: object) -> str:
     """Return the name of a kind of vector."""
-    return upper_first(KINDS.get(str(kind), str(kind)))
+    return upper_first(VECTORS.get(str(kind), str(kind)))
 
 
 def emotion_name(emotion: object) -> str:
@@ -154,14 +126,14 @@ def way_name(record: SteeringRecord) -> str:
 
 def _named(made: str) -> str:
     kind, comma, mode = made.partition(",")
-    return upper_first(KINDS[kind]) + comma + mode
+    return upper_first(VECTORS[kind]) + comma + mode
 
 
 def comparison_table(results: Results) -> Table:
     """Return one row a kind: means over the basic six, the perplexity ratio their median."""
     groups = compared(results.steering)
     main = next((way(record) for record in calibrated(results.steering) if record.emotion in BASIC), "")
-    order = list(KINDS)
+    order = list(VECTORS)
     ways = sorted(groups, key=lambda made: (made != main, order.index(made.partition(",")[0])))
 
     def mean(
@@ -207,7 +179,7 @@ def _figure_interval(row: Mapping[str, Any]) -> str:
 VECTOR = Column("Vector", "kind", vector_name)
 FIGURE_COLUMNS = (
     VECTOR,
-    Column("Figure", "figure", lambda name: FIGURES.get(name, plain_name(name)), wrap=True),
+    Column("Figure", "figure", lambda name: STEERING_FIGURES.get(name, plain_name(name)), wrap=True),
     Column("Value", _figure_value, numeric=True),
     Column("95% CI", _figure_interval),
     counts("n", lambda row: int(row["n"])),

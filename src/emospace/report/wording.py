@@ -3,126 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import tomllib
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
 
 from emospace.records import PredictionRecord
 
 DASH = "–"
 
-LANGUAGES = {
-    "ar": "Arabic",
-    "cs": "Czech",
-    "da": "Danish",
-    "de": "German",
-    "en": "English",
-    "es": "Spanish",
-    "fa": "Persian",
-    "fi": "Finnish",
-    "fr": "French",
-    "he": "Hebrew",
-    "hi": "Hindi",
-    "hr": "Croatian",
-    "id": "Indonesian",
-    "it": "Italian",
-    "ja": "Japanese",
-    "ko": "Korean",
-    "nl": "Dutch",
-    "pl": "Polish",
-    "pt": "Portuguese",
-    "ru": "Russian",
-    "sv": "Swedish",
-    "tr": "Turkish",
-    "uk": "Ukrainian",
-    "vi": "Vietnamese",
-    "zh": "Chinese",
-}
+_NAMES = tomllib.loads((files("emospace.report") / "names.toml").read_text(encoding="utf-8"))
+LANGUAGES: Mapping[str, str] = _NAMES["languages"]
+STRUCTURES: Mapping[str, str] = _NAMES["structures"]
+STATISTICS: Mapping[str, str] = _NAMES["statistics"]
+SPACES: Mapping[str, str] = _NAMES["spaces"]
+STATIC_SOURCES: Mapping[str, str] = _NAMES["static_sources"]
+VECTORS: Mapping[str, str] = _NAMES["vectors"]
+METHODS: Mapping[str, str] = _NAMES["methods"]
+SUBSETS: Mapping[str, str] = _NAMES["subsets"]
+STEERING_FIGURES: Mapping[str, str] = _NAMES["steering_figures"]
+FEATURE_SETS: Mapping[str, tuple[str, str, str]] = _NAMES["feature_sets"]
+"""Name, colour group and description of each feature set, in the order of the bars."""
+CROSSED: Mapping[str, tuple[str, str]] = _NAMES["crossed"]
+"""Name and description of each feature set of prediction across languages, in the order of the page."""
 
-# Feature set -> (name, colour group, what it is); the order is that of the bars.
-FEATURE_SETS = {
-    "space": ("Emotion space", "concepts", "latents chosen with the concept-sets"),
-    "shared": ("Shared by languages", "concepts", "the part of the space chosen in every language"),
-    "specific": ("Specific to language", "concepts", "the part of the space chosen in this language alone"),
-    "outside": (
-        "Outside, matched",
-        "control",
-        "latents not in the space, matched on number, firing rate and activation",
-    ),
-    "outside_shared": (
-        "Outside, as shared",
-        "control",
-        "matched latents outside the spaces, as many as are shared",
-    ),
-    "outside_random": ("Outside, random", "control", "as many latents not in the space, drawn at random"),
-    "top_firing": (
-        "Most active latents",
-        "control",
-        "as many latents, the most active ones, no concepts used",
-    ),
-    "shuffled": ("Shuffled concepts", "control", "random word sets through the same selection"),
-    "all": ("All latents", "other", "every latent of the SAE"),
-    "dense": ("Dense states", "other", "the residual stream itself"),
-    "static": ("Static embeddings", "other", "word vectors with no context"),
-    "static_concepts": (
-        "Concepts in embeddings",
-        "other",
-        "the same categories' directions, made in the input embeddings",
-    ),
-    "static_pcs": (
-        "Embedding components",
-        "control",
-        "as many principal components of the input embeddings, no concepts used",
-    ),
-    "dense_static": ("Dense + embeddings", "other", "dense states and input embeddings together"),
-    "space_static": ("Space + embeddings", "other", "the emotion space and input embeddings together"),
-    "surface": ("Length, frequency", "other", "word length and frequency alone"),
-}
 
-STRUCTURES = {
-    "valence_arousal": "valence-arousal distance",
-    "goemotions": "GoEmotions co-annotation",
-    "kote": "KOTE co-annotation",
-    "brighter": "BRIGHTER co-annotation",
-    "clics": "colexification",
-    "childfer": "rated similarity",
-}
-
-STATISTICS = {
-    "rsa_spearman": "RSA (Spearman)",
-    "rsa_partial": "Partial RSA",
-    "pc1_r": "First component, r",
-    "best_pc_r": "Best component, r",
-    "cebra_r2": "CEBRA decoding, R²",
-    "procrustes": "Procrustes fit",
-    "rdm_weight": "Weight in the RDM",
-}
-
-# Feature set of prediction across languages -> (name, what it is); the order is that of the page.
-CROSSED = {
-    "space": ("Emotion space", "the features of the training language"),
-    "shared": ("Shared", "features of both languages"),
-    "specific": ("Specific", "features of the training language and not of the other"),
-    "universal": ("Universal", "features of most languages of the study"),
-    "dense": ("Dense states", "the residual stream itself"),
-    "static": ("Static embeddings", "input embeddings, with no context"),
-}
 WITHOUT_MEANS = "results.json does not hold them, as an earlier version wrote it; run it again with this one"
 MANY = 3
 """From so many languages on, what is shown of each is chosen from a list."""
-
-STATIC_SOURCES = {
-    "input embedding": "input",
-    "input embeddings": "input",
-    "ppmi svd": "PPMI-SVD",
-    "PPMI-SVD of the corpora": "PPMI-SVD",
-}
-
-SPACES = {
-    "sae": "SAE features",
-    "dense": "dense directions",
-    "static": "static embeddings",
-    "sae_static": "SAE features + embeddings",
-    "dense_static": "dense directions + embeddings",
-}
 
 
 def language_name(code: str) -> str:
