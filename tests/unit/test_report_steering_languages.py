@@ -204,7 +204,11 @@ def test_the_matrix_holds_the_records_and_the_controls(page):
     assert trace["z"][4:] == [pytest.approx([0.2, 0.2]), pytest.approx([0.15, 0.15])]
     whole = variants["mean"]["data"][0]["z"]
     assert whole[1][0] == pytest.approx(np.mean([rate_of("es", "en", place) for place in range(6)]), abs=1e-3)
-    bold = [trace["y"][one["y"]] for one in variants["mean"]["layout"]["annotations"] if one["text"].startswith("<b>")]
+    bold = [
+        trace["y"][one["y"]]
+        for one in variants["mean"]["layout"]["annotations"]
+        if one["text"].startswith("<b>")
+    ]
     assert bold == ["English", "Spanish"]
 
 
