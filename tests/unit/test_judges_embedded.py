@@ -7,7 +7,7 @@ import pytest
 
 from emospace.concepts import categories
 from emospace.errors import EmospaceError
-from emospace.judges import BASIC, BASIC_SEVEN, Judgement, load_judge, ngram, scoring, subword
+from emospace.judges import BASIC, BASIC_SEVEN, Judgement, linear, load_judge, ngram, scoring, subword
 from emospace.judges.corpus import GOEMOTIONS, NEUTRAL, Corpus
 from emospace.judges.embedded import SHIPPED, EmbeddedJudge, pack, scores_of, unpack
 from emospace.judges.tokens import features, gather, key_of, tokenise, words_of
@@ -125,6 +125,41 @@ def test_training_finds_a_planted_word_and_repeats_itself(module):
     assert (scores[:, fit.columns["seven"]].argmax(axis=1) == np.arange(7)).all()
     again = run()
     assert all((first[name] == again[name]).all() for name in first)
+
+
+CHARACTERS = dict(zip(BASIC_SEVEN, "怒厌恐喜悲惊平", strict=True))
+
+
+def chinese() -> Corpus:
+    """The made-up corpus with single characters for words."""
+    corpus = corpus_of()
+    marks = [CHARACTERS[BASIC_SEVEN[k]] for k in corpus.seven]
+    texts = [f"我今天{'很' * (i % 3)}{mark}了" for i, mark in enumerate(marks)]
+    return replace(corpus, texts=np.array(texts, object), fine=np.full_like(corpus.fine, np.nan))
+
+
+def test_a_solution_finds_a_planted_character_and_repeats_itself():
+    corpus, fit = chinese(), Fit(("basic", "seven"), n_rows=2048, epochs=0, rate=0.0)
+    solution = linear.solve(corpus, fit, 10.0)
+    # Among words it has not seen, a mark still ranks first, while the choice falls to neutral.
+    near, far = (
+        scores_of(ngram.logits, solution, [around.format(mark) for mark in CHARACTERS.values()])
+        for around in ("今天{}了", "他们{}吗")
+    )
+    assert (near[:, fit.columns["seven"]].argmax(axis=1) == np.arange(7)).all()
+    assert (far[:6, fit.columns["basic"]].argmax(axis=1) == np.arange(6)).all()
+    again = linear.solve(corpus, fit, 10.0)
+    assert all((solution[name] == again[name]).all() for name in solution)
+
+
+def test_a_neural_block_can_begin_at_a_solution():
+    corpus, fit = chinese(), Fit(("basic", "seven"), n_rows=2048, epochs=0, rate=0.0)
+    solution = linear.solve(corpus, fit, 10.0)
+    texts = list(dict.fromkeys(corpus.texts))
+    linear_scores = scores_of(ngram.logits, solution, texts)
+    neural_scores = scores_of(subword.logits, subword.start_from(solution, 0), texts)
+    for a, b in zip(linear_scores.T, neural_scores.T, strict=True):
+        assert np.corrcoef(a, b)[0, 1] > 0.9
 
 
 def test_joined_rows_keep_language_and_class():
@@ -254,7 +289,7 @@ def test_a_shipped_judge_is_small(judge):
     from emospace.artefacts import file_hash
 
     path = SHIPPED / judge.name / "model.safetensors"
-    assert path.stat().st_size <= 6_000_000
+    assert path.stat().st_size <= 8_000_000
     assert file_hash(path) == judge.card["weights_sha256"]
 
 

@@ -1,7 +1,7 @@
 """The two judges that ship with the package: loading, judging, and the held-out scores of their cards.
 
-Each has two blocks of weights, one for English and one for every other language, and judges a text with the block
-of its language.
+Each has three blocks of weights, one for English, one for Chinese and one for every other language, and judges a text
+with the block of its language.
 """
 
 from __future__ import annotations
@@ -10,12 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import as_file, files
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from emospace.artefacts import content_hash, read_json, write_tensors
+from emospace.artefacts import content_hash, read_json
 from emospace.errors import EmospaceError
 from emospace.judges.judgement import BASIC_SEVEN, Judgement
 from emospace.judges.tokens import gather, tokenise
@@ -35,7 +34,7 @@ class EmbeddedJudge:
     Parameters
     ----------
     blocks
-        ``en`` and ``other`` -> parameters.
+        ``en``, ``zh`` and ``other`` -> parameters.
     score
         Parameters and texts -> scores ``[n_texts, n_outputs]``.
     card
@@ -179,10 +178,3 @@ def unpack(stored: Mapping[str, np.ndarray], block: str) -> Parameters:
     parameters = {name: value.astype(np.float32) for name, value in own.items()}
     parameters["table"] *= scale
     return {name: torch.from_numpy(value) for name, value in parameters.items()}
-
-
-def write_weights(folder: Path, blocks: Mapping[str, Parameters]) -> dict[str, Parameters]:
-    """Write the weights of a judge and return them as a reader will get them."""
-    stored = pack(blocks)
-    write_tensors(folder / "model.safetensors", stored)
-    return {block: unpack(stored, block) for block in blocks}

@@ -81,6 +81,12 @@ def gather(flat: np.ndarray, starts: np.ndarray, items: np.ndarray) -> tuple[np.
     return flat[np.repeat(starts[items] - begin, lengths) + np.arange(lengths.sum())], lengths
 
 
+def pair_hashes(own: np.ndarray) -> np.ndarray:
+    """Return 32-bit hashes ``[n_tokens - 1]`` of neighbouring words, from the hashes of the words."""
+    pairs = (own[:-1] * 0x9E3779B1 + own[1:]) & 0xFFFFFFFF
+    return pairs ^ (pairs >> 15)
+
+
 def features(tokens: Tokens, words: np.ndarray, lengths: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
     """Return hashed pieces and word pairs of texts, ``[n_features]`` in 0..n-1, and their number per text.
 
@@ -95,8 +101,7 @@ def features(tokens: Tokens, words: np.ndarray, lengths: np.ndarray, n: int) -> 
     pieces, counts = gather(tokens.pieces, tokens.piece_starts, words)
     own = tokens.pieces[tokens.piece_starts[words]]
     pair = owner[1:] == owner[:-1]
-    pairs = ((own[:-1] * 0x9E3779B1 + own[1:]) & 0xFFFFFFFF)[pair]
     text = np.concatenate([np.repeat(owner, counts), owner[1:][pair]])
-    hashes = np.concatenate([pieces, pairs ^ (pairs >> 15)])
+    hashes = np.concatenate([pieces, pair_hashes(own)[pair]])
     order = np.argsort(text, kind="stable")
     return hashes[order] % n, np.bincount(text, minlength=len(lengths))

@@ -157,7 +157,9 @@ def train(
         for _ in range(fit.epochs):
             examples = join(corpus, rng, fit.joined)
             for batch in _batches(tokens, examples.rows, fit.batch, rng):
-                scores = logits(parameters, tokens, *_words(tokens, examples.rows[batch]), drop=fit.drop)
+                scores = logits(
+                    parameters, tokens, *words_of_rows(tokens, examples.rows[batch]), drop=fit.drop
+                )
                 loss = torch.zeros(())
                 for head in ("fine", "basic"):
                     if head in columns:
@@ -193,7 +195,7 @@ def _batches(tokens: Tokens, rows: np.ndarray, size: int, rng: np.random.Generat
     return [batches[i] for i in rng.permutation(len(batches))]
 
 
-def _words(tokens: Tokens, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def words_of_rows(tokens: Tokens, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the words of rows of texts and their number per row."""
     real = rows >= 0
     words, lengths = gather(tokens.words, tokens.starts, rows[real])
