@@ -84,7 +84,7 @@ def gather(flat: np.ndarray, starts: np.ndarray, items: np.ndarray) -> tuple[np.
 def pair_hashes(own: np.ndarray) -> np.ndarray:
     """Return 32-bit hashes ``[n_tokens - 1]`` of neighbouring words, from the hashes of the words."""
     pairs = (own[:-1] * 0x9E3779B1 + own[1:]) & 0xFFFFFFFF
-    return pairs ^ (pairs >> 15)
+    return np.asarray(pairs ^ (pairs >> 15))
 
 
 def features(tokens: Tokens, words: np.ndarray, lengths: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
