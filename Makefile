@@ -1,7 +1,7 @@
 # Every target sets up .venv first: Python 3.11 or later with venv, git and make are all that is needed.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-versions lint types results steering languages soak bench bench-environments warriner setup clean
+.PHONY: help demo test test-versions lint types results steering steering-gemma languages soak bench bench-environments setup clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -34,9 +34,9 @@ lint: $(STAMP) ## Lint and format check only
 types: $(STAMP) ## Type check only
 	$(BIN)/mypy
 
-NORMED := --languages en,zh --norms glasgow --norms zh_liu_2021 --norms "$(WARRINER)" --dtype auto
-PUBLISHED := make results WARRINER=$(notdir $(WARRINER))
-results: warriner $(STAMP) ## Make docs/results/gemma.json, smollm2.json and compare.json again: make results WARRINER=path/to/Ratings_Warriner_et_al.csv
+NORMED := --languages en,zh $(if $(WARRINER),--norms glasgow --norms zh_liu_2021 --norms "$(WARRINER)") --dtype auto
+PUBLISHED := make results$(if $(WARRINER), WARRINER=$(notdir $(WARRINER)))
+results: $(STAMP) ## Make docs/results/gemma.json, smollm2.json and compare.json again; WARRINER=path/to/Ratings_Warriner_et_al.csv adds your copy of these norms (never bundled)
 	$(BIN)/emospace study --model gemma $(NORMED) --out runs/gemma
 	$(BIN)/emospace study --model gemma $(NORMED) --categories paper26 --no-steering --out runs/gemma-paper26
 	$(BIN)/emospace study --model embedded $(NORMED) --out runs/smollm2
@@ -59,6 +59,16 @@ languages: $(STAMP) ## Study thirteen languages in Gemma; make docs/results/lang
 	$(BIN)/emospace study --model gemma --languages all --no-cebra --no-steering --dtype auto --out runs/languages
 	$(BIN)/python recipes/publish_languages.py runs/languages --command "make languages"
 
+BASIC := anger,disgust,fear,joy,sadness,surprise
+GEMMA := emospace steer evaluate --model gemma --emotions $(BASIC) --doses 1 --n-random 4 --random-doses 1,2 --n-shuffled 0 --baselines dense --n-prompts 32 --tokens 32 --batch-size 64 --dtype auto
+steering-gemma: $(STAMP) ## Calibrate the vectors of Gemma and make docs/results/steering-gemma-en.json and -zh.json again (an hour)
+	$(BIN)/python recipes/calibrate_steering.py --model gemma --emotions $(BASIC)
+	for language in en zh; do \
+		$(BIN)/$(GEMMA) --language $$language --out runs/steering-gemma-$$language && \
+		$(BIN)/python recipes/publish_steering.py runs/steering-gemma-$$language --name steering-gemma-$$language \
+			--command "make steering-gemma: $(GEMMA) --language $$language --out runs/steering-gemma-$$language" || exit; \
+	done
+
 soak: $(STAMP) ## 1,000 requests to a running server: right answers, memory flat
 	$(BIN)/python recipes/soak.py
 
@@ -71,11 +81,6 @@ bench: bench-environments ## Measure emospace beside its peers and make docs/res
 bench-environments: $(STAMP)
 	for peers in $(PEERS); do \
 		UV_PYTHON_DOWNLOADS=never $(BIN)/uv sync --frozen --project benchmarks/environments/$$peers || exit; done
-
-# Asked before anything is installed.
-warriner:
-	@test -f "$(WARRINER)" || { echo "Give your copy of the Warriner norms (CC BY-NC-ND, never bundled):"; \
-		echo "  make results WARRINER=path/to/Ratings_Warriner_et_al.csv"; exit 2; }
 
 setup: $(STAMP) ## Only set up .venv
 
