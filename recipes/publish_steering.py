@@ -2,7 +2,7 @@
 
     python recipes/publish_steering.py runs/steering --command COMMAND [--readme README.md]
 
-Writes ``docs/results/steering.json`` (records with date, machine and command) and ``steering.md`` (the basic six, the
+Writes ``docs/results/NAME.json`` (``--name``, steering; records with date, machine, command) and ``NAME.md`` (the basic six, the
 study in figures, the other categories); with ``--readme`` the short table goes between its ``<!-- steering -->`` marks.
 No generated text is published.
 """
@@ -70,12 +70,13 @@ def key_figures(figures: pd.DataFrame) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse, read, write."""
     command_line = parser(__doc__)
+    command_line.add_argument("--name", default="steering", help="of the published files")
     command_line.add_argument("--readme", type=Path)
     options = command_line.parse_args(arguments)
     results, card = load(options.run), made_by(options.command)
     figures = pd.read_parquet(options.run / "tables" / "steering_figures.parquet")
     write_json(
-        options.docs / "steering.json",
+        options.docs / f"{options.name}.json",
         {**card, "figures": figures.to_dict("records"), "results": results.model_dump(mode="json")},
     )
     short = key_figures(figures)
@@ -90,14 +91,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "Not computed": gaps(results.not_computed, "Nothing."),
     }
     head = (
-        f"# Results: steering\n\n{results.model.model} in {results.model.dtype}, judge "
+        f"# Results: {options.name}\n\n{results.model.model} in {results.model.dtype}, judge "
         f"`{results.steering[0].judge}`, seed {results.manifest.seed}. {made_on(card)} Written by "
-        "`recipes/publish_steering.py` from [steering.json](steering.json)."
+        f"`recipes/publish_steering.py` from [{options.name}.json]({options.name}.json)."
     )
     body = "\n\n".join(f"## {title}\n\n{part}" for title, part in parts.items())
-    write_text(options.docs / "steering.md", f"{head}\n\n{body}\n")
+    write_text(options.docs / f"{options.name}.md", f"{head}\n\n{body}\n")
     fill(options.readme, "steering", short)
-    sys.stdout.write(f"{options.docs / 'steering.json'}\n")
+    sys.stdout.write(f"{options.docs / f'{options.name}.json'}\n")
 
 
 if __name__ == "__main__":
