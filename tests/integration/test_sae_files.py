@@ -310,6 +310,16 @@ def test_reading_needs_safetensors_and_torch_alone():
     assert done.stdout.strip() == "[]"
 
 
+def test_a_published_autoencoder_without_saelens_names_the_extra(monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "sae_lens", None)
+    with pytest.raises(EmospaceError) as failed:
+        load_sae("gemma-scope-2b-pt-res-canonical:layer_20/width_16k/canonical")
+    assert "emospace[saelens]" in failed.value.hint
+    assert load_sae(CASES / "gated").architecture == "gated"
+
+
 # --- names ---------------------------------------------------------------------------------------------------
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
+from importlib.util import find_spec
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -180,6 +181,12 @@ def load_model(
     dtype = str(dtype).removeprefix("torch.")
     if dtype not in DTYPES:
         raise EmospaceError(f"dtype '{dtype}'", "it is not a precision we load", f"Use {', '.join(DTYPES)}.")
+    if device == "map" and find_spec("accelerate") is None:
+        raise EmospaceError(
+            "device 'map'",
+            "it places blocks with accelerate, which is not installed",
+            "Run: pip install 'emospace[device-map]'",
+        )
     placed = None if device == "map" else find_device(device)
     dtype = faster_dtype(placed) if dtype == "auto" else dtype
     source, identity = _resolve(name)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,9 @@ if TYPE_CHECKING:
     from emospace.models import LanguageModel
 
 log = logging.getLogger(__name__)
+
+SAELENS_FORMAT = "6.54.12"
+"""Version of SAELens in whose format autoencoders are written, and which is tested to read them."""
 
 CONFIGS = ("cfg.json", "config.json")
 WEIGHTS = ("sae_weights.safetensors", "params.safetensors", "params.npz")
@@ -56,7 +58,7 @@ def save_sae(sae: SparseAutoencoder, folder: Path, *, model_name: str, dtype: st
     }
     metadata: dict[str, Any] = {
         # Without it SAELens takes the file for one of its old format and drops what follows.
-        "sae_lens_version": version("sae-lens"),
+        "sae_lens_version": SAELENS_FORMAT,
         "model_name": model_name,
         "hook_name": f"blocks.{sae.layer - 1}.hook_resid_post" if sae.layer else "blocks.0.hook_resid_pre",
     }
@@ -223,7 +225,14 @@ def _read_weights(file: Path) -> dict[str, torch.Tensor]:
 
 def _from_registry(release: str, sae_id: str) -> SparseAutoencoder:
     """Load one of SAELens' registry through SAELens, which knows each publisher's format."""
-    from sae_lens import SAE
+    try:
+        from sae_lens import SAE
+    except ImportError as error:
+        raise EmospaceError(
+            f"SAE '{release}:{sae_id}'",
+            "published autoencoders are found through SAELens, which is not installed",
+            "Run: pip install 'emospace[saelens]'; or give the folder of a downloaded autoencoder.",
+        ) from error
 
     _check_registered(release, sae_id)
     try:

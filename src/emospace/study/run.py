@@ -194,7 +194,8 @@ def _decoded(folder: Path, language: str, arguments: Mapping[str, Any]) -> Stage
     try:
         return decode.kept(folder, f"cebra-{language}", **arguments)
     except ImportError as error:
-        return StageResult(not_computed=[NotComputed(what=DECODING, why=str(error), language=language)])
+        why = f"{error}; install it with pip install 'emospace[cebra]', or leave it out with --no-cebra"
+        return StageResult(not_computed=[NotComputed(what=DECODING, why=why, language=language)])
 
 
 def _predicted(
