@@ -20,7 +20,7 @@ TESTS = (
     "tests/integration/test_activations.py",
     "tests/integration/test_activations_fused.py",
     "tests/integration/test_cli_models.py",
-    "tests/integration/test_evaluation_generation.py",
+    "tests/integration/test_generation.py",
     "tests/integration/test_models.py",
     "tests/integration/test_server_batch.py",
     "tests/integration/test_steering_compiled.py",

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from conftest import D_MODEL, tiny
-from emospace.evaluation import Sampling, generate
+from emospace.generation import Sampling, generate
 from emospace.reading import Reader, ReaderWeights
 from emospace.server import Engine, Limits
 from emospace.steering import DoseRange, SteeringVector

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from emospace.comparison import compare_runs
     from emospace.concepts import ConceptSets, categories, check_concepts, import_associations, load_concepts
     from emospace.errors import EmospaceError
-    from emospace.evaluation import evaluate, generate
+    from emospace.evaluation import evaluate
     from emospace.evaluation.calibration import calibrate
     from emospace.features import (
         FeatureDictionary,
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         select_features,
         shared_latents,
     )
+    from emospace.generation import generate
     from emospace.judges import load_judge
     from emospace.languages import (
         LanguageFeatures,
@@ -188,8 +189,9 @@ _ROOMS = {
         "structures_for",
         "valence_agreement",
     ),
-    "evaluation": ("evaluate", "generate"),
+    "evaluation": ("evaluate",),
     "evaluation.calibration": ("calibrate",),
+    "generation": ("generate",),
     "judges": ("load_judge",),
     "reading": ("Reader", "Reading", "load_reader", "read"),
     "steering": ("SteeringVector", "steer"),

@@ -16,9 +16,9 @@ from emospace.errors import EmospaceError
 from emospace.evaluation import answers, grid
 from emospace.evaluation.answers import answer, cell_hash
 from emospace.evaluation.cells import Cell, n_tokens, random_vectors, standard_cells
-from emospace.evaluation.generation import generate, generate_together, perplexity
 from emospace.evaluation.grid import evaluate
-from emospace.evaluation.prompts import FactualPrompt, load_instruction, load_prompts
+from emospace.evaluation.prompts import FactualPrompt, load_factual, load_instruction, load_prompts
+from emospace.generation import generate, generate_together, perplexity
 from emospace.judges import BASIC_SEVEN, Judgement
 from emospace.judges.endpoint import Parameters
 from emospace.judges.llm import LanguageModelJudge
@@ -29,7 +29,10 @@ from emospace.steering import DoseRange, SteeringVector
 PROMPTS = tuple(
     f"{subject} {verb}" for subject in ("she", "he", "they", "a dog") for verb in ("felt", "laughed")
 )
-FACTUAL = (FactualPrompt("rain is", ("wet",)), FactualPrompt("the word", ("a", "e", "i", "o")))
+FACTUAL = (
+    FactualPrompt(prompt="rain is", answers=("wet",)),
+    FactualPrompt(prompt="the word", answers=("a", "e", "i", "o")),
+)
 LABELS = ("joy", "sadness", "neutral", "pride")
 
 
@@ -81,15 +84,8 @@ class Moody(Letters):
         return whole.without(np.array([self.refuses(text) for text in texts], dtype=bool))
 
 
-class Bank:
-    """Vectors by name."""
-
-    def __init__(self, vectors):
-        self.vectors = {vector.name: vector for vector in vectors}
-        self.names = tuple(self.vectors)
-
-    def vector(self, name):
-        return self.vectors[name]
+def by_name(*vectors):
+    return {vector.name: vector for vector in vectors}
 
 
 def vector(name, seed, kind="sae", layers=(2,), dose=0.5, **given):
@@ -106,9 +102,9 @@ def vector(name, seed, kind="sae", layers=(2,), dose=0.5, **given):
     )
 
 
-BANK = Bank([vector("joy", 1), vector("sadness", 2, dose=0.8), vector("pride", 3), vector("awe", 4)])
-DENSE = Bank([vector("joy", 5, "dense", layers=(1, 2))])
-SHUFFLED = [Bank([vector("joy", 6 + draw, dose=None)]) for draw in range(2)]
+BANK = by_name(vector("joy", 1), vector("sadness", 2, dose=0.8), vector("pride", 3), vector("awe", 4))
+DENSE = by_name(vector("joy", 5, "dense", layers=(1, 2)))
+SHUFFLED = [by_name(vector("joy", 6 + draw, dose=None)) for draw in range(2)]
 
 
 @pytest.fixture
@@ -187,7 +183,7 @@ def test_a_wrong_specification_is_named(spec):
     with pytest.raises(EmospaceError, match="instruction"):
         standard_cells(spec.model_copy(update={"language": "fi"}), BANK)
     with pytest.raises(EmospaceError, match="no calibrated dose"):
-        standard_cells(spec, Bank([vector("joy", 1, dose=None)]))
+        standard_cells(spec, by_name(vector("joy", 1, dose=None)))
     with pytest.raises(ValueError, match="positive multiple"):
         SteeringSpec(doses=(0.0, 1.0))
 
@@ -227,7 +223,7 @@ def test_records_hold_what_was_measured(found):
     assert len(records) == len(study.records)
     joy = records["joy", "sae", 0.5]
     model = tiny("llama")
-    made = generate(model, PROMPTS, BANK.vector("joy"), dose=0.5, sampling=spec.sampling)
+    made = generate(model, PROMPTS, BANK["joy"], dose=0.5, sampling=spec.sampling)
     plain = generate(model, PROMPTS, sampling=spec.sampling)
     judge = Letters()
     assert joy.target_rate == pytest.approx((judge.judge(made.texts).choice == "joy").mean())
@@ -314,7 +310,7 @@ def test_a_second_run_generates_nothing_and_finds_the_same(found, sets, monkeypa
 def test_a_damaged_cell_alone_is_made_again(spec, caplog, monkeypatch):
     from emospace.evaluation import answers
 
-    joy = Cell("joy", "sae", BANK.vector("joy"), 0.5, 1.0, "relative")
+    joy = Cell("joy", "sae", BANK["joy"], 0.5, 1.0, "relative")
     model, cells = tiny("llama"), [Cell(None, "none"), joy]
     first = answer(spec, model, cells, PROMPTS)
     path = spec.out / "cells" / f"{cell_hash(spec, model, joy, PROMPTS, ())}.json"
@@ -322,7 +318,7 @@ def test_a_damaged_cell_alone_is_made_again(spec, caplog, monkeypatch):
     asked = []
 
     def counted(model, sets, **options):
-        asked.append([one.vector for one in sets])
+        asked.append([plan.vector for _, plan in sets])
         return generate_together(model, sets, **options)
 
     monkeypatch.setattr(answers, "generate_together", counted)
@@ -341,7 +337,7 @@ def test_cells_are_answered_together_as_far_as_a_batch_has_room(spec, monkeypatc
 
     spec, sizes = spec.model_copy(update={"batch_size": batch_size}), []
     cells = [Cell(None, "none")] + [
-        Cell("joy", "sae", BANK.vector("joy"), dose, 1.0, "relative") for dose in (0.5, 1.0)
+        Cell("joy", "sae", BANK["joy"], dose, 1.0, "relative") for dose in (0.5, 1.0)
     ]
     generated = answers._generated
     monkeypatch.setattr(
@@ -352,7 +348,7 @@ def test_cells_are_answered_together_as_far_as_a_batch_has_room(spec, monkeypatc
 
 
 def test_a_cells_hash_changes_with_all_that_made_it(spec):
-    model, joy = tiny("llama"), BANK.vector("joy")
+    model, joy = tiny("llama"), BANK["joy"]
     cell = Cell("joy", "sae", joy, 0.5, 1.0, "relative", factual=True)
     asked = ["rain is"]
 
@@ -362,7 +358,7 @@ def test_a_cells_hash_changes_with_all_that_made_it(spec):
     others = [
         digest(replace(cell, dose=0.6)),
         digest(replace(cell, mode="constant")),
-        digest(replace(cell, vector=BANK.vector("sadness"))),
+        digest(replace(cell, vector=BANK["sadness"])),
         digest(replace(cell, vector=replace(joy, scope="response"))),
         digest(replace(cell, vector=replace(joy, window=(1, None)))),
         digest(replace(cell, vector=replace(joy, shares={2: 0.5}))),
@@ -402,7 +398,7 @@ def test_an_answer_that_could_not_be_judged_is_missing_and_counted(spec, sets):
     model = tiny("llama")
     study = run(spec, judge=Moody(refuses), sets=sets)
     joy = next(one for one in study.records if (one.emotion, one.vector, one.dose) == ("joy", "sae", 0.5))
-    made = generate(model, PROMPTS, BANK.vector("joy"), dose=0.5, sampling=spec.sampling)
+    made = generate(model, PROMPTS, BANK["joy"], dose=0.5, sampling=spec.sampling)
     plain = generate(model, PROMPTS, sampling=spec.sampling)
     masked = mask_concepts(made.texts, sets, "en")
     known = np.array([not refuses(a) and not refuses(b) for a, b in zip(made.texts, masked, strict=True)])
@@ -468,7 +464,7 @@ def test_what_a_language_model_refuses_to_judge_is_no_anger(spec, sets, tmp_path
     judge = LanguageModelJudge(endpoint, BASIC_SEVEN, tmp_path / "judge")
     cells = [
         Cell(None, "none"),
-        Cell("anger", "sae", replace(BANK.vector("joy"), name="anger"), 0.5, 1.0, "relative"),
+        Cell("anger", "sae", replace(BANK["joy"], name="anger"), 0.5, 1.0, "relative"),
     ]
     study = run(spec, cells, judge, sets=sets, factual=())
     (anger,) = [one for one in study.records if one.vector == "sae"]
@@ -502,13 +498,13 @@ def test_a_chat_model_is_asked_questions_and_a_base_model_goes_on_from_stems(spe
     study = evaluate(few, model, cells, Letters(), sets=sets)
     assert {record.prompt_kind for record in study.records} == {kind}
     asked = load_prompts("en", "evaluation", kind=kind)[:2]
-    known = [each.prompt for each in load_prompts("en", "factual", kind=kind)]
+    known = [each.prompt for each in load_factual("en", kind=kind)]
     told = (
         [f"{prompt} Answer with joy." for prompt in asked]
         if kind == "questions"
         else [f"Mood: joy\n\n{prompt}" for prompt in asked]
     )
-    assert [list(each.prompts) for each in given] == [list(asked), told, known, []]
+    assert [list(prompts) for prompts, _ in given] == [list(asked), told, known, []]
 
 
 def test_an_instruction_of_ones_own_stands_after_the_prompt_or_around_it(spec, sets):

@@ -13,6 +13,7 @@ import torch
 from conftest import D_MODEL, FAMILIES, N_BLOCKS, make_hf_model, make_tokenizer, tiny, with_chat_template
 from emospace.artefacts import file_hash
 from emospace.errors import EmospaceError
+from emospace.generation.decoding import opens_thought
 from emospace.models import (
     BLOCK_PATHS,
     EMBEDDED,
@@ -22,7 +23,6 @@ from emospace.models import (
     find_blocks,
     list_models,
     load_model,
-    opens_thought,
     packaged,
     wrap_model,
 )

@@ -6,9 +6,10 @@ import json
 import threading
 
 import pytest
+import torch
 from fastapi.testclient import TestClient
 
-import emospace.server.batch as batching
+from emospace.generation import loop
 from emospace.records import Results
 from emospace.server import Settings, create_app
 from emospace.server.schemas import (
@@ -135,11 +136,13 @@ def test_a_stream_says_what_the_whole_answer_says(client, tone, sampling):
 def script(monkeypatch, engine, text):
     """Let every row say a text, whatever the model would."""
     ids = [*engine.model.tokenizer(text, add_special_tokens=False)["input_ids"], 2]
-    monkeypatch.setattr(
-        batching,
-        "_draw_rows",
-        lambda _, answers: [ids[min(answer.n_tokens, len(ids) - 1)] for answer in answers],
-    )
+
+    def say(state, _logits, answers):
+        tokens = [ids[min(answer.n_tokens, len(ids) - 1)] for answer in answers]
+        state._tokens = torch.tensor(tokens)
+        return tokens
+
+    monkeypatch.setattr(loop._OnDevice, "draw", say)
 
 
 @pytest.mark.parametrize("text", ["我很快乐！悲伤。", "joy 👩‍🚀🎉 é", "नमस्ते, ∑ 🙂"])
@@ -336,7 +339,7 @@ def thinking_engine():
         "{{ m.content }}\n{% endfor %}{% if enable_thinking is not defined or enable_thinking %}<think>\n{% endif %}"
     )
     engine.model = replace(engine.model, tokenizer=tokenizer)
-    engine._batch = batching.Batch(engine.model)
+    engine._batch = loop.Batch(engine.model)
     return engine
 
 
@@ -517,7 +520,7 @@ def test_a_text_is_read_as_the_library_reads_it(client):
 
 
 def test_judging_says_emotion_and_fluency(client):
-    from emospace.evaluation import Sampling, generate, perplexity
+    from emospace.generation import Sampling, generate, perplexity
 
     engine = make_engine()
     asked = {"input": ["I am so happy, thank you!", ""], "prompt": PROMPTS[0]}

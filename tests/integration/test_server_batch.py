@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import pytest
 
 from emospace.activations.capture import is_changed
-from emospace.evaluation import Sampling
-from emospace.server.asking import steering_of, text_ids
-from emospace.server.batch import Answer, Batch
+from emospace.generation import Sampling
+from emospace.generation.loop import Answer, Batch
 from emospace.server.engine import Busy, Stopped, WaitedTooLong
+from emospace.server.requests import describe_plan, plan_of, text_ids
 from emospace.server.schemas import Tone
 from served import PROMPTS, alone, make_engine
 
@@ -27,14 +28,13 @@ ASKED = (
 
 
 def make_answer(engine, prompt, tone=None, emit=None, index=0, **sampling):
-    found = steering_of(engine.model, engine.bank, Tone(**(tone or {})))
     events = []
     answer = Answer(
         text_ids(engine.model, prompt, 1000),
         Sampling(**{"n_tokens": 12, "temperature": 0, "top_k": 0, **sampling}),
+        plan_of(engine.model, engine.bank, Tone(**(tone or {}))),
+        index,
         emit or events.append,
-        found[0] if found else None,
-        index=index,
     )
     answer.events = events
     return answer
@@ -89,7 +89,7 @@ def test_sampled_rows_draw_the_noise_of_their_own_seed():
 
 
 def test_applications_are_those_of_the_single_run():
-    from emospace.evaluation import generate
+    from emospace.generation import generate
 
     engine = make_engine()
     for tone in ({"emotion": {"joy": 1.0}}, {"emotion": {"joy": 1.0}, "scope": "response"}):
@@ -124,7 +124,7 @@ def test_a_row_that_leaves_takes_its_padding_with_it():
 def test_a_dose_beyond_all_measure_hurts_no_other_row():
     engine = make_engine()
     wild = make_answer(engine, PROMPTS[0], {"emotion": {"joy": 1.0}, "dose": 10.0}, temperature=1.0)
-    wild.steering.dose = float("inf")
+    wild.plan = replace(wild.plan, dose=float("inf"))
     calm = make_answer(engine, PROMPTS[0])
     run(Batch(engine.model), [(0, wild), (0, calm)])
     assert said(calm) == alone(engine, PROMPTS[0])
@@ -282,6 +282,7 @@ def test_the_model_is_left_without_hooks():
 def test_the_doses_of_a_tone_keep_to_the_vectors_own_formula():
     engine = make_engine()
     request = Tone(emotion={"joy": 1.0}, dose=0.25, scope="response")
-    steering, told = steering_of(engine.model, engine.bank, request)
-    assert (steering.dose, steering.scope, steering.op) == (0.25, "response", "clamp")
+    plan = plan_of(engine.model, engine.bank, request)
+    told = describe_plan(plan)
+    assert (plan.dose, plan.scope, plan.op) == (0.25, "response", "clamp")
     assert (told.calibrated_dose, told.low, told.high, told.beyond_range) == (1.2, 0.4, 2.0, False)

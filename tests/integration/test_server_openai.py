@@ -12,7 +12,7 @@ import openai
 import pytest
 
 from emospace.server import Settings
-from emospace.server.listen import bind, server
+from emospace.server.app import bind, uvicorn_server
 from served import PROMPTS, alone, make_engine
 
 KEY = "a-key-that-is-long-enough"
@@ -24,7 +24,7 @@ def running(engine, **settings):
     """Serve on a free port of this machine."""
     asked = Settings(**{"model": "tiny", "port": 0, **settings})
     bound = bind(asked)
-    running = server(engine, asked)
+    running = uvicorn_server(engine, asked)
     thread = threading.Thread(target=running.run, kwargs={"sockets": [bound]})
     thread.start()
     try:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from conftest import D_MODEL, N_BLOCKS, tiny, with_chat_template
 from emospace.errors import EmospaceError
-from emospace.evaluation import Generated, Sampling, calibration, controls, generate, perplexity
+from emospace.evaluation import calibration, controls
 from emospace.evaluation.calibration import (
     CalibrationSpec,
     Trial,
@@ -26,6 +26,7 @@ from emospace.evaluation.calibration import (
 from emospace.evaluation.controls import shuffled_banks
 from emospace.evaluation.prompts import load_prompts
 from emospace.features import FeatureDictionary
+from emospace.generation import Generated, Sampling, generate, perplexity
 from emospace.judges import BASIC, BASIC_SEVEN, Judgement
 from emospace.sae import SparseAutoencoder, save_sae
 from emospace.steering import DoseRange

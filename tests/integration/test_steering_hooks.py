@@ -15,7 +15,7 @@ from conftest import D_MODEL, FAMILIES, N_BLOCKS, TEXTS, make_hf_model, make_tok
 from emospace.activations import extract, extract_words, token_states
 from emospace.errors import EmospaceError
 from emospace.models import cache_argument, wrap_model
-from emospace.steering import DoseRange, SteeringVector, hooks, steer
+from emospace.steering import DoseRange, SteeringVector, hooks, plan_steering, steer
 
 TOLERANCE = 1e-5
 SCOPES = ("prompt", "response", "all")
@@ -740,7 +740,8 @@ def test_a_vector_with_no_token_in_scope_says_so(llama, caplog):
 
 def test_a_failure_on_entering_leaves_the_model_as_it_was(llama, monkeypatch):
     """As where memory of a device runs out: nobody leaves a context that was never entered."""
-    from emospace.steering.hooks import _STAGES, _Active, _Stage
+    from emospace.steering.hooks import _STAGES, ContextSteering, Stage
+    from emospace.steering.kernel import Kernel
 
     ids, first, second = IDS[0][None], make_vector((1,), 1), make_vector((2, 3), 2)
     plain = logits_of(llama, input_ids=ids)
@@ -750,16 +751,16 @@ def test_a_failure_on_entering_leaves_the_model_as_it_was(llama, monkeypatch):
 
     with monkeypatch.context() as patch, steer(llama, first, 0.5):
         steered = logits_of(llama, input_ids=ids)
-        patch.setattr(_Active, "prepare", fail)
+        patch.setattr(Kernel, "place", fail)
         with pytest.raises(torch.OutOfMemoryError), steer(llama, second, 0.5):
             pass
         patch.undo()
         assert torch.equal(logits_of(llama, input_ids=ids), steered)
     for part, name in (
-        (_Active, "prepare"),
-        (_Active, "counter_on"),
-        (_Stage, "_after"),
-        (_Stage, "_generate"),
+        (Kernel, "place"),
+        (ContextSteering, "counter_on"),
+        (hooks, "_Hook"),
+        (Stage, "_generate"),
     ):
         with monkeypatch.context() as patch:
             patch.setattr(part, name, fail)
@@ -890,11 +891,9 @@ def test_blocks_whose_weights_lie_elsewhere_until_they_run():
 
 def test_each_device_has_its_own_direction_and_counter(llama):
     """A model over several devices, as far as one machine without any can show it."""
-    from emospace.steering.hooks import _Active
-
-    active = _Active(steer(llama, make_vector((1, 3)), 0.5))
-    rows = [active.prepare(1, torch.device(device), torch.float32) for device in ("cpu", "meta", "cpu")]
-    assert [row.device.type for row in rows] == ["cpu", "meta", "cpu"]
+    active = hooks.ContextSteering(plan_steering(llama, make_vector((1, 3)), 0.5))
+    rows = [active.kernels[1].place(torch.device(device), torch.float32) for device in ("cpu", "meta", "cpu")]
+    assert [row[0].device.type for row in rows] == ["cpu", "meta", "cpu"]
     assert rows[0] is rows[2]
     active.begin(torch.tensor([[False, True, True]]), torch.float32)
     mask = active.note(torch.zeros(1, 3, D_MODEL, device="meta"))

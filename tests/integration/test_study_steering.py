@@ -13,8 +13,9 @@ import pytest
 
 from conftest import D_MODEL, tiny, with_chat_template
 from emospace.errors import EmospaceError
-from emospace.evaluation import Sampling, answers, generate, load_prompts
+from emospace.evaluation import answers, load_prompts
 from emospace.evaluation.summary import steering_summary
+from emospace.generation import Sampling, generate
 from emospace.judges import BASIC, BASIC_SEVEN, Judgement
 from emospace.norms import default_norms, load_norms
 from emospace.records import Manifest, ModelRecord, Results

@@ -19,10 +19,11 @@ from emospace.cli.steer import COMMANDS
 from emospace.cli.steer import app as steer_app
 from emospace.cli.tone import asked_tone, read_batch, weights_of, window_of
 from emospace.errors import EmospaceError
-from emospace.evaluation import Sampling, SteeringSpec, generate, load_prompts, perplexity
+from emospace.evaluation import load_prompts
+from emospace.generation import generate, perplexity
 from emospace.judges import BASIC_SEVEN, Judgement
 from emospace.records import Results
-from emospace.specs import CalibrationSpec, ToneSpec
+from emospace.specs import CalibrationSpec, Sampling, SteeringSpec, ToneSpec
 from emospace.steering import DoseRange, SteeringVector
 from emospace.steering.bank import VectorBank
 
@@ -63,8 +64,8 @@ def _model(monkeypatch):
     import emospace.models
     import emospace.steering.bank
 
-    def load_vectors(model, source="mix"):
-        if source == "mix":
+    def load_vectors(model, source=None):
+        if source in (None, "mix"):
             return BANK
         raise EmospaceError("the model", "it has no such vectors", "Calibrate them.")
 
@@ -547,26 +548,10 @@ def test_an_export_is_the_constant_vector(tmp_path):
 def test_a_model_without_vectors_names_the_command(monkeypatch):
     import emospace.steering.bank
 
-    def nothing(model, source="mix"):
-        raise EmospaceError(
-            "the model 'x'", f"no {source} vectors", "make them: emospace steer calibrate --model x"
-        )
+    def nothing(model, source=None):
+        raise EmospaceError("the model 'x'", "no vectors", "make them: emospace steer calibrate --model x")
 
     monkeypatch.setattr(emospace.steering.bank, "load_vectors", nothing)
     done = run("--emotion", "joy", PROMPT)
-    assert "no mix vectors" in done.stderr
+    assert "no vectors" in done.stderr
     assert "emospace steer calibrate" in done.stderr
-
-
-def test_vectors_are_those_of_the_first_source_there_is(monkeypatch):
-    import emospace.steering.bank
-
-    dense = VectorBank({("joy", "relative"): replace(BANK.vector("joy"), kind="dense")})
-
-    def only_dense(model, source="mix"):
-        if source == "dense":
-            return dense
-        raise EmospaceError("the model", f"no {source} vectors", "Calibrate.")
-
-    monkeypatch.setattr(emospace.steering.bank, "load_vectors", only_dense)
-    assert "joy (dense)" in run("--emotion", "joy", *SHORT, PROMPT).stderr

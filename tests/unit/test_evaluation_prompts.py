@@ -14,6 +14,7 @@ from emospace.errors import EmospaceError
 from emospace.evaluation.prompts import (
     FEWEST,
     PromptKind,
+    load_factual,
     load_instruction,
     load_prompts,
     prompt_kind,
@@ -55,7 +56,7 @@ def test_every_language_with_concepts_and_a_judge_of_the_basic_six_has_stems():
 def test_parts_are_large_enough_and_apart(language, kind):
     calibration = load_prompts(language, "calibration", kind=kind)
     evaluation = load_prompts(language, "evaluation", kind=kind)
-    factual = load_prompts(language, "factual", kind=kind)
+    factual = load_factual(language, kind=kind)
     assert (len(calibration), len(evaluation), len(factual)) == (24, 48, 12)
     prompts = [*calibration, *evaluation, *(each.prompt for each in factual)]
     assert len(set(prompts)) == len(prompts)
@@ -88,7 +89,7 @@ def test_a_stem_is_a_beginning_that_is_cut_short(language):
 
 @pytest.mark.parametrize(("language", "kind"), BUNDLED)
 def test_no_factual_prompt_gives_its_answer_away(language, kind):
-    for factual in load_prompts(language, "factual", kind=kind):
+    for factual in load_factual(language, kind=kind):
         for answer in factual.answers:
             pattern = answer if language == "zh" else rf"\b{re.escape(answer)}\b"
             assert not re.search(pattern, factual.prompt, re.IGNORECASE), factual
@@ -125,7 +126,7 @@ def test_a_language_with_stems_alone_has_no_questions(tmp_path):
     assert len(load_prompts("de-AT", "evaluation", kind="stems")) == 48
     with pytest.raises(EmospaceError, match=r"no prompts for it .questions: en, es, zh."):
         load_prompts("de", "evaluation")
-    with pytest.raises(EmospaceError, match="no table"):
+    with pytest.raises(EmospaceError, match="stems"):
         load_prompts("en", "calibration", _file(tmp_path, extra="stems = 3\n"), "stems")
     with pytest.raises(EmospaceError, match=r"stems, calibration: it has 3 prompts"):
         load_prompts("en", "calibration", _file(tmp_path, calibration=3, stems=True), "stems")
@@ -148,7 +149,7 @@ def test_own_file(tmp_path):
     assert load_prompts("xx", "calibration", path)[0] == "calibration 0"
     assert len(load_prompts("xx", "evaluation", path)) == FEWEST["evaluation"]
     with pytest.raises(EmospaceError, match="at least 10"):
-        load_prompts("xx", "factual", path)
+        load_factual("xx", path)
 
 
 @pytest.mark.parametrize(
@@ -157,15 +158,14 @@ def test_own_file(tmp_path):
         ({"calibration": 3}, "at least 20"),
         ({"language": "de"}, "in 'de'"),
         ({"extra": "["}, "not TOML"),
-        ({"extra": "[[factual]]\nanswers = ['a']\n"}, "no prompt"),
-        ({"extra": "[[factual]]\nprompt = 'q'\nanswers = []\n"}, "no answer"),
+        ({"extra": "[[factual]]\nanswers = ['a']\n"}, "prompt"),
+        ({"extra": "[[factual]]\nprompt = 'q'\nanswers = []\n"}, "answers"),
     ],
 )
 def test_own_file_that_cannot_be_used(tmp_path, settings, why):
     path = _file(tmp_path, **settings)
-    part = "factual" if "factual" in settings.get("extra", "") else "calibration"
     with pytest.raises(EmospaceError, match=why):
-        load_prompts("en", part, path)
+        load_prompts("en", "calibration", path)
 
 
 def test_own_file_that_tunes_on_what_it_reports(tmp_path):

@@ -14,7 +14,7 @@ import pytest
 from emospace.concepts import load_concepts
 from emospace.evaluation.answers import Answers
 from emospace.evaluation.cells import standard_cells
-from emospace.evaluation.grid import _record, group
+from emospace.evaluation.grid import _record, group_cells
 from emospace.evaluation.scores import Scored
 from emospace.evaluation.summary import calibrated, is_above_controls, nearest_random, steering_summary
 from emospace.evaluation.tables import figure_table, study_tables
@@ -44,26 +44,19 @@ NASTY = "<script>alert('x')</script> & \u2028 <b>so it goes</b>"
 COMMON = {"model": "tiny", "layer": None, "n": 12, "seed": 0}
 
 
-class Bank:
-    """Vectors by name."""
-
-    def __init__(self, kind):
-        self.vectors = {
-            name: SteeringVector(
-                name=name,
-                kind=kind,
-                directions={2: np.random.default_rng(place).standard_normal(8)},
-                medians={2: 4.0},
-                model="tiny",
-                model_hash="0",
-                calibration={"relative": DoseRange(0.4 + 0.05 * place, 0.1, 2.0)},
-            )
-            for place, name in enumerate(EMOTIONS)
-        }
-        self.names = EMOTIONS
-
-    def vector(self, name):
-        return self.vectors[name]
+def vectors_of(kind):
+    return {
+        name: SteeringVector(
+            name=name,
+            kind=kind,
+            directions={2: np.random.default_rng(place).standard_normal(8)},
+            medians={2: 4.0},
+            model="tiny",
+            model_hash="0",
+            calibration={"relative": DoseRange(0.4 + 0.05 * place, 0.1, 2.0)},
+        )
+        for place, name in enumerate(EMOTIONS)
+    }
 
 
 JUDGE = SimpleNamespace(
@@ -109,9 +102,11 @@ def steering_run(folder, *, works=True, refused=()):
     """Write a run folder as `emospace steer evaluate` does; of `refused` emotions few answers could be judged."""
     rng = np.random.default_rng(3)
     spec = SteeringSpec(doses=(0.5, 1.0, 1.5), random_doses=(0.5, 1.0, 2.0), n_random=3)
-    cells = standard_cells(spec, Bank("mix"), baselines=[Bank("dense")], shuffled=[Bank("mix")])
+    cells = standard_cells(
+        spec, vectors_of("mix"), baselines=[vectors_of("dense")], shuffled=[vectors_of("mix")]
+    )
     scored = [heard(cell, rng, works, refused) for cell in cells]
-    groups = group(spec, cells, scored, JUDGE)
+    groups = group_cells(spec, cells, scored, JUDGE)
     answers = [
         Answers(
             texts=[f"{NASTY} {number}" for number in range(N_PROMPTS)],

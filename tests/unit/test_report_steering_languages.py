@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from emospace.evaluation.summary import crossing_summary
+from emospace.evaluation.summary import cross_lingual_summary
 from emospace.judges import BASIC
 from emospace.records import Manifest, ModelRecord, Results, SteeringRecord
 from emospace.report import write_report
@@ -97,7 +97,7 @@ def results_with(steering, means, cosines=None):
     """Return results that hold records of steering and the means over them and their tables."""
     return Results(
         steering=steering,
-        summary=crossing_summary(steering, means, pd.DataFrame() if cosines is None else cosines),
+        summary=cross_lingual_summary(steering, means, pd.DataFrame() if cosines is None else cosines),
         model=ModelRecord(**COMMON),
         manifest=Manifest(**COMMON, command="emospace steer languages", languages=OUTPUTS),
     )

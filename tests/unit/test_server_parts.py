@@ -7,15 +7,13 @@ import pytest
 from pydantic import ValidationError
 
 from emospace.errors import EmospaceError
-from emospace.models import AnswerStream, split_reasoning
-from emospace.models.decoding import EMPTY
+from emospace.generation.decoding import EMPTY, AnswerStream, split_reasoning
 from emospace.records import Results
 from emospace.server.failures import api_error, from_validation
+from emospace.server.queue import FairQueue, QueueFull
 from emospace.server.runs import Runs
 from emospace.server.schemas import ChatRequest, CompletionRequest
 from emospace.server.settings import Settings, read_keys
-from emospace.server.text import Text
-from emospace.server.waiting import FairQueue, QueueFull
 from planted_runs import write_run
 
 
@@ -58,21 +56,23 @@ def utf8(tokens) -> str:
 
 @pytest.mark.parametrize("whole", ["naïve 🙂 joy", "快乐", "👩‍🚀", "a\x00b"])
 def test_bytes_become_text_a_whole_character_at_a_time(whole):
-    text = Text(utf8)
+    text = AnswerStream(utf8)
     pieces = [text.push(byte).answer for byte in whole.encode()]
     assert "".join([*pieces, text.close().answer]) == whole
     assert not any("\ufffd" in piece for piece in pieces)
 
 
 def test_a_character_that_never_ends_is_shown_at_the_end():
-    text = Text(utf8)
+    text = AnswerStream(utf8)
     assert [text.push(byte).answer for byte in "é".encode()[:1]] == [""]
     assert text.close().answer == "\ufffd"
 
 
 def test_a_space_that_a_decoder_drops_in_front_is_kept_between_pieces():
     words = ["▁the", "▁joy", "ful"]
-    text = Text(lambda tokens: "".join(words[token] for token in tokens).replace("▁", " ").removeprefix(" "))
+    text = AnswerStream(
+        lambda tokens: "".join(words[token] for token in tokens).replace("▁", " ").removeprefix(" ")
+    )
     assert [text.push(token).answer for token in range(3)] == ["the", " joy", "ful"]
 
 
@@ -88,7 +88,7 @@ def test_a_space_that_a_decoder_drops_in_front_is_kept_between_pieces():
     ],
 )
 def test_stop_texts_end_the_text_wherever_tokens_were_cut(stops, whole, shown):
-    text, pieces = Text(utf8, stops), []
+    text, pieces = AnswerStream(utf8, stops=stops), []
     for byte in whole.encode():
         pieces.append(text.push(byte).answer)
         assert shown.startswith("".join(pieces))
@@ -125,7 +125,7 @@ def test_a_thought_is_parted_from_the_answer_wherever_tokens_were_cut(opened, wh
 
 
 def test_a_stop_text_ends_the_answer_and_not_the_thought():
-    text, found = Text(utf8, ["end"], True), EMPTY
+    text, found = AnswerStream(utf8, True, ["end"]), EMPTY
     for byte in b"the end is near</think>Joy without end.":
         found = found.then(text.push(byte))
         if text.stopped:

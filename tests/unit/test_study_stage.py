@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from emospace.records import FeatureRecord, NotComputed, Results
-from emospace.study import StudySpec, aligning, crossing, languages, predicting, selecting, steering
+from emospace.study import StudySpec, aligning, cross_lingual, languages, predicting, selecting, steering
 from emospace.study import stage as stages
 from emospace.study.stage import Deferred, StageResult, deferred, identity
 from emospace.study.stage import stage as as_stage
@@ -191,7 +191,7 @@ def test_what_is_deferred_is_made_once_and_only_for_a_stage_that_is_computed(tmp
 def test_stages_of_a_study_take_keyword_arguments_and_close_over_nothing():
     found = {
         name: value
-        for module in (aligning, crossing, languages, predicting, selecting, steering)
+        for module in (aligning, cross_lingual, languages, predicting, selecting, steering)
         for name, value in vars(module).items()
         if isinstance(value, stages.Stage)
     }

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emospace.cli.options import takes
-from emospace.cli.tone import bank_of
 from emospace.display import say
 from emospace.errors import EmospaceError
 from emospace.specs import ServeSpec
@@ -30,8 +29,8 @@ def serve(spec: ServeSpec) -> None:
     """
     from emospace.models import load_model
     from emospace.reading import load_reader
+    from emospace.server.app import serve as run_server
     from emospace.server.engine import Engine
-    from emospace.server.listen import listen
     from emospace.server.settings import Settings, read_keys
 
     if spec.runs is not None and not spec.runs.is_dir():
@@ -47,12 +46,14 @@ def serve(spec: ServeSpec) -> None:
     model = load_model(spec.model, **spec.loading)
     bank = _bank(model, spec.source)
     reader = load_reader(model, language=spec.language) if spec.reader else None
-    listen(Engine(model, bank, reader, spec.limits), settings)
+    run_server(Engine(model, bank, reader, spec.limits), settings)
 
 
 def _bank(model: LanguageModel, source: str | None) -> VectorBank | None:
+    from emospace.steering.bank import load_vectors
+
     try:
-        return bank_of(model, source)
+        return load_vectors(model, source)
     except EmospaceError as error:
         if source is not None:
             raise

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from emospace.cli.compare import interval, p_value, show_missing
 from emospace.cli.options import command_line, keep_spec, takes
 from emospace.cli.steer import app
-from emospace.cli.tone import bank_of, load
+from emospace.cli.tone import load
 from emospace.display import table, written
 from emospace.errors import EmospaceError
 from emospace.specs import BASIC, CrossingSpec, SteeringSpec
@@ -59,20 +59,22 @@ def languages(spec: CrossingSpec) -> None:
 
     emospace steer languages --sources en,zh --outputs en,zh --emotions joy,sadness --out runs/quick
     """
-    from emospace.evaluation.crossing import run_crossing
+    from emospace.evaluation.cross_lingual import run_cross_lingual
     from emospace.report import write_report
 
     folder = keep_spec(spec, spec.out)
     model, bank = load(spec)
     command = command_line("emospace steer languages", spec)
-    show_crossing(run_crossing(spec, model, bank, command=command))
+    show_crossing(run_cross_lingual(spec, model, bank, command=command))
     written("Report", write_report(folder))
 
 
 def bank_or_none(model: LanguageModel, source: str) -> VectorBank | None:
     """Return a model's vectors of a source, None where it has none."""
+    from emospace.steering.bank import load_vectors
+
     try:
-        return bank_of(model, source)
+        return load_vectors(model, source)
     except EmospaceError:
         return None
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from emospace.display import add_result, remark, texts, written
 
 if TYPE_CHECKING:
-    from emospace.evaluation import Generated
+    from emospace.generation import Generated
     from emospace.models import LanguageModel
     from emospace.specs import Sampling
     from emospace.steering.vector import SteeringVector
@@ -48,7 +48,7 @@ class Asked(NamedTuple):
 
 def show_stream(asked: Asked, prompt: str, *, baseline: bool) -> None:
     """Print both answers as they come, then what was done and what it cost."""
-    from emospace.evaluation import stream
+    from emospace.generation import stream
 
     shared: dict[str, Any] = {"sampling": asked.sampling, "system": asked.system}
     streams = {"unsteered": Kept(stream(asked.model, prompt, **shared))} if baseline else {}
@@ -142,7 +142,7 @@ def described(asked: Asked, applications: int, cost: float | None, n: int = 1) -
 
 def answers(asked: Asked, prompts: Sequence[str], *, steered: bool) -> Generated:
     """Return the answers to prompts, sampled in batches or searched one by one."""
-    from emospace.evaluation import Generated, generate
+    from emospace.generation import Generated, generate
 
     if asked.beams > 1:
         import numpy as np
@@ -172,8 +172,9 @@ def beam_search(asked: Asked, prompt: str, *, steered: bool) -> Generated:
     import numpy as np
     import torch
 
-    from emospace.evaluation import Generated
-    from emospace.models import answer_parts, turns_of
+    from emospace.generation import Generated
+    from emospace.generation.decoding import answer_parts
+    from emospace.models import turns_of
     from emospace.steering import steer
 
     ids = asked.model.prompt_ids(turns_of(prompt, asked.system))
@@ -205,7 +206,7 @@ def paired(
     """Return the perplexity of each steered answer over that of the unsteered one, both under the unsteered model."""
     import numpy as np
 
-    from emospace.evaluation import perplexity
+    from emospace.generation import perplexity
 
     if plain is None:
         return [None] * len(prompts)

@@ -7,10 +7,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, get_args
+from typing import TYPE_CHECKING, NamedTuple
 
 from emospace.errors import EmospaceError
-from emospace.specs import CalibratedSource, CrossingSpec, Mode, SteeringSpec, ToneSpec
+from emospace.specs import CrossingSpec, Mode, SteeringSpec, ToneSpec
 
 if TYPE_CHECKING:
     from emospace.models import LanguageModel
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from emospace.steering.vector import SteeringVector
 
     ModelWithVectors = ToneSpec | SteeringSpec | CrossingSpec
-
-SOURCES = get_args(CalibratedSource)
-"""Sources of vectors, the one taken first in front."""
 
 
 class Tone(NamedTuple):
@@ -31,11 +28,7 @@ class Tone(NamedTuple):
 
     def vector(self, bank: VectorBank, mode: Mode) -> SteeringVector:
         """Return its vector in one mode of dose."""
-        if self.point is not None:
-            return bank.point(*self.point, mode=mode)
-        if len(self.weights) == 1 and set(self.weights.values()) == {1.0}:
-            return bank.vector(next(iter(self.weights)), mode)
-        return bank.mix(self.weights, mode)
+        return bank.tone(self.weights, self.point, mode)
 
 
 def asked_tone(spec: ToneSpec, commands: Sequence[str] = ()) -> Tone:
@@ -159,20 +152,7 @@ def read_batch(path: Path) -> list[str]:
 def load(spec: ModelWithVectors) -> tuple[LanguageModel, VectorBank]:
     """Return a model and its calibrated vectors."""
     from emospace.models import load_model
-
-    model = load_model(spec.model, **spec.loading)
-    return model, bank_of(model, spec.source)
-
-
-def bank_of(model: LanguageModel, source: str | None) -> VectorBank:
-    """Return a model's vectors of one source, or of the first it has."""
     from emospace.steering.bank import load_vectors
 
-    missing: EmospaceError | None = None
-    for name in [source] if source else SOURCES:
-        try:
-            return load_vectors(model, name)
-        except EmospaceError as error:
-            missing = missing or error
-    assert missing is not None
-    raise missing
+    model = load_model(spec.model, **spec.loading)
+    return model, load_vectors(model, spec.source)

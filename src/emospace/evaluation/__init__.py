@@ -1,23 +1,18 @@
-"""What steering does to the texts of a model: generation, fluency, content and the tone that judges hear."""
+"""What steering does to the texts of a model: their fluency, their content and the tone that judges find in them."""
 
 from emospace.evaluation.cells import Cell, standard_cells
-from emospace.evaluation.generation import Generated, generate, perplexity, stream
 from emospace.evaluation.grid import Evaluation, evaluate
-from emospace.evaluation.prompts import FactualPrompt, load_prompts, prompt_kind
-from emospace.specs import Sampling, SteeringSpec
+from emospace.evaluation.prompts import FactualPrompt, load_factual, load_prompts, prompt_kind
+from emospace.specs import SteeringSpec
 
 __all__ = [
     "Cell",
     "Evaluation",
     "FactualPrompt",
-    "Generated",
-    "Sampling",
     "SteeringSpec",
     "evaluate",
-    "generate",
+    "load_factual",
     "load_prompts",
-    "perplexity",
     "prompt_kind",
     "standard_cells",
-    "stream",
 ]

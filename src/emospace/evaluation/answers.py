@@ -12,7 +12,8 @@ import numpy as np
 
 from emospace.artefacts import content_hash, read_json, write_json
 from emospace.display import track
-from emospace.evaluation.generation import Asked, generate_together, perplexity
+from emospace.generation import generate_together, perplexity
+from emospace.steering.plan import SteeringPlan, plan_steering
 
 if TYPE_CHECKING:
     from emospace.evaluation.cells import Cell
@@ -98,12 +99,13 @@ def _generated(
     prompts: Sequence[str],
     factual: Sequence[str],
 ) -> list[Answers]:
-    def asked(questions: Sequence[str], cell: Cell) -> Asked:
-        return Asked(_instructed(questions, cell), cell.vector, cell.dose, cell.mode)
-
+    plans = [_plan(model, cell) for cell in cells]
     greedy = spec.sampling.model_copy(update={"temperature": 0.0, "n_tokens": spec.factual_tokens})
-    free = [asked(prompts, cell) for cell in cells]
-    known = [asked(factual if cell.factual else (), cell) for cell in cells]
+    free = [(_instructed(prompts, cell), plan) for cell, plan in zip(cells, plans, strict=True)]
+    known = [
+        (_instructed(factual if cell.factual else (), cell), plan)
+        for cell, plan in zip(cells, plans, strict=True)
+    ]
     made = generate_together(model, free, sampling=spec.sampling, batch_size=spec.batch_size)
     told = generate_together(model, known, sampling=greedy, batch_size=spec.batch_size)
     return [
@@ -117,6 +119,12 @@ def _generated(
         )
         for own, questions in zip(made, told, strict=True)
     ]
+
+
+def _plan(model: LanguageModel, cell: Cell) -> SteeringPlan | None:
+    if cell.vector is None:
+        return None
+    return plan_steering(model, cell.vector, cell.dose, mode=cell.mode)
 
 
 def _path(

@@ -18,9 +18,9 @@ import numpy as np
 from emospace.artefacts import cache_dir, content_hash, read_json, write_json
 from emospace.display import say, track
 from emospace.errors import EmospaceError, unknown
-from emospace.evaluation.generation import generate, perplexity
 from emospace.evaluation.prompts import load_prompts, prompt_kind
 from emospace.evaluation.scores import counts, hits, is_judged, row_mean
+from emospace.generation import generate, perplexity
 from emospace.judges import BASIC, BASIC_SEVEN, Judge, Judgement, load_judge
 from emospace.specs import CalibrationSpec, Mode, Sampling, VectorSource
 from emospace.steering.bank import AXES, VectorBank, bank_folder

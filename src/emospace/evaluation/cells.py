@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -16,16 +16,7 @@ from emospace.specs import BASIC, Mode, SteeringSpec
 if TYPE_CHECKING:
     from emospace.steering.vector import SteeringVector
 
-CellKind = Literal["none", "sae", "dense", "lda", "axis", "mix", "random", "shuffled", "prompt"]
-
-
-class Vectors(Protocol):
-    """Vectors by name, as a `VectorBank` has them."""
-
-    @property
-    def names(self) -> tuple[str, ...]: ...
-
-    def vector(self, name: str) -> SteeringVector: ...
+CellKind = Literal["none", "sae", "dense", "axis", "mix", "random", "shuffled", "prompt"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,10 +78,10 @@ class Cell:
 
 def standard_cells(
     spec: SteeringSpec,
-    vectors: Vectors,
+    vectors: Mapping[str, SteeringVector],
     *,
-    baselines: Sequence[Vectors] = (),
-    shuffled: Sequence[Vectors] = (),
+    baselines: Sequence[Mapping[str, SteeringVector]] = (),
+    shuffled: Sequence[Mapping[str, SteeringVector]] = (),
     labels: Mapping[str, str] | None = None,
     kind: PromptKind = "questions",
 ) -> list[Cell]:
@@ -99,11 +90,11 @@ def standard_cells(
     Parameters
     ----------
     vectors
-        The calibrated vectors under study.
+        Emotion -> its calibrated vector, the ones under study (`VectorBank.in_mode`).
     baselines
-        Other calibrated banks (dense mean difference, LDA): the calibrated dose and its neighbours.
+        Other calibrated vectors by emotion (dense mean difference): the calibrated dose and its neighbours.
     shuffled
-        Banks of shuffled concept-sets, at the calibrated dose of the emotion's own vector; the first
+        Vectors of shuffled concept-sets by emotion, at the calibrated dose of the emotion's own vector; the first
         `SteeringSpec.n_shuffled` are taken, for the basic six.
     labels
         Emotion -> its label in the language, for the prompt-only baseline; its name where there is none.
@@ -116,27 +107,27 @@ def standard_cells(
         For an emotion without a vector or a calibrated dose, or a language without an instruction.
     """
     for emotion in spec.emotions:
-        if emotion not in vectors.names:
-            raise unknown("emotion", emotion, vectors.names)
-    emotions = spec.emotions or vectors.names
+        if emotion not in vectors:
+            raise unknown("emotion", emotion, tuple(vectors))
+    emotions = spec.emotions or tuple(vectors)
     basic = [emotion for emotion in emotions if emotion in BASIC]
-    own = {emotion: vectors.vector(emotion) for emotion in emotions}
     cells = [Cell(None, "none", factual=True)]
     for emotion in emotions:
         doses = spec.doses if emotion in basic else spec.neighbours()
-        cells += [_cell(spec, emotion, own[emotion], factor) for factor in doses]
-    for bank in baselines:
+        cells += [_cell(spec, emotion, vectors[emotion], factor) for factor in doses]
+    for baseline in baselines:
         for emotion in basic if spec.baselines_for == "basic" else emotions:
-            if emotion in bank.names:
-                cells += [_cell(spec, emotion, bank.vector(emotion), factor) for factor in spec.neighbours()]
-    for draw, bank in enumerate(shuffled[: spec.n_shuffled]):
+            if emotion in baseline:
+                cells += [_cell(spec, emotion, baseline[emotion], factor) for factor in spec.neighbours()]
+    for draw, drawn in enumerate(shuffled[: spec.n_shuffled]):
         for emotion in basic:
-            if emotion in bank.names:
-                dose = own[emotion].dose(spec.mode)
-                vector = replace(bank.vector(emotion), kind="shuffled")
+            if emotion in drawn:
+                dose = vectors[emotion].dose(spec.mode)
+                vector = replace(drawn[emotion], kind="shuffled")
                 cells.append(Cell(emotion, "shuffled", vector, dose, 1.0, spec.mode, draw=draw))
-    dose = float(np.median([vector.dose(spec.mode) for vector in own.values()]))
-    for draw, vector in enumerate(random_vectors(list(own.values()), spec.n_random, seed=spec.seed)):
+    studied = [vectors[emotion] for emotion in emotions]
+    dose = float(np.median([vector.dose(spec.mode) for vector in studied]))
+    for draw, vector in enumerate(random_vectors(studied, spec.n_random, seed=spec.seed)):
         cells += [
             Cell(None, "random", vector, dose * factor, factor, spec.mode, draw=draw)
             for factor in spec.random_doses

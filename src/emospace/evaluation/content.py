@@ -1,4 +1,4 @@
-"""Whether a steered answer still says the same: words in common with the unsteered one, questions still answered."""
+"""What texts show without a judge: repetition, words in common, questions answered, the language they are in."""
 
 from __future__ import annotations
 
@@ -8,8 +8,36 @@ from collections.abc import Sequence
 import numpy as np
 
 from emospace.errors import EmospaceError
-from emospace.judges.splitting import LETTER, content_words, is_spaceless
-from emospace.lexicon import word_groups
+from emospace.judges.splitting import LETTER, content_words, is_spaceless, tokens
+from emospace.lexicon import base_language, frequency_table, lexicon_languages, word_groups
+
+REPEATED = 3
+"""Length of the n-grams whose return counts as repetition."""
+
+
+def distinct_n(texts: Sequence[str], n: int) -> float:
+    """Return the distinct n-grams of a set of texts over all its n-grams, 0..1 (Li et al. 2016, distinct-n).
+
+    Tokens are words and signs in lower case, characters where the script has no spaces; no n-gram spans two
+    texts. The share falls as a set grows, so compare sets of about the same size. NaN without any n-gram.
+    """
+    grams = [gram for text in texts for gram in _grams(tokens(text), n)]
+    return len(set(grams)) / len(grams) if grams else float("nan")
+
+
+def repetition(text: str) -> float:
+    """Return the share of a text's tokens that lie in a 3-gram already seen earlier in it, 0..1.
+
+    Tokens as in `distinct_n`, signs included, so that a row of exclamation marks counts. 0 below four tokens.
+    """
+    words = tokens(text)
+    seen: set[tuple[str, ...]] = set()
+    again = [False] * len(words)
+    for start, gram in enumerate(_grams(words, REPEATED)):
+        if gram in seen:
+            again[start : start + REPEATED] = [True] * REPEATED
+        seen.add(gram)
+    return sum(again) / len(words) if words else 0.0
 
 
 def similarity(texts: Sequence[str], references: Sequence[str], language: str) -> np.ndarray:
@@ -75,6 +103,22 @@ def answered(texts: Sequence[str], accepted: Sequence[Sequence[str]]) -> np.ndar
     )
 
 
+def in_language(texts: Sequence[str], language: str) -> np.ndarray:
+    """Return whether each text is in a language ``[n_texts]``, 1.0 or 0.0; NaN where it has no frequency table or no word.
+
+    A text is taken to be in the language, of all that have a table, in whose table its words (characters, where
+    there are no spaces) have the highest mean Zipf frequency.
+    """
+    code, known = base_language(language), lexicon_languages()
+    if code not in known:
+        return np.full(len(texts), np.nan)
+    return np.array([_is_in(text, code, known) for text in texts], dtype=np.float64)
+
+
+def _grams(words: Sequence[str], n: int) -> list[tuple[str, ...]]:
+    return list(zip(*(words[start:] for start in range(n)), strict=False))
+
+
 def _pattern(answers: Sequence[str]) -> re.Pattern[str]:
     def whole(answer: str) -> str:
         before = "" if is_spaceless(answer[:1]) else rf"(?<!{LETTER})"
@@ -82,3 +126,11 @@ def _pattern(answers: Sequence[str]) -> re.Pattern[str]:
         return f"{before}(?i:{re.escape(answer)}){after}"
 
     return re.compile("|".join(whole(answer) for answer in answers if answer) or r"(?!)")
+
+
+def _is_in(text: str, code: str, known: Sequence[str]) -> float:
+    words = [token for token in tokens(text) if token[0].isalpha()]
+    if not words:
+        return float("nan")
+    found = [zipf.mean() for name in known if (zipf := frequency_table(name).zipf(words)) is not None]
+    return float(known[int(np.argmax(found))] == code)

@@ -11,9 +11,8 @@ import numpy as np
 from emospace.errors import EmospaceError
 from emospace.evaluation.answers import Answers, answer
 from emospace.evaluation.cells import Cell, check_cap
-from emospace.evaluation.content import answered, similarity
-from emospace.evaluation.fluency import distinct_n, repetition
-from emospace.evaluation.prompts import FactualPrompt, load_prompts, prompt_kind
+from emospace.evaluation.content import answered, distinct_n, repetition, similarity
+from emospace.evaluation.prompts import FactualPrompt, load_factual, load_prompts, prompt_kind
 from emospace.evaluation.scores import Scored, adjusted, counts, measure
 from emospace.evaluation.tables import study_tables
 from emospace.judges import AUROC_FLOOR, BASIC, is_fit, weakness
@@ -64,8 +63,8 @@ class Group:
         return _source(self.cell)
 
 
-class Heard(NamedTuple):
-    """What was answered and heard, cell by cell, the groups it makes, and what could not be given."""
+class Judged(NamedTuple):
+    """What was answered and how it was judged, cell by cell, the groups it makes, and what could not be given."""
 
     answers: tuple[Answers, ...]
     scored: tuple[Scored, ...]
@@ -110,16 +109,16 @@ def evaluate(
     if prompts is None:
         prompts = load_prompts(spec.language, "evaluation", spec.prompts, kind)[: spec.n_prompts]
     if factual is None:
-        factual = load_prompts(spec.language, "factual", spec.prompts, kind)
-    heard = listen(spec, model, cells, judge, sets=sets, norms=norms, prompts=prompts, factual=factual)
+        factual = load_factual(spec.language, spec.prompts, kind)
+    judged = judge_cells(spec, model, cells, judge, sets=sets, norms=norms, prompts=prompts, factual=factual)
     tables = study_tables(
-        spec, heard.groups, cells, heard.answers, heard.scored, prompts, sets=sets, norms=norms
+        spec, judged.groups, cells, judged.answers, judged.scored, prompts, sets=sets, norms=norms
     )
-    n_answers = sum(len(own.texts) for own in heard.answers)
-    return Evaluation(records_of(spec, model, judge, heard.groups), tables, heard.not_computed, n_answers)
+    n_answers = sum(len(given.texts) for given in judged.answers)
+    return Evaluation(records_of(spec, model, judge, judged.groups), tables, judged.not_computed, n_answers)
 
 
-def listen(
+def judge_cells(
     spec: SteeringSpec,
     model: LanguageModel,
     cells: Sequence[Cell],
@@ -130,7 +129,7 @@ def listen(
     prompts: Sequence[str],
     factual: Sequence[FactualPrompt] = (),
     masked_in: Sequence[str] = (),
-) -> Heard:
+) -> Judged:
     """Answer, judge and score all cells, without tables; takes and raises what `evaluate` does.
 
     `masked_in` names the languages whose concept words are masked, that of the answers unless given.
@@ -154,16 +153,16 @@ def listen(
         factual=factual,
         masked_in=masked_in,
     )
-    groups = group(spec, cells, scored, judge)
+    groups = group_cells(spec, cells, scored, judge)
     missing = tuple(_not_computed(spec, judge, groups, norms))
-    return Heard(tuple(answers), tuple(scored), tuple(groups), missing)
+    return Judged(tuple(answers), tuple(scored), tuple(groups), missing)
 
 
 def records_of(
     spec: SteeringSpec, model: LanguageModel, judge: Judge, groups: Sequence[Group]
 ) -> tuple[SteeringRecord, ...]:
     """Return one record a group."""
-    return tuple(_record(spec, model, judge, one) for one in groups)
+    return tuple(_record(spec, model, judge, group) for group in groups)
 
 
 def score(
@@ -177,15 +176,15 @@ def score(
     factual: Sequence[FactualPrompt] = (),
     masked_in: Sequence[str] = (),
 ) -> list[Scored]:
-    """Return what is heard in each cell's answers; similarity is to those of the unsteered cell.
+    """Return each cell's answers as judged; similarity is to those of the unsteered cell.
 
     An answer the judge could not judge, as it is or with its concept words masked, is unjudged in both forms.
     """
     from emospace.judges.masking import mask_concepts
     from emospace.judges.words import rate_words
 
-    base = next(own for own, cell in zip(answers, cells, strict=True) if cell.kind == "none")
-    texts = [text for own in answers for text in own.texts]
+    base = next(given for given, cell in zip(answers, cells, strict=True) if cell.kind == "none")
+    texts = [text for given in answers for text in given.texts]
     judged = judge.judge(texts, language)
     hidden = texts
     for name in masked_in or (language,):
@@ -194,7 +193,7 @@ def score(
     # Rates with and without concept words are of the same answers: those judged in both forms.
     unjudged = judged.unjudged | masked.unjudged
     judged, masked = judged.without(unjudged), masked.without(unjudged)
-    ends = np.cumsum([len(own.texts) for own in answers])[:-1]
+    ends = np.cumsum([len(given.texts) for given in answers])[:-1]
     places = np.split(np.arange(len(texts)), ends)
     rated = rate_words(texts, norms, language) if norms is not None else None
     unknown = np.full(len(texts), np.nan)
@@ -205,21 +204,23 @@ def score(
         Scored(
             judgement=judged.rows(places[place]),
             masked=masked.rows(places[place]),
-            perplexity=np.array(own.perplexity, dtype=np.float64),
+            perplexity=np.array(given.perplexity, dtype=np.float64),
             valence=valence[place],
             arousal=arousal[place],
-            repetition=np.array([repetition(text, language) for text in own.texts]),
-            similarity=similarity(own.texts, base.texts, language),
-            stopped=np.array(own.stopped, dtype=bool),
-            distinct2=distinct_n(own.texts, 2, language),
-            answered=float(answered(own.factual, accepted).mean()) if own.factual else None,
-            applications=own.applications,
+            repetition=np.array([repetition(text) for text in given.texts]),
+            similarity=similarity(given.texts, base.texts, language),
+            stopped=np.array(given.stopped, dtype=bool),
+            distinct2=distinct_n(given.texts, 2),
+            answered=float(answered(given.factual, accepted).mean()) if given.factual else None,
+            applications=given.applications,
         )
-        for place, own in enumerate(answers)
+        for place, given in enumerate(answers)
     ]
 
 
-def group(spec: SteeringSpec, cells: Sequence[Cell], scored: Sequence[Scored], judge: Judge) -> list[Group]:
+def group_cells(
+    spec: SteeringSpec, cells: Sequence[Cell], scored: Sequence[Scored], judge: Judge
+) -> list[Group]:
     """Return the figures of every target under everything tried on it.
 
     Draws of one thing at one dose are taken together; answers that serve all targets are read for each of them. The
@@ -228,27 +229,27 @@ def group(spec: SteeringSpec, cells: Sequence[Cell], scored: Sequence[Scored], j
     categories, and languages of concepts, of one kind and multiple of the dose.
     """
     pairs = list(zip(cells, scored, strict=True))
-    base = next(heard for cell, heard in pairs if cell.kind == "none")
+    base = next(scores for cell, scores in pairs if cell.kind == "none")
     targets = tuple(dict.fromkeys(cell.emotion for cell in cells if cell.emotion is not None))
     together: dict[tuple[Any, ...], list[tuple[Cell, Scored]]] = {}
-    for cell, heard in pairs:
+    for cell, scores in pairs:
         for target in targets if cell.emotion is None else (cell.emotion,):
             # Draws of a shuffled set may differ in their layers and still be one thing, random directions not.
             where = cell.layers if cell.kind == "random" else ()
             key = (target, cell.kind, cell.factor, cell.options, _source(cell), where)
-            together.setdefault(key, []).append((cell, heard))
+            together.setdefault(key, []).append((cell, scores))
     groups = []
     for (target, *_), members in together.items():
         controls = tuple(_controls(members[0][0], pairs))
-        figures = measure([heard for _, heard in members], base, target, controls, seed=spec.seed)
+        figures = measure([scores for _, scores in members], base, target, controls, seed=spec.seed)
         figures["judge_auroc"] = judge.auroc(spec.language, target)
         figures["judge_recall"] = judge.recall(spec.language, target) if target in BASIC else None
-        own, scores = tuple(cell for cell, _ in members), tuple(heard for _, heard in members)
-        groups.append(Group(target, own, scores, figures, controls))
+        alike, scored_alike = zip(*members, strict=True)
+        groups.append(Group(target, alike, scored_alike, figures, controls))
     families: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for one in groups:
-        if "p" in one.figures:
-            families.setdefault((one.cell.kind, one.cell.factor), []).append(one.figures)
+    for group in groups:
+        if "p" in group.figures:
+            families.setdefault((group.cell.kind, group.cell.factor), []).append(group.figures)
     for family in families.values():
         p_fdr = adjusted([figures["p"] for figures in family], [figures["judge_auroc"] for figures in family])
         for figures, value in zip(family, p_fdr.tolist(), strict=True):
@@ -257,34 +258,34 @@ def group(spec: SteeringSpec, cells: Sequence[Cell], scored: Sequence[Scored], j
 
 
 def _controls(cell: Cell, pairs: Sequence[tuple[Cell, Scored]]) -> list[Scored]:
-    random = [(other, heard) for other, heard in pairs if other.kind == "random"]
+    random = [(drawn, scores) for drawn, scores in pairs if drawn.kind == "random"]
     if cell.kind in ("none", "random") or not random:
         return []
-    random = [(other, heard) for other, heard in random if other.layers == cell.layers] or random
+    random = [(drawn, scores) for drawn, scores in random if drawn.layers == cell.layers] or random
 
-    def distance(other: Cell) -> float:
+    def distance(drawn: Cell) -> float:
         if cell.dose is None:
-            return abs(float(np.log(other.factor or 1.0)))
-        return abs(float(np.log((other.dose or 1.0) / cell.dose)))
+            return abs(float(np.log(drawn.factor or 1.0)))
+        return abs(float(np.log((drawn.dose or 1.0) / cell.dose)))
 
-    nearest = min(map(distance, (other for other, _ in random)))
-    return [heard for other, heard in random if distance(other) <= nearest + 1e-9]
+    nearest = min(map(distance, (drawn for drawn, _ in random)))
+    return [scores for drawn, scores in random if distance(drawn) <= nearest + 1e-9]
 
 
 def _source(cell: Cell) -> str | None:
     return None if cell.vector is None else cell.vector.note.get("language")
 
 
-def _record(spec: SteeringSpec, model: LanguageModel, judge: Judge, one: Group) -> SteeringRecord:
-    cell = one.cell
-    figures = {name: value for name, value in one.figures.items() if name in SteeringRecord.model_fields}
+def _record(spec: SteeringSpec, model: LanguageModel, judge: Judge, group: Group) -> SteeringRecord:
+    cell = group.cell
+    figures = {name: value for name, value in group.figures.items() if name in SteeringRecord.model_fields}
     return SteeringRecord(
         model=model.name,
         layer=cell.layers[0] if len(cell.layers) == 1 else None,
         layers=cell.layers,
         seed=spec.seed,
-        emotion=one.target,
-        source_language=one.source if one.source != spec.language else None,
+        emotion=group.target,
+        source_language=group.source if group.source != spec.language else None,
         vector=cell.kind,
         mode=cell.mode,
         dose=0.0 if cell.kind == "none" else cell.dose,
@@ -301,27 +302,27 @@ def _record(spec: SteeringSpec, model: LanguageModel, judge: Judge, one: Group) 
 def _not_computed(
     spec: SteeringSpec, judge: Judge, groups: Sequence[Group], norms: WordNorms | None
 ) -> Iterable[NotComputed]:
-    unknown = dict.fromkeys(one.target for one in groups if one.figures["target_rate"] is None)
+    unknown = dict.fromkeys(group.target for group in groups if group.figures["target_rate"] is None)
     if unknown:
         why = f"the judge '{judge.name}' has no such label: {', '.join(unknown)}"
         yield NotComputed(what="target rates", why=why, language=spec.language)
     weak = [
         target
-        for target in dict.fromkeys(one.target for one in groups)
+        for target in dict.fromkeys(group.target for group in groups)
         if target not in unknown and not is_fit(judge.auroc(spec.language, target))
     ]
     if weak:
         why = f"the held-out AUROC of '{judge.name}' is below {AUROC_FLOOR:g} or unknown: {', '.join(weak)}"
         yield NotComputed(what="p over categories", why=why, language=spec.language)
-    heard = {id(one): one.judgement for group in groups for one in group.scored}
-    if heard and (number := counts(list(heard.values())))["n_unjudged"]:
+    judgements = {id(scored): scored.judgement for group in groups for scored in group.scored}
+    if judgements and (number := counts(list(judgements.values())))["n_unjudged"]:
         n_answers = sum(number.values())
         why = (
             f"'{judge.name}' could not judge {number['n_unjudged']} of {n_answers} answers, as they are or with their "
             "concept words masked; they are left out of every rate, interval and p"
         )
         yield NotComputed(what="judgements", why=why, language=spec.language)
-    silent = sum(one.figures["n_without_perplexity"] for one in groups if one.cell.emotion is not None)
+    silent = sum(group.figures["n_without_perplexity"] for group in groups if group.cell.emotion is not None)
     if silent:
         why = (
             f"{silent} answers, steered or unsteered, have no token; their prompts are left out of the ratios"

@@ -9,7 +9,9 @@ import tomllib
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, get_args, overload
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from emospace.errors import EmospaceError, unknown
 from emospace.lexicon import base_language
@@ -17,7 +19,7 @@ from emospace.lexicon import base_language
 if TYPE_CHECKING:
     from emospace.models import LanguageModel
 
-Part: TypeAlias = Literal["calibration", "evaluation", "factual"]
+Part: TypeAlias = Literal["calibration", "evaluation"]
 PromptKind: TypeAlias = Literal["questions", "stems"]
 """What a model is prompted with: questions to answer, or stems, beginnings of a text that it continues."""
 
@@ -25,12 +27,32 @@ DATA = Path(__file__).parent.parent / "data" / "prompts"
 FEWEST: dict[str, int] = {"calibration": 20, "evaluation": 40, "factual": 10}
 """Prompts below which a part is refused: an interval over fewer says little."""
 
+Prompt = Annotated[str, Field(pattern=r"\S")]
 
-class FactualPrompt(NamedTuple):
+
+class FactualPrompt(BaseModel):
     """A question or stem, and the strings of which any one in the answer makes it right."""
 
-    prompt: str
-    answers: tuple[str, ...]
+    model_config = ConfigDict(frozen=True)
+
+    prompt: Prompt
+    answers: tuple[Prompt, ...] = Field(min_length=1)
+
+
+class PromptSet(BaseModel):
+    """The prompts of one kind in one language; `instruction` is what the prompt-only baseline says."""
+
+    instruction: str | None = None
+    calibration: tuple[Prompt, ...] = ()
+    evaluation: tuple[Prompt, ...] = ()
+    factual: tuple[FactualPrompt, ...] = ()
+
+
+class PromptFile(PromptSet):
+    """A file in the format of ``data/prompts/en.toml``: questions, and stems for base models."""
+
+    language: str | None = None
+    stems: PromptSet | None = None
 
 
 def prompt_kind(model: LanguageModel, path: Path | str | None = None) -> PromptKind:
@@ -46,7 +68,7 @@ def prompt_kind(model: LanguageModel, path: Path | str | None = None) -> PromptK
     EmospaceError
         If the file cannot be read.
     """
-    if model.tokenizer.chat_template or (path is not None and "stems" not in _read(Path(path))):
+    if model.tokenizer.chat_template or (path is not None and _read(Path(path)).stems is None):
         return "questions"
     return "stems"
 
@@ -56,35 +78,17 @@ def prompt_languages(kind: PromptKind = "questions") -> tuple[str, ...]:
     return tuple(code for code, kinds in _bundled().items() if kind in kinds)
 
 
-@overload
-def load_prompts(
-    language: str,
-    part: Literal["calibration", "evaluation"],
-    path: Path | str | None = None,
-    kind: PromptKind = "questions",
-) -> tuple[str, ...]: ...
-
-
-@overload
-def load_prompts(
-    language: str,
-    part: Literal["factual"],
-    path: Path | str | None = None,
-    kind: PromptKind = "questions",
-) -> tuple[FactualPrompt, ...]: ...
-
-
 def load_prompts(
     language: str, part: Part, path: Path | str | None = None, kind: PromptKind = "questions"
-) -> tuple[str, ...] | tuple[FactualPrompt, ...]:
-    """Return the prompts of one part: what doses are chosen on, what figures are reported on, or factual ones.
+) -> tuple[str, ...]:
+    """Return the prompts of one part: what doses are chosen on, or what figures are reported on.
 
     Parameters
     ----------
     language
         Code of a bundled language (``zh-Hant`` is read as ``zh``).
     part
-        ``calibration``, ``evaluation`` or ``factual``.
+        ``calibration`` or ``evaluation``.
     path
         A TOML file of one's own in the format of ``data/prompts/en.toml``; its ``language`` must agree.
     kind
@@ -98,22 +102,25 @@ def load_prompts(
     """
     if part not in get_args(Part):
         raise unknown("part of the prompts", part, get_args(Part))
-    content, where = _section(language, path, kind)
-    if part == "factual":
-        factual = _factual(content.get(part, []), where)
-        _check([each.prompt for each in factual], part, where)
-        return factual
-    prompts = _strings(content.get(part, []), f"{where}, {part}")
-    _check(prompts, part, where)
-    other = "evaluation" if part == "calibration" else "calibration"
-    both = sorted(set(prompts) & set(_strings(content.get(other, []), f"{where}, {other}")))
+    prompts, where = _prompts(language, path, kind)
+    _check(getattr(prompts, part), part, where)
+    both = sorted(set(prompts.calibration) & set(prompts.evaluation))
     if both:
         raise EmospaceError(
             where,
             f"{len(both)} prompts stand in calibration and in evaluation, the first is {both[0]!r}",
             "Give each part prompts of its own, or the figures are of what was tuned on.",
         )
-    return prompts
+    return tuple(getattr(prompts, part))
+
+
+def load_factual(
+    language: str, path: Path | str | None = None, kind: PromptKind = "questions"
+) -> tuple[FactualPrompt, ...]:
+    """Return the prompts whose right answer is known; parameters and errors are those of `load_prompts`."""
+    prompts, where = _prompts(language, path, kind)
+    _check([factual.prompt for factual in prompts.factual], "factual", where)
+    return prompts.factual
 
 
 def load_instruction(language: str, path: Path | str | None = None, kind: PromptKind = "questions") -> str:
@@ -126,12 +133,12 @@ def load_instruction(language: str, path: Path | str | None = None, kind: Prompt
     EmospaceError
         If neither the file nor the language has one.
     """
-    sections = [] if path is None else [_section(language, path, kind)]
+    sets = [] if path is None else [_prompts(language, path, kind)[0]]
     if kind in _bundled().get(base_language(language), ()):
-        sections.append(_section(language, None, kind))
-    for content, _ in sections:
-        if isinstance(said := content.get("instruction"), str):
-            return said
+        sets.append(_prompts(language, None, kind)[0])
+    for prompts in sets:
+        if prompts.instruction is not None:
+            return prompts.instruction
     raise EmospaceError(
         f"language '{language}'",
         f"there is no instruction for the prompt-only baseline (there are: {', '.join(prompt_languages(kind))})",
@@ -139,7 +146,7 @@ def load_instruction(language: str, path: Path | str | None = None, kind: Prompt
     )
 
 
-def _section(language: str, path: Path | str | None, kind: PromptKind) -> tuple[dict[str, Any], str]:
+def _prompts(language: str, path: Path | str | None, kind: PromptKind) -> tuple[PromptSet, str]:
     """Return what a file has of a kind, and the name of the place."""
     code = base_language(language)
     if path is None and kind not in _bundled().get(code, ()):
@@ -150,8 +157,8 @@ def _section(language: str, path: Path | str | None, kind: PromptKind) -> tuple[
         )
     source = DATA / f"{code}.toml" if path is None else Path(path)
     content = _read(source)
-    stated = content.get("language", code)
-    if not isinstance(stated, str) or base_language(stated) != code:
+    stated = content.language or code
+    if base_language(stated) != code:
         raise EmospaceError(
             str(source),
             f"its prompts are in '{stated}', not in '{code}'",
@@ -159,26 +166,23 @@ def _section(language: str, path: Path | str | None, kind: PromptKind) -> tuple[
         )
     if kind == "questions":
         return content, str(source)
-    stems = content.get("stems", {})
-    if not isinstance(stems, dict):
-        raise EmospaceError(f"{source}, stems", "it is no table", "Write [stems] as in data/prompts/en.toml.")
-    return stems, f"{source}, stems"
+    return content.stems or PromptSet(), f"{source}, stems"
 
 
 @cache
 def _bundled() -> dict[str, tuple[PromptKind, ...]]:
     """Return the kinds of prompts of each bundled language."""
-    found: dict[str, tuple[PromptKind, ...]] = {}
+    kinds: dict[str, tuple[PromptKind, ...]] = {}
     for path in sorted(DATA.glob("*.toml")):
         content = _read(path)
-        questions: tuple[PromptKind, ...] = ("questions",) if "evaluation" in content else ()
-        found[path.stem] = (*questions, "stems") if "stems" in content else questions
-    return found
+        questions: tuple[PromptKind, ...] = ("questions",) if content.evaluation else ()
+        kinds[path.stem] = questions if content.stems is None else (*questions, "stems")
+    return kinds
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> PromptFile:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return PromptFile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise EmospaceError(
             str(path), f"it cannot be read ({error.strerror})", "Name a TOML file."
@@ -187,28 +191,12 @@ def _read(path: Path) -> dict[str, Any]:
         raise EmospaceError(
             str(path), f"it is not TOML in UTF-8 ({error})", "Follow the format of data/prompts/en.toml."
         ) from error
-
-
-def _strings(values: Any, where: str) -> tuple[str, ...]:
-    if not isinstance(values, list) or not all(isinstance(value, str) and value.strip() for value in values):
-        raise EmospaceError(where, "it is not a list of strings", "Write it as in data/prompts/en.toml.")
-    return tuple(values)
-
-
-def _factual(entries: Any, where: str) -> tuple[FactualPrompt, ...]:
-    questions = []
-    for entry in entries if isinstance(entries, list) else [entries]:
-        if not isinstance(entry, dict) or not isinstance(entry.get("prompt"), str):
-            raise EmospaceError(
-                f"{where}, factual", "an entry has no prompt", "Write [[factual]] with prompt and answers."
-            )
-        answers = _strings(entry.get("answers"), f"{where}, answers to {entry['prompt']!r}")
-        if not answers:
-            raise EmospaceError(
-                f"{where}, {entry['prompt']!r}", "it has no answer", "List what counts as right."
-            )
-        questions.append(FactualPrompt(entry["prompt"], answers))
-    return tuple(questions)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ", ".join(str(part) for part in first["loc"])
+        raise EmospaceError(
+            f"{path}, {place}", first["msg"], "Follow the format of data/prompts/en.toml."
+        ) from error
 
 
 def _check(prompts: Sequence[str], part: str, where: str) -> None:

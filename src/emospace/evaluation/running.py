@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
-from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from emospace.artefacts import write_parquet
 from emospace.display import say
@@ -16,35 +13,16 @@ from emospace.evaluation.grid import Evaluation, evaluate
 from emospace.evaluation.prompts import prompt_kind
 from emospace.evaluation.summary import steering_summary
 from emospace.judges import load_judge
-from emospace.records import Manifest, ModelRecord, NotComputed, Results, Source, SummaryRecord
+from emospace.records import Manifest, NotComputed, Results, Source, SummaryRecord, provenance
 from emospace.specs import SteeringSpec
 
 if TYPE_CHECKING:
     from emospace.judges import Judge
     from emospace.models import LanguageModel
     from emospace.norms import WordNorms
-    from emospace.specs import Mode
     from emospace.steering.bank import VectorBank
-    from emospace.steering.vector import SteeringVector
 
 _PACKAGES = ("emospace", "torch", "transformers", "numpy")
-
-
-@dataclass(frozen=True)
-class InMode:
-    """A bank whose vectors are those of one mode."""
-
-    bank: VectorBank
-    mode: Mode
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The emotions it has in that mode."""
-        return tuple(name for name in self.bank.names if (name, self.mode) in self.bank.vectors)
-
-    def vector(self, name: str) -> SteeringVector:
-        """Return the vector of an emotion."""
-        return self.bank.vector(name, self.mode)
 
 
 def run_evaluation(
@@ -85,9 +63,9 @@ def run_evaluation(
     shuffled = shuffled_banks(model, bank, spec.n_shuffled, mode=spec.mode, seed=spec.seed)
     cells = standard_cells(
         spec,
-        InMode(bank, spec.mode),
-        baselines=[InMode(one, spec.mode) for one in baselines.values() if one is not None],
-        shuffled=[InMode(one, spec.mode) for one in shuffled],
+        bank.in_mode(spec.mode),
+        baselines=[baseline.in_mode(spec.mode) for baseline in baselines.values() if baseline is not None],
+        shuffled=[drawn.in_mode(spec.mode) for drawn in shuffled],
         labels={emotion: lemmas[emotion][0] for emotion in bank.names if lemmas.get(emotion)},
         kind=prompt_kind(model, spec.prompts),
     )
@@ -98,8 +76,8 @@ def run_evaluation(
             why=f"none were calibrated for this model (emospace steer calibrate --source {name})",
             language=spec.language,
         )
-        for name, one in baselines.items()
-        if one is None
+        for name, baseline in baselines.items()
+        if baseline is None
     )
     found = found._replace(not_computed=(*found.not_computed, *missing))
     for key, frame in found.tables.items():
@@ -120,8 +98,6 @@ def results_of(
     command: str,
 ) -> Results:
     """Return what `results.json` holds of an evaluation: its records, the model, and what the figures hang on."""
-    identity = model.identity
-    common: dict[str, Any] = {"model": model.name, "layer": None, "n": found.n_answers, "seed": spec.seed}
     made = bank.note.get("spec", {})
     sources = [
         Source(
@@ -136,46 +112,23 @@ def results_of(
         )
     ]
     if norms is not None:
-        sources.append(
-            Source(
-                kind="norms",
-                name=norms.name,
-                language=norms.language,
-                n=len(norms.words),
-                n_rejected=len(norms.rejected),
-                licence=norms.licence,
-                citation=norms.citation,
-                note=norms.note,
-                content_hash=norms.content_hash,
-            )
-        )
+        sources.append(provenance.norms_source(norms, norms.language))
     return Results(
         steering=found.records,
         summary=summary,
         not_computed=found.not_computed,
-        model=ModelRecord(
-            **common,
-            source=spec.model,
-            revision=identity.get("revision"),
-            file_hash=identity.get("sha256"),
-            quantisation=identity.get("quantisation"),
-            architecture=model.model.config.model_type,
-            n_blocks=model.n_blocks,
-            d_model=model.d_model,
-            n_parameters=sum(parameter.numel() for parameter in model.model.parameters()),
-            dtype=identity.get("dtype"),
-            device=model.device.type,
+        model=provenance.model_record(
+            model, name=model.name, source=spec.model, layer=None, n=found.n_answers, seed=spec.seed
         ),
         manifest=Manifest(
-            **common,
+            model=model.name,
+            layer=None,
+            n=found.n_answers,
+            seed=spec.seed,
             command=command,
             languages=(spec.language,),
             sources=tuple(sources),
-            files={
-                "model": str(identity.get("sha256") or identity.get("revision")),
-                "judge": f"{judge.name}: {judge.kind}",
-            },
-            versions={"python": platform.python_version()}
-            | {package: version(package) for package in _PACKAGES},
+            files={"model": provenance.model_file(model), "judge": f"{judge.name}: {judge.kind}"},
+            versions=provenance.versions(_PACKAGES),
         ),
     )

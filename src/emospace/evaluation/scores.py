@@ -1,4 +1,4 @@
-"""From what judges hear in answers to figures: rates, fluency, content and what is due to the vector alone.
+"""From the judgements of answers to figures: rates, fluency, content and what is due to the vector alone.
 
 The unit is the prompt: intervals resample prompts, and every comparison is of answers to the same prompt.
 """
@@ -303,7 +303,7 @@ def measure(
 ) -> dict[str, Any]:
     """Return every figure of one target under one vector and dose, named as in `SteeringRecord` where it is there.
 
-    What the judge hears stands on the answers it could judge, `n_judged`; `n_tested` counts the prompts whose answers,
+    Rates are of the answers the judge could judge, `n_judged`; `n_tested` counts the prompts whose answers,
     the controls' too, were all judged: `p` is of these.
 
     Parameters
@@ -351,13 +351,13 @@ def _rates(
     masked = [hits(cell.masked, target) for cell in cells]
     likely = [probability(cell.judgement, target) for cell in cells]
     before = hits(base.judgement, target)
-    told = rate(chosen, seed=seed)
+    estimate = rate(chosen, seed=seed)
     if not found["n_judged"]:
         found["reason"] = f"none of the {found['n_unjudged']} answers could be judged"
     found |= {
-        "target_rate": told.value,
-        "ci_low": told.low,
-        "ci_high": told.high,
+        "target_rate": estimate.value,
+        "ci_low": estimate.low,
+        "ci_high": estimate.high,
         "target_rate_masked": row_mean(masked),
         "target_probability": row_mean(likely),
         "base_rate": row_mean(before),
@@ -366,14 +366,14 @@ def _rates(
     }
     if len(cells) > 1 or not controls:
         return found
-    random = [hits(one.judgement, target) for one in controls]
+    random = [hits(control.judgement, target) for control in controls]
     known = np.isfinite([likely[0], *random]).all(axis=0)
     return found | {
         "control_rate": row_mean(random),
         "n_tested": int(known.sum()),
-        "p": exceeds(likely[0], [probability(one.judgement, target) for one in controls], seed=seed),
+        "p": exceeds(likely[0], [probability(control.judgement, target) for control in controls], seed=seed),
         "p_rate": exceeds(chosen[0], random, seed=seed),
-        "p_masked": exceeds(masked[0], [hits(one.masked, target) for one in controls], seed=seed),
+        "p_masked": exceeds(masked[0], [hits(control.masked, target) for control in controls], seed=seed),
         "p_unsteered": exceeds(likely[0], [probability(base.judgement, target)], seed=seed),
     }
 

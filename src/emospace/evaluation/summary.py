@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from emospace.evaluation.crossing_tables import ALL
+from emospace.evaluation.cross_lingual_tables import ALL
 from emospace.judges import BASIC, weakness
 from emospace.records import SIGNIFICANT, SteeringRecord, SummaryRecord, summarised
 
@@ -171,7 +171,7 @@ def steering_summary(records: Records) -> tuple[SummaryRecord, ...]:
     return tuple(record for among, found in groups for record in _of_group(among, found))
 
 
-def crossing_summary(
+def cross_lingual_summary(
     records: Records, means: pd.DataFrame, cosines: pd.DataFrame
 ) -> tuple[SummaryRecord, ...]:
     """Return the means that the page of steering across languages states.
@@ -179,7 +179,7 @@ def crossing_summary(
     Parameters
     ----------
     means, cosines
-        The tables of `crossing_tables` of these names.
+        The tables of `cross_lingual_tables` of these names.
     """
     return (*_of_matrix(records), *_of_means(means), *_of_cosines(cosines))
 

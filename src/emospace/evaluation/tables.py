@@ -48,7 +48,7 @@ def study_tables(
     norms: WordNorms | None,
 ) -> dict[str, pd.DataFrame]:
     """Return all tables of `emospace.evaluation.grid.Evaluation`."""
-    base = next(heard for cell, heard in zip(cells, scored, strict=True) if cell.kind == "none")
+    base = next(scores for cell, scores in zip(cells, scored, strict=True) if cell.kind == "none")
     affect = affect_table(spec, groups, sets, norms)
     return {
         "cells": cell_table(groups),
@@ -68,17 +68,17 @@ def cell_table(groups: Sequence[Group]) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
-                "target": one.target,
-                "kind": one.cell.kind,
-                "n_draws": len(one.cells),
-                "layers": ",".join(map(str, one.cell.layers)),
-                "mode": one.cell.mode,
-                "dose": one.cell.dose,
-                "factor": one.cell.factor,
-                "options": one.cell.options,
-                **one.figures,
+                "target": group.target,
+                "kind": group.cell.kind,
+                "n_draws": len(group.cells),
+                "layers": ",".join(map(str, group.cell.layers)),
+                "mode": group.cell.mode,
+                "dose": group.cell.dose,
+                "factor": group.cell.factor,
+                "options": group.cell.options,
+                **group.figures,
             }
-            for one in groups
+            for group in groups
         ]
     )
 
@@ -88,17 +88,17 @@ def dose_table(groups: Sequence[Group], base: Scored, *, seed: int) -> pd.DataFr
     import pandas as pd
 
     curves: dict[tuple[str, str], list[Group]] = {}
-    for one in groups:
-        if one.cell.dose is not None and len(one.cells) == 1 and is_judged(base.judgement, one.target):
-            curves.setdefault((one.target, one.cell.kind), []).append(one)
+    for group in groups:
+        if group.cell.dose is not None and len(group.cells) == 1 and is_judged(base.judgement, group.target):
+            curves.setdefault((group.target, group.cell.kind), []).append(group)
     rows = []
     for (target, kind), members in curves.items():
         if len(members) < 2:
             continue
-        doses = [0.0, *(float(one.cell.dose or 0.0) for one in members)]
-        heard = [base.judgement, *(one.scored[0].judgement for one in members)]
+        doses = [0.0, *(float(group.cell.dose or 0.0) for group in members)]
+        scores = [base.judgement, *(group.scored[0].judgement for group in members)]
         for outcome, read in (("rate", hits), ("probability", probability)):
-            found = dose_response(doses, [read(judgement, target) for judgement in heard], seed=seed)
+            found = dose_response(doses, [read(judgement, target) for judgement in scores], seed=seed)
             rows.append(
                 {"target": target, "kind": kind, "outcome": outcome, "n_doses": len(doses)}
                 | _spread("slope", found.slope)
@@ -113,10 +113,10 @@ def confusion_table(groups: Sequence[Group]) -> pd.DataFrame:
 
     frames = []
     for kind, members in _calibrated(groups).items():
-        basic = {one.target: one.scored[0].judgement for one in members if one.target in BASIC}
+        basic = {group.target: group.scored[0].judgement for group in members if group.target in BASIC}
         if basic and kind not in ("none", "random"):
             frames.append(confusion(basic).assign(kind=kind))
-    unsteered = next((one for one in groups if one.cell.kind == "none"), None)
+    unsteered = next((group for group in groups if group.cell.kind == "none"), None)
     if unsteered is not None:
         frames.append(confusion({"(unsteered)": unsteered.scored[0].judgement}).assign(kind="none"))
     return pd.concat(frames, ignore_index=True)
@@ -130,19 +130,19 @@ def affect_table(
 
     from emospace.structure import category_ratings
 
-    targets = list(dict.fromkeys(one.target for one in groups))
+    targets = list(dict.fromkeys(group.target for group in groups))
     human = dict.fromkeys(AFFECT, np.full(len(targets), np.nan))
     if norms is not None:
         ratings = category_ratings(sets, norms, spec.language)
         human |= {name: ratings.values(name, targets) for name in AFFECT if name in ratings.targets}
     rows = []
     for kind, members in _calibrated(groups).items():
-        for one in members if kind not in ("none", "random") else ():
-            place = targets.index(one.target)
-            row: dict[str, Any] = {"target": one.target, "kind": kind}
+        for group in members if kind not in ("none", "random") else ():
+            place = targets.index(group.target)
+            row: dict[str, Any] = {"target": group.target, "kind": kind}
             for name in AFFECT:
                 row |= {
-                    f"{name}_{part}": one.figures[f"{name}_{part}"]
+                    f"{name}_{part}": group.figures[f"{name}_{part}"]
                     for part in ("shift", "shift_low", "shift_high")
                 }
                 row[f"human_{name}"] = float(human[name][place])
@@ -159,15 +159,15 @@ def random_table(groups: Sequence[Group], base: Scored, *, seed: int) -> pd.Data
 
     rows = []
     for kind, members in _calibrated(groups).items():
-        for one in members:
-            near = _matched(one, groups)
+        for group in members:
+            near = _matched(group, groups)
             if near is None:
                 continue
             rows.append(
                 {
-                    "target": one.target,
+                    "target": group.target,
                     "kind": kind,
-                    "perplexity_ratio": one.figures["perplexity_ratio"],
+                    "perplexity_ratio": group.figures["perplexity_ratio"],
                     "random_dose": near.cell.dose,
                     "random_perplexity_ratio": near.figures["perplexity_ratio"],
                     "random_rate": near.figures["target_rate"],
@@ -198,35 +198,35 @@ def figure_table(groups: Sequence[Group], base: Scored, affect: pd.DataFrame, *,
     for kind, members in _calibrated(groups).items():
         if kind in ("none", "random"):
             continue
-        basic = [one for one in members if one.target in BASIC]
+        basic = [group for group in members if group.target in BASIC]
         if basic:
             known = [
-                one
-                for one in basic
-                if is_judged(base.judgement, one.target) and not weakness(one.figures["judge_auroc"])
+                group
+                for group in basic
+                if is_judged(base.judgement, group.target) and not weakness(group.figures["judge_auroc"])
             ]
             if known:
                 add(kind, "target_rate", _mean_rate(known, False, seed))
                 add(kind, "target_rate_masked", _mean_rate(known, True, seed))
             add(kind, "perplexity_ratio", _pooled_ratio(basic, base, seed))
-            distinct = [one.figures["distinct2_ratio"] for one in basic]
+            distinct = [group.figures["distinct2_ratio"] for group in basic]
             add(
                 kind,
                 "distinct2_ratio",
                 Estimate(float(np.mean(distinct)), min(distinct), max(distinct), len(basic)),
             )
         tested = [
-            one.figures["p_fdr"]
-            for one in members
-            if is_fit(one.figures["judge_auroc"]) and np.isfinite(one.figures.get("p_fdr", np.nan))
+            group.figures["p_fdr"]
+            for group in members
+            if is_fit(group.figures["judge_auroc"]) and np.isfinite(group.figures.get("p_fdr", np.nan))
         ]
         if tested:
             above = float(np.mean(np.array(tested) < SIGNIFICANT))
             add(kind, "above_random", Estimate(above, np.nan, np.nan, len(tested)))
-        own = affect[affect["kind"] == kind]
+        shifts = affect[affect["kind"] == kind]
         for name in AFFECT:
-            add(kind, f"{name}_r", agreement(own[f"{name}_shift"], own[f"human_{name}"]))
-        near = [found for found in (_matched(one, groups) for one in basic) if found is not None]
+            add(kind, f"{name}_r", agreement(shifts[f"{name}_shift"], shifts[f"human_{name}"]))
+        near = [found for found in (_matched(group, groups) for group in basic) if found is not None]
         if near:
             gaps = [over_draws(list(_deviations(found, base))) for found in near]
             add(kind, "random_deviation", rate(gaps, seed=seed))
@@ -253,11 +253,11 @@ def sample_table(
             cell.named()
             | {
                 "prompt": prompts[place],
-                "text": own.texts[place],
-                "judged": str(heard.judgement.choice[place]),
-                "perplexity": own.perplexity[place],
+                "text": given.texts[place],
+                "judged": str(scores.judgement.choice[place]),
+                "perplexity": given.perplexity[place],
             }
-            for cell, own, heard in zip(cells, answers, scored, strict=True)
+            for cell, given, scores in zip(cells, answers, scored, strict=True)
             for place in sorted(drawn.tolist())
         ]
     )
@@ -266,47 +266,47 @@ def sample_table(
 def _calibrated(groups: Sequence[Group]) -> dict[str, list[Group]]:
     """Return, by kind, what was tried at the calibrated dose or has none."""
     kinds: dict[str, list[Group]] = {}
-    for one in groups:
-        if one.cell.factor in (None, 1.0):
-            kinds.setdefault(one.cell.kind, []).append(one)
+    for group in groups:
+        if group.cell.factor in (None, 1.0):
+            kinds.setdefault(group.cell.kind, []).append(group)
     return kinds
 
 
-def _matched(one: Group, groups: Sequence[Group]) -> Group | None:
+def _matched(group: Group, groups: Sequence[Group]) -> Group | None:
     """Return the random directions, read for the same target, whose perplexity ratio is nearest to a vector's."""
-    wanted = one.figures["perplexity_ratio"]
+    wanted = group.figures["perplexity_ratio"]
     random = [
         other
         for other in groups
-        if (other.cell.kind, other.target) == ("random", one.target)
+        if (other.cell.kind, other.target) == ("random", group.target)
         and other.figures["n_judged"]
         and other.figures["target_rate"] is not None
         and other.figures["perplexity_ratio"] > 0
     ]
-    if one.cell.kind == "random" or one.cell.vector is None or not random or not wanted > 0:
+    if group.cell.kind == "random" or group.cell.vector is None or not random or not wanted > 0:
         return None
     return min(random, key=lambda other: abs(float(np.log(other.figures["perplexity_ratio"] / wanted))))
 
 
 def _deviations(random: Group, base: Scored) -> np.ndarray:
     before = hits(base.judgement, random.target)
-    return np.stack([hits(heard.judgement, random.target) - before for heard in random.scored])
+    return np.stack([hits(scores.judgement, random.target) - before for scores in random.scored])
 
 
 def _mean_rate(groups: Sequence[Group], masked: bool, seed: int) -> Estimate:
     return rate(
         [
             over_draws(
-                [hits(heard.masked if masked else heard.judgement, one.target) for heard in one.scored]
+                [hits(scores.masked if masked else scores.judgement, group.target) for scores in group.scored]
             )
-            for one in groups
+            for group in groups
         ],
         seed=seed,
     )
 
 
 def _pooled_ratio(groups: Sequence[Group], base: Scored, seed: int) -> Estimate:
-    ratios = np.stack([heard.perplexity / base.perplexity for one in groups for heard in one.scored])
+    ratios = np.stack([scores.perplexity / base.perplexity for group in groups for scores in group.scored])
     ratios = ratios[:, np.isfinite(ratios).any(axis=0)]
     n_prompts = ratios.shape[1]
     if not n_prompts:

@@ -2,14 +2,6 @@
 
 from emospace.models.caching import cache_argument, check_cached, find_cache
 from emospace.models.chat import Turns, turns_of
-from emospace.models.decoding import (
-    AnswerStream,
-    Parts,
-    answer_parts,
-    decode,
-    opens_thought,
-    split_reasoning,
-)
 from emospace.models.families import BLOCK_PATHS, find_blocks
 from emospace.models.loading import (
     DTYPES,
@@ -36,15 +28,11 @@ __all__ = [
     "EMBEDDED",
     "PACKAGED",
     "PACKAGES",
-    "AnswerStream",
     "LanguageModel",
     "PackagedGGUF",
-    "Parts",
     "Turns",
-    "answer_parts",
     "cache_argument",
     "check_cached",
-    "decode",
     "find_blocks",
     "find_cache",
     "list_models",
@@ -52,10 +40,8 @@ __all__ = [
     "load_tokenizer",
     "missing_companion",
     "model_packages",
-    "opens_thought",
     "packaged_model",
     "shipped",
-    "split_reasoning",
     "turns_of",
     "wrap_model",
 ]

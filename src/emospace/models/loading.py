@@ -76,6 +76,12 @@ class LanguageModel:
         return int(getattr(config, "text_config", config).hidden_size)
 
     @property
+    def context(self) -> int | None:
+        """How many positions it reads, None where it has no bound of its own."""
+        config = getattr(self.model.config, "text_config", self.model.config)
+        return getattr(config, "max_position_embeddings", None)
+
+    @property
     def device(self) -> torch.device:
         """Where the first block runs, and so where token ids go."""
         import torch

@@ -1,7 +1,6 @@
 """Ratings from features: nested ridge, draws of latents to compare with, and paired comparisons."""
 
 from emospace.prediction.categories import Told, tell_categories
-from emospace.prediction.crossing import FittedRatings, Transferred, fit_ratings, read_ratings, transfer
 from emospace.prediction.draws import (
     MatchedDraws,
     latent_profile,
@@ -13,6 +12,7 @@ from emospace.prediction.draws import (
 from emospace.prediction.ratings import Predicted, predict_beside, predict_ratings
 from emospace.prediction.ridge import PENALTIES, assign_folds
 from emospace.prediction.scores import AboveDraws, Comparison, Score, above_draws, compare, correlation, score
+from emospace.prediction.transfer import FittedRatings, Transferred, fit_ratings, read_ratings, transfer
 
 __all__ = [
     "PENALTIES",

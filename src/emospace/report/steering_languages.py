@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from emospace.display import get_value
-from emospace.evaluation.crossing_tables import ALL
+from emospace.evaluation.cross_lingual_tables import ALL
 from emospace.evaluation.summary import ANOTHER, EVERY, OWN, POOLED, is_illustration, matrix_rows, source_of
 from emospace.judges import AUROC_FLOOR, BASIC
 from emospace.records import SIGNIFICANT, Results, SteeringRecord

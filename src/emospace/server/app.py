@@ -1,31 +1,35 @@
-"""The application: routes, gate and errors around one engine."""
+"""The application, its routes, gate and errors around one engine, and how it is served."""
 
 from __future__ import annotations
 
+import logging
+import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
+from contextlib import asynccontextmanager, suppress
 
+import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 import emospace
+from emospace.display import say
 from emospace.errors import EmospaceError
 from emospace.server.completions import completion_routes
 from emospace.server.emotions import emotion_routes
 from emospace.server.engine import Busy, Engine, Stopped
 from emospace.server.failures import ApiError, ErrorBody, api_error, from_validation
 from emospace.server.gate import Gate
-from emospace.server.listening import listening_routes
-from emospace.server.reference import reference
+from emospace.server.pages import page_routes, reference
+from emospace.server.reading_routes import reading_routes
 from emospace.server.runs import Runs, run_routes
 from emospace.server.settings import Settings
-from emospace.server.static import page_routes
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 """Of the reference, whose style stands in the page."""
+
+BACKLOG, LEAVING_SECONDS = 256, 5
 
 CODES = {400: "invalid_json", 404: "not_found", 405: "method_not_allowed"}
 
@@ -80,7 +84,7 @@ def create_app(engine: Engine, settings: Settings | None = None) -> FastAPI:
     for routes in (
         completion_routes(engine, settings),
         emotion_routes(engine, settings),
-        listening_routes(engine, settings, runs),
+        reading_routes(engine, settings, runs),
         run_routes(runs),
     ):
         app.include_router(routes)
@@ -99,10 +103,60 @@ async def _invalid(_: Request, error: Exception) -> Response:
 
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    said: dict[int, Any] = {
+    messages: dict[int, str] = {
         404: f"There is nothing at {request.url.path}.",
         405: f"{request.method} is not possible here.",
     }
-    message = said.get(error.status_code, str(error.detail))
+    message = messages.get(error.status_code, str(error.detail))
     code = CODES.get(error.status_code, "invalid_value")
     return ApiError(error.status_code, message, code, headers=error.headers).response()
+
+
+def serve(engine: Engine, settings: Settings) -> None:
+    """Bind, print the address, and serve until interrupted.
+
+    Raises
+    ------
+    EmospaceError
+        If the address cannot be bound.
+    """
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    bound = bind(settings)
+    port = bound.getsockname()[1]
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    say(f"http://{host}:{port}  ({settings.model}; API at /v1, reference at /docs; Ctrl-C ends)")
+    with suppress(KeyboardInterrupt):
+        uvicorn_server(engine, settings).run(sockets=[bound])
+
+
+def uvicorn_server(engine: Engine, settings: Settings) -> uvicorn.Server:
+    """Return the server of an engine, not yet running."""
+    config = uvicorn.Config(
+        create_app(engine, settings),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        # Whoever sits before the server must not name another client: fairness goes by address.
+        proxy_headers=False,
+        ws="none",
+        timeout_graceful_shutdown=LEAVING_SECONDS,
+    )
+    return uvicorn.Server(config)
+
+
+def bind(settings: Settings) -> socket.socket:
+    """Return a listening socket; raises `EmospaceError` where the address is taken or not this machine's."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((settings.host.strip("[]"), settings.port))
+    except OSError as error:
+        bound.close()
+        raise EmospaceError(
+            f"{settings.host}:{settings.port}",
+            f"it cannot be bound ({error.strerror or error})",
+            "Give another --port (0: any that is free) or --host.",
+        ) from error
+    bound.listen(BACKLOG)
+    return bound

@@ -13,11 +13,11 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from emospace.models.decoding import EMPTY, opens_thought
-from emospace.server.asking import chat_ids, check_model, context, sampling_of, steering_of, text_ids
-from emospace.server.batch import Answer, Event
+from emospace.generation.decoding import EMPTY, opens_thought
+from emospace.generation.loop import Answer, Event
 from emospace.server.engine import Engine
 from emospace.server.failures import ApiError, sse_error
+from emospace.server.requests import chat_ids, check_model, describe_plan, plan_of, sampling_of, text_ids
 from emospace.server.schemas import (
     ChatChoice,
     ChatCompletion,
@@ -35,7 +35,7 @@ GONE = 499
 """The status, seen by nobody, of a request whose client left."""
 
 
-class Asked:
+class Exchange:
     """The answers of one request, and their events as they come."""
 
     def __init__(
@@ -45,39 +45,34 @@ class Asked:
         request: ChatRequest | CompletionRequest,
         prompts: Sequence[Sequence[int]],
     ) -> None:
-        limits = engine.limits
-        found = steering_of(engine.model, engine.bank, request)
-        steering = found[0] if found else None
-        self.steered = found[1] if found else None
+        limits, model = engine.limits, engine.model
+        self.plan = plan_of(model, engine.bank, request)
         self.is_chat = isinstance(request, ChatRequest)
-        self.id = f"{'chatcmpl' if self.is_chat else 'cmpl'}-{uuid.uuid4().hex}"
-        self.created, self.model, self.engine = int(time.time()), settings.model, engine
-        self.usage_asked = request.stream_options is not None and request.stream_options.include_usage
-        n = request.n or 1
+        self.prompts, self.engine = prompts, engine
+        self.head = {
+            "id": f"{'chatcmpl' if self.is_chat else 'cmpl'}-{uuid.uuid4().hex}",
+            "created": int(time.time()),
+            "model": settings.model,
+        }
+        self.shows_usage = request.stream_options is not None and request.stream_options.include_usage
         loop, self.events = asyncio.get_running_loop(), asyncio.Queue[Event | None]()
 
         def emit(event: Event) -> None:
-            loop.call_soon_threadsafe(self.events.put_nowait, event)
+            try:
+                loop.call_soon_threadsafe(self.events.put_nowait, event)
+            except RuntimeError:  # the event loop is closed: nobody reads any more
+                self.cancel()
 
         deadline = time.monotonic() + limits.seconds
-        self.prompts = prompts
         self.answers: list[Answer] = []
         for prompt in prompts:
-            room = (context(engine.model) or len(prompt) + limits.answer_tokens) - len(prompt)
-            sampling = sampling_of(request, room, limits)
-            opened = opens_thought(engine.model, prompt) if self.is_chat else None
-            for _ in range(n):
+            space = (model.context or len(prompt) + limits.answer_tokens) - len(prompt)
+            sampling = sampling_of(request, space, limits)
+            opened = opens_thought(model, prompt) if self.is_chat else None
+            for _ in range(request.n or 1):
+                index = len(self.answers)
                 self.answers.append(
-                    Answer(
-                        prompt,
-                        sampling,
-                        emit,
-                        steering,
-                        request.stops,
-                        index=len(self.answers),
-                        opened=opened,
-                        deadline=deadline,
-                    )
+                    Answer(prompt, sampling, self.plan, index, emit, request.stops, opened, deadline)
                 )
 
     async def each(self) -> AsyncIterator[Event]:
@@ -92,6 +87,13 @@ class Asked:
             left -= event.finish is not None
             yield event
 
+    async def cancel_when_left(self, receive: Receive) -> None:
+        """Wait until the client leaves, then give its answers up."""
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self.cancel()
+        self.events.put_nowait(None)
+
     def cancel(self) -> None:
         """Give up what is not finished."""
         for answer in self.answers:
@@ -105,9 +107,10 @@ class Asked:
 
     def steering(self, answers: Sequence[Answer]) -> Steered | None:
         """Return what steered answers, None for no tone."""
-        if self.steered is None:
+        if self.plan is None:
             return None
-        return self.steered.model_copy(update={"applications": sum(one.applications for one in answers)})
+        applications = sum(answer.applications for answer in answers)
+        return describe_plan(self.plan).model_copy(update={"applications": applications})
 
 
 def completion_routes(engine: Engine, settings: Settings) -> APIRouter:
@@ -123,7 +126,7 @@ def completion_routes(engine: Engine, settings: Settings) -> APIRouter:
         prompts = [
             await asyncio.to_thread(chat_ids, engine.model, body.messages, limit, body.chat_template_kwargs)
         ]
-        return await _respond(Asked(engine, settings, body, prompts), body, request)
+        return await _respond(Exchange(engine, settings, body, prompts), body, request)
 
     @router.post("/completions", response_model=TextCompletion)
     async def complete(body: CompletionRequest, request: Request) -> Any:
@@ -132,8 +135,8 @@ def completion_routes(engine: Engine, settings: Settings) -> APIRouter:
         if not body.prompts:
             raise ApiError(400, "prompt: the list is empty", "invalid_value", "prompt")
         _check_number(len(body.prompts) * (body.n or 1), engine)
-        prompts = [await asyncio.to_thread(text_ids, engine.model, one, limit) for one in body.prompts]
-        return await _respond(Asked(engine, settings, body, prompts), body, request)
+        prompts = [await asyncio.to_thread(text_ids, engine.model, prompt, limit) for prompt in body.prompts]
+        return await _respond(Exchange(engine, settings, body, prompts), body, request)
 
     return router
 
@@ -144,70 +147,59 @@ def _check_number(answers: int, engine: Engine) -> None:
         raise ApiError(400, f"n: this server gives at most {most} answers to a request", "invalid_value", "n")
 
 
-async def _respond(asked: Asked, body: ChatRequest | CompletionRequest, request: Request) -> Response:
-    asked.engine.submit(request.state.client, asked.answers)
+async def _respond(exchange: Exchange, body: ChatRequest | CompletionRequest, request: Request) -> Response:
+    exchange.engine.submit(request.state.client, exchange.answers)
     if body.stream:
-        return EventStream(asked)
-    leaving = asyncio.create_task(_leave(request.receive, asked))
-    texts = [EMPTY] * len(asked.answers)
-    finishes: list[Any] = [None] * len(asked.answers)
+        return EventStream(exchange)
+    leaving = asyncio.create_task(exchange.cancel_when_left(request.receive))
+    texts = [EMPTY] * len(exchange.answers)
+    finishes: list[Any] = [None] * len(exchange.answers)
     try:
-        async for event in asked.each():
+        async for event in exchange.each():
             texts[event.index] = texts[event.index].then(event.piece)
             finishes[event.index] = event.finish or finishes[event.index]
     finally:
         leaving.cancel()
-        asked.cancel()
+        exchange.cancel()
     if None in finishes:
         return Response(status_code=GONE)
-    told: dict[str, Any] = {
-        "id": asked.id,
-        "created": asked.created,
-        "model": asked.model,
-        "usage": asked.usage(),
-        "steering": asked.steering(asked.answers),
+    shared: dict[str, Any] = {
+        **exchange.head,
+        "usage": exchange.usage(),
+        "steering": exchange.steering(exchange.answers),
     }
-    found: ChatCompletion | TextCompletion
-    ends = list(zip(texts, finishes, strict=True))
-    if asked.is_chat:
+    ends = enumerate(zip(texts, finishes, strict=True))
+    completion: ChatCompletion | TextCompletion
+    if exchange.is_chat:
         chats = [
             ChatChoice(
                 index=index,
                 message=ChatMessage(content=text.answer, reasoning_content=text.reasoning or None),
                 finish_reason=finish,
             )
-            for index, (text, finish) in enumerate(ends)
+            for index, (text, finish) in ends
         ]
-        found = ChatCompletion(choices=chats, **told)
+        completion = ChatCompletion(choices=chats, **shared)
     else:
         plain = [
-            TextChoice(index=index, text=text.answer, finish_reason=finish)
-            for index, (text, finish) in enumerate(ends)
+            TextChoice(index=index, text=text.answer, finish_reason=finish) for index, (text, finish) in ends
         ]
-        found = TextCompletion(choices=plain, **told)
-    return Response(found.model_dump_json(), media_type="application/json")
-
-
-async def _leave(receive: Receive, asked: Asked) -> None:
-    """Wait until the client leaves, then give its answers up."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    asked.cancel()
-    asked.events.put_nowait(None)
+        completion = TextCompletion(choices=plain, **shared)
+    return Response(completion.model_dump_json(), media_type="application/json")
 
 
 class EventStream(Response):
     """Server-sent events of a request; its answers are given up when the client leaves."""
 
-    def __init__(self, asked: Asked) -> None:
+    def __init__(self, exchange: Exchange) -> None:
         super().__init__(media_type="text/event-stream; charset=utf-8")
         del self.headers["content-length"]
         self.headers["cache-control"] = "no-store"
         self.headers["x-accel-buffering"] = "no"
-        self.asked = asked
+        self.exchange = exchange
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
-        leaving = asyncio.create_task(_leave(receive, self.asked))
+        leaving = asyncio.create_task(self.exchange.cancel_when_left(receive))
         # Some servers say by an error that nobody listens any more.
         try:
             await send(
@@ -220,43 +212,39 @@ class EventStream(Response):
             pass
         finally:
             leaving.cancel()
-            self.asked.cancel()
+            self.exchange.cancel()
 
     async def _lines(self) -> AsyncIterator[bytes]:
-        asked = self.asked
+        exchange = self.exchange
         try:
-            if asked.is_chat:
-                for answer in asked.answers:
+            if exchange.is_chat:
+                for answer in exchange.answers:
                     yield self._chunk(answer, {"role": "assistant", "content": ""})
-            async for event in asked.each():
-                answer = asked.answers[event.index]
+            async for event in exchange.each():
+                answer = exchange.answers[event.index]
                 if event.piece.reasoning:
                     yield self._chunk(answer, {"reasoning_content": event.piece.reasoning})
                 if event.text:
                     yield self._chunk(answer, {"content": event.text})
                 if event.finish:
                     yield self._chunk(answer, {}, event.finish)
-            if asked.usage_asked:
-                yield self._line(choices=[], usage=asked.usage().model_dump())
+            if exchange.shows_usage:
+                yield self._line(choices=[], usage=exchange.usage().model_dump())
         # The status is long sent: what went wrong can only be said in the stream.
         except Exception as error:
             yield sse_error(error)
         yield b"data: [DONE]\n\n"
 
     def _chunk(self, answer: Answer, delta: dict[str, str], finish: str | None = None) -> bytes:
-        said: dict[str, Any] = {"delta": delta} if self.asked.is_chat else {"text": delta.get("content", "")}
-        choice = {"index": answer.index, **said, "finish_reason": finish, "logprobs": None}
-        steered = self.asked.steering([answer]) if finish else None
+        text: dict[str, Any] = (
+            {"delta": delta} if self.exchange.is_chat else {"text": delta.get("content", "")}
+        )
+        choice = {"index": answer.index, **text, "finish_reason": finish, "logprobs": None}
+        steered = self.exchange.steering([answer]) if finish else None
         more = {"steering": steered.model_dump()} if steered else {}
         return self._line(choices=[choice], **more)
 
     def _line(self, **fields: Any) -> bytes:
-        asked = self.asked
-        told = {
-            "id": asked.id,
-            "object": "chat.completion.chunk" if asked.is_chat else "text_completion",
-            "created": asked.created,
-            "model": asked.model,
-            **fields,
-        }
-        return b"data: " + json.dumps(told, ensure_ascii=False).encode() + b"\n\n"
+        kind = "chat.completion.chunk" if self.exchange.is_chat else "text_completion"
+        chunk = {"object": kind, **self.exchange.head, **fields}
+        return b"data: " + json.dumps(chunk, ensure_ascii=False).encode() + b"\n\n"

@@ -11,8 +11,8 @@ from starlette.responses import JSONResponse
 
 from emospace.artefacts import jsonable
 from emospace.concepts import bundled_languages, categories, load_concepts
-from emospace.server.asking import context, steering_of
 from emospace.server.engine import Engine
+from emospace.server.requests import check_model, describe_plan, plan_of
 from emospace.server.schemas import ResolveRequest
 from emospace.server.settings import Settings
 from emospace.steering.bank import AXES
@@ -36,7 +36,7 @@ def emotion_routes(engine: Engine, settings: Settings) -> APIRouter:
             "chat": bool(model.tokenizer.chat_template),
             "n_blocks": model.n_blocks,
             "d_model": model.d_model,
-            "context": context(model),
+            "context": model.context,
             "limits": engine.limits.model_dump(),
         }
 
@@ -48,8 +48,6 @@ def emotion_routes(engine: Engine, settings: Settings) -> APIRouter:
     @router.get("/models/{model:path}")
     def one_model(model: str) -> JSONResponse:
         """Describe the model."""
-        from emospace.server.asking import check_model
-
         check_model(model, (settings.model, engine.model.name))
         return JSONResponse(model_card())
 
@@ -57,16 +55,14 @@ def emotion_routes(engine: Engine, settings: Settings) -> APIRouter:
     def list_emotions() -> JSONResponse:
         """List categories and axes: their places, words, vectors and calibrated ranges."""
         bank = engine.bank
-        found = (
-            [] if bank is None else list(dict.fromkeys([*bank.names, *(name for name, _ in bank.vectors)]))
-        )
+        names = [] if bank is None else dict.fromkeys([*bank.names, *(name for name, _ in bank.vectors)])
         return JSONResponse(
             jsonable(
                 {
                     "object": "list",
                     "model": settings.model,
                     "modes": list(MODES),
-                    "data": [_emotion(engine, name) for name in found],
+                    "data": [_emotion(engine, name) for name in names],
                 }
             )
         )
@@ -74,8 +70,8 @@ def emotion_routes(engine: Engine, settings: Settings) -> APIRouter:
     @router.post("/emotions/resolve")
     def resolve(body: ResolveRequest) -> JSONResponse:
         """Tell what a tone would do: its vector, layers, dose and calibrated range."""
-        found = steering_of(engine.model, engine.bank, body)
-        steered = None if found is None else found[1].model_dump()
+        plan = plan_of(engine.model, engine.bank, body)
+        steered = None if plan is None else describe_plan(plan).model_dump()
         return JSONResponse({"object": "emotion.resolved", "steering": steered})
 
     return router
@@ -83,15 +79,15 @@ def emotion_routes(engine: Engine, settings: Settings) -> APIRouter:
 
 def _emotion(engine: Engine, name: str) -> dict[str, Any]:
     assert engine.bank is not None
-    known = {category.name: category for category in categories()}
+    listed = {category.name: category for category in categories()}
     valence, arousal = engine.bank.positions.get(name, (None, None))
     vectors = engine.bank.vectors
     return {
         "id": name,
         "object": "emotion",
         "kind": "axis" if name in AXES else "category",
-        "basic": name in known and known[name].basic,
-        "definition": known[name].definition if name in known else "",
+        "basic": name in listed and listed[name].basic,
+        "definition": listed[name].definition if name in listed else "",
         "valence": valence,
         "arousal": arousal,
         "words": _words().get(name, {}),
@@ -100,7 +96,7 @@ def _emotion(engine: Engine, name: str) -> dict[str, Any]:
 
 
 def _vector(vector: SteeringVector) -> dict[str, Any]:
-    known = vector.calibration.get(vector.mode)
+    calibrated = vector.calibration.get(vector.mode)
     return {
         "kind": vector.kind,
         "op": vector.op,
@@ -108,9 +104,9 @@ def _vector(vector: SteeringVector) -> dict[str, Any]:
         "window": list(vector.window),
         "layers": list(vector.layers),
         "shares": dict(vector.shares),
-        "dose": known and known.dose,
-        "low": known and known.low,
-        "high": known and known.high,
+        "dose": calibrated and calibrated.dose,
+        "low": calibrated and calibrated.low,
+        "high": calibrated and calibrated.high,
     }
 
 
@@ -118,10 +114,10 @@ def _vector(vector: SteeringVector) -> dict[str, Any]:
 def _words() -> dict[str, dict[str, list[str]]]:
     """Return category -> language -> its first concept words."""
     sets = load_concepts(list(bundled_languages()))
-    found: dict[str, dict[str, list[str]]] = {}
+    by_category: dict[str, dict[str, list[str]]] = {}
     for language in sets.languages:
         for category in sets.categories:
             words = sets.words(language, category)[:N_WORDS]
             if words:
-                found.setdefault(category, {})[language] = list(words)
-    return found
+                by_category.setdefault(category, {})[language] = list(words)
+    return by_category

@@ -11,9 +11,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from emospace.server.batch import Answer, Batch
+from emospace.generation.loop import Answer, Batch
 from emospace.server.metrics import Metrics
-from emospace.server.waiting import FairQueue, QueueFull
+from emospace.server.queue import FairQueue, QueueFull
 from emospace.specs import Limits
 
 if TYPE_CHECKING:

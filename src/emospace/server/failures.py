@@ -1,4 +1,4 @@
-"""Errors in OpenAI's shape: every error a client sees is made here, and none tells of the code."""
+"""Errors in OpenAI's shape: every error a client sees is made here, and none shows the code."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from starlette.responses import Response
 
 from emospace.errors import EmospaceError
@@ -55,7 +55,7 @@ class ApiError(Exception):
 
 
 def api_error(error: Exception) -> ApiError:
-    """Return what a client is told of an error; of one that was not foreseen nothing but that it happened."""
+    """Return an error as a client sees it; of one that was not foreseen, nothing but that it happened."""
     match error:
         case ApiError():
             return error
@@ -92,9 +92,9 @@ _FORM = re.compile(r"(str|int|list\[.*\])$")
 
 def from_validation(errors: list[Any]) -> ApiError:
     """Return the first of pydantic's complaints, its field named as in the request."""
-    # Of the forms a field may have, the one that fits furthest tells most.
+    # Of the forms a field may have, the one that fits furthest is the most useful.
     field = errors[0]["loc"][:2]
-    first = max((one for one in errors if one["loc"][:2] == field), key=lambda one: len(one["loc"]))
+    first = max((error for error in errors if error["loc"][:2] == field), key=lambda error: len(error["loc"]))
     loc = (*first["loc"], *first.get("ctx", {}).get("place", ()))
     place = [
         str(part) for part in loc if part not in ("body", "query", "path") and not _FORM.match(str(part))
@@ -114,14 +114,3 @@ def _retry(seconds: int) -> dict[str, str]:
 def sse_error(error: Exception) -> bytes:
     """Return an error as a server-sent event."""
     return b"data: " + json.dumps(api_error(error).body.model_dump()).encode() + b"\n\n"
-
-
-__all__ = [
-    "ApiError",
-    "ErrorBody",
-    "ValidationError",
-    "api_error",
-    "from_emospace",
-    "from_validation",
-    "sse_error",
-]

@@ -100,15 +100,15 @@ class Gate:
         scheme, _, key = given.partition(" ")
         digest = sha256(key.strip().encode()).digest()
         # All are compared, whichever fits.
-        found = [place for place, own in enumerate(self.keys) if hmac.compare_digest(own, digest)]
-        if scheme.lower() != "bearer" or not found:
+        matching = [place for place, known in enumerate(self.keys) if hmac.compare_digest(known, digest)]
+        if scheme.lower() != "bearer" or not matching:
             raise ApiError(
                 401,
                 "Give a valid API key: Authorization: Bearer KEY.",
                 "invalid_api_key",
                 headers={"WWW-Authenticate": "Bearer"},
             )
-        return f"key {found[0]}"
+        return f"key {matching[0]}"
 
     async def _body(self, scope: Scope, receive: Receive) -> Receive:
         """Read the body within its bounds and return a `receive` that begins with it."""
@@ -125,8 +125,8 @@ class Gate:
             "body_too_large",
             headers={"Connection": "close"},
         )
-        told = Headers(scope=scope).get("content-length", "0")
-        if told.isdigit() and int(told) > DRAINED:
+        length = Headers(scope=scope).get("content-length", "0")
+        if length.isdigit() and int(length) > DRAINED:
             raise too_large
         parts: list[bytes] = []
         size, more = 0, True

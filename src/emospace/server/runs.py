@@ -68,18 +68,20 @@ class Runs:
 
     def feature_words(self, sae_hash: str, language: str) -> dict[int, list[str]]:
         """Return the top words of an autoencoder's latents, from the runs made with it, those of a language first."""
-        own: dict[int, list[str]] = {}
-        other: dict[int, list[str]] = {}
+        in_language: dict[int, list[str]] = {}
+        elsewhere: dict[int, list[str]] = {}
         for run in self.listing().runs.values():
             sae = run.results.sae
             if sae is None or sae.file_hash != sae_hash or "features" not in _tables(run):
                 continue
             table = _table(run, "features")
-            for latent, words, said in zip(
+            for latent, words, spoken in zip(
                 table["latent"], table["top_words"], table["language"], strict=True
             ):
-                (own if said == language else other).setdefault(int(latent), str(words).split(", "))
-        return other | own
+                (in_language if spoken == language else elsewhere).setdefault(
+                    int(latent), str(words).split(", ")
+                )
+        return elsewhere | in_language
 
     def compared(self, names: Sequence[str]) -> Compared:
         """Return the comparison of runs, the first the baseline; raises `ApiError` where it cannot be made."""
@@ -90,9 +92,9 @@ class Runs:
         try:
             return _compared(stamps)
         except EmospaceError as error:
-            # The message names folders, and where they lie is nobody's business.
-            told = str(error).replace(f"{folders[0].parent}/", "")
-            raise ApiError(400, told, "invalid_value", "run") from error
+            # The message names folders, whose place on the disk is not for clients.
+            message = str(error).replace(f"{folders[0].parent}/", "")
+            raise ApiError(400, message, "invalid_value", "run") from error
 
 
 def run_routes(runs: Runs) -> APIRouter:
@@ -173,8 +175,8 @@ def run_routes(runs: Runs) -> APIRouter:
         def answer(found: Compared) -> dict[str, Any]:
             if table not in found.tables:
                 raise ApiError(404, f"The comparison has no table '{table}'.", "table_not_found", "table")
-            told = {"object": "table", "run": None, "runs": names, "table": table}
-            return told | _part(found.tables[table], request, search, sort, limit, offset)
+            head = {"object": "table", "run": None, "runs": names, "table": table}
+            return head | _part(found.tables[table], request, search, sort, limit, offset)
 
         return await comparing(answer, names)
 

@@ -250,14 +250,12 @@ class ResolveRequest(Tone):
     model_config = ConfigDict(extra="forbid")
 
 
-class ReadRequest(Body):
-    """Texts to be read."""
+class Texts(Body):
+    """One text, or several."""
 
     model_config = ConfigDict(extra="forbid")
 
     input: str | list[str] = Field(examples=["I am so happy!"])
-    categories: list[str] | None = Field(default=None, max_length=100)
-    features: int = Field(default=5, ge=0, le=20)
     model: str | None = None
 
     @property
@@ -266,21 +264,19 @@ class ReadRequest(Body):
         return [self.input] if isinstance(self.input, str) else self.input
 
 
-class JudgeRequest(Body):
+class ReadRequest(Texts):
+    """Texts to be read."""
+
+    categories: list[str] | None = Field(default=None, max_length=100)
+    features: int = Field(default=5, ge=0, le=20)
+
+
+class JudgeRequest(Texts):
     """Texts to be judged, and what they answer or continue."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    input: str | list[str]
     messages: list[Message] | None = Field(default=None, min_length=1, max_length=1000)
     prompt: str | None = None
     language: str = Field(default="en", max_length=20)
-    model: str | None = None
-
-    @property
-    def texts(self) -> list[str]:
-        """The texts."""
-        return [self.input] if isinstance(self.input, str) else self.input
 
 
 class Usage(BaseModel):

@@ -1,6 +1,7 @@
 """Steering: set a model's tone with vectors made of human concepts."""
 
-from emospace.steering.hooks import Steering, steer
+from emospace.steering.context import Steering, steer
+from emospace.steering.plan import SteeringPlan, plan_steering
 from emospace.steering.vector import DoseRange, SteeringVector, mix
 
-__all__ = ["DoseRange", "Steering", "SteeringVector", "mix", "steer"]
+__all__ = ["DoseRange", "Steering", "SteeringPlan", "SteeringVector", "mix", "plan_steering", "steer"]

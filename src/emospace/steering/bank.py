@@ -6,14 +6,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
 from emospace.artefacts import cache_dir, read_json, write_json, write_tensors
 from emospace.errors import EmospaceError, unknown
 from emospace.models import missing_companion, shipped
-from emospace.specs import Mode
+from emospace.specs import CalibratedSource, Mode
 from emospace.steering.vector import DoseRange, SteeringVector, from_card, mix
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 AXES = ("valence", "arousal")
-SOURCES = ("mix", "sae", "dense")
+SOURCES = get_args(CalibratedSource)
 """What vectors are made of, the first choice first."""
 
 
@@ -48,6 +48,10 @@ class VectorBank:
         """The emotions, axes left out."""
         return tuple(dict.fromkeys(name for name, _ in self.vectors if name not in AXES))
 
+    def in_mode(self, mode: Mode) -> dict[str, SteeringVector]:
+        """Return by emotion the vectors calibrated for a mode, axes left out."""
+        return {name: self.vectors[name, mode] for name in self.names if (name, mode) in self.vectors}
+
     def vector(self, name: str, mode: Mode = "relative") -> SteeringVector:
         """Return an emotion's or axis' vector.
 
@@ -66,6 +70,12 @@ class VectorBank:
             "it was not calibrated in that mode",
             "calibrate it: emospace steer calibrate",
         )
+
+    def tone(
+        self, weights: Mapping[str, float], point: tuple[float, float] | None = None, mode: Mode = "relative"
+    ) -> SteeringVector:
+        """Return the vector of a tone: of a point of the circumplex (valence, arousal), or of weighted emotions."""
+        return self.mix(weights, mode) if point is None else self.point(*point, mode=mode)
 
     def mix(self, weights: Mapping[str, float], mode: Mode = "relative") -> SteeringVector:
         """Return the weighted sum of emotions as one vector; a single emotion keeps its weight as part of the dose.

@@ -19,7 +19,7 @@ from emospace.artefacts import atomic_write, write_json
 from emospace.display import quiet_bars
 from emospace.errors import EmospaceError, unknown
 from emospace.models import LanguageModel
-from emospace.steering.checks import check_fit, warn_of_another_model
+from emospace.steering.plan import check_fit, warn_of_another_model
 from emospace.steering.vector import DoseRange, SteeringVector
 
 if TYPE_CHECKING:

@@ -1,231 +1,57 @@
-"""Apply steering vectors to a running model: `with steer(model, vector): ...`.
+"""The hooks through which vectors act on a running model.
 
 One forward hook per steered block, placed before every other hook of that block, so that whatever records the
 residual stream (``output_hidden_states``, a capture, a later hook) sees it steered. All vectors active on a model
-share these hooks: their additions are summed from the same state, whatever the order of entering.
+share these hooks: their additions are summed from the same state, whatever the order of entering. Which positions of
+a pass they act on is found out from the pass (`ContextSteering`), or said by the loop that runs it (`RowSteering`).
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from emospace.errors import EmospaceError
-from emospace.models import LanguageModel, find_blocks, find_cache
-from emospace.specs import Mode, Op, Scope
-from emospace.steering.checks import check_fit, warn_beyond, warn_of_another_model, warn_of_no_token
-from emospace.steering.operation import along, movement
-from emospace.steering.positions import first_columns, in_scope, prompt_mask, real_columns
-from emospace.steering.vector import MODES, SteeringVector, check_choice, check_window
+from emospace.models import LanguageModel, find_cache
+from emospace.steering.kernel import Kernel
+from emospace.steering.plan import SteeringPlan, root_of
+from emospace.steering.vector import OPS
 
 if TYPE_CHECKING:
     import torch
 
-SCOPES: tuple[Scope, ...] = ("prompt", "response", "all")
-OPS: tuple[Op, ...] = ("add", "clamp", "ablate")
 
+class ContextSteering:
+    """One plan for all rows of the passes run in a context: its mask for the current pass, and its count."""
 
-def steer(
-    model: Any,
-    vector: SteeringVector,
-    dose: float | None = None,
-    *,
-    mode: Mode | None = None,
-    scope: Scope | None = None,
-    op: Op | None = None,
-    layers: Sequence[int] | None = None,
-    window: tuple[int, int | None] | None = None,
-    prompt_length: int | None = None,
-    first_position: bool = False,
-) -> Steering:
-    """Return a context in which the model speaks with a vector's tone.
+    is_idle = False
 
-    Inside it any forward pass, `generate`, pipeline or training step of the model is steered; leaving it, also
-    through an exception, leaves the model as it was. Contexts nest, and their vectors add up. The first position
-    of a row is an attention sink and never steered, nor is padding. Not for use from several threads at once.
-
-    Parameters
-    ----------
-    model
-        A `LanguageModel` or a causal language model of `transformers`.
-    vector
-        What to add.
-    dose
-        In units of the norm (see `SteeringVector`); the calibrated dose of the mode unless given.
-    mode
-        ``relative`` to the norm of each state or ``constant``.
-    scope
-        ``prompt``, ``response`` or ``all`` tokens. `generate` tells them apart by itself, with and without a
-        key-value cache. So does a loop of one's own: the first pass with a cache holds the prompt, later passes
-        that go on with it hold the answer. In any other forward pass all tokens are prompt unless
-        `prompt_length` is given.
-    op
-        ``add``; ``clamp`` (raise the component along the vector to the dose where it is lower); ``ablate`` (take
-        the component out; the dose is not used).
-    layers
-        Some of the vector's layers.
-    window
-        Tokens of the answer that are steered, ``(start, stop)``.
-    prompt_length
-        Columns of the prompt, padding included, for a forward pass over prompt and answer together.
-    first_position
-        Steer the first position too, as the exported forms do (`emospace.steering.export`).
-
-    Raises
-    ------
-    EmospaceError
-        A vector of another width, an unknown setting, a dose that is no number or was never calibrated; on leaving,
-        where no forward pass of the model ran. One whose tokens are all out of scope is told in the log.
-    """
-    root = model.model if isinstance(model, LanguageModel) else model
-    root = getattr(root, "_orig_mod", root)
-    blocks = find_blocks(root)
-    if layers is not None:
-        vector = vector.at(layers)
-    mode, scope, op = mode or vector.mode, scope or vector.scope, op or vector.op
-    check_choice("mode of dose", mode, MODES)
-    check_choice("scope", scope, SCOPES)
-    check_choice("operation", op, OPS)
-    check_fit(root, blocks, vector)
-    if isinstance(model, LanguageModel) and model.name != vector.model:
-        warn_of_another_model(model, vector)
-    if dose is None:
-        dose = 0.0 if op == "ablate" else vector.dose(mode)
-    if not math.isfinite(dose):
-        raise EmospaceError(f"the dose {dose}", "it is no finite number", "give a dose such as 0.1")
-    known = vector.calibration.get(mode)
-    if known is not None and op != "ablate":
-        warn_beyond(vector, dose, mode, known)
-    window = check_window(window if window is not None else vector.window)
-    return Steering(root, blocks, vector, float(dose), mode, scope, op, window, prompt_length, first_position)
-
-
-class Steering:
-    """A vector applied to a model while entered; made by `steer`, re-entrant.
-
-    Attributes
-    ----------
-    vector, dose, mode, scope, op, window
-        What is applied, and how.
-    """
-
-    def __init__(
-        self,
-        root: Any,
-        blocks: Sequence[Any],
-        vector: SteeringVector,
-        dose: float,
-        mode: Mode,
-        scope: Scope,
-        op: Op,
-        window: tuple[int, int | None],
-        prompt_length: int | None,
-        first_position: bool,
-    ) -> None:
-        self.vector, self.dose, self.mode, self.scope, self.op, self.window = (
-            vector,
-            dose,
-            mode,
-            scope,
-            op,
-            window,
-        )
-        self.prompt_length, self.first_position = prompt_length, first_position
-        self._root, self._blocks = root, blocks
-        self._entered: list[_Active] = []
-        self._count = 0
-
-    @property
-    def applications(self) -> int:
-        """States changed so far: token positions times layers."""
-        return self._count + sum(active.count() for active in self._entered)
-
-    def __enter__(self) -> Steering:
-        key = id(self._root)
-        stage = _STAGES.get(key) or _Stage(self._root, self._blocks)
-        active = _Active(self)
-        stage.add(active)
-        _STAGES[key] = stage
-        self._entered.append(active)
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        active = self._entered.pop()
-        stage = _STAGES[id(self._root)]
-        stage.remove(active)
-        if not stage.actives:
-            del _STAGES[id(self._root)]
-        count = active.count()
-        self._count += count
-        if kind is not None or self.is_nothing:
-            return
-        if not active.reached:
-            raise EmospaceError(
-                f"the vector {self.vector.name!r} was applied to no token",
-                f"no forward pass of this model came through its layers {list(self.vector.layers)}",
-                "run the model that was given to `steer` inside the context, not another one or an exported copy",
-            )
-        if count == 0:
-            warn_of_no_token(self)
-
-    @property
-    def is_nothing(self) -> bool:
-        """Whether it leaves every state as it is."""
-        return self.dose == 0 and self.op == "add"
-
-    def expected(self, n_prompt: int, n_answer: int) -> int:
-        """Return how many states it changes (positions x layers) in passes over a prompt and tokens of its answer."""
-        import torch
-
-        if self.is_nothing:
-            return 0
-        places = torch.arange(-n_prompt, n_answer)[0 if self.first_position else 1 :]
-        return int(in_scope(places, self.scope, self.window).sum()) * len(self.vector.layers)
-
-
-class _Active:
-    """One entering of a `Steering`: its tensors on each device, its mask for the current pass, its count."""
-
-    def __init__(self, steering: Steering) -> None:
-        self.steering = steering
-        self.layers = () if steering.is_nothing else steering.vector.layers
+    def __init__(self, plan: SteeringPlan, prompt_length: int | None = None) -> None:
+        self.plan, self.prompt_length = plan, prompt_length
+        layers = () if plan.is_nothing else plan.vector.layers
+        self.kernels = {layer: Kernel(layer, [plan]) for layer in layers}
+        self.order = OPS.index(plan.op)
         self.reached = False
-        # Plain numbers: a read-only mapping, looked into while compiling, breaks the graph.
-        vector = steering.vector
-        self.doses = {layer: steering.dose * vector.shares[layer] for layer in self.layers}
-        if steering.mode == "constant":
-            self.doses = {layer: dose * vector.medians[layer] for layer, dose in self.doses.items()}
-        self.is_fixed = steering.op == "add" and steering.mode == "constant"
         self.mask: torch.Tensor | None = None
         self._n_masked: torch.Tensor | None = None
         self._n = 0
         self._counters: dict[Any, torch.Tensor] = {}
-        self._tensors: dict[tuple[int, Any, Any], torch.Tensor] = {}
 
     def count(self) -> int:
+        """Return how many states it has changed."""
         return self._n + sum(int(counter) for counter in self._counters.values())
-
-    def prepare(self, layer: int, device: Any, dtype: Any) -> torch.Tensor:
-        """Return the unit direction on a device, or what is added where that is the same for every state (`is_fixed`).
-
-        Made outside inference mode, so that training may use it too.
-        """
-        import torch
-
-        key = (layer, device, dtype)
-        if key not in self._tensors:
-            with torch.inference_mode(False):
-                row = torch.tensor(self.steering.vector.directions[layer]).to(device=device, dtype=dtype)
-                self._tensors[key] = row * self.doses[layer] if self.is_fixed else row
-        return self._tensors[key]
 
     def begin(self, allowed: torch.Tensor | None, dtype: Any) -> None:
         """Take what a pass steers, bool ``[batch, positions]`` or None for all: once, not again at each block."""
         self.mask = None if allowed is None else allowed.unsqueeze(-1).to(dtype)
         self._n_masked = None if allowed is None else allowed.sum()
+
+    def apply(self, layer: int, base: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
+        """Return the steered states after a layer, and count them."""
+        return self.kernels[layer].apply(base, state, self.note(state))
 
     def note(self, state: torch.Tensor) -> torch.Tensor | None:
         """Count what is about to change and return the mask ``[batch, positions, 1]``, None where it is all ones."""
@@ -245,6 +71,7 @@ class _Active:
         return None if mask is None else mask.to(device=state.device, dtype=state.dtype)
 
     def counter_on(self, device: Any) -> torch.Tensor:
+        """Return the number of states changed on a device."""
         import torch
 
         if device not in self._counters:
@@ -252,23 +79,139 @@ class _Active:
                 self._counters[device] = torch.zeros((), dtype=torch.int64, device=device)
         return self._counters[device]
 
-    def size(self, layer: int, state: torch.Tensor) -> Any:
-        """Return the dose in units of the state: a number (constant) or ``[batch, positions, 1]`` (relative)."""
+
+class RowSteering:
+    """A plan for each row of a batch: attached once for all forward passes, each of which says what it holds.
+
+    A row gets what `steer` gives it when it runs alone: the same operation in the same arithmetic, row by row.
+
+    Parameters
+    ----------
+    plans
+        Of each row; None leaves a row as it is.
+    """
+
+    def __init__(self, model: LanguageModel, plans: Sequence[SteeringPlan | None]) -> None:
+        self.model = model
+        self.plans = tuple(None if plan is None or plan.is_nothing else plan for plan in plans)
+        acting = [plan for plan in self.plans if plan is not None]
+        layers = sorted({layer for plan in acting for layer in plan.vector.layers})
+        self.kernels = {layer: Kernel(layer, self.plans) for layer in layers}
+        self.order = max((OPS.index(plan.op) for plan in acting), default=0)
+        self._acts = [plan is not None for plan in self.plans]
+        self._pass: _Pass | None = None
+
+    @contextmanager
+    def attached(self) -> Iterator[RowSteering]:
+        """Put the hooks on the blocks; they change nothing but the passes run inside `on`."""
+        if not self.kernels:
+            yield self
+            return
+        root = root_of(self.model)
+        attach(root, self.model.blocks, self)
+        try:
+            yield self
+        finally:
+            detach(root, self)
+
+    @contextmanager
+    def on(self, answered: torch.Tensor, real: torch.Tensor) -> Iterator[list[int]]:
+        """Steer the forward pass run inside; give back how many states of each row it changes (positions x layers).
+
+        Parameters
+        ----------
+        answered
+            ``[rows, positions]`` on the host: index of each position in its row's answer, negative in the prompt.
+        real
+            ``[rows, positions]``, bool, on the host: positions that are no padding. A prompt comes whole.
+
+        Raises
+        ------
+        EmospaceError
+            If the pass did not go through a steered block, or held other positions.
+        """
+        mask = self._mask(answered, real)
+        counts = [
+            0 if plan is None else int(n) * len(plan.vector.layers)
+            for plan, n in zip(self.plans, mask.sum(dim=1).tolist(), strict=True)
+        ]
+        if not any(counts):
+            yield counts
+            return
+        self._pass = held = _Pass(mask, self._acts)
+        try:
+            yield counts
+        finally:
+            self._pass = None
+        missed = sorted(self.kernels.keys() - held.steered)
+        if missed:
+            raise EmospaceError(
+                f"the model {self.model.name!r}",
+                f"its forward pass did not reach the hooks of layers {missed}, so nothing was steered there",
+                "steer the model itself rather than an exported copy of it",
+            )
+
+    def apply(self, layer: int, base: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
+        """Return the states after a layer as the current pass steers them; outside of `on` as they are."""
+        if self._pass is None:
+            return state
+        self._pass.steered.add(layer)
+        return self.kernels[layer].apply(base, state, self._pass.mask_for(state))
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no pass is under way that it changes."""
+        return self._pass is None
+
+    def _mask(self, answered: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
         import torch
 
-        if self.steering.mode == "constant":
-            return self.doses[layer]
-        norm = torch.linalg.vector_norm(state, dim=-1, keepdim=True, dtype=torch.float32)
-        return (self.doses[layer] * norm).to(state.dtype)
+        mask = torch.zeros_like(real)
+        # A prompt's first position is an attention sink.
+        first = (answered < 0) & (real.cumsum(dim=1) == 1)
+        for index, plan in enumerate(self.plans):
+            if plan is not None:
+                mask[index] = real[index] & plan.covers(answered[index])
+                if not plan.first_position:
+                    mask[index] &= ~first[index]
+        return mask
 
 
-class _Stage:
+class _Pass:
+    """A forward pass under way: which positions it steers, and the layers that it has come through.
+
+    `acts` says which rows have a vector: where all of their positions are steered, no mask is needed.
+    """
+
+    def __init__(self, mask: torch.Tensor, acts: Sequence[bool]) -> None:
+        self.mask, self.steered = mask, set[int]()
+        self.is_whole = bool(mask[list(acts)].all())
+        self._placed: dict[tuple[Any, Any], torch.Tensor] = {}
+
+    def mask_for(self, state: torch.Tensor) -> torch.Tensor | None:
+        """Return the mask ``[rows, positions, 1]`` beside a state, copied there once a pass; None where none is needed."""
+        if state.shape[:2] != self.mask.shape:
+            raise EmospaceError(
+                f"a forward pass over {tuple(state.shape[:2])} rows and tokens",
+                f"its steering was prepared for {tuple(self.mask.shape)}",
+                "please report this, with the model's name and the version of transformers",
+            )
+        if self.is_whole:
+            return None
+        key = (state.device, state.dtype)
+        if key not in self._placed:
+            self._placed[key] = self.mask.unsqueeze(-1).to(device=state.device, dtype=state.dtype)
+        return self._placed[key]
+
+
+class Stage:
     """The hooks of one model, shared by all vectors active on it, and where the current pass stands."""
 
     def __init__(self, root: Any, blocks: Sequence[Any]) -> None:
         self.root, self.blocks, self.dtype = root, blocks, root.dtype
-        self.actives: list[_Active] = []
-        self.at: dict[int, list[_Active]] = {}
+        self.actives: list[ContextSteering | RowSteering] = []
+        self.contexts: list[ContextSteering] = []
+        self.at: dict[int, list[ContextSteering | RowSteering]] = {}
         self.handles: dict[Any, Any] = {}
         self.own_generate: Any = None
         self.prompt_width: int | None = None
@@ -277,49 +220,60 @@ class _Stage:
         self.shape: tuple[int, int] | None = None
         self.cache: Callable[[], Any] = _nothing
 
-    def add(self, active: _Active) -> None:
-        """Let a vector act from here on; where that fails, leave everything as it was."""
-        for layer in active.layers:
+    def add(self, active: ContextSteering | RowSteering) -> None:
+        """Let vectors act from here on; where that fails, leave everything as it was."""
+        for layer, kernel in active.kernels.items():
             parameter = next(self.blocks[layer - 1].parameters(), None)
             # Weights that are kept elsewhere until their block runs tell no device yet.
             if parameter is not None and parameter.device.type != "meta":
-                active.prepare(layer, parameter.device, parameter.dtype)
-                active.counter_on(parameter.device)
+                kernel.place(parameter.device, parameter.dtype)
+                if isinstance(active, ContextSteering):
+                    active.counter_on(parameter.device)
         self.actives.append(active)
         self._sort()
         try:
-            for layer in set(active.layers) - self.handles.keys():
+            for layer in active.kernels.keys() - self.handles.keys():
                 block = self.blocks[layer - 1]
-                self.handles[layer] = block.register_forward_hook(self._after(layer), prepend=True)
-            if active.layers and "backbone" not in self.handles:
-                self._listen()
+                self.handles[layer] = block.register_forward_hook(_Hook(self, layer), prepend=True)
+            if any(context.kernels for context in self.contexts) and "backbone" not in self.handles:
+                self._watch()
         except BaseException:
             self.remove(active)
             raise
-        if active.layers:
+        if active.kernels:
             forget_compiled()
 
-    def remove(self, active: _Active) -> None:
+    def remove(self, active: ContextSteering | RowSteering) -> None:
+        """Let vectors act no more."""
         self.actives.remove(active)
         self._sort()
         for layer in [key for key in self.handles if isinstance(key, int) and key not in self.at]:
             self.handles.pop(layer).remove()
-        if not self.at and "backbone" in self.handles:
-            for key in list(self.handles):
+        if "backbone" in self.handles and not any(context.kernels for context in self.contexts):
+            for key in [key for key in self.handles if not isinstance(key, int)]:
                 self.handles.pop(key).remove()
             vars(self.root).pop("generate", None)
             if self.own_generate is not None:
                 self.root.generate = self.own_generate
-        if active.layers:
+        if active.kernels:
             forget_compiled()
+
+    def apply(self, layer: int, state: torch.Tensor) -> torch.Tensor:
+        """Return the states after a layer as all active vectors steer them."""
+        steered = state
+        for active in self.at[layer]:
+            steered = active.apply(layer, state, steered)
+        return steered
 
     def _sort(self) -> None:
         """Note which vectors act at each layer, in the order they are applied."""
-        ordered = sorted(self.actives, key=lambda active: OPS.index(active.steering.op))
-        layers = {layer for active in ordered for layer in active.layers}
-        self.at = {layer: [active for active in ordered if layer in active.layers] for layer in layers}
+        self.contexts = [active for active in self.actives if isinstance(active, ContextSteering)]
+        ordered = sorted(self.actives, key=lambda active: active.order)
+        layers = {layer for active in ordered for layer in active.kernels}
+        self.at = {layer: [active for active in ordered if layer in active.kernels] for layer in layers}
 
-    def _listen(self) -> None:
+    def _watch(self) -> None:
+        """See every pass of the model, and every call of `generate`."""
         self.own_generate = vars(self.root).get("generate")
         outer = self.root.base_model
         inner = getattr(outer, "language_model", outer)
@@ -345,7 +299,7 @@ class _Stage:
                 self.prompt_width, self.first = 1, None
             else:
                 self.prompt_width = int(tokens.shape[1])
-                self.first = first_columns(prompt_mask(self.root, tokens, kwargs))
+                self.first = _first_columns(_prompt_mask(self.root, tokens, kwargs))
             self.in_generate, self.begun = True, False
             try:
                 return generate(*args, **kwargs)
@@ -379,26 +333,26 @@ class _Stage:
                 past = int(past)
             goes_on = cache is not None and self.cache() is cache
             if not goes_on or (isinstance(past, int) and past == 0):
-                self.prompt_width, self.first = past + n_columns, first_columns(mask)
+                self.prompt_width, self.first = past + n_columns, _first_columns(mask)
             self.cache = _nothing if cache is None else ref(cache)
-        for active in self.actives:
+        for active in self.contexts:
             active.begin(None, self.dtype)
         masked = [
-            active
-            for active in self.actives
-            if not (self.in_generate and self._is_plain(active.steering, past))
+            active for active in self.contexts if not (self.in_generate and self._is_plain(active, past))
         ]
         if not masked:
             return
         columns = past + torch.arange(n_columns, device=tokens.device)
         # A mask tells best: rows of a batch may come and go between two passes.
-        first, real = real_columns(mask, self.first if mask is None else first_columns(mask), n_rows, columns)
+        first, real = _real_columns(
+            mask, self.first if mask is None else _first_columns(mask), n_rows, columns
+        )
         for active in masked:
-            steering, width = active.steering, self._width(active.steering)
-            allowed = real & ((columns >= first) if steering.first_position else (columns > first))
+            plan, width = active.plan, self._width(active)
+            allowed = real & ((columns >= first) if plan.first_position else (columns > first))
             if width is not None:
-                allowed = allowed & in_scope(columns - width, steering.scope, steering.window)
-            elif steering.scope == "response":
+                allowed = allowed & plan.covers(columns - width)
+            elif plan.scope == "response":
                 allowed = torch.zeros_like(allowed)
             active.begin(allowed.expand(n_rows, n_columns), self.dtype)
 
@@ -418,15 +372,15 @@ class _Stage:
                 "let the model keep its cache in a `transformers.Cache`, or run it without one (use_cache=False)",
             )
 
-    def _width(self, steering: Steering) -> Any:
-        return self.prompt_width if steering.prompt_length is None else steering.prompt_length
+    def _width(self, active: ContextSteering) -> Any:
+        return self.prompt_width if active.prompt_length is None else active.prompt_length
 
-    def _is_plain(self, steering: Steering, past: Any) -> bool:
+    def _is_plain(self, active: ContextSteering, past: Any) -> bool:
         """Say whether every token of a pass is steered, since it only goes on with an answer: no mask is needed."""
-        width = self._width(steering)
+        width = self._width(active)
         if not isinstance(past, int) or width is None or past < width:
             return False
-        return steering.scope != "prompt" and steering.window == (0, None)
+        return active.plan.scope != "prompt" and active.plan.window == (0, None)
 
     def _behind(self, _module: Any, _args: Any, output: Any) -> None:
         """Remember a cache that the pass itself began: the next pass with it goes on with the answer."""
@@ -435,32 +389,40 @@ class _Stage:
         if cache is not None:
             self.cache = ref(cache)
 
-    def _after(self, layer: int) -> Callable[[Any, Any, Any], Any]:
-        def hook(_module: Any, _args: Any, output: Any) -> Any:
-            state = output[0] if isinstance(output, tuple) else output
-            steered = self._apply(layer, state)
-            return (steered, *output[1:]) if isinstance(output, tuple) else steered
 
-        return hook
+class _Hook:
+    """What a block's output is changed by; `is_idle` says that it would change nothing now."""
 
-    def _apply(self, layer: int, state: torch.Tensor) -> torch.Tensor:
-        import torch
+    def __init__(self, stage: Stage, layer: int) -> None:
+        self.stage, self.layer = stage, layer
 
-        steered = state
-        for active in self.at[layer]:
-            change = active.prepare(layer, state.device, state.dtype)
-            mask = active.note(state)
-            if not active.is_fixed:
-                op, direction = active.steering.op, change
-                size = None if op == "ablate" else active.size(layer, state)
-                component = None if op == "add" else along(steered, direction)
-                change = movement(op, size, component, raises=active.steering.dose >= 0) * direction
-            steered = steered + change if mask is None else torch.addcmul(steered, change, mask)
-        return steered
+    @property
+    def is_idle(self) -> bool:
+        return all(active.is_idle for active in self.stage.at[self.layer])
+
+    def __call__(self, _module: Any, _args: Any, output: Any) -> Any:
+        state = output[0] if isinstance(output, tuple) else output
+        steered = self.stage.apply(self.layer, state)
+        return (steered, *output[1:]) if isinstance(output, tuple) else steered
 
 
-_STAGES: dict[int, _Stage] = {}
+_STAGES: dict[int, Stage] = {}
 """By identity of the model, while it is steered: nothing is kept of it afterwards."""
+
+
+def attach(root: Any, blocks: Sequence[Any], active: ContextSteering | RowSteering) -> None:
+    """Let vectors act on a model, the module of `transformers` with its blocks."""
+    stage = _STAGES.get(id(root)) or Stage(root, blocks)
+    stage.add(active)
+    _STAGES[id(root)] = stage
+
+
+def detach(root: Any, active: ContextSteering | RowSteering) -> None:
+    """Let vectors act no more; a model on which none acts is as it was."""
+    stage = _STAGES[id(root)]
+    stage.remove(active)
+    if not stage.actives:
+        del _STAGES[id(root)]
 
 
 def _nothing() -> None:
@@ -475,3 +437,37 @@ def forget_compiled() -> None:
         import torch
 
         torch._dynamo.reset()
+
+
+def _first_columns(mask: torch.Tensor | None) -> torch.Tensor | None:
+    """Return the first real column of each row ``[rows, 1]`` of an attention mask ``[rows, columns]``."""
+    return None if mask is None else mask.long().argmax(dim=1, keepdim=True)
+
+
+def _prompt_mask(root: Any, tokens: torch.Tensor, kwargs: Mapping[str, Any]) -> torch.Tensor | None:
+    """Return the attention mask of a prompt given to `generate`, inferred from its padding where there is none."""
+    mask = kwargs.get("attention_mask")
+    if mask is not None or tokens.ndim != 2:
+        return mask if mask is None or mask.ndim == 2 else None
+    settings = kwargs.get("generation_config") or root.generation_config
+    pad = kwargs.get("pad_token_id", settings.pad_token_id)
+    ends = kwargs.get("eos_token_id", settings.eos_token_id)
+    ends = ends if isinstance(ends, list | tuple) else [ends]
+    # As `generate` itself infers it: padding that also ends an answer proves nothing.
+    return (tokens != pad).long() if pad is not None and pad not in ends else None
+
+
+def _real_columns(
+    mask: torch.Tensor | None, first: torch.Tensor | None, n_rows: int, columns: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the first real column of each row ``[rows, 1]`` and which columns of the pass are no padding."""
+    import torch
+
+    if first is None:
+        first = torch.zeros((n_rows, 1), dtype=torch.int64, device=columns.device)
+    first = first.to(columns.device)
+    if first.shape[0] != n_rows:  # beams and several answers to one prompt
+        first = first.repeat_interleave(n_rows // first.shape[0], dim=0)
+    if mask is None:
+        return first, columns >= first
+    return first, mask[:, columns.clamp(max=mask.shape[1] - 1)].bool().to(columns.device)

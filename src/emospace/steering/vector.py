@@ -17,9 +17,12 @@ from emospace.specs import Mode, Op, Scope
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-Kind = Literal["sae", "dense", "lda", "axis", "random", "shuffled", "mix"]
+Kind = Literal["sae", "dense", "axis", "random", "shuffled", "mix"]
 
 MODES: tuple[Mode, ...] = get_args(Mode)
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+OPS: tuple[Op, ...] = get_args(Op)
+"""In the order in which vectors that act at one layer are applied."""
 FORMAT = 1
 
 

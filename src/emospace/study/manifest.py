@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from emospace.engines import current
-from emospace.records import Manifest, ModelRecord, SaeRecord, Source
+from emospace.records import Manifest, ModelRecord, SaeRecord, Source, provenance
 
 if TYPE_CHECKING:
     from emospace.study.inputs import Inputs
@@ -18,22 +16,14 @@ _PACKAGES = ("emospace", "torch", "transformers", "numpy", "scipy", "scikit-lear
 
 def model_record(study: Inputs, languages: Sequence[str]) -> ModelRecord:
     """Return the record of the language model as it was run."""
-    model, identity = study.model, study.model.identity
-    return ModelRecord(
-        model=study.name,
+    return provenance.model_record(
+        study.model,
+        name=study.name,
+        source=study.spec.model,
         layer=study.layer,
         n=_n_words(study, languages),
         seed=study.spec.seed,
-        source=study.spec.model,
-        revision=identity.get("revision"),
-        file_hash=identity.get("sha256"),
-        quantisation=identity.get("quantisation"),
-        architecture=model.model.config.model_type,
-        n_blocks=model.n_blocks,
-        d_model=model.d_model,
-        n_parameters=sum(parameter.numel() for parameter in model.model.parameters()),
-        dtype=identity.get("dtype"),
-        device=current().device or model.device.type,
+        device=current().device or "",
     )
 
 
@@ -80,39 +70,13 @@ def manifest(
         Hashes of what the illustration of steering is made with.
     """
     sources = [
-        Source(
-            kind="norms",
-            name=norms.name,
-            language=language,
-            n=len(norms.words),
-            n_rejected=len(norms.rejected),
-            scale=", ".join(f"{target} {low:g} to {high:g}" for target, (low, high) in norms.scales.items()),
-            licence=norms.licence,
-            citation=norms.citation,
-            note=norms.note,
-            content_hash=norms.content_hash,
-        )
-        for language in languages
-        for norms in study.norms[language]
+        provenance.norms_source(norms, language) for language in languages for norms in study.norms[language]
     ]
     sources += [
-        Source(
-            kind="concepts",
-            name=f"concept-sets, {language}",
-            language=language,
-            n=len(study.sets.words(language)),
-            provenance=study.sets.provenance,
-            content_hash=study.sets.select([language]).content_hash,
-        )
+        provenance.concepts_source(study.sets, language, f"concept-sets, {language}")
         for language in languages
     ]
     sources += _structure_sources(study, languages)
-    versions = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            continue
     return Manifest(
         model=study.name,
         layer=study.layer,
@@ -125,11 +89,11 @@ def manifest(
         carriers={language: study.languages[language].carriers for language in languages},
         sources=tuple(sources),
         files={
-            "model": str(study.model.identity.get("sha256") or study.model.identity.get("revision")),
+            "model": provenance.model_file(study.model),
             "sae": study.sae_hash or "none",
             **steering_files,
         },
-        versions=versions,
+        versions=provenance.versions(_PACKAGES),
     )
 
 

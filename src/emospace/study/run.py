@@ -21,7 +21,7 @@ from emospace.specs import StudySpec
 from emospace.structure import category_ratings
 from emospace.study.aligning import DECODING, align, decode
 from emospace.study.concepts import LanguageConcepts
-from emospace.study.crossing import WIDE, comparable, cross_predict
+from emospace.study.cross_lingual import WIDE, comparable, cross_predict
 from emospace.study.inputs import Inputs, LanguageInputs, load_inputs
 from emospace.study.languages import compare_languages
 from emospace.study.lock import sole_writer

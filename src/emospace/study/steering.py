@@ -13,7 +13,6 @@ from emospace.evaluation.answers import cell_hash
 from emospace.evaluation.cells import Cell
 from emospace.evaluation.grid import evaluate
 from emospace.evaluation.prompts import load_prompts, prompt_kind
-from emospace.evaluation.running import InMode
 from emospace.evaluation.summary import ILLUSTRATION
 from emospace.judges import BASIC, Judge
 from emospace.judges.embedded import EmbeddedJudge, load_subword
@@ -203,8 +202,8 @@ def _prepare(
 
 
 def _cells(bank: VectorBank, model: str) -> tuple[Cell, ...]:
-    vectors = InMode(bank, MODE)
-    own = {emotion: vectors.vector(emotion) for emotion in BASIC if emotion in vectors.names}
+    vectors = bank.in_mode(MODE)
+    own = {emotion: vectors[emotion] for emotion in BASIC if emotion in vectors}
     if not own:
         raise EmospaceError(
             f"the steering vectors of '{model}'",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emospace import stats
-from emospace.evaluation.answer_language import in_language
+from emospace.evaluation.content import in_language
 from emospace.evaluation.scores import (
     counts,
     exceeds,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from emospace.evaluation.cells import Cell
-    from emospace.evaluation.grid import Group, Heard
+    from emospace.evaluation.grid import Group, Judged
     from emospace.evaluation.scores import Scored
     from emospace.steering.vector import SteeringVector
 
@@ -35,70 +35,70 @@ ALL = "all"
 """The source whose directions are the mean over all languages."""
 
 
-def crossing_tables(
+def cross_lingual_tables(
     cells: Sequence[Cell],
-    heard: Mapping[str, Heard],
+    judged: Mapping[str, Judged],
     prompts: Mapping[str, Sequence[str]],
     vectors: Mapping[str, Mapping[str, SteeringVector]],
     *,
     seed: int,
 ) -> dict[str, pd.DataFrame]:
-    """Return ``rates``, ``means``, ``cosines`` and ``samples``; `heard` and `prompts` are by output language."""
+    """Return ``rates``, ``means``, ``cosines`` and ``samples``; `judged` and `prompts` are by output language."""
     import pandas as pd
 
     return {
         "rates": pd.concat(
-            [rate_table(language, found) for language, found in heard.items()], ignore_index=True
+            [rate_table(language, found) for language, found in judged.items()], ignore_index=True
         ),
-        "means": mean_table(heard, seed=seed),
+        "means": mean_table(judged, seed=seed),
         "cosines": cosine_table(vectors),
         "samples": pd.concat(
-            [_samples(cells, found, prompts[language], language, seed) for language, found in heard.items()],
+            [_samples(cells, found, prompts[language], language, seed) for language, found in judged.items()],
             ignore_index=True,
         ),
     }
 
 
-def mark_language(found: Heard, cells: Sequence[Cell], language: str) -> None:
+def mark_language(found: Judged, cells: Sequence[Cell], language: str) -> None:
     """Give every group's figures the share of answers in a language, `in_language`, and of unsteered ones."""
     stays = {
-        id(cell): in_language(own.texts, language) for cell, own in zip(cells, found.answers, strict=True)
+        id(cell): in_language(given.texts, language) for cell, given in zip(cells, found.answers, strict=True)
     }
     base = next(stays[id(cell)] for cell in cells if cell.kind == "none")
-    for one in found.groups:
-        one.figures["in_language"] = _known_mean([stays[id(cell)] for cell in one.cells])
-        one.figures["base_in_language"] = _known_mean([base])
+    for group in found.groups:
+        group.figures["in_language"] = _known_mean([stays[id(cell)] for cell in group.cells])
+        group.figures["base_in_language"] = _known_mean([base])
 
 
-def rate_table(language: str, found: Heard) -> pd.DataFrame:
+def rate_table(language: str, found: Judged) -> pd.DataFrame:
     """Return every figure of every source and emotion in one output language."""
     import pandas as pd
 
     return pd.DataFrame(
         [
             {
-                "source": one.source,
+                "source": group.source,
                 "output": language,
-                "emotion": one.target,
-                "kind": one.cell.kind,
-                "layers": ",".join(map(str, one.cell.layers)),
-                "mode": one.cell.mode,
-                "dose": one.cell.dose,
-                "factor": one.cell.factor,
-                **one.figures,
+                "emotion": group.target,
+                "kind": group.cell.kind,
+                "layers": ",".join(map(str, group.cell.layers)),
+                "mode": group.cell.mode,
+                "dose": group.cell.dose,
+                "factor": group.cell.factor,
+                **group.figures,
             }
-            for one in found.groups
+            for group in found.groups
         ]
     )
 
 
-def mean_table(heard: Mapping[str, Heard], *, seed: int) -> pd.DataFrame:
+def mean_table(judged: Mapping[str, Judged], *, seed: int) -> pd.DataFrame:
     """Return one row a source and output: means over the basic emotions the source has a vector for.
 
     Those that the judge is too weak for in that language (`weakness`) are left out.
 
     `rate` is the target rate over the `n_judged` answers that could be judged, with a bootstrap over prompts, `base_rate` that of unsteered answers, `control_rate` that
-    of random directions at the same doses and layers, and `others_rate` how often the target is heard when the same
+    of random directions at the same doses and layers, and `others_rate` how often the target is found when the same
     source steers towards the other emotions. `p` is one-sided that the mean probability of the targets exceeds that
     under random directions, permuting within each prompt and emotion (permuting whole prompts would be too bold: one
     random answer, read for all emotions, varies less than one answer an emotion); `p_fdr` is over all rows. The
@@ -108,13 +108,13 @@ def mean_table(heard: Mapping[str, Heard], *, seed: int) -> pd.DataFrame:
     import pandas as pd
 
     rows = []
-    for language, found in heard.items():
-        base = next(one.scored[0] for one in found.groups if one.cell.kind == "none")
+    for language, found in judged.items():
+        base = next(group.scored[0] for group in found.groups if group.cell.kind == "none")
         by_source: dict[str, list[Group]] = {}
-        for one in found.groups:
-            accepted = one.target in BASIC and not weakness(one.figures.get("judge_auroc"))
-            if one.source is not None and accepted and is_judged(base.judgement, one.target):
-                by_source.setdefault(one.source, []).append(one)
+        for group in found.groups:
+            accepted = group.target in BASIC and not weakness(group.figures.get("judge_auroc"))
+            if group.source is not None and accepted and is_judged(base.judgement, group.target):
+                by_source.setdefault(group.source, []).append(group)
         rows += [
             {"source": source, "output": language, **_mean_row(groups, base, seed)}
             for source, groups in by_source.items()
@@ -127,22 +127,22 @@ def mean_table(heard: Mapping[str, Heard], *, seed: int) -> pd.DataFrame:
 
 def _mean_row(groups: Sequence[Group], base: Scored, seed: int) -> dict[str, Any]:
     """Return the figures of one source in one output language; `groups` are its emotions."""
-    heard = [(one.scored[0], one.target) for one in groups]
-    told = rate([hits(score.judgement, target) for score, target in heard], seed=seed)
-    ratio = median_ratio([score.perplexity for score, _ in heard], base.perplexity, seed=seed)
-    likely = np.concatenate([probability(score.judgement, target) for score, target in heard])
-    controlled = all(one.controls for one in groups)
+    pairs = [(group.scored[0], group.target) for group in groups]
+    estimate = rate([hits(score.judgement, target) for score, target in pairs], seed=seed)
+    ratio = median_ratio([score.perplexity for score, _ in pairs], base.perplexity, seed=seed)
+    likely = np.concatenate([probability(score.judgement, target) for score, target in pairs])
+    controlled = all(group.controls for group in groups)
     same = (
         *("base_rate", "control_rate", "distinct2_ratio", "in_language", "base_in_language"),
         *("judge_auroc", "judge_recall"),
     )
     return {
         "n_emotions": len(groups),
-        "n_prompts": told.n,
-        **counts([score.judgement for score, _ in heard]),
-        "rate": told.value,
-        "rate_low": told.low,
-        "rate_high": told.high,
+        "n_prompts": estimate.n,
+        **counts([score.judgement for score, _ in pairs]),
+        "rate": estimate.value,
+        "rate_low": estimate.low,
+        "rate_high": estimate.high,
         "rate_masked": _over(groups, "target_rate_masked"),
         "others_rate": _others_rate(groups),
         "p": exceeds(likely, _controls(groups), seed=seed) if controlled else np.nan,
@@ -163,14 +163,14 @@ def cosine_table(vectors: Mapping[str, Mapping[str, SteeringVector]]) -> pd.Data
 
     rows = []
     for a, b in combinations([language for language in vectors if language != ALL], 2):
-        for emotion, one in vectors[a].items():
+        for emotion, first in vectors[a].items():
             if emotion not in vectors[b]:
                 continue
-            other = vectors[b][emotion]
-            for layer in sorted(set(one.layers) & set(other.layers)):
+            second = vectors[b][emotion]
+            for layer in sorted(set(first.layers) & set(second.layers)):
                 across = [
                     float(mine.directions[layer] @ theirs.directions[layer])
-                    for mine, rest in ((one, vectors[b]), (other, vectors[a]))
+                    for mine, rest in ((first, vectors[b]), (second, vectors[a]))
                     for name, theirs in rest.items()
                     if name != emotion and layer in theirs.directions
                 ]
@@ -180,7 +180,7 @@ def cosine_table(vectors: Mapping[str, Mapping[str, SteeringVector]]) -> pd.Data
                         "b": b,
                         "emotion": emotion,
                         "layer": layer,
-                        "cosine": float(one.directions[layer] @ other.directions[layer]),
+                        "cosine": float(first.directions[layer] @ second.directions[layer]),
                         "others": float(np.mean(across)) if across else np.nan,
                     }
                 )
@@ -189,23 +189,27 @@ def cosine_table(vectors: Mapping[str, Mapping[str, SteeringVector]]) -> pd.Data
 
 def _controls(groups: Sequence[Group]) -> np.ndarray:
     """Return ``[n_draws, n_emotions * n_prompts]``: the probability of each target under each random draw."""
-    n_draws = min(len(one.controls) for one in groups)
+    n_draws = min(len(group.controls) for group in groups)
     draws = [
-        [probability(control.judgement, one.target) for control in one.controls[:n_draws]] for one in groups
+        [probability(control.judgement, group.target) for control in group.controls[:n_draws]]
+        for group in groups
     ]
-    return np.concatenate([np.stack(one) for one in draws], axis=1)
+    return np.concatenate([np.stack(parts) for parts in draws], axis=1)
 
 
 def _others_rate(groups: Sequence[Group]) -> float:
-    """Return how often an emotion is heard in answers steered towards the other ones, mean over all pairs."""
+    """Return how often an emotion is found in answers steered towards the other ones, mean over all pairs."""
     rates = [
-        hits(other.scored[0].judgement, one.target) for one in groups for other in groups if other is not one
+        hits(another.scored[0].judgement, group.target)
+        for group in groups
+        for another in groups
+        if another is not group
     ]
     return row_mean(rates) if rates else np.nan
 
 
 def _over(groups: Sequence[Group], figure: str) -> float:
-    return _known_mean([np.array([one.figures.get(figure)], dtype=np.float64) for one in groups])
+    return _known_mean([np.array([group.figures.get(figure)], dtype=np.float64) for group in groups])
 
 
 def _known_mean(parts: Sequence[np.ndarray]) -> float:
@@ -215,7 +219,7 @@ def _known_mean(parts: Sequence[np.ndarray]) -> float:
 
 
 def _samples(
-    cells: Sequence[Cell], found: Heard, prompts: Sequence[str], language: str, seed: int
+    cells: Sequence[Cell], found: Judged, prompts: Sequence[str], language: str, seed: int
 ) -> pd.DataFrame:
     table = sample_table(cells, found.answers, found.scored, prompts, seed=seed)
     each = len(table) // len(cells)

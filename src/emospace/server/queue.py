@@ -43,13 +43,13 @@ class FairQueue(Generic[T]):
 
     def sweep(self, gone: Callable[[T], bool]) -> list[T]:
         """Take out all items that are `gone`, wherever they stand, and return them."""
-        found: list[T] = []
+        taken: list[T] = []
         for client in list(self._clients):
             items = self._clients[client]
             left = [item for item in items if gone(item)]
             if left:
-                found += left
+                taken += left
                 self._clients[client] = deque(item for item in items if item not in left)
                 if not self._clients[client]:
                     del self._clients[client]
-        return found
+        return taken

@@ -13,10 +13,11 @@ from starlette.responses import JSONResponse
 
 from emospace.artefacts import jsonable
 from emospace.errors import EmospaceError
+from emospace.generation.forward import perplexities
 from emospace.reading.tokens import over_tokens, tokenise
-from emospace.server.asking import chat_ids, check_model, context, text_ids
 from emospace.server.engine import Engine
 from emospace.server.failures import ApiError, from_emospace
+from emospace.server.requests import chat_ids, check_model, text_ids
 from emospace.server.runs import Runs
 from emospace.server.schemas import MOST_TEXTS, JudgeRequest, ReadRequest
 from emospace.server.settings import Settings
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 JUDGE = "subword"
 
 
-def listening_routes(engine: Engine, settings: Settings, runs: Runs) -> APIRouter:
+def reading_routes(engine: Engine, settings: Settings, runs: Runs) -> APIRouter:
     """Return the routes that read and judge texts."""
     router, limit = APIRouter(prefix="/v1", tags=["reading"]), engine.limits.prompt_tokens
     judge = _Lazy()
@@ -49,31 +50,32 @@ def listening_routes(engine: Engine, settings: Settings, runs: Runs) -> APIRoute
             except EmospaceError as error:
                 raise from_emospace(error, "input") from error
 
-        found = await asyncio.wrap_future(engine.call(request.state.client, compute))
+        reading = await asyncio.wrap_future(engine.call(request.state.client, compute))
         if reader.sae is not None and body.features:
-            words = await asyncio.to_thread(runs.feature_words, reader.sae.content_hash, found["language"])
-            for text in found["data"]:
+            words = await asyncio.to_thread(runs.feature_words, reader.sae.content_hash, reading["language"])
+            for text in reading["data"]:
                 for token in text["tokens"]:
                     for feature in token["features"]:
                         feature["words"] = words.get(feature["latent"], [])
-        return JSONResponse(jsonable({"object": "list", "model": settings.model, **found}))
+        return JSONResponse(jsonable({"object": "list", "model": settings.model, **reading}))
 
     @router.post("/judge")
-    async def judged(body: JudgeRequest, request: Request) -> JSONResponse:
+    async def judge_texts(body: JudgeRequest, request: Request) -> JSONResponse:
         """Judge texts from outside the model, and tell how fluent they are after what they answer."""
         check_model(body.model, (settings.model, engine.model.name))
         _check_texts(body.texts, limit)
         if body.messages is not None and body.prompt is not None:
             raise ApiError(400, "prompt: give messages or a prompt", "invalid_value", "prompt")
-        heard = await asyncio.to_thread(_judge, judge, body)
-        perplexities: list[float | None] = [None] * len(body.texts)
+        judged = await asyncio.to_thread(_judge, judge, body)
+        values: list[float | None] = [None] * len(body.texts)
         if body.messages is not None or body.prompt is not None:
             rows = await asyncio.to_thread(_rows, engine.model, body, limit)
-            work = engine.call(request.state.client, lambda: _perplexities(engine.model, *rows))
-            perplexities = await asyncio.wrap_future(work)
-        for row, perplexity in zip(heard["data"], perplexities, strict=True):
-            row["perplexity"] = perplexity
-        return JSONResponse(jsonable({"object": "list", **heard}))
+            # One text at a time: a long one beside many short ones would be padded to its length in all of them.
+            work = engine.call(request.state.client, lambda: perplexities(engine.model, *rows, batch_size=1))
+            values = (await asyncio.wrap_future(work)).tolist()
+        for row, value in zip(judged["data"], values, strict=True):
+            row["perplexity"] = value
+        return JSONResponse(jsonable({"object": "list", **judged}))
 
     return router
 
@@ -133,17 +135,17 @@ def _read(reader: Reader, body: ReadRequest, limit: int) -> dict[str, Any]:
                 "tokens": [
                     {
                         "token": token,
-                        "start": int(one.offsets[place, 0]),
-                        "end": int(one.offsets[place, 1]),
-                        "valence": one.valence[place],
-                        "arousal": one.arousal[place],
-                        "scores": one.scores[place],
+                        "start": int(tokens.offsets[place, 0]),
+                        "end": int(tokens.offsets[place, 1]),
+                        "valence": tokens.valence[place],
+                        "arousal": tokens.arousal[place],
+                        "scores": tokens.scores[place],
                         "features": features[index][place],
                     }
-                    for place, token in enumerate(one.tokens)
+                    for place, token in enumerate(tokens.tokens)
                 ],
             }
-            for index, (text, one) in enumerate(zip(reading.texts, reading.tokens, strict=True))
+            for index, (text, tokens) in enumerate(zip(reading.texts, reading.tokens, strict=True))
         ],
         "usage": {"prompt_tokens": n, "total_tokens": n},
     }
@@ -153,15 +155,15 @@ def _features(reader: Reader, reading: Reading, n: int) -> list[list[list[dict[s
     """Return the `n` features of each token of each text that add most to its highest category."""
     weights = reader.weights
     if reader.sae is None or weights.latents is None or not n:
-        return [[[] for _ in one.tokens] for one in reading.tokens]
+        return [[[] for _ in text.tokens] for text in reading.tokens]
     directions = weights.directions[:, : len(weights.categories)] / weights.scale[: len(weights.categories)]
     main = [weights.categories[place] for place in directions.argmax(axis=1)]
     tokens = tokenise(reader.model, reading.texts)
-    found = []
+    texts = []
     activations = over_tokens(reader.model, tokens, weights.layer, reader.features)
-    for active, one in zip(activations, reading.tokens, strict=True):
+    for active, text in zip(activations, reading.tokens, strict=True):
         rows = []
-        for values, highest in zip(active, np.asarray(one.scores).argmax(axis=1), strict=True):
+        for values, highest in zip(active, np.asarray(text.scores).argmax(axis=1), strict=True):
             added = values * directions[:, highest]
             order = [int(place) for place in np.argsort(-added, kind="stable")[:n] if values[place] > 0]
             rows.append(
@@ -176,33 +178,33 @@ def _features(reader: Reader, reading: Reading, n: int) -> list[list[list[dict[s
                     for place in order
                 ]
             )
-        found.append(rows)
-    return found
+        texts.append(rows)
+    return texts
 
 
 def _judge(judge: _Lazy, body: JudgeRequest) -> dict[str, Any]:
     from emospace.judges import BASIC_SEVEN
 
-    hearing = judge()
+    loaded = judge()
     try:
-        found = hearing.judge(body.texts, body.language)
+        judgement = loaded.judge(body.texts, body.language)
     except EmospaceError as error:
         raise from_emospace(error, "language") from error
     rows = [
         {
             "object": "judgement",
             "index": index,
-            "choice": None if found.unjudged[index] else str(found.choice[index]),
-            "basic": dict(zip(BASIC_SEVEN, found.seven[index].tolist(), strict=True)),
-            "probability": dict(zip(found.labels, found.probability[index].tolist(), strict=True)),
+            "choice": None if judgement.unjudged[index] else str(judgement.choice[index]),
+            "basic": dict(zip(BASIC_SEVEN, judgement.seven[index].tolist(), strict=True)),
+            "probability": dict(zip(judgement.labels, judgement.probability[index].tolist(), strict=True)),
         }
         for index in range(len(body.texts))
     ]
-    return {"judge": hearing.name, "labels": list(found.labels), "data": rows}
+    return {"judge": loaded.name, "labels": list(judgement.labels), "data": rows}
 
 
-def _rows(model: LanguageModel, body: JudgeRequest, limit: int) -> tuple[list[int], list[list[int]]]:
-    """Return the tokens of what the texts answer and of each text; raises `ApiError` where they are too many."""
+def _rows(model: LanguageModel, body: JudgeRequest, limit: int) -> tuple[list[list[int]], list[list[int]]]:
+    """Return the tokens that stand before each text and those of each; raises `ApiError` where they are too many."""
     before = (
         chat_ids(model, body.messages, limit)
         if body.messages is not None
@@ -211,7 +213,7 @@ def _rows(model: LanguageModel, body: JudgeRequest, limit: int) -> tuple[list[in
     texts: list[list[int]] = [
         model.tokenizer(text, add_special_tokens=False)["input_ids"] for text in body.texts
     ]
-    most = min(limit, context(model) or limit)
+    most = min(limit, model.context or limit)
     if len(before) + max(map(len, texts)) > most or sum(map(len, texts)) > limit:
         raise ApiError(
             400,
@@ -219,25 +221,4 @@ def _rows(model: LanguageModel, body: JudgeRequest, limit: int) -> tuple[list[in
             "context_length_exceeded",
             "input",
         )
-    return before, texts
-
-
-def _perplexities(
-    model: LanguageModel, before: Sequence[int], texts: Sequence[Sequence[int]]
-) -> list[float | None]:
-    """Return ``exp(mean negative log-likelihood)`` of each text's tokens after `before`, None for an empty text."""
-    import torch
-
-    from emospace.evaluation.generation import forward
-
-    found: list[float | None] = []
-    for ids in texts:
-        if not ids:
-            found.append(None)
-            continue
-        row = torch.tensor([[*before, *ids]], device=model.device)
-        with torch.inference_mode():
-            logits = forward(model, row, torch.ones_like(row), keep=len(ids) + 1)[0, :-1].float()
-            loss = torch.nn.functional.cross_entropy(logits, row[0, len(before) :].to(logits.device))
-        found.append(float(loss.exp()))
-    return found
+    return [before] * len(texts), texts

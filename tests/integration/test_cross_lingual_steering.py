@@ -13,16 +13,17 @@ import torch
 from conftest import D_MODEL, tiny
 from emospace.concepts import load_concepts
 from emospace.errors import EmospaceError
-from emospace.evaluation import Sampling, SteeringSpec, answers, crossing, running
-from emospace.evaluation.crossing import (
+from emospace.evaluation import SteeringSpec, answers, cross_lingual, running
+from emospace.evaluation.cross_lingual import (
     CrossingSpec,
     language_vectors,
     plan,
-    run_crossing,
+    run_cross_lingual,
     source_vectors,
 )
 from emospace.evaluation.prompts import load_prompts
 from emospace.features import FeatureDictionary, neutral_pool
+from emospace.generation import Sampling
 from emospace.judges import BASIC_SEVEN, Judgement
 from emospace.records import Results
 from emospace.sae import SparseAutoencoder
@@ -110,7 +111,7 @@ def bank(concepts, tmp_path_factory):
 
 @pytest.fixture
 def judged(monkeypatch):
-    monkeypatch.setattr(crossing, "load_judge", lambda name: Letters())
+    monkeypatch.setattr(cross_lingual, "load_judge", lambda name: Letters())
 
 
 def spec_of(concepts, out, **given):
@@ -132,9 +133,9 @@ def done(bank, concepts, tmp_path_factory):
     cache = str(tmp_path_factory.mktemp("cache"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EMOSPACE_CACHE", cache)
-        patch.setattr(crossing, "load_judge", lambda name: Letters())
+        patch.setattr(cross_lingual, "load_judge", lambda name: Letters())
         spec = spec_of(concepts, tmp_path_factory.mktemp("study"))
-        found = run_crossing(spec, tiny("llama"), bank, command="emospace steer languages")
+        found = run_cross_lingual(spec, tiny("llama"), bank, command="emospace steer languages")
     return SimpleNamespace(spec=spec, found=found, cache=cache)
 
 
@@ -224,7 +225,7 @@ def test_a_second_run_generates_nothing_and_finds_the_same(done, bank, judged, m
     # States computed anew can differ in their last bits, and then the vectors are others.
     monkeypatch.setenv("EMOSPACE_CACHE", done.cache)
     monkeypatch.setattr(answers, "generate_together", lambda *_args, **_given: pytest.fail("generated again"))
-    again = run_crossing(done.spec, tiny("llama"), bank, command="emospace steer languages")
+    again = run_cross_lingual(done.spec, tiny("llama"), bank, command="emospace steer languages")
     assert again.records == done.found.records
 
 
@@ -237,7 +238,7 @@ def test_vectors_of_the_calibrated_language_are_those_calibrated(bank, concepts,
     assert list(vectors) == ["en", "es", "all"]
     assert vectors["en"]["joy"] is bank.vector("joy")
     # Made again by the same recipe they are the same.
-    again, _ = language_vectors(tiny("llama"), None, sets, "en", planned.own, seed=0)
+    again, _ = language_vectors(tiny("llama"), None, sets, "en", planned.calibrated, seed=0)
     assert list(again) == ["joy", "sadness", "anger"]
     for name, vector in again.items():
         own = bank.vector(name)
@@ -297,7 +298,7 @@ def with_sae(bank, monkeypatch):
                 raise EmospaceError("the concept-sets of 'es'", "no latent passes", "Use more concepts.")
             return FeatureDictionary("es", table)
 
-        monkeypatch.setattr(crossing, "features_of", planted)
+        monkeypatch.setattr(cross_lingual, "features_of", planted)
 
     return VectorBank(vectors, note={"spec": {"language": "en"}, "judge": "ngram"}), plant, loaded
 
@@ -332,11 +333,11 @@ def test_nothing_is_generated_over_the_cap(bank, concepts, judged, monkeypatch, 
     spec = spec_of(concepts, tmp_path, token_cap=900)
     # 1 unsteered, 3 places of 2 random directions, 3 sources (all among them) of 3 emotions; 6 prompts of 5 tokens.
     with pytest.raises(EmospaceError, match="its 32 cells would generate 960 tokens"):
-        run_crossing(spec, tiny("llama"), bank, command="")
+        run_cross_lingual(spec, tiny("llama"), bank, command="")
     few = spec_of(concepts, tmp_path, token_cap=900, n_prompts=10_000)
     # What the file of prompts holds is counted, not what could be asked for.
     with pytest.raises(EmospaceError) as refused:
-        run_crossing(few, tiny("llama"), bank, command="")
+        run_cross_lingual(few, tiny("llama"), bank, command="")
     n_prompts = sum(len(load_prompts(language, "evaluation", kind="stems")) for language in ("en", "es"))
     assert f"{16 * n_prompts * 5:,} tokens" in refused.value.why
 

@@ -1,10 +1,18 @@
-"""The API's reference as one page without scripts, made of its OpenAPI schema: it works offline."""
+"""Pages: the files of the server's page, and the API's reference made of its OpenAPI schema, which work offline."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from mimetypes import guess_type
+from pathlib import Path
 from typing import Any
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+FOLDER = Path(__file__).parent / "page"
+TYPES = {".js": "text/javascript", ".mjs": "text/javascript", ".webmanifest": "application/manifest+json"}
 
 TEMPLATE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -19,12 +27,12 @@ th, td { text-align: left; vertical-align: top; padding: .2rem .8rem .2rem 0; bo
 <h1>{{ info.title }} API <small>{{ info.version }}</small></h1>
 <p>{{ info.description }} The schema is at <a href="/openapi.json">/openapi.json</a>.
 With keys set, send <code>Authorization: Bearer KEY</code>.</p>
-<ul>{% for one in operations %}<li><a href="#{{ one.id }}"><code>{{ one.method }} {{ one.path }}</code></a></li>
+<ul>{% for operation in operations %}<li><a href="#{{ operation.id }}"><code>{{ operation.method }} {{ operation.path }}</code></a></li>
 {% endfor %}</ul>
-{% for one in operations %}
-<section><h2 id="{{ one.id }}"><code>{{ one.method }} {{ one.path }}</code></h2>
-<p>{{ one.says }}</p>
-{% for title, rows in (("Parameters", one.parameters), ("Body (JSON)", one.body), ("Response", one.response)) if rows %}
+{% for operation in operations %}
+<section><h2 id="{{ operation.id }}"><code>{{ operation.method }} {{ operation.path }}</code></h2>
+<p>{{ operation.says }}</p>
+{% for title, rows in (("Parameters", operation.parameters), ("Body (JSON)", operation.body), ("Response", operation.response)) if rows %}
 <h3>{{ title }}</h3><div class="wide"><table>
 <thead><tr><th>name</th><th>type</th><th>required</th><th>meaning</th></tr></thead><tbody>
 {% for row in rows %}<tr><td><code>{{ row.name }}</code></td><td>{{ row.type }}</td>
@@ -37,8 +45,31 @@ With keys set, send <code>Authorization: Bearer KEY</code>.</p>
 """
 
 
+def page_routes(folder: Path = FOLDER) -> APIRouter:
+    """Return a route for each file of the page, by its place in the folder; `/` is ``index.html``.
+
+    The files are found at the start: no path of a request reaches the disk.
+    """
+    router = APIRouter(include_in_schema=False)
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        place = path.relative_to(folder).as_posix()
+        router.add_api_route(f"/{place}", _serving(path), methods=["GET"])
+        if place == "index.html":
+            router.add_api_route("/", _serving(path), methods=["GET"])
+    return router
+
+
+def _serving(path: Path) -> Callable[[], Response]:
+    kind = TYPES.get(path.suffix) or guess_type(path.name)[0] or "application/octet-stream"
+
+    def file() -> Response:
+        return Response(path.read_bytes(), media_type=kind, headers={"cache-control": "no-cache"})
+
+    return file
+
+
 def reference(schema: Mapping[str, Any]) -> str:
-    """Return the page of an OpenAPI schema."""
+    """Return the reference as one page without scripts."""
     from jinja2 import Environment
 
     operations = [
@@ -48,8 +79,8 @@ def reference(schema: Mapping[str, Any]) -> str:
             "path": path,
             "says": operation.get("description", ""),
             "parameters": [
-                _row(one["name"], one["schema"], one.get("required", False))
-                for one in operation.get("parameters", [])
+                _row(field["name"], field["schema"], field.get("required", False))
+                for field in operation.get("parameters", [])
             ],
             "body": _fields(schema, operation.get("requestBody", {})),
             "response": _fields(schema, operation.get("responses", {}).get("200", {})),
@@ -80,7 +111,7 @@ def _type(field: Mapping[str, Any]) -> str:
     if "$ref" in field:
         return _last(field["$ref"])
     if "anyOf" in field:
-        return " or ".join(dict.fromkeys(_type(one) for one in field["anyOf"]))
+        return " or ".join(dict.fromkeys(_type(part) for part in field["anyOf"]))
     if "enum" in field:
         return " | ".join(map(str, field["enum"]))
     if "const" in field:

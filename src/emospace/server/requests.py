@@ -1,25 +1,23 @@
-"""From a request to what the engine is asked: token ids, a tone's vector, sampling."""
+"""From a request to what the engine is asked: token ids, a steering plan, sampling."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from secrets import randbits
 from typing import TYPE_CHECKING, Any
 
 from emospace.errors import EmospaceError
 from emospace.server.failures import ApiError, from_emospace
+from emospace.server.schemas import Steered
 from emospace.specs import Sampling
-from emospace.steering import steer
+from emospace.steering import SteeringPlan, plan_steering
 from emospace.steering.bank import AXES
 
 if TYPE_CHECKING:
     from emospace.models import LanguageModel
-    from emospace.server.schemas import ChatRequest, CompletionRequest, Message, Steered, Tone
+    from emospace.server.schemas import ChatRequest, CompletionRequest, Message, Tone
     from emospace.specs import Limits
     from emospace.steering.bank import VectorBank
-    from emospace.steering.hooks import Steering
-    from emospace.steering.vector import SteeringVector
 
 COLDEST = 1e-3
 """Below this temperature the likeliest token is taken."""
@@ -38,30 +36,24 @@ def chat_ids(
         for message in messages
     ]
     try:
-        found = model.prompt_ids(turns, template_args)
+        ids = model.prompt_ids(turns, template_args)
     except EmospaceError as error:
         field = "chat_template_kwargs" if error.what.startswith("template argument") else "messages"
         raise ApiError(400, f"{field}: {error}", "invalid_value", field) from error
-    return _checked(model, found, limit, "messages")
+    return _checked(model, ids, limit, "messages")
 
 
 def text_ids(model: LanguageModel, prompt: str | Sequence[int], limit: int) -> list[int]:
     """Return the token ids of a text to be continued; those of a list as they are."""
     if isinstance(prompt, str):
         _short_enough("prompt", len(prompt), limit)
-        found = [*model.start_ids(), *model.tokenizer(prompt, add_special_tokens=False)["input_ids"]]
+        ids = [*model.start_ids(), *model.tokenizer(prompt, add_special_tokens=False)["input_ids"]]
     else:
-        found = list(prompt)
-        known = model.model.get_input_embeddings().num_embeddings
-        if not all(0 <= token < known for token in found):
-            raise ApiError(400, f"prompt: token ids lie between 0 and {known - 1}", "invalid_value", "prompt")
-    return _checked(model, found, limit, "prompt")
-
-
-def context(model: LanguageModel) -> int | None:
-    """Return the number of positions a model reads, None where it has no bound of its own."""
-    config = getattr(model.model.config, "text_config", model.model.config)
-    return getattr(config, "max_position_embeddings", None)
+        ids = list(prompt)
+        size = model.model.get_input_embeddings().num_embeddings
+        if not all(0 <= token < size for token in ids):
+            raise ApiError(400, f"prompt: token ids lie between 0 and {size - 1}", "invalid_value", "prompt")
+    return _checked(model, ids, limit, "prompt")
 
 
 def sampling_of(request: ChatRequest | CompletionRequest, room: int, limits: Limits) -> Sampling:
@@ -87,78 +79,57 @@ def sampling_of(request: ChatRequest | CompletionRequest, room: int, limits: Lim
     )
 
 
-def steering_of(model: LanguageModel, bank: VectorBank | None, tone: Tone) -> tuple[Steering, Steered] | None:
-    """Return a tone's vector, ready to be applied, and what is told of it; None for no tone.
+def plan_of(model: LanguageModel, bank: VectorBank | None, tone: Tone) -> SteeringPlan | None:
+    """Return how a tone steers; None for no tone.
 
     Raises
     ------
     ApiError
         For an unknown emotion, a mix of both ways to name a tone, or a model without vectors.
     """
-    weights = {name: value for name, value in (tone.emotion or {}).items() if value}
-    if not weights or tone.dose == 0:
-        _known(bank, tone)
-        return None
+    asked = tone.emotion or {}
+    axes = [name for name in AXES if name in asked]
+    weights = {name: value for name, value in asked.items() if value}
     try:
-        vector = _vector(model, bank, weights, tone)
-        steering = steer(
-            model, replace(vector, calibration={}), _dose(vector, tone), mode=tone.mode, scope=tone.scope
-        )
+        if not weights or tone.dose == 0:
+            # A slip in a name whose weight is 0 would go unnoticed otherwise.
+            for name in asked:
+                if name not in AXES and bank is not None:
+                    bank.vector(name, tone.mode)
+            return None
+        if bank is None:
+            raise EmospaceError(
+                f"emotion {weights}",
+                f"no steering vectors were calibrated for the model '{model.identity.get('name')}'",
+                "Make them: emospace steer calibrate",
+            )
+        if axes and len(axes) < len(asked):
+            raise EmospaceError(
+                f"emotion {tone.emotion}",
+                "it names both emotions and a point of the circumplex",
+                'Give {"joy": 0.7}, or {"valence": 0.8, "arousal": -0.3}.',
+            )
+        point = (weights.get("valence", 0.0), weights.get("arousal", 0.0)) if axes else None
+        vector = bank.tone(weights, point, tone.mode)
+        return plan_steering(model, vector, tone.dose, mode=tone.mode, scope=tone.scope)
     except EmospaceError as error:
         raise from_emospace(error, "emotion") from error
-    return steering, _told(steering, vector)
 
 
-def _known(bank: VectorBank | None, tone: Tone) -> None:
-    """Refuse an unknown name also where its weight is 0: a slip would go unnoticed otherwise."""
-    for name in tone.emotion or {}:
-        if name not in AXES and bank is not None:
-            try:
-                bank.vector(name, tone.mode)
-            except EmospaceError as error:
-                raise from_emospace(error, "emotion") from error
-
-
-def _vector(
-    model: LanguageModel, bank: VectorBank | None, weights: dict[str, float], tone: Tone
-) -> SteeringVector:
-    if bank is None:
-        raise EmospaceError(
-            f"emotion {weights}",
-            f"no steering vectors were calibrated for the model '{model.identity.get('name')}'",
-            "Make them: emospace steer calibrate",
-        )
-    axes = [name for name in AXES if name in (tone.emotion or {})]
-    if axes and len(axes) < len(tone.emotion or {}):
-        raise EmospaceError(
-            f"emotion {tone.emotion}",
-            "it names both emotions and a point of the circumplex",
-            'Give {"joy": 0.7}, or {"valence": 0.8, "arousal": -0.3}.',
-        )
-    if axes:
-        return bank.point(weights.get("valence", 0.0), weights.get("arousal", 0.0), tone.mode)
-    return bank.mix(weights, tone.mode)
-
-
-def _dose(vector: SteeringVector, tone: Tone) -> float:
-    return vector.dose(tone.mode) if tone.dose is None else tone.dose
-
-
-def _told(steering: Steering, vector: SteeringVector) -> Steered:
-    from emospace.server.schemas import Steered
-
-    known = vector.calibration.get(steering.mode)
+def describe_plan(plan: SteeringPlan) -> Steered:
+    """Return what a client is told of a plan: vector, dose, and the range it stayed fluent in."""
+    calibrated = plan.vector.calibration.get(plan.mode)
     return Steered(
-        vector=vector.name,
-        mode=steering.mode,
-        op=steering.op,
-        scope=steering.scope,
-        layers=list(vector.layers),
-        dose=steering.dose,
-        calibrated_dose=known and known.dose,
-        low=known and known.low,
-        high=known and known.high,
-        beyond_range=None if known is None else abs(steering.dose) > known.high,
+        vector=plan.vector.name,
+        mode=plan.mode,
+        op=plan.op,
+        scope=plan.scope,
+        layers=list(plan.vector.layers),
+        dose=plan.dose,
+        calibrated_dose=calibrated and calibrated.dose,
+        low=calibrated and calibrated.low,
+        high=calibrated and calibrated.high,
+        beyond_range=None if calibrated is None else abs(plan.dose) > calibrated.high,
     )
 
 
@@ -169,7 +140,7 @@ def _short_enough(field: str, characters: int, limit: int) -> None:
 
 
 def _checked(model: LanguageModel, ids: list[int], limit: int, field: str) -> list[int]:
-    most = min(limit, (context(model) or limit + 1) - 1)
+    most = min(limit, (model.context or limit + 1) - 1)
     if not ids:
         raise ApiError(400, f"{field}: it is empty", "invalid_value", field)
     if len(ids) > most:

@@ -74,17 +74,36 @@ def answer_parts(model: LanguageModel, prompt: Sequence[int], answer: Sequence[i
 
 
 class AnswerStream:
-    """The text of an answer while its tokens come.
+    """The text of an answer while its tokens come: never half a character, nothing of a stop text.
 
     The pieces that `push` and `close` return make up what `split_reasoning` gives of the whole text, however it was
     cut into tokens; where a piece retracts, what came before it is the thought.
+
+    Parameters
+    ----------
+    opened
+        Whether the prompt opened a thought; None to take the text as it is.
+    stops
+        Texts that end the answer, not the thought before it.
+
+    Attributes
+    ----------
+    stopped
+        Whether a stop text came; nothing more is to be pushed then.
     """
 
-    def __init__(self, decode: Callable[[Sequence[int]], str], opened: bool | None = None) -> None:
-        self._decode = decode
+    def __init__(
+        self,
+        decode: Callable[[Sequence[int]], str],
+        opened: bool | None = None,
+        stops: Sequence[str] = (),
+    ) -> None:
+        self.stopped = False
+        self._decode, self._stops = decode, tuple(stops)
         self._splitter = None if opened is None else _Splitter(opened)
         self._tokens: list[int] = []
         self._start = self._read = 0  # what is decoded begins at `start`; all before `read` was given out
+        self._held = ""  # the end of the answer, which may be the beginning of a stop text
 
     def push(self, token: int) -> Parts:
         """Return what a token adds to the text, as far as it can be shown yet."""
@@ -95,18 +114,33 @@ class AnswerStream:
         if len(text) <= len(seen) or text.endswith(UNFINISHED):
             return EMPTY
         self._start, self._read = self._read, len(self._tokens)
-        return self._parted(text[len(seen) :])
+        return self._until_stop(self._parted(text[len(seen) :]))
 
     def close(self) -> Parts:
         """Return what is left when the answer ends."""
+        if self.stopped:
+            return EMPTY
         seen = self._decode(self._tokens[self._start : self._read])
         rest = self._parted(self._decode(self._tokens[self._start :])[len(seen) :])
-        if self._splitter is None:
-            return rest
-        return rest.then(self._splitter.close())
+        if self._splitter is not None:
+            rest = rest.then(self._splitter.close())
+        last = self._until_stop(rest)
+        return last._replace(answer=last.answer + self._held)
 
     def _parted(self, piece: str) -> Parts:
         return Parts(piece) if self._splitter is None else self._splitter.push(piece)
+
+    def _until_stop(self, piece: Parts) -> Parts:
+        if piece.retracts:
+            self._held = ""
+        text = self._held + piece.answer
+        places = [place for stop in self._stops if (place := text.find(stop)) >= 0]
+        if places:
+            self.stopped, self._held = True, ""
+            return piece._replace(answer=text[: min(places)])
+        held = _overlap(text, self._stops)
+        self._held = text[len(text) - held :]
+        return piece._replace(answer=text[: len(text) - held])
 
 
 class _Splitter:
@@ -129,9 +163,7 @@ class _Splitter:
                 self._reasoned = True
             self._inside, self._marked, self._fresh, self._space = mark == OPEN, True, True, ""
             text = text[place + len(mark) :]
-        held = max(
-            (n for mark in self._marks for n in range(1, len(mark)) if text.endswith(mark[:n])), default=0
-        )
+        held = _overlap(text, self._marks)
         self._held = text[len(text) - held :]
         return self._add(found, text[: len(text) - held])
 
@@ -160,3 +192,8 @@ class _Splitter:
         if self._inside:
             return found._replace(reasoning=found.reasoning + shown)
         return found._replace(answer=found.answer + shown)
+
+
+def _overlap(text: str, marks: Sequence[str]) -> int:
+    """Return how many characters at the end of a text may be the beginning of a mark."""
+    return max((n for mark in marks for n in range(1, len(mark)) if text.endswith(mark[:n])), default=0)

@@ -1,4 +1,4 @@
-"""Steering across languages: vectors of each language's concepts, heard in the answers of every language.
+"""Steering across languages: vectors of each language's concepts, judged in the answers of every language.
 
 A source language's vector is made by the recipe of the model's calibrated one of the same emotion and acts as that
 does: operation, tokens, layers and dose. Nothing is calibrated anew, so that sources differ in their directions alone.
@@ -17,13 +17,13 @@ from emospace.display import say, track
 from emospace.errors import EmospaceError, unknown
 from emospace.evaluation.calibration import STORE, features_of
 from emospace.evaluation.cells import Cell, random_vectors
-from emospace.evaluation.crossing_tables import ALL, crossing_tables, mark_language
-from emospace.evaluation.grid import Evaluation, Group, Heard, listen, records_of
+from emospace.evaluation.cross_lingual_tables import ALL, cross_lingual_tables, mark_language
+from emospace.evaluation.grid import Evaluation, Group, Judged, judge_cells, records_of
 from emospace.evaluation.prompts import PromptKind, load_prompts, prompt_kind, prompt_languages
-from emospace.evaluation.running import InMode, results_of
-from emospace.evaluation.summary import crossing_summary
+from emospace.evaluation.running import results_of
+from emospace.evaluation.summary import cross_lingual_summary
 from emospace.judges import load_judge
-from emospace.records import NotComputed, Results, Source, SteeringRecord
+from emospace.records import NotComputed, Results, SteeringRecord, provenance
 from emospace.specs import BASIC, CrossingSpec, Mode
 from emospace.steering.vector import SteeringVector
 from emospace.steering.vectors import Recipe, category_vectors, concept_states
@@ -48,7 +48,7 @@ class Plan:
 
     Attributes
     ----------
-    own
+    calibrated
         Emotion -> the model's calibrated vector, made in the language `home`.
     missing
         Languages and emotions left out, and why.
@@ -58,13 +58,15 @@ class Plan:
 
     sources: tuple[str, ...]
     outputs: tuple[str, ...]
-    own: Mapping[str, SteeringVector]
+    calibrated: Mapping[str, SteeringVector]
     home: str
     missing: tuple[NotComputed, ...]
     kind: PromptKind
 
 
-def run_crossing(spec: CrossingSpec, model: LanguageModel, bank: VectorBank, *, command: str) -> Evaluation:
+def run_cross_lingual(
+    spec: CrossingSpec, model: LanguageModel, bank: VectorBank, *, command: str
+) -> Evaluation:
     """Steer answers in every output language by the concepts of every source language, into the folder `spec.out`.
 
     Writes ``results.json`` (a record for each source, output and emotion, its random directions and unsteered answers)
@@ -91,18 +93,18 @@ def run_crossing(spec: CrossingSpec, model: LanguageModel, bank: VectorBank, *, 
     planned = plan(spec, bank, sets, judge, prompt_kind(model))
     _check_cap(spec, planned)
     vectors, lacking = source_vectors(spec, model, bank, sets, planned)
-    cells = crossing_cells(spec, planned.own, vectors)
+    cells = cross_lingual_cells(spec, planned.calibrated, vectors)
     missing = [*planned.missing, *lacking]
-    heard: dict[str, Heard] = {}
+    judged: dict[str, Judged] = {}
     prompts: dict[str, tuple[str, ...]] = {}
     records: list[SteeringRecord] = []
     for language in planned.outputs:
-        one = spec.in_language(language)
+        answers_in = spec.in_language(language)
         prompts[language] = load_prompts(language, "evaluation", kind=planned.kind)[: spec.n_prompts]
         names = default_norms(language)
         norms: WordNorms | None = load_norms(names[0]) if names else None
-        heard[language] = listen(
-            one,
+        judged[language] = judge_cells(
+            answers_in,
             model,
             cells,
             judge,
@@ -111,18 +113,21 @@ def run_crossing(spec: CrossingSpec, model: LanguageModel, bank: VectorBank, *, 
             prompts=prompts[language],
             masked_in=planned.outputs,
         )
-        mark_language(heard[language], cells, language)
-        groups = [group for group in heard[language].groups if _is_told(group, cells)]
-        records += (_said(record, planned.home) for record in records_of(one, model, judge, groups))
-        missing += heard[language].not_computed
-    tables = crossing_tables(cells, heard, prompts, vectors, seed=spec.seed)
-    n_answers = sum(len(own.texts) for one in heard.values() for own in one.answers)
+        mark_language(judged[language], cells, language)
+        groups = [group for group in judged[language].groups if _is_published(group, cells)]
+        records += (
+            _with_dose_origin(record, planned.home) for record in records_of(answers_in, model, judge, groups)
+        )
+        missing += judged[language].not_computed
+    tables = cross_lingual_tables(cells, judged, prompts, vectors, seed=spec.seed)
+    n_answers = sum(len(given.texts) for part in judged.values() for given in part.answers)
     found = Evaluation(tuple(records), tables, tuple(missing), n_answers)
     for key, frame in tables.items():
         write_parquet(spec.out / "tables" / f"crossing_{key}.parquet", frame)
-    one = spec.in_language(planned.outputs[0])
-    summary = crossing_summary(records, tables["means"], tables["cosines"])
-    results = results_of(one, model, bank, judge, None, found, summary, command)
+    summary = cross_lingual_summary(records, tables["means"], tables["cosines"])
+    results = results_of(
+        spec.in_language(planned.outputs[0]), model, bank, judge, None, found, summary, command
+    )
     _with_languages(results, planned, sets).save(spec.out / "results.json")
     return found
 
@@ -134,19 +139,19 @@ def plan(
     judge: Judge,
     kind: PromptKind = "questions",
 ) -> Plan:
-    """Return the languages and emotions of a study; those named must be usable, others are left out and told.
+    """Return the languages and emotions of a study; those named must be usable, others are left out, with the reason.
 
     Raises
     ------
     EmospaceError
-        As `run_crossing`; the tokens are not counted here.
+        As `run_cross_lingual`; the tokens are not counted here.
     """
     from emospace.lexicon import base_language, lexicon_languages
 
     if "language" not in bank.note.get("spec", {}):
         raise EmospaceError(WHAT, "the vectors do not say how they were made", "calibrate them again")
     missing: list[NotComputed] = []
-    own = _calibrated(spec, bank, sets, missing)
+    calibrated = _calibrated(spec, bank, sets, missing)
     sources = []
     for language in spec.sources or sets.languages:
         sets.rows(language)
@@ -169,11 +174,15 @@ def plan(
             continue
         missing.append(NotComputed(what=f"{WHAT}: answers", why=why, language=language))
     if not outputs:
-        whys = "; ".join(f"{one.language}: {one.why}" for one in missing if one.what.endswith("answers"))
+        whys = "; ".join(
+            f"{lacking.language}: {lacking.why}" for lacking in missing if lacking.what.endswith("answers")
+        )
         hint = "Name another judge (hf:NAME, llm:MODEL@URL), or lower least_auroc."
         raise EmospaceError(f"{WHAT} judged by '{judge.name}'", whys, hint)
     home = str(bank.note["spec"]["language"])
-    return Plan(tuple(dict.fromkeys(sources)), tuple(dict.fromkeys(outputs)), own, home, tuple(missing), kind)
+    return Plan(
+        tuple(dict.fromkeys(sources)), tuple(dict.fromkeys(outputs)), calibrated, home, tuple(missing), kind
+    )
 
 
 def mean_auroc(judge: Judge, language: str) -> float | None:
@@ -201,21 +210,21 @@ def _unfit(spec: CrossingSpec, language: str, sets: ConceptSets, judge: Judge) -
 def _calibrated(
     spec: CrossingSpec, bank: VectorBank, sets: ConceptSets, missing: list[NotComputed]
 ) -> dict[str, SteeringVector]:
-    vectors = InMode(bank, spec.mode)
+    vectors = bank.in_mode(spec.mode)
     for emotion in spec.emotions:
         if emotion not in (*sets.categories, *bank.names):
             raise unknown("emotion", emotion, bank.names)
-        if emotion not in vectors.names:
+        if emotion not in vectors:
             why = f"no vector was calibrated for it in mode '{spec.mode}' (emospace steer calibrate)"
             missing.append(NotComputed(what=f"{WHAT} towards {emotion}", why=why))
-    own = {emotion: vectors.vector(emotion) for emotion in spec.emotions if emotion in vectors.names}
-    if not own:
+    calibrated = {emotion: vectors[emotion] for emotion in spec.emotions if emotion in vectors}
+    if not calibrated:
         raise EmospaceError(
             f"{WHAT} towards {', '.join(spec.emotions)}",
             f"no vector was calibrated for any of them in mode '{spec.mode}'",
-            f"There are: {', '.join(vectors.names)}; others: emospace steer calibrate.",
+            f"There are: {', '.join(vectors)}; others: emospace steer calibrate.",
         )
-    return own
+    return calibrated
 
 
 def source_vectors(
@@ -234,39 +243,39 @@ def source_vectors(
         if language == planned.home
         and all(
             vector.note.get("concepts") == sets.select([language]).content_hash
-            for vector in planned.own.values()
+            for vector in planned.calibrated.values()
         )
     ]
-    sae = None if as_calibrated == list(planned.sources) else _sae(model, bank, planned.own)
+    sae = None if as_calibrated == list(planned.sources) else _sae(model, bank, planned.calibrated)
     for language in track(planned.sources, "Vectors of each language", "languages"):
         made, why = (
-            (dict(planned.own), "")
+            (dict(planned.calibrated), "")
             if language in as_calibrated
-            else language_vectors(model, sae, sets, language, planned.own, seed=spec.seed)
+            else language_vectors(model, sae, sets, language, planned.calibrated, seed=spec.seed)
         )
         if made:
             found[language] = made
-        lacking = [emotion for emotion in planned.own if emotion not in made]
+        lacking = [emotion for emotion in planned.calibrated if emotion not in made]
         if lacking:
             what = f"vectors of its concepts for {', '.join(lacking)}"
             missing.append(NotComputed(what=what, why=why, language=language))
     if not found:
-        whys = "; ".join(f"{one.language}: {one.why}" for one in missing)
+        whys = "; ".join(f"{part.language}: {part.why}" for part in missing)
         raise EmospaceError(
             WHAT, f"no source language has a vector ({whys})", "Name other languages or emotions."
         )
     if len(found) > 1:
-        found[ALL] = pooled(found, planned.own)
+        found[ALL] = pooled(found, planned.calibrated)
     return found, missing
 
 
 def _sae(
-    model: LanguageModel, bank: VectorBank, own: Mapping[str, SteeringVector]
+    model: LanguageModel, bank: VectorBank, calibrated: Mapping[str, SteeringVector]
 ) -> SparseAutoencoder | None:
     """Return the autoencoder that calibrated vectors were made with, None where they are of dense states alone."""
     from emospace.sae import sae_for
 
-    if all(vector.note["recipe"].get("source") == "dense" for vector in own.values()):
+    if all(vector.note["recipe"].get("source") == "dense" for vector in calibrated.values()):
         return None
     return sae_for(model, bank.note["spec"].get("sae", "auto"))
 
@@ -276,7 +285,7 @@ def language_vectors(
     sae: SparseAutoencoder | None,
     sets: ConceptSets,
     language: str,
-    own: Mapping[str, SteeringVector],
+    calibrated: Mapping[str, SteeringVector],
     *,
     seed: int,
 ) -> tuple[dict[str, SteeringVector], str]:
@@ -290,7 +299,7 @@ def language_vectors(
     from emospace.features import neutral_pool
 
     sets = sets.select([language])
-    recipes = {emotion: Recipe(**vector.note["recipe"]) for emotion, vector in own.items()}
+    recipes = {emotion: Recipe(**vector.note["recipe"]) for emotion, vector in calibrated.items()}
     pool = neutral_pool(model, sets, language, seed)
     why = "its concepts have no feature for them at the layer of the SAE"
     features = None
@@ -299,8 +308,8 @@ def language_vectors(
             features = features_of(model, sae, sets, language, pool, seed)
         except EmospaceError as error:
             why = error.why
-    layers = sorted({layer for vector in own.values() for layer in vector.layers})
-    # The norms measured in this text go nowhere: a vector takes its calibrated dose and norms from `own`.
+    layers = sorted({layer for vector in calibrated.values() for layer in vector.layers})
+    # The norms measured in this text go nowhere: a vector takes its calibrated dose and norms from `calibrated`.
     states = concept_states(
         model,
         sets,
@@ -316,18 +325,18 @@ def language_vectors(
         if recipe.source != "dense" and features is None:
             continue
         drawn = category_vectors(states, sets, recipe, sae=sae, features=features, layers=layers)
-        for emotion, vector in own.items():
-            one = drawn.get(emotion)
-            if recipes[emotion] == recipe and one is not None and set(vector.layers) <= set(one.layers):
-                directions = {layer: one.directions[layer] for layer in vector.layers}
-                made[emotion] = replace(vector, directions=directions, note=one.note)
-    return {emotion: made[emotion] for emotion in own if emotion in made}, why
+        for emotion, vector in calibrated.items():
+            new = drawn.get(emotion)
+            if recipes[emotion] == recipe and new is not None and set(vector.layers) <= set(new.layers):
+                directions = {layer: new.directions[layer] for layer in vector.layers}
+                made[emotion] = replace(vector, directions=directions, note=new.note)
+    return {emotion: made[emotion] for emotion in calibrated if emotion in made}, why
 
 
-def pooled(vectors: Vectors, own: Mapping[str, SteeringVector]) -> dict[str, SteeringVector]:
+def pooled(vectors: Vectors, calibrated: Mapping[str, SteeringVector]) -> dict[str, SteeringVector]:
     """Return for each emotion the mean of the languages' unit directions, made unit again."""
     found = {}
-    for emotion, vector in own.items():
+    for emotion, vector in calibrated.items():
         parts = [made[emotion] for made in vectors.values() if emotion in made]
         if len(parts) > 1:
             directions = {
@@ -338,11 +347,13 @@ def pooled(vectors: Vectors, own: Mapping[str, SteeringVector]) -> dict[str, Ste
     return found
 
 
-def crossing_cells(spec: CrossingSpec, own: Mapping[str, SteeringVector], vectors: Vectors) -> list[Cell]:
+def cross_lingual_cells(
+    spec: CrossingSpec, calibrated: Mapping[str, SteeringVector], vectors: Vectors
+) -> list[Cell]:
     """Return the cells of one output language: unsteered, random directions wherever a vector acts, every vector."""
     cells = [Cell(None, "none")]
-    usual = float(np.median([vector.dose(spec.mode) for vector in own.values()]))
-    for vector in _places(own, spec.mode).values():
+    usual = float(np.median([vector.dose(spec.mode) for vector in calibrated.values()]))
+    for vector in _places(calibrated, spec.mode).values():
         dose = vector.dose(spec.mode) * spec.factor
         cells += [
             Cell(None, "random", drawn, dose, dose / usual, spec.mode, draw=draw)
@@ -350,20 +361,22 @@ def crossing_cells(spec: CrossingSpec, own: Mapping[str, SteeringVector], vector
         ]
     for made in vectors.values():
         for emotion, vector in made.items():
-            dose = own[emotion].dose(spec.mode) * spec.factor
+            dose = calibrated[emotion].dose(spec.mode) * spec.factor
             cells.append(Cell(emotion, vector.kind, vector, dose, spec.factor, spec.mode))
     return cells
 
 
-def _places(own: Mapping[str, SteeringVector], mode: Mode) -> dict[tuple[Any, ...], SteeringVector]:
+def _places(calibrated: Mapping[str, SteeringVector], mode: Mode) -> dict[tuple[Any, ...], SteeringVector]:
     """Return one vector for each dose at each set of layers and tokens."""
-    return {(v.layers, v.dose(mode), v.scope, v.op, v.window): v for v in own.values()}
+    return {(v.layers, v.dose(mode), v.scope, v.op, v.window): v for v in calibrated.values()}
 
 
 def _check_cap(spec: CrossingSpec, planned: Plan) -> None:
     """Raise `EmospaceError` where the study could generate more tokens than its cap."""
     n_sources = len(planned.sources) + (len(planned.sources) > 1)
-    each = 1 + len(_places(planned.own, spec.mode)) * spec.n_random + n_sources * len(planned.own)
+    each = (
+        1 + len(_places(planned.calibrated, spec.mode)) * spec.n_random + n_sources * len(planned.calibrated)
+    )
     prompts = [
         load_prompts(language, "evaluation", kind=planned.kind)[: spec.n_prompts]
         for language in planned.outputs
@@ -371,13 +384,13 @@ def _check_cap(spec: CrossingSpec, planned: Plan) -> None:
     total = each * sum(map(len, prompts)) * spec.sampling.n_tokens
     if total > spec.token_cap:
         raise EmospaceError(
-            f"{WHAT}: {len(planned.sources)} sources, {len(planned.outputs)} outputs, {len(planned.own)} emotions",
+            f"{WHAT}: {len(planned.sources)} sources, {len(planned.outputs)} outputs, {len(planned.calibrated)} emotions",
             f"its {each * len(prompts)} cells would generate {total:,} tokens, and at most {spec.token_cap:,} are allowed",
             "Name fewer languages or emotions, take fewer prompts, or raise token_cap.",
         )
 
 
-def _is_told(group: Group, cells: Sequence[Cell]) -> bool:
+def _is_published(group: Group, cells: Sequence[Cell]) -> bool:
     """Return whether a group is published: random directions only where a vector of their target acts as they do."""
     if group.cell.kind != "random":
         return True
@@ -385,7 +398,7 @@ def _is_told(group: Group, cells: Sequence[Cell]) -> bool:
     return any(cell.emotion == group.target and (cell.layers, cell.dose) == alike for cell in cells)
 
 
-def _said(record: SteeringRecord, home: str) -> SteeringRecord:
+def _with_dose_origin(record: SteeringRecord, home: str) -> SteeringRecord:
     """Return a record that says whose dose it is, where that was calibrated for the vector of another language."""
     source = record.source_language or record.language
     if record.vector in ("none", "random") or source == home:
@@ -396,16 +409,8 @@ def _said(record: SteeringRecord, home: str) -> SteeringRecord:
 
 def _with_languages(results: Results, planned: Plan, sets: ConceptSets) -> Results:
     """Return results whose manifest names the output languages and every source's concepts."""
-    concepts = tuple(
-        Source(
-            kind="concepts",
-            name=f"vectors of {language}",
-            language=language,
-            n=len(sets.words(language)),
-            provenance=sets.provenance,
-            content_hash=sets.select([language]).content_hash,
-        )
-        for language in planned.sources
+    concepts = (
+        provenance.concepts_source(sets, language, f"vectors of {language}") for language in planned.sources
     )
     manifest = results.manifest.model_copy(
         update={"languages": planned.outputs, "sources": (*results.manifest.sources, *concepts)}

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from emospace.evaluation.cells import Cell
-from emospace.evaluation.crossing_tables import mean_table
+from emospace.evaluation.cross_lingual_tables import mean_table
 from emospace.evaluation.grid import Group
 from emospace.evaluation.scores import Scored
 from emospace.judges import BASIC, BASIC_SEVEN, Judgement

@@ -15,11 +15,11 @@ from emospace.cli.options import command_line
 from emospace.cli.steer_studies import languages
 from emospace.concepts import load_concepts
 from emospace.errors import EmospaceError
-from emospace.evaluation import crossing, grid
-from emospace.evaluation.answer_language import in_language
+from emospace.evaluation import cross_lingual, grid
 from emospace.evaluation.cells import Cell
-from emospace.evaluation.crossing import crossing_cells, mean_auroc, plan, pooled
-from emospace.evaluation.crossing_tables import ALL, cosine_table
+from emospace.evaluation.content import in_language
+from emospace.evaluation.cross_lingual import cross_lingual_cells, mean_auroc, plan, pooled
+from emospace.evaluation.cross_lingual_tables import ALL, cosine_table
 from emospace.evaluation.prompts import prompt_languages
 from emospace.judges import BASIC
 from emospace.judges.embedded import SHIPPED
@@ -126,7 +126,7 @@ def test_vectors_of_unknown_making_are_refused():
 
 def test_an_emotion_without_a_calibrated_vector_is_told():
     planned = plan(CrossingSpec(), BANK, SETS, FIT)
-    assert list(planned.own) == ["anger", "fear", "joy"]
+    assert list(planned.calibrated) == ["anger", "fear", "joy"]
     told = [one.what for one in planned.missing if "calibrate" in one.why]
     assert told == [
         f"steering across languages towards {name}" for name in ("disgust", "sadness", "surprise")
@@ -146,7 +146,7 @@ def test_cells_are_every_source_beside_random_directions_where_its_vectors_act()
     own = {name: BANK.vector(name) for name in BANK.names}
     spanish = {name: vector(name, axis(5), own[name].layers, language="es") for name in ("joy", "fear")}
     spec = CrossingSpec(n_random=2, factor=0.5)
-    cells = crossing_cells(spec, own, {"en": own, "es": spanish})
+    cells = cross_lingual_cells(spec, own, {"en": own, "es": spanish})
     assert sum(cell.kind == "none" for cell in cells) == 1
     random = {(cell.layers, cell.dose, cell.draw) for cell in cells if cell.kind == "random"}
     assert random == {
@@ -225,7 +225,7 @@ def test_options_reach_the_study_and_the_command_runs_it_again(monkeypatch, tmp_
         means = SimpleNamespace(__len__=lambda: 0)
         return SimpleNamespace(tables={"means": {}}, not_computed=(), records=(), means=means)
 
-    monkeypatch.setattr(crossing, "run_crossing", run)
+    monkeypatch.setattr(cross_lingual, "run_cross_lingual", run)
     monkeypatch.setattr(steer_studies, "load", lambda *_: (None, None))
     monkeypatch.setattr("emospace.report.write_report", lambda folder: folder / "report.html")
     app = typer.Typer()

@@ -12,19 +12,21 @@ import torch
 from conftest import D_MODEL, make_hf_model, make_tokenizer, tiny
 from emospace.activations import extract_words
 from emospace.errors import EmospaceError
-from emospace.evaluation import generation
-from emospace.evaluation.generation import (
-    Asked,
+from emospace.generation import (
     Generated,
     Sampling,
-    draw,
+    forward,
     generate,
     generate_together,
+    loop,
     perplexity,
     stream,
 )
+from emospace.generation.sampling import draw
 from emospace.models import wrap_model
-from emospace.steering import SteeringVector, rows, steer
+from emospace.steering import SteeringVector, plan_steering, steer
+from emospace.steering.hooks import RowSteering
+from emospace.steering.kernel import Kernel
 
 PROMPTS = [
     "She laughed",
@@ -64,7 +66,7 @@ def test_a_model_that_does_not_keep_what_it_read_is_an_error(llama, monkeypatch)
     monkeypatch.setitem(vars(llama), "arguments", llama.arguments - {"cache", "past_key_values"})
     with pytest.raises(EmospaceError, match="takes no key-value cache"):
         generate(llama, PROMPTS[:1], sampling=SAMPLING)
-    monkeypatch.setattr(generation, "cache_argument", lambda *_: "unheard_of")
+    monkeypatch.setattr(forward, "cache_argument", lambda *_: "unheard_of")
     with pytest.raises(EmospaceError, match="its key-value cache holds 0"):
         generate(llama, PROMPTS[:1], sampling=SAMPLING)
 
@@ -117,15 +119,15 @@ def test_applications_count_what_was_steered_whatever_the_batch(llama, scope):
 def test_sets_answered_together_are_answered_as_each_alone(family):
     model = tiny(family)
     asked = [
-        Asked(PROMPTS),
-        Asked(PROMPTS[1:4], vector_for(model), 2.0, "relative"),
-        Asked(()),
-        Asked(PROMPTS, vector_for(model, layers=(1, 3), seed=1), 0.5, "constant"),
+        (PROMPTS, None),
+        (PROMPTS[1:4], plan_steering(model, vector_for(model), 2.0, mode="relative")),
+        ((), None),
+        (PROMPTS, plan_steering(model, vector_for(model, layers=(1, 3), seed=1), 0.5, mode="constant")),
     ]
     found = generate_together(model, asked, sampling=SAMPLING, batch_size=6)
     assert len({tuple(made.texts) for made in found}) == len(asked)
-    for (prompts, vector, dose, mode), made in zip(asked, found, strict=True):
-        alone = generate(model, prompts, vector, dose=dose, mode=mode, sampling=SAMPLING)
+    for (prompts, plan), made in zip(asked, found, strict=True):
+        alone = generate(model, prompts, plan, sampling=SAMPLING)
         assert made.texts == alone.texts
         assert [row.tolist() for row in made.tokens] == [row.tolist() for row in alone.tokens]
         assert made.stopped.tolist() == alone.stopped.tolist()
@@ -137,8 +139,11 @@ def test_sets_answered_together_share_their_passes(llama):
     handle = llama.blocks[0].register_forward_hook(lambda *_: passes.append(1))
     joy = vector_for(llama)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(generation, "end_ids", lambda _model: [])
-        asked = [Asked(PROMPTS), Asked(PROMPTS, joy, 1.0), Asked(PROMPTS, joy, 2.0)]
+        patch.setattr(loop, "end_ids", lambda _model: [])
+        asked = [
+            (PROMPTS, None),
+            *((PROMPTS, plan_steering(llama, joy, dose)) for dose in (1.0, 2.0)),
+        ]
         generate_together(llama, asked, sampling=SAMPLING)
     handle.remove()
     assert len(passes) == SAMPLING.n_tokens
@@ -147,7 +152,8 @@ def test_sets_answered_together_share_their_passes(llama):
 def test_a_set_whose_vector_never_acts_is_named(llama):
     late = replace(vector_for(llama), scope="response", window=(SAMPLING.n_tokens, None))
     with pytest.raises(EmospaceError, match="applied to no token"):
-        generate_together(llama, [Asked(PROMPTS), Asked(PROMPTS, late, 1.0)], sampling=SAMPLING)
+        plan = plan_steering(llama, late, 1.0)
+        generate_together(llama, [(PROMPTS, None), (PROMPTS, plan)], sampling=SAMPLING)
 
 
 def ending(model, token):
@@ -248,13 +254,12 @@ def test_a_stream_is_the_answer_of_generate_in_whole_characters(llama):
 
 def test_a_stream_holds_back_a_character_until_it_is_whole(llama, monkeypatch):
     """The answer is fixed here: a word, three single bytes of one character, a word."""
-    from emospace.evaluation import generation
-
     character = "福"
     ids = llama.tokenizer("joy" + character + " joy", add_special_tokens=False)["input_ids"]
     assert len(llama.tokenizer(character, add_special_tokens=False)["input_ids"]) == 3
-    monkeypatch.setattr(generation, "_steps", lambda *_args: (np.array([token]) for token in ids))
-    pieces = list(stream(llama, "x"))
+    left = iter(ids)
+    monkeypatch.setattr(loop, "draw", lambda *_: torch.tensor([next(left)]))
+    pieces = list(stream(llama, "x", sampling=Sampling(n_tokens=len(ids))))
     assert "".join(pieces) == "joy福 joy"
     assert all("\ufffd" not in piece for piece in pieces)
 
@@ -277,8 +282,8 @@ def test_a_token_of_a_stream_costs_no_hooks_no_copies_and_no_compiling_anew(llam
 
     monkeypatch.setattr(llama.blocks[1], "__class__", Block)
     monkeypatch.setattr(torch._dynamo, "reset", counting("resets", torch._dynamo.reset))
-    monkeypatch.setattr(rows._Layer, "__init__", counting("directions", rows._Layer.__init__))
-    monkeypatch.setattr(generation, "end_ids", lambda _model: [])
+    monkeypatch.setattr(Kernel, "__init__", counting("directions", Kernel.__init__))
+    monkeypatch.setattr(loop, "end_ids", lambda _model: [])
     counts = []
     for n_tokens in (2, 12):
         done.clear()
@@ -289,11 +294,11 @@ def test_a_token_of_a_stream_costs_no_hooks_no_copies_and_no_compiling_anew(llam
 
 
 def test_a_pass_all_of_whose_states_are_steered_takes_no_mask(llama):
-    steering = rows.RowSteering(llama, [steer(llama, vector_for(llama), 1.0), None])
+    steering = RowSteering(llama, [plan_steering(llama, vector_for(llama), 1.0), None])
     state = torch.randn(2, 1, D_MODEL)
     told, real = torch.zeros(2, 1, dtype=torch.long), torch.ones(2, 1, dtype=torch.bool)
     with steering.attached(), steering.on(told, real) as counts:
-        change = steering.change(2, state)
+        change = steering.apply(2, state, state) - state
         assert steering._pass.mask_for(state) is None
     assert counts == [1, 0]
     assert change[0].abs().max() > 0
@@ -301,16 +306,17 @@ def test_a_pass_all_of_whose_states_are_steered_takes_no_mask(llama):
 
 
 def test_a_result_that_was_steered_otherwise_than_asked_is_an_error(llama, monkeypatch):
-    vector = vector_for(llama, layers=(1, 3))
+    vector, inner = vector_for(llama, layers=(1, 3)), RowSteering.on
+
+    def padded(part):
+        return torch.cat([part, part[:, -1:]], dim=1)
+
     with monkeypatch.context() as patch:  # a token more than there is
-        patch.setattr(generation, "positions_of", lambda step, mask: (torch.zeros_like(mask), mask > 0))
+        patch.setattr(RowSteering, "on", lambda rows, *given: inner(rows, *(padded(part) for part in given)))
         with pytest.raises(EmospaceError, match="its steering was prepared for"):
             generate(llama, PROMPTS[:1], vector, dose=1.0, sampling=SAMPLING)
     with monkeypatch.context() as patch:  # every pass taken for a prompt
-        inner = generation.positions_of
-        patch.setattr(
-            generation, "positions_of", lambda step, mask: (inner(step, mask)[0] - 99, inner(step, mask)[1])
-        )
+        patch.setattr(RowSteering, "on", lambda rows, answered, real: inner(rows, answered - 99, real))
         for run in (generate, lambda *args, **options: list(stream(args[0], args[1][0], args[2], **options))):
             with pytest.raises(EmospaceError, match="ask for"):
                 run(llama, PROMPTS[:1], vector, dose=1.0, sampling=SAMPLING)
@@ -322,7 +328,7 @@ def test_a_result_that_was_steered_otherwise_than_asked_is_an_error(llama, monke
 
 @pytest.mark.parametrize("scope", ["prompt", "response", "all"])
 def test_the_first_position_is_steered_on_request(llama, scope, monkeypatch):
-    monkeypatch.setattr(generation, "end_ids", lambda _model: [])
+    monkeypatch.setattr(loop, "end_ids", lambda _model: [])
     counts = [
         generate(
             llama, PROMPTS, vector_for(llama), dose=0.5, sampling=SAMPLING, scope=scope, first_position=first
@@ -431,9 +437,7 @@ def thinking(monkeypatch):
     model.tokenizer.chat_template += "<think>\n"
     ids = [*model.tokenizer(THOUGHT, add_special_tokens=False)["input_ids"], 2]
     places = iter(range(10_000))
-    monkeypatch.setattr(
-        generation, "draw", lambda logits, *_: torch.full(logits.shape[:1], ids[next(places)])
-    )
+    monkeypatch.setattr(loop, "draw", lambda logits, *_: torch.full(logits.shape[:1], ids[next(places)]))
     return model, len(ids) - 1
 
 

@@ -8,37 +8,36 @@ import numpy as np
 import pytest
 
 from emospace.errors import EmospaceError
-from emospace.evaluation.content import answered, similarity
-from emospace.evaluation.fluency import distinct_n, repetition
-from emospace.evaluation.prompts import load_prompts
+from emospace.evaluation.content import answered, distinct_n, repetition, similarity
+from emospace.evaluation.prompts import load_factual
 
 
 def test_distinct_counts_over_the_set_and_never_across_texts():
     # bigrams: (a b) (b a) (a b) | (a b): 2 different of 4
-    assert distinct_n(["a b a b", "A b"], 2, "en") == 0.5
-    assert distinct_n(["one two three"], 1, "en") == 1
-    assert math.isnan(distinct_n(["one", ""], 2, "en"))
+    assert distinct_n(["a b a b", "A b"], 2) == 0.5
+    assert distinct_n(["one two three"], 1) == 1
+    assert math.isnan(distinct_n(["one", ""], 2))
 
 
 def test_distinct_of_a_script_without_spaces_goes_by_character():
-    assert distinct_n(["我我我"], 2, "zh") == 0.5
+    assert distinct_n(["我我我"], 2) == 0.5
 
 
 def test_distinct_falls_with_repetition():
     varied = ["the cat sat on a mat", "we went home by train"]
-    assert distinct_n(["go on go on go on go on"], 2, "en") < distinct_n(varied, 2, "en")
+    assert distinct_n(["go on go on go on go on"], 2) < distinct_n(varied, 2)
 
 
 def test_repetition_by_hand():
-    assert repetition("a b c d", "en") == 0
+    assert repetition("a b c d") == 0
     # tokens 3..5 repeat the first three
-    assert repetition("a b c a b c", "en") == 0.5
-    assert repetition("Wow!!!!!!", "en") == pytest.approx(5 / 7)
-    assert repetition("", "en") == 0
+    assert repetition("a b c a b c") == 0.5
+    assert repetition("Wow!!!!!!") == pytest.approx(5 / 7)
+    assert repetition("") == 0
 
 
 def test_repetition_of_chinese():
-    assert repetition("今天很好今天很好", "zh") == 0.5
+    assert repetition("今天很好今天很好") == 0.5
 
 
 def test_similarity_ends_and_inflections():
@@ -90,7 +89,7 @@ def test_answered_where_there_are_no_spaces():
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_the_accepted_answers_are_accepted(language):
-    questions = load_prompts(language, "factual")
+    questions = load_factual(language)
     accepted = [question.answers for question in questions]
     assert answered([f"It is {answers[-1]}." for answers in accepted], accepted).all()
     assert not answered(["I cannot say."] * len(questions), accepted).any()

@@ -1,0 +1,256 @@
+"""Answers of a model to prompts, whole or piece by piece, steered or not, and how likely each answer is."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from emospace.errors import EmospaceError
+from emospace.generation.decoding import answer_parts, opens_thought
+from emospace.generation.forward import batches, perplexities
+from emospace.generation.loop import Answer, Event, run
+from emospace.models import turns_of
+from emospace.specs import Sampling
+from emospace.steering.plan import SteeringPlan, plan_steering, warn_before, warn_of_no_token
+
+if TYPE_CHECKING:
+    from emospace.models import LanguageModel
+    from emospace.specs import Mode
+    from emospace.steering.vector import SteeringVector
+
+log = logging.getLogger(__name__)
+
+
+class Generated(NamedTuple):
+    """Answers in the order of their prompts.
+
+    `texts` are without a reasoning model's thoughts, which `reasoning` has ("" where there was none); an answer cut
+    inside its thought is empty. `tokens` are arrays ``[n]`` of token ids without the token that ends an answer,
+    thoughts included, `stopped` ``[n_prompts]`` says where that token came before `Sampling.n_tokens`, `applications`
+    counts token positions times layers changed by the vector.
+    """
+
+    texts: list[str]
+    tokens: list[np.ndarray]
+    stopped: np.ndarray
+    applications: int
+    reasoning: Sequence[str] = ()
+
+
+def generate(
+    model: LanguageModel,
+    prompts: Sequence[str],
+    vector: SteeringVector | SteeringPlan | None = None,
+    *,
+    dose: float | None = None,
+    mode: Mode | None = None,
+    sampling: Sampling | None = None,
+    system: str | None = None,
+    batch_size: int = 40,
+    **steer_options: Any,
+) -> Generated:
+    """Sample one answer to each prompt, under a steering vector where one is given.
+
+    Parameters
+    ----------
+    model
+        Chat models are given each prompt in their template, base models as it is, `system` before it; a template
+        without a place for `system` gets it before the prompt's own text.
+    prompts
+        The number of a prompt in this sequence is part of its seed.
+    vector, dose, mode, steer_options
+        As in `emospace.steering.steer`; or a plan, which has all of them.
+
+    Raises
+    ------
+    EmospaceError
+        If a prompt and its answer are longer than the model reads, or the vector cannot be applied, or was applied
+        to other tokens than asked for. Where no token is in its scope, a warning in the log says so.
+    """
+    plan = _plan(model, vector, dose, mode, steer_options)
+    (generated,) = generate_together(
+        model, [(prompts, plan)], sampling=sampling, system=system, batch_size=batch_size
+    )
+    return generated
+
+
+def generate_together(
+    model: LanguageModel,
+    sets: Sequence[tuple[Sequence[str], SteeringPlan | None]],
+    *,
+    sampling: Sampling | None = None,
+    system: str | None = None,
+    batch_size: int = 40,
+) -> list[Generated]:
+    """Return for each set of prompts what `generate` gives it under its plan, but for rounding: all in the same batches.
+
+    On a CPU, and for short sets anywhere, a step of one large batch costs little more than one of a small one.
+
+    Raises
+    ------
+    EmospaceError
+        As `generate`.
+    """
+    sampling = sampling or Sampling()
+    asked = [_asked(model, prompts, plan, sampling, system) for prompts, plan in sets]
+    answers = [answer for part in asked for answer in part]
+    for batch in batches([answer.prompt for answer in answers], batch_size):
+        for _ in run(model, [answers[place] for place in batch]):
+            pass
+    return [_generated(model, part) for part in asked]
+
+
+def stream(
+    model: LanguageModel,
+    prompt: str,
+    vector: SteeringVector | SteeringPlan | None = None,
+    *,
+    dose: float | None = None,
+    mode: Mode | None = None,
+    sampling: Sampling | None = None,
+    system: str | None = None,
+    **steer_options: Any,
+) -> Generator[str, None, Generated]:
+    """Yield the answer that `generate` gives to one prompt, piece by piece, never half a character nor a thought.
+
+    The model is steered only while a token is computed, so several streams may be read in turn. At its end the stream
+    returns the answer as `generate` would.
+
+    Raises
+    ------
+    EmospaceError
+        As `generate`, when the first piece is asked for.
+    """
+    plan = _plan(model, vector, dose, mode, steer_options)
+    (answer,) = _asked(model, [prompt], plan, sampling or Sampling(), system)
+    events: list[Event] = []
+    answer.emit, answer.opened = events.append, opens_thought(model, answer.prompt)
+    with closing(run(model, [answer])) as steps:
+        for _ in steps:
+            yield from (event.text for event in events if event.text)
+            events.clear()
+    return _generated(model, [answer])
+
+
+def perplexity(
+    model: LanguageModel,
+    prompts: Sequence[str],
+    generated: Generated,
+    system: str | None = None,
+    batch_size: int = 20,
+) -> np.ndarray:
+    """Return ``exp(mean negative log-likelihood)`` ``[n_prompts]`` of the answers' tokens, given their prompts.
+
+    The model is taken as it is: call it outside of any steering to have the unsteered model's. An answer without a
+    token has NaN.
+    """
+    if len(prompts) != len(generated.tokens):
+        raise EmospaceError(
+            f"{len(generated.tokens)} answers to {len(prompts)} prompts",
+            "each answer is judged after its own prompt",
+            "give the prompts they were generated from",
+        )
+    longest = max((len(answer) for answer in generated.tokens), default=0)
+    return perplexities(model, _token_rows(model, prompts, system, longest), generated.tokens, batch_size)
+
+
+def _plan(
+    model: LanguageModel,
+    vector: SteeringVector | SteeringPlan | None,
+    dose: float | None,
+    mode: Mode | None,
+    options: Mapping[str, Any],
+) -> SteeringPlan | None:
+    """Return how answers are steered, None for no vector."""
+    if vector is None or isinstance(vector, SteeringPlan):
+        return vector
+    if "prompt_length" in options:
+        raise EmospaceError(
+            "the option prompt_length",
+            "where a prompt ends is known here; it is meant for a forward pass of one's own",
+            "leave it out",
+        )
+    return plan_steering(model, vector, dose, mode=mode, **options)
+
+
+def _asked(
+    model: LanguageModel,
+    prompts: Sequence[str],
+    plan: SteeringPlan | None,
+    sampling: Sampling,
+    system: str | None,
+) -> list[Answer]:
+    """Return the answers to prompts, none of them begun."""
+    if plan is not None:
+        warn_before(model, plan)
+        if plan.scope == "response" and plan.window[0] >= sampling.n_tokens:
+            raise EmospaceError(
+                f"the vector {plan.vector.name!r} would be applied to no token",
+                f"its window {plan.window} begins after an answer of {sampling.n_tokens} tokens",
+                "choose another window, or ask for more tokens",
+            )
+    rows = _token_rows(model, prompts, system, sampling.n_tokens)
+    return [Answer(row, sampling, plan, index) for index, row in enumerate(rows)]
+
+
+def _token_rows(
+    model: LanguageModel, prompts: Sequence[str], system: str | None, n_tokens: int
+) -> list[list[int]]:
+    """Return the token ids of each prompt as the model reads it, with room for `n_tokens` after it."""
+    rows = [model.prompt_ids(turns_of(prompt, system)) for prompt in prompts]
+    limit = model.context
+    for prompt, row in zip(prompts, rows, strict=True):
+        if limit is not None and len(row) + n_tokens > limit:
+            raise EmospaceError(
+                f"the prompt {prompt[:40]!r}",
+                f"it has {len(row)} tokens, and with {n_tokens} of an answer more than the {limit} the model reads",
+                "shorten it, or ask for fewer tokens",
+            )
+    return rows
+
+
+def _generated(model: LanguageModel, answers: Sequence[Answer]) -> Generated:
+    """Return finished answers under one plan; raises where it changed other states than it asks for."""
+    _check_applied(answers)
+    tokens = [np.array(answer.tokens, dtype=np.int64) for answer in answers]
+    parts = [answer_parts(model, answer.prompt, answer.tokens) for answer in answers]
+    unanswered = sum(bool(part.reasoning and not part.answer) for part in parts)
+    if unanswered:
+        log.warning(
+            "%d of %d answers ended inside the model's thought and are empty: give more tokens, or turn thinking off "
+            "where the chat template can (--template-arg enable_thinking=false)",
+            unanswered,
+            len(parts),
+        )
+    return Generated(
+        [part.answer for part in parts],
+        tokens,
+        np.array([answer.n_tokens < answer.sampling.n_tokens for answer in answers], dtype=bool),
+        sum(answer.applications for answer in answers),
+        [part.reasoning for part in parts],
+    )
+
+
+def _check_applied(answers: Sequence[Answer]) -> None:
+    """Raise where a vector changed another number of states than its scope, its window and the tokens ask for."""
+    plan = answers[0].plan if answers else None
+    if plan is None:
+        return
+    # The token that reaches the limit is sampled, but never run.
+    expected = sum(
+        plan.expected(len(answer.prompt), min(answer.n_tokens, answer.sampling.n_tokens - 1))
+        for answer in answers
+    )
+    applications = sum(answer.applications for answer in answers)
+    if applications != expected:
+        raise EmospaceError(
+            f"the vector {plan.vector.name!r} changed {applications} states",
+            f"scope {plan.scope!r}, window {plan.window} and the tokens of the answers ask for {expected}",
+            "please report this, with the model's name and the version of transformers",
+        )
+    if expected == 0 and not plan.is_nothing:
+        warn_of_no_token(plan)
