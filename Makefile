@@ -17,19 +17,22 @@ demo: $(STAMP) ## Study Gemma 3 270M in English and Chinese and set its tone; wr
 	$(BIN)/emospace study --model gemma --languages en,zh --dtype auto --out runs/demo
 	@echo "Open this in a browser: $(CURDIR)/runs/demo/report.html"
 
-test: $(STAMP) ## Lint, check types and run all tests
+test: $(STAMP) ## Lint, check types and layers, run all tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	$(BIN)/pytest $(PYTEST_ARGS)
 
 VERSIONS := lowest newest
 test-versions: $(STAMP) ## Model-facing tests with the lowest and the newest supported transformers and torch
 	for which in $(VERSIONS); do $(BIN)/python recipes/test_versions.py $$which $(PYTEST_ARGS) || exit; done
 
-lint: $(STAMP) ## Lint and format check only
+lint: $(STAMP) ## Lint, format, spelling and layers only
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/typos
+	$(BIN)/lint-imports
 
 types: $(STAMP) ## Type check only
 	$(BIN)/mypy
@@ -95,5 +98,5 @@ $(STAMP): uv.lock pyproject.toml packages/gemma/pyproject.toml
 	@touch $(STAMP)
 
 clean: ## Remove the environment and the caches of tools; runs/ is kept
-	rm -rf $(VENV) $(VENV)-lowest $(VENV)-newest .pytest_cache .mypy_cache .ruff_cache dist
+	rm -rf $(VENV) $(VENV)-lowest $(VENV)-newest .pytest_cache .mypy_cache .ruff_cache .import_linter_cache dist
 	find src tests recipes benchmarks/tools -name __pycache__ -type d -prune -exec rm -rf {} +

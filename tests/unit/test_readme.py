@@ -13,7 +13,12 @@ from emospace.artefacts import read_json
 from emospace.cli import app
 
 ROOT = Path(__file__).parents[2]
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "CONTRIBUTING.md")
+PAGES = (
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "AGENTS.md",
+)
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
