@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from emospace.errors import EmospaceError
+from emospace.errors import DiskError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +33,7 @@ def atomic_write(path: Path, write: Callable[[Path], None]) -> None:
 
     Raises
     ------
-    EmospaceError
+    DiskError
         If the disk is full or the folder cannot be written; what was there before stays as it was.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{path.suffix}")
@@ -62,19 +62,17 @@ def atomic_write(path: Path, write: Callable[[Path], None]) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def disk_error(path: Path, error: OSError) -> EmospaceError:
-    """Return the error for a file or folder that cannot be written."""
+def disk_error(path: Path, error: OSError) -> DiskError:
+    """Return the error for a file or folder that cannot be written, with the number of the system's error."""
     if error.errno == errno.ENOSPC:
-        return EmospaceError(
-            str(path),
-            "the disk is full",
-            "Free some space and run the same command again: finished parts are kept.",
-        )
-    return EmospaceError(
-        str(path),
-        f"it cannot be written ({error.strerror or error})",
-        "Choose another folder or fix its permissions.",
-    )
+        why = "the disk is full"
+        hint = "Free some space and run the same command again: finished parts are kept."
+    else:
+        why = f"it cannot be written ({error.strerror or error})"
+        hint = "Choose another folder or fix its permissions."
+    raised = DiskError(str(path), why, hint)
+    raised.errno = error.errno
+    return raised
 
 
 def write_text(path: Path, text: str) -> None:

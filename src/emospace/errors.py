@@ -1,4 +1,4 @@
-"""The one error a user sees: what was given, why it cannot be used, and how to fix it."""
+"""The errors a user sees: what was given, why it cannot be used, and how to fix it."""
 
 from __future__ import annotations
 
@@ -22,6 +22,10 @@ class EmospaceError(Exception):
         self.hint = hint
         super().__init__(f"{what}: {why}. {hint}")
 
+    def __reduce__(self) -> tuple[type[EmospaceError], tuple[str, str, str]]:
+        # By default an exception is made again from its message alone, which this one is not made of.
+        return type(self), (self.what, self.why, self.hint)
+
     @property
     def mend(self) -> str:
         """The hint, under the name it had up to this version."""
@@ -31,13 +35,25 @@ class EmospaceError(Exception):
         return self.hint
 
 
-def unknown(kind: str, given: str, known: list[str] | tuple[str, ...]) -> EmospaceError:
+class InvalidInput(EmospaceError, ValueError):
+    """An argument or the content of a file that cannot be used; also a `ValueError`."""
+
+
+class MissingDependency(EmospaceError, ImportError):
+    """A package that is needed and not installed; also an `ImportError`."""
+
+
+class DiskError(EmospaceError, OSError):
+    """A file or folder that cannot be read or written; also an `OSError`."""
+
+
+def unknown(kind: str, given: str, known: list[str] | tuple[str, ...]) -> InvalidInput:
     """Return the error for a name that is not in a list, with the nearest known names."""
     from difflib import get_close_matches
 
     near = get_close_matches(given, known, n=3, cutoff=0.5)
     hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(sorted(known))}."
-    return EmospaceError(f"{kind} '{given}'", f"there is no such {kind}", hint)
+    return InvalidInput(f"{kind} '{given}'", f"there is no such {kind}", hint)
 
 
 def first_line(error: Exception) -> str:

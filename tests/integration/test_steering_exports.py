@@ -14,7 +14,7 @@ from emospace.artefacts import read_json
 from emospace.errors import EmospaceError
 from emospace.models import load_model, wrap_model
 from emospace.steering import DoseRange, SteeringVector, steer
-from emospace.steering.export import BIAS_SLOTS, EXPORTERS, export
+from emospace.steering.export import BIAS_SLOTS, EXPORTERS, export_vector
 
 IDS = torch.tensor([[5, 17, 44, 9, 31, 60, 3, 8], [8, 3, 11, 70, 12, 13, 14, 2]])
 DOSE = 0.4
@@ -72,7 +72,7 @@ def assert_close(found, expected):
 @pytest.mark.parametrize("dose", [None, -0.7])
 def test_safetensors_and_card_hold_the_dose(llama, tmp_path, dose):
     vector = make_vector((1, 3))
-    path = export(vector, tmp_path / "joy", "safetensors", dose=dose)
+    path = export_vector(vector, tmp_path / "joy", "safetensors", dose=dose)
     loaded = SteeringVector.load(path)
     assert loaded.dose() == (DOSE if dose is None else dose)
     with steer(llama, loaded):
@@ -85,7 +85,7 @@ def test_a_control_vector_of_llama_cpp(family, tmp_path):
     from gguf import GGUFReader
 
     model, vector = tiny(family), make_vector()
-    path = export(vector, tmp_path / "joy", "gguf", model)
+    path = export_vector(vector, tmp_path / "joy", "gguf", model)
     assert path.name == "joy.gguf"
     reader = GGUFReader(str(path))
     fields = {name: field.contents() for name, field in reader.fields.items()}
@@ -107,8 +107,8 @@ def test_a_control_vector_of_llama_cpp(family, tmp_path):
 def test_llama_cpp_has_no_place_for_the_first_block(llama, tmp_path):
     vector = make_vector((1, 2))
     with pytest.raises(EmospaceError, match="no place for the output of the first block"):
-        export(vector, tmp_path / "joy.gguf", "gguf", llama)
-    assert export(vector.at([2]), tmp_path / "joy.gguf", "gguf", llama).is_file()
+        export_vector(vector, tmp_path / "joy.gguf", "gguf", llama)
+    assert export_vector(vector.at([2]), tmp_path / "joy.gguf", "gguf", llama).is_file()
 
 
 @pytest.mark.parametrize("family", sorted(BIAS_SLOTS))
@@ -118,7 +118,7 @@ def test_a_baked_folder_is_the_hook_without_us(family, tmp_path):
     model, vector = tiny(family), make_vector((1, N_BLOCKS))
     before = {name: value.clone() for name, value in model.model.state_dict().items()}
     plain = logits_of(model.model)
-    path = export(vector, tmp_path / "baked", "baked", model, dose=-0.3)
+    path = export_vector(vector, tmp_path / "baked", "baked", model, dose=-0.3)
     baked = AutoModelForCausalLM.from_pretrained(path).eval()
     assert_close(logits_of(baked), hooked(model, vector, -0.3))
     assert float((logits_of(baked) - plain).abs().max()) > 1e-2
@@ -136,7 +136,7 @@ def test_a_baked_folder_is_the_hook_without_us(family, tmp_path):
     if family == "llama":
         assert_close(logits_of(load_model(str(path), device="cpu").model), logits_of(baked))
     with pytest.raises(EmospaceError, match="something is there already"):
-        export(vector, path, "baked", model)
+        export_vector(vector, path, "baked", model)
 
 
 def test_biases_and_tied_weights_of_a_llama_are_kept(tmp_path):
@@ -144,24 +144,24 @@ def test_biases_and_tied_weights_of_a_llama_are_kept(tmp_path):
         make_hf_model("llama", mlp_bias=True, tie_word_embeddings=True), make_tokenizer(), identity={}
     )
     vector = make_vector((2,))
-    path = export(vector, tmp_path / "once", "baked", model)
+    path = export_vector(vector, tmp_path / "once", "baked", model)
     once = load_model(str(path), device="cpu")
     assert_close(logits_of(once.model), hooked(model, vector))
-    twice = load_model(str(export(vector, tmp_path / "twice", "baked", once)), device="cpu")
+    twice = load_model(str(export_vector(vector, tmp_path / "twice", "baked", once)), device="cpu")
     assert_close(logits_of(twice.model), hooked(model, vector, 2 * DOSE))
 
 
 @pytest.mark.parametrize("family", ["gemma2", "olmo2", "qwen2", "mistral"])
 def test_families_without_the_slot_are_refused(family, tmp_path):
     with pytest.raises(EmospaceError, match=f"family '{family}'.*no bias that reaches the residual stream"):
-        export(make_vector(), tmp_path / "baked", "baked", tiny(family))
+        export_vector(make_vector(), tmp_path / "baked", "baked", tiny(family))
     assert not (tmp_path / "baked").exists()
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2", "gemma3", "bloom"])
 def test_the_steer_file_of_lm_eval(family, tmp_path):
     model, vector = tiny(family), make_vector((1, 2, 3))
-    path = export(vector, tmp_path / "joy", "lm-eval", model)
+    path = export_vector(vector, tmp_path / "joy", "lm-eval", model)
     assert path.name == "joy.pt"
     steps = torch.load(path, weights_only=True)
     for step in steps.values():
@@ -189,7 +189,7 @@ def test_the_steer_file_of_lm_eval(family, tmp_path):
 )
 def test_what_no_engine_can_hold_is_refused_with_the_reason(llama, tmp_path, form, change, said):
     with pytest.raises(EmospaceError, match=said):
-        export(replace(make_vector(), **change), tmp_path / "joy", form, llama)
+        export_vector(replace(make_vector(), **change), tmp_path / "joy", form, llama)
     assert not list(tmp_path.iterdir())
 
 
@@ -197,20 +197,20 @@ def test_what_no_engine_can_hold_is_refused_with_the_reason(llama, tmp_path, for
 def test_doses_and_models_that_do_not_fit_are_refused(llama, tmp_path, form):
     for dose in (0.0, float("nan"), float("inf")):
         with pytest.raises(EmospaceError, match="steers nothing"):
-            export(make_vector(), tmp_path / "joy", form, llama, dose)
+            export_vector(make_vector(), tmp_path / "joy", form, llama, dose)
     with pytest.raises(EmospaceError, match="acts at layers"):
-        export(make_vector((N_BLOCKS + 1,)), tmp_path / "joy", form, llama)
+        export_vector(make_vector((N_BLOCKS + 1,)), tmp_path / "joy", form, llama)
     if form != "safetensors":
         with pytest.raises(EmospaceError, match="give model="):
-            export(make_vector(), tmp_path / "joy", form)
+            export_vector(make_vector(), tmp_path / "joy", form)
     assert not list(tmp_path.iterdir())
 
 
 def test_unknown_forms_and_other_models_are_named(llama, tmp_path, caplog):
     with pytest.raises(EmospaceError, match="Did you mean gguf"):
-        export(make_vector(), tmp_path / "joy", "ggfu", llama)
+        export_vector(make_vector(), tmp_path / "joy", "ggfu", llama)
     with caplog.at_level(logging.WARNING):
-        export(make_vector(model_hash=llama.weights_hash), tmp_path / "a", "gguf", llama)
+        export_vector(make_vector(model_hash=llama.weights_hash), tmp_path / "a", "gguf", llama)
         assert not caplog.records
-        export(make_vector(model_hash="another"), tmp_path / "b", "gguf", llama)
+        export_vector(make_vector(model_hash="another"), tmp_path / "b", "gguf", llama)
         assert "was made for tiny, not for tiny-llama" in caplog.text

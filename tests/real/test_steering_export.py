@@ -10,7 +10,7 @@ from emospace.activations import extract_words, token_states
 from emospace.errors import EmospaceError
 from emospace.models import EMBEDDED, PACKAGED, load_model
 from emospace.steering import DoseRange, SteeringVector, steer
-from emospace.steering.export import export
+from emospace.steering.export import export_vector
 
 try:
     PACKAGED[EMBEDDED].parts()
@@ -75,7 +75,7 @@ def hooked(model, vector, prompts):
 def test_a_baked_model_equals_its_hook(model, vector, prompts, hooked, tmp_path):
     from transformers import AutoModelForCausalLM
 
-    path = export(vector, tmp_path / "baked", "baked", model)
+    path = export_vector(vector, tmp_path / "baked", "baked", model)
     baked = AutoModelForCausalLM.from_pretrained(path).eval()
     assert apart(logits_of(baked, prompts), hooked) <= 1e-5
 
@@ -84,7 +84,7 @@ def test_a_baked_model_equals_its_hook(model, vector, prompts, hooked, tmp_path)
 def test_additions_of_other_engines_equal_their_hook(model, vector, prompts, hooked, tmp_path, form):
     from gguf import GGUFReader
 
-    path = export(vector, tmp_path / "joy", form, model)
+    path = export_vector(vector, tmp_path / "joy", form, model)
     if form == "gguf":
         rows = {
             model.blocks[int(tensor.name.removeprefix("direction."))]: torch.tensor(tensor.data.copy())

@@ -6,7 +6,7 @@ import numpy as np
 
 from emospace.prediction import (
     above_draws,
-    compare,
+    compare_predictions,
     latent_profile,
     matched_draws,
     predict_draws,
@@ -99,7 +99,7 @@ def test_equivalence_is_rarely_claimed_at_the_margin():
             replace(template, observed=y, out_of_fold=r * y + np.sqrt(1 - r * r) * noise)
             for r in (0.70, 0.64)
         )
-        claims += compare(a, b, margin=0.06, n_bootstrap=200).equivalent
+        claims += compare_predictions(a, b, margin=0.06, n_bootstrap=200).equivalent
     assert claims <= 8
 
 

@@ -14,7 +14,7 @@ from emospace.alignment import rsa_affect
 from emospace.concepts import ConceptSets
 from emospace.features import MatchedPool
 from emospace.norms import WordNorms
-from emospace.prediction import compare, predict_beside, predict_ratings
+from emospace.prediction import compare_predictions, predict_beside, predict_ratings
 from emospace.records import QUESTIONS, AlignmentRecord, verdicts
 from emospace.records.verdict import SMALLEST
 from emospace.space import EmotionSpace
@@ -201,7 +201,7 @@ def test_states_that_are_the_embeddings_turned_add_nothing():
         alone = predict_ratings(states, ratings, groups, **options)
         embeddings = predict_ratings(static, ratings, groups, **options)
         joined = predict_beside(states, static, alone, n_bootstrap=10)
-        lows.append(compare(joined[0], embeddings[0], seed=seed, n_bootstrap=500).ci_low)
+        lows.append(compare_predictions(joined[0], embeddings[0], seed=seed, n_bootstrap=500).ci_low)
     assert max(lows) < SMALLEST
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import pickle
 import stat
 
 import numpy as np
@@ -24,7 +25,7 @@ from emospace.artefacts import (
     write_tensors,
     write_text,
 )
-from emospace.errors import EmospaceError, unknown
+from emospace.errors import DiskError, EmospaceError, InvalidInput, MissingDependency, unknown
 
 
 def names(folder):
@@ -79,6 +80,8 @@ def test_a_disk_error_names_the_file_and_keeps_the_old_one(tmp_path, number, mes
     with pytest.raises(EmospaceError, match=message) as caught:
         atomic_write(path, fail)
     assert caught.value.what == str(path)
+    assert isinstance(caught.value, OSError)
+    assert caught.value.errno == number
     assert path.read_text() == "old"
     assert names(tmp_path) == ["value.txt"]
 
@@ -214,6 +217,17 @@ def test_the_cache_is_where_the_environment_says(monkeypatch, tmp_path):
 def test_an_error_says_what_why_and_how_to_mend_it():
     error = EmospaceError("norms file 'a.csv'", "it has no word column", "Name it with --word.")
     assert str(error) == "norms file 'a.csv': it has no word column. Name it with --word."
+
+
+@pytest.mark.parametrize(
+    ("kind", "builtin"), [(InvalidInput, ValueError), (MissingDependency, ImportError), (DiskError, OSError)]
+)
+def test_an_error_is_also_the_builtin_a_caller_would_catch(kind, builtin):
+    with pytest.raises(builtin) as caught:
+        raise kind("a", "b", "c")
+    assert isinstance(caught.value, EmospaceError)
+    assert str(caught.value) == "a: b. c"
+    assert str(pickle.loads(pickle.dumps(caught.value))) == "a: b. c"
 
 
 def test_an_unknown_name_brings_the_nearest_known_ones():

@@ -134,9 +134,11 @@ def test_help_and_version_load_nothing_heavy():
 def test_importing_the_package_loads_nothing_and_every_public_name_is_there():
     code = "import sys, emospace; assert not {'numpy', 'pandas', 'torch'} & set(sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-    assert set(emospace._ROOM_OF) == set(emospace.__all__)
     for name in emospace.__all__:
         assert getattr(emospace, name).__name__ == name
+    for old, new in emospace._RENAMED.items():
+        with pytest.warns(DeprecationWarning, match=f"emospace.{old} is now emospace.{new}"):
+            assert getattr(emospace, old) is getattr(emospace, new)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         emospace.nothing  # noqa: B018
 

@@ -14,7 +14,7 @@ import torch
 from emospace.engines import LOCAL, Held, current, running_on
 from emospace.engines.local import in_parallel, in_processes, limited_threads
 from emospace.engines.ray import Ray
-from emospace.errors import EmospaceError
+from emospace.errors import DiskError, EmospaceError
 from emospace.study import StudySpec, run_study
 from emospace.study.inputs import open_model
 
@@ -203,7 +203,8 @@ def test_a_cluster_that_cannot_be_reached_is_told_by_its_address(monkeypatch, tm
 
 
 def test_an_error_survives_the_way_from_a_worker():
-    error = pickle.loads(pickle.dumps(EmospaceError("a", "b", "c")))
+    error = pickle.loads(pickle.dumps(DiskError("a", "b", "c")))
+    assert isinstance(error, DiskError)
     assert (error.what, error.why, error.hint) == ("a", "b", "c")
 
 

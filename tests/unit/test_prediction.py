@@ -15,7 +15,7 @@ from emospace.errors import EmospaceError
 from emospace.prediction import (
     above_draws,
     assign_folds,
-    compare,
+    compare_predictions,
     correlation,
     fit_ratings,
     latent_profile,
@@ -278,9 +278,9 @@ def test_compare_tells_equal_from_worse():
     x, y, groups = planted(600, 10, noise=0.5)
     good = predict_ratings(x, y, groups)[0]
     poor = predict_ratings(x[:, 4:], y, groups)[0]
-    same = compare(good, good)
+    same = compare_predictions(good, good)
     assert (same.difference, same.equivalent, same.p) == (0, True, 1)
-    worse = compare(poor, good)
+    worse = compare_predictions(poor, good)
     assert worse.difference == pytest.approx(poor.r - good.r)
     assert worse.ci_high < 0
     assert worse.p < 0.01
@@ -288,7 +288,7 @@ def test_compare_tells_equal_from_worse():
     assert worse.ci_low < worse.low90 < worse.high90 < worse.ci_high
     other = dataclasses.replace(poor, observed=poor.observed[::-1])
     with pytest.raises(EmospaceError, match="different words"):
-        compare(good, other)
+        compare_predictions(good, other)
 
 
 def test_above_draws_counts_ties_against_the_value():
@@ -423,7 +423,7 @@ def test_features_beside_others_are_predicted_from_as_if_they_were_one_set():
         assert np.allclose(one.out_of_fold, other.out_of_fold)
         assert (one.target, one.n_features, one.penalty) == (other.target, 13, other.penalty)
         assert one.without_concepts == other.without_concepts
-    compare(joined[0], alone[0])
+    compare_predictions(joined[0], alone[0])
 
 
 def test_features_beside_layers_keep_the_layer_of_each_fold():

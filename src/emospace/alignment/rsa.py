@@ -19,7 +19,7 @@ from emospace.alignment.figure import (
     rated_categories,
     rater_ceiling,
 )
-from emospace.errors import EmospaceError
+from emospace.errors import EmospaceError, InvalidInput
 from emospace.space import EmotionSpace, Metric
 from emospace.structure import FEWEST_COMPARED, FEWEST_RATED
 
@@ -120,7 +120,7 @@ def _rows_of(rdm: Floats | None, space: EmotionSpace, names: Sequence[str], metr
         return space.select(names).rdm(metric)
     square = np.asarray(rdm, dtype=np.float64)
     if square.shape != (len(space.categories),) * 2:
-        raise EmospaceError(
+        raise InvalidInput(
             f"a dissimilarity matrix of shape {square.shape}",
             f"the space has {len(space.categories)} categories",
             "Give square matrices in the order of the space's categories.",

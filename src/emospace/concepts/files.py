@@ -13,7 +13,7 @@ import numpy as np
 
 from emospace.concepts.category import CATEGORIES_FILE
 from emospace.concepts.sets import COLUMNS, ConceptSets, Provenance
-from emospace.errors import EmospaceError
+from emospace.errors import DiskError, EmospaceError
 
 FAMILY = r"[a-z]+(?:-[a-z]+)*"
 
@@ -187,7 +187,7 @@ def read_text(path: Path) -> str:
         why = (
             "there is no such file" if isinstance(error, FileNotFoundError) else str(error.strerror or error)
         )
-        raise EmospaceError(str(path), why, "Check the path.") from error
+        raise DiskError(str(path), why, "Check the path.") from error
     encodings = ("utf-16",) if content[:2] in (b"\xff\xfe", b"\xfe\xff") else ("utf-8-sig", "gb18030")
     for encoding in encodings:
         try:

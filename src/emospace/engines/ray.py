@@ -7,7 +7,6 @@ depend on their number.
 
 from __future__ import annotations
 
-import copyreg
 import logging
 import os
 import re
@@ -22,7 +21,7 @@ from urllib.parse import urlsplit
 from emospace.display import say
 from emospace.engines.engine import Held, Item, Piece, Result, Thing
 from emospace.engines.local import single_threaded
-from emospace.errors import EmospaceError
+from emospace.errors import EmospaceError, MissingDependency
 
 log = logging.getLogger(__name__)
 
@@ -31,9 +30,6 @@ PATIENCE = 3
 
 QUIET_SECONDS = 60
 """How long nothing may come back before the user is told what is waited for."""
-
-# An exception is made again from its message alone, which this one is not made of.
-copyreg.pickle(EmospaceError, lambda error: (EmospaceError, (error.what, error.why, error.hint)))
 
 
 class Worker:
@@ -203,7 +199,7 @@ class Ray:
         except self._ray.exceptions.RayTaskError as error:
             cause = error.cause
             if isinstance(cause, EmospaceError):
-                raise EmospaceError(
+                raise type(cause)(
                     f"{cause.what}, on the worker at {_address(error)}", cause.why, cause.hint
                 ) from error
             raise
@@ -228,7 +224,7 @@ def _import_ray() -> Any:
     try:
         import ray
     except ImportError as error:
-        raise EmospaceError(
+        raise MissingDependency(
             "engine 'ray'", "Ray is not installed", "Run: pip install 'emospace[ray]'"
         ) from error
     return ray

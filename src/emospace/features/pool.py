@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from emospace.baselines import word_tokens
-from emospace.errors import EmospaceError
+from emospace.errors import InvalidInput
 from emospace.lexicon import frequency_table, pool_words
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def matched_pool(
         take = min(len(members), int(np.ceil(count * ratio)))
         chosen += sorted(rng.choice(members, take, replace=False)) if take else []
     if len(chosen) < len(concepts) / 2:
-        raise EmospaceError(
+        raise InvalidInput(
             f"the neutral pool ({len(candidates):,} candidates)",
             f"only {len(chosen)} of them match the {len(concepts)} concept words on length and frequency",
             "Give more ordinary words of that language.",

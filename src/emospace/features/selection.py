@@ -13,7 +13,7 @@ import numpy as np
 from emospace.artefacts import read_json, write_json, write_parquet
 from emospace.display import progress
 from emospace.engines import in_parallel
-from emospace.errors import EmospaceError, unknown
+from emospace.errors import InvalidInput, unknown
 from emospace.features.pool import MatchedPool
 from emospace.specs import MAX_FEATURES, Rule
 from emospace.stats import fdr_bh, max_t_strata, rank_scores, stratified_rank_sum, stratified_rate_test
@@ -115,7 +115,7 @@ def select_features(
     concepts = sets.words(language)
     missing = [word for word in (*concepts, *pool.words) if word not in row_of]
     if missing:
-        raise EmospaceError(
+        raise InvalidInput(
             f"{len(missing)} words, such as {missing[:3]}",
             "they have no codes",
             "Encode concept and pool words first.",
@@ -143,7 +143,7 @@ def select_features(
     effect = np.stack([test.effect for test in tests])
     passes = (q_values <= q) & np.stack([test.rate_in > test.rate_pool for test in tests]) & (effect > 0)
     if not passes.any():
-        raise EmospaceError(
+        raise InvalidInput(
             f"the concept-sets of '{language}'",
             f"no latent passes q <= {q} for any of the {len(categories)} categories",
             "Use more concepts, another layer, or an SAE trained on text in this language.",

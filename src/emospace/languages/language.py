@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from emospace.errors import EmospaceError, unknown
+from emospace.errors import InvalidInput, unknown
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -66,7 +66,7 @@ class LanguageFeatures:
         found: Floats = self.weighted_rdms(categories, np.ones((1, len(self.words))))[0]
         lost = np.flatnonzero((np.isfinite(found) | np.eye(len(found), dtype=bool)).sum(axis=1) == 1)
         if len(lost) and len(found) > 1:
-            raise EmospaceError(
+            raise InvalidInput(
                 f"category '{categories[lost[0]]}' in {self.language}",
                 "it has no word with features beside those of each other category, or none that varies",
                 "Give it words of its own, or leave it out.",

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from emospace.errors import EmospaceError
+from emospace.errors import InvalidInput
 from emospace.languages.language import Floats
 from emospace.stats import bootstrap_rdm_correlations, condensed, pearson, rdm_correlations
 
@@ -95,7 +95,7 @@ def language_tree(rdms: Mapping[str, ArrayLike], *, seed: int, n_bootstrap: int 
     """
     languages = tuple(rdms)
     if len(languages) < 3:
-        raise EmospaceError(
+        raise InvalidInput(
             f"a tree of {len(languages)} languages",
             "two are always closest to one another",
             "Compare three or more.",
@@ -105,9 +105,7 @@ def language_tree(rdms: Mapping[str, ArrayLike], *, seed: int, n_bootstrap: int 
         flat = [name for name, value in zip(languages, np.diag(similarity), strict=True) if np.isnan(value)]
         few = [name for name, row in zip(languages, similarity, strict=True) if np.isnan(row).any()]
         why = "they do not vary" if flat else "they share too few pairs of categories with one another"
-        raise EmospaceError(
-            f"the dissimilarities of {', '.join(flat or few)}", why, "Leave the language out."
-        )
+        raise InvalidInput(f"the dissimilarities of {', '.join(flat or few)}", why, "Leave the language out.")
     linkage = _linkage(similarity)
     found = clades(linkage)
     drawn = [

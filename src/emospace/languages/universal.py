@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from emospace.errors import EmospaceError
+from emospace.errors import InvalidInput
 from emospace.languages.language import Floats
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def universal_counts(
         If the languages' latents are not of one code book.
     """
     if not dictionaries:
-        raise EmospaceError("universal features", "there is no language", "Give the features of two or more.")
+        raise InvalidInput("universal features", "there is no language", "Give the features of two or more.")
     strata = {name: _strata(name, dictionary, rates) for name, dictionary in dictionaries.items()}
     sizes = {len(rates[name]) for name in dictionaries}
     if len(sizes) != 1:
@@ -102,7 +102,7 @@ def _strata(
 ) -> list[tuple[NDArray[np.int64], int]]:
     """Return, for each decile of the latents that fire, its latents and how many of them are features."""
     if language not in rates:
-        raise EmospaceError(
+        raise InvalidInput(
             f"the features of '{language}'",
             "there are no firing rates of its words to match on",
             "Give the share of its words each latent fires on.",
@@ -111,7 +111,7 @@ def _strata(
     latents = dictionary.latents
     silent = latents[rate[latents] <= 0]
     if len(silent):
-        raise EmospaceError(
+        raise InvalidInput(
             f"{len(silent)} features of '{language}', such as {silent[:3].tolist()}",
             "they fire on none of its words by the rates given",
             "Give the rates of the words the features were chosen on.",

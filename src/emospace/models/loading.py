@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from emospace.artefacts import cache_dir, content_hash, file_hash, read_json, write_json
 from emospace.display import quiet_bars
-from emospace.errors import EmospaceError, first_line, unknown
+from emospace.errors import EmospaceError, InvalidInput, MissingDependency, first_line, unknown
 from emospace.models.chat import Turns, check_template_args, render_turns, turns_of
 from emospace.models.devices import faster_dtype, find_device
 from emospace.models.families import BLOCK_PATHS, find_blocks
@@ -186,9 +186,9 @@ def load_model(
     _keep_deprecations_in_the_log()
     dtype = str(dtype).removeprefix("torch.")
     if dtype not in DTYPES:
-        raise EmospaceError(f"dtype '{dtype}'", "it is not a precision we load", f"Use {', '.join(DTYPES)}.")
+        raise InvalidInput(f"dtype '{dtype}'", "it is not a precision we load", f"Use {', '.join(DTYPES)}.")
     if device == "map" and find_spec("accelerate") is None:
-        raise EmospaceError(
+        raise MissingDependency(
             "device 'map'",
             "it places blocks with accelerate, which is not installed",
             "Run: pip install 'emospace[device-map]'",
@@ -234,7 +234,7 @@ def load_tokenizer(name: str, *, revision: str | None = None, trust_remote_code:
 def _options(source: str, name: str, revision: str | None, trust_remote_code: bool) -> dict[str, Any]:
     """Return the arguments of `from_pretrained`; a revision is one of a hub."""
     if revision is not None and Path(source).exists():
-        raise EmospaceError(
+        raise InvalidInput(
             f"revision '{revision}' of the model '{name}'",
             "only a model of a hub has revisions; this one is known by the hash of its files",
             "Leave the revision out, or name a hub id (owner/name).",
@@ -328,7 +328,7 @@ def _resolve(name: str) -> tuple[str, dict[str, str | None]]:
     if name in packages:
         folder = packages[name] / "model"
         if not folder.is_dir():
-            raise EmospaceError(
+            raise InvalidInput(
                 f"model '{name}'",
                 f"the package {packages[name].name} brings no weights, only what was made from them",
                 "Name the model by its hub id, its folder or its GGUF file.",
@@ -337,22 +337,22 @@ def _resolve(name: str) -> tuple[str, dict[str, str | None]]:
     path = Path(name).expanduser()
     if path.suffix.lower() == ".gguf":
         if not path.is_file():
-            raise EmospaceError(f"model '{name}'", "there is no such file", "Check the path.")
+            raise InvalidInput(f"model '{name}'", "there is no such file", "Check the path.")
         return from_gguf(path, name=path.stem)
     if path.is_dir():
         if not (path / "config.json").is_file():
-            raise EmospaceError(
+            raise InvalidInput(
                 f"model '{name}'", "the folder has no config.json", "Give a folder saved by save_pretrained."
             )
         return str(path), {"name": path.name}
     if path.is_file():
-        raise EmospaceError(
+        raise InvalidInput(
             f"model '{name}'",
             "it is a file, and of files only .gguf can be loaded",
             "Give the folder that holds config.json, weights and tokenizer.",
         )
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise EmospaceError(
+        raise InvalidInput(
             f"model '{name}'",
             "there is no such folder or file",
             "Check the path, or give a hub id (owner/name).",

@@ -10,7 +10,7 @@ from pathlib import Path
 from shutil import copyfileobj
 
 from emospace.artefacts import atomic_write, cache_dir, file_hash
-from emospace.errors import EmospaceError
+from emospace.errors import EmospaceError, MissingDependency
 from emospace.models.gguf import CARD, converted_folder, from_gguf
 
 PACKAGES = "emospace.models"
@@ -63,7 +63,7 @@ class PackagedGGUF:
         folders = [Path(folder) for folder in (spec and spec.submodule_search_locations) or ()]
         files = sorted(file for folder in folders for file in folder.rglob("*.gguf*"))
         if not files:
-            raise EmospaceError(
+            raise MissingDependency(
                 f"the model {self.title}",
                 f"the package {package.replace('_', '-')} is not installed or holds no GGUF file",
                 f"Run: pip install {self.requirement}",

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from emospace.errors import EmospaceError, first_line
+from emospace.errors import DiskError, EmospaceError, MissingDependency, first_line
 from emospace.norms.delimited import cut, decode
 
 SUFFIXES = (
@@ -119,15 +119,13 @@ def read_grids(path: Path, *, encoding: str | None = None, sheet: str | None = N
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise EmospaceError(
+        raise DiskError(
             source,
             "there is no such file and no bundled set of that name",
             "Check the path, or list the bundled sets with 'emospace norms list'.",
         ) from None
     except OSError as error:
-        raise EmospaceError(
-            source, f"it cannot be read ({error.strerror})", "Fix its permissions."
-        ) from error
+        raise DiskError(source, f"it cannot be read ({error.strerror})", "Fix its permissions.") from error
     if not content.strip():
         raise EmospaceError(source, "the file is empty", "Give a file with a header row and ratings.")
     kind = file_kind(content, path)
@@ -364,8 +362,8 @@ def _damaged(source: str, kind: str, error: BaseException) -> EmospaceError:
     )
 
 
-def _missing(source: str, kind: str, library: str) -> EmospaceError:
-    return EmospaceError(
+def _missing(source: str, kind: str, library: str) -> MissingDependency:
+    return MissingDependency(
         source,
         f"{kind} is read by {library}, which is not installed",
         "Install it with pip install 'emospace[files]', or save the file as CSV in UTF-8.",

@@ -11,7 +11,15 @@ from emospace.prediction.draws import (
 )
 from emospace.prediction.ratings import Predicted, predict_beside, predict_ratings
 from emospace.prediction.ridge import PENALTIES, assign_folds
-from emospace.prediction.scores import AboveDraws, Comparison, Score, above_draws, compare, correlation, score
+from emospace.prediction.scores import (
+    AboveDraws,
+    Comparison,
+    Score,
+    above_draws,
+    compare_predictions,
+    correlation,
+    score,
+)
 from emospace.prediction.transfer import FittedRatings, Transferred, fit_ratings, read_ratings, transfer
 
 __all__ = [
@@ -26,7 +34,7 @@ __all__ = [
     "Transferred",
     "above_draws",
     "assign_folds",
-    "compare",
+    "compare_predictions",
     "correlation",
     "fit_ratings",
     "latent_profile",

@@ -10,7 +10,7 @@ import numpy as np
 
 from emospace.display import progress
 from emospace.engines import in_parallel
-from emospace.errors import EmospaceError
+from emospace.errors import InvalidInput
 from emospace.prediction.ratings import checked, out_of_fold
 from emospace.prediction.ridge import PENALTIES, FoldSums, assign_folds, moments, nested_ridge
 from emospace.prediction.scores import correlation
@@ -275,7 +275,7 @@ def _among_unused(used: np.ndarray, ranked: np.ndarray, nearest: int, rng: np.ra
 
 def _require(available: int, k: int, where: str) -> None:
     if available < k:
-        raise EmospaceError(
+        raise InvalidInput(
             f"{k} latents",
             f"there are only {available} {where}",
             "Take a smaller space or a wider autoencoder.",

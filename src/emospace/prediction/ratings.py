@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from emospace.engines import LOCAL, current
-from emospace.errors import EmospaceError
+from emospace.errors import InvalidInput
 from emospace.prediction.ridge import (
     PENALTIES,
     Fit,
@@ -167,7 +167,7 @@ def predict_ratings(
     """
     features, ratings, groups, scored, trains = checked(features, ratings, groups, scored, train_mask)
     if len(targets) != ratings.shape[1]:
-        raise EmospaceError(
+        raise InvalidInput(
             f"ratings of {ratings.shape[1]} targets",
             f"{len(targets)} are named",
             "Name each column in `targets`.",
@@ -386,16 +386,16 @@ def checked(
         ("train_mask", masks[1]),
     ):
         if given.shape[0] != n:
-            raise EmospaceError(
+            raise InvalidInput(
                 f"{name} of {given.shape[0]} words", f"{n} are rated", "Give one row for each rated word."
             )
     if not np.isfinite(ratings).all():
         missing = int((~np.isfinite(ratings)).any(axis=1).sum())
-        raise EmospaceError(
+        raise InvalidInput(
             f"ratings of {missing} words", "they are missing or not finite", "Leave these words out."
         )
     layers = range(features.shape[1] if features.ndim == 3 else 1)
     values = features.data if hasattr(features, "tocsr") else features
     if not all(np.isfinite(layer_of(values, layer)).all() for layer in layers):
-        raise EmospaceError("features", "some are not finite", "Extract the states again in float32.")
+        raise InvalidInput("features", "some are not finite", "Extract the states again in float32.")
     return features, ratings, groups, masks[0], masks[1]

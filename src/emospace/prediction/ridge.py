@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from emospace.errors import EmospaceError
+from emospace.errors import InvalidInput
 from emospace.prediction.cholesky import solve_positive
 
 if TYPE_CHECKING:
@@ -46,9 +46,9 @@ def assign_folds(groups: np.ndarray, folds: int = 5, seed: int = 0) -> np.ndarra
     """
     _, index, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     if folds < 3:
-        raise EmospaceError(f"{folds} folds", "nested cross-validation needs at least three", "Use 5.")
+        raise InvalidInput(f"{folds} folds", "nested cross-validation needs at least three", "Use 5.")
     if len(sizes) < 2 * folds:
-        raise EmospaceError(
+        raise InvalidInput(
             f"{len(index)} rated words",
             f"they form {len(sizes)} word groups, too few for {folds} folds",
             f"Give norms with at least {2 * folds} different words.",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from emospace.errors import EmospaceError
+from emospace.errors import InvalidInput
 from emospace.stats import bootstrap_correlations, bootstrap_r, difference_of, disattenuate, equivalent
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def score(
     return Score(r, r2, low, high, p, len(observed), n_groups)
 
 
-def compare(
+def compare_predictions(
     a: Predicted,
     b: Predicted,
     *,
@@ -139,7 +139,7 @@ def compare(
         for name in ("observed", "groups", "folds", "scored")
     )
     if not same:
-        raise EmospaceError(
+        raise InvalidInput(
             f"predictions of {a.target} and {b.target}",
             "they are of different words, word groups or folds",
             "Predict both from the same norms with the same groups and seed.",

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from emospace.errors import EmospaceError
+from emospace.errors import InvalidInput
 from emospace.prediction.ratings import Problem, checked, each_layer, layer_of
 from emospace.prediction.ridge import PENALTIES, assign_folds, crossed_ridge, fit_at
 from emospace.prediction.scores import Score, correlation, score
@@ -95,7 +95,7 @@ class FittedRatings:
         """
         features = np.asarray(features.toarray() if hasattr(features, "toarray") else features)
         if features.shape[1:] != self.shape:
-            raise EmospaceError(
+            raise InvalidInput(
                 f"test features {features.shape[1:]}",
                 f"the training features are {self.shape}",
                 "Give both languages the same layers and features.",

@@ -4,7 +4,7 @@ The scores come from the features of the study and from no labelled text: see `R
 form, trained on texts somebody has labelled.
 """
 
-from emospace.reading.building import build_reader, load_reader, read
+from emospace.reading.building import build_reader, load_reader, read_emotions
 from emospace.reading.fitting import FittedReader, Ridge, fit_ridge
 from emospace.reading.reader import Reader, ReaderWeights
 from emospace.reading.scores import Reading, TokenScores
@@ -22,6 +22,6 @@ __all__ = [
     "fit_ridge",
     "load_reader",
     "over_tokens",
-    "read",
+    "read_emotions",
     "tokenise",
 ]

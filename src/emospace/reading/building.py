@@ -35,7 +35,7 @@ FORMAT = 1
 _REFERENCE_WORDS, _REFERENCE_TEXTS = 12, 300
 
 
-def read(
+def read_emotions(
     texts: Sequence[str],
     model: str | LanguageModel = "embedded",
     *,
@@ -83,7 +83,7 @@ def load_reader(
 ) -> Reader:
     """Return a model's reader: the shipped one, else that of the cache, else one made now (minutes) and kept.
 
-    Parameters are those of `read`; `revision` is that of a model given by its hub id.
+    Parameters are those of `read_emotions`; `revision` is that of a model given by its hub id.
     """
     from emospace.concepts import load_concepts
     from emospace.models import load_model

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from emospace.errors import EmospaceError
+from emospace.errors import InvalidInput
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,11 +61,11 @@ def fit_ridge(
     """
     x, y = np.asarray(features, dtype=np.float64), np.asarray(values, dtype=np.float64)
     if not np.isfinite(y).all():
-        raise EmospaceError(
+        raise InvalidInput(
             f"{int((~np.isfinite(y)).sum())} of {y.size} values", "they are no numbers", "Leave these out."
         )
     if len(x) < 2 * folds:
-        raise EmospaceError(
+        raise InvalidInput(
             f"{len(x)} labelled rows", "they are too few to fit on", f"Give {2 * folds} or more."
         )
     if len(penalties) == 1:

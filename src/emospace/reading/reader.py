@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emospace.artefacts import write_tensors
-from emospace.errors import EmospaceError
+from emospace.errors import DiskError, InvalidInput
 from emospace.reading.fitting import PENALTIES, FittedReader, fit_ridge
 from emospace.reading.scores import Reading, TokenScores
 from emospace.reading.tokens import over_tokens, tokenise
@@ -97,7 +97,7 @@ class ReaderWeights:
         from safetensors import SafetensorError, safe_open
 
         if not path.is_file():
-            raise EmospaceError(str(path), "there is no such file", "Build the reader and save it first.")
+            raise DiskError(str(path), "there is no such file", "Build the reader and save it first.")
         try:
             with safe_open(str(path), framework="np") as file:
                 card = json.loads((file.metadata() or {})["reader"])
@@ -111,7 +111,7 @@ class ReaderWeights:
                 card=card["card"],
             )
         except (SafetensorError, KeyError, ValueError, TypeError) as error:
-            raise EmospaceError(str(path), "it holds no reader", "Give a file that `save` wrote.") from error
+            raise InvalidInput(str(path), "it holds no reader", "Give a file that `save` wrote.") from error
 
 
 def pool_tokens(tokens: np.ndarray, n_categories: int) -> np.ndarray:
@@ -226,7 +226,7 @@ class Reader:
         """
         given = np.asarray(values, dtype=np.float64).reshape(len(texts), -1)
         if given.shape[1] != len(targets):
-            raise EmospaceError(
+            raise InvalidInput(
                 f"values of shape {np.shape(values)}",
                 f"there are {len(texts)} texts and {len(targets)} targets",
                 "Give one row a text and one column a target.",
@@ -249,8 +249,8 @@ def token_features(
 def check_texts(texts: Sequence[str]) -> None:
     """Raise where texts are no list of at least one text."""
     if isinstance(texts, str):
-        raise EmospaceError(
+        raise InvalidInput(
             f"text {texts[:40]!r}", "a list of texts is expected, and this is one string", "Write [text]."
         )
     if not len(texts):
-        raise EmospaceError("texts", "the list is empty", "Give at least one text.")
+        raise InvalidInput("texts", "the list is empty", "Give at least one text.")

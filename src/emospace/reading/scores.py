@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from emospace.artefacts import atomic_write, write_json, write_parquet
-from emospace.errors import EmospaceError, unknown
+from emospace.errors import InvalidInput, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -154,6 +154,6 @@ class Reading:
 def check_suffix(path: Path) -> None:
     """Raise where a reading cannot be written under such a name."""
     if path.suffix not in SUFFIXES:
-        raise EmospaceError(
+        raise InvalidInput(
             str(path), "a reading is not written as such a file", f"Name it {', '.join(SUFFIXES)}."
         )

@@ -10,7 +10,7 @@ import numpy as np
 
 from emospace.activations import token_states
 from emospace.display import progress
-from emospace.errors import EmospaceError
+from emospace.errors import InvalidInput
 
 if TYPE_CHECKING:
     from emospace.models import LanguageModel
@@ -38,7 +38,7 @@ def tokenise(model: LanguageModel, texts: Sequence[str]) -> list[Tokens]:
         If a text has no token, or the tokenizer gives no offsets.
     """
     if not model.tokenizer.is_fast:
-        raise EmospaceError(
+        raise InvalidInput(
             f"tokenizer of '{model.name}'",
             "it gives no character offsets",
             "Use the model's fast tokenizer (tokenizer.json).",
@@ -53,7 +53,7 @@ def tokenise(model: LanguageModel, texts: Sequence[str]) -> list[Tokens]:
         zip(encoded["input_ids"], encoded["offset_mapping"], strict=True), 1
     ):
         if not ids:
-            raise EmospaceError(
+            raise InvalidInput(
                 f"text {number} of {len(texts)} ({texts[number - 1][:40]!r})",
                 "the tokenizer makes nothing of it",
                 "Leave empty texts out.",

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from emospace.artefacts import jsonable, read_json, write_json
-from emospace.errors import EmospaceError
+from emospace.errors import DiskError, InvalidInput
 
 Provenance = Literal["curated", "associations"]
 P = Field(default=None, ge=0, le=1)
@@ -55,17 +55,17 @@ class Saved(Flat):
         try:
             return cls.model_validate(read_json(path))
         except FileNotFoundError as error:
-            raise EmospaceError(str(path), "there is no such file", where or again) from error
+            raise DiskError(str(path), "there is no such file", where or again) from error
         except OSError as error:
             hint = "Fix its permissions or give another file."
-            raise EmospaceError(str(path), f"it cannot be read ({error.strerror})", hint) from error
+            raise DiskError(str(path), f"it cannot be read ({error.strerror})", hint) from error
         except ValidationError as error:
             first = error.errors()[0]
             field = ".".join(str(part) for part in first["loc"]) or "the whole file"
             why = f"{field} is not as this version writes it ({first['msg'].lower()})"
-            raise EmospaceError(str(path), why, again) from error
+            raise InvalidInput(str(path), why, again) from error
         except ValueError as error:
-            raise EmospaceError(str(path), "it is not JSON", again) from error
+            raise InvalidInput(str(path), "it is not JSON", again) from error
 
 
 class Explained(Flat):

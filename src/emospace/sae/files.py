@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emospace.artefacts import atomic_write, read_json, write_json
-from emospace.errors import EmospaceError, first_line, unknown
+from emospace.errors import EmospaceError, MissingDependency, first_line, unknown
 from emospace.models import missing_companion, shipped
 from emospace.sae.autoencoder import SparseAutoencoder
 from emospace.sae.configs import Settings, gemma_scope_config, read_settings
@@ -228,7 +228,7 @@ def _from_registry(release: str, sae_id: str) -> SparseAutoencoder:
     try:
         from sae_lens import SAE
     except ImportError as error:
-        raise EmospaceError(
+        raise MissingDependency(
             f"SAE '{release}:{sae_id}'",
             "published autoencoders are found through SAELens, which is not installed",
             "Run: pip install 'emospace[saelens]'; or give the folder of a downloaded autoencoder.",

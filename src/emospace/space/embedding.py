@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from emospace.display import progress
 from emospace.engines import in_processes, single_threaded
-from emospace.errors import EmospaceError
+from emospace.errors import InvalidInput
 
 Floats = NDArray[np.float64]
 Auxiliary = Literal["affect", "category"]
@@ -283,18 +283,18 @@ def cebra_decoding(
 
 def _check(labels: NDArray[np.intp], truth: Floats, folds: int) -> None:
     if len(truth) < 2 * folds:
-        raise EmospaceError(
+        raise InvalidInput(
             f"{len(truth)} rated categories",
             f"{folds} folds of whole categories need at least {2 * folds}",
             "Rate more categories, or take fewer folds.",
         )
     empty = np.setdiff1d(np.arange(len(truth)), labels)
     if len(empty):
-        raise EmospaceError(
+        raise InvalidInput(
             f"categories {empty.tolist()}", "they have ratings and no words", "Leave them out of the ratings."
         )
     if not np.isfinite(truth).all():
-        raise EmospaceError("the category ratings", "some are missing", "Leave the unrated categories out.")
+        raise InvalidInput("the category ratings", "some are missing", "Leave the unrated categories out.")
 
 
 def _ridge(x: Floats, y: Floats, new: Floats, penalty: float) -> Floats:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from emospace.artefacts import write_tensors
-from emospace.errors import EmospaceError, unknown
+from emospace.errors import DiskError, InvalidInput, unknown
 
 if TYPE_CHECKING:
     from emospace.concepts import ConceptSets
@@ -149,13 +149,13 @@ class EmotionSpace:
         from safetensors import SafetensorError, safe_open
 
         if not path.is_file():
-            raise EmospaceError(str(path), "there is no such file", "Build the space and save it first.")
+            raise DiskError(str(path), "there is no such file", "Build the space and save it first.")
         try:
             with safe_open(str(path), framework="np") as file:
                 card = json.loads((file.metadata() or {})["emotion_space"])
                 matrix, latents = file.get_tensor("matrix"), file.get_tensor("latents")
         except (SafetensorError, KeyError, ValueError) as error:
-            raise EmospaceError(
+            raise InvalidInput(
                 str(path), "it holds no emotion space", "Give a file that `save` wrote."
             ) from error
         return cls(
@@ -250,7 +250,7 @@ def standardise(
     if scale != "pool":
         return words
     if pool is None:
-        raise EmospaceError(
+        raise InvalidInput(
             "the matched pool",
             "standardising against it needs its codes",
             "Give pool=, or choose scale='categories' or 'none'.",
@@ -371,7 +371,7 @@ def _members(
         weights = np.asarray(sets.weights(language, category), dtype=np.float64)
         found = [(row[word], weight) for word, weight in zip(concepts, weights, strict=True) if word in row]
         if not found:
-            raise EmospaceError(
+            raise InvalidInput(
                 f"category '{category}' in {language}",
                 f"none of its {len(concepts)} concept words is left to build its vector from",
                 "Add concept words of its own to the set, or leave the category out.",
@@ -451,7 +451,7 @@ def disjoint_rdm(
         if not total.all():
             empty = int(np.flatnonzero(total == 0)[0])
             name, against = names[one[empty]], names[other[empty]]
-            raise EmospaceError(
+            raise InvalidInput(
                 f"category '{name}' in {language}",
                 f"each of its {len(members[name][0])} concept words is also in '{against}'",
                 "Give it words of its own, or leave one of the two out.",

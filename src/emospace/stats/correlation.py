@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from emospace.errors import EmospaceError
+from emospace.errors import InvalidInput
 
 Floats = NDArray[np.float64]
 
@@ -87,7 +87,7 @@ def disattenuate(r: float, reliability: float) -> float:
         If the reliability is not in (0, 1].
     """
     if not 0 < reliability <= 1:
-        raise EmospaceError(
+        raise InvalidInput(
             f"reliability {reliability:g}",
             "a reliability lies above 0 and at most at 1",
             "Give the reliability of the mean ratings, or none.",

@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from emospace.errors import EmospaceError
+from emospace.errors import InvalidInput
 from emospace.stats.correlation import rank_rows
 from emospace.stats.resampling import Difference, difference_of
 
@@ -56,13 +56,13 @@ def condensed(rdm: ArrayLike) -> Floats:
     """
     array = _triangle(np.asarray(rdm, dtype=np.float64))
     if _n_categories(array) < 4:
-        raise EmospaceError(
+        raise InvalidInput(
             f"a dissimilarity matrix of {_n_categories(array)} categories",
             "there is nothing to correlate below four",
             "Compare more categories.",
         )
     if np.isinf(array).any():
-        raise EmospaceError(
+        raise InvalidInput(
             "a dissimilarity matrix",
             f"{int(np.isinf(array).sum())} of its {len(array)} entries are infinite",
             "Give finite dissimilarities, and NaN for pairs without one.",
@@ -84,7 +84,7 @@ def left_out(*rdms: ArrayLike) -> str | None:
 def _enough(known: NDArray[np.bool_]) -> None:
     """Raise where RDMs have too few of the pairs [n_pairs] in common."""
     if known.sum() < FEWEST_PAIRS:
-        raise EmospaceError(
+        raise InvalidInput(
             "dissimilarity matrices",
             f"{int(known.sum())} of their {len(known)} pairs have a value in each; at least {FEWEST_PAIRS} are needed",
             "Compare more categories, or fill the missing pairs.",

@@ -39,7 +39,7 @@ knows it. Where a norm stands between the two (Gemma, OLMo 2), a bias is somethi
 """
 
 
-def export(
+def export_vector(
     vector: SteeringVector,
     path: Path,
     format: str,  # noqa: A002

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from emospace.errors import EmospaceError, unknown
+from emospace.errors import InvalidInput, unknown
 from emospace.structure.ratings import FEWEST_RATED, Ratings
 
 if TYPE_CHECKING:
@@ -121,19 +121,19 @@ def valence_agreement(
     if reference not in here.languages:
         raise unknown("reference language of the concept-sets", reference, here.languages)
     if not norms_by_language.get(reference):
-        raise EmospaceError(
+        raise InvalidInput(
             f"reference language '{reference}'", "it has no word norms", f"Give norms of '{reference}'."
         )
     for language, several in norms_by_language.items():
         if language not in (*sets.languages, reference):
-            raise EmospaceError(
+            raise InvalidInput(
                 f"norms '{several[0].name}'" if several else f"norms of '{language}'",
                 f"there are no concept-sets of '{language}' (there are: {', '.join(sets.languages)})",
                 f"Give a TOML file with sets of '{language}', in the format of en.toml, or leave the norms out.",
             )
         for norms in several:
             if norms.language != language:
-                raise EmospaceError(
+                raise InvalidInput(
                     f"norms '{norms.name}'",
                     f"they rate words of '{norms.language}', not '{language}'",
                     f"Give norms of '{language}'.",

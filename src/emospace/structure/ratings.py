@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from emospace.errors import EmospaceError, unknown
+from emospace.errors import InvalidInput, unknown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,7 +104,7 @@ def category_ratings(sets: ConceptSets, norms: WordNorms, language: str) -> Cate
     import pandas as pd
 
     if norms.language != language:
-        raise EmospaceError(
+        raise InvalidInput(
             f"norms '{norms.name}'",
             f"they rate words of '{norms.language}', not '{language}'",
             f"Give norms of '{language}'.",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from emospace.prediction import Predicted, above_draws, compare
+from emospace.prediction import Predicted, above_draws, compare_predictions
 from emospace.profiling import timed
 from emospace.records import INPUT, ComparisonRecord, PredictionRecord
 
@@ -122,7 +122,7 @@ def comparison_records(
                 continue
             for one, other in zip(sets[features, None], others, strict=True):
                 for excluded in (False, True):
-                    found = compare(one, other, without_concepts=excluded, seed=task.seed)
+                    found = compare_predictions(one, other, without_concepts=excluded, seed=task.seed)
                     records.append(
                         ComparisonRecord(
                             **task.common,
