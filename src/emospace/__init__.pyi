@@ -45,6 +45,7 @@ from .features import (
     select_features as select_features,
     shared_latents as shared_latents,
 )
+from .features.transformer import ConceptFeatures as ConceptFeatures
 from .generation import (
     Generated as Generated,
     generate as generate,
@@ -84,6 +85,7 @@ from .prediction import (
     read_ratings as read_ratings,
     transfer as transfer,
 )
+from .prediction.regressor import RatingRegressor as RatingRegressor
 from .reading import (
     Reader as Reader,
     Reading as Reading,
@@ -91,8 +93,9 @@ from .reading import (
     load_reader as load_reader,
     read_emotions as read_emotions,
 )
-from .records import Results as Results
+from .records import Results as Results, to_frame as to_frame
 from .report import figures as figures, write_report as write_report
+from .report.run import Run as Run, load_run as load_run
 from .sae import (
     Corpus as Corpus,
     SparseAutoencoder as SparseAutoencoder,

@@ -210,6 +210,39 @@ def test_a_precision_is_named_as_a_string_or_as_torch_has_it(folder, dtype):
     assert model.identity["dtype"] == "bfloat16"
 
 
+def test_arguments_of_transformers_are_passed_on(folder, monkeypatch):
+    import transformers
+
+    plain = load_model(str(folder), device="cpu")
+    eager = load_model(str(folder), device="cpu", attn_implementation="eager")
+    assert eager.model.config._attn_implementation == "eager"
+    assert eager.content_hash == plain.content_hash
+    calls = []
+
+    def from_pretrained(source, **options):
+        calls.append(options)
+        return plain.model
+
+    monkeypatch.setattr(transformers.AutoModelForCausalLM, "from_pretrained", from_pretrained)
+    config = {"quant_method": "bitsandbytes", "load_in_4bit": True}
+    quantised = load_model(
+        str(folder),
+        device="cpu",
+        dtype="bfloat16",
+        quantization_config=config,
+        local_files_only=True,
+        tp_plan="auto",
+    )
+    (options,) = calls
+    assert options["quantization_config"] == config
+    assert options["dtype"] == torch.bfloat16
+    assert options["device_map"] == {"": "cpu"}
+    assert options["local_files_only"] is True
+    assert options["tp_plan"] == "auto"
+    assert "attn_implementation" not in options
+    assert quantised.content_hash != plain.content_hash
+
+
 def test_a_revision_reaches_the_hub_and_identifies_the_model(monkeypatch):
     import transformers
 

@@ -21,7 +21,9 @@ from emospace.features import (
     shuffled_sets,
     specific_latents,
 )
+from emospace.features.transformer import ConceptFeatures
 from emospace.lexicon import WordFrequencies, frequency_table, pool_words
+from emospace.prediction.regressor import RatingRegressor
 
 CATEGORIES = ("anger", "fear", "joy")
 N_LATENTS, N_PLANTED = 40, 2
@@ -485,3 +487,44 @@ def test_dense_directions_weigh_concepts():
     states = np.array([[4, 0], [0, 4], [0, 0], [0, 0]], dtype=np.float32)
     found = dense_directions(states, ["glad", "party", *pool.words], sets, "en", pool, "mean_difference")
     np.testing.assert_allclose(found[0], np.array([4, 1]) / np.sqrt(17), rtol=1e-6)
+
+
+# --- the transformer ----------------------------------------------------------------------------------------
+
+
+def test_the_transformer_selects_as_the_function_does_and_returns_those_columns():
+    from sklearn.base import clone
+    from sklearn.pipeline import make_pipeline
+
+    frozen = pytest.importorskip("sklearn.frozen", reason="scikit-learn 1.6")
+    codes, words, sets, pool = planted()
+    features = ConceptFeatures(sets, pool, q=0.001, n_permutations=99).fit(codes, words=words)
+    expected = select((codes, words, sets, pool))
+    pd.testing.assert_frame_equal(features.dictionary_.table, expected.table)
+    assert features.latents_.tolist() == expected.latents.tolist()
+    chosen = codes.toarray()[:, expected.latents].astype(float)
+    np.testing.assert_allclose(features.transform(codes), np.log1p(chosen))
+    np.testing.assert_array_equal(features.transform(codes.toarray()), features.transform(codes))
+    raw = clone(features).set_params(log1p=False).fit(codes, words=words)
+    np.testing.assert_array_equal(raw.transform(codes[:5]), chosen[:5])
+    assert features.get_feature_names_out().tolist() == [f"latent{latent}" for latent in expected.latents]
+    named = features.get_feature_names_out([f"l{latent}" for latent in range(N_LATENTS)])
+    assert named[0] == f"l{expected.latents[0]}"
+    y = np.random.default_rng(0).normal(size=codes.shape[0])
+    rows = [0, 5, 9]
+    pipe = make_pipeline(frozen.FrozenEstimator(features), RatingRegressor()).fit(codes, y)
+    assert pipe.predict(codes[rows]).shape == (3,)
+    assert (
+        features.set_output(transform="pandas").transform(codes).columns[0] == f"latent{expected.latents[0]}"
+    )
+
+
+def test_the_transformer_names_what_it_lacks():
+    codes, words, sets, pool = planted()
+    features = ConceptFeatures(sets, pool, n_permutations=0)
+    with pytest.raises(ValueError, match="words are named"):
+        features.fit(codes, words=words[:-1])
+    with pytest.raises(ValueError, match="they have no codes"):
+        features.fit(codes[1:], words=words[1:])
+    with pytest.raises(ValueError, match="codes of 39 latents"):
+        features.fit(codes, words=words).transform(codes[:, 1:])

@@ -30,6 +30,7 @@ from emospace.prediction import (
     top_firing,
     transfer,
 )
+from emospace.prediction.regressor import RatingRegressor
 
 draws_module = import_module("emospace.prediction.draws")
 GRID = (0.01, 0.1, 1.0, 10.0)
@@ -444,3 +445,62 @@ def test_features_beside_layers_keep_the_layer_of_each_fold():
         for fold, layer in enumerate(one.layer):
             rows = one.folds == fold
             assert np.allclose(one.out_of_fold[rows], by_layer[layer][t].out_of_fold[rows])
+
+
+# --- the estimator ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_matrix])
+@pytest.mark.parametrize("shape", [(120, 12), (60, 80)])
+def test_the_estimator_is_ridge_at_the_penalty_it_chose(form, shape):
+    from sklearn.linear_model import Ridge
+    from sklearn.preprocessing import StandardScaler
+
+    x, y, groups = planted(*shape)
+    both = RatingRegressor(penalties=GRID).fit(form(x), y, groups)
+    assert both.predict(form(x)).shape == y.shape
+    assert both.coef_.shape == (2, x.shape[1])
+    z = StandardScaler().fit_transform(x)
+    for t, fitted in enumerate(fit_ratings(form(x), y, groups, penalties=GRID)):
+        single = RatingRegressor(penalties=GRID).fit(form(x), y[:, t], groups)
+        assert single.penalty_ == both.penalty_[t] == fitted.penalty
+        expected = Ridge(alpha=single.penalty_ * len(x)).fit(z, y[:, t]).predict(z)
+        np.testing.assert_allclose(single.predict(form(x)), expected, atol=1e-6)
+        np.testing.assert_allclose(both.predict(form(x))[:, t], expected, atol=1e-6)
+        np.testing.assert_allclose(x @ single.coef_ + single.intercept_, expected, atol=1e-6)
+
+
+def test_the_estimator_works_as_others_of_scikit_learn_do():
+    from sklearn.base import clone
+    from sklearn.decomposition import PCA
+    from sklearn.metrics import r2_score
+    from sklearn.model_selection import GridSearchCV, KFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+
+    x, y, groups = planted(120, 12)
+    pipe = make_pipeline(PCA(6), RatingRegressor(penalties=GRID))
+    parts = KFold(4)
+    predicted = cross_val_predict(pipe, x, y[:, 0], cv=parts)
+    train, test = next(iter(parts.split(x)))
+    expected = clone(pipe).fit(x[train], y[train, 0]).predict(x[test])
+    np.testing.assert_allclose(predicted[test], expected, atol=1e-9)
+    fitted = pipe.fit(x, y[:, 0], ratingregressor__groups=groups)
+    assert fitted.score(x, y[:, 0]) == pytest.approx(r2_score(y[:, 0], fitted.predict(x)))
+    search = GridSearchCV(RatingRegressor(penalties=GRID), {"folds": [3, 5]}, cv=3).fit(x, y)
+    assert search.best_params_["folds"] in (3, 5)
+    random = np.random.RandomState(1)
+    assert RatingRegressor(random_state=random).fit(x, y).predict(x).shape == y.shape
+
+
+def test_the_estimator_refuses_with_errors_that_scikit_learn_knows():
+    from sklearn.exceptions import NotFittedError
+
+    x, y, groups = planted(60, 8)
+    with pytest.raises(NotFittedError):
+        RatingRegressor().predict(x)
+    with pytest.raises(ValueError, match="7 features"):
+        RatingRegressor().fit(x, y).predict(x[:, :7])
+    with pytest.raises(ValueError, match="groups of 59 words"):
+        RatingRegressor().fit(x, y, groups[:-1])
+    with pytest.raises(EmospaceError, match="too few"):
+        RatingRegressor(folds=40).fit(x, y)

@@ -7,6 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from emospace.errors import EmospaceError
+from emospace.prediction import predict_ratings
 from emospace.records import (
     UNDEFINED,
     AlignmentRecord,
@@ -19,6 +20,7 @@ from emospace.records import (
     Results,
     SaeRecord,
     Source,
+    to_frame,
 )
 
 COMMON = {"model": "tiny", "layer": 3, "n": 10, "seed": 0}
@@ -151,3 +153,20 @@ def test_a_record_with_a_foreign_field_names_its_place(tmp_path):
     path.write_text(json.dumps(written))
     with pytest.raises(EmospaceError, match=r"prediction\.0\.when"):
         Results.load(path)
+
+
+def test_records_and_results_of_functions_are_tables():
+    given = results()
+    frame = given.frame("prediction")
+    assert len(frame) == len(given.prediction)
+    assert frame.r.tolist() == [record.r for record in given.prediction]
+    assert set(type(given.prediction[0]).model_fields) == set(frame.columns)
+    with pytest.raises(EmospaceError, match=r"kind of record 'predictions'.*Did you mean prediction"):
+        given.frame("predictions")
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(40, 3))
+    predicted = predict_ratings(x, x[:, 0], np.arange(40), targets=["valence"], n_bootstrap=20)
+    (row,) = to_frame(predicted).to_dict("records")
+    assert row["target"] == "valence"
+    assert row["all_words_r"] == predicted[0].r
+    assert "out_of_fold" not in row

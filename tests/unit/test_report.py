@@ -29,7 +29,7 @@ from emospace.report import figures, write_report
 from emospace.report.charts import percentiles
 from emospace.report.page import script_json
 from emospace.report.paper import place_labels
-from emospace.report.run import read_run
+from emospace.report.run import load_run
 from emospace.report.sections import category_order
 from emospace.report.wording import count, counted, figure, p_clause, percent
 
@@ -623,9 +623,26 @@ def test_order_puts_two_planted_clusters_side_by_side():
 def test_scatter_is_sampled_and_has_the_r_of_the_records(run_dir, page):
     chart = charts_of(page)["words-en-en_glasgow_2019-valence"]
     assert len(chart["variants"]["space"]["data"][0]["x"]) == 1200
-    records = read_run(run_dir).predictions("en", "en_glasgow_2019", "valence", excluded=False)
+    records = load_run(run_dir).panel("en", "en_glasgow_2019", "valence", excluded=False)
     r = {record.features: figure(record.r) for record in records}
     assert f"Emotion space r = {r['space']}, dense states r = {r['dense']}, n = 4,682 words" in page
+
+
+def test_a_run_is_read_by_its_folder(run_dir, tmp_path):
+    copytree(run_dir, tmp_path / "run")
+    table = pd.DataFrame({"language": ["en", "zh", "zh"], "category": "joy", "latent": [3, 9, 4]})
+    table.to_parquet(tmp_path / "run" / "tables" / "features.parquet")
+    run = load_run(tmp_path / "run")
+    assert run.results == Results.load(run_dir / "results.json")
+    pd.testing.assert_frame_equal(run.frame("alignment"), run.results.frame("alignment"))
+    assert {"word", "language"} <= set(run.predictions.columns)
+    assert run.features("zh").latents.tolist() == [4, 9]
+    with pytest.raises(EmospaceError, match="language of the run 'xx'"):
+        run.features("xx")
+    with pytest.raises(LookupError, match="no tables/nothing"):
+        run.table("nothing")
+    with pytest.raises(OSError, match="there is no such file"):
+        load_run(tmp_path / "nothing")
 
 
 def test_words_cannot_break_out_of_the_page(page):
@@ -680,7 +697,7 @@ def test_model_paths_are_titled_by_their_name(run_dir, tmp_path):
     model = Results.load(run_dir / "results.json").model.model_copy(
         update={"model": "/models/own/Small.Q4_1.gguf"}
     )
-    assert read_run(changed(tmp_path, run_dir, model=model)).title == "Small.Q4_1"
+    assert load_run(changed(tmp_path, run_dir, model=model)).title == "Small.Q4_1"
 
 
 def test_numbers_are_written_as_papers_write_them():

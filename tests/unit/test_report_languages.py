@@ -27,7 +27,7 @@ from emospace.records import (
 )
 from emospace.report import figures, write_report
 from emospace.report.languages_charts import dendrogram_of
-from emospace.report.run import read_run
+from emospace.report.run import load_run
 from emospace.report.tables import missing_table
 from emospace.report.transfer import verdict
 from emospace.report.wording import DASH, structure_name
@@ -323,7 +323,7 @@ def test_many_languages_are_counted_in_the_answer_and_listed_below(many, page):
     rows = [re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row, re.S) for row in table.split("<tr")[2:]]
     said_in_full = [re.sub(r"<[^>]+>", "", cell).strip() for cell in rows[0]]
     assert (len(rows), said_in_full) == (13, ["English", "Yes", "Partly", "Partly"])
-    whole = [v.answer for v in read_run(many).results.verdicts if v.about is None and v.language == "en"]
+    whole = [v.answer for v in load_run(many).results.verdicts if v.about is None and v.language == "en"]
     assert whole == ["yes", "partly", "partly"]
     assert 'id="table-answers-en"' in answer and 'id="table-answers-ja"' not in answer
 
@@ -451,7 +451,7 @@ def test_transfer_matrix_has_its_references_below(page):
 
 
 def test_transfer_is_counted_over_directions(three):
-    run = read_run(three)
+    run = load_run(three)
     found = transfers_of(run.results)
     space = found["valence", "space"]
     assert (space.n, space.beyond, space.tested, space.below, space.compared) == (6, 6, 6, 6, 6)
@@ -474,7 +474,7 @@ def test_feature_sets_are_compared_by_the_means_of_the_records(three, tmp_path):
         mean = results.mean("cross_language", "r", target="valence", features=features, directions=COMMON)
         assert mean == pytest.approx(np.mean([values[pair] for pair in common]))
     results.model_copy(update={"summary": ()}).save(tmp_path / "results.json")
-    run = read_run(tmp_path)
+    run = load_run(tmp_path)
     assert f"dense states {DASH}" in " ".join(verdict(run))
     assert "means over directions of transfer" in [row[0].text for row in missing_table(run).rows]
 
@@ -484,7 +484,7 @@ def test_ratings_that_do_not_cross_are_said_not_to(three, tmp_path):
         update={"cross_language": _crossing(("en", "zh"), 0.1)}
     )
     weak.save(tmp_path / "results.json")
-    assert "ratings do not cross languages" in verdict(read_run(tmp_path))[0]
+    assert "ratings do not cross languages" in verdict(load_run(tmp_path))[0]
 
 
 def test_three_languages_give_a_tree_and_a_transfer_section(three):

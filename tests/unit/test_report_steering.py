@@ -21,7 +21,7 @@ from emospace.evaluation.tables import figure_table, study_tables
 from emospace.judges import BASIC, BASIC_SEVEN, Judgement
 from emospace.records import Manifest, ModelRecord, ReadingRecord, Results, SteeringRecord
 from emospace.report import write_report
-from emospace.report.run import read_run
+from emospace.report.run import load_run
 from emospace.report.steering import verdict
 from emospace.report.tables import missing_table
 from emospace.report.wording import DASH, WITHOUT_MEANS, figure
@@ -271,7 +271,7 @@ def test_a_category_without_a_judge_gives_its_reason(page, records, folder):
     assert rows["Awe"]["Target rate"] == "–"
     assert rows["Awe"]["Why no rate"] == "the judge has no label 'awe'"
     assert rows["Pride"]["p (FDR)"].startswith("(")
-    missing = missing_table(read_run(folder)).rows
+    missing = missing_table(load_run(folder)).rows
     assert ("target rate under steering: awe", "English", "the judge has no label 'awe'") in [
         tuple(cell.text for cell in row) for row in missing
     ]

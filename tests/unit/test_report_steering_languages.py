@@ -15,7 +15,7 @@ from emospace.evaluation.summary import cross_lingual_summary
 from emospace.judges import BASIC
 from emospace.records import Manifest, ModelRecord, Results, SteeringRecord
 from emospace.report import write_report
-from emospace.report.run import read_run
+from emospace.report.run import load_run
 from emospace.report.steering_languages import (
     crossing_section,
     crossing_verdict,
@@ -185,9 +185,9 @@ class Rows(HTMLParser):
 
 
 def test_the_page_is_that_of_languages(folder, page):
-    assert is_crossing_run(read_run(folder))
+    assert is_crossing_run(load_run(folder))
     assert Rows(page).sections == ["answer", "emotions", "vectors", "samples", "missing", "manifest"]
-    (section,) = crossing_section(read_run(folder))
+    (section,) = crossing_section(load_run(folder))
     assert section.key == "steering-languages"
 
 
@@ -282,7 +282,7 @@ def test_a_study_of_one_language_keeps_its_own_page(tmp_path, source):
         manifest=Manifest(**COMMON, command="emospace steer evaluate", languages=("en",)),
     )
     results.save(tmp_path / "results.json")
-    run = read_run(tmp_path)
+    run = load_run(tmp_path)
     assert not is_crossing_run(run)
     assert crossing_section(run) == ()
 

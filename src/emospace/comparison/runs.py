@@ -9,7 +9,7 @@ from pathlib import Path
 from emospace.artefacts import file_hash
 from emospace.comparison.records import RunRecord
 from emospace.errors import EmospaceError, unknown
-from emospace.report.run import Run, read_run
+from emospace.report.run import Run, load_run
 from emospace.structure import FEWEST_COMPARED
 
 FEWEST = FEWEST_COMPARED
@@ -89,7 +89,7 @@ def _read(folder: Path) -> Run:
     if not folder.is_dir():
         why = "it is a file" if folder.exists() else "there is no such folder"
         raise EmospaceError(str(folder), why, "Give the folder of a finished `emospace study` (its --out).")
-    run = read_run(folder)
+    run = load_run(folder)
     if not run.results.features and not run.results.alignment:
         raise EmospaceError(
             str(folder),

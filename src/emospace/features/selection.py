@@ -20,6 +20,7 @@ from emospace.stats import fdr_bh, max_t_strata, rank_scores, stratified_rank_su
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import ArrayLike
     from scipy.sparse import csr_matrix
 
     from emospace.concepts import ConceptSets
@@ -164,6 +165,17 @@ def select_features(
             "provenance": sets.provenance,
         },
     )
+
+
+def latent_values(codes: Any, latents: ArrayLike | None = None, *, log1p: bool = True) -> np.ndarray:
+    """Return the values ``[n_words, n_features]`` of chosen latents (None: all) as a dense float64 array.
+
+    `log1p` compresses by log(1 + x), mirrored below zero.
+    """
+    if latents is not None:
+        codes = (codes.tocsc() if hasattr(codes, "tocsc") else np.asarray(codes))[:, np.asarray(latents)]
+    values = np.asarray(codes.toarray() if hasattr(codes, "toarray") else codes, dtype=np.float64)
+    return np.asarray(np.sign(values) * np.log1p(np.abs(values))) if log1p else values
 
 
 def shared_latents(dictionaries: Mapping[str, FeatureDictionary], at_least: int | None = None) -> np.ndarray:

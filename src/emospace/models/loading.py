@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DTYPES = ("float32", "bfloat16", "float16", "auto")
+_FETCHING = ("token", "cache_dir", "local_files_only", "force_download")
 
 
 @dataclass(frozen=True)
@@ -153,6 +154,9 @@ def load_model(
     revision: str | None = None,
     trust_remote_code: bool = False,
     template_args: Mapping[str, Any] | None = None,
+    attn_implementation: str | None = None,
+    quantization_config: Any = None,
+    **model_kwargs: Any,
 ) -> LanguageModel:
     """Load a causal language model by name.
 
@@ -174,6 +178,14 @@ def load_model(
         Whether code that comes with the model may run.
     template_args
         What the chat template is given beside the conversation, such as ``{"enable_thinking": False}``.
+    attn_implementation
+        ``eager``, ``sdpa``, ``flash_attention_2``, ...; None: what transformers chooses.
+    quantization_config
+        Of transformers, such as ``BitsAndBytesConfig(load_in_4bit=True)``: weights are quantised as they are loaded,
+        straight to the device, which accelerate does. `dtype` is that of the rest.
+    model_kwargs
+        Further arguments of `AutoModelForCausalLM.from_pretrained`; those that say how files are fetched (``token``,
+        ``cache_dir``, ``local_files_only``, ``force_download``) are the tokenizer's too.
 
     Raises
     ------
@@ -187,9 +199,10 @@ def load_model(
     dtype = str(dtype).removeprefix("torch.")
     if dtype not in DTYPES:
         raise InvalidInput(f"dtype '{dtype}'", "it is not a precision we load", f"Use {', '.join(DTYPES)}.")
-    if device == "map" and find_spec("accelerate") is None:
+    quantised = quantization_config is not None
+    if (quantised or device == "map") and find_spec("accelerate") is None:
         raise MissingDependency(
-            "device 'map'",
+            "device 'map'" if device == "map" else "quantization_config",
             "it places blocks with accelerate, which is not installed",
             "Run: pip install 'emospace[device-map]'",
         )
@@ -197,21 +210,33 @@ def load_model(
     dtype = faster_dtype(placed) if dtype == "auto" else dtype
     source, identity = _resolve(name)
     options = _options(source, name, revision, trust_remote_code)
+    options |= {key: model_kwargs.pop(key) for key in _FETCHING if key in model_kwargs}
+    given = {"attn_implementation": attn_implementation, "quantization_config": quantization_config}
+    model_kwargs |= {key: value for key, value in given.items() if value is not None}
+    # Quantised weights cannot be moved afterwards.
+    device_map = "auto" if device == "map" else {"": str(placed)} if quantised else None
     try:
         with quiet_bars():
             tokenizer = AutoTokenizer.from_pretrained(source, **options)
             model = AutoModelForCausalLM.from_pretrained(
                 source,
                 dtype=getattr(torch, dtype),
-                device_map="auto" if device == "map" else None,
+                device_map=device_map,
                 **options,
+                **model_kwargs,
             )
-        if placed is not None:
+        if device_map is None:
             model = model.to(placed)
     # Configs, weights and tokenizers can be wrong in ways that raise anything.
     except Exception as error:
         raise _not_loaded(name, error) from error
     identity |= {"dtype": dtype, "revision": getattr(model.config, "_commit_hash", None) or revision}
+    model_kwargs.pop("attn_implementation", None)
+    if model_kwargs:
+        # They may change the weights, so that caches must not take this model for the plain one.
+        identity["loaded_with"] = content_hash(
+            sorted((key, str(value)) for key, value in model_kwargs.items())
+        )
     if "sha256" not in identity and Path(source).is_dir():
         identity["sha256"] = _folder_hash(Path(source))
     return wrap_model(model, tokenizer, name=name, identity=identity, template_args=template_args)

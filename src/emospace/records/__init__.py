@@ -19,7 +19,7 @@ from emospace.records.figures import (
     SteeringRecord,
     UniversalRecord,
 )
-from emospace.records.flat import UNDEFINED, Explained, Flat, P, Provenance, Record, Saved
+from emospace.records.flat import UNDEFINED, Explained, Flat, P, Provenance, Record, Saved, to_frame
 from emospace.records.headlines import (
     geometry,
     headline,
@@ -92,5 +92,6 @@ __all__ = [
     "structures_of",
     "summarised",
     "targets_of",
+    "to_frame",
     "verdicts",
 ]

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
+from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from emospace.artefacts import jsonable, read_json, write_json
 from emospace.errors import DiskError, InvalidInput
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Provenance = Literal["curated", "associations"]
 P = Field(default=None, ge=0, le=1)
@@ -99,6 +104,32 @@ class Record(Explained):
     layer: int | None
     n: int = Field(ge=0)
     seed: int
+
+
+def to_frame(records: Iterable[Any]) -> pd.DataFrame:
+    """Return records as a table, a row each and a column a field.
+
+    Takes what `Results` holds, and the frozen results of functions (`predict_ratings`, `axes`): of those, fields that
+    are arrays are left out, and those of a part are named after it (``all_words_r``).
+    """
+    import pandas as pd
+
+    return pd.DataFrame(
+        [
+            record.model_dump() if isinstance(record, BaseModel) else dict(_columns(record))
+            for record in records
+        ]
+    )
+
+
+def _columns(record: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    names = getattr(record, "_fields", None) or [field.name for field in fields(record)]
+    for name in names:
+        value = getattr(record, name)
+        if is_dataclass(value):
+            yield from _columns(value, f"{prefix}{name}_")
+        elif not hasattr(value, "shape") or not value.shape:
+            yield prefix + name, value
 
 
 def _plain(value: Any) -> Any:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from emospace.errors import unknown
 from emospace.records.figures import (
     AlignmentRecord,
     CategoryShiftRecord,
@@ -20,9 +21,12 @@ from emospace.records.figures import (
     SteeringRecord,
     UniversalRecord,
 )
-from emospace.records.flat import Flat, P, Provenance, Record, Saved
+from emospace.records.flat import Flat, P, Provenance, Record, Saved, to_frame
 from emospace.records.summary import SummaryRecord
 from emospace.records.verdict import AnswerRecord, Verdict, verdicts
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FORMAT = 1
 
@@ -156,6 +160,19 @@ class Results(Saved):
     def verdicts(self) -> tuple[Verdict, ...]:
         """The three answers of each language, as the records give them (`records.verdicts`)."""
         return verdicts(self.languages, self.prediction, self.comparison, self.alignment)
+
+    def frame(self, kind: str) -> pd.DataFrame:
+        """Return the records of a kind (``prediction``, ``alignment``, ...) as a table, a row each.
+
+        Raises
+        ------
+        EmospaceError
+            If there is no such kind.
+        """
+        kinds = [name for name in type(self).model_fields if isinstance(getattr(self, name), tuple)]
+        if kind not in kinds:
+            raise unknown("kind of record", kind, kinds)
+        return to_frame(getattr(self, kind))
 
     def mean(self, of: str, figure: str, **among: str) -> float | None:
         """Return a mean the study gives over its records, None where it gives none."""

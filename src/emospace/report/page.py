@@ -10,7 +10,7 @@ from typing import Any
 
 from emospace.artefacts import jsonable, write_text
 from emospace.report.blocks import Block, Code, Figures, Reason, Section, flat
-from emospace.report.run import Run, read_run
+from emospace.report.run import Run, load_run
 from emospace.report.sections import sections
 from emospace.report.steering import is_steering_run
 from emospace.report.steering_languages import is_crossing_run
@@ -30,7 +30,7 @@ def write_report(run_dir: Path | str) -> Path:
     EmospaceError
         If the folder has no `results.json`, or one that this version cannot read.
     """
-    run = read_run(run_dir)
+    run = load_run(run_dir)
     path = run.folder / "report.html"
     write_text(path, render(run))
     return path

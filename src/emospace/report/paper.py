@@ -15,7 +15,7 @@ from emospace.report.charts import band_and_ceiling, bar_names, bounds, percenti
 from emospace.report.findings import geometry
 from emospace.report.languages import of_statistic, tree_of
 from emospace.report.languages_charts import ordered, pair_square
-from emospace.report.run import Absent, Run, read_run
+from emospace.report.run import Absent, Run, load_run
 from emospace.report.sections import CIRCUMPLEX, basic_marked, category_order
 from emospace.report.transfer import SAME, crossing_square
 from emospace.report.wording import (
@@ -60,7 +60,7 @@ def figures(run_dir: Path | str) -> tuple[Path, ...]:
     """
     import matplotlib as mpl
 
-    run = read_run(run_dir)
+    run = load_run(run_dir)
     written: list[Path] = []
     with mpl.rc_context(STYLE):  # type: ignore[arg-type]
         for language in run.languages:
@@ -223,7 +223,7 @@ def _bars(run: Run, language: str) -> Iterator[tuple[str, Figure]]:
 
 def _strict(run: Run, language: str, norms: str, target: str) -> tuple[PredictionRecord, ...]:
     for excluded in (True, False):
-        if records := [r for r in run.predictions(language, norms, target, excluded) if r.r is not None]:
+        if records := [r for r in run.panel(language, norms, target, excluded) if r.r is not None]:
             return tuple(records)
     return ()
 

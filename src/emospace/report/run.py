@@ -9,18 +9,20 @@ from functools import lru_cache, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec
 
+from emospace.errors import unknown
 from emospace.records import AlignmentRecord, PredictionRecord, Results, main_space, norms_of
 from emospace.report.blocks import Block, Reason
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from emospace.features import FeatureDictionary
 
 P = ParamSpec("P")
 
 
-class Absent(Exception):
-    """A part of the report cannot be given; the message is the reason a reader sees."""
+class Absent(LookupError):
+    """A part of a run cannot be given; the message is the reason a reader sees."""
 
 
 def or_reason(what: str) -> Callable[[Callable[P, Iterator[Block]]], Callable[P, Iterator[Block]]]:
@@ -41,7 +43,11 @@ def or_reason(what: str) -> Callable[[Callable[P, Iterator[Block]]], Callable[P,
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder: `results.json` read, tables read when asked for."""
+    """A run folder: `results.json` read, tables read when asked for.
+
+    `results` holds the records; `frame` gives those of a kind as a table, `table` the tables stored beside them. The
+    emotion space itself is not stored: `rdm` has its dissimilarities (``rdm_en``), `features` its columns.
+    """
 
     folder: Path
     results: Results
@@ -49,6 +55,31 @@ class Run:
     def table(self, name: str, columns: Sequence[str] = ()) -> pd.DataFrame:
         """Return ``tables/<name>.parquet``, shared, or raise `Absent` when it is missing, unreadable or lacks columns."""
         return _read_table(self.folder / "tables" / f"{name}.parquet", tuple(columns))
+
+    def frame(self, kind: str) -> pd.DataFrame:
+        """Return the records of a kind (``prediction``, ``alignment``, ...) as a table: `Results.frame`."""
+        return self.results.frame(kind)
+
+    @property
+    def predictions(self) -> pd.DataFrame:
+        """The out-of-fold prediction of each rated word, as a table (``tables/predictions.parquet``)."""
+        return self.table("predictions")
+
+    def features(self, language: str) -> FeatureDictionary:
+        """Return the features of a language: latents, categories, tests and top words.
+
+        Raises
+        ------
+        EmospaceError
+            If the run has none of that language.
+        """
+        from emospace.features import FeatureDictionary
+
+        table = self.table("features", ["language"])
+        if language not in set(table.language):
+            raise unknown("language of the run", language, self.languages)
+        rows = table[table.language == language].drop(columns="language")
+        return FeatureDictionary(language, rows.reset_index(drop=True))
 
     def rdm(self, name: str) -> pd.DataFrame:
         """Return a square table [n_categories, n_categories] indexed by category on both sides."""
@@ -105,9 +136,7 @@ class Run:
         records = [record for record in self.results.prediction if record.language == language]
         return tuple(dict.fromkeys(record.target for record in records if record.norms == norms))
 
-    def predictions(
-        self, language: str, norms: str, target: str, excluded: bool
-    ) -> tuple[PredictionRecord, ...]:
+    def panel(self, language: str, norms: str, target: str, excluded: bool) -> tuple[PredictionRecord, ...]:
         """Return the records of one panel of bars."""
         key = (language, norms, target, excluded)
         return tuple(
@@ -121,8 +150,8 @@ class Run:
         return tuple(record for record in self.results.alignment if keep(record))
 
 
-def read_run(folder: Path | str) -> Run:
-    """Read a run folder.
+def load_run(folder: Path | str) -> Run:
+    """Read the run folder of a finished study.
 
     Raises
     ------

@@ -334,7 +334,7 @@ def _bars_panel(run: Run, language: str, norms: str, target: str) -> Panel:
     variants: dict[str, Sequence[PredictionRecord]] = {}
     parts, alt = [], []
     for flag in (True, False):
-        records = run.predictions(language, norms, target, flag)
+        records = run.panel(language, norms, target, flag)
         if not records:
             continue
         variants[_words_key(flag)] = records
@@ -369,7 +369,7 @@ def _draws(run: Run, language: str) -> Iterator[Block]:
     for (norms, target), part in table.groupby(["norms", "target"], sort=False):
         variants, sizes = {}, {}
         for flag, draws in sorted(part.groupby("excluded_concepts"), key=lambda pair: not pair[0]):
-            records = run.predictions(language, str(norms), str(target), bool(flag))
+            records = run.panel(language, str(norms), str(target), bool(flag))
             space = next((record for record in records if record.features == "space"), None)
             variants[_words_key(bool(flag))] = charts.draws(draws, space.r if space else None)
             sizes[_words_label(bool(flag))] = space.n if space else None
@@ -407,7 +407,7 @@ def _words(run: Run) -> Iterator[Block]:
             whole = words.dropna(subset=["observed", "predicted"])
             if len(whole) < 3:
                 continue
-            records = run.predictions(str(language), str(norms), str(target), excluded=False)
+            records = run.panel(str(language), str(norms), str(target), excluded=False)
             r = {record.features: record for record in records if record.features in columns}
             parts = [f"{FEATURE_SETS[key][0].lower()} r = {figure(r[key].r)}" for key in columns if key in r]
             parts.append(f"n = {counted(len(whole), 'word')}")

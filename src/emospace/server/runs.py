@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse
 
 from emospace.artefacts import jsonable
 from emospace.errors import EmospaceError
-from emospace.report.run import Run, read_run
+from emospace.report.run import Run, load_run
 from emospace.server.failures import ApiError
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ def run_routes(runs: Runs) -> APIRouter:
 
 @lru_cache(maxsize=64)
 def _read(folder: Path, _changed: int) -> Run:
-    return read_run(folder)
+    return load_run(folder)
 
 
 @lru_cache(maxsize=16)

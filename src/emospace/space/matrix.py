@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from emospace.artefacts import write_tensors
 from emospace.errors import DiskError, InvalidInput, unknown
+from emospace.features import latent_values
 
 if TYPE_CHECKING:
     from emospace.concepts import ConceptSets
@@ -246,7 +247,7 @@ def standardise(
     -------
     [n_words, n_features] float64.
     """
-    words = _compressed(codes, latents, transform)
+    words = latent_values(codes, latents, log1p=transform == "log1p")
     if scale != "pool":
         return words
     if pool is None:
@@ -255,7 +256,7 @@ def standardise(
             "standardising against it needs its codes",
             "Give pool=, or choose scale='categories' or 'none'.",
         )
-    neutral = _compressed(pool, latents, transform)
+    neutral = latent_values(pool, latents, log1p=transform == "log1p")
     mean, spread = neutral.mean(axis=0), np.sqrt((words.var(axis=0) + neutral.var(axis=0)) / 2)
 
     def scaled(values: Floats) -> Floats:
@@ -287,16 +288,6 @@ def kind_features(codes: Any, latents: ArrayLike | None, kind: str, pool: Any = 
     if pool is None:
         return standardise(codes, latents, pool=codes, transform="raw", scale="pool")
     return standardise(codes, latents, pool=pool, transform="raw", scale="pool", n_removed=N_REMOVED)
-
-
-def _compressed(codes: Any, latents: ArrayLike | None, transform: Transform) -> Floats:
-    if latents is not None:
-        codes = (codes.tocsc() if hasattr(codes, "tocsc") else np.asarray(codes))[:, np.asarray(latents)]
-    dense = codes.toarray() if hasattr(codes, "toarray") else np.asarray(codes)
-    values: Floats = np.asarray(dense, dtype=np.float64)
-    if transform == "raw":
-        return values
-    return np.asarray(np.sign(values) * np.log1p(np.abs(values)))
 
 
 def build_space(
