@@ -33,7 +33,7 @@ Warriner, Kuperman & Brysbaert (2013) are CC BY-NC-ND and so never bundled: give
 
 
 LISTS_HEAD = """`emospace study --categories NAME`, `emospace concepts` and `load_concepts(languages, NAME)` take every list by its
-name; `all` is every category, and what a study takes unless told otherwise. Results say which list was used and what it
+name; `all` is every category, and the default of a study. Results say which list was used and what it
 held.
 """
 

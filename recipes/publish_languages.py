@@ -3,7 +3,7 @@
     python recipes/publish_languages.py RUN [--steering RUN] --command COMMAND
 
 Writes ``docs/results/languages.json`` (the records between languages, those of the weights of valence and arousal, of
-human structures, of concepts told by category and of ratings within each language, with date, machine and command) and
+human structures, of concepts by category and of ratings within each language, with date, machine and command) and
 ``languages.md``.
 """
 
@@ -146,7 +146,7 @@ def sections(results: Results) -> Iterator[str]:
     yield "Ratings within each language (r, concept words out of the test folds):\n"
     yield markdown(WITHIN_TABLE, _within(results))
     if by_language := list(category_aucs(results)):
-        yield "\nConcepts held out of each category, told from those of all others (AUC, no ratings needed):\n"
+        yield "\nConcepts held out of each category, separated from those of all others (AUC, no ratings needed):\n"
         yield markdown(AUC, by_language)
     if shared := list(_shared(results)):
         yield (

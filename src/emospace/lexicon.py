@@ -69,7 +69,7 @@ SUFFIXES: Mapping[str, tuple[str, ...]] = {
 
 
 class Inflection(NamedTuple):
-    """How a language's verbs are told from running text.
+    """How a language's verbs are recognised in running text.
 
     `citation` is the ending of the dictionary form, `endings` leave the stem as it is, `past` is the last letter
     (decomposed) of a past stem, and the stems in `present` end in it all the same.
@@ -184,7 +184,7 @@ def pool_words(language: str, exclude: Iterable[str] = ()) -> tuple[str, ...]:
     """Return ordinary words from which matched neutral pools are drawn, most frequent first.
 
     They are chosen by form and frequency alone: seen at least 5 times (concept words can be rare, and a pool
-    must reach as low), letters only, one form of each family, no proper noun where capitals tell one. No
+    must reach as low), letters only, one form of each family, no proper noun where capitals mark it. No
     rating and no emotion list filters them.
 
     Parameters

@@ -31,8 +31,8 @@ def ready(page) -> None:
 def answered(page, stub) -> dict:
     """Ask, and return the steered request once both answers stand."""
     page.click(GO)
-    page.wait_for_selector(".steer-steered .heard")
-    page.wait_for_selector(".steer-unsteered .heard")
+    page.wait_for_selector(".steer-steered .judged")
+    page.wait_for_selector(".steer-unsteered .judged")
     return next(body for body in stub.sent("/v1/chat/completions") if "emotion" in body)
 
 
@@ -109,7 +109,7 @@ def test_both_columns_stream_and_are_judged(visit, stub) -> None:
     sent = answered(page, stub)
     assert page.inner_text(".steer-unsteered .answer") == PLAIN
     assert page.inner_text(".steer-steered .answer") == STEERED
-    assert "joy" in page.inner_text(".steer-steered .heard h3")
+    assert "joy" in page.inner_text(".steer-steered .judged h3")
     page.wait_for_selector(".steer-steered :text('× 1.8 unsteered')")
     plain = next(body for body in stub.sent("/v1/chat/completions") if "emotion" not in body)
     assert plain["seed"] == sent["seed"]
@@ -224,6 +224,6 @@ def test_neutral_tone_asks_once(visit, stub) -> None:
     page = visit("#/steer?v=0&a=0")
     ready(page)
     page.click(GO)
-    page.wait_for_selector(".steer-unsteered .heard")
+    page.wait_for_selector(".steer-unsteered .judged")
     assert len(stub.sent("/v1/chat/completions")) == 1
     assert "neutral" in page.inner_text(".steer-steered [role=status]")

@@ -286,7 +286,7 @@ def test_what_a_judge_too_weak_hears_is_marked_and_in_no_mean(study):
     assert results.mean("steering", "target_rate", group="tried", language="zh") == anger.target_rate
     said = verdict("tiny", results)
     assert said[0].startswith(
-        "An illustration, not a test: tiny steered towards anger and joy, heard as the target"
+        "An illustration, not a test: tiny steered towards anger and joy, judged as the target"
     )
     assert f"{figure(anger.target_rate)} in Chinese" in said[0]
     assert "too weak to say (held-out AUROC below .75) for joy (.66) in Chinese" in said[1]

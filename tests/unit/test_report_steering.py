@@ -220,8 +220,8 @@ def test_the_page_has_its_own_sections_and_no_study(page):
 def test_the_first_sentence_answers_the_question(page, records):
     said = verdict("tiny", results_with(records))
     assert said[0] == (
-        "Steering sets the tone of tiny's answers: each of anger, disgust, fear, joy, sadness and surprise is heard "
-        "more often than under random directions."
+        "Steering sets the tone of tiny's answers: the judge finds each of anger, disgust, fear, joy, sadness and "
+        "surprise more often than under random directions."
     )
     assert "random directions ." in said[1]
     assert "the judge's own recall .63" in said[1]
@@ -229,14 +229,14 @@ def test_the_first_sentence_answers_the_question(page, records):
     assert said[0] in " ".join(Rows(page).words).replace("\n", " ")
 
 
-def test_where_nothing_is_heard_the_verdict_is_no(tmp_path):
+def test_where_nothing_is_found_the_verdict_is_no(tmp_path):
     folder = steering_run(tmp_path / "run", works=False)
     said = verdict("tiny", Results.load(folder / "results.json"))
     assert said[0].startswith("By these measures steering does not set the tone of tiny's answers")
     write_report(folder)
 
 
-def test_where_some_are_heard_they_are_named(records):
+def test_where_some_are_found_they_are_named(records):
     changed = [
         record.model_copy(update={"p_fdr": 0.4}) if record.emotion == "disgust" else record
         for record in records

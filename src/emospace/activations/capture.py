@@ -402,7 +402,7 @@ def _keeps_only_keys_and_values(model: LanguageModel) -> bool:
 
 
 def _most_packed(model: LanguageModel) -> int:
-    """Return how many tokens a text may have to be packed: none where a tree cannot be told to the model.
+    """Return how many tokens a text may have to be packed: none where the model cannot be given a tree.
 
     A mask of our own replaces that of a sliding window, so no text may be longer than it.
     """

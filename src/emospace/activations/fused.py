@@ -86,7 +86,7 @@ def _has_onednn() -> bool:
 def _mkl_is_at_home() -> bool:
     """Return whether torch's own float32 products are the faster: MKL's, on a processor of its maker.
 
-    There they gain more than steps after them lose; told by the name, not by trial, so that a machine gives the same
+    There they gain more than steps after them lose; chosen by name, not by trial, so that a machine gives the same
     last bits each time.
     """
     import torch

@@ -157,7 +157,7 @@ def stream_words(
 def _asked(
     model: LanguageModel, words: Sequence[str], carrier: str, layers: Sequence[int], pooling: Pooling
 ) -> tuple[tuple[int, ...], list[Span], list[Any]]:
-    """Return the layers, the spans, and what tells the shards of words in a carrier from others in the store."""
+    """Return the layers, the spans, and what identifies the shards of words in a carrier in the store."""
     wanted = check_layers(model, layers)
     return wanted, word_spans(model, words, carrier), [carrier, pooling, list(wanted)]
 

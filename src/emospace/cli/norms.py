@@ -33,7 +33,7 @@ OPTIONS: dict[str, Any] = {
         typer.Option(
             "--column",
             metavar="KEY=HEADER",
-            help="Where headers do not tell: word=Wort, valence=..., arousal=..., or valence=#3; repeatable.",
+            help="Where headers are unclear: word=Wort, valence=..., arousal=..., or valence=#3; repeatable.",
         ),
     ],
     "targets": Annotated[
@@ -50,7 +50,7 @@ OPTIONS: dict[str, Any] = {
         ),
     ],
     "layout": Annotated[
-        str | None, typer.Option(help="A published layout by name, where the columns do not tell it.")
+        str | None, typer.Option(help="A published layout by name, where the columns do not identify it.")
     ],
     "trials": Annotated[
         bool, typer.Option("--trials", help="Each row is one rating: take mean, SD and n by word.")
@@ -140,7 +140,7 @@ def import_file(
     *,
     said: dict[str, Any],
 ) -> None:
-    """Find out how a file is to be read, ask what it does not tell, and write that beside it as FILE.toml.
+    """Find out how a file is to be read, ask what it does not say, and write that beside it as FILE.toml.
 
     Nothing else is written. Afterwards `emospace study --norms FILE` needs no more options.
     """
@@ -303,7 +303,7 @@ def _refuse_foreign(read: WordNorms, card: Mapping[str, Any]) -> None:
 
 
 def _answered(card: Mapping[str, Any], error: EmospaceError) -> dict[str, Any]:
-    """Ask what a file does not tell and return the card with the answers; raise where nobody can be asked."""
+    """Ask what a file does not say and return the card with the answers; raise where nobody can be asked."""
     from emospace.norms import OpenQuestion
     from emospace.norms.cards import merged
 

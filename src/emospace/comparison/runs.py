@@ -1,4 +1,4 @@
-"""The runs of a comparison: read, told apart by name, the baseline first, and what of them can be compared."""
+"""The runs of a comparison: read, named apart, the baseline first, and what of them can be compared."""
 
 from __future__ import annotations
 
@@ -104,13 +104,13 @@ def _names(runs: Sequence[Run]) -> list[str]:
     paths = [run.folder.resolve() for run in runs]
     names = []
     for title, path in zip(titles, paths, strict=True):
-        twins = [
+        namesakes = [
             another for name, another in zip(titles, paths, strict=True) if name == title and another != path
         ]
         parts = 1
-        while any(another.parts[-parts:] == path.parts[-parts:] for another in twins):
+        while any(another.parts[-parts:] == path.parts[-parts:] for another in namesakes):
             parts += 1
-        names.append(f"{title} ({'/'.join(path.parts[-parts:])})" if twins else title)
+        names.append(f"{title} ({'/'.join(path.parts[-parts:])})" if namesakes else title)
     return names
 
 

@@ -33,7 +33,7 @@ KINDS: Mapping[str, Callable[[FigureRecord], str]] = {
     "best_pc_r": lambda r: f"Best component with {r.target}{_by(r)}: r",
     "language_rsa": lambda r: f"RSA with {language_name(r.against or '')}",
     "procrustes": lambda r: f"Circumplex fit with {language_name(r.against or '')}",
-    "steering": lambda r: f"Answers heard as {plain_name(r.target or '')}",
+    "steering": lambda r: f"Answers judged as {plain_name(r.target or '')}",
 }
 
 

@@ -36,7 +36,7 @@ def import_associations(
     The cues of a category are its label lemmas. Over those found, a response's strength is the share of all
     answers it got, sum(R123) / sum(N); its weight is that strength over the strongest one's. Single-token cues
     belong to the set with weight 1. Spellings that differ in case alone are one word, written as most people
-    wrote it. What is left out is counted in `ConceptSets.notes` and told to the user.
+    wrote it. What is left out is counted in `ConceptSets.notes` and shown to the user.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 """Where work is done: in this session, or by the workers of a Ray cluster.
 
-Rooms that do the same to many shards or layers ask for the `current` engine; who runs them chooses it with
+Packages that do the same to many shards or layers ask for the `current` engine; who runs them chooses it with
 `running_on`, and nothing between the two has to know.
 """
 

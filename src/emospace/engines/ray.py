@@ -29,7 +29,7 @@ PATIENCE = 3
 """Workers that may be lost in turn over one shard, or before any has its model, until the run is given up."""
 
 QUIET_SECONDS = 60
-"""How long nothing may come back before the user is told what is waited for."""
+"""How long nothing may come back before the user is shown what is waited for."""
 
 
 class Worker:

@@ -25,7 +25,7 @@ PROMPT = (
     "each of these keys: {labels}. 'neutral' says how far the text expresses no emotion. Judge the tone of the whole "
     "text, in whatever language it is."
 )
-"""What the model is told before each text."""
+"""The instruction that comes before each text."""
 
 AT_ONCE = "EMOSPACE_JUDGE_REQUESTS"
 """The environment variable that says how many requests run side by side, 8 without it."""

@@ -75,7 +75,7 @@ class Examples(NamedTuple):
 def class_weights(corpus: Corpus) -> np.ndarray:
     """Return weights ``[n_texts]`` under which each of the seven classes counts alike within a language.
 
-    Neither length of the class nor the language then tells the class; no text counts more than `HEAVIEST`.
+    Neither text length nor language then predicts the class; no text counts more than `HEAVIEST`.
     """
     import pandas as pd
 

@@ -53,5 +53,5 @@ def check_cached(cache: Any, n_tokens: int, model: str) -> None:
         raise EmospaceError(
             f"the model {model!r}",
             f"after {n_tokens} tokens its key-value cache holds {length}, so the next pass would not go on from them",
-            "use a version of transformers that emospace supports, and tell us which model and version did this",
+            "use a version of transformers that emospace supports, and report which model and version did this",
         )

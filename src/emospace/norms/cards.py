@@ -55,7 +55,7 @@ class Card(TypedDict, total=False):
         _one_of("script", tuple(SCRIPTS)),
         'of Chinese words: "Hans" (simplified) or "Hant" (traditional)',
     ]
-    layout: Annotated[str, "a published layout by its name, where the columns do not tell it"]
+    layout: Annotated[str, "a published layout by its name, where the columns do not identify it"]
     scale: Annotated[
         Mapping[str, Sequence[float]] | Sequence[float],
         "lowest and highest answer, [1, 9], or a table by target: { valence = [-3, 3], arousal = [1, 5] }",

@@ -20,7 +20,7 @@ _EAST_ASIAN = (("cp949", "가-힣", "㐀-鿿"), ("gb18030", "㐀-鿿", ""))
 def decode(content: bytes) -> tuple[str, str]:
     """Return the text of a file and the encoding it was found to be in.
 
-    A byte-order mark decides; else zero bytes tell UTF-16; else UTF-8 if it fits. Among CP949, GB18030 and
+    A byte-order mark decides; else zero bytes mean UTF-16; else UTF-8 if it fits. Among CP949, GB18030 and
     Latin-1, which fits anything, the text decides: Korean without a single ideograph is CP949, and accented
     letters misread as either give syllables or ideographs glued to letters. (General detectors take files of ten
     Chinese words for Korean.)

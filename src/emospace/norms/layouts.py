@@ -40,9 +40,9 @@ class Layout:
     headless
         Columns in order of a file published without a header row, a word and numbers.
     holds
-        Words of the set, for headers that do not tell one set from another: all must be there.
+        Words of the set, for headers shared by several sets: all must be present.
     on_scale
-        Whether the ratings must also lie on `scale`, for headers that do not tell one set from another.
+        Whether the ratings must also lie on `scale`, for headers shared by several sets.
     reversed
         Targets whose published scale runs from high to low.
     verified
@@ -50,7 +50,7 @@ class Layout:
     suggested_by
         Headers in `plain` form that together suggest a layout known by its name alone.
     by_name
-        Whether nothing in the columns tells the set, so that only its name (``layout`` in a card) chooses it.
+        Whether nothing in the columns identifies the set, so that only its name (``layout`` in a card) chooses it.
     """
 
     name: str

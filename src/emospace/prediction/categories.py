@@ -1,4 +1,4 @@
-"""Which category a concept belongs to, told from features in cross-validation: needs no rating, so any language can."""
+"""Which category a concept belongs to, predicted from features in cross-validation; needs no ratings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from emospace.stats import Auc, auc
 
 @dataclass(frozen=True)
 class Told:
-    """How well the held-out concepts of one category are told from those of all others.
+    """How well the held-out concepts of one category are separated from those of all others.
 
     `layer` is the one chosen in each outer fold; `n` counts the category's concepts, `n_others` the rest.
     """

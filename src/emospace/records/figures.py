@@ -344,7 +344,7 @@ class ReadingRecord(Record):
 class FeatureRecord(Record):
     """How many features one concept-set yields in one language; n counts the words tested, pool included.
 
-    ``auc`` is how well the category's held-out concepts are told from those of all other categories in dense states,
+    ``auc`` is how well the category's held-out concepts are separated from those of all other categories in dense states,
     layer chosen inside the folds, ``auc_static`` the same in input embeddings: neither looks at features or ratings.
     """
 

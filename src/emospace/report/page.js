@@ -25,7 +25,7 @@
     return merged;
   };
 
-  const house = () => {
+  const base = () => {
     const axis = { gridcolor: colour("--line"), zerolinecolor: colour("--quiet"), linecolor: colour("--line"), fixedrange: true, title: { standoff: 8 } };
     return {
       paper_bgcolor: "rgba(0,0,0,0)",
@@ -114,7 +114,7 @@
     const chart = charts[plot.id];
     const variant = chart.variants[chosen[plot.dataset.group]] || Object.values(chart.variants)[0];
     const data = resolve(variant.data);
-    const layout = merge(house(), resolve(variant.layout));
+    const layout = merge(base(), resolve(variant.layout));
     if (chart.options.rows) rows(plot, layout, chart.options);
     if (chart.shape === "square") {
       layout.height = square(plot, layout);

@@ -225,7 +225,7 @@ def nothing(why: str) -> Json:
 
 @dataclass(frozen=True)
 class Point:
-    """A figure with its interval, what stands beside it, and what else hovering tells."""
+    """A figure with its interval, what stands beside it, and what else the hover label shows."""
 
     label: str
     value: float

@@ -69,7 +69,7 @@ def steering_page(run: Run) -> tuple[Section, ...]:
     made: tuple[Part[Run], ...] = (
         ("answer", "Does steering set the tone of answers?", "Answer", _answer),
         ("doses", "What a dose does", "Doses", _doses),
-        ("confusion", "What is heard instead", "Confusion", _confusion),
+        ("confusion", "What is judged instead", "Confusion", _confusion),
         ("affect", "Where the words go", "Words", _affect),
         ("categories", "All other categories", "Categories", _others),
         ("samples", "Answers to read", "Answers", _samples),
@@ -97,7 +97,7 @@ def reading_section(run: Run) -> tuple[Section, ...]:
 
 
 def verdict(title: str, results: Results) -> tuple[str, ...]:
-    """Return the answer in words: whether the basic emotions are heard where they were asked for, and at what cost."""
+    """Return the answer in words: whether the judge finds the basic emotions that were asked for, and at what cost."""
     records = results.steering
     if is_illustration(records):
         return _illustration(title, results)
@@ -112,13 +112,13 @@ def verdict(title: str, results: Results) -> tuple[str, ...]:
     above = [record.emotion for record in accepted if is_above_controls(record)]
     rest = [record.emotion for record in accepted if record.emotion not in above]
     if not rest:
-        answer = f"Steering sets the tone of {title}'s answers: each of {listed(_names(above))} is heard more often than under random directions."
+        answer = f"Steering sets the tone of {title}'s answers: the judge finds each of {listed(_names(above))} more often than under random directions."
     elif above:
         answer = f"Steering sets the tone of {title}'s answers for {listed(_names(above))}, not for {listed(_names(rest))}."
     else:
         answer = (
-            f"By these measures steering does not set the tone of {title}'s answers: no basic emotion is heard more "
-            "often than under random directions."
+            f"By these measures steering does not set the tone of {title}'s answers: the judge finds no "
+            "basic emotion more often than under random directions."
         )
     return (answer, _cost(accepted, results), *_too_weak(basic), *_all_categories(records))
 
@@ -138,7 +138,7 @@ def _cost(accepted: Records, results: Results) -> str:
     ratio = results.median("steering", "perplexity_ratio", **of)
     return (
         f"In {language_name(first.language)}, {counted(first.n_prompts, 'neutral prompt')}, the judge “{first.judge}” "
-        f"hears the target in a share of {figure(results.mean('steering', 'target_rate', **of))} of the answers "
+        f"finds the target in a share of {figure(results.mean('steering', 'target_rate', **of))} of the answers "
         f"(mean of {counted(len(accepted), 'emotion')}; {'; '.join(parts)}). The text is {number(ratio, 1)} times as "
         "perplexing to the unsteered model as its own (median over emotions), with "
         f"{figure(results.mean('steering', 'distinct2_ratio', **of))} of its distinct bigrams."
@@ -167,7 +167,7 @@ def _illustration(title: str, results: Results) -> tuple[str, ...]:
     lead = (
         f"An illustration, not a test: {title} steered towards {listed(_names([r.emotion for r in chosen]))}"
     )
-    judged_as = f", heard as the target in this share of the answers: {listed(rates)}" if rates else ""
+    judged_as = f", judged as the target in this share of the answers: {listed(rates)}" if rates else ""
     return (
         f"{lead}{judged_as}.",
         *_too_weak(chosen),
@@ -188,8 +188,8 @@ def _too_weak(records: Records) -> Iterator[str]:
             parts.append(f"{named} in {language_name(language)}")
     if parts:
         yield (
-            f"The judge is too weak to say (held-out AUROC below {figure(AUROC_FLOOR)}) for {'; for '.join(parts)}: what it "
-            "hears there is shown and is no evidence, and no mean has it."
+            f"The judge is too weak to say (held-out AUROC below {figure(AUROC_FLOOR)}) for {'; for '.join(parts)}: its "
+            "scores there are shown, are no evidence and enter no mean."
         )
 
 

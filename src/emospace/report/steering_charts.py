@@ -1,4 +1,4 @@
-"""Figures of steering: what a dose does, what is heard instead of the target, and where the words go."""
+"""Figures of steering: what a dose does, what is judged instead of the target, and where the words go."""
 
 from __future__ import annotations
 
@@ -100,9 +100,9 @@ def _confusion(table: pd.DataFrame) -> plots.Json:
         values,
         [_confused(row) for row in table.to_dict("records")],
         [upper_first(plots.text(plain_name(name))) for name in judged],
-        "target %{y}, heard as %{x}: %{z:.0%}",
+        "target %{y}, judged as %{x}: %{z:.0%}",
         shown=[[figure(share) if share >= 0.005 else DASH for share in row] for row in values],
-        x=plots.axis("heard as"),
+        x=plots.axis("judged as"),
         margin={"l": 104, "r": 8, "t": 8, "b": 56},
     )
 

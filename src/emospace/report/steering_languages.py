@@ -107,15 +107,15 @@ def source_name(source: str) -> str:
 
 
 def crossing_verdict(title: str, means: pd.DataFrame, results: Results) -> tuple[str, ...]:
-    """Return the answer in words: in how many pairs of languages the target is heard beyond random directions."""
+    """Return the answer in words: in how many pairs of languages the target is judged beyond random directions."""
     rows: list[Any] = means.to_dict("records")
     across = [row for row in rows if row["source"] not in (ALL, row["output"])]
     if not across:
         return (
             f"Whether a tone crosses languages in {title} was not tried: every source is its own output.",
         )
-    beyond_controls = [row for row in across if _is_heard(row)]
-    beyond = "heard beyond random directions and beyond vectors of other emotions"
+    beyond_controls = [row for row in across if _is_beyond_controls(row)]
+    beyond = "found beyond random directions and beyond vectors of other emotions"
     pairs = counted(len(across), "pair")
     if not beyond_controls:
         answer = (
@@ -148,8 +148,8 @@ def crossing_verdict(title: str, means: pd.DataFrame, results: Results) -> tuple
     parts += [f"by random directions {mean('control_rate')}", f"unsteered {mean('base_rate')}"]
     return (
         answer,
-        f"Share of answers heard as the target, mean over the basic emotions and languages: {'; '.join(parts)}. Steered "
-        f"towards another emotion by the same concepts, the target is heard in {mean('others_rate')}.",
+        f"Share of answers judged as the target, mean over the basic emotions and languages: {'; '.join(parts)}. Steered "
+        f"towards another emotion by the same concepts, the target is found in {mean('others_rate')}.",
         *_staying(list(dict.fromkeys(row["output"] for row in rows)), results),
     )
 
@@ -214,7 +214,7 @@ def _heat(values: np.ndarray, rows: Sequence[str], outputs: Sequence[str], top: 
         values,
         [CONTROLS.get(row) or text(source_name(row)) for row in rows],
         [text(language_name(output)) for output in outputs],
-        "concepts: %{y}<br>answers: %{x}<br>heard as the target: %{z:.0%}",
+        "concepts: %{y}<br>answers: %{x}<br>judged as the target: %{z:.0%}",
         top=top,
         shown=shown,
         x=axis("language of the answers"),
@@ -400,7 +400,7 @@ def _samples(run: Run) -> Iterator[Block]:
             Column("Concepts", lambda row: CONTROLS.get(str(row["kind"])) or source_name(str(row["source"]))),
             language_column("Answers in", "output"),
             Column("Target", lambda row: target_name(row["emotion"])),
-            Column("Heard as", "judged"),
+            Column("Judged as", "judged"),
             Column("Prompt", "prompt", wrap=True, lang="output"),
             Column("Answer", lambda row: Cell(str(row["text"])), wrap=True),
         ),
@@ -412,10 +412,10 @@ def _steered(records: Records) -> list[SteeringRecord]:
     return [record for record in records if record.vector not in (*CONTROLS, "prompt")]
 
 
-def _is_heard(row: Mapping[str, Any]) -> bool:
+def _is_beyond_controls(row: Mapping[str, Any]) -> bool:
     """Return whether the target is likelier than under random directions, and its rate clear of both controls.
 
-    A vector that makes answers emotional in any way is beyond random directions too; that of the other emotions tells.
+    A vector that makes answers emotional in any way is beyond random directions too, so the rate of other emotions decides.
     """
     p_fdr, *controls = (get_value(row, name) for name in ("p_fdr", "control_rate", "others_rate"))
     highest = max(rate or 0.0 for rate in controls)

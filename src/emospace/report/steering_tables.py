@@ -226,7 +226,7 @@ def sample_table(table: pd.DataFrame) -> Table:
             Column("Target", lambda row: target_name(row.get("emotion"))),
             VECTOR,
             plain("Dose", "dose"),
-            Column("Heard as", "judged"),
+            Column("Judged as", "judged"),
             plain("Perplexity", "perplexity", digits=1),
             Column("Prompt", lambda row: Cell(str(row["prompt"]), lang=row.get("language")), wrap=True),
             Column("Answer", lambda row: Cell(str(row["text"]), lang=row.get("language")), wrap=True),

@@ -200,11 +200,7 @@ def counts_table(run: Run) -> Table:
         )
 
     shown = "Features and, after the stroke, the concepts" if many else "Concepts"
-    select = (
-        "that select them"
-        if many
-        else "and the features they select, with the AUC at which held-out concepts are told"
-    )
+    select = "that select them" if many else "and the features they select, with the AUC of held-out concepts"
     return build(
         "table-counts",
         (
@@ -233,7 +229,7 @@ AUC = (
 
 def auc_table(run: Run) -> Table:
     """Return how well held-out concepts are assigned to their category in each language."""
-    return build("table-told", AUC, category_aucs(run.results))
+    return build("table-categories", AUC, category_aucs(run.results))
 
 
 def listed_tests(run: Run, languages: list[str]) -> str:

@@ -33,7 +33,7 @@ RULE = (
     "There: the emotion space is beyond chance and beyond its controls. In the concept features: it carries more than the "
     "same categories' directions in the input embeddings and more than as many of their principal components. Depth adds: "
     "states and embeddings together carry more than the embeddings alone. All on held-out words, by paired bootstrap; of "
-    "the arrangement of categories, by RSA. Not shown is not no: it may be so, and these figures do not tell."
+    "the arrangement of categories, by RSA. Not shown is not no: it may be so, and these figures do not decide."
 )
 
 

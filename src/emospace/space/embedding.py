@@ -192,7 +192,7 @@ def cebra_decoding(
     words
         [n_words] the words, so that one in two sets is never on both sides of a fold; None: all distinct.
     auxiliary
-        What CEBRA is told of a training word: its category's ratings ("affect") or its "category".
+        What CEBRA is given for a training word: its category's ratings ("affect") or its "category".
 
     Raises
     ------

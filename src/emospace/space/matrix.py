@@ -28,7 +28,7 @@ N_REMOVED = 3
 """Principal components of the neutral words taken off dense states and embeddings.
 
 Chosen with the scale on concepts alone (`docs/results/settings.json`): of components, whitening and masked outlier
-dimensions, it tells held-out concepts better than none and keeps spaces of random halves of the concepts alike.
+dimensions, it separates held-out concepts better than none and keeps spaces of random halves of the concepts alike.
 """
 
 

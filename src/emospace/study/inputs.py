@@ -134,7 +134,7 @@ def load_inputs(spec: StudySpec, out: Path, *, command: str = "emospace study") 
     EmospaceError
         If anything is missing or does not fit.
     """
-    # A typo is better told at once than after the model is loaded.
+    # Report a typo now, not after the model is loaded.
     asked, norms = load_sets(spec), _load_norms(spec)
     model = open_model(spec)
     sae = _load_sae(spec, model, out, command)
@@ -203,7 +203,7 @@ def _load_norms(spec: StudySpec) -> Mapping[str, Sequence[WordNorms]]:
     from emospace.norms import anchor_words, default_norms, load_norms
 
     def anchors(language: str) -> Any:
-        # A scale that runs the other way is told by words of plain feeling, bundled ones for own sets too.
+        # Words of plain feeling reveal a reversed scale; own concept-sets use the bundled ones too.
         if language not in bundled_languages():
             return None
         return anchor_words(load_concepts([language]), language)

@@ -100,7 +100,7 @@ def describe(
     folds: int,
     seed: int,
 ) -> StageResult:
-    """Return one record a category: how many features it has, and how well its held-out concepts are told.
+    """Return one record a category: how many features it has, and how well its held-out concepts are separated.
 
     Parameters
     ----------

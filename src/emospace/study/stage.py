@@ -138,7 +138,7 @@ def identity(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         parts = {each.name: identity(getattr(value, each.name)) for each in fields(value) if each.init}
         return {type(value).__name__: parts}
-    raise TypeError(f"a stage cannot take a {type(value).__name__}: nothing tells one from another")
+    raise TypeError(f"a stage cannot take a {type(value).__name__}: nothing distinguishes its values")
 
 
 def _column(column: pd.Series) -> Any:

@@ -25,7 +25,7 @@ export const squareOf = (pairs) => {
   return { names: sound.map((i) => names[i]), square: sound.map((i) => sound.map((j) => square[i][j])) };
 };
 
-/** Make the part in `box`. Returns `{show(scene)}`; `layer(n or null)` is told what is looked at. */
+/** Make the part in `box`. Returns `{show(scene)}`; `layer(n or null)` is called with what is looked at. */
 export const makeGeometry = (box, { remember, layer: tell }) => {
   let scene = null;
   let chosen = [];

@@ -1,4 +1,4 @@
-// Under each answer: what a judge outside the model hears, how fluent it is, how the model itself reads it.
+// Under each answer: the emotion an outside judge gives it, how fluent it is, how the model itself reads it.
 
 import { h } from "../dom.js";
 import { hueOf } from "../hues.js";
@@ -16,7 +16,7 @@ export const makeGauges = () => {
   const draw = () => {
     const { judgement, reading, steering } = known;
     node.replaceChildren(
-      ...[judgement && heard(judgement), (judgement || reading || steering) && h("dl", { class: "facts" }, ...facts(known, other))].filter(Boolean),
+      ...[judgement && judged(judgement), (judgement || reading || steering) && h("dl", { class: "facts" }, ...facts(known, other))].filter(Boolean),
     );
   };
   onLanguage(draw);
@@ -38,10 +38,10 @@ export const makeGauges = () => {
   };
 };
 
-const heard = ({ choice, basic }) =>
+const judged = ({ choice, basic }) =>
   h(
     "div",
-    { class: "heard" },
+    { class: "judged" },
     h("h3", {}, t("gauge.judged"), " ", h("strong", {}, emotionName(choice))),
     h("ul", { class: "bars", "aria-label": t("gauge.judged") }, ...Object.entries(basic).map(([name, share]) => bar(name, share))),
   );

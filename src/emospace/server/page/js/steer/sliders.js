@@ -23,7 +23,7 @@ export const makeSlider = ({ key = null, said = null, min = 0, max = 1, step = 0
     change(Number(input.value));
   });
   const set = (value) => {
-    // Its steps are coarser than the pad's: the value is told as it is.
+    // Its steps are coarser than the pad's: the value is shown as it is.
     input.value = String(value);
     show(value);
   };
