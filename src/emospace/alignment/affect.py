@@ -106,22 +106,22 @@ def procrustes(
     if rated.reason:
         return figure("procrustes", "circumplex", rated.common, reason=rated.reason), None
     scores = space.pca(n_components).scores[[space.categories.index(name) for name in rated.categories]]
-    found = stats.procrustes_fit(
+    rotation = stats.procrustes_fit(
         scores, rated.values, seed=seed, n_permutations=n_permutations, n_bootstrap=n_bootstrap
     )
-    if found is None:
+    if rotation is None:
         return figure("procrustes", "circumplex", rated.common), None
     fit = figure(
         "procrustes",
         "circumplex",
         rated.common,
-        found.value,
-        (found.low, found.high),
-        found.p,
+        rotation.value,
+        (rotation.low, rotation.high),
+        rotation.p,
         n_permutations=n_permutations,
     )
     spread, mean = rated.values.std(axis=0), rated.values.mean(axis=0)
-    turned = found.turned * np.sqrt(found.n) * spread + mean
+    turned = rotation.turned * np.sqrt(rotation.n) * spread + mean
     return fit, Circumplex(rated.categories, rated.values, turned)
 
 
@@ -160,7 +160,7 @@ def cebra_alignment(
         if word in row
     ]
     rows, labels = np.array(members, dtype=np.intp).T
-    found = cebra_decoding(
+    decoding = cebra_decoding(
         features[rows],
         labels,
         rated.values,
@@ -174,12 +174,12 @@ def cebra_alignment(
             "cebra_r2",
             target,
             rated.common,
-            found.r2[column],
-            (found.ci_low[column], found.ci_high[column]),
-            found.p[column],
-            n_permutations=found.n_permutations,
-            baseline=float(found.pca_r2[column]),
-            baseline_name=f"PCA of {found.dimension} dimensions",
+            decoding.r2[column],
+            (decoding.ci_low[column], decoding.ci_high[column]),
+            decoding.p[column],
+            n_permutations=decoding.n_permutations,
+            baseline=float(decoding.pca_r2[column]),
+            baseline_name=f"PCA of {decoding.dimension} dimensions",
         )
         for column, target in enumerate(AFFECT)
     ]
@@ -188,8 +188,8 @@ def cebra_alignment(
             "cebra_r2",
             target,
             {**rated.common, "space": f"{space.kind}_shuffled"},
-            found.shuffled_r2[column],
+            decoding.shuffled_r2[column],
         )
         for column, target in enumerate(AFFECT)
     ]
-    return [*figures, *shuffled], found
+    return [*figures, *shuffled], decoding

@@ -77,8 +77,8 @@ def rated_categories(space: EmotionSpace, ratings: CategoryRatings, seed: int) -
     table = ratings.table.set_index("category")
     columns = [target + suffix for suffix in ("", "_sd", "_n") for target in AFFECT]
     table = table.reindex(columns=[*columns, "source"])
-    known = table[list(AFFECT)].notna().all(axis=1)
-    names = tuple(name for name in space.categories if name in table.index and known[name])
+    rated = table[list(AFFECT)].notna().all(axis=1)
+    names = tuple(name for name in space.categories if name in table.index and rated[name])
     rows = table.loc[list(names)]
 
     values, sd, raters = np.split(rows[columns].to_numpy(dtype=np.float64, na_value=np.nan), 3, axis=1)
@@ -118,24 +118,24 @@ def figure(
     **more: Any,
 ) -> Alignment:
     """Return an `Alignment`; without a finite value, one with a reason."""
-    found = value is not None and np.isfinite(value)
-    if not found:
+    defined = value is not None and np.isfinite(value)
+    if not defined:
         more.setdefault("reason", "a side of the comparison does not vary")
     return Alignment(
         statistic=statistic,
         target=target,
-        value=float(value) if found and value is not None else None,
-        ci_low=finite(interval[0]) if found else None,
-        ci_high=finite(interval[1]) if found else None,
-        p=finite(p) if found else None,
+        value=float(value) if defined and value is not None else None,
+        ci_low=finite(interval[0]) if defined else None,
+        ci_high=finite(interval[1]) if defined else None,
+        p=finite(p) if defined else None,
         **{**common, **more},
     )
 
 
 def rater_ceiling(ceiling: float) -> dict[str, Any]:
     """Return the fields of a ceiling from rater noise, empty where the norms do not allow one."""
-    known = bool(np.isfinite(ceiling))
+    has_ceiling = bool(np.isfinite(ceiling))
     return {
-        "ceiling": ceiling if known else None,
-        "ceiling_kind": "simulated from rater SD and n" if known else None,
+        "ceiling": ceiling if has_ceiling else None,
+        "ceiling_kind": "simulated from rater SD and n" if has_ceiling else None,
     }

@@ -94,14 +94,14 @@ def _difference(
 ) -> dict[str, Any]:
     """Return the fields of the difference from the RSA of another RDM, empty where there is none."""
     try:
-        found = stats.rdm_difference(model, beside, human, seed=seed, mask=mask)
+        difference = stats.rdm_difference(model, beside, human, seed=seed, mask=mask)
     except EmospaceError:
         return {}
     return {
-        "difference": finite(found.value),
-        "difference_low": finite(found.low),
-        "difference_high": finite(found.high),
-        "difference_p": finite(found.p),
+        "difference": finite(difference.value),
+        "difference_low": finite(difference.low),
+        "difference_high": finite(difference.high),
+        "difference_p": finite(difference.p),
     }
 
 
@@ -200,9 +200,9 @@ def rsa_structure(
         the structure has halves. It is recorded as such and is no noise ceiling: raters agree less.
     """
     names = tuple(name for name in space.categories if name in structure.categories)
-    known = np.isfinite(structure.select(names).similarity)
-    np.fill_diagonal(known, False)
-    names = tuple(name for name, some in zip(names, known.any(axis=1), strict=True) if some)
+    compared = np.isfinite(structure.select(names).similarity)
+    np.fill_diagonal(compared, False)
+    names = tuple(name for name, some in zip(names, compared.any(axis=1), strict=True) if some)
     held = controls or {}
     common = {
         "language": space.language,

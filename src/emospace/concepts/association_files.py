@@ -159,9 +159,9 @@ def _read_table(path: Path) -> pd.DataFrame:
         raise EmospaceError(
             str(path), f"it cannot be read as a table ({error})", "Save it as csv or tsv with a header line."
         ) from error
-    known = {name.casefold(): name for name in _COLUMNS}
+    standard = {name.casefold(): name for name in _COLUMNS}
     names = [str(name).strip(' "') for name in table.columns]
-    table.columns = pd.Index([known.get(name.casefold(), name) for name in names])
+    table.columns = pd.Index([standard.get(name.casefold(), name) for name in names])
     table = table.loc[:, ~table.columns.duplicated()]
     return pd.DataFrame({name: cells.str.strip(' "') for name, cells in table.items()})
 

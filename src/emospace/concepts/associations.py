@@ -70,15 +70,15 @@ def import_associations(
     import pandas as pd
 
     path = Path(path)
-    known = bundled(language) if language in bundled_languages() else None
+    bundled_sets = bundled(language) if language in bundled_languages() else None
     if labels is None:
-        if known is None:
+        if bundled_sets is None:
             raise EmospaceError(
                 f"language '{language}'",
                 "its categories have no label words to look up as cues",
                 "Give them: labels={'joy': ['joy', 'joyful'], ...}.",
             )
-        labels = known.labels[language]
+        labels = bundled_sets.labels[language]
     wanted = [
         c.name for c in categories(selection, own=list(labels)) if c.name in labels or selection != "all"
     ]
@@ -116,15 +116,15 @@ def import_associations(
     for note in notes:
         say(f"  {note}")
     if carriers is None:
-        carriers = known.carriers[language] if known else ("{word}",)
+        carriers = bundled_sets.carriers[language] if bundled_sets else ("{word}",)
     return ConceptSets(
         table=pd.concat(frames, ignore_index=True)[list(COLUMNS)],
         labels={language: kept},
         carriers={language: valid_carriers(path, carriers)},
         provenance="associations",
-        names={language: known.names[language] if known else language},
+        names={language: bundled_sets.names[language] if bundled_sets else language},
         notes=tuple(notes),
-        families=known.families if known else {},
+        families=bundled_sets.families if bundled_sets else {},
     )
 
 
@@ -145,8 +145,8 @@ def _associated(
     single = pooled["word"].map(lambda word: word != "" and not re.search(r"[\s_]", word))
     lettered = pooled["word"].map(lambda word: any(letter.isalpha() for letter in word))
     strong = (pooled["count"] / total >= threshold) & (pooled["count"] >= min_count)
-    found = set(rows["cue"])
-    cues = {folded(cue): cue for cue in lemmas if folded(cue) in found and not re.search(r"[\s_]", cue)}
+    cues_given = set(rows["cue"])
+    cues = {folded(cue): cue for cue in lemmas if folded(cue) in cues_given and not re.search(r"[\s_]", cue)}
     kept = pooled[single & lettered & strong & ~pooled.index.isin(cues)]
     weights = kept["count"] / kept["count"].max()
     concepts = pd.DataFrame(

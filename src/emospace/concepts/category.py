@@ -72,13 +72,13 @@ def read_catalogue(
             f"{path}, [lists]", "it is no table", 'Write, for instance: mine = ["joy", "awe"]'
         )
     categories = tuple(_category(path, name, entry) for name, entry in document.items())
-    known = tuple(dict.fromkeys(category.name for category in (*bundled.categories, *categories)))
-    found = {name: _list(f"{path}, list '{name}'", names, known) for name, names in lists.items()}
-    for name, names in found.items():
+    all_names = tuple(dict.fromkeys(category.name for category in (*bundled.categories, *categories)))
+    checked = {name: _list(f"{path}, list '{name}'", names, all_names) for name, names in lists.items()}
+    for name, names in checked.items():
         if name == ALL or bundled.lists.get(name, names) != names:
             why = "that name stands for every category" if name == ALL else "a bundled list has that name"
             raise EmospaceError(f"{path}, list '{name}'", why, "Give the list another name.")
-    return Catalogue(categories, found)
+    return Catalogue(categories, checked)
 
 
 def _category(path: Path, name: str, entry: Any) -> Category:
@@ -96,16 +96,16 @@ def _category(path: Path, name: str, entry: Any) -> Category:
     return Category(name, **entry)
 
 
-def _list(what: str, names: Any, known: Sequence[str]) -> tuple[str, ...]:
+def _list(what: str, names: Any, all_names: Sequence[str]) -> tuple[str, ...]:
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         raise EmospaceError(what, "it is no list of names", 'Write, for instance: mine = ["joy", "awe"]')
     for name in names:
-        if name not in known:
-            near = get_close_matches(name, known, n=1)
+        if name not in all_names:
+            near = get_close_matches(name, all_names, n=1)
             meant = f"Did you mean {near[0]}? " if near else ""
             hint = f"{meant}A category of your own is declared by a table [{name}]."
             raise EmospaceError(what, f"'{name}' is no category", hint)
-    return tuple(name for name in known if name in names)
+    return tuple(name for name in all_names if name in names)
 
 
 _FILE = BUNDLED / CATEGORIES_FILE

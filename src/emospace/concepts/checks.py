@@ -62,51 +62,51 @@ def check_concepts(sets: ConceptSets, tokenizer: Tokenizer | None = None) -> pd.
     """
     import pandas as pd
 
-    found: list[tuple[str, str, str, str, str]] = []
+    problems: list[tuple[str, str, str, str, str]] = []
     for language in sets.languages:
         for category in sets.categories:
             if category not in sets.labels[language]:
-                found.append(("missing category", language, category, "", "another language has it"))
+                problems.append(("missing category", language, category, "", "another language has it"))
                 continue
             if category not in PLACES:
-                found.append(("own category", language, category, "", "not one of the bundled categories"))
+                problems.append(("own category", language, category, "", "not one of the bundled categories"))
             rows = sets.rows(language, category)
             words = rows["word"].tolist()
             if not words:
-                found.append(("empty set", language, category, "", "no words"))
+                problems.append(("empty set", language, category, "", "no words"))
             elif len(words) < FEW_CONCEPTS:
                 detail = f"{len(words)}, at least {FEW_CONCEPTS} are advised"
-                found.append(("few concepts", language, category, "", detail))
+                problems.append(("few concepts", language, category, "", detail))
             seen: set[str] = set()
             for word, weight in zip(words, rows["weight"].to_numpy(dtype=np.float64), strict=True):
                 if folded(word) in seen:
-                    found.append(("duplicate word", language, category, word, "listed twice"))
+                    problems.append(("duplicate word", language, category, word, "listed twice"))
                 seen.add(folded(word))
                 if not 0 < weight <= 1:
-                    found.append(
+                    problems.append(
                         ("weight out of range", language, category, word, f"{weight:g}, not in (0, 1]")
                     )
                 if re.search(r"\s", word):
-                    found.append(("several words", language, category, word, "a concept is one word"))
+                    problems.append(("several words", language, category, word, "a concept is one word"))
         shared = overlap(sets, language)
         for pair in shared[shared["share"] > MAX_OVERLAP].to_dict("records"):
             both = f"{pair['category_a']} + {pair['category_b']}"
             detail = f"{pair['n_shared']} words, {pair['share']:.0%} of the smaller set"
-            found.append(("overlap", language, both, ", ".join(pair["words"]), detail))
+            problems.append(("overlap", language, both, ", ".join(pair["words"]), detail))
         if tokenizer is not None:
-            found += _untokenized(sets, language, tokenizer)
-    return pd.DataFrame(found, columns=["problem", "language", "category", "word", "detail"])
+            problems += _untokenized(sets, language, tokenizer)
+    return pd.DataFrame(problems, columns=["problem", "language", "category", "word", "detail"])
 
 
 def _untokenized(
     sets: ConceptSets, language: str, tokenizer: Tokenizer
 ) -> list[tuple[str, str, str, str, str]]:
-    found = []
+    problems = []
     for category in sets.labels[language]:
         for word in sets.words(language, category):
             tokens = tokenizer.encode(word, add_special_tokens=False)
             if not tokens:
-                found.append(("no token", language, category, word, "the tokenizer makes nothing of it"))
+                problems.append(("no token", language, category, word, "the tokenizer makes nothing of it"))
             elif tokenizer.unk_token_id is not None and tokenizer.unk_token_id in tokens:
-                found.append(("unknown token", language, category, word, "the tokenizer does not know it"))
-    return found
+                problems.append(("unknown token", language, category, word, "the tokenizer does not know it"))
+    return problems

@@ -47,12 +47,12 @@ def categories(
         If a name is unknown, none is given, or the file is missing or unreadable.
     """
     if _holds_sets(selection):
-        found = read_sets(Path(cast("str | Path", selection))).categories
-        return categories(found, own=found)
-    known = {category.name: category for category in CATEGORIES}
-    known = {name: Category(name) for name in own} | known
+        in_file = read_sets(Path(cast("str | Path", selection))).categories
+        return categories(in_file, own=in_file)
+    by_name = {category.name: category for category in CATEGORIES}
+    by_name = {name: Category(name) for name in own} | by_name
     if selection == ALL:
-        return tuple(sorted(known.values(), key=place))
+        return tuple(sorted(by_name.values(), key=place))
     if isinstance(selection, str) and selection in lists:
         names = list(lists[selection])
     elif isinstance(selection, str | Path):
@@ -66,9 +66,9 @@ def categories(
             f"Name at least one, or use {', '.join((ALL, *lists))}.",
         )
     for name in names:
-        if name not in known:
-            raise unknown("category", name, tuple(known))
-    return tuple(sorted((known[name] for name in dict.fromkeys(names)), key=place))
+        if name not in by_name:
+            raise unknown("category", name, tuple(by_name))
+    return tuple(sorted((by_name[name] for name in dict.fromkeys(names)), key=place))
 
 
 def category_lists(path: Path | str | None = None) -> Mapping[str, tuple[str, ...]]:
@@ -123,11 +123,11 @@ def load_concepts(
     if path is None and _holds_sets(selection):
         path, selection = Path(cast("str | Path", selection)), ALL
     if path is None:
-        known = bundled_languages()
+        available = bundled_languages()
         for language in languages or ():
-            if language not in known:
-                raise no_language(language, known)
-        sets = joined([bundled(language) for language in dict.fromkeys(languages or known)], str(BUNDLED))
+            if language not in available:
+                raise no_language(language, available)
+        sets = joined([bundled(language) for language in dict.fromkeys(languages or available)], str(BUNDLED))
     else:
         sets = read_sets(Path(path))
     lists = category_lists(path)

@@ -232,11 +232,11 @@ def folded(word: str) -> str:
     return unicodedata.normalize("NFC", word).casefold()
 
 
-def no_language(language: str, known: Sequence[str]) -> EmospaceError:
+def no_language(language: str, available: Sequence[str]) -> EmospaceError:
     """Return the error for a language without concept-sets."""
     return EmospaceError(
         f"language '{language}'",
-        f"there are no concept-sets for it (there are: {', '.join(known)})",
+        f"there are no concept-sets for it (there are: {', '.join(available)})",
         "Choose one of those, or give a TOML file of your own in the format of en.toml.",
     )
 

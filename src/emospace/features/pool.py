@@ -64,8 +64,8 @@ def matched_pool(
     """
     concepts, taken = list(concept_words), set(concept_words)
     pool = [word for word in dict.fromkeys(candidates) if word not in taken]
-    known = frequencies.corpus is not None
-    second = frequencies.zipf if known else token_counts
+    by_frequency = frequencies.corpus is not None
+    second = frequencies.zipf if by_frequency else token_counts
     lengths = [np.array([len(word) for word in words], dtype=float) for words in (concepts, pool)]
     others = [np.asarray(second(words), dtype=float) for words in (concepts, pool)]
     cells = _cells(lengths, _LENGTH_BINS) * _FREQUENCY_BINS * 10 + _cells(others, _FREQUENCY_BINS)
@@ -87,7 +87,7 @@ def matched_pool(
         tuple(pool[index] for index in chosen),
         concept_cells,
         pool_cells[chosen],
-        "length, frequency" if known else "length, tokens",
+        "length, frequency" if by_frequency else "length, tokens",
         unmatched,
     )
 

@@ -47,9 +47,9 @@ class LanguageFeatures:
     @cached_property
     def categories(self) -> tuple[str, ...]:
         """The categories that have a word with features."""
-        known = set(self.words)
+        words = set(self.words)
         names = (name for name in self.sets.categories if name in self.sets.labels[self.language])
-        return tuple(name for name in names if known & set(self.sets.words(self.language, name)))
+        return tuple(name for name in names if words & set(self.sets.words(self.language, name)))
 
     def rdm(self, categories: Sequence[str]) -> Floats:
         """Return the dissimilarities [n_categories, n_categories], 1 - Pearson r of the categories' mean features.
@@ -63,15 +63,15 @@ class LanguageFeatures:
         EmospaceError
             If a category is unknown, or has no dissimilarity to any other.
         """
-        found: Floats = self.weighted_rdms(categories, np.ones((1, len(self.words))))[0]
-        lost = np.flatnonzero((np.isfinite(found) | np.eye(len(found), dtype=bool)).sum(axis=1) == 1)
-        if len(lost) and len(found) > 1:
+        rdm: Floats = self.weighted_rdms(categories, np.ones((1, len(self.words))))[0]
+        lost = np.flatnonzero((np.isfinite(rdm) | np.eye(len(rdm), dtype=bool)).sum(axis=1) == 1)
+        if len(lost) and len(rdm) > 1:
             raise InvalidInput(
                 f"category '{categories[lost[0]]}' in {self.language}",
                 "it has no word with features beside those of each other category, or none that varies",
                 "Give it words of its own, or leave it out.",
             )
-        return found
+        return rdm
 
     def weighted_rdms(self, categories: Sequence[str], counts: Floats) -> Floats:
         """Return the RDMs [n_draws, n_categories, n_categories] of reweighted words, NaN where no word is left.
@@ -98,18 +98,18 @@ class LanguageFeatures:
         from scipy.sparse import csr_matrix
 
         row = {word: index for index, word in enumerate(self.words)}
-        sets, known = [], self.categories
+        sets, categories = [], self.categories
         for name in names:
-            if name not in known:
-                raise unknown(f"category of {self.language}", name, known)
+            if name not in categories:
+                raise unknown(f"category of {self.language}", name, categories)
             weights = self.sets.weights(self.language, name)
             listed = zip(self.sets.words(self.language, name), weights, strict=True)
             sets.append({row[word]: float(weight) for word, weight in listed if word in row})
         pairs = [
             (i, j)
-            for i, one in enumerate(sets)
-            for j, other in enumerate(sets)
-            if i != j and one.keys() & other.keys()
+            for i, first in enumerate(sets)
+            for j, second in enumerate(sets)
+            if i != j and first.keys() & second.keys()
         ]
         rows = sets + [{word: sets[i][word] for word in sets[i].keys() & sets[j].keys()} for i, j in pairs]
         entries = [
@@ -143,8 +143,8 @@ def _rdm(sums: Floats, n: int, members: _Members) -> Floats:
     if len(members.pairs):
         i, j = members.pairs.T
         left = sums[i, -2] - sums[n:, -2]
-        own = _unit(rest[i, :-2] - rest[n:, :-2], left > 1e-9 * np.maximum(total[i, 0], 1e-9))
-        result[i, j] = 1 - (own * own[members.reverse]).sum(axis=1)
+        exclusive = _unit(rest[i, :-2] - rest[n:, :-2], left > 1e-9 * np.maximum(total[i, 0], 1e-9))
+        result[i, j] = 1 - (exclusive * exclusive[members.reverse]).sum(axis=1)
     np.fill_diagonal(result, 0)
     return np.asarray(result)
 

@@ -88,10 +88,10 @@ def category_shifts(
     if len(names) < FEWEST_RATED:
         reason = f"the languages share {len(names)} categories; at least {FEWEST_RATED} are needed"
         return tuple(_nothing(a, b, name, n, seed, reason) for name in names)
-    one, other = (_placement(side, names, seed, n_bootstrap) for side in (a, b))
-    rho = _agreement(one, other)
+    first, second = (_placement(side, names, seed, n_bootstrap) for side in (a, b))
+    rho = _agreement(first, second)
     value = 1 - rho[0]
-    noise = 1 - np.sqrt(one.reliability * other.reliability)
+    noise = 1 - np.sqrt(first.reliability * second.reliability)
     drawn = 1 - rho[1:]
     low, high = np.quantile(drawn, [0.025, 0.975], axis=0) - drawn.mean(axis=0) + value - noise
     excess = value - noise
@@ -102,7 +102,9 @@ def category_shifts(
             reason = "its concept words, or halves of them, are too few of its own or do not vary"
             shifts.append(_nothing(a, b, names[at], n, seed, reason))
             continue
-        astray = [side.language for side, found in ((a, one), (b, other)) if found.halves[at] <= chance]
+        astray = [
+            side.language for side, placement in ((a, first), (b, second)) if placement.halves[at] <= chance
+        ]
         shifts.append(
             CategoryShift(
                 a.language,
@@ -130,13 +132,13 @@ def _nothing(
     return CategoryShift(a.language, b.language, name, None, None, None, None, None, None, n, seed, reason)
 
 
-def _agreement(one: Placement, other: Placement) -> Floats:
+def _agreement(first: Placement, second: Placement) -> Floats:
     """Return rho [1 + n_bootstrap, n_categories] of two languages' dissimilarities, over the pairs both have."""
     rho = np.concatenate(
-        [(one.place * other.place).sum(axis=-1)[None], (one.drawn * other.drawn).sum(axis=-1)]
+        [(first.place * second.place).sum(axis=-1)[None], (first.drawn * second.drawn).sum(axis=-1)]
     )
-    gaps = np.isnan(one.rows + other.rows).any(axis=-1)
-    rho[gaps] = spearman_known(one.rows[gaps], other.rows[gaps])
+    gaps = np.isnan(first.rows + second.rows).any(axis=-1)
+    rho[gaps] = spearman_known(first.rows[gaps], second.rows[gaps])
     return rho
 
 
@@ -153,8 +155,8 @@ def _placement(language: LanguageFeatures, names: tuple[str, ...], seed: int, n_
         first, second = (places(language.weighted_rdms(names, half)) for half in (halves, 1 - halves))
         agreement = _mean((first * second).sum(axis=-1))
         language.kept[key] = Placement(rows, place[0], place[1:], agreement)
-    found: Placement = language.kept[key]
-    return found
+    placement: Placement = language.kept[key]
+    return placement
 
 
 def places(rdms: Floats) -> Floats:
@@ -165,10 +167,10 @@ def places(rdms: Floats) -> Floats:
     """
     n = rdms.shape[1]
     others = rdms[:, ~np.eye(n, dtype=bool)].reshape(len(rdms), n, n - 1)
-    known = np.isfinite(others)
-    ranks = rank_rows(np.where(known, others, np.inf))
-    count = known.sum(axis=-1, keepdims=True)
-    ranks = np.where(known, ranks - (count + 1) / 2, 0)
+    finite = np.isfinite(others)
+    ranks = rank_rows(np.where(finite, others, np.inf))
+    count = finite.sum(axis=-1, keepdims=True)
+    ranks = np.where(finite, ranks - (count + 1) / 2, 0)
     size = np.linalg.norm(ranks, axis=-1, keepdims=True)
     usable = (count >= 3) & (size > 1e-12)
     return np.asarray(np.divide(ranks, size, out=np.full_like(ranks, np.nan), where=usable))

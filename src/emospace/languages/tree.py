@@ -107,14 +107,14 @@ def language_tree(rdms: Mapping[str, ArrayLike], *, seed: int, n_bootstrap: int 
         why = "they do not vary" if flat else "they share too few pairs of categories with one another"
         raise InvalidInput(f"the dissimilarities of {', '.join(flat or few)}", why, "Leave the language out.")
     linkage = _linkage(similarity)
-    found = clades(linkage)
+    groups = clades(linkage)
     drawn = [
         r
         for r in bootstrap_rdm_correlations(list(rdms.values()), seed=seed, n=n_bootstrap)
         if np.isfinite(r).all()
     ]
     seen = [set(clades(_linkage(r))) for r in drawn]
-    support = np.array([np.mean([clade in tree for tree in seen]) for clade in found])
+    support = np.array([np.mean([clade in tree for tree in seen]) for clade in groups])
     n_pairs = len(condensed(next(iter(rdms.values()))))
     return LanguageTree(
         languages,
@@ -178,18 +178,18 @@ def family_contrast(
         raise ValueError(f"{n} families for a similarity of shape {np.shape(similarity)}")
     upper = np.triu_indices(n, 1)
     r = np.asarray(similarity, dtype=np.float64)
-    known = np.isfinite(r[upper])
+    finite = np.isfinite(r[upper])
     same = names[:, None] == names[None]
-    within = same[upper] & known
+    within = same[upper] & finite
     counts = (n, int(within.sum()), len(set(families)), seed, n_permutations)
     if not within.any():
         return FamilyContrast(None, None, None, None, *counts, "no family has two languages")
-    if not (known & ~within).any():
+    if not (finite & ~within).any():
         return FamilyContrast(None, None, None, None, *counts, "all languages are of one family")
-    values = np.where(known, r[upper], 0)
+    values = np.where(finite, r[upper], 0)
 
     def contrast(inside: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-        outside = known & ~inside
+        outside = finite & ~inside
         return (values * inside).sum(-1) / np.maximum(inside.sum(-1), 1), (values * outside).sum(
             -1
         ) / np.maximum(outside.sum(-1), 1)
@@ -197,7 +197,7 @@ def family_contrast(
     inner, outer = contrast(within)
     rng = np.random.default_rng(seed)
     order = rng.permuted(np.tile(np.arange(n), (n_permutations, 1)), axis=1)
-    drawn = contrast(same[order[:, upper[0]], order[:, upper[1]]] & known)
+    drawn = contrast(same[order[:, upper[0]], order[:, upper[1]]] & finite)
     reached = int((drawn[0] - drawn[1] >= inner - outer - 1e-12).sum())
     return FamilyContrast(
         float(inner - outer), float(inner), float(outer), (1 + reached) / (1 + n_permutations), *counts

@@ -81,10 +81,10 @@ def concepts_source(sets: ConceptSets, language: str, name: str) -> Source:
 
 def versions(packages: Sequence[str]) -> dict[str, str]:
     """Return the versions of Python and of those packages that are installed."""
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for package in packages:
         try:
-            found[package] = version(package)
+            versions[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return versions

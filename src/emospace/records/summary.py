@@ -43,12 +43,12 @@ def summarised(
     of, figure, among
         As in `SummaryRecord`.
     """
-    known = [float(value) for value in values if value is not None and math.isfinite(value)]
-    if not known:
+    finite = [float(value) for value in values if value is not None and math.isfinite(value)]
+    if not finite:
         return ()
-    value = fmean(known) if statistic == "mean" else median(known)
+    value = fmean(finite) if statistic == "mean" else median(finite)
     return (
         SummaryRecord(
-            statistic=statistic, of=of, figure=figure, among=dict(among), value=value, n=len(known)
+            statistic=statistic, of=of, figure=figure, among=dict(among), value=value, n=len(finite)
         ),
     )

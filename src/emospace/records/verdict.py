@@ -106,7 +106,7 @@ class Verdict:
             about=self.about,
             answer=self.answer,
             reason=self.reason,
-            beyond={one.against: one.beyond for one in self.evidence},
+            beyond={evidence.against: evidence.beyond for evidence in self.evidence},
             n=self.n,
         )
 
@@ -118,7 +118,7 @@ def verdicts(
     alignment: Sequence[AlignmentRecord],
 ) -> tuple[Verdict, ...]:
     """Return the answers of each language to each question: of the whole, then of each rating and structure."""
-    found: list[Verdict] = []
+    answers: list[Verdict] = []
     for language in languages:
         parts = [
             *_of_ratings(language, prediction, comparison),
@@ -126,8 +126,8 @@ def verdicts(
         ]
         for question in QUESTIONS:
             asked = [part for part in parts if part.question == question]
-            found += [_whole(question, language, asked), *asked]
-    return tuple(found)
+            answers += [_whole(question, language, asked), *asked]
+    return tuple(answers)
 
 
 def _whole(question: Question, language: str, parts: Sequence[Verdict]) -> Verdict:
@@ -187,7 +187,7 @@ def _rating_there(
     answer: Answer = "not shown"
     if chance.beyond and beats:
         answer = "yes"
-    elif chance.beyond or any(one.beyond for one in states):
+    elif chance.beyond or any(state.beyond for state in states):
         answer = "partly"
     return _of_rating("there", space, answer, (chance, *controls, *states))
 
@@ -251,8 +251,8 @@ def _of_draws(space: PredictionRecord, drawn: PredictionRecord, beyond: bool) ->
 
 def _of_difference(against: str, larger: PredictionRecord, record: ComparisonRecord) -> Evidence:
     p = record.p if record.p_fdr is None else record.p_fdr
-    found = _tested(against, larger.r, record.ci_low, record.ci_high, p, record.difference)
-    return replace(found, beyond=found.beyond and found.low is not None and found.low > SMALLEST)
+    evidence = _tested(against, larger.r, record.ci_low, record.ci_high, p, record.difference)
+    return replace(evidence, beyond=evidence.beyond and evidence.low is not None and evidence.low > SMALLEST)
 
 
 def _tested(
@@ -272,16 +272,16 @@ def _tested(
 def _of_arrangements(language: str, alignment: Sequence[AlignmentRecord]) -> Iterator[Verdict]:
     """Yield the answers of each human structure: RSA beyond chance, beyond the embeddings', and of both joined beyond these."""
     for against in structures_of(alignment, language):
-        found = geometry(alignment, language, against)
-        if found is None:
+        record = geometry(alignment, language, against)
+        if record is None:
             continue
-        there = _tested("chance", found.value, found.ci_low, found.ci_high, found.p)
-        yield _of_structure("there", found, there)
+        there = _tested("chance", record.value, record.ci_low, record.ci_high, record.p)
+        yield _of_structure("there", record, there)
         short_of = () if there.beyond else (there,)
-        yield _of_structure("in_features", found, _beyond_static("static", found), *short_of)
+        yield _of_structure("in_features", record, _beyond_static("static", record), *short_of)
         joined = geometry(alignment, language, against, joined=True)
         if joined is None:
-            yield Verdict("beyond_embeddings", language, against, None, found.n, reason=EARLIER)
+            yield Verdict("beyond_embeddings", language, against, None, record.n, reason=EARLIER)
         else:
             yield _of_structure("beyond_embeddings", joined, _beyond_static("space_static", joined))
 
@@ -297,8 +297,8 @@ def _beyond_static(against: str, record: AlignmentRecord) -> Evidence:
     )
 
 
-def _of_structure(question: Question, found: AlignmentRecord, *evidence: Evidence) -> Verdict:
+def _of_structure(question: Question, record: AlignmentRecord, *evidence: Evidence) -> Verdict:
     if evidence[0].p is None:
-        return Verdict(question, found.language, found.against, None, found.n, reason=EARLIER)
-    answer: Answer = "yes" if all(one.beyond for one in evidence) else "not shown"
-    return Verdict(question, found.language, found.against, answer, found.n, evidence)
+        return Verdict(question, record.language, record.against, None, record.n, reason=EARLIER)
+    answer: Answer = "yes" if all(part.beyond for part in evidence) else "not shown"
+    return Verdict(question, record.language, record.against, answer, record.n, evidence)

@@ -229,12 +229,12 @@ def cebra_decoding(
     def fit(which: tuple[int, int, bool]) -> Floats:
         fold, index, mixed = which
         train = splits[fold][1]
-        told = truth[labels[train]] if auxiliary == "affect" else labels[train]
+        targets = truth[labels[train]] if auxiliary == "affect" else labels[train]
         if mixed:
-            told = np.random.default_rng(seeds[index]).permutation(told)
+            targets = np.random.default_rng(seeds[index]).permutation(targets)
         return cebra_embedding(
             inputs[train],
-            told,
+            targets,
             seed=seeds[index],
             transform=inputs,
             dimension=dimension,

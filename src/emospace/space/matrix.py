@@ -192,12 +192,12 @@ def dissimilarity(rows: ArrayLike, metric: Metric = "correlation") -> Floats:
     return np.asarray(result)
 
 
-def _between(one: Floats, other: Floats, metric: Metric) -> Floats:
+def _between(points: Floats, partners: Floats, metric: Metric) -> Floats:
     """Return the dissimilarity [n] of each row and its partner, as `dissimilarity` gives it for the two."""
-    one, other = _placed(one, metric), _placed(other, metric)
+    points, partners = _placed(points, metric), _placed(partners, metric)
     if metric == "euclidean":
-        return np.asarray(np.linalg.norm(one - other, axis=1))
-    return np.asarray(1 - np.clip((one * other).sum(axis=1), -1, 1))
+        return np.asarray(np.linalg.norm(points - partners, axis=1))
+    return np.asarray(1 - np.clip((points * partners).sum(axis=1), -1, 1))
 
 
 def _placed(points: Floats, metric: Metric) -> Floats:
@@ -262,11 +262,11 @@ def standardise(
     def scaled(values: Floats) -> Floats:
         return np.asarray(np.divide(values - mean, spread, out=np.zeros_like(values), where=spread > 1e-9))
 
-    found = scaled(words)
+    standardised = scaled(words)
     if n_removed:
         _, _, components = np.linalg.svd(scaled(neutral), full_matrices=False)
-        found -= found @ components[:n_removed].T @ components[:n_removed]
-    return found
+        standardised -= standardised @ components[:n_removed].T @ components[:n_removed]
+    return standardised
 
 
 def kind_features(codes: Any, latents: ArrayLike | None, kind: str, pool: Any = None) -> Floats:
@@ -360,16 +360,16 @@ def _members(
     for category in _categories(sets, language):
         concepts = sets.words(language, category)
         weights = np.asarray(sets.weights(language, category), dtype=np.float64)
-        found = [(row[word], weight) for word, weight in zip(concepts, weights, strict=True) if word in row]
-        if not found:
+        rows = [(row[word], weight) for word, weight in zip(concepts, weights, strict=True) if word in row]
+        if not rows:
             raise InvalidInput(
                 f"category '{category}' in {language}",
                 f"none of its {len(concepts)} concept words is left to build its vector from",
                 "Add concept words of its own to the set, or leave the category out.",
             )
         members[category] = (
-            np.array([index for index, _ in found], dtype=np.intp),
-            np.array([weight for _, weight in found], dtype=np.float64),
+            np.array([index for index, _ in rows], dtype=np.intp),
+            np.array([weight for _, weight in rows], dtype=np.float64),
         )
     return members
 
@@ -436,19 +436,19 @@ def disjoint_rdm(
     pair = []
     active = np.ones(len(features)) if silent is None else 1.0 - silent
     placed = np.ones(len(i), dtype=bool)
-    for one, other in ((i, j), (j, i)):
-        own = weights[one] * ~holds[other]
-        total = own.sum(axis=1, keepdims=True)
+    for first, second in ((i, j), (j, i)):
+        exclusive = weights[first] * ~holds[second]
+        total = exclusive.sum(axis=1, keepdims=True)
         if not total.all():
             empty = int(np.flatnonzero(total == 0)[0])
-            name, against = names[one[empty]], names[other[empty]]
+            name, against = names[first[empty]], names[second[empty]]
             raise InvalidInput(
                 f"category '{name}' in {language}",
                 f"each of its {len(members[name][0])} concept words is also in '{against}'",
                 "Give it words of its own, or leave one of the two out.",
             )
-        pair.append(own @ features / total)
-        placed &= own @ active > 0
+        pair.append(exclusive @ features / total)
+        placed &= exclusive @ active > 0
     result = np.zeros((len(names), len(names)))
     result[i, j] = result[j, i] = np.where(placed, _between(pair[0], pair[1], metric), np.nan)
     return result

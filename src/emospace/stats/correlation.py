@@ -128,10 +128,10 @@ def rating_ceiling(
     means, spread, raters = (np.asarray(part, dtype=np.float64) for part in (values, sd, n))
     if means.ndim == 1:
         means, spread, raters = means[:, None], spread[:, None], raters[:, None]
-    known = (np.isfinite(means) & np.isfinite(spread) & np.isfinite(raters) & (raters >= 1)).all(axis=1)
-    if known.sum() < 4:
+    complete = (np.isfinite(means) & np.isfinite(spread) & np.isfinite(raters) & (raters >= 1)).all(axis=1)
+    if complete.sum() < 4:
         return float("nan")
-    means, error = means[known], spread[known] / np.sqrt(raters[known])
+    means, error = means[complete], spread[complete] / np.sqrt(raters[complete])
     variance = means.var(axis=0, ddof=1)
     reliability = np.where(
         variance > 0, 1 - (error**2).mean(axis=0) / np.where(variance > 0, variance, 1), 0.0

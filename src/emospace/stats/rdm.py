@@ -72,21 +72,21 @@ def condensed(rdm: ArrayLike) -> Floats:
 
 def left_out(*rdms: ArrayLike) -> str | None:
     """Return how many pairs of RDMs have no value in one of them, as a sentence, or None where all have."""
-    known = np.asarray(np.isfinite(_stack(rdms)).all(axis=0))
-    n_missing = int((~known).sum())
+    complete = np.asarray(np.isfinite(_stack(rdms)).all(axis=0))
+    n_missing = int((~complete).sum())
     return (
-        f"{n_missing} of {len(known)} pairs are left out: one side has no value for them"
+        f"{n_missing} of {len(complete)} pairs are left out: one side has no value for them"
         if n_missing
         else None
     )
 
 
-def _enough(known: NDArray[np.bool_]) -> None:
+def _enough(complete: NDArray[np.bool_]) -> None:
     """Raise where RDMs have too few of the pairs [n_pairs] in common."""
-    if known.sum() < FEWEST_PAIRS:
+    if complete.sum() < FEWEST_PAIRS:
         raise InvalidInput(
             "dissimilarity matrices",
-            f"{int(known.sum())} of their {len(known)} pairs have a value in each; at least {FEWEST_PAIRS} are needed",
+            f"{int(complete.sum())} of their {len(complete)} pairs have a value in each; at least {FEWEST_PAIRS} are needed",
             "Compare more categories, or fill the missing pairs.",
         )
 
@@ -122,9 +122,9 @@ def _compared(
             raise ValueError(f"a mask of {len(given)} pairs for an RDM of {len(second)}")
         second = np.where(given, second, np.nan)
     rows = _stack([a, second, *partial])
-    known = np.asarray(np.isfinite(rows).all(axis=0))
-    _enough(known)
-    return rows, known
+    complete = np.asarray(np.isfinite(rows).all(axis=0))
+    _enough(complete)
+    return rows, complete
 
 
 def _basis(controls: Floats) -> Floats:
@@ -144,8 +144,8 @@ def rdm_correlation(
     mask: ArrayLike | None = None,
 ) -> float:
     """Return the (partial) correlation of two RDMs; NaN when one has nothing left after the controls."""
-    rows, known = _compared(a, b, partial, mask)
-    rows = rows[:, known]
+    rows, complete = _compared(a, b, partial, mask)
+    rows = rows[:, complete]
     if statistic == "spearman":
         rows = rank_rows(rows)
     basis = _basis(rows[2:])
@@ -203,8 +203,8 @@ def mantel(
     ----------
     Mantel (1967), Cancer Research 27, 209-220; Legendre (2000), J. Stat. Comput. Simul. 67, 37-73.
     """
-    rows, known = _compared(a, b, partial, mask)
-    n = _n_categories(known)
+    rows, complete = _compared(a, b, partial, mask)
+    n = _n_categories(complete)
     observed = rdm_correlation(a, b, statistic=statistic, partial=partial, mask=mask)
     if not np.isfinite(observed):
         return Test(observed, float("nan"), n, n_permutations)
@@ -212,7 +212,7 @@ def mantel(
         with_gaps = _relabelled_with_gaps(rows, statistic)
         return _mantel(with_gaps, observed, n, seed, n_permutations, 2**18 // rows.size + 1)
     rows = np.where(np.isnan(rows), 0.0, rows)
-    kept = rows[:, known]
+    kept = rows[:, complete]
     if statistic == "spearman":
         rows, kept = rank_rows(rows), rank_rows(kept)
     whole, basis = _basis(rows[2:]), _basis(kept[2:])
@@ -222,8 +222,8 @@ def mantel(
     square = np.zeros((n, n))
     square[upper] = moved
     square += square.T
-    first, second = upper[0][known], upper[1][known]
-    again = statistic == "spearman" and not partial and not known.all()
+    first, second = upper[0][complete], upper[1][complete]
+    again = statistic == "spearman" and not partial and not complete.all()
 
     def relabelled(order: NDArray[np.int64]) -> Floats:
         drawn = square.ravel().take(order[:, first] * n + order[:, second])
@@ -310,12 +310,12 @@ def bootstrap_rdm(
     mask
         The pairs `b` has a value for; the others weigh nothing in any resample.
     """
-    rows, known = _compared(a, b, partial, mask)
-    known_rows = np.where(known, rows, 0.0)
+    rows, complete = _compared(a, b, partial, mask)
+    filled = np.where(complete, rows, 0.0)
     drawn_values = np.concatenate(
         [
-            _partial(_weighted_correlations(known_rows, weights * known, ranks=statistic == "spearman"))
-            for weights in _resamples(_n_categories(known), seed, n)
+            _partial(_weighted_correlations(filled, weights * complete, ranks=statistic == "spearman"))
+            for weights in _resamples(_n_categories(complete), seed, n)
         ]
     )
     defined = drawn_values[np.isfinite(drawn_values)]
@@ -352,15 +352,15 @@ def rdm_difference(
 
     Categories are drawn as in `bootstrap_rdm`; only pairs count that all three RDMs have a value for.
     """
-    rows, known = _compared(a, b, (other,), mask)
-    rows, ranks = np.where(known, rows, 0.0), statistic == "spearman"
+    rows, complete = _compared(a, b, (other,), mask)
+    rows, ranks = np.where(complete, rows, 0.0), statistic == "spearman"
 
     def differences(weights: Floats) -> Floats:
-        r = _weighted_correlations(rows, weights * known, ranks=ranks)
+        r = _weighted_correlations(rows, weights * complete, ranks=ranks)
         return np.asarray(r[:, 0, 1] - r[:, 2, 1])
 
-    drawn = [differences(weights) for weights in _resamples(_n_categories(known), seed, n)]
-    return difference_of(float(differences(np.ones((1, len(known))))[0]), np.concatenate(drawn))
+    drawn = [differences(weights) for weights in _resamples(_n_categories(complete), seed, n)]
+    return difference_of(float(differences(np.ones((1, len(complete))))[0]), np.concatenate(drawn))
 
 
 def _resamples(categories: int, seed: int, n: int) -> Iterator[Floats]:
@@ -378,22 +378,22 @@ def _resamples(categories: int, seed: int, n: int) -> Iterator[Floats]:
 
 def _pairwise_correlations(rows: Floats, weights: Floats, *, ranks: bool) -> Floats:
     """Return what `_weighted_correlations` does, each correlation over the pairs that both rows know."""
-    known = np.isfinite(rows)
-    if known.all():
+    finite = np.isfinite(rows)
+    if finite.all():
         return _weighted_correlations(rows, weights, ranks=ranks)
-    patterns, pattern_of = np.unique(known, axis=0, return_inverse=True)
+    patterns, pattern_of = np.unique(finite, axis=0, return_inverse=True)
     pattern_of = pattern_of.ravel()
-    filled = np.where(known, rows, 0.0)
+    filled = np.where(finite, rows, 0.0)
     result = np.full((len(weights), len(rows), len(rows)), np.nan)
     for p, q in combinations_with_replacement(range(len(patterns)), 2):
         both = patterns[p] & patterns[q]
         if both.sum() < FEWEST_PAIRS:
             continue
         members = np.flatnonzero((pattern_of == p) | (pattern_of == q))
-        found = _weighted_correlations(filled[members], weights * both, ranks=ranks)
+        correlations = _weighted_correlations(filled[members], weights * both, ranks=ranks)
         of_p, of_q = (np.flatnonzero(pattern_of[members] == side) for side in (p, q))
-        for one, other in ((of_p, of_q), (of_q, of_p)):
-            result[:, members[one][:, None], members[other]] = found[:, one[:, None], other]
+        for left, right in ((of_p, of_q), (of_q, of_p)):
+            result[:, members[left][:, None], members[right]] = correlations[:, left[:, None], right]
     return result
 
 

@@ -81,14 +81,14 @@ def category_valence(sets: ConceptSets, norms: WordNorms, language: str) -> dict
     are left out. Other than in `category_ratings`, the label's own rating has no precedence.
     """
     ratings = Ratings.of(norms.only(("valence",)))
-    found = {}
+    valence = {}
     for category in sets.labels[language]:
         words, weights = sets.words(language, category), sets.weights(language, category)
         rated = [k for k, word in enumerate(words) if ratings.find(word) is not None]
         if len(rated) >= FEWEST_CONCEPTS:
             mean = ratings.mean([words[k] for k in rated], weights[rated])["valence"]
-            found[category] = (mean, len(rated))
-    return found
+            valence[category] = (mean, len(rated))
+    return valence
 
 
 def valence_agreement(
@@ -140,13 +140,13 @@ def valence_agreement(
                 )
     standard = norms_by_language[reference][0]
     theirs = category_valence(here, standard, reference)
-    found = []
+    agreements = []
     for language in sets.languages:
         if language == reference:
             continue
         if not norms_by_language.get(language):
             reason = f"no word norms of '{language}' are bundled or given"
-            found.append(ValenceAgreement(language, "", reference, standard.name, reason=reason))
+            agreements.append(ValenceAgreement(language, "", reference, standard.name, reason=reason))
         for norms in norms_by_language.get(language, ()):
             ours = category_valence(sets, norms, language)
             pairs = [
@@ -156,12 +156,12 @@ def valence_agreement(
             ]
             pairs.sort(key=lambda pair: -abs(pair.difference))
             r, low, high, reason = _agreement(pairs, n_bootstrap, seed)
-            found.append(
+            agreements.append(
                 ValenceAgreement(
                     language, norms.name, reference, standard.name, tuple(pairs), r, low, high, reason
                 )
             )
-    return tuple(found)
+    return tuple(agreements)
 
 
 def _agreement(

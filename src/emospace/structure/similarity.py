@@ -196,9 +196,9 @@ def load_structure(name: str) -> CategoryStructure:
     categories = tuple(entry["categories"])
     if variant:
         seen = set(table.loc[table["variant"] == variant, ["a", "b"]].to_numpy().ravel())
-        known = tuple(category for category in categories if category in seen)
+        rated = tuple(category for category in categories if category in seen)
     else:
-        known = categories
+        rated = categories
     return CategoryStructure(
         name=f"{root}/{variant}" if variant else root,
         language=_language(entry, variant),
@@ -208,7 +208,7 @@ def load_structure(name: str) -> CategoryStructure:
         citation=entry["citation"],
         note=entry["note"],
         **parts,
-    ).select(known)
+    ).select(rated)
 
 
 def _index() -> dict[str, Any]:
