@@ -478,7 +478,7 @@ def test_an_emotion_the_judge_is_too_weak_for_is_shown_and_no_evidence(records):
 
     said = verdict("tiny", results_with(tuple(weak(record, ("joy", "anger")) for record in records)))
     assert said[0].startswith(
-        "Steering sets the tone of tiny's answers: each of disgust, fear, sadness and surprise"
+        "Steering sets the tone of tiny's answers: the judge finds each of disgust, fear, sadness and surprise"
     )
     assert "mean of 4 emotions" in said[1]
     assert said[2].startswith(
