@@ -20,7 +20,6 @@ autoencoder is trained where halves agree best and held-out concepts are classif
 from __future__ import annotations
 
 import argparse
-import datetime
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
@@ -40,7 +39,7 @@ from emospace.study import StudySpec
 from emospace.study.inputs import Inputs, load_inputs
 from emospace.study.run import select
 from emospace.study.selecting import FEATURES
-from publishing import machine
+from publishing import made_by
 
 FOLDS, DRAWS, HALVES, PENALTY = 5, 40, 20, 300.0
 DIRECTION_HALVES = 5
@@ -207,12 +206,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     languages = tuple(options.languages.split(","))
-    provenance = {
-        "date": datetime.date.today().isoformat(),
-        "machine": machine(),
-        "command": shlex.join(["python", "recipes/choose_settings.py", *sys.argv[1:]]),
-        "model": options.model,
-    }
+    command = shlex.join(["python", "recipes/choose_settings.py", *sys.argv[1:]])
+    provenance = made_by(command) | {"model": options.model}
     if options.layers:
         layers = [int(layer) for layer in options.layers.split(",")]
         by_layer = ["language", "layer", "split_half_rdm", "auc"]

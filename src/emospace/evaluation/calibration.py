@@ -1,6 +1,6 @@
-"""Find how much of each vector is right: the strongest tone a judge hears while text stays fluent.
+"""Find how much of each vector is right: the strongest tone, by a judge, at which text stays fluent.
 
-Doses are tried on calibration prompts that no evaluation uses, and heard by the judge that reports nothing. For the
+Doses are tried on calibration prompts that no evaluation uses, with the judge that reports nothing. For the
 basic six the recipe is chosen too (how much of the shared emotion is taken out, whether features alone do better);
 the others take the first of `CalibrationSpec.contrasts`.
 """
@@ -142,7 +142,7 @@ def calibrate(
             "the SAE has no feature for them",
             "Use source mix or dense, or more concepts.",
         )
-    room = _Room(model, spec, load_judge(spec.judge), cache_dir() / "steering" / "trials")
+    calibration = _Trials(model, spec, load_judge(spec.judge), cache_dir() / "steering" / "trials")
     vectors: dict[tuple[str, Mode], SteeringVector] = {}
     tried: dict[str, list[Trial]] = {}
     basic = [name for name in wanted if name in BASIC]
@@ -151,7 +151,7 @@ def calibrate(
             trial
             for recipe, bank in banks.items()
             if name in bank
-            for trial in room.climb(
+            for trial in calibration.climb(
                 bank[name], recipe, "relative", spec.feature_doses if recipe == alone else spec.doses
             )
         ]
@@ -159,7 +159,7 @@ def calibrate(
         {name: judged(name, trials) for name, trials in tried.items()}, spec.budget, spec.ceiling
     )
     for name in track([name for name in wanted if name not in basic], "Calibrating the others", "emotions"):
-        tried[name] = room.bracket(first[name], recipes[0])
+        tried[name] = calibration.bracket(first[name], recipes[0])
         chosen[name] = best(judged(name, tried[name]), OTHERS * spec.budget)
     made_of = {
         name: banks[recipe_of(source=trial.source, contrast=trial.contrast)][name]
@@ -170,7 +170,7 @@ def calibrate(
         name: best(
             judged(
                 name,
-                room.climb(
+                calibration.climb(
                     made_of[name],
                     recipe_of(source=chosen[name].source, contrast=chosen[name].contrast),
                     "constant",
@@ -181,9 +181,9 @@ def calibrate(
         )
         for name in track(swept, "Calibrating the constant mode", "emotions")
     }
-    if room.n_unjudged:
+    if calibration.n_unjudged:
         say(
-            f"Judge '{spec.judge}' could not judge {room.n_unjudged} of {room.n_answers} calibration answers: the rates "
+            f"Judge '{spec.judge}' could not judge {calibration.n_unjudged} of {calibration.n_answers} calibration answers: the rates "
             "are over the others."
         )
     # Those not swept take the usual proportion between the modes, so that each needs one sweep.
@@ -207,7 +207,7 @@ def calibrate(
         "source": source,
         "judge": spec.judge,
         "prompt_kind": prompt_kind(model, spec.prompts),
-        "n_unjudged": room.n_unjudged,
+        "n_unjudged": calibration.n_unjudged,
         "trials": {name: [trial._asdict() for trial in trials] for name, trials in tried.items()},
         "constant_trials": {name: trial._asdict() for name, trial in constant.items()},
         "constant_proportion": proportion,
@@ -331,7 +331,7 @@ def best(trials: Sequence[Trial], budget: float) -> Trial:
     """Return the trial with the most of the target within the budget, or the most fluent where none keeps it.
 
     Fluency breaks near-ties: a tenth of the target's probability is worth a factor of two in perplexity. A target the
-    judge never heard takes the largest dose within the budget.
+    judge never found takes the largest dose within the budget.
     """
     fluent = [trial for trial in trials if trial.perplexity_ratio <= budget]
     if not fluent:
@@ -343,8 +343,8 @@ def best(trials: Sequence[Trial], budget: float) -> Trial:
     )
 
 
-class _Room:
-    """The calibration prompts, their unsteered answers, and the judge that hears every trial."""
+class _Trials:
+    """The calibration prompts, their unsteered answers, and the judge of every trial."""
 
     def __init__(self, model: LanguageModel, spec: CalibrationSpec, judge: Judge, folder: Path) -> None:
         self.model, self.spec, self.judge, self.folder = model, spec, judge, folder
@@ -400,7 +400,7 @@ class _Room:
         return trial
 
     def _tried(self, target: str, acting: SteeringVector, dose: float, mode: Mode) -> Trial:
-        """Return what is heard of the target in answers steered by a vector; the recipe is left to the caller."""
+        """Return how often the judge finds the target in answers steered by a vector; the recipe is left to the caller."""
         answers = generate(
             self.model,
             self.prompts,
@@ -412,22 +412,22 @@ class _Room:
         )
         ratios = perplexity(self.model, self.prompts, answers) / self.base
         ratio = float(np.nanmedian(ratios)) if not np.isnan(ratios).all() else np.inf
-        rate, probability, n_judged = _heard(self.judge.judge(answers.texts, self.spec.language), target)
+        rate, probability, n_judged = _rates(self.judge.judge(answers.texts, self.spec.language), target)
         return Trial(0.0, dose, rate, probability, ratio, n_judged=n_judged)
 
 
-def _heard(heard: Judgement, target: str) -> tuple[float, float, int]:
+def _rates(judgement: Judgement, target: str) -> tuple[float, float, int]:
     """Return how often the target is chosen, its mean probability, and of how many judged answers.
 
     NaN where too few could be judged, zeros for a category the judge does not know.
     """
-    n_judged = counts([heard])["n_judged"]
-    if n_judged < LEAST_JUDGED * len(heard.seven):
+    n_judged = counts([judgement])["n_judged"]
+    if n_judged < LEAST_JUDGED * len(judgement.seven):
         return np.nan, np.nan, n_judged
-    if not is_judged(heard, target):
+    if not is_judged(judgement, target):
         return 0.0, 0.0, n_judged
-    likely = heard.seven[:, BASIC_SEVEN.index(target)] if target in BASIC else heard.of(target)
-    return row_mean(hits(heard, target)), row_mean(likely), n_judged
+    likely = judgement.seven[:, BASIC_SEVEN.index(target)] if target in BASIC else judgement.of(target)
+    return row_mean(hits(judgement, target)), row_mean(likely), n_judged
 
 
 def _relative(

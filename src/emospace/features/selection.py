@@ -243,7 +243,7 @@ def dense_directions(
         ``lda`` (weighted mean of the concepts minus mean of the pool, whitened by the pooled within-group covariance,
         Ledoit-Wolf shrunk, of dimensions in units of the pool's spread) or ``mean_difference`` (the difference
         itself). Where a few dimensions hold most of the variance a difference points along them: projections on it
-        separate held-out concepts of Gemma 3 with an AUC of .70, whitened ones with .96 (`docs/results/settings.json`).
+        separate held-out concepts of Gemma 3 with an AUC of .70, whitened ones with .96 (`docs/results/settings-gemma.json`).
 
     Returns
     -------
