@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from emospace.artefacts import write_json, write_text
-from emospace.cli.compare import figure_rows
+from emospace.cli.compare import DIFFERENCE, figure_rows
 from emospace.comparison import Comparison
 from emospace.display import Get
 from publishing import gaps, made_by, made_on, markdown, markdown_table, parser, without_paths
@@ -30,13 +30,7 @@ RSA: Mapping[str, Get] = {
     "before the first block": "baseline",
 }
 DIFFERENCES: Mapping[str, Get] = {
-    "run": "run",
-    "language": "language",
-    "norms": "norms",
-    "rating": "target",
-    "features": "features",
-    "words": "n",
-    "difference": "difference",
+    **DIFFERENCE,
     "low": "ci_low",
     "high": "ci_high",
     "p (FDR)": "p_fdr",

@@ -81,6 +81,25 @@ def _own_cache(
         monkeypatch.setenv("EMOSPACE_CACHE", str(tmp_path_factory.getbasetemp() / "emospace-cache" / name))
 
 
+def make_sae(n_latents: int = 64):
+    """Return a top-k autoencoder of the tiny models' layer 2 with random directions."""
+    import numpy as np
+    import torch
+
+    from emospace.sae import SparseAutoencoder
+
+    decoder = torch.tensor(np.random.default_rng(0).normal(size=(n_latents, D_MODEL)), dtype=torch.float32)
+    return SparseAutoencoder(
+        w_enc=decoder.T.clone(),
+        b_enc=torch.zeros(n_latents),
+        w_dec=decoder / decoder.norm(dim=1, keepdim=True),
+        b_dec=torch.zeros(D_MODEL),
+        architecture="topk",
+        layer=2,
+        k=8,
+    )
+
+
 @cache
 def make_tokenizer(*, adds_bos: bool = False, bos: bool = True):
     """Return a byte-level BPE of a few hundred pieces in which Chinese pieces cross word boundaries."""

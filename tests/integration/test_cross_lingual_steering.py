@@ -8,9 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
-from conftest import D_MODEL, tiny
+from conftest import make_sae, tiny
 from emospace.concepts import load_concepts
 from emospace.errors import EmospaceError
 from emospace.evaluation import SteeringSpec, answers, cross_lingual, running
@@ -26,7 +25,6 @@ from emospace.features import FeatureDictionary, neutral_pool
 from emospace.generation import Sampling
 from emospace.judges import BASIC_SEVEN, Judgement
 from emospace.records import Results
-from emospace.sae import SparseAutoencoder
 from emospace.steering import DoseRange
 from emospace.steering.bank import VectorBank
 from emospace.steering.vectors import Recipe, category_vectors, concept_states
@@ -272,16 +270,7 @@ def test_other_concepts_are_not_taken_for_those_calibrated(bank, concepts, tmp_p
 @pytest.fixture
 def with_sae(bank, monkeypatch):
     """Return the bank with vectors that take part in an SAE, and a function that plants a language's features."""
-    decoder = torch.tensor(np.random.default_rng(0).normal(size=(64, D_MODEL)), dtype=torch.float32)
-    sae = SparseAutoencoder(
-        w_enc=decoder.T.clone(),
-        b_enc=torch.zeros(64),
-        w_dec=decoder / decoder.norm(dim=1, keepdim=True),
-        b_dec=torch.zeros(D_MODEL),
-        architecture="topk",
-        layer=2,
-        k=8,
-    )
+    sae = make_sae()
     loaded = []
     monkeypatch.setattr("emospace.sae.sae_for", lambda model, source: loaded.append(source) or sae)
     recipe = {"source": "mix", "contrast": 0.0, "power": 4.0}

@@ -11,7 +11,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from conftest import D_MODEL, N_BLOCKS, tiny, with_chat_template
+from conftest import D_MODEL, N_BLOCKS, make_sae, tiny, with_chat_template
 from emospace.errors import EmospaceError
 from emospace.evaluation import calibration, controls
 from emospace.evaluation.calibration import (
@@ -241,16 +241,7 @@ def test_shuffled_sets_act_like_the_bank_and_say_something_else(done, files, mon
 
 
 def test_shuffled_sets_have_features_though_no_test_would_pass(done, monkeypatch):
-    decoder = torch.tensor(np.random.default_rng(0).normal(size=(64, D_MODEL)), dtype=torch.float32)
-    sae = SparseAutoencoder(
-        w_enc=decoder.T.clone(),
-        b_enc=torch.zeros(64),
-        w_dec=decoder / decoder.norm(dim=1, keepdim=True),
-        b_dec=torch.zeros(D_MODEL),
-        architecture="topk",
-        layer=2,
-        k=8,
-    )
+    sae = make_sae()
     rows = [(name, 2 * place + i) for place, name in enumerate(WORDS) for i in (0, 1)]
     features = FeatureDictionary("en", pd.DataFrame(rows, columns=["category", "latent"]))
     made = done.made._replace(sae=sae, features=features)

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
 SHOWN_FEATURES = ("space", "dense")
 
-
-DIFFERENCES: Mapping[str, Get] = {
+DIFFERENCE: Mapping[str, Get] = {
     "run": "run",
     "language": "language",
     "norms": "norms",
@@ -24,9 +23,8 @@ DIFFERENCES: Mapping[str, Get] = {
     "features": "features",
     "words": "n",
     "difference": "difference",
-    "95% CI": between(),
-    "p (FDR)": lambda r: p_value(r.p_fdr),
 }
+"""Columns of a difference between runs; how its interval and p are written differs with the place."""
 
 
 @takes(CompareSpec)
@@ -75,7 +73,12 @@ def show_comparison(comparison: Comparison) -> None:
         table("Main figures side by side", ("language", "figure", "of", *names), rows)
     tested = [r for r in comparison.differences if r.difference is not None]
     if tested:
-        table(f"r less that of {comparison.baseline}, on the same words", *bare(DIFFERENCES, tested))
+        columns: Mapping[str, Get] = {
+            **DIFFERENCE,
+            "95% CI": between(),
+            "p (FDR)": lambda record: p_value(record.p_fdr),
+        }
+        table(f"r less that of {comparison.baseline}, on the same words", *bare(columns, tested))
     show_missing(comparison.not_computed)
 
 
