@@ -204,7 +204,8 @@ def _named(
     option = next((by_path[place[:n]] for n in (2, 1) if place[:n] in by_path), None)
     if option is None:
         if problem["type"] == "extra_forbidden":
-            return unknown("setting", ".".join(place), [path[-1] for path in by_path])
+            absent = unknown("setting", ".".join(place), [path[-1] for path in by_path])
+            return EmospaceError(f"--config {config}, {absent.what}", absent.why, absent.hint)
         return EmospaceError(str(config or ".".join(place)), problem["msg"], "Give other settings.")
     if problem["type"] == "missing" or (problem["type"] == "too_short" and not problem["input"]):
         return EmospaceError(
@@ -212,7 +213,9 @@ def _named(
         )
     value = _at(values, option.paths[0])
     shown = ",".join(map(str, value)) if isinstance(value, list | tuple) else value
-    why = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    why = (
+        problem["msg"].removeprefix("Value error, ").removeprefix("Input ").partition(", unable to parse")[0]
+    )
     return EmospaceError(
         option.flag if shown in (None, "") else f"{option.flag} {shown}",
         f"it {why}" if why.startswith("should") else why,

@@ -279,7 +279,7 @@ def _no_columns(source: str, grids: Sequence[Grid], card: Mapping[str, Any]) -> 
         why = (
             f"it has {missing}: its first row is data and no header ({shown})"
             if headless
-            else f"it has {missing} that its headers or any of the {len(LAYOUTS)} layouts known tell (its columns: "
+            else f"it has {missing} that is recognised by its header or by one of the {len(LAYOUTS)} known layouts (its columns: "
             f"{shown or 'none'})"
         )
         if has_word and near:
