@@ -10,8 +10,8 @@ them. The rule whose latents win by most is the default.
 are correlated (``split_half_rdm``). The transform and scale whose spaces agree best are the default.
 
 **Dense states and input embeddings.** The same for ways of comparing them, beside how well the concepts of one half
-that the other lacks are told by their correlation with its category vectors (``auc``); and for directions of
-categories, how well projections on them tell such concepts.
+that the other lacks are classified by their correlation with its category vectors (``auc``); and for directions of
+categories, how well projections on them separate such concepts.
 
 **Layer.** With ``--layers 3,5,7``, the two figures of dense states at each of these layers and nothing else: an
 autoencoder is trained where halves agree best and held-out concepts are classified best.
@@ -63,18 +63,18 @@ def dense_alternatives(concepts: np.ndarray, pool: np.ndarray) -> dict[str, np.n
     centred = concepts - pool.mean(0)
     share = pool.var(0) / pool.var(0).sum()
     options = {"transform": "raw", "scale": "pool"}
-    found = {
+    ways = {
         "raw": centred,
         "outlier dimensions left out (over 20 times their share)": centred[:, share < 20 / len(share)],
         "pool": standardise(concepts, pool=pool, **options),
     }
     for n in (1, 3, 6, 10):
-        found[f"pool, {n} components removed"] = standardise(concepts, pool=pool, n_removed=n, **options)
+        ways[f"pool, {n} components removed"] = standardise(concepts, pool=pool, n_removed=n, **options)
     spread = pool.std(0)
     covariance, _ = ledoit_wolf((pool - pool.mean(0)) / spread)
     size, axes = np.linalg.eigh(covariance)
     turned = centred / spread @ axes
-    return found | {"pool, half whitened": turned / size**0.25, "pool, whitened": turned / size**0.5}
+    return ways | {"pool, half whitened": turned / size**0.25, "pool, whitened": turned / size**0.5}
 
 
 def held_out_auc(scores: np.ndarray, words: Sequence[str], sets: ConceptSets, language: str) -> float:
@@ -104,12 +104,12 @@ def compare_dense(
     values = (encoded.static if kind == "static" else encoded.states).astype(np.float64)
     n = len(sets.words(language))
     row_of = {word: row for row, word in enumerate(encoded.words)}
-    found = []
+    figures = []
     alternatives = dense_alternatives(values[:n], values[n:])
     for name, features in (
         alternatives.items() if not names else [(name, alternatives[name]) for name in names]
     ):
-        agreement, told = [], []
+        agreement, aucs = [], []
         for parts in halves_of(sets, HALVES):
             spaces = []
             for part in parts:
@@ -122,9 +122,9 @@ def compare_dense(
             mean = spaces[0].matrix.mean(0)
             together = np.concatenate([features[[row_of[word] for word in others]], spaces[0].matrix]) - mean
             scores = np.corrcoef(together)[: len(others), len(others) :]
-            told.append(held_out_auc(scores, others, parts[1], language))
-        found.append((language, kind, name, float(np.mean(agreement)), float(np.mean(told))))
-    return found
+            aucs.append(held_out_auc(scores, others, parts[1], language))
+        figures.append((language, kind, name, float(np.mean(agreement)), float(np.mean(aucs))))
+    return figures
 
 
 def compare_layers(spec: StudySpec, layers: Sequence[int], run: Path) -> list[tuple[str, int, float, float]]:
@@ -140,20 +140,20 @@ def compare_layers(spec: StudySpec, layers: Sequence[int], run: Path) -> list[tu
 
 def compare_directions(study: Inputs, language: str) -> list[tuple[str, str, float]]:
     """Return for each kind of dense direction how well projections tell concepts that had no part in it."""
-    own = study.languages[language]
-    sets, pool, encoded = own.sets, own.pool, own.words.concept_words.get()
+    inputs = study.languages[language]
+    sets, pool, encoded = inputs.sets, inputs.pool, inputs.words.concept_words.get()
     row_of = {word: row for row, word in enumerate(encoded.words)}
-    found = []
+    figures = []
     for kind in ("mean_difference", "lda"):
-        told = []
+        aucs = []
         for first, second in halves_of(sets, DIRECTION_HALVES):
             directions = dense_directions(encoded.states, encoded.words, first, language, pool, kind)
             kept = set(first.words(language))
             others = [word for word in second.words(language) if word not in kept]
             scores = encoded.states[[row_of[word] for word in others]] @ directions.T
-            told.append(held_out_auc(scores, others, second, language))
-        found.append((language, kind, float(np.mean(told))))
-    return found
+            aucs.append(held_out_auc(scores, others, second, language))
+        figures.append((language, kind, float(np.mean(aucs))))
+    return figures
 
 
 def classify(values: np.ndarray, labels: np.ndarray, train: np.ndarray) -> float:
@@ -170,7 +170,7 @@ def compare_spaces(study: Inputs, language: str, latents: np.ndarray) -> list[tu
     assert encoded.codes is not None
     row_of = {word: row for row, word in enumerate(encoded.words)}
     neutral = encoded.codes[len(sets.words(language)) :]
-    found = []
+    figures = []
     for transform in ("log1p", "raw"):
         for scale in ("pool", "categories", "none"):
             agreement = []
@@ -184,8 +184,8 @@ def compare_spaces(study: Inputs, language: str, latents: np.ndarray) -> list[tu
                     )
                     rdms.append(condensed(space.rdm()))
                 agreement.append(float(spearman(*rdms)))
-            found.append((language, transform, scale, float(np.mean(agreement))))
-    return found
+            figures.append((language, transform, scale, float(np.mean(agreement))))
+    return figures
 
 
 def main() -> None:
@@ -211,10 +211,10 @@ def main() -> None:
     if options.layers:
         layers = [int(layer) for layer in options.layers.split(",")]
         by_layer = ["language", "layer", "split_half_rdm", "auc"]
-        found = compare_layers(StudySpec(model=options.model, languages=languages), layers, options.run)
-        table("Dense states by layer: random halves of the concepts", by_layer, found)
+        figures = compare_layers(StudySpec(model=options.model, languages=languages), layers, options.run)
+        table("Dense states by layer: random halves of the concepts", by_layer, figures)
         write_json(
-            options.out, provenance | {"layers": [dict(zip(by_layer, row, strict=True)) for row in found]}
+            options.out, provenance | {"layers": [dict(zip(by_layer, row, strict=True)) for row in figures]}
         )
         return
     study = load_inputs(StudySpec(model=options.model, sae=options.sae, languages=languages), options.run)
@@ -227,8 +227,8 @@ def main() -> None:
         features = select(study, language, options.run / "stages").tables[FEATURES]
         spaces += compare_spaces(study, language, np.unique(features.latent))
         rng = np.random.default_rng(0)
-        own = study.languages[language]
-        encoded, pool, sets = own.words.concept_words.get(), own.pool, own.sets
+        inputs = study.languages[language]
+        encoded, pool, sets = inputs.words.concept_words.get(), inputs.pool, inputs.sets
         assert encoded.codes is not None
         concepts = sets.words(language)
         fold_of = {
@@ -262,8 +262,8 @@ def main() -> None:
     summary = []
     for language in () if options.dense_only else languages:
         for rule in EFFECTS:
-            found = np.array([row[3:] for row in rows if row[:2] == (language, rule)])
-            n, space, outside = found.mean(0)
+            figures = np.array([row[3:] for row in rows if row[:2] == (language, rule)])
+            n, space, outside = figures.mean(0)
             summary.append((language, rule, round(n), space, outside, space - outside))
     columns = ["language", "rule", "n_features", "auc_space", "auc_outside", "margin"]
     table("Held-out concepts against pool words", columns, summary)
@@ -271,8 +271,8 @@ def main() -> None:
     table("Spaces from random halves of the concepts", header, spaces)
     ways = ["language", "kind", "features", "split_half_rdm", "auc"]
     table("Dense states and input embeddings: random halves of the concepts", ways, dense)
-    told = ["language", "directions", "auc"]
-    table("Directions of categories: held-out concepts", told, directions)
+    columns_of_directions = ["language", "directions", "auc"]
+    table("Directions of categories: held-out concepts", columns_of_directions, directions)
     write_json(
         options.out,
         provenance
@@ -280,7 +280,7 @@ def main() -> None:
             "rule": [dict(zip(columns, row, strict=True)) for row in summary],
             "space": [dict(zip(header, row, strict=True)) for row in spaces],
             "dense": [dict(zip(ways, row, strict=True)) for row in dense],
-            "directions": [dict(zip(told, row, strict=True)) for row in directions],
+            "directions": [dict(zip(columns_of_directions, row, strict=True)) for row in directions],
         },
     )
 
