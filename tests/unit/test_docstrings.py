@@ -1,0 +1,139 @@
+"""Each parameter of the public API is documented, and each error that a public function raises itself."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import inspect
+import textwrap
+from collections.abc import Callable, Iterator
+from dataclasses import is_dataclass
+from typing import Any
+
+import docstring_parser
+import pytest
+from pydantic import BaseModel
+
+import emospace
+
+OPEN = frozenset(
+    {
+        *("alignment", "comparison", "evaluation", "features", "generation", "languages", "prediction"),
+        *("reading", "records", "report", "space", "steering", "study"),
+    }
+)
+"""Packages whose docstrings are still to be written."""
+
+
+def is_open(thing: Any) -> bool:
+    """Return whether a class or function is of a package that is still to be written."""
+    return thing.__module__.split(".")[1] in OPEN
+
+
+def public_methods(cls: type) -> Iterator[tuple[str, Callable[..., Any]]]:
+    """Yield the public methods that a class has from emospace; those that it inherits elsewhere are not ours."""
+    for name, attribute in inspect.getmembers_static(cls):
+        method = inspect.unwrap(getattr(attribute, "__func__", attribute))
+        if (
+            inspect.isfunction(method)
+            and not name.startswith("_")
+            and method.__module__.startswith("emospace")
+        ):
+            yield name, method
+
+
+def callables() -> Iterator[tuple[str, Any]]:
+    """Yield what the public API calls: functions, classes (but for exceptions) and their methods."""
+    for name in emospace.__all__:
+        thing = getattr(emospace, name)
+        if isinstance(thing, type):
+            if not issubclass(thing, Exception):
+                yield name, thing
+                yield from ((f"{name}.{method}", function) for method, function in public_methods(thing))
+        elif callable(thing):
+            yield name, inspect.unwrap(thing)
+
+
+CALLABLES = [pytest.param(thing, id=name) for name, thing in callables() if not is_open(thing)]
+
+
+def described(thing: Any) -> set[str]:
+    """Return the parameters and attributes with a description in the numpydoc sections of a docstring."""
+    params = docstring_parser.parse(inspect.getdoc(thing) or "", docstring_parser.Style.NUMPYDOC).params
+    return {name.strip(" *") for param in params if param.description for name in param.arg_name.split(",")}
+
+
+def errors_of(thing: Any) -> set[str]:
+    """Return the errors in the section Raises."""
+    parsed = docstring_parser.parse(inspect.getdoc(thing) or "", docstring_parser.Style.NUMPYDOC)
+    return {name.strip() for error in parsed.raises for name in (error.type_name or "").split(",")}
+
+
+def raised(function: Callable[..., Any]) -> set[type[Exception]]:
+    """Return the errors that a function names in its `raise` statements; one it keeps in a variable is any."""
+    pending: list[ast.AST] = list(ast.parse(textwrap.dedent(inspect.getsource(function))).body[0].body)
+    errors = set()
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.FunctionDef | ast.Lambda | ast.ClassDef):
+            continue
+        pending += ast.iter_child_nodes(node)
+        if isinstance(node, ast.Raise) and node.exc is not None:
+            name = ast.unparse(node.exc.func if isinstance(node.exc, ast.Call) else node.exc)
+            error = function.__globals__.get(name) or getattr(builtins, name, Exception)
+            if inspect.isfunction(error):
+                error = error.__globals__[error.__annotations__["return"]]
+            errors.add(error)
+    return errors
+
+
+def is_named(error: type[Exception], names: set[str]) -> bool:
+    """Return whether a section Raises has an error or what it is a kind of."""
+    return any(base.__name__ in names for base in error.__mro__ if base is not object)
+
+
+def test_parameters_are_read_from_numpydoc_sections():
+    def example(a, b, c, d):
+        """Do nothing with `c` or d.
+
+        Parameters
+        ----------
+        a, b
+            Numbers.
+        d
+
+        Returns
+        -------
+        c
+            Nothing.
+        """
+        raise ValueError
+
+    assert described(example) == {"a", "b"}
+    assert raised(example) == {ValueError}
+    assert is_named(UnicodeError, {"ValueError"})
+    assert not is_named(ValueError, {"UnicodeError"})
+
+
+@pytest.mark.parametrize("thing", CALLABLES)
+def test_each_parameter_is_described(thing):
+    if isinstance(thing, type) and issubclass(thing, BaseModel):
+        given = {name for name, field in thing.model_fields.items() if not field.description}
+    else:
+        given = set(inspect.signature(thing).parameters) - {"self", "cls"}
+    assert not {name for name in given if not name.startswith("_")} - described(thing)
+
+
+@pytest.mark.parametrize("thing", CALLABLES)
+def test_each_error_is_listed(thing):
+    functions = [thing]
+    if isinstance(thing, type):
+        written = vars(thing).get("__post_init__" if is_dataclass(thing) else "__init__")
+        functions = [written] if inspect.isfunction(written) else []
+    missing = {
+        error.__name__
+        for function in functions
+        for error in raised(function)
+        if not is_named(error, errors_of(thing))
+    }
+    assert not missing
