@@ -140,6 +140,14 @@ def ppmi_vectors(language: str, words: Sequence[str]) -> StaticVectors:
     Positive pointwise mutual information of words and their neighbours, factorised (Levy & Goldberg 2014,
     NeurIPS 27). Trained on fiction and short texts, never on ratings or labels.
 
+    Parameters
+    ----------
+    language
+        ISO 639-1 code such as ``en``, one of `baselines.vector_languages`; script and region are left aside
+        (``zh-Hant`` takes ``zh``).
+    words
+        The words, without markup; they are looked up in lower case.
+
     Raises
     ------
     EmospaceError
@@ -177,8 +185,17 @@ def principal_components(vectors: NDArray[np.floating[Any]], n: int) -> NDArray[
 def surface_features(words: Sequence[str], language: str, tokenizer: Any = None) -> pd.DataFrame:
     """Return what a word shows from outside, ``[n_words, k]``, one named column each.
 
-    ``length`` in characters; ``zipf`` (see `WordFrequencies.zipf`) where the language has a frequency table;
-    ``n_tokens`` where a tokenizer is given.
+    ``length`` in characters; ``zipf``, the base-10 logarithm of occurrences per billion words, where the language
+    has a frequency table; ``n_tokens`` where a tokenizer is given.
+
+    Parameters
+    ----------
+    words
+        The words, without markup.
+    language
+        ISO 639-1 code such as ``en``; without a table of that language (`frequency_table`) there is no ``zipf``.
+    tokenizer
+        That of a model (``model.tokenizer``); None leaves ``n_tokens`` out.
     """
     import pandas as pd
 

@@ -156,7 +156,13 @@ def lexicon_languages() -> tuple[str, ...]:
 
 @lru_cache(maxsize=16)
 def frequency_table(language: str) -> WordFrequencies:
-    """Return the word frequencies of a language; without a table, an empty one whose `corpus` is None."""
+    """Return the word frequencies of a language; without a table, an empty one whose `corpus` is None.
+
+    Parameters
+    ----------
+    language
+        ISO 639-1 code such as ``en``; script and region are left aside (``zh-Hant`` takes ``zh``).
+    """
     import pandas as pd
 
     code = base_language(language)
@@ -190,7 +196,7 @@ def pool_words(language: str, exclude: Iterable[str] = ()) -> tuple[str, ...]:
     Parameters
     ----------
     language
-        Language code.
+        ISO 639-1 code such as ``en``, of a language with a table (`frequency_table`).
     exclude
         Words to leave out together with their families (see `same_family`), usually the concept words.
 
@@ -213,6 +219,13 @@ def word_groups(words: Sequence[str], language: str) -> NDArray[np.int64]:
     derivations that share a Snowball stem (Porter 2001). Where there is no stemmer the spelling decides, less
     one particle of `SUFFIXES`. Irregular forms ("mice") are not joined.
     Numbers run from 0 in order of first appearance.
+
+    Parameters
+    ----------
+    words
+        The words, without markup; repeats are welcome.
+    language
+        ISO 639-1 code such as ``en``; it chooses the stemmer or the particles, and without either the spelling decides.
     """
     numbers: dict[str, int] = {}
     return np.array(

@@ -39,7 +39,8 @@ class States:
     texts
         The words or texts, in the order given.
     layers
-        Layer `l` is the residual stream after `l` blocks; 0 is what enters the first.
+        Layer `l` is the residual stream after `l` blocks (SAELens' ``blocks.{l-1}.hook_resid_post``); 0 is what enters
+        the first.
     states
         float32 ``[n_texts, n_layers, d_model]``.
     """
@@ -49,7 +50,18 @@ class States:
     states: np.ndarray
 
     def layer(self, layer: int) -> np.ndarray:
-        """Return the states of one layer, ``[n_texts, d_model]``."""
+        """Return the states of one layer, ``[n_texts, d_model]``.
+
+        Parameters
+        ----------
+        layer
+            One of `layers`: the residual stream after `layer` blocks.
+
+        Raises
+        ------
+        EmospaceError
+            If the layer was not captured.
+        """
         if layer not in self.layers:
             raise EmospaceError(f"layer {layer}", "it was not captured", f"Captured: {list(self.layers)}.")
         return self.states[:, self.layers.index(layer)]
@@ -70,20 +82,27 @@ def extract_words(
 
     Parameters
     ----------
+    model
+        A loaded model, from `load_model` or `wrap_model`.
+    words
+        Words of any language, without markup.
     carrier
         A sentence with ``{word}`` in it; ``"{word}"`` alone is the bare word after BOS. What follows the word
         is never run, since a causal model's states do not depend on it.
     layers
-        Layers to capture, 0 to `n_blocks`.
+        Layers to capture, 0 to ``model.n_blocks``: the residual stream after so many blocks; layer `l` is SAELens'
+        ``blocks.{l-1}.hook_resid_post``. They are returned in ascending order, each once.
     pooling
-        ``last`` token of the word, or ``mean`` over its tokens.
+        ``last`` token of the word, which has read the whole of it, or ``mean`` over its tokens.
     store
         Folder of a content-addressed store: shards found there are verified and reused, new ones are written
         whole or not at all, so an interrupted run goes on where it stopped. Left aside (logged) while hooks may
         change the model's states, as in `steer`: the key is that of its weights, and so are workers' models
-        (`engines.running_on`), which get none of its shards then.
+        (`engines.running_on`), which get none of its shards then. None keeps nothing.
     token_budget
         Tokens, padding included, in one forward pass; the batch is halved where memory runs out.
+    title
+        Heading of the progress bar.
 
     Returns
     -------
@@ -113,8 +132,26 @@ def extract(
 ) -> States:
     """Return the states of whole texts, pooled over every position but the first.
 
-    Parameters and errors are those of `extract_words`; texts are cut after `max_tokens` tokens, or where the
-    model's positions end (logged).
+    Parameters
+    ----------
+    model, layers, store, token_budget, title
+        As in `extract_words`.
+    texts
+        Texts of any length; none may be empty.
+    pooling
+        ``mean`` over all positions but the first, or the ``last`` token alone.
+    max_tokens
+        A text is cut after so many tokens, or where the model's positions end (logged).
+
+    Returns
+    -------
+    States
+        ``[n_texts, n_layers, d_model]``, float32.
+
+    Raises
+    ------
+    EmospaceError
+        As in `extract_words`; also if `max_tokens` is below 2.
     """
     wanted = check_layers(model, layers)
     spans = text_spans(model, texts, max_tokens)
@@ -144,8 +181,23 @@ def stream_words(
 ) -> Iterator[States]:
     """Yield what `extract_words` returns shard by shard, for more words than memory holds.
 
-    Parameters and errors are those of `extract_words`. No more than a shard of `SHARD_WORDS` words is held: those
-    found in the store come first, so `States.texts` says whose states each part has.
+    No more than a shard of `SHARD_WORDS` words is held: those found in the store come first, so `States.texts` says
+    whose states each part has.
+
+    Parameters
+    ----------
+    model, words, carrier, layers, pooling, store, token_budget, title
+        As in `extract_words`.
+
+    Yields
+    ------
+    States
+        ``[n_words, n_layers, d_model]`` of up to `SHARD_WORDS` words, float32.
+
+    Raises
+    ------
+    EmospaceError
+        As in `extract_words`.
     """
     wanted, spans, describe = _asked(model, words, carrier, layers, pooling)
     parts = _shards(model, spans, wanted, pooling, describe, store, token_budget, title)

@@ -55,6 +55,13 @@ def check_concepts(sets: ConceptSets, tokenizer: Tokenizer | None = None) -> pd.
     (two sets share more than 15% of the smaller one), own category (none of the 42), missing category (another
     language has it) and, with a tokenizer, no token and unknown token.
 
+    Parameters
+    ----------
+    sets
+        The concept-sets, bundled or a user's own; ``load_concepts(..., strict=False)`` loads sets that are not usable.
+    tokenizer
+        That of a model (``model.tokenizer``), to find words it cannot write; None leaves these two problems out.
+
     Returns
     -------
     pandas.DataFrame

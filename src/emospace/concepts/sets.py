@@ -78,6 +78,13 @@ class ConceptSets:
     def words(self, language: str, category: str | None = None) -> tuple[str, ...]:
         """Return the words of one category, or of all without repeats, in the order they are listed.
 
+        Parameters
+        ----------
+        language
+            One of `languages`.
+        category
+            One of the language's categories; None takes all of them.
+
         Raises
         ------
         EmospaceError
@@ -87,12 +94,24 @@ class ConceptSets:
         return tuple(self._members.get((language, category), ()))
 
     def weights(self, language: str, category: str) -> NDArray[np.float64]:
-        """Return the weights ``[n_words]`` of a category's words, in the order of `words`; raises as that does."""
+        """Return the weights ``[n_words]`` of a category's words, in the order of `words`; raises as that does.
+
+        Parameters
+        ----------
+        language, category
+            As in `words`; a weight lies in (0, 1], 1 the most typical.
+        """
         self._check(language, category)
         return np.array(list(self._members.get((language, category), {}).values()), dtype=np.float64)
 
     def rows(self, language: str, category: str | None = None) -> pd.DataFrame:
-        """Return the rows of `table` for a language, or one category of it; raises as `words` does."""
+        """Return the rows of `table` for a language, or one category of it; raises as `words` does.
+
+        Parameters
+        ----------
+        language, category
+            As in `words`.
+        """
         self._check(language, category)
         if category is None:
             return self.table[self.table["language"] == language]
@@ -129,6 +148,13 @@ class ConceptSets:
         self, languages: Sequence[str] | None = None, categories: Sequence[str] | None = None
     ) -> ConceptSets:
         """Return the sets of some languages and categories only.
+
+        Parameters
+        ----------
+        languages
+            Languages to keep, in this order; None keeps all.
+        categories
+            Categories to keep, in the order they are listed in; None keeps all.
 
         Raises
         ------
@@ -195,6 +221,11 @@ class ConceptSets:
     def save(self, path: Path | str) -> None:
         """Write the sets as TOML: one language to a ``.toml`` file, any number into a folder.
 
+        Parameters
+        ----------
+        path
+            A file that ends in ``.toml``, for sets of one language; else a folder, which gets ``<language>.toml``.
+
         Raises
         ------
         EmospaceError
@@ -221,7 +252,13 @@ class ConceptSets:
 
     @staticmethod
     def load(path: Path | str) -> ConceptSets:
-        """Read what `save` wrote; the same as ``load_concepts(path=path)``."""
+        """Read what `save` wrote; the same as ``load_concepts(path=path)``.
+
+        Parameters
+        ----------
+        path
+            The ``.toml`` file or the folder.
+        """
         from emospace.concepts.loading import load_concepts
 
         return load_concepts(path=path)

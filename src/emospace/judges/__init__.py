@@ -43,6 +43,14 @@ JUDGES: dict[str, tuple[str, str]] = {
 def load_judge(name: str) -> Judge:
     """Return the judge of a name: ``ngram``, ``subword``, ``hf:NAME`` or ``llm:MODEL@URL``.
 
+    Parameters
+    ----------
+    name
+        ``ngram`` (hashed n-grams, by default the judge that calibrates) and ``subword`` (hashed subwords, the judge that
+        evaluates) come with emospace. ``hf:NAME`` is a text-classification model of the hub or a folder, with
+        ``#FILE.json`` for what its labels mean; ``llm:MODEL@URL`` a language model at an endpoint with the OpenAI chat
+        protocol.
+
     Raises
     ------
     EmospaceError

@@ -126,15 +126,47 @@ class LanguageModel:
         return (0,)
 
     def render_chat(self, prompt: str, system: str | None = None) -> str:
-        """Return a prompt in the model's chat template, ready for its answer; base models get the texts as they are."""
+        """Return a prompt in the model's chat template, ready for its answer; base models get the texts as they are.
+
+        Parameters
+        ----------
+        prompt
+            What the user says.
+        system
+            What stands before it; None for nothing. A template without a place for it has it before the user's text.
+
+        Raises
+        ------
+        EmospaceError
+            If the chat template refuses the turns.
+        """
         return self.render(turns_of(prompt, system))
 
     def render(self, turns: Turns, template_args: Mapping[str, Any] | None = None) -> str:
-        """Return a conversation as text, ready for the model's answer; `template_args` go before the model's own."""
+        """Return a conversation as text, ready for the model's answer.
+
+        Parameters
+        ----------
+        turns
+            Each with ``role`` (``system``, ``user``, ``assistant``) and ``content``, the oldest first.
+        template_args
+            What the chat template reads beside the turns, such as ``{"enable_thinking": False}``; these stand over
+            the model's own `template_args`, and None leaves those as they are.
+
+        Raises
+        ------
+        EmospaceError
+            If the chat template refuses the turns, or has no such argument.
+        """
         return render_turns(self.tokenizer, turns, {**self.template_args, **(template_args or {})})
 
     def prompt_ids(self, turns: Turns, template_args: Mapping[str, Any] | None = None) -> list[int]:
         """Return the token ids of a conversation as the model reads it before it answers.
+
+        Parameters
+        ----------
+        turns, template_args
+            As in `render`.
 
         Raises
         ------
@@ -300,7 +332,24 @@ def wrap_model(
 ) -> LanguageModel:
     """Return a model already in memory as a `LanguageModel`.
 
-    Without an identity its weights, config and tokenizer are hashed, so that caches and manifests stay right.
+    Parameters
+    ----------
+    model
+        A causal language model of transformers; it is put into evaluation mode.
+    tokenizer
+        Its fast tokenizer.
+    name
+        What results and messages call it.
+    identity
+        What ties a result to these weights, such as ``{"sha256": ..., "dtype": "float32"}``. With None the weights,
+        the config and the tokenizer are hashed, so that caches and manifests stay right.
+    template_args
+        As in `load_model`.
+
+    Raises
+    ------
+    EmospaceError
+        If the blocks of the model cannot be found, or its chat template has no such argument.
     """
     template_args = dict(template_args or {})
     check_template_args(tokenizer, template_args)

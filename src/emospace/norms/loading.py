@@ -28,6 +28,8 @@ def load_norms(source: str | Path, *, anchors: AnchorsOf | None = None, **given:
 
     Parameters
     ----------
+    source
+        The name of a bundled set (`list_norms`), or the path of a ratings file; a `Path` is always a file.
     given
         What the file does not say, by the keys of `Card` (`CARD_KEYS` holds what each means). The same may stand, for
         good, in a card beside the file, ``ratings.csv.toml``; what is given here stands over it.
@@ -76,7 +78,23 @@ def norms_from_file(
 
 
 def norms_from_table(frame: pd.DataFrame, name: str, /, **given: Unpack[Card]) -> WordNorms:
-    """Return the ratings of a data frame, checked as those of a file are (see `load_norms`)."""
+    """Return the ratings of a data frame, checked as those of a file are (see `load_norms`).
+
+    Parameters
+    ----------
+    frame
+        One row a word (or a single rating, with ``trials=True``): a column of words and one of means for each target,
+        with their SD and number of raters where these are known.
+    name
+        What results call the norms.
+    given
+        As in `load_norms`: what the columns do not say, such as ``language`` and ``scale``.
+
+    Raises
+    ------
+    OpenQuestion, EmospaceError
+        As `load_norms`.
+    """
     source = f"table '{name}'"
     card = checked({key: value for key, value in given.items() if value is not None}, source)
     return read_norms([Grid.from_frame(source, frame)], card, name, source)

@@ -60,12 +60,20 @@ class WordNorms:
     scales
         Target -> (lowest, highest) answer the raters could give.
     targets
-        Those of `TARGETS` that were rated.
+        Those of valence, arousal and dominance that were rated.
+    licence, citation, note
+        The source's licence, the paper to cite, and what a reader of results should know; empty where nothing is said.
+    source
+        Where the ratings come from: a path, or an address with the file's sha256.
+    redistributable
+        Whether the licence lets the ratings be passed on; only such sets are bundled.
     rejected
         ``[row, word, reason]``: rows of the source left out; ``row`` counts as a spreadsheet does (header = 1).
     reading
         How the file was read: layout, encoding, separator, decimal, rows, blank lines, merged duplicates, what stood
         in place of missing ratings.
+    script
+        Of Chinese words: ``Hans`` (simplified) or ``Hant`` (traditional); empty for other languages.
     senses_left_out
         How many sense-marked entries `without_senses` took away.
     """
@@ -95,14 +103,26 @@ class WordNorms:
         return tuple(self.table["word"])
 
     def ratings(self, target: str) -> pd.Series:
-        """Return the mean ratings ``[n_words]`` on the published scale, indexed by word; NaN where there is none."""
+        """Return the mean ratings ``[n_words]`` on the published scale, indexed by word; NaN where there is none.
+
+        Parameters
+        ----------
+        target
+            One of `targets`, such as ``valence``; another one raises `EmospaceError`.
+        """
         import pandas as pd
 
         self._check(target)
         return pd.Series(self.table[target].to_numpy(float), index=list(self.words), name=target)
 
     def unit(self, target: str) -> pd.Series:
-        """Return the mean ratings ``[n_words]`` mapped from the published scale to -1..1, indexed by word."""
+        """Return the mean ratings ``[n_words]`` mapped from the published scale to -1..1, indexed by word.
+
+        Parameters
+        ----------
+        target
+            As in `ratings`.
+        """
         low, high = self.scales[self._check(target)]
         return 2 * (self.ratings(target) - low) / (high - low) - 1
 
@@ -111,6 +131,11 @@ class WordNorms:
 
         The error variance of a mean is its rater variance over its number of raters (classical test theory,
         Lord & Novick 1968). None where SD or n are unknown for more than half of the words, or all are rated alike.
+
+        Parameters
+        ----------
+        target
+            As in `ratings`.
         """
         self._check(target)
         if not {f"{target}_sd", f"{target}_n"} <= set(self.table.columns):
@@ -122,7 +147,13 @@ class WordNorms:
         return float(1 - np.mean(sd[known] ** 2 / n[known]) / np.var(mean[known], ddof=1))
 
     def ceiling(self, target: str) -> float | None:
-        """Return the highest r a perfect predictor could reach: the square root of the reliability."""
+        """Return the highest r a perfect predictor could reach: the square root of the reliability.
+
+        Parameters
+        ----------
+        target
+            As in `ratings`; None is returned where `reliability` is None.
+        """
         reliability = self.reliability(target)
         return None if reliability is None else float(np.sqrt(max(reliability, 0.0)))
 
@@ -149,7 +180,13 @@ class WordNorms:
         )
 
     def only(self, targets: tuple[str, ...]) -> WordNorms:
-        """Return the norms with these targets alone, in the order of `TARGETS`, and the words rated on any of them."""
+        """Return the norms with these targets alone, in the order of `TARGETS`, and the words rated on any of them.
+
+        Parameters
+        ----------
+        targets
+            Some of `targets`; another one raises `EmospaceError`.
+        """
         kept = tuple(t for t in TARGETS if t in {self._check(target) for target in targets})
         columns = [c for c in self.table.columns if c == "word" or c.rpartition("_")[0] in kept or c in kept]
         rated = self.table[list(kept)].notna().any(axis=1)
@@ -191,6 +228,11 @@ def check_norms(norms: WordNorms) -> pd.DataFrame:
     """Return what a user of a set should know: a table ``[problem, target, n, detail]``, one row a finding.
 
     ``n`` counts the words (or rows of the source) concerned; ``target`` is empty where none is.
+
+    Parameters
+    ----------
+    norms
+        Bundled norms or a user's own, from `load_norms` or `norms_from_table`.
     """
     import pandas as pd
 

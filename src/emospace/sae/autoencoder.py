@@ -32,7 +32,7 @@ class SparseAutoencoder:
     architecture
         ``standard`` (ReLU), ``topk``, ``jumprelu`` or ``gated``.
     layer
-        The residual stream after this many blocks.
+        The residual stream after this many blocks; SAELens' ``blocks.{layer-1}.hook_resid_post``.
     threshold
         float32 ``[n_latents]``, for ``jumprelu``.
     r_mag, b_mag
@@ -93,7 +93,14 @@ class SparseAutoencoder:
         return content_hash(settings, *(tensor.numpy() for tensor in weights if tensor is not None))
 
     def activations(self, states: torch.Tensor) -> torch.Tensor:
-        """Return latent activations, dense: ``[n, d_model]`` to ``[n, n_latents]``."""
+        """Return latent activations, dense: ``[n, d_model]`` to ``[n, n_latents]``.
+
+        Parameters
+        ----------
+        states
+            Raw states of the residual stream after `layer` blocks, ``[n, d_model]``, on any device and in any float
+            type; the autoencoder normalises them itself.
+        """
         import torch
 
         x, _ = self._normalise(states)
@@ -114,7 +121,15 @@ class SparseAutoencoder:
         return hidden.relu()
 
     def reconstruct(self, states: torch.Tensor, activations: torch.Tensor | None = None) -> torch.Tensor:
-        """Return what the latents make of the states, ``[n, d_model]``; activations known already may be given."""
+        """Return what the latents make of the states, ``[n, d_model]``.
+
+        Parameters
+        ----------
+        states
+            As in `activations`.
+        activations
+            Activations of these states ``[n, n_latents]``, also changed ones; None computes them.
+        """
         if activations is None:
             activations = self.activations(states)
         if self.rescale_by_decoder_norm:
@@ -126,6 +141,11 @@ class SparseAutoencoder:
         """Return the codes of states, sparse: float32 ``[n, d_model]`` to ``[n, n_latents]``.
 
         No more than `DENSE_VALUES` activations are dense at a time, however many states or latents there are.
+
+        Parameters
+        ----------
+        states
+            Raw states of the residual stream after `layer` blocks, ``[n, d_model]``, such as `States.layer` returns.
 
         Raises
         ------
@@ -149,7 +169,13 @@ class SparseAutoencoder:
         return vstack(parts, format="csr") if parts else csr_matrix((0, self.n_latents), dtype=np.float32)
 
     def row_blocks(self, n: int) -> Iterator[slice]:
-        """Yield slices of `n` rows whose dense activations are at most `DENSE_VALUES` (at least one row)."""
+        """Yield slices of rows whose dense activations are at most `DENSE_VALUES` (at least one row).
+
+        Parameters
+        ----------
+        n
+            Number of rows to be encoded.
+        """
         step = max(1, DENSE_VALUES // self.n_latents)
         return (slice(low, min(low + step, n)) for low in range(0, n, step))
 

@@ -46,11 +46,13 @@ def read_texts(path: Path, column: str = "text", limit_bytes: int | None = None)
 
     Parameters
     ----------
+    path
+        UTF-8 text with a document or paragraph a line, or a table with one a row. Empty lines and cells are left out.
     column
         Name of a table's column, or its number from 1 on where the file has no header line: then the first line is
         a text as well.
     limit_bytes
-        Where to stop reading a text file.
+        Where to stop reading a text file, in characters of text; None reads the whole.
 
     Raises
     ------

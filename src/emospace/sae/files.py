@@ -164,7 +164,13 @@ def sae_for(model: LanguageModel, source: str = "auto") -> SparseAutoencoder | N
 
 
 def bundled_sae(model: LanguageModel) -> str | None:
-    """Return the name of the shipped autoencoder trained on these very weights, if there is one."""
+    """Return the name of the shipped autoencoder trained on these very weights, if there is one.
+
+    Parameters
+    ----------
+    model
+        A loaded model; the hash of its weights (``model.identity["sha256"]``) decides, whatever it is called.
+    """
     for folder in shipped("sae"):
         card = read_json(folder / "card.json") if (folder / "card.json").is_file() else {}
         if card.get("model_sha256") and card["model_sha256"] == model.identity.get("sha256"):

@@ -51,8 +51,14 @@ def train_sae(
 
     Parameters
     ----------
+    model
+        The model whose residual stream is read.
     corpora
         Running text; never words in carriers.
+    spec
+        Layer (residual stream after ``spec.layer`` blocks; SAELens' ``blocks.{layer-1}.hook_resid_post``), number of
+        latents, latents kept for each state, tokens and optimiser. Its seed decides the windows cut from the corpora,
+        the initial weights and the order of batches.
     out
         Folder of the autoencoder; work in progress lies in ``out/states`` and ``out/checkpoint``.
     command

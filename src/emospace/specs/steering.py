@@ -181,6 +181,11 @@ class SteeringSpec(ChatModelSpec):
 
     Doses are multiples of each vector's calibrated dose, which is always among them. `source` and `baselines` name
     calibrated vectors for the command line; `evaluation.running.run_evaluation` is given them loaded.
+
+    Attributes
+    ----------
+    sampling
+        How the answers are sampled; every cell takes the same seeds.
     """
 
     emotions: tuple[str, ...] = option((), _EMOTIONS, panel=WHAT, comma=True)

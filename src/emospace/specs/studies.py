@@ -163,7 +163,13 @@ class Training(Spec):
 
 
 class SaeSpec(Training):
-    """How an autoencoder of one layer is trained."""
+    """How an autoencoder of one layer is trained.
+
+    Attributes
+    ----------
+    n_latents
+        Width of the autoencoder; the default is 8 times the residual stream of SmolLM2-135M (576).
+    """
 
     layer: Annotated[int, Field(ge=0, description="Residual stream after this many blocks.")]
     n_latents: int = Field(default=4608, gt=0)

@@ -107,10 +107,18 @@ def valence_agreement(
 
     Parameters
     ----------
+    sets
+        Concept-sets of the languages that are compared.
     norms_by_language
         Language -> its norms. The first of the reference language's are the reference.
+    reference
+        ISO 639-1 code of the language that the others are compared with; English, which has the most norms.
     reference_sets
-        Where the reference language's sets are, if not in `sets`.
+        Where the reference language's sets are; None where they are in `sets`.
+    n_bootstrap
+        Resamples of the categories behind the 95% interval of r.
+    seed
+        Decides these resamples.
 
     Raises
     ------

@@ -96,6 +96,15 @@ def category_ratings(sets: ConceptSets, norms: WordNorms, language: str) -> Cate
     A category's rating is that of its label; else of the first listed lemma that is rated; else the mean of its
     rated concepts by their weights. Words match exactly, else without regard to case.
 
+    Parameters
+    ----------
+    sets
+        Concept-sets that hold the language: their labels, lemmas and weighted words.
+    norms
+        Word norms of that language; the ratings returned are mapped from the published scale to -1..1.
+    language
+        ISO 639-1 code such as ``en``.
+
     Raises
     ------
     EmospaceError

@@ -39,6 +39,8 @@ class CategoryStructure:
     name
         ``goemotions``, ``kote``, ``brighter/<language>``, ``clics``, ``clics/<family>``,
         ``childfer/<group>-<task>``.
+    language
+        ISO 639-1 code of the texts or raters; ``multi`` for colexification over many languages.
     categories
         Our names where they coincide, else the source's own.
     similarity
@@ -46,6 +48,8 @@ class CategoryStructure:
     kind
         ``co-annotation`` (phi of label indicators over texts, -1..1), ``colexification`` (share, 0..1) or
         ``rated similarity``.
+    licence, citation, note
+        The source's licence, the paper to cite, and what a reader of results should know.
     counts
         ``[n_categories, n_categories]`` texts that carry both labels (the diagonal: that carry one), or None.
     halves
@@ -72,6 +76,11 @@ class CategoryStructure:
 
     def select(self, categories: Sequence[str]) -> CategoryStructure:
         """Return the structure of these categories alone, in the order given.
+
+        Parameters
+        ----------
+        categories
+            Some of `categories`.
 
         Raises
         ------
@@ -149,9 +158,16 @@ def list_structures() -> pd.DataFrame:
 def structures_for(language: str, family: str | None = None) -> tuple[str, ...]:
     """Return the names of the bundled structures that the categories of a language can be compared with.
 
-    Co-annotations of texts in that language; colexification over all families, and within `family` (by its name in
-    Glottolog, lower case with hyphens) where the source has it. Structures of fewer than `FEWEST_COMPARED` categories
-    are left out.
+    Co-annotations of texts in that language; colexification over all families, and within its family where the source
+    has it. Structures of fewer than five categories are left out: no permutation test can say anything of them.
+
+    Parameters
+    ----------
+    language
+        ISO 639-1 code such as ``en``.
+    family
+        The language's family by its name in Glottolog, in lower case with hyphens (``indo-european``), as
+        `ConceptSets.families` has it; None leaves out colexification within a family.
     """
     return tuple(
         f"{name}/{variant}" if variant else name
@@ -175,7 +191,12 @@ def _language(entry: Mapping[str, Any], variant: str) -> str:
 
 @cache
 def load_structure(name: str) -> CategoryStructure:
-    """Return a bundled structure by its name (see `list_structures`); it is shared, so not to be changed.
+    """Return a bundled structure by its name; it is shared, so not to be changed.
+
+    Parameters
+    ----------
+    name
+        As `list_structures` has it, such as ``goemotions`` or ``clics/indo-european``.
 
     Raises
     ------
