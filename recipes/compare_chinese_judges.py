@@ -19,10 +19,11 @@ import numpy as np
 
 from emospace.artefacts import read_json, write_json
 from emospace.judges import BASIC, load_judge
-from emospace.judges.corpus import Corpus, read_corpus
-from emospace.judges.embedded import scores_of
-from emospace.judges.scoring import auroc
-from emospace.judges.training import Fit, train
+from emospace.judges.embedded import SCORERS, scores_of
+from judge_training.corpus import Corpus, read_corpus
+from judge_training.parameters import STARTS
+from judge_training.scoring import auroc
+from judge_training.training import Fit, train
 from train_judges import JUDGES, OTHER, RESULTS, parts_of
 
 # Chinese blocks trained step by step on the labelled texts alone.
@@ -50,19 +51,18 @@ def intervals(scores: np.ndarray, marks: np.ndarray) -> dict[str, dict[str, Any]
 
 def compare(name: str, corpus: Corpus) -> Mapping[str, Any]:
     """Return the figures of each way for one judge."""
-    module, half, _ = JUDGES[name]
+    (_, logits), (half, _) = SCORERS[name], JUDGES[name]
     chinese, judge, fit = parts_of(corpus)["zh"], load_judge(name), GRADIENT[name]
-    own = chinese.where((chinese.part == "train") & (chinese.half == half))
-    start = module.start(fit.n_rows, fit.n_outputs, fit.seed)
+    texts = chinese.where((chinese.part == "train") & (chinese.half == half))
+    start = STARTS[name](fit.n_rows, fit.n_outputs, fit.seed)
     ways = {
         "block of all languages": judge.blocks["other"],
-        "own block, gradient training": train(module.logits, start, own, fit, name),
+        "own block, gradient training": train(logits, start, texts, fit, name),
         "own block, shipped": judge.blocks["zh"],
     }
     test = chinese.where(chinese.part == "test")
     return {
-        way: intervals(scores_of(module.logits, block, list(test.texts)), test.basic)
-        for way, block in ways.items()
+        way: intervals(scores_of(logits, block, list(test.texts)), test.basic) for way, block in ways.items()
     }
 
 

@@ -22,12 +22,13 @@ from safetensors.numpy import load_file
 
 from emospace.artefacts import file_hash, read_json, write_json, write_tensors
 from emospace.display import say
-from emospace.judges import linear, ngram, subword
-from emospace.judges.card import calibrate, held_out, summary
-from emospace.judges.corpus import Corpus, read_corpus
-from emospace.judges.embedded import pack, scores_of, unpack
-from emospace.judges.scoring import FEWEST_OF_CLASS
-from emospace.judges.training import Fit, train
+from emospace.judges.embedded import SCORERS, scores_of, unpack
+from judge_training import linear
+from judge_training.card import calibrate, held_out, summary
+from judge_training.corpus import Corpus, read_corpus
+from judge_training.parameters import STARTS, pack, start_from
+from judge_training.scoring import FEWEST_OF_CLASS
+from judge_training.training import Fit, train
 
 ROOT = Path(__file__).parents[1]
 OUT = ROOT / "src" / "emospace" / "data" / "judges"
@@ -37,10 +38,9 @@ ENGLISH, OTHER = ("fine", "seven"), ("basic", "seven")
 PENALTY = 10.0
 """Of the linear solution for Chinese, chosen by cross-validation within the training texts."""
 
-# Judge -> its module, its half of the training texts, and settings by block, chosen on the dev splits.
-JUDGES: dict[str, tuple[Any, int, dict[str, Fit]]] = {
+# Judge -> its half of the training texts, and settings by block, chosen on the dev splits.
+JUDGES: dict[str, tuple[int, dict[str, Fit]]] = {
     "ngram": (
-        ngram,
         0,
         {
             "en": Fit(ENGLISH, n_rows=65536, epochs=10, rate=0.05, decay=0.05, drop=0.3),
@@ -50,7 +50,6 @@ JUDGES: dict[str, tuple[Any, int, dict[str, Fit]]] = {
         },
     ),
     "subword": (
-        subword,
         1,
         {
             "en": Fit(ENGLISH, n_rows=32768, epochs=10, rate=0.004, drop=0.4, batch=128),
@@ -72,17 +71,16 @@ def parts_of(corpus: Corpus) -> dict[str, Corpus]:
     }
 
 
-def trained_block(name: str, block: str, own: Corpus) -> dict[str, Any]:
+def trained_block(name: str, block: str, texts: Corpus) -> dict[str, Any]:
     """Return the parameters of one block of a judge, trained on its half of the texts."""
-    module, _, fits = JUDGES[name]
-    fit = fits[block]
+    (_, logits), fit = SCORERS[name], JUDGES[name][1][block]
     if block != "zh":
-        start = module.start(fit.n_rows, fit.n_outputs, fit.seed)
-        return train(module.logits, start, own, fit, f"{name}, {block}")
-    solution = linear.solve(own, fit, PENALTY)
+        start = STARTS[name](fit.n_rows, fit.n_outputs, fit.seed)
+        return train(logits, start, texts, fit, f"{name}, {block}")
+    solution = linear.solve(texts, fit, PENALTY)
     if name == "ngram":
         return solution
-    return train(module.logits, subword.start_from(solution, fit.seed), own, fit, f"{name}, {block}")
+    return train(logits, start_from(solution, fit.seed), texts, fit, f"{name}, {block}")
 
 
 def build(name: str, corpus: Corpus, sources: list[dict[str, str]], only: str | None) -> dict[str, Any]:
@@ -93,41 +91,41 @@ def build(name: str, corpus: Corpus, sources: list[dict[str, str]], only: str | 
     only
         The one block to train; weights, calibration and scores of the others stay as they are stored.
     """
-    module, half, fits = JUDGES[name]
+    (kind, logits), (half, fits) = SCORERS[name], JUDGES[name]
     parts, path = parts_of(corpus), OUT / name / "model.safetensors"
     kept = read_json(OUT / name / "card.json") if only else {"blocks": {}, "held_out": {}}
     tensors = load_file(str(path)) if only else {}
     tensors = {key: value for key, value in tensors.items() if key.partition(".")[0] != only}
-    blocks, found = kept["blocks"], kept["held_out"]
+    blocks, measured = kept["blocks"], kept["held_out"]
     for block in [only] if only else fits:
         fit, here = fits[block], parts[block]
-        own = here.where((here.part == "train") & (here.half == half))
-        stored = pack({block: trained_block(name, block, own)})
+        texts = here.where((here.part == "train") & (here.half == half))
+        stored = pack({block: trained_block(name, block, texts)})
         tensors |= stored
-        score = partial(scores_of, module.logits, unpack(stored, block))
+        score = partial(scores_of, logits, unpack(stored, block))
         facts = calibrate(score, here.where(here.part == "dev"), fit, HEADS[block])
         # Chinese is scored on the test texts of XED too, and with its own block alone.
         scored = corpus.where(corpus.language == "zh") if block == "zh" else here
         scores = held_out(score, scored.where(scored.part == "test"), facts, fit, HEADS[block])
-        found |= {key: value for key, value in scores.items() if (key == "zh") == (block == "zh")}
-        blocks[block] = facts | {"n_train": len(own), "fit": vars(fit)}
+        measured |= {key: value for key, value in scores.items() if (key == "zh") == (block == "zh")}
+        blocks[block] = facts | {"n_train": len(texts), "fit": vars(fit)}
         if block == "zh":
             blocks[block]["penalty"] = PENALTY
     write_tensors(path, tensors)
     card = {
         "name": name,
-        "kind": module.KIND,
+        "kind": kind,
         "half": half,
         "date": date.today().isoformat(),
         "command": f"python recipes/train_judges.py --data DATA --only {name}",
         "licence": "CC BY 4.0",
         "sources": sources,
         "note": NOTE,
-        **summary(found),
+        **summary(measured),
         "weights_sha256": file_hash(path),
         "blocks": blocks,
     }
-    card["held_out"] = found
+    card["held_out"] = measured
     write_json(OUT / name / "card.json", card)
     return card
 
@@ -197,8 +195,8 @@ def main() -> None:
     corpus = read_corpus(options.data)
     for name in [options.only] if options.only else JUDGES:
         published = figures(build(name, corpus, sources, options.block))
-        known = read_json(RESULTS) if RESULTS.exists() else {}
-        write_json(RESULTS, known | {name: published})
+        others = read_json(RESULTS) if RESULTS.exists() else {}
+        write_json(RESULTS, others | {name: published})
         seven = {
             source: mean(held["seven"]["classes"], "recall") for source, held in published["english"].items()
         }

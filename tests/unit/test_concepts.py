@@ -23,7 +23,7 @@ from emospace.concepts import (
 from emospace.concepts.association_files import read_answers
 from emospace.concepts.category import BUNDLED
 from emospace.errors import EmospaceError
-from emospace.judges.corpus import GOEMOTIONS
+from judge_training.corpus import GOEMOTIONS
 
 BASIC = {"anger", "disgust", "fear", "joy", "sadness", "surprise"}
 OWN = """

@@ -7,11 +7,21 @@ import pytest
 
 from emospace.concepts import categories
 from emospace.errors import EmospaceError
-from emospace.judges import BASIC, BASIC_SEVEN, Judgement, linear, load_judge, ngram, scoring, subword
-from emospace.judges.corpus import GOEMOTIONS, NEUTRAL, Corpus
-from emospace.judges.embedded import SHIPPED, EmbeddedJudge, pack, scores_of, unpack
-from emospace.judges.tokens import features, gather, key_of, tokenise, words_of
-from emospace.judges.training import Fit, class_weights, join, train
+from emospace.judges import BASIC, BASIC_SEVEN, Judgement, load_judge
+from emospace.judges.embedded import (
+    SCORERS,
+    SHIPPED,
+    EmbeddedJudge,
+    ngram_logits,
+    scores_of,
+    subword_logits,
+    unpack,
+)
+from emospace.judges.tokens import features, gather, tokenise, words_of
+from judge_training import linear, scoring
+from judge_training.corpus import GOEMOTIONS, NEUTRAL, Corpus, key_of
+from judge_training.parameters import STARTS, pack, start_from
+from judge_training.training import Fit, class_weights, join, train
 
 PLAIN = {
     "anger": "I am so angry and furious at you, I hate this.",
@@ -98,30 +108,30 @@ def test_gather_takes_items_in_order():
     assert lengths.tolist() == [3, 0, 1]
 
 
-@pytest.mark.parametrize("module", [ngram, subword])
-def test_scores_do_not_depend_on_the_batch(module):
+@pytest.mark.parametrize("name", list(SCORERS))
+def test_scores_do_not_depend_on_the_batch(name):
     import torch
 
-    parameters = module.start(512, 9, seed=0)
+    parameters = STARTS[name](512, 9, 0)
     generator = torch.Generator().manual_seed(1)
     parameters = {k: v + 0.1 * torch.randn(v.shape, generator=generator) for k, v in parameters.items()}
     texts = ["one", "a much longer text with quite a few more words in it", "", "two words"]
-    together = scores_of(module.logits, parameters, texts)
-    alone = np.concatenate([scores_of(module.logits, parameters, [text]) for text in texts])
+    together = scores_of(SCORERS[name][1], parameters, texts)
+    alone = np.concatenate([scores_of(SCORERS[name][1], parameters, [text]) for text in texts])
     np.testing.assert_allclose(together, alone, atol=1e-5)
 
 
-@pytest.mark.parametrize("module", [ngram, subword])
-def test_training_finds_a_planted_word_and_repeats_itself(module):
+@pytest.mark.parametrize("name", list(SCORERS))
+def test_training_finds_a_planted_word_and_repeats_itself(name):
     corpus = corpus_of()
-    fit = Fit(("fine", "seven"), n_rows=2048, epochs=10, rate=0.05 if module is ngram else 0.01, batch=40)
+    fit = Fit(("fine", "seven"), n_rows=2048, epochs=10, rate=0.05 if name == "ngram" else 0.01, batch=40)
 
     def run():
-        return train(module.logits, module.start(fit.n_rows, fit.n_outputs, 0), corpus, fit, "test")
+        return train(SCORERS[name][1], STARTS[name](fit.n_rows, fit.n_outputs, 0), corpus, fit, "test")
 
     first = run()
     texts = [f"of the {BASIC_SEVEN[k]}{k} was and" for k in range(7)]
-    scores = scores_of(module.logits, first, texts)
+    scores = scores_of(SCORERS[name][1], first, texts)
     assert (scores[:, fit.columns["seven"]].argmax(axis=1) == np.arange(7)).all()
     again = run()
     assert all((first[name] == again[name]).all() for name in first)
@@ -143,7 +153,7 @@ def test_a_solution_finds_a_planted_character_and_repeats_itself():
     solution = linear.solve(corpus, fit, 10.0)
     # Among words it has not seen, a mark still ranks first, while the choice falls to neutral.
     near, far = (
-        scores_of(ngram.logits, solution, [around.format(mark) for mark in CHARACTERS.values()])
+        scores_of(ngram_logits, solution, [around.format(mark) for mark in CHARACTERS.values()])
         for around in ("今天{}了", "他们{}吗")
     )
     assert (near[:, fit.columns["seven"]].argmax(axis=1) == np.arange(7)).all()
@@ -156,8 +166,8 @@ def test_a_neural_block_can_begin_at_a_solution():
     corpus, fit = chinese(), Fit(("basic", "seven"), n_rows=2048, epochs=0, rate=0.0)
     solution = linear.solve(corpus, fit, 10.0)
     texts = list(dict.fromkeys(corpus.texts))
-    linear_scores = scores_of(ngram.logits, solution, texts)
-    neural_scores = scores_of(subword.logits, subword.start_from(solution, 0), texts)
+    linear_scores = scores_of(ngram_logits, solution, texts)
+    neural_scores = scores_of(subword_logits, start_from(solution, 0), texts)
     for a, b in zip(linear_scores.T, neural_scores.T, strict=True):
         assert np.corrcoef(a, b)[0, 1] > 0.9
 

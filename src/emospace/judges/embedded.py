@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.resources import as_file, files
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ import numpy as np
 from emospace.artefacts import content_hash, read_json
 from emospace.errors import EmospaceError
 from emospace.judges.judgement import BASIC_SEVEN, Judgement
-from emospace.judges.tokens import gather, tokenise
+from emospace.judges.tokens import Tokens, features, gather, pair_hashes, tokenise
 
 if TYPE_CHECKING:
     import torch
@@ -113,28 +113,24 @@ class EmbeddedJudge:
 @cache
 def load_ngram(name: str = "ngram") -> EmbeddedJudge:
     """Return the judge of hashed n-grams, which calibrates."""
-    return _load(name, SHIPPED)
+    return _load(name)
 
 
 @cache
 def load_subword(name: str = "subword") -> EmbeddedJudge:
     """Return the neural judge of hashed subwords, which reports."""
-    return _load(name, SHIPPED)
+    return _load(name)
 
 
-def _load(name: str, folder: Any) -> EmbeddedJudge:
-    from importlib import import_module
-
+def _load(name: str) -> EmbeddedJudge:
     from safetensors.numpy import load_file
 
-    with as_file(folder / name) as place:
-        card = read_json(place / "card.json")
-        stored = load_file(str(place / "model.safetensors"))
-    module = import_module(f"emospace.judges.{name}")
+    with as_file(SHIPPED / name) as folder:
+        card = read_json(folder / "card.json")
+        stored = load_file(str(folder / "model.safetensors"))
+    kind, logits = SCORERS[name]
     blocks = {block: unpack(stored, block) for block in card["blocks"]}
-    return EmbeddedJudge(
-        name, module.KIND, card, blocks, lambda parameters, texts: scores_of(module.logits, parameters, texts)
-    )
+    return EmbeddedJudge(name, kind, card, blocks, partial(scores_of, logits))
 
 
 def scores_of(
@@ -153,28 +149,105 @@ def scores_of(
     return out
 
 
-def pack(blocks: Mapping[str, Parameters]) -> dict[str, np.ndarray]:
-    """Return the tensors to store: tables as int8 with a float16 scale a row, everything else float16."""
-    stored = {}
-    for block, parameters in blocks.items():
-        for name, tensor in parameters.items():
-            value = tensor.numpy()
-            if name == "table":
-                scale = (np.abs(value).max(axis=1, keepdims=True) / 127).astype(np.float16).clip(1e-7)
-                stored[f"{block}.scale"] = scale
-                value = np.rint(value / scale.astype(np.float32)).clip(-127, 127).astype(np.int8)
-            else:
-                value = value.astype(np.float16)
-            stored[f"{block}.{name}"] = value
-    return stored
-
-
 def unpack(stored: Mapping[str, np.ndarray], block: str) -> Parameters:
     """Return the float32 parameters of one block."""
     import torch
 
-    own = {name.partition(".")[2]: value for name, value in stored.items() if name.startswith(f"{block}.")}
-    scale = own.pop("scale").astype(np.float32)
-    parameters = {name: value.astype(np.float32) for name, value in own.items()}
-    parameters["table"] *= scale
-    return {name: torch.from_numpy(value) for name, value in parameters.items()}
+    tensors = {
+        name.removeprefix(f"{block}."): value.astype(np.float32)
+        for name, value in stored.items()
+        if name.startswith(f"{block}.")
+    }
+    tensors["table"] *= tensors.pop("scale")
+    return {name: torch.from_numpy(value) for name, value in tensors.items()}
+
+
+def ngram_logits(
+    parameters: Mapping[str, torch.Tensor],
+    tokens: Tokens,
+    words: np.ndarray,
+    lengths: np.ndarray,
+    drop: float = 0.0,
+) -> torch.Tensor:
+    """Return the scores ``[n_texts, n_outputs]`` of texts given as word numbers, text after text.
+
+    The sum of the weights of a text's features over the square root of their number; in training a share `drop` of
+    the features is left out.
+    """
+    import torch
+    from torch.nn.functional import embedding_bag
+
+    hashed, counts = features(tokens, words, lengths, len(parameters["table"]))
+    weights = torch.from_numpy(np.repeat(1 / np.sqrt(counts), counts).astype(np.float32))
+    if drop:
+        weights = torch.nn.functional.dropout(weights, drop)
+    offsets = torch.from_numpy(np.concatenate([[0], np.cumsum(counts)[:-1]]))
+    bags = embedding_bag(
+        torch.from_numpy(hashed), parameters["table"], offsets, mode="sum", per_sample_weights=weights
+    )
+    return bags + parameters["bias"]
+
+
+def subword_logits(
+    parameters: Mapping[str, torch.Tensor],
+    tokens: Tokens,
+    words: np.ndarray,
+    lengths: np.ndarray,
+    drop: float = 0.0,
+) -> torch.Tensor:
+    """Return the scores ``[n_texts, n_outputs]`` of texts given as word numbers, text after text.
+
+    A word's vector is that of its own hash plus the mean over its pieces, and with ``pairs`` that of its pair with the
+    next word (where words are single characters, most meaning lies in pairs); a convolution over three words follows,
+    and for each output a softmax attention over the text (label-wise attention: Mullenbach et al. 2018) beside the
+    plain mean. In training a share `drop` of the words and channels is left out.
+    """
+    import torch
+    from torch.nn.functional import conv1d, dropout, embedding, embedding_bag, gelu
+
+    table = parameters["table"]
+    distinct, place = np.unique(words, return_inverse=True)
+    pieces, counts = gather(tokens.pieces, tokens.piece_starts, distinct)
+    whole = torch.from_numpy(tokens.pieces[tokens.piece_starts[distinct]] % len(table))
+    offsets = torch.from_numpy(np.concatenate([[0], np.cumsum(counts)[:-1]]))
+    vectors = embedding(whole, table) + embedding_bag(
+        torch.from_numpy(pieces % len(table)), table, offsets, mode="mean"
+    )
+    n_texts, longest = len(lengths), int(lengths.max())
+    row = np.repeat(np.arange(n_texts), lengths)
+    column = np.arange(len(words)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    cell = torch.from_numpy(row * longest + column)
+    chosen = vectors.index_select(0, torch.from_numpy(place))
+    if "pairs" in parameters:
+        hashes = pair_hashes(tokens.pieces[tokens.piece_starts[words]]) % len(table)
+        inside = torch.from_numpy(row[1:] == row[:-1])[:, None]
+        of_pairs = embedding(torch.from_numpy(hashes), table) * inside * parameters["pairs"]
+        chosen = torch.cat([chosen[:-1] + of_pairs, chosen[-1:]])
+    if drop:
+        kept = (torch.rand(len(words), 1) >= drop / 3).float()
+        chosen = dropout(chosen * kept, drop / 2)
+    padded = torch.zeros(n_texts * longest, table.shape[1]).index_copy(0, cell, chosen)
+    states = conv1d(
+        padded.view(n_texts, longest, -1).transpose(1, 2),
+        parameters["convolution"],
+        parameters["convolution_bias"],
+        padding=1,
+    )
+    states = gelu(states).transpose(1, 2)
+    if drop:
+        states = dropout(states, drop)
+    real = torch.zeros(n_texts * longest).index_fill(0, cell, 1.0).view(n_texts, longest, 1)
+    attention = (states @ parameters["query"]).masked_fill(real == 0, -1e9).softmax(dim=1)
+    pooled = attention.transpose(1, 2) @ states
+    mean = (states * real).sum(1) / real.sum(1)
+    return (pooled * parameters["out"]).sum(-1) + mean @ parameters["mean"].T + parameters["bias"]
+
+
+SCORERS: dict[str, tuple[str, Callable[..., torch.Tensor]]] = {
+    "ngram": ("linear model over hashed words, word pairs and character n-grams", ngram_logits),
+    "subword": (
+        "neural: learned embeddings of hashed subwords, convolution, attention per label",
+        subword_logits,
+    ),
+}
+"""Name of a shipped judge -> its kind, and its scores of texts from its parameters."""

@@ -27,12 +27,6 @@ def words_of(text: str) -> list[str]:
     return [match.group() for match in TOKEN.finditer(SIGN_RUN.sub(r"\1\1", text))][:LONGEST]
 
 
-def key_of(text: str) -> str:
-    """Return what two copies of one text share: its words without signs, else the text itself."""
-    words = (word for word in words_of(text) if any(sign.isalnum() for sign in word))
-    return " ".join(words) or text.strip()
-
-
 def pieces_of(word: str) -> list[int]:
     """Return 32-bit hashes of a word and of its character 3- and 4-grams, the word first."""
     marked = f"<{word[:40]}>"
@@ -81,9 +75,9 @@ def gather(flat: np.ndarray, starts: np.ndarray, items: np.ndarray) -> tuple[np.
     return flat[np.repeat(starts[items] - begin, lengths) + np.arange(lengths.sum())], lengths
 
 
-def pair_hashes(own: np.ndarray) -> np.ndarray:
+def pair_hashes(hashes: np.ndarray) -> np.ndarray:
     """Return 32-bit hashes ``[n_tokens - 1]`` of neighbouring words, from the hashes of the words."""
-    pairs = (own[:-1] * 0x9E3779B1 + own[1:]) & 0xFFFFFFFF
+    pairs = (hashes[:-1] * 0x9E3779B1 + hashes[1:]) & 0xFFFFFFFF
     return np.asarray(pairs ^ (pairs >> 15))
 
 
@@ -99,9 +93,9 @@ def features(tokens: Tokens, words: np.ndarray, lengths: np.ndarray, n: int) -> 
     """
     owner = np.repeat(np.arange(len(lengths)), lengths)
     pieces, counts = gather(tokens.pieces, tokens.piece_starts, words)
-    own = tokens.pieces[tokens.piece_starts[words]]
+    whole = tokens.pieces[tokens.piece_starts[words]]
     pair = owner[1:] == owner[:-1]
     text = np.concatenate([np.repeat(owner, counts), owner[1:][pair]])
-    hashes = np.concatenate([pieces, pair_hashes(own)[pair]])
+    hashes = np.concatenate([pieces, pair_hashes(whole)[pair]])
     order = np.argsort(text, kind="stable")
     return hashes[order] % n, np.bincount(text, minlength=len(lengths))

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emospace.concepts import categories
-from emospace.judges import scoring
-from emospace.judges.corpus import GOEMOTIONS, Corpus
-from emospace.judges.training import Fit, class_weights, join
 from emospace.specs import BASIC
+from judge_training import scoring
+from judge_training.corpus import GOEMOTIONS, Corpus
+from judge_training.training import Fit, class_weights, join
 
 if TYPE_CHECKING:
     Score = Callable[[list[str]], np.ndarray]
@@ -40,19 +40,19 @@ def calibrate(score: Score, dev: Corpus, fit: Fit, head: str) -> dict[str, Any]:
     scores, marks = score(list(dev.texts))[:, : len(outputs)], getattr(dev, head)
     platt, threshold = {}, {}
     for i, label in enumerate(outputs):
-        known = ~np.isnan(marks[:, i])
-        fitted = scoring.platt(scores[known, i], marks[known, i], dev.language[known])
+        marked = ~np.isnan(marks[:, i])
+        fitted = scoring.platt(scores[marked, i], marks[marked, i], dev.language[marked])
         common = np.mean(list(fitted.values()), axis=0).tolist()
         platt[label] = {language: fitted.get(language, common) for language in sorted(set(dev.language))}
-        values = probabilities(scores[known, i], platt[label], dev.language[known])
-        threshold[label] = scoring.best_threshold(values, marks[known, i])
+        values = probabilities(scores[marked, i], platt[label], dev.language[marked])
+        threshold[label] = scoring.best_threshold(values, marks[marked, i])
     single = dev.where(dev.seven >= 0)
     rows = join(single, np.random.default_rng(fit.seed), 0.5).rows
     seven = score(joined(single.texts, rows))[:, fit.columns["seven"]]
-    known_names = {category.name for category in categories()} | {"neutral"}
+    names = {category.name for category in categories()} | {"neutral"}
     return {
         "outputs": outputs,
-        "labels": [label for label in outputs if label in known_names],
+        "labels": [label for label in outputs if label in names],
         "platt": platt,
         "threshold": threshold,
         "balance": scoring.balance(seven, single.seven, class_weights(single)),
@@ -92,20 +92,20 @@ def held_out(score: Score, test: Corpus, block: Mapping[str, Any], fit: Fit, hea
     chosen = choose(scores)
     long = join(test, np.random.default_rng(fit.seed), 1.0).rows
     chosen_long = choose(score(joined(test.texts, long)))
-    found: dict[str, Any] = {}
+    measured: dict[str, Any] = {}
     for language in sorted(set(test.language)):
         for source in sorted(set(test.source[test.language == language])):
             here = (test.language == language) & (test.source == source)
             single = here & (test.seven >= 0)
-            found.setdefault(language, {})[source] = {
+            measured.setdefault(language, {})[source] = {
                 **scoring.measure_labels(outputs, probability[here], marks[here], threshold),
                 "seven": scoring.measure_seven(chosen[single], test.seven[single]),
                 "seven_joined": scoring.measure_seven(chosen_long[single], test.seven[single]),
             }
-    return found
+    return measured
 
 
-def summary(found: Mapping[str, Any]) -> dict[str, Any]:
+def summary(held_out: Mapping[str, Any]) -> dict[str, Any]:
     """Return the AUROC and recall that a judge states, language by language, and which are of projected labels.
 
     Both are of one source: GoEmotions for English, else BRIGHTER, else XED where people labelled it, else the
@@ -114,7 +114,7 @@ def summary(found: Mapping[str, Any]) -> dict[str, Any]:
     areas: dict[str, dict[str, float]] = {}
     recalls: dict[str, dict[str, float]] = {}
     projected = []
-    for language, sources in found.items():
+    for language, sources in held_out.items():
         source = next(name for name in SOURCES if name in sources)
         rows, classes = sources[source]["labels"], sources[source]["seven"]["classes"]
         area = {label: row["auroc"] for label, row in rows.items() if row["auroc"] is not None}

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from emospace.judges.corpus import Corpus
 from emospace.judges.tokens import features, tokenise
-from emospace.judges.training import Fit, class_weights, join, words_of_rows
+from judge_training.corpus import Corpus
+from judge_training.training import Fit, class_weights, join, words_of_rows
 
 if TYPE_CHECKING:
     import scipy.sparse
@@ -56,9 +56,9 @@ def solve(corpus: Corpus, fit: Fit, penalty: float) -> dict[str, torch.Tensor]:
     alone, rarity = alone / scale, rarity / scale
     models = []
     for marks in corpus.basic.T:
-        known = ~np.isnan(marks)
+        marked = ~np.isnan(marks)
         model = LogisticRegression(C=penalty, solver="liblinear", random_state=fit.seed)
-        models.append(model.fit(alone[known], marks[known]))
+        models.append(model.fit(alone[marked], marks[marked]))
     single = corpus.where(corpus.seven >= 0)
     rows = join(corpus, np.random.default_rng(fit.seed), 1.0).rows[corpus.seven >= 0]
     joined = counted(rows) @ scipy.sparse.diags(rarity)

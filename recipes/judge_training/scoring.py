@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import confusion_matrix, f1_score
 
 from emospace.judges.judgement import BASIC_SEVEN
 from emospace.stats import auc
@@ -38,12 +40,6 @@ def best_threshold(probability: np.ndarray, marks: np.ndarray) -> float:
     return float(probability[order[int(f1.argmax())]])
 
 
-def f1_score(chosen: np.ndarray, marks: np.ndarray) -> float:
-    """Return F1 of a label, 0 where nothing was found."""
-    total = chosen.sum() + marks.sum()
-    return float(2 * (chosen * marks).sum() / total) if total else 0.0
-
-
 def platt(scores: np.ndarray, marks: np.ndarray, language: np.ndarray) -> dict[str, list[float]]:
     """Fit ``sigmoid(slope * score + intercept)``: one slope, an intercept a language drawn to the common one.
 
@@ -57,14 +53,12 @@ def platt(scores: np.ndarray, marks: np.ndarray, language: np.ndarray) -> dict[s
     dict
         Language -> slope and intercept.
     """
-    from sklearn.linear_model import LogisticRegression
-
     languages = sorted(set(language))
     if marks.min() == marks.max():
         base = float(np.log((marks.sum() + 0.5) / (len(marks) - marks.sum() + 0.5)))
         return {name: [0.0, base] for name in languages}
-    own = np.stack([language == name for name in languages], axis=1)
-    model = LogisticRegression(C=10.0, max_iter=1000).fit(np.column_stack([scores, own]), marks)
+    is_in = np.stack([language == name for name in languages], axis=1)
+    model = LogisticRegression(C=10.0, max_iter=1000).fit(np.column_stack([scores, is_in]), marks)
     slope, *shifts = model.coef_[0]
     return {
         name: [float(slope), float(model.intercept_[0] + shift)]
@@ -112,12 +106,12 @@ def measure_labels(
     """
     table, f1, errors = {}, [], []
     for i, label in enumerate(labels):
-        known = ~np.isnan(marks[:, i])
-        if not known.any():
+        marked = ~np.isnan(marks[:, i])
+        if not marked.any():
             continue
-        p, y = probability[known, i], marks[known, i]
+        p, y = probability[marked, i], marks[marked, i]
         errors.append(calibration_error(p, y))
-        f1.append(f1_score((p >= thresholds[i]).astype(float), y))
+        f1.append(float(f1_score(y, p >= thresholds[i], zero_division=0)))
         area = auroc(p, y)
         table[label] = {
             "n": int(y.sum()), "auroc": None if area is None else round(area, 4), "f1": round(f1[-1], 4),
@@ -133,8 +127,7 @@ def measure_labels(
 
 def measure_seven(chosen: np.ndarray, classes: np.ndarray) -> dict[str, Any]:
     """Return the recall of each class with its number of texts, and the confusion (rows: true, columns: chosen)."""
-    confusion = np.zeros((7, 7), int)
-    np.add.at(confusion, (classes, chosen), 1)
+    confusion = confusion_matrix(classes, chosen, labels=np.arange(7))
     size = confusion.sum(axis=1)
     return {
         "classes": {

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from emospace.display import progress
-from emospace.judges.corpus import GOEMOTIONS, NEUTRAL, Corpus
 from emospace.judges.tokens import Tokens, gather, tokenise
+from judge_training.corpus import GOEMOTIONS, NEUTRAL, Corpus
 
 if TYPE_CHECKING:
     import torch
@@ -164,10 +164,10 @@ def train(
                 for head in ("fine", "basic"):
                     if head in columns:
                         marks = torch.from_numpy(getattr(examples, head)[batch])
-                        known = ~marks.isnan()
-                        if known.any():
+                        marked = ~marks.isnan()
+                        if marked.any():
                             part = binary_cross_entropy_with_logits(
-                                scores[:, columns[head]][known], marks[known], reduction="sum"
+                                scores[:, columns[head]][marked], marks[marked], reduction="sum"
                             )
                             loss = loss + part / len(batch)
                 classes = torch.from_numpy(examples.seven[batch])

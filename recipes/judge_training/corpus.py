@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from emospace.judges.judgement import BASIC_SEVEN
-from emospace.judges.tokens import key_of
+from emospace.judges.tokens import words_of
 from emospace.specs import BASIC
 
 if TYPE_CHECKING:
@@ -124,9 +124,9 @@ def _brighter(data: Path) -> pd.DataFrame:
     table = frame[["text", *BASIC, "language"]].assign(source="brighter", part=frame["split"])
     marks = frame[list(BASIC)].to_numpy(float)
     total, unknown = np.nansum(marks, axis=1), np.isnan(marks).sum(axis=1)
-    one = (total == 1) & (unknown <= 1)
-    none = (total == 0) & (unknown == 0)
-    seven = np.where(one, np.nan_to_num(marks).argmax(axis=1), np.where(none, NEUTRAL, -1))
+    single = (total == 1) & (unknown <= 1)
+    neutral = (total == 0) & (unknown == 0)
+    seven = np.where(single, np.nan_to_num(marks).argmax(axis=1), np.where(neutral, NEUTRAL, -1))
     return table.assign(seven=seven)
 
 
@@ -137,8 +137,14 @@ def _xed(data: Path) -> pd.DataFrame:
     source = np.where(frame["kind"] == "annotated", "xed", "xed projected")
     table = frame[["text", *BASIC, "language"]].assign(source=source, part=None)
     marks = frame[list(BASIC)].to_numpy()
-    one = (frame[list(XED)].sum(axis=1).to_numpy() == 1) & (marks.sum(axis=1) == 1)
-    return table.assign(seven=np.where(one, marks.argmax(axis=1), -1))
+    single = (frame[list(XED)].sum(axis=1).to_numpy() == 1) & (marks.sum(axis=1) == 1)
+    return table.assign(seven=np.where(single, marks.argmax(axis=1), -1))
+
+
+def key_of(text: str) -> str:
+    """Return what two copies of one text share: its words without signs, else the text itself."""
+    words = (word for word in words_of(text) if any(sign.isalnum() for sign in word))
+    return " ".join(words) or text.strip()
 
 
 def _digests(keys: Sequence[str]) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""Training of the two judges that ship with the package: texts, training, calibration, scores."""
