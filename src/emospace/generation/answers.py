@@ -28,10 +28,18 @@ log = logging.getLogger(__name__)
 class Generated(NamedTuple):
     """Answers in the order of their prompts.
 
-    `texts` are without a reasoning model's thoughts, which `reasoning` has ("" where there was none); an answer cut
-    inside its thought is empty. `tokens` are arrays ``[n]`` of token ids without the token that ends an answer,
-    thoughts included, `stopped` ``[n_prompts]`` says where that token came before `Sampling.n_tokens`, `applications`
-    counts token positions times layers changed by the vector.
+    Attributes
+    ----------
+    texts
+        The answers without a reasoning model's thoughts; an answer cut inside its thought is empty.
+    tokens
+        For each answer an array ``[n]`` of token ids without the token that ends it, thoughts included.
+    stopped
+        ``[n_prompts]``, whether the token that ends an answer came before `Sampling.n_tokens`.
+    applications
+        States changed by the vector: token positions times layers, over all answers.
+    reasoning
+        The thoughts before each answer, empty where there was none.
     """
 
     texts: list[str]
@@ -63,7 +71,14 @@ def generate(
     prompts
         The number of a prompt in this sequence is part of its seed.
     vector, dose, mode, steer_options
-        As in `emospace.steering.steer`; or a plan, which has all of them.
+        As in `emospace.steering.steer`; or a plan, which has all of them. None for an unsteered answer.
+    sampling
+        Length, temperature, top-k, top-p and seed; None takes the defaults of `Sampling`. The seed and a prompt's
+        number decide the random number of each token, so that two answers to it differ by their vectors alone.
+    system
+        System prompt before each prompt; None for none.
+    batch_size
+        Answers generated at once. It decides memory and time, and nothing of an answer but rounding.
 
     Raises
     ------
@@ -120,6 +135,13 @@ def stream(
     The model is steered only while a token is computed, so several streams may be read in turn. At its end the stream
     returns the answer as `generate` would.
 
+    Parameters
+    ----------
+    model, vector, dose, mode, sampling, system, steer_options
+        As in `generate`.
+    prompt
+        What the model is asked, or a beginning that a base model continues.
+
     Raises
     ------
     EmospaceError
@@ -145,8 +167,23 @@ def perplexity(
 ) -> np.ndarray:
     """Return ``exp(mean negative log-likelihood)`` ``[n_prompts]`` of the answers' tokens, given their prompts.
 
-    The model is taken as it is: call it outside of any steering to have the unsteered model's. An answer without a
-    token has NaN.
+    An answer without a token has NaN.
+
+    Parameters
+    ----------
+    model
+        The model that rates the answers, as it is: call this outside of any steering to have the unsteered model's.
+    prompts, system
+        Those the answers were generated from.
+    generated
+        What `generate` returned; thoughts and answer count alike.
+    batch_size
+        Answers rated at once; it decides memory and time.
+
+    Raises
+    ------
+    EmospaceError
+        If there are more or fewer prompts than answers, or a prompt and its answer are longer than the model reads.
     """
     if len(prompts) != len(generated.tokens):
         raise EmospaceError(
