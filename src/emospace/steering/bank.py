@@ -49,11 +49,24 @@ class VectorBank:
         return tuple(dict.fromkeys(name for name, _ in self.vectors if name not in AXES))
 
     def in_mode(self, mode: Mode) -> dict[str, SteeringVector]:
-        """Return by emotion the vectors calibrated for a mode, axes left out."""
+        """Return by emotion the vectors calibrated for a mode, axes left out.
+
+        Parameters
+        ----------
+        mode
+            ``relative`` or ``constant``; emotions not calibrated in it are left out.
+        """
         return {name: self.vectors[name, mode] for name in self.names if (name, mode) in self.vectors}
 
     def vector(self, name: str, mode: Mode = "relative") -> SteeringVector:
         """Return an emotion's or axis' vector.
+
+        Parameters
+        ----------
+        name
+            One of `names`, ``valence`` or ``arousal``.
+        mode
+            ``relative`` (of each state's norm) or ``constant`` (of the layer's median norm, as exports have it).
 
         Raises
         ------
@@ -74,11 +87,29 @@ class VectorBank:
     def tone(
         self, weights: Mapping[str, float], point: tuple[float, float] | None = None, mode: Mode = "relative"
     ) -> SteeringVector:
-        """Return the vector of a tone: of a point of the circumplex (valence, arousal), or of weighted emotions."""
+        """Return the vector of a tone: of a point of the circumplex, or of weighted emotions.
+
+        Parameters
+        ----------
+        weights
+            As in `mix`; not used where there is a point.
+        point
+            Valence and arousal, as in `point`; None takes the weights.
+        mode
+            As in `vector`.
+        """
         return self.mix(weights, mode) if point is None else self.point(*point, mode=mode)
 
     def mix(self, weights: Mapping[str, float], mode: Mode = "relative") -> SteeringVector:
         """Return the weighted sum of emotions as one vector; a single emotion keeps its weight as part of the dose.
+
+        Parameters
+        ----------
+        weights
+            Emotion -> weight. Below a sum of 1 (signs left aside) they lower the calibrated dose in proportion; above,
+            their proportions alone count.
+        mode
+            As in `vector`.
 
         Raises
         ------
@@ -100,6 +131,8 @@ class VectorBank:
         ----------
         valence, arousal
             -1 (unpleasant, calm) to 1 (pleasant, excited).
+        mode
+            As in `vector`.
 
         Raises
         ------
@@ -122,7 +155,13 @@ class VectorBank:
         return replace(_scaled(mixed, min(math.hypot(valence, arousal), 1.0)), name=name, kind="axis")
 
     def save(self, folder: Path) -> Path:
-        """Write ``vectors.safetensors`` and ``card.json``; returns the folder."""
+        """Write ``vectors.safetensors`` and ``card.json``; returns the folder.
+
+        Parameters
+        ----------
+        folder
+            Made where it is missing. Directions are stored in half precision.
+        """
         tensors = {
             f"{name}/{mode}/{layer}": row.copy()
             for (name, mode), vector in self.vectors.items()
@@ -150,7 +189,18 @@ class VectorBank:
 
     @staticmethod
     def load(folder: Path) -> VectorBank:
-        """Read what `save` wrote; raises `EmospaceError` where it is absent or damaged."""
+        """Read what `save` wrote.
+
+        Parameters
+        ----------
+        folder
+            As given to `save`.
+
+        Raises
+        ------
+        EmospaceError
+            If a file is absent or damaged, or of another format.
+        """
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
@@ -196,6 +246,8 @@ def load_vectors(model: LanguageModel, source: str | None = None) -> VectorBank:
 
     Parameters
     ----------
+    model
+        A loaded model; the hash of its weights decides, whatever it is called and in whichever precision.
     source
         ``mix``, ``sae`` or ``dense``; the first of these that there is unless named (a model without an SAE has
         dense ones only).

@@ -37,7 +37,8 @@ def steer(
     model
         A `LanguageModel` or a causal language model of `transformers`.
     vector
-        What to add.
+        What to add, and at which layers: the residual stream after so many blocks (SAELens'
+        ``blocks.{layer-1}.hook_resid_post``).
     dose
         In units of the norm (see `SteeringVector`); the calibrated dose of the mode unless given.
     mode
@@ -51,9 +52,9 @@ def steer(
         ``add``; ``clamp`` (raise the component along the vector to the dose where it is lower); ``ablate`` (take
         the component out; the dose is not used).
     layers
-        Some of the vector's layers.
+        Some of the vector's layers, which then carry the whole dose; None takes all.
     window
-        Tokens of the answer that are steered, ``(start, stop)``.
+        Tokens of the answer that are steered, ``(start, stop)``; ``(4, None)`` are all from the fifth.
     prompt_length
         Columns of the prompt, padding included, for a forward pass over prompt and answer together.
     first_position

@@ -50,6 +50,8 @@ def export_vector(
 
     Parameters
     ----------
+    vector
+        One of mode ``constant``, scope ``all``, operation ``add`` and no window, which is all that other engines do.
     path
         A file, or a folder for ``baked``; the ending is added where it is missing.
     format

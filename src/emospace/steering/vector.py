@@ -27,7 +27,18 @@ FORMAT = 1
 
 
 class DoseRange(NamedTuple):
-    """A calibrated dose and the doses between which text stayed fluent, in units of the norm."""
+    """A calibrated dose and the range that is worth trying, in units of the norm.
+
+    Attributes
+    ----------
+    dose
+        That of the strongest tone within the fluency budget; `steer` takes it unless told otherwise.
+    low
+        Half the dose.
+    high
+        The largest dose tried at which text stayed fluent; in mode ``constant``, which is tried at few doses, one and a
+        half times the dose. Above it the log warns.
+    """
 
     dose: float
     low: float
@@ -44,10 +55,18 @@ class SteeringVector:
 
     Attributes
     ----------
+    name
+        The emotion, the axis, or what a mix is made of (``joy:0.7,surprise:0.3``).
+    kind
+        What it is made of: ``sae``, ``dense`` or ``mix`` (both, or several vectors), ``axis`` (valence or arousal),
+        ``random`` or ``shuffled`` (controls).
     directions
-        Layer (1 to ``n_blocks``) -> unit vector ``[d_model]``.
+        Layer -> vector ``[d_model]``, made unit here. The layers are 1 to ``n_blocks``: SAELens'
+        ``blocks.{layer-1}.hook_resid_post``.
+    model, model_hash
+        Name of the model it was made for, and `LanguageModel.weights_hash`.
     shares
-        Layer -> the part of the dose it carries.
+        Layer -> the part of the dose it carries; alike for all unless given.
     medians
         Layer -> median norm of the residual stream there, first positions left out.
     calibration
@@ -56,6 +75,12 @@ class SteeringVector:
         How `steer` applies it unless told otherwise; `window` counts tokens of the answer, ``(start, stop)``.
     note
         What it was made of: concept-sets, SAE, language, seed.
+
+    Raises
+    ------
+    EmospaceError
+        If there is no direction, one of them is zero or not finite, widths differ, or a layer has no median norm or
+        a share or median that is negative or not finite.
     """
 
     name: str
@@ -133,7 +158,18 @@ class SteeringVector:
         return int(next(iter(self.directions.values())).shape[0])
 
     def dose(self, mode: Mode | None = None) -> float:
-        """Return the calibrated dose of a mode; raises `EmospaceError` where it was never calibrated."""
+        """Return the calibrated dose of a mode, in units of the norm.
+
+        Parameters
+        ----------
+        mode
+            ``relative`` or ``constant``; None takes the vector's own.
+
+        Raises
+        ------
+        EmospaceError
+            If the vector was never calibrated in that mode.
+        """
         mode = mode or self.mode
         if mode not in self.calibration:
             raise EmospaceError(
@@ -144,7 +180,18 @@ class SteeringVector:
         return self.calibration[mode].dose
 
     def at(self, layers: Sequence[int]) -> SteeringVector:
-        """Return the vector at some of its layers, the dose shared among them as before."""
+        """Return the vector at some of its layers, the dose shared among them as before.
+
+        Parameters
+        ----------
+        layers
+            Some of `layers`; together they carry the whole dose.
+
+        Raises
+        ------
+        EmospaceError
+            If it has no direction at one of them, or none is named.
+        """
         layers = sorted(set(layers))
         absent = [layer for layer in layers if layer not in self.directions]
         if absent or not layers:
@@ -163,7 +210,13 @@ class SteeringVector:
         )
 
     def save(self, path: Path) -> Path:
-        """Write ``path`` (safetensors) and the JSON card beside it; returns the tensors' path."""
+        """Write ``path`` (safetensors) and the JSON card beside it; returns the tensors' path.
+
+        Parameters
+        ----------
+        path
+            A file; ``.safetensors`` is added where it is missing.
+        """
         path = _tensors_path(path)
         write_tensors(path, {f"layer.{layer}": row.copy() for layer, row in self.directions.items()})
         write_json(path.with_suffix(".json"), self.card())
@@ -189,7 +242,18 @@ class SteeringVector:
 
     @staticmethod
     def load(path: Path) -> SteeringVector:
-        """Read a saved vector; raises `EmospaceError` where file or card is absent or damaged."""
+        """Read a saved vector.
+
+        Parameters
+        ----------
+        path
+            As given to `save`.
+
+        Raises
+        ------
+        EmospaceError
+            If the file or its card is absent or damaged.
+        """
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
@@ -246,6 +310,11 @@ def mix(vectors: Mapping[SteeringVector, float] | Sequence[tuple[SteeringVector,
 
     Directions are summed layer by layer with ``weight * share`` and made unit again; the calibrated dose is the
     mean of theirs weighted by the size of the weights, which is where to start, not a calibration of the mix.
+
+    Parameters
+    ----------
+    vectors
+        Vectors with their weights, of any sign; a weight of zero leaves its vector out.
 
     Raises
     ------

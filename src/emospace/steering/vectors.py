@@ -49,11 +49,18 @@ FEWEST_RATED = 4
 class Recipe(BaseModel):
     """How vectors are made of concept states.
 
-    `source` is ``features`` (features weighted by their effect, at the SAE's block), ``sae`` (features weighted by what
-    felt concepts add, there too), ``dense`` (no SAE) or ``mix`` (``sae`` at its block, dense elsewhere);
-    `contrast` the part of the mean over categories taken out; `power` the power of the concepts' weights, so that
-    "furious" counts for more than "insult"; `cleaned` whether the directions common to all running text are taken out
-    (off in vectors made before there was a choice).
+    Attributes
+    ----------
+    source
+        ``features`` (features weighted by their effect, at the SAE's block), ``sae`` (features weighted by what felt
+        concepts add, there too), ``dense`` (no SAE) or ``mix`` (``sae`` at its block, dense elsewhere).
+    contrast
+        Part (0 to 1) of the mean over categories that is taken out: what all emotions share.
+    power
+        Power of the concepts' weights, so that "furious" counts for more than "insult"; 0 weighs all alike.
+    cleaned
+        Whether the directions common to all running text are taken out; off by default, as in vectors made before there
+        was a choice.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -145,10 +152,25 @@ def concept_states(
 
     Parameters
     ----------
+    model
+        A loaded model, from `load_model` or `wrap_model`.
+    sets
+        Concept-sets that hold the language: its words and both kinds of carriers.
+    language
+        ISO 639-1 code such as ``en``.
     neutral
-        Words without emotion.
+        Words without emotion, such as those of `neutral_pool`.
     texts
         Running text, as it is given to the model, in which norms and common directions are measured.
+    layers
+        Layers to capture, 0 to ``model.n_blocks``: the residual stream after so many blocks; layer `l` is SAELens'
+        ``blocks.{l-1}.hook_resid_post``. The SAE's layer is added.
+    sae
+        Encodes the states of its layer, for vectors of source ``mix``, ``sae`` or ``features``; None leaves codes out.
+    n_carriers
+        Neutral carriers to average over, the first of the language; all feeling carriers are taken.
+    store
+        As in `extract_words`.
 
     Raises
     ------
@@ -240,8 +262,19 @@ def category_vectors(
 
     Parameters
     ----------
+    states
+        What `concept_states` returned.
+    sets
+        The concept-sets they were made with; a category's weights decide how much each of its concepts counts.
+    recipe
+        How they are made; None takes the defaults of `Recipe`.
+    sae
+        The autoencoder of the states' codes; needed for any source but ``dense``.
+    features
+        The categories' features in it, from `select_features`; needed where the SAE is.
     layers
-        Where they act; all layers of the states unless named. The SAE takes part where its layer is among them.
+        Where they act (the residual stream after so many blocks); all layers of the states unless named. The SAE takes
+        part where its layer is among them.
 
     Raises
     ------
