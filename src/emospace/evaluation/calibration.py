@@ -91,8 +91,13 @@ def calibrate(
 
     Parameters
     ----------
+    spec
+        Model, language, emotions, doses to try and the fluency budget. Its seed decides the neutral words, the features
+        that are selected, and the answers.
     out
         Where to save them; the cache, where `load_vectors` finds them, unless given.
+    model
+        The model, already loaded; None loads that of the specification.
 
     Raises
     ------

@@ -27,8 +27,15 @@ class Cell:
     ----------
     emotion
         The target; None where the answers serve all targets (unsteered, random directions).
+    kind
+        ``none`` (unsteered), ``prompt`` (an instruction alone), or the kind of the vector: ``sae``, ``dense``, ``mix``,
+        ``axis``, ``random``, ``shuffled``.
+    vector
+        What is applied; None for ``none`` and ``prompt``.
     dose, factor
         In units of the norm, and as a multiple of the calibrated dose.
+    mode
+        The mode of the dose: ``relative`` to the norm of each state or ``constant``.
     instruction
         Said after each prompt, or around it where it holds ``{prompt}``.
     draw
@@ -89,6 +96,8 @@ def standard_cells(
 
     Parameters
     ----------
+    spec
+        Emotions, doses, and how many random and shuffled vectors; its seed decides the random directions.
     vectors
         Emotion -> its calibrated vector, the ones under study (`VectorBank.in_mode`).
     baselines

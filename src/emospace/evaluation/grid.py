@@ -87,10 +87,15 @@ def evaluate(
 
     Parameters
     ----------
+    spec
+        Language, sampling, bounds and run folder; answers found there are not generated again. Its seed decides the
+        bootstrap intervals, that of ``spec.sampling`` the answers.
+    model
+        The model whose vectors the cells have.
     cells
         As from `emospace.evaluation.cells.standard_cells`; exactly one is unsteered (kind ``none``).
     judge
-        The one that reports, of another kind than the one doses were calibrated with.
+        The one that reports, of another kind than the one doses were calibrated with: it was not chosen by.
     sets
         Concept-sets whose words are masked, all categories of the language.
     norms
