@@ -57,6 +57,21 @@ def matched_pool(
     Both are cut at the concept words' quantiles; each cell gives `ratio` pool words for each of its concept
     words, or all it has. No rating is consulted, and no concept word is in the pool.
 
+    Parameters
+    ----------
+    concept_words
+        The words of all categories of a language, such as `ConceptSets.words` returns.
+    candidates
+        Words that may be drawn, such as those of `pool_words`; concept words among them are left out.
+    frequencies
+        From `frequency_table`. Where it has no corpus, words are matched on their number of tokens instead.
+    token_counts
+        Words -> number of tokens of each, ``[n_words]``; called only without a corpus.
+    ratio
+        Pool words for each concept word of a cell, rounded up; a cell with fewer candidates gives all it has.
+    seed
+        Decides which words of a cell are drawn.
+
     Raises
     ------
     EmospaceError
@@ -94,6 +109,17 @@ def matched_pool(
 
 def neutral_pool(model: LanguageModel, sets: ConceptSets, language: str, seed: int = 0) -> MatchedPool:
     """Draw the matched pool of a language from its lexicon, of words the model has tokens for.
+
+    Parameters
+    ----------
+    model
+        A loaded model; its tokenizer decides which words it can read.
+    sets
+        Concept-sets that hold the language; all of its concept words are matched, and no inflection of one is drawn.
+    language
+        ISO 639-1 code such as ``en``, of a language with concept-sets and a frequency table.
+    seed
+        Decides which words are drawn.
 
     Raises
     ------

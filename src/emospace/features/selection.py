@@ -36,11 +36,15 @@ class FeatureDictionary:
 
     Attributes
     ----------
+    language
+        ISO 639-1 code of the concepts.
     table
         One row a category and latent: category, latent, effect (of the rule), weight (effects of a category
         scaled to sum to 1), rate_in and rate_pool (shares of words it fires on, pool words weighted to the set's strata), z, p (one-sided, exact
         moments), q (Benjamini-Hochberg over latents x categories), p_max (family-wise over the latents of the
         category, max-T), top_words.
+    settings
+        How they were selected: rule, q, bounds, seed, and what the pool was matched on.
     """
 
     language: str
@@ -58,18 +62,36 @@ class FeatureDictionary:
         return np.unique(self.table.latent.to_numpy(dtype=np.int64))
 
     def of(self, category: str) -> np.ndarray:
-        """Return the latents of one category, strongest first."""
+        """Return the latents of one category, strongest first.
+
+        Parameters
+        ----------
+        category
+            One of `categories`; of another one there are none.
+        """
         rows = self.table[self.table.category == category]
         return rows.sort_values("effect", ascending=False).latent.to_numpy(dtype=np.int64)
 
     def save(self, folder: Path) -> None:
-        """Write ``features.parquet`` and its card."""
+        """Write ``features.parquet`` and its card ``features.json``.
+
+        Parameters
+        ----------
+        folder
+            Made where it is missing.
+        """
         write_parquet(folder / "features.parquet", self.table)
         write_json(folder / "features.json", {"language": self.language, "settings": dict(self.settings)})
 
     @classmethod
     def load(cls, folder: Path) -> FeatureDictionary:
-        """Read what `save` wrote."""
+        """Read what `save` wrote.
+
+        Parameters
+        ----------
+        folder
+            As given to `save`.
+        """
         import pandas as pd
 
         card = read_json(folder / "features.json")
@@ -100,10 +122,26 @@ def select_features(
     ----------
     codes
         ``[n_words, n_latents]``, rows as `words`; holds concept and pool words.
+    words
+        ``[n_words]``, the words of the rows, those of the concept-sets and the pool among them.
+    sets
+        Concept-sets that hold the language.
+    language
+        ISO 639-1 code such as ``en``.
+    pool
+        The neutral words matched to the concepts of that language (`neutral_pool`), and the strata of both.
     rule
         The effect candidates are ordered by: ``rank`` (chance of exceeding a pool word of the stratum, minus
         one half), ``rate`` (Mantel-Haenszel difference of firing rates), ``standardised`` (difference of mean
         activations, pool words weighted to the set's strata, over the two groups' standard deviation).
+    q
+        False discovery rate of the tests (Benjamini & Hochberg 1995), 0 to 1.
+    max_features
+        Largest number of distinct latents over all categories.
+    n_permutations
+        Permutations within strata behind ``p_max``, which selects nothing; 0 leaves it out (then it is 1).
+    seed
+        Decides these permutations, and nothing else: p and q are from exact moments.
 
     Raises
     ------
@@ -179,7 +217,15 @@ def latent_values(codes: Any, latents: ArrayLike | None = None, *, log1p: bool =
 
 
 def shared_latents(dictionaries: Mapping[str, FeatureDictionary], at_least: int | None = None) -> np.ndarray:
-    """Return the latents that are features in at least so many languages (None: in every one), ascending."""
+    """Return the latents that are features in at least so many languages, ascending.
+
+    Parameters
+    ----------
+    dictionaries
+        Language -> its features, all in one autoencoder.
+    at_least
+        Least number of languages; None asks for every one.
+    """
     if not dictionaries:
         return np.array([], dtype=np.int64)
     latents, counts = np.unique(
@@ -239,6 +285,8 @@ def dense_directions(
     ----------
     states
         ``[n_words, d_model]`` of one layer, rows as `words`.
+    words, sets, language, pool
+        As in `select_features`.
     kind
         ``lda`` (weighted mean of the concepts minus mean of the pool, whitened by the pooled within-group covariance,
         Ledoit-Wolf shrunk, of dimensions in units of the pool's spread) or ``mean_difference`` (the difference

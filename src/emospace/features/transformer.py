@@ -114,7 +114,18 @@ class ConceptFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def transform(self, X: Any) -> np.ndarray:
-        """Return the values ``[n_words, n_features]`` of the chosen latents of any words' codes, dense."""
+        """Return the values ``[n_words, n_features]`` of the chosen latents of any words' codes, dense.
+
+        Parameters
+        ----------
+        X
+            Codes ``[n_words, n_latents]``, csr or dense, of the autoencoder that `fit` saw.
+
+        Raises
+        ------
+        ValueError
+            If the codes have another number of latents.
+        """
         check_is_fitted(self)
         if X.shape[1] != self.n_features_in_:
             raise InvalidInput(
@@ -125,7 +136,13 @@ class ConceptFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return latent_values(X, self.latents_, log1p=self.log1p)
 
     def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> np.ndarray:
-        """Return ``[n_features]`` names: those given for the latents, or ``latent`` and its number."""
+        """Return ``[n_features]`` names: those given for the latents, or ``latent`` and its number.
+
+        Parameters
+        ----------
+        input_features
+            ``[n_latents]`` names of all latents; None numbers them.
+        """
         check_is_fitted(self)
         names = [
             f"latent{latent}" if input_features is None else input_features[latent]
