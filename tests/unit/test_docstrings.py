@@ -18,8 +18,8 @@ import emospace
 
 OPEN = frozenset(
     {
-        *("alignment", "comparison", "features", "languages", "prediction"),
-        *("reading", "records", "report", "space", "study"),
+        *("comparison", "languages", "prediction"),
+        *("reading", "records", "report", "study"),
     }
 )
 """Packages whose docstrings are still to be written."""

@@ -49,6 +49,19 @@ def axes(
     the component (and, for the best one, its choice) fixed. The ceiling simulates human mean ratings from
     rater SD and n; it is None where the norms lack them or ratings are derived.
 
+    Parameters
+    ----------
+    space
+        The model's categories, from `build_space`.
+    ratings
+        People's ratings of the categories in the same language, from `category_ratings`.
+    seed
+        Decides permutations, resamples and simulated ratings.
+    n_components
+        Components among which the best is chosen.
+    n_permutations
+        Relabellings of the categories behind p; with 9,999 the smallest p is .0001.
+
     Returns
     -------
     Four figures (pc1_r and best_pc_r for either target), without values when fewer than 15 categories are rated.
@@ -96,7 +109,18 @@ def procrustes(
     """Turn the first components onto the human valence-arousal plane and test the fit (PROTEST).
 
     Components are brought to unit variance first, so that the model's plane can be as round as the human one, and
-    valence and arousal likewise: see `stats.procrustes_fit`. p relabels categories.
+    valence and arousal likewise: see `stats.procrustes_fit`. p relabels categories (Jackson 1995, Ecoscience 2).
+
+    Parameters
+    ----------
+    space, ratings, n_permutations
+        As in `axes`.
+    seed
+        Decides permutations and resamples.
+    n_components
+        Components that are turned; two, as the plane has.
+    n_bootstrap
+        Resamples of the categories behind the 95% interval.
 
     Returns
     -------

@@ -25,10 +25,53 @@ AGAINST_AFFECT = "valence_arousal"
 class Alignment:
     """One statistic between the model's categories and people's.
 
-    Field names and meanings are those of `records.AlignmentRecord`: `value` with its 95% interval and
-    permutation p, `n` categories, `component` counted from 1, `ceiling` what a perfect model would reach and
-    `ceiling_kind` why, `baseline` the same statistic for `baseline_name`, `difference` what the value has over that of static embeddings;
-    `reason` when there is no value.
+    Field names and meanings are those of `records.AlignmentRecord`.
+
+    Attributes
+    ----------
+    language
+        ISO 639-1 code of the space's concepts.
+    against
+        The human side: ``valence_arousal``, or the name of a category structure.
+    statistic
+        ``rsa_spearman`` and ``rsa_partial`` (Spearman's rho of RDMs, -1..1), ``pc1_r`` and ``best_pc_r`` (absolute
+        Pearson r), ``procrustes`` (Procrustes correlation, 0..1) or ``cebra_r2`` (held-out R2).
+    target
+        ``valence``, ``arousal``, ``circumplex`` (both as a plane), ``distance`` (both as distances) or ``structure``.
+    value
+        The statistic, None where `reason` says why.
+    ci_low, ci_high
+        95% interval, over resampled categories.
+    p
+        By permutation; not corrected for the number of figures.
+    n
+        Categories compared.
+    seed
+        The seed of permutations and resamples.
+    ceiling, ceiling_kind
+        What a perfect model would reach, in units of `value`, and how that is known; None where it is not.
+    space
+        What stands for the model: ``sae``, ``dense`` or ``static`` features.
+    norms
+        Name of the word norms behind valence and arousal; None against a structure.
+    n_features
+        Columns of the space.
+    n_label, n_derived
+        Categories whose human rating is that of their label or a lemma, and those where it is the mean of their
+        concepts.
+    n_permutations
+        Permutations behind p.
+    component
+        Principal component that was taken, counted from 1.
+    controls
+        RDMs held constant, joined by " + ".
+    baseline, baseline_name
+        The same statistic for something simpler, and what that is.
+    difference, difference_low, difference_high, difference_p
+        What the value has over that of static embeddings, its 95% interval over the same resamples of categories and
+        its two-sided p.
+    reason
+        Why there is no value; beside a value, which pairs are left out.
     """
 
     language: str

@@ -144,6 +144,16 @@ def rsa_affect(
 
     Parameters
     ----------
+    space
+        The model's categories, from `build_space`.
+    ratings
+        People's ratings of the categories in the same language, from `category_ratings`.
+    seed
+        Decides permutations, resamples and simulated ratings.
+    n_permutations
+        Relabellings of the categories behind the one-sided p; with 9,999 the smallest p is .0001.
+    metric
+        As in `EmotionSpace.rdm`.
     rdm
         [n_categories, n_categories] RDM to use in place of `space.rdm(metric)`, such as `disjoint_rdm`.
     controls
@@ -193,8 +203,12 @@ def rsa_structure(
 
     Parameters
     ----------
-    rdm, controls, beside
+    space, n_permutations, metric, rdm, controls, beside
         As in `rsa_affect`.
+    structure
+        People's, from `load_structure`.
+    seed
+        Decides permutations and resamples.
     split_half
         Split-half-over-texts reliability of the structure; None computes it on the shared categories where
         the structure has halves. It is recorded as such and is no noise ceiling: raters agree less.
@@ -250,7 +264,17 @@ def language_rsa(
     n_permutations: int = 9999,
     metric: Metric = "correlation",
 ) -> LanguageAlignment:
-    """Correlate the RDMs of two languages on their common categories (Spearman, Mantel)."""
+    """Correlate the RDMs of two languages on their common categories (Spearman, Mantel).
+
+    Parameters
+    ----------
+    space_a, space_b
+        Spaces of one model, of the same kind; fewer than 15 common categories give no value.
+    seed
+        Decides permutations and resamples.
+    n_permutations, metric
+        As in `rsa_affect`.
+    """
     names = tuple(name for name in space_a.categories if name in space_b.categories)
     common: dict[str, Any] = {
         "a": space_a.language,

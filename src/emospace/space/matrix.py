@@ -50,6 +50,10 @@ class EmotionSpace:
 
     Parameters
     ----------
+    language
+        ISO 639-1 code of the concepts.
+    categories
+        [n_categories] the categories, in the order of the concept-sets.
     latents
         [n_features] index of each feature in its code book (SAE latents; 0.. for dense directions).
     matrix
@@ -74,7 +78,13 @@ class EmotionSpace:
     dictionary: str | None = None
 
     def n_shared(self, other: EmotionSpace) -> int | None:
-        """Return how many latents both spaces hold, or None: no latents (dense, static), or of two autoencoders."""
+        """Return how many latents both spaces hold, or None: no latents (dense, static), or of two autoencoders.
+
+        Parameters
+        ----------
+        other
+            A space of the same model, usually in another language.
+        """
         if {self.kind, other.kind} != {"sae"} or self.dictionary != other.dictionary:
             return None
         return len(np.intersect1d(self.latents, other.latents))
@@ -84,13 +94,27 @@ class EmotionSpace:
 
         Rows are taken less their mean (`centred`): what all categories share, being emotion words at all, would
         make every pair alike. A category none of whose features is active has no place, before as after.
+
+        Parameters
+        ----------
+        metric
+            ``correlation`` (1 - Pearson r across features, 0..2: what a category's features are, not how strong),
+            ``cosine`` or ``euclidean``.
+        centred
+            Whether the mean row is taken off first.
         """
         silent = ~self.matrix.any(axis=1, keepdims=True)
         rows = np.where(silent, 0, self.matrix - self.matrix.mean(axis=0)) if centred else self.matrix
         return dissimilarity(rows, metric)
 
     def pca(self, n: int = 5) -> PCA:
-        """Return the first `n` principal components (fewer when the matrix has fewer)."""
+        """Return the first principal components of the categories.
+
+        Parameters
+        ----------
+        n
+            How many; fewer where there are fewer features, or no more categories than that.
+        """
         centred = self.matrix - self.matrix.mean(axis=0)
         left, size, right = np.linalg.svd(centred, full_matrices=False)
         n = min(n, len(self.categories) - 1, centred.shape[1])
@@ -103,6 +127,11 @@ class EmotionSpace:
 
     def select(self, categories: Sequence[str]) -> EmotionSpace:
         """Return the space of some categories, in the order given.
+
+        Parameters
+        ----------
+        categories
+            Some of `categories`.
 
         Raises
         ------
@@ -126,7 +155,13 @@ class EmotionSpace:
         )
 
     def save(self, path: Path) -> None:
-        """Write the space as one safetensors file with its card in the metadata."""
+        """Write the space as one safetensors file with its card in the metadata.
+
+        Parameters
+        ----------
+        path
+            The file, with its ending.
+        """
         card = {
             "language": self.language,
             "categories": self.categories,
@@ -141,6 +176,11 @@ class EmotionSpace:
     @classmethod
     def load(cls, path: Path) -> EmotionSpace:
         """Read a saved space.
+
+        Parameters
+        ----------
+        path
+            As given to `save`.
 
         Raises
         ------
@@ -311,10 +351,17 @@ def build_space(
         [n_words, n_latents] activations of `words`, dense or scipy sparse.
     words
         [n_words] distinct words; concepts not among them are counted in `missing`.
+    sets
+        Concept-sets that hold the language; their weights are those of the mean.
+    language
+        ISO 639-1 code such as ``en``.
     latents
         [n_features] columns of `codes` to keep (None: all).
     pool
-        [n_pool, n_latents] codes of the matched neutral words.
+        [n_pool, n_latents] codes of the matched neutral words; None takes dense features in units of the words' own
+        spread.
+    kind
+        What `codes` are: "sae" (activations), "dense" (states of the residual stream) or "static" (embeddings).
     transform
         See `standardise`; None is "log1p" for SAE codes and "raw" otherwise.
     scale
