@@ -406,7 +406,7 @@ def test_an_answer_that_could_not_be_judged_is_missing_and_counted(spec, sets):
     whole, base = Letters().judge(made.texts), Letters().judge(plain.texts)
     assert (joy.n, joy.n_judged, joy.n_unjudged) == (8, known.sum(), (~known).sum())
     assert joy.target_rate == pytest.approx((whole.choice == "joy")[known].mean())
-    assert joy.target_probability == pytest.approx(whole.of("joy")[known].mean())
+    assert joy.target_probability == pytest.approx(whole.for_category("joy")[known].mean())
     assert joy.target_rate_masked == pytest.approx((Letters().judge(masked).choice == "joy")[known].mean())
     base_known = np.array(
         [

@@ -92,7 +92,7 @@ def test_two_outputs_of_one_category(tmp_path):
     judge = load_classifier(_folder(tmp_path, ("happy", "joy", "sad")))
     assert judge.labels == ("joy", "sadness")
     expected = np.exp(_logits(judge, TEXTS[0]))
-    joy = judge.judge(TEXTS[:1]).of("joy")[0]
+    joy = judge.judge(TEXTS[:1]).for_category("joy")[0]
     assert joy == pytest.approx(expected[:2].sum() / expected.sum(), abs=1e-5)
 
 

@@ -258,7 +258,7 @@ def test_it_tells_plain_emotions_apart(judge):
     np.testing.assert_allclose(judgement.seven.sum(axis=1), 1)
     assert ((judgement.probability > 0) & (judgement.probability < 1)).all()
     for label in BASIC:
-        assert judgement.of(label).argmax() == list(PLAIN).index(label)
+        assert judgement.for_category(label).argmax() == list(PLAIN).index(label)
 
 
 def test_a_long_neutral_paragraph_stays_neutral(judge):
@@ -321,7 +321,7 @@ def test_unknown_names_are_errors():
         load_judge("subwords")
     judgement = Judgement(("joy",), np.zeros((2, 1)), np.full((2, 7), 1 / 7))
     with pytest.raises(EmospaceError, match="joy"):
-        judgement.of("joi")
+        judgement.for_category("joi")
 
 
 def test_a_judge_of_the_same_name_and_other_weights_has_another_hash():

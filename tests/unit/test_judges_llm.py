@@ -102,7 +102,7 @@ def test_judges_and_asks_no_text_twice(endpoint, tmp_path, monkeypatch):
     assert headers["Authorization"] == "Bearer secret"
     assert (body["temperature"], body["model"]) == (0, "some/model")
     assert body["messages"][1] == {"role": "user", "content": "What a day!"}
-    assert judgement.of("joy").tolist() == [0.8] * 3
+    assert judgement.for_category("joy").tolist() == [0.8] * 3
     assert judgement.seven.sum(axis=1) == pytest.approx([1, 1, 1])
     assert judgement.choice.tolist() == ["joy"] * 3
 

@@ -11,7 +11,7 @@ import typer
 
 from emospace.cli.options import split
 from emospace.display import say, table, written
-from emospace.errors import EmospaceError
+from emospace.errors import InvalidInput
 from emospace.specs import ModelSpec
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def check(
     from emospace.concepts.checks import FATAL
 
     if norms and not valence:
-        raise EmospaceError(f"--norms {norms[0]}", "ratings are read for valence only", "Add --valence.")
+        raise InvalidInput(f"--norms {norms[0]}", "ratings are read for valence only", "Add --valence.")
     sets = load_concepts(split(languages or ()) or None, categories, path=path, strict=False)
     tokenizer = None
     if model is not None:
@@ -112,7 +112,7 @@ def check(
         table(f"{len(findings)} findings", list(findings.columns), findings.itertuples(index=False))
     fatal = findings[findings["problem"].isin(FATAL)]
     if len(fatal):
-        raise EmospaceError(
+        raise InvalidInput(
             str(path or "the bundled concept-sets"),
             f"{len(fatal)} findings make sets unusable ({', '.join(dict.fromkeys(fatal['problem']))})",
             "Correct the file where the table says.",
@@ -137,7 +137,7 @@ def show_valence(sets: ConceptSets, given: Sequence[str]) -> None:
     english = None if REFERENCE in sets.languages else load_concepts([REFERENCE])
     agreements = valence_agreement(sets, norms, REFERENCE, reference_sets=english)
     if not agreements:
-        raise EmospaceError(
+        raise InvalidInput(
             "--valence", "there are sets of English alone, the reference", "Name other languages as well."
         )
     table(
@@ -203,7 +203,7 @@ def import_sets(
     from emospace.concepts import import_associations
 
     if out.suffix != ".toml":
-        raise EmospaceError(f"--out {out}", "it is no .toml file", f"Name it {out.with_suffix('.toml')}.")
+        raise InvalidInput(f"--out {out}", "it is no .toml file", f"Name it {out.with_suffix('.toml')}.")
     sets = import_associations(
         path,
         language,
@@ -228,12 +228,12 @@ def read_labels(path: Path) -> dict[str, list[str]]:
     try:
         labels = tomllib.loads(read_text(path))
     except tomllib.TOMLDecodeError as error:
-        raise EmospaceError(
+        raise InvalidInput(
             str(path), f"it is no TOML ({error})", 'Write lines like joy = ["joy"].'
         ) from error
     for category, lemmas in labels.items():
         if not isinstance(lemmas, list) or not all(isinstance(lemma, str) for lemma in lemmas) or not lemmas:
-            raise EmospaceError(
+            raise InvalidInput(
                 f"{path}: '{category}'", "it is no list of words", 'Write joy = ["joy", "joyful"].'
             )
     return labels

@@ -13,7 +13,7 @@ import typer
 
 from emospace.cli.options import split
 from emospace.display import say, table
-from emospace.errors import EmospaceError
+from emospace.errors import EmospaceError, InvalidInput
 
 if TYPE_CHECKING:
     from emospace.norms import Anchors, OpenQuestion, WordNorms
@@ -108,7 +108,7 @@ def list_sets(
     if wanted:
         found = found[found["language"].isin(wanted)]
     if found.empty:
-        raise EmospaceError(
+        raise InvalidInput(
             f"--languages {','.join(wanted)}",
             "no norms in these languages are bundled",
             "Give `emospace study --norms` the path of a ratings file.",
@@ -167,7 +167,7 @@ def import_file(
     if changed and "found" not in before and not yes:
         why = f"it is there, written by hand, and says otherwise ({'; '.join(changed)})"
         if not on_terminal():
-            raise EmospaceError(str(beside), why, "Give --yes to write over it, or change it by hand.")
+            raise InvalidInput(str(beside), why, "Give --yes to write over it, or change it by hand.")
         if not typer.confirm(f"{beside}: {why}. Write over it?", err=True):
             raise typer.Exit(1)
     write_card(file, card)
@@ -365,7 +365,7 @@ def _scale(given: list[str]) -> Any:
         pair = _pair(ends)
         if not equals:
             if len(given) > 1:
-                raise EmospaceError(
+                raise InvalidInput(
                     f"--scale {item}", "it stands beside others", "Say of which target: --scale valence=-3,3."
                 )
             return pair
@@ -377,7 +377,7 @@ def _pair(given: str) -> tuple[float, float]:
     try:
         low, high = (float(end) for end in given.split(","))
     except ValueError as error:
-        raise EmospaceError(
+        raise InvalidInput(
             f"--scale {given}", "it is not two numbers", "Write the lowest and highest answer: --scale 1,9."
         ) from error
     return low, high
@@ -386,14 +386,12 @@ def _pair(given: str) -> tuple[float, float]:
 def _reversed(given: list[str]) -> list[str]:
     targets = [target for target in split(given) if target != "none"]
     if targets and "none" in split(given):
-        raise EmospaceError(
-            f"--reversed {','.join(given)}", "it says both none and some", "Give one of them."
-        )
+        raise InvalidInput(f"--reversed {','.join(given)}", "it says both none and some", "Give one of them.")
     return targets
 
 
 def _column(given: str) -> tuple[str, str]:
     key, equals, header = given.partition("=")
     if not equals:
-        raise EmospaceError(f"--column {given}", "it has no '='", "Write --column word=HEADER.")
+        raise InvalidInput(f"--column {given}", "it has no '='", "Write --column word=HEADER.")
     return key.strip(), header.strip()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeVar, 
 
 import typer
 
-from emospace.errors import EmospaceError, unknown
+from emospace.errors import DiskError, EmospaceError, InvalidInput, unknown
 from emospace.specs import MODEL
 
 if TYPE_CHECKING:
@@ -205,10 +205,10 @@ def _named(
     if option is None:
         if problem["type"] == "extra_forbidden":
             absent = unknown("setting", ".".join(place), [path[-1] for path in by_path])
-            return EmospaceError(f"--config {config}, {absent.what}", absent.why, absent.hint)
-        return EmospaceError(str(config or ".".join(place)), problem["msg"], "Give other settings.")
+            return InvalidInput(f"--config {config}, {absent.what}", absent.why, absent.hint)
+        return InvalidInput(str(config or ".".join(place)), problem["msg"], "Give other settings.")
     if problem["type"] == "missing" or (problem["type"] == "too_short" and not problem["input"]):
-        return EmospaceError(
+        return InvalidInput(
             option.flag, "it is required", f"Give {option.flag}, or a --config file that has it."
         )
     value = _at(values, option.paths[0])
@@ -216,7 +216,7 @@ def _named(
     why = (
         problem["msg"].removeprefix("Value error, ").removeprefix("Input ").partition(", unable to parse")[0]
     )
-    return EmospaceError(
+    return InvalidInput(
         option.flag if shown in (None, "") else f"{option.flag} {shown}",
         f"it {why}" if why.startswith("should") else why,
         f"Give another {option.flag}.",
@@ -243,15 +243,15 @@ def read_config(path: Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8-sig")
         settings = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except OSError as error:
-        raise EmospaceError(
+        raise DiskError(
             f"--config {path}", f"it cannot be read ({error.strerror})", "Name a TOML or JSON file."
         ) from error
     except ValueError as error:
-        raise EmospaceError(
+        raise InvalidInput(
             f"--config {path}", f"it is not valid ({error})", "Give TOML, or JSON in a file named .json."
         ) from error
     if not isinstance(settings, dict):
-        raise EmospaceError(f"--config {path}", "it holds no settings", "Write lines like folds = 5.")
+        raise InvalidInput(f"--config {path}", "it holds no settings", "Write lines like folds = 5.")
     return {name.replace("-", "_"): value for name, value in settings.items()}
 
 
@@ -285,11 +285,11 @@ def keep_spec(spec: BaseModel, folder: Path) -> Path:
 def run_folder(out: Path) -> Path:
     """Return a run folder that can be written to, made if it is missing."""
     if out.exists() and not out.is_dir():
-        raise EmospaceError(f"--out {out}", "it is a file", "Name a folder.")
+        raise InvalidInput(f"--out {out}", "it is a file", "Name a folder.")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise EmospaceError(
+        raise DiskError(
             f"--out {out}", f"it cannot be made ({error.strerror})", "Choose another folder."
         ) from error
     return out
@@ -307,7 +307,7 @@ def template_args_of(given: Sequence[str] | None) -> dict[str, Any]:
     for part in given or ():
         name, equals, value = part.partition("=")
         if not equals or not name.strip():
-            raise EmospaceError(
+            raise InvalidInput(
                 f"--template-arg {part}", "it is no name=value", "Write enable_thinking=false."
             )
         try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from emospace.cli.options import takes
 from emospace.display import say, shows_colour, table, written
-from emospace.errors import EmospaceError
+from emospace.errors import DiskError, InvalidInput
 from emospace.specs import ReadSpec
 
 if TYPE_CHECKING:
@@ -48,17 +48,17 @@ def file_texts(file: Path, by: str) -> list[str]:
     try:
         raw = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
     except OSError as error:
-        raise EmospaceError(
+        raise DiskError(
             name, f"it cannot be read ({error.strerror})", "Give a text file, or - for standard input."
         ) from error
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise EmospaceError(name, "it is no UTF-8 text", "Give a text file, saved as UTF-8.") from error
+        raise InvalidInput(name, "it is no UTF-8 text", "Give a text file, saved as UTF-8.") from error
     if "\0" in text:
-        raise EmospaceError(name, "it is a binary file", "Give a text file, saved as UTF-8.")
+        raise InvalidInput(name, "it is a binary file", "Give a text file, saved as UTF-8.")
     if not text.strip():
-        raise EmospaceError(name, "it holds no text", "Give a file with at least one word.")
+        raise InvalidInput(name, "it holds no text", "Give a file with at least one word.")
     if by != "line":
         return [text.strip()]
     lines = text.splitlines()

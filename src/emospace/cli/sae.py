@@ -10,7 +10,7 @@ import typer
 
 from emospace.cli.options import command_line, keep_spec, takes
 from emospace.display import say, written
-from emospace.errors import EmospaceError
+from emospace.errors import InvalidInput
 from emospace.specs import TrainSpec
 
 if TYPE_CHECKING:
@@ -39,13 +39,13 @@ def train(
     model = load_model(spec.model, **spec.loading)
     training = spec.for_model(model.n_blocks, model.d_model)
     if training.layer > model.n_blocks:
-        raise EmospaceError(
+        raise InvalidInput(
             f"--layer {training.layer}",
             f"'{spec.model}' has {model.n_blocks} blocks",
             f"Give a layer from 0 to {model.n_blocks}.",
         )
     if training.k > training.n_latents:
-        raise EmospaceError(
+        raise InvalidInput(
             f"--k {training.k}",
             f"there are only {training.n_latents} latents",
             "Give a smaller --k or more --n-latents.",
@@ -71,7 +71,7 @@ def read_corpus(given: str, column: str = "text") -> Corpus:
     except ValueError:
         part = -1.0
     if not 0 < part < float("inf"):
-        raise EmospaceError(
+        raise InvalidInput(
             f"--corpus {given}", f"'{share}' is no share of the tokens", "Write FILE:0.5, or FILE alone."
         )
     return Corpus(Path(file).name, read_texts(Path(file), column), part)

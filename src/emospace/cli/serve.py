@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from emospace.cli.options import takes
 from emospace.display import say
-from emospace.errors import EmospaceError
+from emospace.errors import EmospaceError, InvalidInput
 from emospace.specs import ServeSpec
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def serve(spec: ServeSpec) -> None:
     from emospace.server.settings import Settings, read_keys
 
     if spec.runs is not None and not spec.runs.is_dir():
-        raise EmospaceError(f"--runs {spec.runs}", "it is no folder", "Name the folder your runs lie in.")
+        raise InvalidInput(f"--runs {spec.runs}", "it is no folder", "Name the folder your runs lie in.")
     settings = Settings(
         model=spec.model if not Path(spec.model).exists() else Path(spec.model).name,
         host=spec.host,

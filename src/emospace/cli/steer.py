@@ -13,7 +13,7 @@ from emospace.cli.options import keep_spec, takes
 from emospace.cli.steered import Asked, show_beams, show_stream, write_batch
 from emospace.cli.tone import asked_tone, load, read_batch, read_prompt, window_of
 from emospace.display import say, table, written
-from emospace.errors import EmospaceError, unknown
+from emospace.errors import InvalidInput, unknown
 from emospace.specs import OUTPUT, CalibrationSpec, ExportSpec, Mode, TextSpec
 
 if TYPE_CHECKING:
@@ -66,9 +66,9 @@ def text(spec: TextSpec) -> None:
     tone = asked_tone(spec, COMMANDS)
     prompts = read_batch(spec.batch) if spec.batch is not None else [read_prompt(spec.prompt)]
     if spec.batch is not None and spec.prompt is not None:
-        raise EmospaceError("a prompt and --batch", "both say what to ask", "Give one of them.")
+        raise InvalidInput("a prompt and --batch", "both say what to ask", "Give one of them.")
     if spec.out is not None and spec.batch is None:
-        raise EmospaceError(
+        raise InvalidInput(
             f"--out {spec.out}", "it is for the answers of --batch", "Leave it out, or give --batch."
         )
     options = {"scope": spec.scope, "op": spec.op, "window": window_of(spec.window)}

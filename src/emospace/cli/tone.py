@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from emospace.errors import EmospaceError
+from emospace.errors import DiskError, InvalidInput
 from emospace.specs import CrossingSpec, Mode, SteeringSpec, ToneSpec
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def asked_tone(spec: ToneSpec, commands: Sequence[str] = ()) -> Tone:
     prompt = getattr(spec, "prompt", None)
     if emotion is not None and (valence is not None or arousal is not None):
         axis = "--valence" if valence is not None else "--arousal"
-        raise EmospaceError(
+        raise InvalidInput(
             f"--emotion {emotion} and {axis}",
             "both name the tone",
             "Give --emotion, or --valence and --arousal.",
@@ -53,10 +53,10 @@ def asked_tone(spec: ToneSpec, commands: Sequence[str] = ()) -> Tone:
     if valence is None and arousal is None:
         near = get_close_matches(prompt, commands, n=1, cutoff=0.7) if prompt and " " not in prompt else []
         if near:
-            raise EmospaceError(
+            raise InvalidInput(
                 f"emospace steer {prompt}", "there is no such command", f"Did you mean {near[0]}?"
             )
-        raise EmospaceError(
+        raise InvalidInput(
             "emospace steer", "no tone is named", "Give --emotion joy, or --valence 0.8 --arousal -0.3."
         )
     return Tone({}, (valence or 0.0, arousal or 0.0))
@@ -71,13 +71,13 @@ def weights_of(given: str) -> dict[str, float]:
         try:
             weight = float(number) if colon else 1.0
         except ValueError:
-            raise EmospaceError(f"--emotion {given}", f"'{number}' is no weight", hint) from None
+            raise InvalidInput(f"--emotion {given}", f"'{number}' is no weight", hint) from None
         if not name:
-            raise EmospaceError(f"--emotion {given}", "an emotion has no name", hint)
+            raise InvalidInput(f"--emotion {given}", "an emotion has no name", hint)
         if weight != weight or abs(weight) == float("inf"):
-            raise EmospaceError(f"--emotion {given}", f"'{number}' is no finite weight", hint)
+            raise InvalidInput(f"--emotion {given}", f"'{number}' is no finite weight", hint)
         if name in weights:
-            raise EmospaceError(f"--emotion {given}", f"'{name}' stands there twice", hint)
+            raise InvalidInput(f"--emotion {given}", f"'{name}' stands there twice", hint)
         weights[name] = weight
     return weights
 
@@ -92,7 +92,7 @@ def window_of(given: str | None) -> tuple[int, int | None] | None:
     except ValueError:
         window = (-1, None)
     if not colon or window[0] < 0 or (window[1] is not None and window[1] <= window[0]):
-        raise EmospaceError(
+        raise InvalidInput(
             f"--window {given}",
             "it names no tokens of an answer",
             "Write 0:16, or 4: for all from the fifth.",
@@ -103,12 +103,12 @@ def window_of(given: str | None) -> tuple[int, int | None] | None:
 def read_prompt(given: str | None) -> str:
     """Return the prompt, from standard input where it is ``-``."""
     if given is None:
-        raise EmospaceError(
+        raise InvalidInput(
             "emospace steer", "there is no prompt", "Put it last in quotes, or give - or --batch FILE."
         )
     prompt = sys.stdin.read().strip() if given == "-" else given
     if not prompt.strip():
-        raise EmospaceError("the prompt", "it is empty", "Ask something.")
+        raise InvalidInput("the prompt", "it is empty", "Ask something.")
     return prompt
 
 
@@ -123,14 +123,14 @@ def read_batch(path: Path) -> list[str]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
-        raise EmospaceError(
+        raise DiskError(
             f"--batch {path}", f"it cannot be read ({error.strerror})", "Name a file of prompts."
         ) from error
     except UnicodeDecodeError as error:
-        raise EmospaceError(f"--batch {path}", "it is no UTF-8 text", "Save it as UTF-8.") from error
+        raise InvalidInput(f"--batch {path}", "it is no UTF-8 text", "Save it as UTF-8.") from error
     kept = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
     if not kept:
-        raise EmospaceError(f"--batch {path}", "it holds no prompt", "Write one prompt a line.")
+        raise InvalidInput(f"--batch {path}", "it holds no prompt", "Write one prompt a line.")
     if path.suffix not in (".jsonl", ".json"):
         return [line.strip() for _, line in kept]
     prompts = []
@@ -140,7 +140,7 @@ def read_batch(path: Path) -> list[str]:
         except (ValueError, KeyError, TypeError):
             prompt = None
         if not isinstance(prompt, str) or not prompt.strip():
-            raise EmospaceError(
+            raise InvalidInput(
                 f"--batch {path}, line {number}",
                 "it is no JSON object with a prompt",
                 'Write {"prompt": "..."} on each line.',

@@ -431,7 +431,9 @@ def _rates(judgement: Judgement, target: str) -> tuple[float, float, int]:
         return np.nan, np.nan, n_judged
     if not is_judged(judgement, target):
         return 0.0, 0.0, n_judged
-    likely = judgement.seven[:, BASIC_SEVEN.index(target)] if target in BASIC else judgement.of(target)
+    likely = (
+        judgement.seven[:, BASIC_SEVEN.index(target)] if target in BASIC else judgement.for_category(target)
+    )
     return row_mean(hits(judgement, target)), row_mean(likely), n_judged
 
 

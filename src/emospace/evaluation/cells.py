@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from emospace.errors import EmospaceError, unknown
+from emospace.errors import InvalidInput, unknown
 from emospace.evaluation.prompts import PromptKind, load_instruction
 from emospace.specs import BASIC, Mode, SteeringSpec
 
@@ -189,7 +189,7 @@ def check_cap(spec: SteeringSpec, cells: Sequence[Cell], n_prompts: int, n_factu
     listed = ", ".join(f"{kind} {count}" for kind, count in kinds.most_common())
     each = n_prompts * spec.sampling.n_tokens
     most = max(int((spec.token_cap - (total - len(cells) * each)) // each), 0)
-    raise EmospaceError(
+    raise InvalidInput(
         f"a steering study of {len(cells)} cells",
         f"it would generate {total:,} tokens, and at most {spec.token_cap:,} are allowed ({each:,} a cell: {listed})",
         f"Keep at most {most} cells (fewer doses, emotions or random directions), or raise token_cap.",

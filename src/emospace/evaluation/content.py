@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from emospace.errors import EmospaceError
+from emospace.errors import InvalidInput
 from emospace.judges.splitting import LETTER, content_words, is_spaceless, tokens
 from emospace.lexicon import base_language, frequency_table, lexicon_languages, word_groups
 
@@ -54,7 +54,7 @@ def similarity(texts: Sequence[str], references: Sequence[str], language: str) -
         If there is not one reference to each text.
     """
     if len(texts) != len(references):
-        raise EmospaceError(
+        raise InvalidInput(
             f"{len(texts)} texts and {len(references)} references",
             "each text is held against its own reference",
             "Give one reference to each text.",
@@ -92,7 +92,7 @@ def answered(texts: Sequence[str], accepted: Sequence[Sequence[str]]) -> np.ndar
         If there are not accepted answers for each text.
     """
     if len(texts) != len(accepted):
-        raise EmospaceError(
+        raise InvalidInput(
             f"{len(texts)} texts and {len(accepted)} lists of accepted answers",
             "each text is held against its own answers",
             "Give one list to each text.",

@@ -14,7 +14,7 @@ import numpy as np
 
 from emospace.artefacts import cache_dir, write_parquet
 from emospace.display import say, track
-from emospace.errors import EmospaceError, unknown
+from emospace.errors import EmospaceError, InvalidInput, unknown
 from emospace.evaluation.calibration import STORE, features_of
 from emospace.evaluation.cells import Cell, random_vectors
 from emospace.evaluation.cross_lingual_tables import ALL, cross_lingual_tables, mark_language
@@ -161,7 +161,7 @@ def plan(
         why = "it has no frequency table, from which the neutral words beside its concepts are drawn"
         if spec.sources:
             hint = f"Leave it out; there are: {', '.join(lexicon_languages())}."
-            raise EmospaceError(f"source language '{language}'", why, hint)
+            raise InvalidInput(f"source language '{language}'", why, hint)
         missing.append(NotComputed(what=f"{WHAT}: vectors", why=why, language=language))
     outputs = []
     for language in spec.outputs or prompt_languages(kind):
@@ -178,7 +178,7 @@ def plan(
             f"{lacking.language}: {lacking.why}" for lacking in missing if lacking.what.endswith("answers")
         )
         hint = "Name another judge (hf:NAME, llm:MODEL@URL), or lower least_auroc."
-        raise EmospaceError(f"{WHAT} judged by '{judge.name}'", whys, hint)
+        raise InvalidInput(f"{WHAT} judged by '{judge.name}'", whys, hint)
     home = str(bank.note["spec"]["language"])
     return Plan(
         tuple(dict.fromkeys(sources)), tuple(dict.fromkeys(outputs)), calibrated, home, tuple(missing), kind
@@ -219,7 +219,7 @@ def _calibrated(
             missing.append(NotComputed(what=f"{WHAT} towards {emotion}", why=why))
     calibrated = {emotion: vectors[emotion] for emotion in spec.emotions if emotion in vectors}
     if not calibrated:
-        raise EmospaceError(
+        raise InvalidInput(
             f"{WHAT} towards {', '.join(spec.emotions)}",
             f"no vector was calibrated for any of them in mode '{spec.mode}'",
             f"There are: {', '.join(vectors)}; others: emospace steer calibrate.",
@@ -383,7 +383,7 @@ def _check_cap(spec: CrossingSpec, planned: Plan) -> None:
     ]
     total = each * sum(map(len, prompts)) * spec.sampling.n_tokens
     if total > spec.token_cap:
-        raise EmospaceError(
+        raise InvalidInput(
             f"{WHAT}: {len(planned.sources)} sources, {len(planned.outputs)} outputs, {len(planned.calibrated)} emotions",
             f"its {each * len(prompts)} cells would generate {total:,} tokens, and at most {spec.token_cap:,} are allowed",
             "Name fewer languages or emotions, take fewer prompts, or raise token_cap.",

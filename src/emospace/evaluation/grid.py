@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from emospace.errors import EmospaceError
+from emospace.errors import InvalidInput
 from emospace.evaluation.answers import Answers, answer
 from emospace.evaluation.cells import Cell, check_cap
 from emospace.evaluation.content import answered, distinct_n, repetition, similarity
@@ -140,7 +140,7 @@ def judge_cells(
     `masked_in` names the languages whose concept words are masked, that of the answers unless given.
     """
     if sum(cell.kind == "none" for cell in cells) != 1:
-        raise EmospaceError(
+        raise InvalidInput(
             "the cells of a steering study",
             "unsteered answers are what all others are compared with",
             "give exactly one cell of kind 'none'",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from emospace.errors import EmospaceError, unknown
+from emospace.errors import DiskError, InvalidInput, unknown
 from emospace.lexicon import base_language
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def load_prompts(
     _check(getattr(prompts, part), part, where)
     both = sorted(set(prompts.calibration) & set(prompts.evaluation))
     if both:
-        raise EmospaceError(
+        raise InvalidInput(
             where,
             f"{len(both)} prompts stand in calibration and in evaluation, the first is {both[0]!r}",
             "Give each part prompts of its own, or the figures are of what was tuned on.",
@@ -139,7 +139,7 @@ def load_instruction(language: str, path: Path | str | None = None, kind: Prompt
     for prompts in sets:
         if prompts.instruction is not None:
             return prompts.instruction
-    raise EmospaceError(
+    raise InvalidInput(
         f"language '{language}'",
         f"there is no instruction for the prompt-only baseline (there are: {', '.join(prompt_languages(kind))})",
         "Give one with {label} in it: --instruction 'Answer with {label}.'",
@@ -150,7 +150,7 @@ def _prompts(language: str, path: Path | str | None, kind: PromptKind) -> tuple[
     """Return what a file has of a kind, and the name of the place."""
     code = base_language(language)
     if path is None and kind not in _bundled().get(code, ()):
-        raise EmospaceError(
+        raise InvalidInput(
             f"language '{language}'",
             f"there are no prompts for it ({kind}: {', '.join(prompt_languages(kind))})",
             "Choose one of those, or give a TOML file of your own in the format of en.toml.",
@@ -159,7 +159,7 @@ def _prompts(language: str, path: Path | str | None, kind: PromptKind) -> tuple[
     content = _read(source)
     stated = content.language or code
     if base_language(stated) != code:
-        raise EmospaceError(
+        raise InvalidInput(
             str(source),
             f"its prompts are in '{stated}', not in '{code}'",
             "Ask for that language, or name another file.",
@@ -184,26 +184,24 @@ def _read(path: Path) -> PromptFile:
     try:
         return PromptFile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
-        raise EmospaceError(
-            str(path), f"it cannot be read ({error.strerror})", "Name a TOML file."
-        ) from error
+        raise DiskError(str(path), f"it cannot be read ({error.strerror})", "Name a TOML file.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise EmospaceError(
+        raise InvalidInput(
             str(path), f"it is not TOML in UTF-8 ({error})", "Follow the format of data/prompts/en.toml."
         ) from error
     except ValidationError as error:
         first = error.errors()[0]
         place = ", ".join(str(part) for part in first["loc"])
-        raise EmospaceError(
+        raise InvalidInput(
             f"{path}, {place}", first["msg"], "Follow the format of data/prompts/en.toml."
         ) from error
 
 
 def _check(prompts: Sequence[str], part: str, where: str) -> None:
     if len(prompts) < FEWEST[part]:
-        raise EmospaceError(
+        raise InvalidInput(
             f"{where}, {part}", f"it has {len(prompts)} prompts", f"Give at least {FEWEST[part]} of them."
         )
     if len(set(prompts)) < len(prompts):
         twice = next(prompt for prompt in prompts if prompts.count(prompt) > 1)
-        raise EmospaceError(f"{where}, {part}", f"{twice!r} stands there twice", "List each prompt once.")
+        raise InvalidInput(f"{where}, {part}", f"{twice!r} stands there twice", "List each prompt once.")

@@ -97,8 +97,8 @@ def hits(judgement: Judgement, target: str) -> Floats:
     """
     if target in BASIC:
         return _chosen(judgement, target)
-    others = [judgement.of(label) for label in judgement.labels if label != "neutral"]
-    return np.where(judgement.unjudged, NAN, judgement.of(target) >= np.max(others, axis=0))
+    others = [judgement.for_category(label) for label in judgement.labels if label != "neutral"]
+    return np.where(judgement.unjudged, NAN, judgement.for_category(target) >= np.max(others, axis=0))
 
 
 def counts(judgements: Sequence[Judgement]) -> dict[str, int]:
@@ -114,7 +114,7 @@ def probability(judgement: Judgement, target: str) -> Floats:
     """
     if target in BASIC and target not in judgement.labels:
         return np.asarray(judgement.seven[:, BASIC_SEVEN.index(target)], dtype=np.float64)
-    return np.asarray(judgement.of(target), dtype=np.float64)
+    return np.asarray(judgement.for_category(target), dtype=np.float64)
 
 
 def rate(values: ArrayLike, *, seed: int, n: int = 2000) -> Estimate:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from emospace.errors import EmospaceError
+from emospace.errors import EmospaceError, InvalidInput
 from emospace.generation.decoding import answer_parts, opens_thought
 from emospace.generation.forward import batches, perplexities
 from emospace.generation.loop import Answer, Event, run
@@ -186,7 +186,7 @@ def perplexity(
         If there are more or fewer prompts than answers, or a prompt and its answer are longer than the model reads.
     """
     if len(prompts) != len(generated.tokens):
-        raise EmospaceError(
+        raise InvalidInput(
             f"{len(generated.tokens)} answers to {len(prompts)} prompts",
             "each answer is judged after its own prompt",
             "give the prompts they were generated from",
@@ -206,7 +206,7 @@ def _plan(
     if vector is None or isinstance(vector, SteeringPlan):
         return vector
     if "prompt_length" in options:
-        raise EmospaceError(
+        raise InvalidInput(
             "the option prompt_length",
             "where a prompt ends is known here; it is meant for a forward pass of one's own",
             "leave it out",
@@ -225,7 +225,7 @@ def _asked(
     if plan is not None:
         warn_before(model, plan)
         if plan.scope == "response" and plan.window[0] >= sampling.n_tokens:
-            raise EmospaceError(
+            raise InvalidInput(
                 f"the vector {plan.vector.name!r} would be applied to no token",
                 f"its window {plan.window} begins after an answer of {sampling.n_tokens} tokens",
                 "choose another window, or ask for more tokens",
@@ -242,7 +242,7 @@ def _token_rows(
     limit = model.context
     for prompt, row in zip(prompts, rows, strict=True):
         if limit is not None and len(row) + n_tokens > limit:
-            raise EmospaceError(
+            raise InvalidInput(
                 f"the prompt {prompt[:40]!r}",
                 f"it has {len(row)} tokens, and with {n_tokens} of an answer more than the {limit} the model reads",
                 "shorten it, or ask for fewer tokens",

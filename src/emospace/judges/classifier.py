@@ -13,8 +13,8 @@ import numpy as np
 
 from emospace.artefacts import content_hash
 from emospace.concepts import categories, load_concepts
-from emospace.errors import EmospaceError
-from emospace.judges.judgement import BASIC_SEVEN, Judgement
+from emospace.errors import InvalidInput, first_line
+from emospace.judges.judgement import BASIC_SEVEN, Judgement, MeasuredJudge
 from emospace.specs import BASIC
 
 if TYPE_CHECKING:
@@ -42,24 +42,22 @@ ALIASES: Mapping[str, str] = {
 
 
 @dataclass(frozen=True, eq=False)
-class Classifier:
+class Classifier(MeasuredJudge):
     """A classifier of texts; its probabilities are taken as they are, not calibrated here.
 
     Parameters
     ----------
+    card
+        ``auroc`` and ``recall`` (language -> label -> value) and ``priors`` (label -> share of the training texts),
+        each where known.
     outputs
         Output of the model -> category, or None where it is none of ours.
     multi_label
         Whether each label has a sigmoid of its own; else one softmax over all.
-    card
-        ``auroc`` and ``recall`` (language -> label -> value) and ``priors`` (label -> share of the training texts),
-        each where known.
     """
 
-    name: str
     outputs: tuple[str | None, ...]
     multi_label: bool
-    card: Mapping[str, Any]
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
 
@@ -78,14 +76,6 @@ class Classifier:
             f"{f', {left} of its {len(self.outputs)} outputs are no category of ours' if left else ''}"
         )
 
-    def auroc(self, language: str, label: str) -> float | None:
-        """Return the held-out area under the ROC curve by its card, None without one."""
-        return self._measured("auroc", language, label)
-
-    def recall(self, language: str, label: str) -> float | None:
-        """Return the held-out recall of one of the seven classes by its card, None without one."""
-        return self._measured("recall", language, label)
-
     @cached_property
     def content_hash(self) -> str:
         """Sixteen hex digits that change with its weights, labels, mapping, tokenizer and card."""
@@ -94,16 +84,6 @@ class Classifier:
         ]
         settings = [list(self.outputs), self.multi_label, dict(self.card), self.tokenizer.get_vocab()]
         return content_hash(settings, *weights)
-
-    def check_language(self, language: str) -> None:
-        """Raise `EmospaceError` where its card has held-out scores, and none for a language."""
-        measured = self.card.get("auroc", {})
-        if measured and language not in measured:
-            raise EmospaceError(
-                f"language '{language}'",
-                f"the judge '{self.name}' has no held-out score for it",
-                f"Its card has: {', '.join(sorted(measured))}.",
-            )
 
     def judge(self, texts: Sequence[str], language: str = "en") -> Judgement:
         """Judge the emotion of texts, cut at the model's window or 512 tokens.
@@ -118,21 +98,21 @@ class Classifier:
             If the classifier has a card with held-out scores, and none for the language.
         """
         self.check_language(language)
-        every = self._probabilities(list(texts))
+        shares = self._probabilities(list(texts))
         columns = []
         for label in self.labels:
-            own = every[:, [place for place, output in enumerate(self.outputs) if output == label]]
-            columns.append(own.max(axis=1) if self.multi_label else own.sum(axis=1).clip(0, 1))
+            outputs = shares[:, [place for place, output in enumerate(self.outputs) if output == label]]
+            columns.append(outputs.max(axis=1) if self.multi_label else outputs.sum(axis=1).clip(0, 1))
         probability = np.stack(columns, axis=1)
         return Judgement(self.labels, probability, self._seven(probability))
 
     def _seven(self, probability: np.ndarray) -> np.ndarray:
-        known = [label for label in BASIC_SEVEN if label in self.labels]
+        basic = [label for label in BASIC_SEVEN if label in self.labels]
         priors = self.card.get("priors", {})
-        equal = all(priors.get(label, 0) > 0 for label in known)
+        has_priors = all(priors.get(label, 0) > 0 for label in basic)
         seven = np.zeros((len(probability), len(BASIC_SEVEN)))
-        for label in known:
-            weight = 1 / priors[label] if equal else 1.0
+        for label in basic:
+            weight = 1 / priors[label] if has_priors else 1.0
             # A floor, so that a text for which every class underflows still has shares.
             column = np.maximum(probability[:, self.labels.index(label)], 1e-12)
             seven[:, BASIC_SEVEN.index(label)] = column * weight
@@ -164,10 +144,6 @@ class Classifier:
             out[places] = shares.cpu().numpy()
         return out
 
-    def _measured(self, what: str, language: str, label: str) -> float | None:
-        value = self.card.get(what, {}).get(language, {}).get(label)
-        return None if value is None else float(value)
-
 
 def load_classifier(name: str, mapping: Mapping[str, str] | None = None) -> Classifier:
     """Return a text-classification model as judge; safetensors only, no code of the model's own is run.
@@ -194,21 +170,21 @@ def load_classifier(name: str, mapping: Mapping[str, str] | None = None) -> Clas
     path = Path(source) / CARD
     card = _read(path) if path.is_file() else {}
     multi_label = model.config.problem_type == "multi_label_classification"
-    return Classifier(f"hf:{name.removeprefix('hf:')}", outputs, multi_label, card, model, tokenizer)
+    return Classifier(f"hf:{name.removeprefix('hf:')}", card, outputs, multi_label, model, tokenizer)
 
 
 def _outputs(name: str, given: Sequence[str], mapping: Mapping[str, str] | None) -> tuple[str | None, ...]:
-    known = {category.name for category in categories()} | {"neutral"}
-    how = (
+    targets = {category.name for category in categories()} | {"neutral"}
+    hint = (
         f'Give a mapping, load_classifier(name, {{"{given[0]}": "joy", ...}}), or put it into a JSON file and name it '
         f"after a hash: hf:NAME#FILE.json."
     )
     if mapping is not None:
         strange = [label for label in mapping if label not in given]
-        wrong = [category for category in mapping.values() if category not in known]
+        wrong = [category for category in mapping.values() if category not in targets]
         if strange or wrong:
             why = f"the model has no label '{strange[0]}'" if strange else f"'{wrong[0]}' is no category"
-            raise EmospaceError(
+            raise InvalidInput(
                 f"mapping for '{name}'",
                 why,
                 f"The labels are {', '.join(given)}; the categories are emospace's and neutral.",
@@ -220,12 +196,12 @@ def _outputs(name: str, given: Sequence[str], mapping: Mapping[str, str] | None)
             for label, lemmas in load_concepts(["en"]).labels["en"].items()
             for lemma in lemmas
         }
-        names = names | dict(ALIASES) | {category: category for category in known}
+        names = names | dict(ALIASES) | {category: category for category in targets}
         plain = [label.strip().casefold().replace("_", " ") for label in given]
         outputs = tuple(names.get(label) for label in plain)
     if not set(outputs) & set(BASIC):
-        raise EmospaceError(
-            f"judge '{name}'", f"none of its labels ({', '.join(given[:8])}) is a basic emotion", how
+        raise InvalidInput(
+            f"judge '{name}'", f"none of its labels ({', '.join(given[:8])}) is a basic emotion", hint
         )
     return outputs
 
@@ -239,16 +215,13 @@ def _load(source: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         )
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
-        reason = (
-            str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
-        )
-        raise EmospaceError(
+        raise InvalidInput(
             f"judge '{source}'",
-            f"it cannot be loaded ({reason})",
+            f"it cannot be loaded ({first_line(error).rstrip('.')})",
             "Name a text-classification model with safetensors weights, on the hub or in a folder.",
         ) from error
     if info["missing_keys"]:
-        raise EmospaceError(
+        raise InvalidInput(
             f"judge '{source}'",
             f"it is no trained classifier: {len(info['missing_keys'])} weights are missing "
             f"({', '.join(sorted(info['missing_keys'])[:3])})",
@@ -261,7 +234,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise EmospaceError(str(path), f"it cannot be read as JSON ({error})", "Name a JSON file.") from error
+        raise InvalidInput(str(path), f"it cannot be read as JSON ({error})", "Name a JSON file.") from error
     if not isinstance(value, dict):
-        raise EmospaceError(str(path), "it is no JSON object", "Write it as {name: value, ...}.")
+        raise InvalidInput(str(path), "it is no JSON object", "Write it as {name: value, ...}.")
     return value

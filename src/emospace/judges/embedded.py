@@ -10,13 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib.resources import as_file, files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from emospace.artefacts import content_hash, read_json
-from emospace.errors import EmospaceError
-from emospace.judges.judgement import BASIC_SEVEN, Judgement
+from emospace.judges.judgement import BASIC_SEVEN, Judgement, MeasuredJudge
 from emospace.judges.tokens import Tokens, features, gather, pair_hashes, tokenise
 
 if TYPE_CHECKING:
@@ -28,22 +27,20 @@ SHIPPED = files("emospace") / "data" / "judges"
 
 
 @dataclass(frozen=True, eq=False)
-class EmbeddedJudge:
-    """A shipped judge.
+class EmbeddedJudge(MeasuredJudge):
+    """A shipped judge. Its held-out scores are of human annotations where there are any, else of XED's projected ones.
 
     Parameters
     ----------
+    card
+        Outputs, calibration and held-out scores of each block and language; see ``card.json``.
     blocks
         ``en``, ``zh`` and ``other`` -> parameters.
     score
         Parameters and texts -> scores ``[n_texts, n_outputs]``.
-    card
-        Outputs, calibration and held-out scores of each block and language; see ``card.json``.
     """
 
-    name: str
     kind: str
-    card: Mapping[str, Any]
     blocks: Mapping[str, Parameters]
     score: Callable[[Parameters, list[str]], np.ndarray]
 
@@ -53,37 +50,9 @@ class EmbeddedJudge:
         return tuple(self.card["blocks"]["en"]["labels"])
 
     @property
-    def languages(self) -> tuple[str, ...]:
-        """Languages with a held-out score."""
-        return tuple(self.card["auroc"])
-
-    def auroc(self, language: str, label: str) -> float | None:
-        """Return the held-out area under the ROC curve of a label, None where it was not measured.
-
-        On human annotations where there are any; else on XED's projected ones (``card["projected"]``).
-        """
-        value = self.card["auroc"].get(language, {}).get(label)
-        return None if value is None else float(value)
-
-    def recall(self, language: str, label: str) -> float | None:
-        """Return the held-out recall of one of the seven classes, None below 30 texts of it."""
-        value = self.card["recall"].get(language, {}).get(label)
-        return None if value is None else float(value)
-
-    @property
     def content_hash(self) -> str:
         """Sixteen hex digits that change with its weights, calibration and held-out scores."""
         return content_hash(dict(self.card))
-
-    def check_language(self, language: str) -> None:
-        """Raise `EmospaceError` where the judge has no held-out score for a language."""
-        if language not in self.languages:
-            raise EmospaceError(
-                f"language '{language}'",
-                f"the judge '{self.name}' has no held-out score for it",
-                f"It judges {', '.join(sorted(self.languages))}; for others give a classifier of your own "
-                "(hf:NAME) or a language model (llm:MODEL@URL).",
-            )
 
     def judge(self, texts: Sequence[str], language: str = "en") -> Judgement:
         """Judge the emotion of texts.
@@ -130,7 +99,7 @@ def _load(name: str) -> EmbeddedJudge:
         stored = load_file(str(folder / "model.safetensors"))
     kind, logits = SCORERS[name]
     blocks = {block: unpack(stored, block) for block in card["blocks"]}
-    return EmbeddedJudge(name, kind, card, blocks, partial(scores_of, logits))
+    return EmbeddedJudge(name, card, kind, blocks, partial(scores_of, logits))
 
 
 def scores_of(

@@ -125,7 +125,7 @@ class Endpoint:
                 refusals[parameters] = reply
                 named, others = parameters.alternatives(reply.text)
                 waiting = [*named, *waiting, *others]
-                waiting = [one for one in dict.fromkeys(waiting) if one not in refusals]
+                waiting = [untried for untried in dict.fromkeys(waiting) if untried not in refusals]
                 continue
             content, is_cut = _content(reply, self.url)
             if is_cut and not is_usable(content) and parameters.n_tokens < REASONING:

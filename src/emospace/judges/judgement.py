@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 
-from emospace.errors import unknown
+from emospace.errors import InvalidInput, unknown
 from emospace.specs import BASIC
 
 BASIC_SEVEN = (*BASIC, "neutral")
@@ -68,7 +68,7 @@ class Judgement:
         """Return the judgement with further texts ``[n_texts]`` of bool taken as unjudged."""
         return replace(self, seven=np.where(unjudged[:, None], np.nan, self.seven))
 
-    def of(self, category: str) -> np.ndarray:
+    def for_category(self, category: str) -> np.ndarray:
         """Return the probability ``[n_texts]`` that a text carries the category, NaN for an unjudged text.
 
         Raises
@@ -141,3 +141,40 @@ class Judge(Protocol):
             If the judge has no held-out score for the language.
         """
         ...
+
+
+@dataclass(frozen=True, eq=False)
+class MeasuredJudge:
+    """A judge whose held-out scores, where there are any, are on its card.
+
+    Parameters
+    ----------
+    card
+        ``auroc`` and ``recall``: language -> label -> value, and what else its kind of judge reads.
+    """
+
+    name: str
+    card: Mapping[str, Any]
+
+    def auroc(self, language: str, label: str) -> float | None:
+        """Return the held-out area under the ROC curve of a label, None where it was not measured."""
+        return self._measured("auroc", language, label)
+
+    def recall(self, language: str, label: str) -> float | None:
+        """Return the held-out recall of one of `BASIC_SEVEN`, None where it was not measured."""
+        return self._measured("recall", language, label)
+
+    def check_language(self, language: str) -> None:
+        """Raise `EmospaceError` where the card has held-out scores, and none for a language."""
+        measured = self.card.get("auroc", {})
+        if measured and language not in measured:
+            raise InvalidInput(
+                f"language '{language}'",
+                f"the judge '{self.name}' has no held-out score for it",
+                f"It judges {', '.join(sorted(measured))}; for others give another classifier (hf:NAME) or a "
+                "language model (llm:MODEL@URL).",
+            )
+
+    def _measured(self, score: str, language: str, label: str) -> float | None:
+        value = self.card.get(score, {}).get(language, {}).get(label)
+        return None if value is None else float(value)

@@ -15,7 +15,7 @@ import numpy as np
 
 from emospace import display
 from emospace.artefacts import cache_dir, content_hash
-from emospace.errors import EmospaceError
+from emospace.errors import EmospaceError, InvalidInput
 from emospace.judges.endpoint import Endpoint, Parameters
 from emospace.judges.judgement import BASIC_SEVEN, Judgement
 
@@ -116,17 +116,17 @@ class LanguageModelJudge:
         EmospaceError
             If the endpoint cannot be reached or refuses; answers so far are kept.
         """
-        known = self._kept()
-        missing = [text for text in dict.fromkeys(texts) if content_hash(text) not in known]
+        answers = self._kept()
+        missing = [text for text in dict.fromkeys(texts) if content_hash(text) not in answers]
         if missing:
             self.folder.mkdir(parents=True, exist_ok=True)
             with display.progress(f"judge {self.model}", len(missing), "texts") as advance:
-                for text, answer, parameters in self._asked(missing):
-                    known[content_hash(text)] = self._keep(text, answer, parameters)
+                for text, answer, parameters in self._ask(missing):
+                    answers[content_hash(text)] = self._keep(text, answer, parameters)
                     advance()
-        found = [scores_of(known[content_hash(text)], self.labels) for text in texts]
+        rows = [scores_of(answers[content_hash(text)], self.labels) for text in texts]
         none = np.full(len(self.labels), np.nan)
-        probability = np.array([none if row is None else row for row in found]).reshape(-1, len(self.labels))
+        probability = np.array([none if row is None else row for row in rows]).reshape(-1, len(self.labels))
         seven = probability[:, [self.labels.index(label) for label in BASIC_SEVEN]]
         total = seven.sum(axis=1, keepdims=True)
         seven = np.divide(seven, total, out=np.full_like(seven, np.nan), where=total > 0)
@@ -135,7 +135,7 @@ class LanguageModelJudge:
             display.say(f"judge {self.model}: {n_unjudged} of {len(texts)} texts unjudged, no usable scores")
         return judgement
 
-    def _asked(self, texts: Sequence[str]) -> Iterator[tuple[str, str, Parameters]]:
+    def _ask(self, texts: Sequence[str]) -> Iterator[tuple[str, str, Parameters]]:
         """Yield each text with its answer and how it was asked, as they come; the first alone.
 
         What the endpoint refuses, a key or a parameter, is thus learnt from one request.
@@ -151,18 +151,18 @@ class LanguageModelJudge:
             yield texts[0], *ask(texts[0])
             pool = ThreadPoolExecutor(self.at_once)
             try:
-                asked = {pool.submit(ask, text): text for text in texts[1:]}
+                requests = {pool.submit(ask, text): text for text in texts[1:]}
                 failure: EmospaceError | None = None
-                for done in as_completed(asked):
+                for done in as_completed(requests):
                     try:
-                        yield asked[done], *done.result()
+                        yield requests[done], *done.result()
                     except CancelledError:
                         continue
                     except EmospaceError as error:
                         # The requests under way may still succeed: their answers are kept.
                         failure = failure or error
-                        for other in asked:
-                            other.cancel()
+                        for request in requests:
+                            request.cancel()
             finally:
                 pool.shutdown(cancel_futures=True)
         if failure is not None:
@@ -216,12 +216,12 @@ def load_llm(
     """
     model, _, url = name.removeprefix("llm:").rpartition("@")
     if not model or not re.match(r"https?://[^/]", url):
-        raise EmospaceError(
+        raise InvalidInput(
             f"judge '{name}'", "it names no model and URL", "Write llm:MODEL@http://HOST:PORT/v1."
         )
     at_once = os.environ.get(AT_ONCE, "8")
     if not at_once.isdecimal() or int(at_once) < 1:
-        raise EmospaceError(f"{AT_ONCE}={at_once}", "it is no whole number above 0", f"Set {AT_ONCE}=8.")
+        raise InvalidInput(f"{AT_ONCE}={at_once}", "it is no whole number above 0", f"Set {AT_ONCE}=8.")
     labels = tuple(dict.fromkeys((*BASIC_SEVEN, *labels)))
     endpoint = Endpoint(url.rstrip("/"), model, Parameters(n_tokens=16 * len(labels) + 64))
     folder = cache_dir() / "judges" if folder is None else Path(folder)
@@ -231,9 +231,9 @@ def load_llm(
 def scores_of(answer: str, labels: Sequence[str]) -> np.ndarray | None:
     """Return the scores ``[n_labels]``, 0..1, of an answer; None unless it holds one number 0-100 for each label."""
     # What a reasoning model thinks before it replies may hold braces, too.
-    found = re.search(r"\{.*\}", answer.rpartition("</think>")[2], re.DOTALL)
+    match = re.search(r"\{.*\}", answer.rpartition("</think>")[2], re.DOTALL)
     try:
-        scores = json.loads(found.group()) if found else None
+        scores = json.loads(match.group()) if match else None
     except ValueError:
         return None
     values: list[Any] = [scores.get(label) for label in labels] if isinstance(scores, Mapping) else [None]

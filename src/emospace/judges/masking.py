@@ -30,16 +30,16 @@ def mask_concepts(texts: Sequence[str], sets: ConceptSets, language: str, mask: 
         If the sets do not hold the language.
     """
     concepts = _concepts(sets, language)
-    found = [list(SPACED_WORD.finditer(text)) for text in texts]
+    spaced_words = [list(SPACED_WORD.finditer(text)) for text in texts]
     number: dict[str, int] = {part: 0 for parts in concepts.phrases for part in parts}
-    number |= {match.group(): 0 for matches in found for match in matches}
+    number |= {match.group(): 0 for matches in spaced_words for match in matches}
     number = dict(zip(number, word_groups(tuple(number), language).tolist(), strict=True))
     phrases: dict[int, list[list[int]]] = {}
     for parts in sorted(concepts.phrases, key=len, reverse=True):
         phrases.setdefault(number[parts[0]], []).append([number[part] for part in parts])
     return [
         concepts.masked(_without_phrases(text, matches, number, phrases, mask), mask)
-        for text, matches in zip(texts, found, strict=True)
+        for text, matches in zip(texts, spaced_words, strict=True)
     ]
 
 
@@ -68,13 +68,9 @@ def _concepts(sets: ConceptSets, language: str) -> _Concepts:
     phrases = dict.fromkeys(tuple(SPACED_WORD.findall(word)) for word in words if not is_spaceless(word))
     return _Concepts(
         tuple(phrase for phrase in phrases if phrase),
-        _any_of(spaceless - single),
+        re.compile(_alternatives(spaceless - single)),
         re.compile(f"{_alternatives(around)}|([{''.join(sorted(single))}])") if single else _NEVER,
     )
-
-
-def _any_of(words: Iterable[str]) -> re.Pattern[str]:
-    return re.compile(_alternatives(words))
 
 
 def _alternatives(words: Iterable[str]) -> str:

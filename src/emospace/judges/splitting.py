@@ -41,14 +41,14 @@ def tokens(text: str) -> list[str]:
     return [spelling(match) for match in _TOKEN.findall(text)]
 
 
-def split_words(text: str, known: Iterable[str]) -> list[str]:
+def split_words(text: str, vocabulary: Iterable[str]) -> list[str]:
     """Return the words of a text in lower case, without signs.
 
-    Where there are no spaces, each next word is the longest of `known` (maximum matching, Liu & Liang 1986), else
-    one character.
+    Where there are no spaces, each next word is the longest of the vocabulary (maximum matching, Liu & Liang 1986),
+    else one character.
     """
-    known = known if isinstance(known, set | frozenset) else frozenset(known)
-    longest = _longest(known) if isinstance(known, frozenset) else max(map(len, known), default=1)
+    vocabulary = frozenset(vocabulary)
+    longest = _longest(vocabulary)
     words: list[str] = []
     for run in _RUN.findall(text):
         if not is_spaceless(run):
@@ -57,7 +57,7 @@ def split_words(text: str, known: Iterable[str]) -> list[str]:
         start = 0
         while start < len(run):
             end = min(len(run), start + longest)
-            while end > start + 1 and run[start:end] not in known:
+            while end > start + 1 and run[start:end] not in vocabulary:
                 end -= 1
             words.append(run[start:end])
             start = end
@@ -65,8 +65,8 @@ def split_words(text: str, known: Iterable[str]) -> list[str]:
 
 
 @lru_cache(maxsize=32)
-def _longest(known: frozenset[str]) -> int:
-    return max(map(len, known), default=1)
+def _longest(vocabulary: frozenset[str]) -> int:
+    return max(map(len, vocabulary), default=1)
 
 
 @lru_cache(maxsize=16)
@@ -82,13 +82,13 @@ def known_words(language: str) -> frozenset[str]:
     return frozenset(frequency_table(language).pool)
 
 
-def content_words(texts: Sequence[str], language: str, known: Iterable[str] = ()) -> list[list[str]]:
+def content_words(texts: Sequence[str], language: str, vocabulary: Iterable[str] = ()) -> list[list[str]]:
     """Return the words of each text without the function words of its language.
 
     Parameters
     ----------
-    known
+    vocabulary
         Words by which to split besides those of the lexicon, where there are no spaces.
     """
-    split_by, left_out = known_words(language).union(known), function_words(language)
+    split_by, left_out = known_words(language).union(vocabulary), function_words(language)
     return [[word for word in split_words(text, split_by) if word not in left_out] for text in texts]

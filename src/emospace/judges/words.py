@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from emospace.errors import EmospaceError
+from emospace.errors import InvalidInput
 from emospace.judges.splitting import content_words
 from emospace.lexicon import base_language, spelling, word_groups
 
@@ -40,7 +40,7 @@ def rate_words(texts: Sequence[str], norms: WordNorms, language: str) -> WordRat
         If the norms are of another language.
     """
     if base_language(norms.language) != base_language(language):
-        raise EmospaceError(
+        raise InvalidInput(
             f"norms '{norms.name}'",
             f"they rate words of '{norms.language}', the texts are in '{language}'",
             "Give norms of the language of the texts.",
@@ -66,10 +66,9 @@ def rate_words(texts: Sequence[str], norms: WordNorms, language: str) -> WordRat
         rating = of_family[family[len(forms) :]]
         rating[exact >= 0] = of_form[exact[exact >= 0]]
         ratings = rating[words]
-        known = ~np.isnan(ratings)
-        return _mean(owner[known], ratings[known], len(lists)), np.bincount(
-            owner[known], minlength=len(lists)
-        )
+        is_rated = ~np.isnan(ratings)
+        n_rated = np.bincount(owner[is_rated], minlength=len(lists))
+        return _mean(owner[is_rated], ratings[is_rated], len(lists)), n_rated
 
     (valence, n_valence), (arousal, n_arousal) = means("valence"), means("arousal")
     covered = np.maximum(n_valence, n_arousal)
@@ -79,7 +78,7 @@ def rate_words(texts: Sequence[str], norms: WordNorms, language: str) -> WordRat
 
 def _mean(groups: np.ndarray, values: np.ndarray, n: int) -> np.ndarray:
     """Return the mean of the finite values of each group ``[n]``, NaN for a group without one."""
-    known = np.isfinite(values)
-    sums = np.bincount(groups[known], weights=values[known], minlength=n)
-    counts = np.bincount(groups[known], minlength=n)
+    finite = np.isfinite(values)
+    sums = np.bincount(groups[finite], weights=values[finite], minlength=n)
+    counts = np.bincount(groups[finite], minlength=n)
     return np.asarray(np.divide(sums, counts, out=np.full(n, np.nan), where=counts > 0))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from secrets import randbits
 from typing import TYPE_CHECKING, Any
 
-from emospace.errors import EmospaceError
+from emospace.errors import EmospaceError, InvalidInput
 from emospace.server.failures import ApiError, from_emospace
 from emospace.server.schemas import Steered
 from emospace.specs import Sampling
@@ -104,7 +104,7 @@ def plan_of(model: LanguageModel, bank: VectorBank | None, tone: Tone) -> Steeri
                 "Make them: emospace steer calibrate",
             )
         if axes and len(axes) < len(asked):
-            raise EmospaceError(
+            raise InvalidInput(
                 f"emotion {tone.emotion}",
                 "it names both emotions and a point of the circumplex",
                 'Give {"joy": 0.7}, or {"valence": 0.8, "arousal": -0.3}.',

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from emospace.errors import EmospaceError
+from emospace.errors import InvalidInput
 
 SHORTEST_KEY = 16
 
@@ -51,7 +51,7 @@ class Settings(BaseModel):
     def check(self) -> Settings:
         """Return the settings; raises `EmospaceError` where they would open the server to everybody."""
         if not self.is_loopback and not self.api_keys:
-            raise EmospaceError(
+            raise InvalidInput(
                 f"--host {self.host}",
                 "others could use the server without a key",
                 "Give --api-key-file FILE (one key a line), or bind to 127.0.0.1.",
@@ -70,16 +70,16 @@ def read_keys(path: Path) -> tuple[SecretStr, ...]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise EmospaceError(
+        raise InvalidInput(
             f"--api-key-file {path}", f"it cannot be read ({error})", "Name a text file with one key a line."
         ) from error
     keys = [line.partition("#")[0].strip() for line in lines]
     keys = list(dict.fromkeys(key for key in keys if key))
     hint = "Make one: python -c 'import secrets; print(secrets.token_urlsafe())'"
     if not keys:
-        raise EmospaceError(f"--api-key-file {path}", "it holds no key", hint)
+        raise InvalidInput(f"--api-key-file {path}", "it holds no key", hint)
     if any(len(key) < SHORTEST_KEY or not key.isascii() for key in keys):
-        raise EmospaceError(
+        raise InvalidInput(
             f"--api-key-file {path}", f"a key has fewer than {SHORTEST_KEY} plain characters", hint
         )
     return tuple(SecretStr(key) for key in keys)

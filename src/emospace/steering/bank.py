@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 
 from emospace.artefacts import cache_dir, read_json, write_json, write_tensors
-from emospace.errors import EmospaceError, unknown
+from emospace.errors import EmospaceError, InvalidInput, unknown
 from emospace.models import missing_companion, shipped
 from emospace.specs import CalibratedSource, Mode
 from emospace.steering.vector import DoseRange, SteeringVector, from_card, mix
@@ -78,7 +78,7 @@ class VectorBank:
         known = tuple(dict.fromkeys(name for name, _ in self.vectors))
         if name not in known:
             raise unknown("emotion", name, known)
-        raise EmospaceError(
+        raise InvalidInput(
             f"the emotion {name!r} in mode {mode!r}",
             "it was not calibrated in that mode",
             "calibrate it: emospace steer calibrate",
@@ -118,7 +118,7 @@ class VectorBank:
         """
         wrong = {name: weight for name, weight in weights.items() if not math.isfinite(weight)}
         if wrong:
-            raise EmospaceError(
+            raise InvalidInput(
                 f"the weights {wrong}", "they are no finite numbers", 'give weights: {"joy": 0.7}'
             )
         mixed = mix([(self.vector(name, mode), weight) for name, weight in weights.items()])
@@ -140,13 +140,13 @@ class VectorBank:
             For the centre, or a coordinate beyond -1..1.
         """
         if not all(-1 <= value <= 1 for value in (valence, arousal)):
-            raise EmospaceError(
+            raise InvalidInput(
                 f"the point valence {valence:g}, arousal {arousal:g}",
                 "it lies beyond the scale",
                 "give both between -1 and 1",
             )
         if valence == arousal == 0:
-            raise EmospaceError("the point valence 0, arousal 0", "it has no direction", "leave the centre")
+            raise InvalidInput("the point valence 0, arousal 0", "it has no direction", "leave the centre")
         first, second = (self.vector(axis, mode) for axis in AXES)
         # An axis is a unit direction; its length says how far a unit of the rating moves a state.
         lengths = [float(np.mean(list(axis.note["relative_length"].values()))) for axis in (first, second)]

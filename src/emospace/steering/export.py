@@ -17,7 +17,7 @@ import numpy as np
 
 from emospace.artefacts import atomic_write, write_json
 from emospace.display import quiet_bars
-from emospace.errors import EmospaceError, unknown
+from emospace.errors import DiskError, InvalidInput, unknown
 from emospace.models import LanguageModel
 from emospace.steering.plan import check_fit, warn_of_another_model
 from emospace.steering.vector import DoseRange, SteeringVector
@@ -72,12 +72,12 @@ def export_vector(
     _check_constant(vector)
     dose = vector.dose("constant") if dose is None else float(dose)
     if not np.isfinite(dose) or dose == 0:
-        raise EmospaceError(f"the dose {dose:g}", "it steers nothing", "give a finite dose that is not zero")
+        raise InvalidInput(f"the dose {dose:g}", "it steers nothing", "give a finite dose that is not zero")
     if model is not None:
         check_fit(model.model, model.blocks, vector)
         warn_of_another_model(model, vector)
     elif format != "safetensors":
-        raise EmospaceError(
+        raise InvalidInput(
             f"an export as {format}",
             "it is written for one model",
             "give model=, the one the vector was made for",
@@ -104,7 +104,7 @@ def _check_constant(vector: SteeringVector) -> None:
     }
     for name, (given, needed, why) in held.items():
         if given != needed:
-            raise EmospaceError(
+            raise InvalidInput(
                 f"the vector {vector.name!r} with {name} {given!r}",
                 why,
                 f"Export one with {name} {needed!r}: dataclasses.replace(vector, {name}={needed!r}).",
@@ -132,7 +132,7 @@ def _gguf(vector: SteeringVector, path: Path, model: LanguageModel | None, dose:
 
     assert model is not None
     if 1 in vector.directions:
-        raise EmospaceError(
+        raise InvalidInput(
             f"the vector {vector.name!r} at layer 1",
             "a control vector of llama.cpp has no place for the output of the first block",
             "Export its other layers: vector.at([...]).",
@@ -160,19 +160,19 @@ def _baked(vector: SteeringVector, path: Path, model: LanguageModel | None, dose
     config = copy.deepcopy(model.model.config)
     slot = BIAS_SLOTS.get(config.model_type)
     if slot is None:
-        raise EmospaceError(
+        raise InvalidInput(
             f"a baked model of the family {config.model_type!r}",
             "its blocks have no bias that reaches the residual stream as it is",
             f"Families that have one: {', '.join(BIAS_SLOTS)}. Otherwise export to gguf or lm-eval, or use `steer`.",
         )
     if getattr(config, "quantization_config", None) is not None:
-        raise EmospaceError(
+        raise InvalidInput(
             f"a baked model of {model.name}",
             "its weights are quantised",
             "Load it in float32 or bfloat16.",
         )
     if path.is_file() or (path.is_dir() and any(path.iterdir())):
-        raise EmospaceError(f"the folder {path}", "something is there already", "Name a new folder.")
+        raise InvalidInput(f"the folder {path}", "something is there already", "Name a new folder.")
     weights = dict(model.model.state_dict())
     if hasattr(config, "mlp_bias") and not config.mlp_bias:
         config.mlp_bias = True
@@ -186,7 +186,7 @@ def _baked(vector: SteeringVector, path: Path, model: LanguageModel | None, dose
             config.save_pretrained(path)
             model.tokenizer.save_pretrained(path)
     except OSError as error:
-        raise EmospaceError(
+        raise DiskError(
             f"the folder {path}", f"it cannot be written ({error})", "Free some space, or choose another."
         ) from error
     # The card alone: engines take every .safetensors of a folder for weights.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 import numpy as np
 
 from emospace.artefacts import read_json, write_json, write_tensors
-from emospace.errors import EmospaceError, unknown
+from emospace.errors import EmospaceError, InvalidInput, unknown
 from emospace.specs import Mode, Op, Scope
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class SteeringVector:
 
     def __post_init__(self) -> None:
         if not self.directions:
-            raise EmospaceError(
+            raise InvalidInput(
                 f"the steering vector {self.name!r} has no direction",
                 "no layer was given",
                 "give one direction",
@@ -107,14 +107,14 @@ class SteeringVector:
         units = {layer: self._unit(layer, row) for layer, row in sorted(self.directions.items())}
         missing = sorted(set(units) - set(self.medians))
         if missing:
-            raise EmospaceError(
+            raise InvalidInput(
                 f"the steering vector {self.name!r} lacks the median norm of layers {missing}",
                 "a constant dose is measured in it",
                 "give `medians` for each layer of `directions`",
             )
         widths = sorted({row.shape[0] for row in units.values()})
         if len(widths) > 1:
-            raise EmospaceError(
+            raise InvalidInput(
                 f"the directions of {self.name!r} have the widths {widths}",
                 "the residual stream of a model has one width",
                 "give vectors of one model",
@@ -124,7 +124,7 @@ class SteeringVector:
         for what, values in (("share", shares), ("median norm", medians)):
             wrong = [layer for layer, value in values.items() if not 0 <= value < float("inf")]
             if wrong:
-                raise EmospaceError(
+                raise InvalidInput(
                     f"the {what} of {self.name!r} at layers {wrong} is {[values[layer] for layer in wrong]}",
                     "it scales the dose",
                     "give a finite number that is not negative",
@@ -138,7 +138,7 @@ class SteeringVector:
         row = np.asarray(row, dtype=np.float64)
         norm = float(np.linalg.norm(row))
         if row.ndim != 1 or not np.isfinite(norm) or norm == 0:
-            raise EmospaceError(
+            raise InvalidInput(
                 f"the direction of {self.name!r} at layer {layer} is no direction",
                 f"its shape is {list(row.shape)} and its norm {norm:g}",
                 "give a finite vector [d_model] that is not zero",
@@ -172,7 +172,7 @@ class SteeringVector:
         """
         mode = mode or self.mode
         if mode not in self.calibration:
-            raise EmospaceError(
+            raise InvalidInput(
                 f"the vector {self.name!r} has no calibrated dose for mode {mode!r}",
                 "how much is right differs from model to model and vector to vector",
                 "give dose=, or calibrate it: emospace steer calibrate",
@@ -195,7 +195,7 @@ class SteeringVector:
         layers = sorted(set(layers))
         absent = [layer for layer in layers if layer not in self.directions]
         if absent or not layers:
-            raise EmospaceError(
+            raise InvalidInput(
                 f"the vector {self.name!r} does not exist at layers {absent or layers}",
                 f"it was made at {list(self.layers)}"
                 + (": SAE directions exist at the SAE's block only" if self.kind == "sae" else ""),
@@ -274,7 +274,7 @@ class SteeringVector:
 def from_card(directions: Mapping[int, np.ndarray], card: Mapping[str, Any], source: str) -> SteeringVector:
     """Return the vector whose `SteeringVector.card` was stored in `source`."""
     if card.get("format") != FORMAT:
-        raise EmospaceError(
+        raise InvalidInput(
             f"the steering card of {source} has format {card.get('format')!r}",
             f"this version reads format {FORMAT}",
             "build the vectors again: emospace steer calibrate",
@@ -291,7 +291,7 @@ def from_card(directions: Mapping[int, np.ndarray], card: Mapping[str, Any], sou
             "calibration": {mode: DoseRange(**value) for mode, value in card["calibration"].items()},
         }
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise EmospaceError(
+        raise InvalidInput(
             f"the steering card of {source}",
             f"it is damaged ({type(error).__name__}: {error})",
             "build the vectors again: emospace steer calibrate",
@@ -324,19 +324,19 @@ def mix(vectors: Mapping[SteeringVector, float] | Sequence[tuple[SteeringVector,
     parts = list(vectors.items()) if isinstance(vectors, Mapping) else list(vectors)
     parts = [(vector, float(weight)) for vector, weight in parts if weight]
     if not parts:
-        raise EmospaceError("no vector to mix", "every weight is zero", 'give weights, such as {"joy": 0.7}')
+        raise InvalidInput("no vector to mix", "every weight is zero", 'give weights, such as {"joy": 0.7}')
     if len(parts) == 1 and parts[0][1] == 1.0:
         return parts[0][0]
     first = parts[0][0]
     for vector, _ in parts[1:]:
         if (vector.model_hash, vector.d_model) != (first.model_hash, first.d_model):
-            raise EmospaceError(
+            raise InvalidInput(
                 f"{first.name!r} and {vector.name!r} cannot be mixed",
                 f"one was made for {first.model}, the other for {vector.model}",
                 "mix vectors of one model",
             )
         if (vector.op, vector.scope, vector.window) != (first.op, first.scope, first.window):
-            raise EmospaceError(
+            raise InvalidInput(
                 f"{first.name!r} and {vector.name!r} cannot be mixed",
                 "they differ in operation, scope or window",
                 "mix vectors that act alike, or nest two `steer` contexts",
@@ -349,7 +349,7 @@ def mix(vectors: Mapping[SteeringVector, float] | Sequence[tuple[SteeringVector,
     lengths = {layer: float(np.linalg.norm(row)) for layer, row in sums.items()}
     total = sum(lengths.values())
     if total < 1e-6 * size:
-        raise EmospaceError(
+        raise InvalidInput(
             f"the mix of {', '.join(repr(vector.name) for vector, _ in parts)} vanishes",
             "the parts cancel each other",
             "change the weights",
@@ -394,6 +394,6 @@ def check_window(window: tuple[int, int | None]) -> tuple[int, int | None]:
             return int(start), None if stop is None else int(stop)
     except (TypeError, ValueError):
         pass
-    raise EmospaceError(
+    raise InvalidInput(
         f"the window {window}", "it holds no token of an answer", "give (start, stop) or (start, None)"
     )

@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from emospace.activations import extract_words
 from emospace.activations.capture import not_finite, token_figures
-from emospace.errors import EmospaceError, unknown
+from emospace.errors import InvalidInput, unknown
 from emospace.specs import VectorSource
 from emospace.steering.vector import Kind, SteeringVector
 
@@ -283,7 +283,7 @@ def category_vectors(
     """
     recipe = recipe or Recipe()
     if recipe.source != "dense" and (sae is None or features is None or states.felt_codes is None):
-        raise EmospaceError(
+        raise InvalidInput(
             f"vectors of source {recipe.source!r}",
             "the model has no sparse autoencoder",
             "give one (--sae), or make dense vectors",
@@ -337,7 +337,7 @@ def affect_axes(
     """
     names = [name for name in sets.categories if name in ratings and sets.words(states.language, name)]
     if len(names) < FEWEST_RATED:
-        raise EmospaceError(
+        raise InvalidInput(
             f"axes from {len(names)} rated categories",
             f"valence and arousal take at least {FEWEST_RATED}",
             "give word norms that rate the categories' labels or concepts",
