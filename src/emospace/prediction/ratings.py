@@ -28,10 +28,28 @@ Result = TypeVar("Result")
 class Predicted:
     """Out-of-fold predictions of one target, on the scale of its ratings.
 
-    `out_of_fold`, `observed`, `groups`, `folds` and `scored` (no concept word) are `[n_words]`; `layer` and
-    `penalty` are those chosen for each outer fold; `layer_r` `[n_layers, 2]` is the out-of-fold r of each layer
-    taken alone (all words, scored words), at the penalty chosen inside. `without_concepts` equals `all_words`
-    where no word is left out.
+    Attributes
+    ----------
+    target
+        What was predicted, such as ``valence``.
+    out_of_fold, observed
+        `[n_words]`: each word predicted by a ridge that was not fitted on its fold, and its rating.
+    groups, folds
+        `[n_words]`: the word group (inflections, duplicates) and the outer fold of each word.
+    scored
+        `[n_words]` of bool: words counted in `without_concepts`.
+    all_words, without_concepts
+        Scores over all words, and over those scored; equal where no word is left out.
+    layer, penalty
+        Those chosen for each outer fold, on the other folds alone. The layer is named as in `layers`.
+    layers
+        Layers there were to choose from: the residual stream after so many blocks (SAELens'
+        ``blocks.{layer-1}.hook_resid_post``).
+    layer_r
+        `[n_layers, 2]`: out-of-fold r of each layer taken alone (all words, scored words), at the penalty chosen
+        inside.
+    n_features
+        Features of a word at one layer.
     """
 
     target: str
@@ -156,9 +174,19 @@ def predict_ratings(
     train_mask
         `[n_words]` of bool: words that may train; the others are still predicted. Default: all.
     layers
-        Names of the layers, default 0..n_layers-1.
+        Numbers of the layers of `features`: the residual stream after so many blocks (SAELens'
+        ``blocks.{layer-1}.hook_resid_post``). Default: 0..n_layers-1.
+    folds
+        Outer folds, three or more; within each, layer and penalty are chosen by leaving out the others in turn. Five
+        train on four fifths of the words.
     penalties
-        Grid of relative penalties, ascending.
+        Grid of relative penalties, ascending: ``alpha / n_words`` of `sklearn.linear_model.Ridge` on standardised
+        features.
+    n_bootstrap
+        Resamples of word groups behind the 95% intervals of r.
+    seed
+        Decides folds and resamples. Folds depend on `groups` and the seed alone, so that feature sets are compared on
+        the same ones.
 
     Raises
     ------

@@ -102,7 +102,18 @@ class RatingRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def predict(self, X: Any) -> np.ndarray:
-        """Return predictions ``[n_words]``, or ``[n_words, n_targets]`` where `y` had columns."""
+        """Return predictions ``[n_words]``, or ``[n_words, n_targets]`` where `y` had columns.
+
+        Parameters
+        ----------
+        X
+            ``[n_words, n_features]``, dense or scipy sparse, in the units `fit` saw.
+
+        Raises
+        ------
+        ValueError
+            If there are other features than it was fitted on.
+        """
         check_is_fitted(self)
         features = check_array(X, accept_sparse="csr")
         if features.shape[1] != self.n_features_in_:

@@ -23,12 +23,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Score:
-    """Prediction against ratings over `n` words in `n_groups` word groups.
+    """Prediction against ratings.
 
-    `r` is centred within folds, 0 for constant predictions; `r2` is 1 - SSE/SST of the raw predictions;
-    `ci_low` and `ci_high` bound the 95% percentile interval of `r` over a bootstrap of word groups
-    (NaN for constant predictions); `p` is
-    one-sided (r > 0), see `score`.
+    Attributes
+    ----------
+    r
+        Pearson r of predictions and ratings, both centred within folds; 0 for constant predictions.
+    r2
+        1 - SSE/SST of the raw predictions.
+    ci_low, ci_high
+        95% percentile interval of r over a bootstrap of word groups; NaN for constant predictions.
+    p
+        One-sided (r > 0), words of one group counting as one (see `prediction.scores.score`).
+    n, n_groups
+        Words, and word groups they form.
     """
 
     r: float
@@ -40,7 +48,13 @@ class Score:
     n_groups: int
 
     def disattenuated(self, reliability: float | None) -> float | None:
-        """Return r over the square root of the ratings' reliability (Spearman, 1904), None where unknown."""
+        """Return r over the square root of the ratings' reliability (Spearman, 1904), None where unknown.
+
+        Parameters
+        ----------
+        reliability
+            That of the mean ratings, 0 to 1, such as `WordNorms.reliability` returns; None or 0 is unknown.
+        """
         return None if reliability is None or reliability <= 0 else disattenuate(self.r, reliability)
 
 
@@ -128,6 +142,19 @@ def compare_predictions(
     seed: int = 0,
 ) -> Comparison:
     """Compare r of two feature sets, a - b, by a paired bootstrap over word groups on out-of-fold predictions.
+
+    Parameters
+    ----------
+    a, b
+        Predictions of one target from two feature sets, from `predict_ratings` with the same groups and seed.
+    margin
+        Difference in r that counts as none: "as well as" means that the 90% interval lies within it on both sides.
+    without_concepts
+        Whether concept words are left out: only words with `Predicted.scored` are compared.
+    n_bootstrap
+        Resamples of word groups behind intervals and p.
+    seed
+        Decides these resamples.
 
     Raises
     ------

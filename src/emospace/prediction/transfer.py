@@ -137,7 +137,16 @@ def fit_ratings(
 ) -> tuple[FittedRatings, ...]:
     """Fit ridge on all words of a language, layer and penalty chosen by cross-validation within it.
 
-    Parameters as of `predict_ratings`; `n_permutations` fits more on permuted ratings, for a null distribution.
+    Parameters
+    ----------
+    features, ratings, groups, targets, layers, penalties
+        As in `predict_ratings`.
+    folds
+        Folds that choose layer and penalty; five train on four fifths of the words.
+    n_permutations
+        Further fits on permuted ratings, at the same layer and penalty: a null distribution for `read_ratings`.
+    seed
+        Decides folds and permutations.
 
     Raises
     ------
@@ -187,8 +196,28 @@ def read_ratings(
 ) -> Transferred:
     """Predict the ratings `[n_words]` of another language's words with ridge fitted by `fit_ratings`.
 
-    r does not depend on the scales of the two norms; `r2` does, so rescale both to -1..1 first. `p` of the score is
-    the plain one-sided t; that of the result counts the permuted fits that do as well.
+    r does not depend on the scales of the two norms; `r2` does, so rescale both to -1..1 first (`WordNorms.unit`).
+    `p` of the score is the plain one-sided t; that of the result counts the permuted fits that do as well.
+
+    Parameters
+    ----------
+    fitted
+        One of what `fit_ratings` returned.
+    features
+        `[n_words, d]` or `[n_words, n_layers, d]`, with the features and layers it was fitted on.
+    ratings
+        `[n_words]`, of the same target.
+    groups
+        `[n_words]` of int: words of one group (inflections, duplicates) count as one observation.
+    n_bootstrap
+        Resamples of word groups behind the 95% interval of r.
+    seed
+        Decides these resamples.
+
+    Raises
+    ------
+    EmospaceError
+        If shapes disagree, or a value is not finite.
     """
     features, ratings, groups, _, _ = checked(features, ratings, groups, None, None)
     observed, one_fold = ratings[:, 0], np.zeros(len(ratings), dtype=np.int64)
@@ -222,7 +251,27 @@ def transfer(
 ) -> tuple[Transferred, ...]:
     """Fit ridge on the words of one language and predict the ratings of another's.
 
-    `fit_ratings` (which takes `fitting`), then `read_ratings` of each target.
+    `fit_ratings`, then `read_ratings` of each target.
+
+    Parameters
+    ----------
+    train_features, train_ratings, train_groups
+        Of the language it is fitted on, as in `predict_ratings`.
+    test_features, test_ratings, test_groups
+        Of the language that is predicted: the same features, layers and targets.
+    targets
+        Names of the columns of both ratings.
+    n_bootstrap
+        As in `read_ratings`.
+    seed
+        Decides folds, permutations and resamples.
+    fitting
+        Further arguments of `fit_ratings`: ``layers``, ``folds``, ``penalties``, ``n_permutations``.
+
+    Raises
+    ------
+    EmospaceError
+        As `predict_ratings`.
     """
     fitted = fit_ratings(train_features, train_ratings, train_groups, targets=targets, seed=seed, **fitting)
     test_ratings = np.asarray(test_ratings, dtype=np.float64).reshape(len(test_ratings), -1)
