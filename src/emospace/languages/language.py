@@ -26,6 +26,8 @@ class LanguageFeatures:
 
     Parameters
     ----------
+    language
+        ISO 639-1 code such as ``en``, of a language of `sets`.
     words
         [n_words] distinct words; concepts not among them are left out.
     features
@@ -58,6 +60,11 @@ class LanguageFeatures:
         categories is taken off, so that languages with other categories beside can be compared. A pair is missing
         (NaN) where one of the two has no word with features beside those of the other, or none that varies.
 
+        Parameters
+        ----------
+        categories
+            Some of `categories`, the rows and columns in this order; usually those that two languages share.
+
         Raises
         ------
         EmospaceError
@@ -78,6 +85,8 @@ class LanguageFeatures:
 
         Parameters
         ----------
+        categories
+            As in `rdm`.
         counts
             [n_draws, n_words] how often each word counts, in all its sets at once.
         """

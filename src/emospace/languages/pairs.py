@@ -51,6 +51,17 @@ def circumplex_fit(
     lie in the plane counts (`stats.procrustes_fit`). p relabels categories; the interval resamples them with the
     components held fixed. A language whose plane of affect is made of later components fits badly: read it beside
     the RSA, which sees all of them.
+
+    Parameters
+    ----------
+    a, b
+        Spaces of one model, of the same kind; fewer than 15 common categories give no value.
+    seed
+        Decides permutations and resamples.
+    n_permutations
+        Relabellings of the categories behind p; with 9,999 the smallest p is .0001.
+    n_bootstrap
+        Resamples of the categories behind the 95% interval.
     """
     names = _shared(a, b)
     common: dict[str, Any] = {

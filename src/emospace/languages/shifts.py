@@ -79,6 +79,15 @@ def category_shifts(
 
     Draws are made once a language (and set of shared categories) and kept, so all pairs of many languages are cheap.
 
+    Parameters
+    ----------
+    a, b
+        Two languages in one model and one space; fewer than 15 common categories give no value.
+    seed
+        Decides the halves and the weights, together with the language's code.
+    n_bootstrap
+        Draws of weights behind the interval.
+
     Returns
     -------
     The shared categories by falling excess, those without a value last, with the reason.

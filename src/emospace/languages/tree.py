@@ -87,6 +87,10 @@ def language_tree(rdms: Mapping[str, ArrayLike], *, seed: int, n_bootstrap: int 
     rdms
         language -> RDM over the categories all languages share, in one order; pairs one of two languages lacks (NaN)
         are left out of both.
+    seed
+        Decides the resamples.
+    n_bootstrap
+        Resamples of the categories behind the support.
 
     Raises
     ------
@@ -166,11 +170,20 @@ def family_contrast(
     similarity
         [n_languages, n_languages] RSA; its diagonal is not read. Missing pairs (NaN) count on neither side.
     families
-        [n_languages] family of each language.
+        [n_languages] family of each language, such as `ConceptSets.families` has it.
+    seed
+        Decides the relabellings.
+    n_permutations
+        Relabellings of the languages behind p; with 9,999 the smallest p is .0001.
 
     Returns
     -------
     The contrast, without a value and with the reason where there is no pair within a family or none between.
+
+    Raises
+    ------
+    ValueError
+        If there are more or fewer families than rows of `similarity`.
     """
     names = np.asarray(families)
     n = len(names)

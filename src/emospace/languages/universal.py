@@ -52,6 +52,10 @@ def universal_counts(
         The features of each language.
     rates
         language -> [n_latents] share of the language's words each latent fires on.
+    seed
+        Decides the draws.
+    n_draws
+        Draws of exchanged latents behind each expected count; with 1,000 the smallest p is .001.
 
     Returns
     -------

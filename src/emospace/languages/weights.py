@@ -49,6 +49,12 @@ def affect_weights(
     points
         [n_categories, 2] human valence and arousal; categories without either (NaN) are left out, so `n` may be
         smaller than the RDM.
+    seed
+        Decides permutations and resamples.
+    n_permutations
+        Relabellings of the categories behind p; with 9,999 the smallest p is .0001.
+    n_bootstrap
+        Resamples of the categories behind the 95% interval.
 
     References
     ----------
