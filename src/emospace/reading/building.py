@@ -50,10 +50,12 @@ def read_emotions(
 
     Parameters
     ----------
+    texts
+        A list of texts of any length, none empty; long ones are read in windows.
     model
         As `load_model` takes it, or a loaded model.
     language
-        Whose concept-sets and norms the scores are made of.
+        ISO 639-1 code such as ``en``, of the texts; its concept-sets and default norms make the scores.
     categories
         Those wanted, in that order; None: all.
     sae
@@ -83,7 +85,17 @@ def load_reader(
 ) -> Reader:
     """Return a model's reader: the shipped one, else that of the cache, else one made now (minutes) and kept.
 
-    Parameters are those of `read_emotions`; `revision` is that of a model given by its hub id.
+    Parameters
+    ----------
+    model, language, sae, concepts
+        As in `read_emotions`.
+    revision
+        Commit, tag or branch of a model given by its hub id; None takes the newest.
+
+    Raises
+    ------
+    EmospaceError
+        If a name is unknown, or the model or the autoencoder cannot be loaded.
     """
     from emospace.concepts import load_concepts
     from emospace.models import load_model
@@ -126,16 +138,30 @@ def build_reader(
 
     Parameters
     ----------
+    model
+        A loaded model, from `load_model` or `wrap_model`.
+    sae
+        The autoencoder whose latents are the features; None takes dense states.
     sets
         Concept-sets that have the language.
+    language
+        ISO 639-1 code such as ``en``; it needs a frequency table (`frequency_table`) for the neutral words.
     norms
         Rated words for valence and arousal; None leaves these out.
     reference
         Neutral texts that give scores their unit; None: lists of words from the neutral pool, drawn by `seed`.
     layer
-        Layer of dense directions; None: the SAE's, or two thirds of the depth.
+        Layer of dense directions: the residual stream after `layer` blocks (SAELens'
+        ``blocks.{layer-1}.hook_resid_post``). None: two thirds of the depth. With an SAE it is the SAE's.
     store
-        Folder of the activation store.
+        As in `extract_words`.
+    seed
+        Decides the neutral words, and the lists of them that stand in for `reference`.
+
+    Raises
+    ------
+    EmospaceError
+        If the language lacks concept-sets or a frequency table, or no latent is a feature of it.
     """
     from emospace.space import build_space
 

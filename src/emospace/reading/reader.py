@@ -133,6 +133,17 @@ class Reader:
     No labelled text went into it. A token's score of a category is the projection of its emotion features on the
     category's vector in the emotion space, in standard deviations over neutral reference text; its valence and
     arousal are those a ridge fitted on human *word* norms gives for the same features.
+
+    Attributes
+    ----------
+    model
+        The model that reads.
+    sae
+        Its autoencoder, or None where dense states are read.
+    weights
+        Directions, units and the layer that is read, from `build_reader`.
+    language
+        ISO 639-1 code of the concepts and norms.
     """
 
     model: LanguageModel
@@ -146,11 +157,24 @@ class Reader:
         return self.weights.categories
 
     def features(self, states: np.ndarray) -> np.ndarray:
-        """Return the emotion features of states, ``[n, d_model]`` to ``[n, n_features]``."""
+        """Return the emotion features of states, ``[n, d_model]`` to ``[n, n_features]``.
+
+        Parameters
+        ----------
+        states
+            Raw states of the residual stream after ``weights.layer`` blocks.
+        """
         return token_features(states, self.sae, self.weights.latents)
 
     def read(self, texts: Sequence[str], *, autocast: bool = False) -> Reading:
         """Return the scores of texts and of their tokens (see `Reading`).
+
+        Parameters
+        ----------
+        texts
+            A list of texts of any length, none empty; long ones are read in windows.
+        autocast
+            Whether to run in bfloat16 where that is faster: about 1% error, and the last digits depend on the batch.
 
         Raises
         ------
@@ -195,7 +219,13 @@ class Reader:
         )
 
     def pooled_features(self, texts: Sequence[str], *, autocast: bool = False) -> np.ndarray:
-        """Return the mean emotion features of texts, ``[n_texts, n_features]``."""
+        """Return the mean emotion features of texts, ``[n_texts, n_features]``; raises as `read` does.
+
+        Parameters
+        ----------
+        texts, autocast
+            As in `read`.
+        """
         check_texts(texts)
         tokens = tokenise(self.model, texts)
         found = over_tokens(self.model, tokens, self.weights.layer, self.features, autocast=autocast)
@@ -214,10 +244,16 @@ class Reader:
 
         Parameters
         ----------
+        texts
+            As in `read`; ten or more.
         values
             ``[n_texts, n_targets]`` ratings, or 0 and 1 for categories.
         targets
             ``[n_targets]`` names.
+        penalties
+            Grid of penalties; each target's is chosen by five-fold cross-validation, a single one is taken as it is.
+        seed
+            Decides these folds.
 
         Raises
         ------

@@ -70,6 +70,11 @@ class Reading:
     def of(self, category: str) -> np.ndarray:
         """Return the scores of one category, ``[n_texts]``.
 
+        Parameters
+        ----------
+        category
+            One of `categories`.
+
         Raises
         ------
         EmospaceError
@@ -80,7 +85,13 @@ class Reading:
         return np.asarray(self.scores[:, self.categories.index(category)])
 
     def select(self, categories: Sequence[str]) -> Reading:
-        """Return the reading of some categories, in the order given."""
+        """Return the reading of some categories, in the order given.
+
+        Parameters
+        ----------
+        categories
+            Some of `categories`; another one raises `EmospaceError`.
+        """
         from dataclasses import replace
 
         for category in categories:
@@ -94,7 +105,13 @@ class Reading:
         )
 
     def top(self, n: int = 3) -> list[list[tuple[str, float]]]:
-        """Return the `n` highest categories of each text with their scores, highest first."""
+        """Return the highest categories of each text with their scores, highest first.
+
+        Parameters
+        ----------
+        n
+            How many of each text.
+        """
         order = np.argsort(-self.scores, axis=1, kind="stable")[:, :n]
         return [[(self.categories[j], float(self.scores[i, j])) for j in row] for i, row in enumerate(order)]
 
@@ -135,6 +152,13 @@ class Reading:
 
     def save(self, path: Path, *, tokens: bool = False) -> None:
         """Write the table of texts (or of tokens) as ``.csv``, ``.json`` (a list of rows) or ``.parquet``.
+
+        Parameters
+        ----------
+        path
+            The file; its suffix decides the format.
+        tokens
+            Whether to write `token_table` in place of `table`.
 
         Raises
         ------
