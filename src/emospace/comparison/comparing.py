@@ -94,7 +94,13 @@ def compare_runs(
     baseline
         Folder or name of the run that the others are held against; the first unless given.
     languages
-        Those to compare in; all common ones unless given.
+        ISO 639-1 codes of those to compare in; all that two of the runs have unless given.
+    n_permutations
+        Relabellings of the categories behind each p; with 9,999 the smallest p is .0001.
+    seed
+        Decides permutations and resamples.
+    command
+        The command that makes this comparison again, for its manifest.
 
     Raises
     ------

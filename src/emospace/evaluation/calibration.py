@@ -92,8 +92,8 @@ def calibrate(
     Parameters
     ----------
     spec
-        Model, language, emotions, doses to try and the fluency budget. Its seed decides the neutral words, and with them
-        the features, and the answers.
+        Model, language, emotions, doses to try and the fluency budget. Its seed decides the neutral words (and so the
+        features) and the answers.
     out
         Where to save them; the cache, where `load_vectors` finds them, unless given.
     model

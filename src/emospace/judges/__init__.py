@@ -46,10 +46,9 @@ def load_judge(name: str) -> Judge:
     Parameters
     ----------
     name
-        ``ngram`` (hashed n-grams, by default the judge that calibrates) and ``subword`` (hashed subwords, the judge that
-        evaluates) come with emospace. ``hf:NAME`` is a text-classification model of the hub or a folder, with
-        ``#FILE.json`` for what its labels mean; ``llm:MODEL@URL`` a language model at an endpoint with the OpenAI chat
-        protocol.
+        ``ngram`` (hashed n-grams; calibrates by default) and ``subword`` (hashed subwords; evaluates by default) come
+        with emospace. ``hf:NAME`` is a text-classification model of the hub or a folder, with ``#FILE.json`` for what
+        its labels mean; ``llm:MODEL@URL`` a language model at an endpoint with the OpenAI chat protocol.
 
     Raises
     ------

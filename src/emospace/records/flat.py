@@ -38,7 +38,13 @@ class Saved(Flat):
     """Records of a whole run, kept in one JSON file."""
 
     def save(self, path: Path | str) -> Path:
-        """Write the records as JSON, atomically, and return the path."""
+        """Write the records as JSON, atomically, and return the path.
+
+        Parameters
+        ----------
+        path
+            The file, usually ``results.json``; its folder is made where it is missing.
+        """
         write_json(Path(path), self.model_dump(mode="json"))
         return Path(path)
 
@@ -109,8 +115,11 @@ class Record(Explained):
 def to_frame(records: Iterable[Any]) -> pd.DataFrame:
     """Return records as a table, a row each and a column a field.
 
-    Takes what `Results` holds, and the frozen results of functions (`predict_ratings`, `axes`): of those, fields that
-    are arrays are left out, and those of a part are named after it (``all_words_r``).
+    Parameters
+    ----------
+    records
+        What `Results` holds, or the frozen results of functions (`predict_ratings`, `axes`): of those, fields that are
+        arrays are left out, and those of a part are named after it (``all_words_r``).
     """
     import pandas as pd
 

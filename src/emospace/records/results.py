@@ -126,7 +126,32 @@ class Manifest(Record):
 
 
 class Results(Saved):
-    """Everything in `results.json`."""
+    """Everything in `results.json`; each record says in `reason` why its figure is missing, where it is.
+
+    Attributes
+    ----------
+    format
+        Version of the file's layout.
+    prediction, comparison
+        Ratings predicted from each feature set, and differences between two sets.
+    alignment
+        The model's categories against people's.
+    language_rsa, cross_language, category_shift, universal, families
+        Languages against one another: their spaces, ratings read across them, categories that sit differently,
+        features of several languages, and language families.
+    steering, reading
+        What vectors do to answers, and how well texts are read.
+    features
+        How many features each concept-set yields.
+    summary
+        Means that pages state, and the verdict's answers.
+    not_computed
+        What could not be given, and why.
+    model, sae
+        The model as it was run, and its autoencoder (None for dense directions).
+    manifest
+        Command, seed, sources, file hashes and versions.
+    """
 
     format: int = FORMAT
     prediction: tuple[PredictionRecord, ...] = ()
@@ -162,7 +187,12 @@ class Results(Saved):
         return verdicts(self.languages, self.prediction, self.comparison, self.alignment)
 
     def frame(self, kind: str) -> pd.DataFrame:
-        """Return the records of a kind (``prediction``, ``alignment``, ...) as a table, a row each.
+        """Return the records of a kind as a table, a row each.
+
+        Parameters
+        ----------
+        kind
+            A field that holds records: ``prediction``, ``alignment``, ``language_rsa``, ...
 
         Raises
         ------
@@ -175,11 +205,25 @@ class Results(Saved):
         return to_frame(getattr(self, kind))
 
     def mean(self, of: str, figure: str, **among: str) -> float | None:
-        """Return a mean the study gives over its records, None where it gives none."""
+        """Return a mean the study gives over its records, None where it gives none.
+
+        Parameters
+        ----------
+        of, figure
+            Kind of the records and their field, such as ``prediction`` and ``r``.
+        among
+            Which of the records, field by field, as the study's summary names them (`summary`).
+        """
         return self._summarised("mean", of, figure, among)
 
     def median(self, of: str, figure: str, **among: str) -> float | None:
-        """Return a median the study gives over its records, None where it gives none."""
+        """Return a median the study gives over its records, None where it gives none.
+
+        Parameters
+        ----------
+        of, figure, among
+            As in `mean`.
+        """
         return self._summarised("median", of, figure, among)
 
     def _summarised(self, statistic: str, of: str, figure: str, among: dict[str, str]) -> float | None:
@@ -189,7 +233,13 @@ class Results(Saved):
 
     @classmethod
     def load(cls, path: Path | str) -> Self:
-        """Read `results.json`; raises `EmospaceError` if there is none, or not one as this version writes it."""
+        """Read `results.json`; raises `EmospaceError` if there is none, or not one as this version writes it.
+
+        Parameters
+        ----------
+        path
+            The file itself; for a run folder see `load_run`.
+        """
         hint = "Run the study again into the same folder."
         return cls._load(
             path, hint, "Give the folder of a finished `emospace study`, or run the study first."

@@ -25,6 +25,11 @@ def write_report(run_dir: Path | str) -> Path:
     the run folder: the same folder gives the same bytes. A table that is absent leaves its section with the
     reason.
 
+    Parameters
+    ----------
+    run_dir
+        Folder of a finished study, or of an evaluation of steering.
+
     Raises
     ------
     EmospaceError

@@ -53,6 +53,11 @@ def figures(run_dir: Path | str) -> tuple[Path, ...]:
     Each comes as PDF (vector, fonts embedded) and PNG (300 dpi), at 7 inches wide, one of a kind per
     language; of three languages or more also their RSA with its tree, and ratings read across them. A figure whose table is absent is left out, and a line says why.
 
+    Parameters
+    ----------
+    run_dir
+        Folder of a finished study.
+
     Raises
     ------
     EmospaceError

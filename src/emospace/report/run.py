@@ -45,19 +45,40 @@ def or_reason(what: str) -> Callable[[Callable[P, Iterator[Block]]], Callable[P,
 class Run:
     """A run folder: `results.json` read, tables read when asked for.
 
-    `results` holds the records; `frame` gives those of a kind as a table, `table` the tables stored beside them. The
-    emotion space itself is not stored: `rdm` has its dissimilarities (``rdm_en``), `features` its columns.
+    `frame` gives the records of a kind as a table, `table` the tables stored beside them. The emotion space itself is
+    not stored: `rdm` has its dissimilarities (``rdm_en``), `features` its columns.
+
+    Attributes
+    ----------
+    folder
+        Where the study wrote.
+    results
+        The records.
     """
 
     folder: Path
     results: Results
 
     def table(self, name: str, columns: Sequence[str] = ()) -> pd.DataFrame:
-        """Return ``tables/<name>.parquet``, shared, or raise `Absent` when it is missing, unreadable or lacks columns."""
+        """Return ``tables/<name>.parquet``, shared, or raise `Absent` when it is missing, unreadable or lacks columns.
+
+        Parameters
+        ----------
+        name
+            As the file is called, without folder and ending.
+        columns
+            Columns it has to have.
+        """
         return _read_table(self.folder / "tables" / f"{name}.parquet", tuple(columns))
 
     def frame(self, kind: str) -> pd.DataFrame:
-        """Return the records of a kind (``prediction``, ``alignment``, ...) as a table: `Results.frame`."""
+        """Return the records of a kind as a table: `Results.frame`.
+
+        Parameters
+        ----------
+        kind
+            ``prediction``, ``alignment``, ...
+        """
         return self.results.frame(kind)
 
     @property
@@ -67,6 +88,11 @@ class Run:
 
     def features(self, language: str) -> FeatureDictionary:
         """Return the features of a language: latents, categories, tests and top words.
+
+        Parameters
+        ----------
+        language
+            One of `languages`.
 
         Raises
         ------
@@ -82,7 +108,18 @@ class Run:
         return FeatureDictionary(language, rows.reset_index(drop=True))
 
     def rdm(self, name: str) -> pd.DataFrame:
-        """Return a square table [n_categories, n_categories] indexed by category on both sides."""
+        """Return a square table [n_categories, n_categories] indexed by category on both sides.
+
+        Parameters
+        ----------
+        name
+            As the table is called, such as ``rdm_en`` (the model's) or ``rdm_human_en_valence_arousal``.
+
+        Raises
+        ------
+        Absent
+            If the table is missing, unreadable or not square; a `LookupError`.
+        """
         table = self.table(name, ["category"])
         square = table.set_index("category")
         square.index = square.index.astype(str)
@@ -91,7 +128,13 @@ class Run:
         return square[list(square.index)].astype(float)
 
     def human_structures(self, language: str) -> tuple[str, ...]:
-        """Return what human RDMs there are for a language; the valence-arousal one comes first."""
+        """Return what human RDMs there are for a language; the valence-arousal one comes first.
+
+        Parameters
+        ----------
+        language
+            One of `languages`; without any there is an empty tuple.
+        """
         pattern = re.compile(rf"rdm_human_{re.escape(language)}_(.+)\.parquet")
         names = [
             match[1]
@@ -123,21 +166,47 @@ class Run:
         return main_space(self.results.alignment)
 
     def norms(self, language: str) -> tuple[str, ...]:
-        """Return the norms predicted in a language, the one with most words first."""
+        """Return the norms predicted in a language, the one with most words first.
+
+        Parameters
+        ----------
+        language
+            One of `languages`.
+        """
         return norms_of(self.results.prediction, language)
 
     def note(self, norms: str) -> str:
-        """Return what a reader has to know of a norms set, or an empty string."""
+        """Return what a reader has to know of a norms set, or an empty string.
+
+        Parameters
+        ----------
+        norms
+            Its name, one of `norms`.
+        """
         sources = (source for source in self.results.manifest.sources if source.name == norms)
         return next((source.note for source in sources if source.note), "")
 
     def targets(self, language: str, norms: str) -> tuple[str, ...]:
-        """Return the ratings predicted for a norms set, in the order of the records."""
+        """Return the ratings predicted for a norms set, in the order of the records.
+
+        Parameters
+        ----------
+        language, norms
+            One of `languages`, and the name of norms predicted in it.
+        """
         records = [record for record in self.results.prediction if record.language == language]
         return tuple(dict.fromkeys(record.target for record in records if record.norms == norms))
 
     def panel(self, language: str, norms: str, target: str, excluded: bool) -> tuple[PredictionRecord, ...]:
-        """Return the records of one panel of bars."""
+        """Return the records of one panel of bars: each feature set's prediction of one rating.
+
+        Parameters
+        ----------
+        language, norms, target
+            One of `languages`, of its norms and of their `targets`.
+        excluded
+            Whether concept words are left out of the test folds.
+        """
         key = (language, norms, target, excluded)
         return tuple(
             record
@@ -146,12 +215,23 @@ class Run:
         )
 
     def alignment(self, keep: Callable[[AlignmentRecord], bool]) -> tuple[AlignmentRecord, ...]:
-        """Return the alignment records that `keep` accepts."""
+        """Return some of the alignment records.
+
+        Parameters
+        ----------
+        keep
+            Record -> whether it is returned.
+        """
         return tuple(record for record in self.results.alignment if keep(record))
 
 
 def load_run(folder: Path | str) -> Run:
     """Read the run folder of a finished study.
+
+    Parameters
+    ----------
+    folder
+        Where `run_study` or `emospace study` wrote.
 
     Raises
     ------
