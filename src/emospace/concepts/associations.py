@@ -44,9 +44,13 @@ def import_associations(
         Comma-, semicolon- or tab-separated: strengths (columns cue, response, R123, N, R123.Strength, or the same of
         R1; N may be missing) or participants' answers (cue, R1, R2, R3), which are counted.
     language
-        The file's language.
-    selection, labels, carriers
-        Categories wanted; their cues (category -> label lemmas) and the carriers, the bundled ones when None.
+        ISO 639-1 code of the file's words, such as ``en``.
+    selection
+        Categories wanted, as in `categories`.
+    labels
+        Category -> its cues, the label first; None takes the bundled label lemmas of the language.
+    carriers
+        Sentences with ``{word}`` in them; None takes the language's bundled ones, or else the bare word.
     responses
         Answers that count: ``R1``, a participant's first, or ``R123``, all three; None takes ``R123`` where the file
         has it.

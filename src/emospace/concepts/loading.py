@@ -107,7 +107,7 @@ def load_concepts(
     Parameters
     ----------
     languages
-        Languages wanted; all there are when None.
+        ISO 639-1 codes such as ``en``, of languages that have concept-sets; None takes all that have.
     selection
         As in `categories`. A TOML file or folder is taken as `path`, whole.
     path

@@ -127,7 +127,7 @@ def select_features(
     sets
         Concept-sets that hold the language.
     language
-        ISO 639-1 code such as ``en``.
+        ISO 639-1 code such as ``en``, one of ``sets.languages``.
     pool
         The neutral words matched to the concepts of that language (`neutral_pool`), and the strata of both.
     rule

@@ -30,7 +30,7 @@ class ConceptFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     sets, pool
         The concept-sets, and the neutral words matched to those of `language` (`neutral_pool`).
     language
-        Whose concept-sets.
+        ISO 639-1 code such as ``en``, one of ``sets.languages``.
     rule, q, max_features, n_permutations
         As `select_features` takes them.
     log1p

@@ -45,7 +45,7 @@ class LanguageModel:
     Attributes
     ----------
     name
-        As the user gave it.
+        As the user gave it; results are recorded under it.
     model
         The `transformers` module, in evaluation mode.
     tokenizer

@@ -55,13 +55,14 @@ def read_emotions(
     model
         As `load_model` takes it, or a loaded model.
     language
-        ISO 639-1 code such as ``en``, of the texts; its concept-sets and default norms make the scores.
+        ISO 639-1 code such as ``en``, of the texts. Its concept-sets, which have to exist (`load_concepts`), make the
+        scores, its default norms valence and arousal; without norms these are NaN.
     categories
         Those wanted, in that order; None: all.
     sae
         ``auto`` (the shipped one, else none), ``none``, a SAELens folder or ``release:id``.
     concepts
-        Your own concept-sets, TOML.
+        A TOML file or a folder of concept-sets of your own; None takes the bundled ones.
 
     Raises
     ------

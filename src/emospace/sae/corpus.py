@@ -29,7 +29,7 @@ class Corpus:
     Attributes
     ----------
     name
-        As the card will name it.
+        What the autoencoder's card calls it.
     texts
         One document or paragraph each.
     share

@@ -354,7 +354,7 @@ def build_space(
     sets
         Concept-sets that hold the language; their weights are those of the mean.
     language
-        ISO 639-1 code such as ``en``.
+        ISO 639-1 code such as ``en``, one of ``sets.languages``.
     latents
         [n_features] columns of `codes` to keep (None: all).
     pool

@@ -157,7 +157,7 @@ def concept_states(
     sets
         Concept-sets that hold the language: its words and both kinds of carriers.
     language
-        ISO 639-1 code such as ``en``.
+        ISO 639-1 code such as ``en``, one of ``sets.languages``.
     neutral
         Words without emotion, such as those of `neutral_pool`.
     texts

@@ -103,7 +103,7 @@ def category_ratings(sets: ConceptSets, norms: WordNorms, language: str) -> Cate
     norms
         Word norms of that language; the ratings returned are mapped from the published scale to -1..1.
     language
-        ISO 639-1 code such as ``en``.
+        ISO 639-1 code such as ``en``, one of ``sets.languages``.
 
     Raises
     ------

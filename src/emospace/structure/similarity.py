@@ -164,7 +164,7 @@ def structures_for(language: str, family: str | None = None) -> tuple[str, ...]:
     Parameters
     ----------
     language
-        ISO 639-1 code such as ``en``.
+        ISO 639-1 code such as ``en``; one without structures of its own has those over many languages.
     family
         The language's family by its name in Glottolog, in lower case with hyphens (``indo-european``), as
         `ConceptSets.families` has it; None leaves out colexification within a family.

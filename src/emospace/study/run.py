@@ -45,7 +45,7 @@ def run_study(spec: StudySpec, out: Path | str, *, command: str = "emospace stud
     Parameters
     ----------
     spec
-        What is asked.
+        Model, languages, autoencoder and tests; its seed decides every random draw.
     out
         Run folder; gains ``results.json`` and ``tables/*.parquet``, from which `report.write_report` makes the page,
         and keeps states and the results of stages to resume from.
