@@ -91,7 +91,7 @@ def load_reader(
     model, language, sae, concepts
         As in `read_emotions`.
     revision
-        Commit, tag or branch of a model given by its hub id; None takes the newest.
+        Commit, tag or branch of a model given by its hub id; None takes its main branch.
 
     Raises
     ------
