@@ -98,8 +98,7 @@ class EmotionSpace:
         Parameters
         ----------
         metric
-            ``correlation`` (1 - Pearson r across features, 0..2: what a category's features are, not how strong),
-            ``cosine`` or ``euclidean``.
+            ``correlation`` (1 - Pearson r across features, 0..2), ``cosine`` or ``euclidean``.
         centred
             Whether the mean row is taken off first.
         """
@@ -358,8 +357,7 @@ def build_space(
     latents
         [n_features] columns of `codes` to keep (None: all).
     pool
-        [n_pool, n_latents] codes of the matched neutral words; None takes dense features in units of the words' own
-        spread.
+        [n_pool, n_latents] codes of the matched neutral words; None: dense features are in units of the words' spread.
     kind
         What `codes` are: "sae" (activations), "dense" (states of the residual stream) or "static" (embeddings).
     transform
