@@ -17,7 +17,7 @@ from emospace import display
 from emospace.cli import app
 from emospace.cli.steer import COMMANDS
 from emospace.cli.steer import app as steer_app
-from emospace.cli.tone import asked_tone, read_batch, weights_of, window_of
+from emospace.cli.tone import read_batch, read_tone, weights_of, window_of
 from emospace.errors import EmospaceError
 from emospace.evaluation import load_prompts
 from emospace.generation import generate, perplexity
@@ -300,8 +300,8 @@ def test_a_vector_that_reached_no_token_is_an_error():
 def test_what_the_options_say():
     assert weights_of("joy") == {"joy": 1.0}
     assert weights_of(" joy : 0.7 , fear:-0.3") == {"joy": 0.7, "fear": -0.3}
-    assert asked_tone(ToneSpec(valence=0.5)).point == (0.5, 0.0)
-    assert asked_tone(ToneSpec(arousal=-1)).point == (0.0, -1)
+    assert read_tone(ToneSpec(valence=0.5)) == {"valence": 0.5, "arousal": 0.0}
+    assert read_tone(ToneSpec(arousal=-1)) == {"valence": 0.0, "arousal": -1}
     assert (window_of("0:16"), window_of("4:"), window_of(None)) == ((0, 16), (4, None), None)
 
 

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 from emospace.errors import EmospaceError
 from emospace.generation.decoding import EMPTY, AnswerStream, split_reasoning
 from emospace.records import Results
+from emospace.server.engine import FairQueue, QueueFull
 from emospace.server.failures import api_error, from_validation
-from emospace.server.queue import FairQueue, QueueFull
 from emospace.server.runs import Runs
 from emospace.server.schemas import ChatRequest, CompletionRequest
 from emospace.server.settings import Settings, read_keys

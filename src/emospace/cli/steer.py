@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 
 from emospace.cli.options import keep_spec, takes
 from emospace.cli.steered import Asked, show_beams, show_stream, write_batch
-from emospace.cli.tone import asked_tone, load, read_batch, read_prompt, window_of
+from emospace.cli.tone import load, read_batch, read_prompt, read_tone, window_of
 from emospace.display import say, table, written
 from emospace.errors import InvalidInput, unknown
 from emospace.specs import OUTPUT, CalibrationSpec, ExportSpec, Mode, TextSpec
@@ -63,7 +63,7 @@ def text(spec: TextSpec) -> None:
 
     emospace steer --emotion fear --batch prompts.txt --out answers.jsonl
     """
-    tone = asked_tone(spec, COMMANDS)
+    tone = read_tone(spec, COMMANDS)
     prompts = read_batch(spec.batch) if spec.batch is not None else [read_prompt(spec.prompt)]
     if spec.batch is not None and spec.prompt is not None:
         raise InvalidInput("a prompt and --batch", "both say what to ask", "Give one of them.")
@@ -73,7 +73,7 @@ def text(spec: TextSpec) -> None:
         )
     options = {"scope": spec.scope, "op": spec.op, "window": window_of(spec.window)}
     model, bank = load(spec)
-    vector = tone.vector(bank, spec.mode)
+    vector = bank.tone(tone, spec.mode)
     asked = Asked(
         model,
         vector.at(spec.layers) if spec.layers else vector,
@@ -157,11 +157,11 @@ def export(spec: ExportSpec) -> None:
     from emospace.steering.export import EXPORTERS
     from emospace.steering.export import export_vector as write
 
-    tone = asked_tone(spec)
+    tone = read_tone(spec)
     if spec.format not in EXPORTERS:
         raise unknown("export format", spec.format, sorted(EXPORTERS))
     model, bank = load(spec)
-    vector = tone.vector(bank, "constant")
+    vector = bank.tone(tone, "constant")
     some = vector.at(spec.layers) if spec.layers else vector
     path = write(some, spec.out, spec.format, model, spec.dose)
     dose = vector.dose("constant") if spec.dose is None else spec.dose

@@ -4,35 +4,23 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from emospace.errors import DiskError, InvalidInput
-from emospace.specs import CrossingSpec, Mode, SteeringSpec, ToneSpec
+from emospace.specs import CrossingSpec, SteeringSpec, ToneSpec
 
 if TYPE_CHECKING:
     from emospace.models import LanguageModel
     from emospace.steering.bank import VectorBank
-    from emospace.steering.vector import SteeringVector
 
     ModelWithVectors = ToneSpec | SteeringSpec | CrossingSpec
 
 
-class Tone(NamedTuple):
-    """What was asked for: weighted emotions, or a point of the circumplex."""
-
-    weights: Mapping[str, float]
-    point: tuple[float, float] | None = None
-
-    def vector(self, bank: VectorBank, mode: Mode) -> SteeringVector:
-        """Return its vector in one mode of dose."""
-        return bank.tone(self.weights, self.point, mode)
-
-
-def asked_tone(spec: ToneSpec, commands: Sequence[str] = ()) -> Tone:
-    """Return the tone that is asked for; `commands` are what a prompt of one word may be a slip for.
+def read_tone(spec: ToneSpec, commands: Sequence[str] = ()) -> dict[str, float]:
+    """Return the tone, as `VectorBank.tone` takes it; `commands` are what a prompt of one word may be a slip for.
 
     Raises
     ------
@@ -49,7 +37,7 @@ def asked_tone(spec: ToneSpec, commands: Sequence[str] = ()) -> Tone:
             "Give --emotion, or --valence and --arousal.",
         )
     if emotion is not None:
-        return Tone(weights_of(emotion))
+        return weights_of(emotion)
     if valence is None and arousal is None:
         near = get_close_matches(prompt, commands, n=1, cutoff=0.7) if prompt and " " not in prompt else []
         if near:
@@ -59,7 +47,7 @@ def asked_tone(spec: ToneSpec, commands: Sequence[str] = ()) -> Tone:
         raise InvalidInput(
             "emospace steer", "no tone is named", "Give --emotion joy, or --valence 0.8 --arousal -0.3."
         )
-    return Tone({}, (valence or 0.0, arousal or 0.0))
+    return {"valence": valence or 0.0, "arousal": arousal or 0.0}
 
 
 def weights_of(given: str) -> dict[str, float]:

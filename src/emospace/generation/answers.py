@@ -111,12 +111,12 @@ def generate_together(
         As `generate`.
     """
     sampling = sampling or Sampling()
-    asked = [_asked(model, prompts, plan, sampling, system) for prompts, plan in sets]
-    answers = [answer for part in asked for answer in part]
+    answers_of = [_begin(model, prompts, plan, sampling, system) for prompts, plan in sets]
+    answers = [answer for part in answers_of for answer in part]
     for batch in batches([answer.prompt for answer in answers], batch_size):
         for _ in run(model, [answers[place] for place in batch]):
             pass
-    return [_generated(model, part) for part in asked]
+    return [_generated(model, part) for part in answers_of]
 
 
 def stream(
@@ -148,7 +148,7 @@ def stream(
         As `generate`, when the first piece is asked for.
     """
     plan = _plan(model, vector, dose, mode, steer_options)
-    (answer,) = _asked(model, [prompt], plan, sampling or Sampling(), system)
+    (answer,) = _begin(model, [prompt], plan, sampling or Sampling(), system)
     events: list[Event] = []
     answer.emit, answer.opened = events.append, opens_thought(model, answer.prompt)
     with closing(run(model, [answer])) as steps:
@@ -214,7 +214,7 @@ def _plan(
     return plan_steering(model, vector, dose, mode=mode, **options)
 
 
-def _asked(
+def _begin(
     model: LanguageModel,
     prompts: Sequence[str],
     plan: SteeringPlan | None,

@@ -154,44 +154,44 @@ class _Splitter:
         self._held = ""  # the end of the text, which may be the beginning of a mark
 
     def push(self, piece: str) -> Parts:
-        found, text = EMPTY, self._held + piece
+        parts, text = EMPTY, self._held + piece
         while marks := [(text.find(mark), mark) for mark in self._marks if mark in text]:
             place, mark = min(marks)
-            found = self._add(found, text[:place])
+            parts = self._add(parts, text[:place])
             if mark == CLOSE and not self._inside:
-                found = Parts("", found.reasoning + found.answer, retracts=True)
+                parts = Parts("", parts.reasoning + parts.answer, retracts=True)
                 self._reasoned = True
             self._inside, self._marked, self._fresh, self._space = mark == OPEN, True, True, ""
             text = text[place + len(mark) :]
         held = _overlap(text, self._marks)
         self._held = text[len(text) - held :]
-        return self._add(found, text[: len(text) - held])
+        return self._add(parts, text[: len(text) - held])
 
     def close(self) -> Parts:
         """Return what was held back."""
-        found = self._add(EMPTY, self._held)
+        parts = self._add(EMPTY, self._held)
         rest, self._held, self._space = self._space, "", ""
-        return found if self._inside else found._replace(answer=found.answer + rest)
+        return parts if self._inside else parts._replace(answer=parts.answer + rest)
 
     @property
     def _marks(self) -> tuple[str, ...]:
         return (CLOSE,) if self._inside else (OPEN, CLOSE)
 
-    def _add(self, found: Parts, text: str) -> Parts:
-        """Return what was found and more text of the side that is being read."""
+    def _add(self, parts: Parts, text: str) -> Parts:
+        """Return the parts so far and more text of the side that is being read."""
         text = self._space + text
         if self._fresh and self._marked:
             text = text.lstrip()
         shown = text.rstrip() if self._inside or (self._fresh and not text.strip()) else text
         self._space = text[len(shown) :]
         if not shown:
-            return found
+            return parts
         if self._inside and self._fresh and self._reasoned:
             shown = f"\n\n{shown}"
         self._fresh, self._reasoned = False, self._reasoned or self._inside
         if self._inside:
-            return found._replace(reasoning=found.reasoning + shown)
-        return found._replace(answer=found.answer + shown)
+            return parts._replace(reasoning=parts.reasoning + shown)
+        return parts._replace(answer=parts.answer + shown)
 
 
 def _overlap(text: str, marks: Sequence[str]) -> int:

@@ -81,7 +81,7 @@ class Answer:
     applications: int = 0
     cancelled: bool = False
     finished: bool = False
-    asked: float = field(default_factory=time.monotonic)
+    start: float = field(default_factory=time.monotonic)
     text: AnswerStream | None = None
 
     def __post_init__(self) -> None:

@@ -22,7 +22,7 @@ from emospace.server.engine import Busy, Engine, Stopped
 from emospace.server.failures import ApiError, ErrorBody, api_error, from_validation
 from emospace.server.gate import Gate
 from emospace.server.pages import page_routes, reference
-from emospace.server.reading_routes import reading_routes
+from emospace.server.reading import reading_routes
 from emospace.server.runs import Runs, run_routes
 from emospace.server.settings import Settings
 

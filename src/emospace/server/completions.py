@@ -101,9 +101,9 @@ class Exchange:
 
     def usage(self) -> Usage:
         """Return the tokens of prompts, each counted once, and answers."""
-        asked = sum(len(prompt) for prompt in self.prompts)
-        answered = sum(answer.n_tokens for answer in self.answers)
-        return Usage(prompt_tokens=asked, completion_tokens=answered, total_tokens=asked + answered)
+        prompts = sum(len(prompt) for prompt in self.prompts)
+        answers = sum(answer.n_tokens for answer in self.answers)
+        return Usage(prompt_tokens=prompts, completion_tokens=answers, total_tokens=prompts + answers)
 
     def steering(self, answers: Sequence[Answer]) -> Steered | None:
         """Return what steered answers, None for no tone."""
@@ -116,12 +116,12 @@ class Exchange:
 def completion_routes(engine: Engine, settings: Settings) -> APIRouter:
     """Return the routes that generate."""
     router, limit = APIRouter(prefix="/v1", tags=["generation"]), engine.limits.prompt_tokens
-    known = (settings.model, str(engine.model.identity.get("name")), engine.model.name)
+    names = (settings.model, str(engine.model.identity.get("name")), engine.model.name)
 
     @router.post("/chat/completions", response_model=ChatCompletion)
     async def chat(body: ChatRequest, request: Request) -> Any:
         """Continue a conversation, in a tone where one is given."""
-        check_model(body.model, known)
+        check_model(body.model, names)
         _check_number(body.n or 1, engine)
         prompts = [
             await asyncio.to_thread(chat_ids, engine.model, body.messages, limit, body.chat_template_kwargs)
@@ -131,7 +131,7 @@ def completion_routes(engine: Engine, settings: Settings) -> APIRouter:
     @router.post("/completions", response_model=TextCompletion)
     async def complete(body: CompletionRequest, request: Request) -> Any:
         """Continue a text, in a tone where one is given."""
-        check_model(body.model, known)
+        check_model(body.model, names)
         if not body.prompts:
             raise ApiError(400, "prompt: the list is empty", "invalid_value", "prompt")
         _check_number(len(body.prompts) * (body.n or 1), engine)

@@ -6,14 +6,15 @@ import logging
 import math
 import threading
 import time
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from emospace.generation.loop import Answer, Batch
-from emospace.server.metrics import Metrics
-from emospace.server.queue import FairQueue, QueueFull
 from emospace.specs import Limits
 
 if TYPE_CHECKING:
@@ -26,6 +27,84 @@ log = logging.getLogger(__name__)
 
 PREFILL_TOKENS = 2048
 """Prompt tokens, padding included, that are run between two tokens of the answers under way."""
+
+SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+
+
+class QueueFull(Exception):
+    """There is no room for more; nothing was put."""
+
+
+class FairQueue(Generic[T]):
+    """Items by client, taken round robin. Not locked: whoever shares it between threads locks it."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._clients: OrderedDict[str, deque[T]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return sum(len(items) for items in self._clients.values())
+
+    def put(self, client: str, items: Sequence[T]) -> None:
+        """Add a client's items, all or none; raises `QueueFull`."""
+        if len(self) + len(items) > self.size:
+            raise QueueFull
+        self._clients.setdefault(client, deque()).extend(items)
+
+    def take(self, fits: Callable[[T], bool]) -> T | None:
+        """Return the first item, over clients in turn, whose client has nothing before it and that fits."""
+        for client, items in self._clients.items():
+            if fits(items[0]):
+                item = items.popleft()
+                if items:
+                    self._clients.move_to_end(client)
+                else:
+                    del self._clients[client]
+                return item
+        return None
+
+    def sweep(self, gone: Callable[[T], bool]) -> list[T]:
+        """Take out all items that are `gone`, wherever they stand, and return them."""
+        taken: list[T] = []
+        for client in list(self._clients):
+            items = self._clients[client]
+            left = [item for item in items if gone(item)]
+            if left:
+                taken += left
+                self._clients[client] = deque(item for item in items if item not in left)
+                if not self._clients[client]:
+                    del self._clients[client]
+        return taken
+
+
+class Metrics:
+    """Counters of one engine, in a registry of their own."""
+
+    def __init__(self) -> None:
+        registry = self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "emospace_requests_total", "Requests by route and status", ["route", "status"], registry=registry
+        )
+        self.seconds = Histogram(
+            "emospace_request_seconds", "Time of a request", ["route"], buckets=SECONDS, registry=registry
+        )
+        self.first_token = Histogram(
+            "emospace_first_token_seconds",
+            "From a request to its first token",
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self.answers = Counter(
+            "emospace_answers_total", "Answers by how they ended", ["end"], registry=registry
+        )
+        self.answer_tokens = Counter("emospace_answer_tokens_total", "Tokens generated", registry=registry)
+        self.prompt_tokens = Counter("emospace_prompt_tokens_total", "Tokens of prompts", registry=registry)
+        self.rows = Gauge("emospace_rows", "Answers being generated", registry=registry)
+        self.waiting = Gauge("emospace_waiting", "Answers and readings that wait", registry=registry)
+
+    def text(self) -> bytes:
+        """Return all of it in Prometheus' text format."""
+        return generate_latest(self.registry)
 
 
 class Busy(Exception):
@@ -55,6 +134,13 @@ class _Call:
     @property
     def over(self) -> bool:
         return self.future.done()
+
+    def run(self) -> None:
+        if self.future.set_running_or_notify_cancel():
+            try:
+                self.future.set_result(self.function())
+            except Exception as error:
+                self.future.set_exception(error)
 
     def fail(self, error: Exception) -> None:
         if self.future.set_running_or_notify_cancel():
@@ -123,9 +209,9 @@ class Engine:
 
     def call(self, client: str, function: Callable[[], T]) -> Future[T]:
         """Queue a function that uses the model; raises as `submit`."""
-        asked = _Call(function, time.monotonic() + self.limits.seconds)
-        self._put(client, [asked])
-        return asked.future
+        call = _Call(function, time.monotonic() + self.limits.seconds)
+        self._put(client, [call])
+        return call.future
 
     def _put(self, client: str, items: Sequence[Answer | _Call]) -> None:
         with self._work:
@@ -162,7 +248,7 @@ class Engine:
             for item in late:
                 item.fail(WaitedTooLong(retry_after))
             if call is not None:
-                _answer(call)
+                call.run()
             try:
                 self._advance(answers)
             # Memory that ran out, or a fault: those in the batch are told, the next ones are served.
@@ -188,7 +274,7 @@ class Engine:
                 return call is None
             if len(self._batch.rows) + len(answers) >= self.limits.rows:
                 return False
-            width = max(len(one.prompt) for one in (*answers, item))
+            width = max(len(answer.prompt) for answer in (*answers, item))
             return not answers or width * (len(answers) + 1) <= PREFILL_TOKENS
 
         while (item := self._waiting.take(fits)) is not None:
@@ -213,7 +299,7 @@ class Engine:
                 answers = []
             now = time.monotonic()
             for answer in answers:
-                metrics.first_token.observe(now - answer.asked)
+                metrics.first_token.observe(now - answer.start)
                 metrics.prompt_tokens.inc(len(answer.prompt))
             self._leave()
         if batch.rows:
@@ -226,13 +312,4 @@ class Engine:
             self.metrics.answer_tokens.inc(answer.n_tokens)
             self.metrics.answers.labels("finished" if answer.finished else "cancelled").inc()
             if answer.finished:
-                self._seconds += 0.1 * (time.monotonic() - answer.asked - self._seconds)
-
-
-def _answer(call: _Call) -> None:
-    if not call.future.set_running_or_notify_cancel():
-        return
-    try:
-        call.future.set_result(call.function())
-    except Exception as error:
-        call.future.set_exception(error)
+                self._seconds += 0.1 * (time.monotonic() - answer.start - self._seconds)

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from emospace.server.engine import Metrics
 from emospace.server.failures import ApiError, api_error
-from emospace.server.metrics import Metrics
 from emospace.server.settings import Settings
 from emospace.specs import Limits
 
@@ -100,7 +100,7 @@ class Gate:
         scheme, _, key = given.partition(" ")
         digest = sha256(key.strip().encode()).digest()
         # All are compared, whichever fits.
-        matching = [place for place, known in enumerate(self.keys) if hmac.compare_digest(known, digest)]
+        matching = [place for place, valid in enumerate(self.keys) if hmac.compare_digest(valid, digest)]
         if scheme.lower() != "bearer" or not matching:
             raise ApiError(
                 401,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from secrets import randbits
 from typing import TYPE_CHECKING, Any
 
-from emospace.errors import EmospaceError, InvalidInput
+from emospace.errors import EmospaceError
 from emospace.server.failures import ApiError, from_emospace
 from emospace.server.schemas import Steered
 from emospace.specs import Sampling
@@ -56,22 +56,19 @@ def text_ids(model: LanguageModel, prompt: str | Sequence[int], limit: int) -> l
     return _checked(model, ids, limit, "prompt")
 
 
-def sampling_of(request: ChatRequest | CompletionRequest, room: int, limits: Limits) -> Sampling:
-    """Return how an answer with `room` for its tokens is sampled; without a seed one is drawn."""
+def sampling_of(request: ChatRequest | CompletionRequest, space: int, limits: Limits) -> Sampling:
+    """Return how an answer of at most `space` tokens is sampled; without a seed one is drawn."""
     field = "max_completion_tokens" if getattr(request, "max_completion_tokens", None) else "max_tokens"
-    asked = getattr(request, field)
-    if asked is not None and asked > limits.answer_tokens:
-        raise ApiError(
-            400,
-            f"{field}: {asked} is more than the {limits.answer_tokens} this server gives",
-            "invalid_value",
-            field,
-        )
-    if asked is not None and asked > room:
-        raise _too_long(f"the prompt leaves room for {max(room, 0)} tokens of the {asked} asked for", field)
+    n_tokens = getattr(request, field)
+    if n_tokens is not None and n_tokens > limits.answer_tokens:
+        why = f"{field}: {n_tokens} is more than the {limits.answer_tokens} this server gives"
+        raise ApiError(400, why, "invalid_value", field)
+    if n_tokens is not None and n_tokens > space:
+        why = f"the prompt leaves room for {max(space, 0)} tokens of the {n_tokens} asked for"
+        raise _too_long(why, field)
     temperature = 1.0 if request.temperature is None else request.temperature
     return Sampling(
-        n_tokens=asked or min(limits.answer_tokens, room),
+        n_tokens=n_tokens or min(limits.answer_tokens, space),
         temperature=temperature if temperature >= COLDEST else 0.0,
         top_k=request.top_k or 0,
         top_p=1.0 if request.top_p is None else request.top_p,
@@ -87,30 +84,21 @@ def plan_of(model: LanguageModel, bank: VectorBank | None, tone: Tone) -> Steeri
     ApiError
         For an unknown emotion, a mix of both ways to name a tone, or a model without vectors.
     """
-    asked = tone.emotion or {}
-    axes = [name for name in AXES if name in asked]
-    weights = {name: value for name, value in asked.items() if value}
+    emotion = tone.emotion or {}
     try:
-        if not weights or tone.dose == 0:
+        if not any(emotion.values()) or tone.dose == 0:
             # A slip in a name whose weight is 0 would go unnoticed otherwise.
-            for name in asked:
+            for name in emotion:
                 if name not in AXES and bank is not None:
                     bank.vector(name, tone.mode)
             return None
         if bank is None:
             raise EmospaceError(
-                f"emotion {weights}",
+                f"emotion {emotion}",
                 f"no steering vectors were calibrated for the model '{model.identity.get('name')}'",
                 "Make them: emospace steer calibrate",
             )
-        if axes and len(axes) < len(asked):
-            raise InvalidInput(
-                f"emotion {tone.emotion}",
-                "it names both emotions and a point of the circumplex",
-                'Give {"joy": 0.7}, or {"valence": 0.8, "arousal": -0.3}.',
-            )
-        point = (weights.get("valence", 0.0), weights.get("arousal", 0.0)) if axes else None
-        vector = bank.tone(weights, point, tone.mode)
+        vector = bank.tone(emotion, tone.mode)
         return plan_steering(model, vector, tone.dose, mode=tone.mode, scope=tone.scope)
     except EmospaceError as error:
         raise from_emospace(error, "emotion") from error
@@ -152,9 +140,8 @@ def _too_long(why: str, param: str | None = None) -> ApiError:
     return ApiError(400, f"Too long: {why}.", "context_length_exceeded", param)
 
 
-def check_model(name: str | None, known: Sequence[Any]) -> None:
+def check_model(name: str | None, served: Sequence[Any]) -> None:
     """Refuse a model that is not served."""
-    if name is not None and name not in known:
-        raise ApiError(
-            404, f"There is no model '{name}' here; there is '{known[0]}'.", "model_not_found", "model"
-        )
+    if name is not None and name not in served:
+        why = f"There is no model '{name}' here; there is '{served[0]}'."
+        raise ApiError(404, why, "model_not_found", "model")

@@ -9,7 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+import numpy as np
+from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import JSONResponse
 
 from emospace.artefacts import jsonable
@@ -28,6 +29,17 @@ Names = Annotated[list[str], Query(alias="run", min_length=1)]
 
 _RESERVED = ("search", "sort", "limit", "offset", "run")
 """Parameters that are no filters; a column of such a name is asked for as ``where[run]``."""
+
+
+@dataclass(frozen=True)
+class TableQuery:
+    """Which rows of a table a request wants."""
+
+    request: Request
+    search: Annotated[str | None, Query(max_length=200)] = None
+    sort: Annotated[str | None, Query(max_length=200)] = None
+    limit: Annotated[int, Query(ge=1, le=MOST_ROWS)] = ROWS
+    offset: Annotated[int, Query(ge=0)] = 0
 
 
 @dataclass(frozen=True)
@@ -122,61 +134,45 @@ def run_routes(runs: Runs) -> APIRouter:
     @router.get("/runs/{run}")
     def one_run(run: str) -> JSONResponse:
         """Give the three answers and all records of a study."""
-        found = runs.run(run)
-        answers = [verdict.record().model_dump(mode="json") for verdict in found.results.verdicts]
+        study = runs.run(run)
+        answers = [verdict.record().model_dump(mode="json") for verdict in study.results.verdicts]
         return _json(
-            _card(run, found) | {"answers": answers, "results": found.results.model_dump(mode="json")}
+            _card(run, study) | {"answers": answers, "results": study.results.model_dump(mode="json")}
         )
 
     @router.get("/runs/{run}/tables/{table}")
-    def one_table(
-        run: str,
-        table: str,
-        request: Request,
-        search: Annotated[str | None, Query(max_length=200)] = None,
-        sort: Annotated[str | None, Query(max_length=200)] = None,
-        limit: Annotated[int, Query(ge=1, le=MOST_ROWS)] = ROWS,
-        offset: Annotated[int, Query(ge=0)] = 0,
-    ) -> JSONResponse:
+    def one_table(run: str, table: str, query: Annotated[TableQuery, Depends()]) -> JSONResponse:
         """Give the rows of a table that have the values asked for: `?language=en&layer=18`."""
-        found = runs.run(run)
-        if table not in _tables(found):
+        study = runs.run(run)
+        if table not in _tables(study):
             raise ApiError(404, f"The run '{run}' has no table '{table}'.", "table_not_found", "table")
-        return _json(
-            {"object": "table", "run": run, "table": table}
-            | _part(_table(found, table), request, search, sort, limit, offset)
-        )
+        head = {"object": "table", "run": run, "table": table}
+        return _json(head | _part(_table(study, table), query))
 
     @router.get("/compare")
     async def compare(names: Names) -> JSONResponse:
         """Compare runs, the first the baseline."""
 
-        def answer(found: Compared) -> dict[str, Any]:
-            comparison = found.comparison.model_dump(mode="json")
+        def answer(compared: Compared) -> dict[str, Any]:
+            comparison = compared.comparison.model_dump(mode="json")
             for record in comparison.get("runs", []):
                 record["folder"] = Path(record["folder"]).name
-            tables = sorted(found.tables)
+            tables = sorted(compared.tables)
             return {"object": "comparison", "runs": names, "comparison": comparison, "tables": tables}
 
         return await comparing(answer, names)
 
     @router.get("/compare/tables/{table}")
     async def compare_table(
-        table: str,
-        names: Names,
-        request: Request,
-        search: Annotated[str | None, Query(max_length=200)] = None,
-        sort: Annotated[str | None, Query(max_length=200)] = None,
-        limit: Annotated[int, Query(ge=1, le=MOST_ROWS)] = ROWS,
-        offset: Annotated[int, Query(ge=0)] = 0,
+        table: str, names: Names, query: Annotated[TableQuery, Depends()]
     ) -> JSONResponse:
         """Give a table of a comparison."""
 
-        def answer(found: Compared) -> dict[str, Any]:
-            if table not in found.tables:
+        def answer(compared: Compared) -> dict[str, Any]:
+            if table not in compared.tables:
                 raise ApiError(404, f"The comparison has no table '{table}'.", "table_not_found", "table")
             head = {"object": "table", "run": None, "runs": names, "table": table}
-            return head | _part(found.tables[table], request, search, sort, limit, offset)
+            return head | _part(compared.tables[table], query)
 
         return await comparing(answer, names)
 
@@ -227,50 +223,48 @@ def _card(name: str, run: Run) -> dict[str, Any]:
     }
 
 
-def _part(
-    frame: pd.DataFrame, request: Request, search: str | None, sort: str | None, limit: int, offset: int
-) -> dict[str, Any]:
-    """Return the rows that a request's query keeps, with the columns and how many there are in all."""
-    for name in dict.fromkeys(request.query_params.keys()):
-        if name in _RESERVED:
-            continue
-        column = name[6:-1] if name.startswith("where[") and name.endswith("]") else name
-        if column not in frame.columns:
-            raise _no_column(column, frame)
-        values = request.query_params.getlist(name)
-        frame = frame[frame[column].astype(str).isin(values)]
-    if search:
+def _part(frame: pd.DataFrame, query: TableQuery) -> dict[str, Any]:
+    """Return the rows that a query keeps, with the columns and how many there are in all."""
+    given = query.request.query_params
+    for name in dict.fromkeys(given.keys()):
+        if name not in _RESERVED:
+            column = name[6:-1] if name.startswith("where[") and name.endswith("]") else name
+            values = _column(frame, column).astype(str)
+            frame = frame[values.isin(given.getlist(name))]
+    if query.search:
         texts = frame.select_dtypes(exclude="number").astype(str)
-        holds: Callable[[Any], Any] = lambda column: column.str.contains(search, case=False, regex=False)  # noqa: E731
-        frame = frame[texts.apply(holds).any(axis=1)] if texts.shape[1] else frame.iloc[:0]
-    if sort:
-        column = sort.removeprefix("-")
-        if column not in frame.columns:
-            raise _no_column(column, frame)
-        frame = _sorted(frame, column, ascending=not sort.startswith("-"))
-    rows = frame.iloc[offset : offset + limit].astype(object)
+        holds = [texts[name].str.contains(query.search, case=False, regex=False) for name in texts]
+        frame = frame[np.any(holds, axis=0)] if holds else frame.iloc[:0]
+    if query.sort:
+        column = query.sort.removeprefix("-")
+        frame = _sorted(frame, _column(frame, column), ascending=not query.sort.startswith("-"))
+    rows = frame.iloc[query.offset : query.offset + query.limit].astype(object)
     rows = rows.where(rows.notna(), None)
     columns = [rows[name].tolist() for name in rows.columns]
     return {
         "columns": [str(name) for name in frame.columns],
         "rows": [list(row) for row in zip(*columns, strict=True)],
         "total": len(frame),
-        "offset": offset,
+        "offset": query.offset,
     }
 
 
-def _sorted(frame: pd.DataFrame, column: str, *, ascending: bool) -> pd.DataFrame:
+def _sorted(frame: pd.DataFrame, values: pd.Series, *, ascending: bool) -> pd.DataFrame:
     """Return a table in the order of a column, as text where its values have no order among each other."""
+    values = values.reset_index(drop=True)
     try:
-        return frame.sort_values(column, ascending=ascending, kind="stable")
+        order = values.sort_values(ascending=ascending, kind="stable")
     except (TypeError, ValueError):
-        texts = frame[column].map(str, na_action="ignore").reset_index(drop=True)
-        return frame.iloc[texts.sort_values(ascending=ascending, kind="stable").index]
+        texts = values.map(str, na_action="ignore")
+        order = texts.sort_values(ascending=ascending, kind="stable")
+    return frame.iloc[order.index]
 
 
-def _no_column(column: str, frame: pd.DataFrame) -> ApiError:
-    known = ", ".join(map(str, frame.columns[:20]))
-    return ApiError(400, f"There is no column '{column}'; there are {known}.", "invalid_value", column)
+def _column(frame: pd.DataFrame, column: str) -> pd.Series:
+    if column not in frame.columns:
+        why = f"There is no column '{column}'; there are {', '.join(map(str, frame.columns[:20]))}."
+        raise ApiError(400, why, "invalid_value", column)
+    return frame[column]
 
 
 def _json(value: Any) -> JSONResponse:

@@ -332,25 +332,25 @@ class TextChoice(BaseModel):
     logprobs: None = None
 
 
-class ChatCompletion(BaseModel):
+class _Completion(BaseModel):
+    id: str
+    object: str
+    created: int
+    model: str
+    choices: list[Any]
+    usage: Usage
+    steering: Steered | None = None
+
+
+class ChatCompletion(_Completion):
     """The response to a conversation."""
 
-    id: str
     object: Literal["chat.completion"] = "chat.completion"
-    created: int
-    model: str
     choices: list[ChatChoice]
-    usage: Usage
-    steering: Steered | None = None
 
 
-class TextCompletion(BaseModel):
+class TextCompletion(_Completion):
     """The response to a text."""
 
-    id: str
     object: Literal["text_completion"] = "text_completion"
-    created: int
-    model: str
     choices: list[TextChoice]
-    usage: Usage
-    steering: Steered | None = None

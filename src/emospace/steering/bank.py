@@ -75,30 +75,41 @@ class VectorBank:
         """
         if (name, mode) in self.vectors:
             return self.vectors[name, mode]
-        known = tuple(dict.fromkeys(name for name, _ in self.vectors))
-        if name not in known:
-            raise unknown("emotion", name, known)
+        names = tuple(dict.fromkeys(name for name, _ in self.vectors))
+        if name not in names:
+            raise unknown("emotion", name, names)
         raise InvalidInput(
             f"the emotion {name!r} in mode {mode!r}",
             "it was not calibrated in that mode",
             "calibrate it: emospace steer calibrate",
         )
 
-    def tone(
-        self, weights: Mapping[str, float], point: tuple[float, float] | None = None, mode: Mode = "relative"
-    ) -> SteeringVector:
-        """Return the vector of a tone: of a point of the circumplex, or of weighted emotions.
+    def tone(self, emotion: Mapping[str, float], mode: Mode = "relative") -> SteeringVector:
+        """Return the vector of a tone: of weighted emotions, or of a point of the circumplex.
 
         Parameters
         ----------
-        weights
-            As in `mix`; not used where there is a point.
-        point
-            Valence and arousal, as in `point`; None takes the weights.
+        emotion
+            Weights as in `mix`, or ``valence`` and ``arousal`` (one of them is enough) as in `point`.
         mode
             As in `vector`.
+
+        Raises
+        ------
+        EmospaceError
+            If both are named, and as `mix` and `point`.
         """
-        return self.mix(weights, mode) if point is None else self.point(*point, mode=mode)
+        axes = set(AXES) & set(emotion)
+        if not axes:
+            return self.mix(emotion, mode)
+        if len(axes) < len(emotion):
+            raise InvalidInput(
+                f"emotion {dict(emotion)}",
+                "it names both emotions and a point of the circumplex",
+                'Give {"joy": 0.7}, or {"valence": 0.8, "arousal": -0.3}.',
+            )
+        valence, arousal = (emotion.get(axis, 0.0) for axis in AXES)
+        return self.point(valence, arousal, mode)
 
     def mix(self, weights: Mapping[str, float], mode: Mode = "relative") -> SteeringVector:
         """Return the weighted sum of emotions as one vector; a single emotion keeps its weight as part of the dose.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +22,6 @@ from emospace.server.schemas import MOST_TEXTS, JudgeRequest, ReadRequest
 from emospace.server.settings import Settings
 
 if TYPE_CHECKING:
-    from emospace.judges import Judge
     from emospace.models import LanguageModel
     from emospace.reading import Reader, Reading
 
@@ -33,7 +31,6 @@ JUDGE = "subword"
 def reading_routes(engine: Engine, settings: Settings, runs: Runs) -> APIRouter:
     """Return the routes that read and judge texts."""
     router, limit = APIRouter(prefix="/v1", tags=["reading"]), engine.limits.prompt_tokens
-    judge = _Lazy()
 
     @router.post("/read")
     async def read(body: ReadRequest, request: Request) -> JSONResponse:
@@ -66,7 +63,7 @@ def reading_routes(engine: Engine, settings: Settings, runs: Runs) -> APIRouter:
         _check_texts(body.texts, limit)
         if body.messages is not None and body.prompt is not None:
             raise ApiError(400, "prompt: give messages or a prompt", "invalid_value", "prompt")
-        judged = await asyncio.to_thread(_judge, judge, body)
+        judged = await asyncio.to_thread(_judge, body)
         values: list[float | None] = [None] * len(body.texts)
         if body.messages is not None or body.prompt is not None:
             rows = await asyncio.to_thread(_rows, engine.model, body, limit)
@@ -78,21 +75,6 @@ def reading_routes(engine: Engine, settings: Settings, runs: Runs) -> APIRouter:
         return JSONResponse(jsonable({"object": "list", **judged}))
 
     return router
-
-
-class _Lazy:
-    """The judge, loaded when first asked."""
-
-    def __init__(self) -> None:
-        self._judge: Judge | None = None
-        self._lock = threading.Lock()
-
-    def __call__(self) -> Judge:
-        from emospace.judges import load_judge
-
-        with self._lock:
-            self._judge = self._judge or load_judge(JUDGE)
-            return self._judge
 
 
 def _check_texts(texts: Sequence[str], limit: int) -> None:
@@ -182,12 +164,12 @@ def _features(reader: Reader, reading: Reading, n: int) -> list[list[list[dict[s
     return texts
 
 
-def _judge(judge: _Lazy, body: JudgeRequest) -> dict[str, Any]:
-    from emospace.judges import BASIC_SEVEN
+def _judge(body: JudgeRequest) -> dict[str, Any]:
+    from emospace.judges import BASIC_SEVEN, load_judge
 
-    loaded = judge()
+    judge = load_judge(JUDGE)
     try:
-        judgement = loaded.judge(body.texts, body.language)
+        judgement = judge.judge(body.texts, body.language)
     except EmospaceError as error:
         raise from_emospace(error, "language") from error
     rows = [
@@ -200,7 +182,7 @@ def _judge(judge: _Lazy, body: JudgeRequest) -> dict[str, Any]:
         }
         for index in range(len(body.texts))
     ]
-    return {"judge": loaded.name, "labels": list(judgement.labels), "data": rows}
+    return {"judge": judge.name, "labels": list(judgement.labels), "data": rows}
 
 
 def _rows(model: LanguageModel, body: JudgeRequest, limit: int) -> tuple[list[list[int]], list[list[int]]]:
