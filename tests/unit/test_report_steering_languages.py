@@ -17,7 +17,6 @@ from emospace.records import Manifest, ModelRecord, Results, SteeringRecord
 from emospace.report import write_report
 from emospace.report.run import load_run
 from emospace.report.steering_languages import (
-    crossing_section,
     crossing_verdict,
     is_crossing_run,
     matrix,
@@ -187,8 +186,6 @@ class Rows(HTMLParser):
 def test_the_page_is_that_of_languages(folder, page):
     assert is_crossing_run(load_run(folder))
     assert Rows(page).sections == ["answer", "emotions", "vectors", "samples", "missing", "manifest"]
-    (section,) = crossing_section(load_run(folder))
-    assert section.key == "steering-languages"
 
 
 def test_the_matrix_holds_the_records_and_the_controls(page):
@@ -284,7 +281,6 @@ def test_a_study_of_one_language_keeps_its_own_page(tmp_path, source):
     results.save(tmp_path / "results.json")
     run = load_run(tmp_path)
     assert not is_crossing_run(run)
-    assert crossing_section(run) == ()
 
 
 def test_answers_that_could_not_be_judged_are_counted_beside_the_rates():

@@ -1,4 +1,4 @@
-"""The words of the pages: every block that is built has its texts, filled in with all they name."""
+"""The words of the pages: every block and sentence has its texts, filled in with all they name."""
 
 from __future__ import annotations
 
@@ -7,10 +7,22 @@ import tomllib
 from pathlib import Path
 from string import Formatter
 
+import pytest
+
 import emospace
+from emospace.report.texts import say
 
 ROOT = Path(emospace.__file__).parent
-TEXTS = tomllib.loads((ROOT / "report" / "texts.toml").read_text(encoding="utf-8"))
+
+
+def read(name: str) -> dict[str, dict[str, str]]:
+    return tomllib.loads((ROOT / "report" / f"{name}.toml").read_text(encoding="utf-8"))
+
+
+TEXTS = read("texts")
+SENTENCES = {
+    f"{table}.{name}": text for table, texts in read("sentences").items() for name, text in texts.items()
+}
 GIVEN = {
     "build": {"caption", "heading", "search"},
     "panel": {"heading", "caption", "alt"},
@@ -18,27 +30,54 @@ GIVEN = {
 }
 
 
-def calls() -> list[tuple[str, str | None, set[str | None]]]:
-    """Return the name of the function, the key of its texts (None: chosen when run) and its keywords, of each call."""
+def calls(named: set[str]) -> list[tuple[str, set[str], set[str | None]]]:
+    """Return the name of the function, the keys of its texts (none: chosen elsewhere) and its keywords, of each call."""
     made = []
     for path in sorted((ROOT / "report").glob("*.py")) + sorted((ROOT / "comparison").glob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             name = getattr(getattr(node, "func", None), "id", None)
-            if name in GIVEN:
+            if name in named:
                 keywords = {keyword.arg: keyword.value for keyword in node.keywords}
                 key = keywords.get("text", node.args[0])
-                made.append((name, key.value if isinstance(key, ast.Constant) else None, set(keywords)))
+                keys = {part.value for part in ast.walk(key) if isinstance(part, ast.Constant)}
+                made.append(
+                    (
+                        name,
+                        keys if named == {"say"} or isinstance(key, ast.Constant) else set(),
+                        set(keywords),
+                    )
+                )
     return made
 
 
+def fields(text: str) -> set[str]:
+    return {field.partition(".")[0] for _, field, _, _ in Formatter().parse(text) if field}
+
+
 def test_every_text_is_used_and_filled_in():
-    named = {key: (name, keywords) for name, key, keywords in calls() if key}
-    assert named.keys() <= TEXTS.keys()
-    assert TEXTS.keys() - named.keys() == {"table-steering-basic", "table-steering-others"}
-    for key, (name, keywords) in named.items():
+    made = [(key, name, keywords) for name, keys, keywords in calls(set(GIVEN)) for key in keys]
+    used = {key for key, _, _ in made}
+    assert used <= TEXTS.keys()
+    assert TEXTS.keys() - used == {"table-steering-basic", "table-steering-others"}
+    for key, name, keywords in made:
         assert TEXTS[key].keys() <= GIVEN[name], key
         assert GIVEN[name] - {"heading", "search"} <= TEXTS[key].keys() | keywords, key
-        fields = {
-            field for text in TEXTS[key].values() for _, field, _, _ in Formatter().parse(text) if field
-        }
-        assert fields <= keywords, key
+        assert set().union(*map(fields, TEXTS[key].values())) <= keywords, key
+
+
+def test_every_sentence_is_used_and_filled_in():
+    made = [(key, keywords) for _, keys, keywords in calls({"say"}) for key in keys if key in SENTENCES]
+    assert {key for key, _ in made} == SENTENCES.keys()
+    for key, keywords in made:
+        assert fields(SENTENCES[key]) <= keywords, key
+
+
+def test_a_template_says_how_a_value_is_written():
+    texts = say("crossing.where", beyond=1, n=2, language="de"), say("crossing.another", rate=-0.5)
+    assert texts == ("1 of 2 in German", "by the concepts of another language −.50")
+
+
+def test_a_noun_is_counted():
+    with pytest.raises(KeyError):
+        say("steering.too_few")
+    assert say("steering.too_few", n=1).startswith("1 prompt for each")

@@ -5,9 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from emospace.comparison.figures import figure_key
-from emospace.comparison.records import Comparison, Figure, FigureRecord, RunAnswerRecord
+from emospace.comparison.records import Comparison, Figure, FigureRecord
+from emospace.records import cross_tabulated, grouped
 from emospace.report.blocks import Cell, Table
-from emospace.report.columns import Column, build, ci, counts, gaps_table, language_column, p, score
+from emospace.report.columns import (
+    Column,
+    build,
+    ci,
+    counts,
+    gaps_table,
+    language_column,
+    of_first,
+    p,
+    score,
+)
 from emospace.report.verdict import RULE, answer_columns, reasons
 from emospace.report.wording import (
     DASH,
@@ -78,10 +89,8 @@ def runs_table(comparison: Comparison) -> Table:
 
 def answers_table(comparison: Comparison) -> Table:
     """Return the three answers of each run in each language, as its report gives them."""
-    rows: dict[tuple[str, str], list[RunAnswerRecord]] = {}
-    for record in comparison.answers:
-        if record.about is None:
-            rows.setdefault((record.run, record.language), []).append(record)
+    whole = (record for record in comparison.answers if record.about is None)
+    rows = grouped(whole, lambda record: (record.run, record.language))
     return build(
         "table-answers",
         (
@@ -167,12 +176,7 @@ def onset_table(comparison: Comparison) -> Table:
 
 def figures_table(comparison: Comparison) -> Table:
     """Return the main figures: a row a figure, a column a run, differences from the first run in brackets."""
-    rows: dict[tuple[str | None, ...], dict[str, FigureRecord]] = {}
-    for record in comparison.figures:
-        rows.setdefault(figure_key(record), {})[record.run] = record
-
-    def first(write: Callable[[FigureRecord], str]) -> Callable[[dict[str, FigureRecord]], str]:
-        return lambda row: write(next(iter(row.values())))
+    rows = cross_tabulated(comparison.figures, figure_key, lambda record: record.run)
 
     def of_run(name: str) -> Callable[[dict[str, FigureRecord]], Cell]:
         return lambda row: _figure_cell(row.get(name))
@@ -180,9 +184,9 @@ def figures_table(comparison: Comparison) -> Table:
     return build(
         "table-figures",
         (
-            Column("Figure", first(lambda record: KINDS[record.kind](record))),
-            language_column(get=first(lambda record: record.language)),
-            Column("Of", first(_of)),
+            Column("Figure", of_first(lambda record: KINDS[record.kind](record))),
+            language_column(get=of_first("language")),
+            Column("Of", of_first(_of)),
             *(Column(label, of_run(name), numeric=True) for name, label in numbered(comparison).items()),
         ),
         rows.values(),

@@ -19,7 +19,18 @@ from emospace.records.figures import (
     SteeringRecord,
     UniversalRecord,
 )
-from emospace.records.flat import UNDEFINED, Explained, Flat, P, Provenance, Record, Saved, to_frame
+from emospace.records.flat import (
+    UNDEFINED,
+    Explained,
+    Flat,
+    P,
+    Provenance,
+    Record,
+    Saved,
+    cross_tabulated,
+    grouped,
+    to_frame,
+)
 from emospace.records.headlines import (
     geometry,
     headline,
@@ -84,7 +95,9 @@ __all__ = [
     "SummaryRecord",
     "UniversalRecord",
     "Verdict",
+    "cross_tabulated",
     "geometry",
+    "grouped",
     "headline",
     "is_beside_the_answer",
     "main_space",

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 Provenance = Literal["curated", "associations"]
 P = Field(default=None, ge=0, le=1)
+Row = TypeVar("Row")
+Key = TypeVar("Key", bound=Hashable)
+Name = TypeVar("Name", bound=Hashable)
 UNDEFINED = "the figure is not defined for these data"
 
 
@@ -110,6 +113,21 @@ class Record(Explained):
     layer: int | None
     n: int = Field(ge=0)
     seed: int
+
+
+def grouped(rows: Iterable[Row], key: Callable[[Row], Key]) -> dict[Key, list[Row]]:
+    """Return rows by their key, in the order in which keys first come."""
+    groups: dict[Key, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(key(row), []).append(row)
+    return groups
+
+
+def cross_tabulated(
+    rows: Iterable[Row], key: Callable[[Row], Key], name: Callable[[Row], Name]
+) -> dict[Key, dict[Name, Row]]:
+    """Return rows by their key, and those of a key by name; of several with the same name the last."""
+    return {key: {name(row): row for row in part} for key, part in grouped(rows, key).items()}
 
 
 def to_frame(records: Iterable[Any]) -> pd.DataFrame:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from emospace.display import Get, get_value
+from emospace.records import grouped
 from emospace.report.blocks import Cell, Table
 from emospace.report.texts import fill
 from emospace.report.wording import DASH, count, figure, interval, language_name, number, p_value, percent
@@ -81,6 +82,16 @@ def ci(low: Get = "ci_low", high: Get = "ci_high", name: str = "95% CI") -> Colu
     return Column(name, lambda row: interval(get_value(row, low), get_value(row, high)))
 
 
+def of_first(get: Get) -> Callable[[Mapping[str, Any]], Any]:
+    """Return what gives a value of the first record of a row of `cross_tabulated`: all of them share it."""
+    return lambda row: get_value(next(iter(row.values())), get)
+
+
+def of_named(name: str, get: Get) -> Callable[[Mapping[str, Any]], Any]:
+    """Return what gives a value of one record of a row of `cross_tabulated`, None where the row lacks it."""
+    return lambda row: get_value(row[name], get) if row.get(name) else None
+
+
 def build(
     key: str,
     columns: Iterable[Column | None],
@@ -124,6 +135,16 @@ def build(
 
 Gap = tuple[str, str | None, str]
 """What is not given, in which language, and why."""
+
+
+def together(gaps: Iterable[tuple[str, str | None, str, str]]) -> list[Gap]:
+    """Return gaps of one figure, language and reason as one, with the names (fourth of each) of what it is of."""
+    groups = grouped(gaps, lambda gap: gap[:3])
+    names = {gap: list(dict.fromkeys(filter(None, (row[3] for row in rows)))) for gap, rows in groups.items()}
+    return [
+        (f"{what}: {', '.join(names[what, where, why])}" if names[what, where, why] else what, where, why)
+        for what, where, why in groups
+    ]
 
 
 def gaps_table(rows: Iterable[Gap], **options: Any) -> Table:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from emospace.records import (
     AlignmentRecord,
@@ -12,10 +11,26 @@ from emospace.records import (
     Record,
     Results,
     UniversalRecord,
+    cross_tabulated,
+    grouped,
 )
 from emospace.report import findings
 from emospace.report.blocks import Cell, Table
-from emospace.report.columns import Column, build, ci, counts, language_column, p, plain, score, shares
+from emospace.report.columns import (
+    Column,
+    Gap,
+    build,
+    ci,
+    counts,
+    language_column,
+    of_first,
+    of_named,
+    p,
+    plain,
+    score,
+    shares,
+    together,
+)
 from emospace.report.languages_charts import Dendrogram
 from emospace.report.run import Run
 from emospace.report.wording import (
@@ -118,25 +133,23 @@ def universal_table(records: Sequence[UniversalRecord]) -> Table:
 def weight_table(records: Sequence[AlignmentRecord], order: Sequence[str]) -> Table:
     """Return the weights of valence and arousal in each language's RDM."""
     targets = list(dict.fromkeys(r.target or "" for r in records))
-    rows: dict[str, dict[str, AlignmentRecord]] = {}
-    for r in records:
-        rows.setdefault(r.language, {})[r.target or ""] = r
+    rows = cross_tabulated(records, lambda r: r.language, lambda r: r.target or "")
 
-    def of_target(target: str) -> tuple[Column, ...]:
-        def field(name: str) -> Callable[[dict[str, AlignmentRecord]], Any]:
-            return lambda row: getattr(row[target], name) if target in row else None
-
+    def of_target(name: str) -> tuple[Column, ...]:
+        value, reason, low, high, p_of = (
+            of_named(name, field) for field in ("value", "reason", "ci_low", "ci_high", "p")
+        )
         return (
-            score(upper_first(target), field("value"), note=field("reason")),
-            ci(field("ci_low"), field("ci_high"), f"95% CI, {target}"),
-            p(f"p, {target}", field("p")),
+            score(upper_first(name), value, note=reason),
+            ci(low, high, f"95% CI, {name}"),
+            p(f"p, {name}", p_of),
         )
 
     norms = listed(list(dict.fromkeys(r.norms for r in records if r.norms)))
     return build(
         "table-weights",
         (
-            language_column(get=lambda row: next(iter(row.values())).language),
+            language_column(get=of_first("language")),
             *(column for target in targets for column in of_target(target)),
             counts("Categories", lambda row: max(r.n for r in row.values())),
         ),
@@ -172,12 +185,9 @@ def _most(records: Sequence[CategoryShiftRecord]) -> CategoryShiftRecord:
 
 def ranking_table(run: Run, pairs: Pairs) -> Table:
     """Return the categories by their mean excess over the pairs of languages."""
-    together: dict[str, list[CategoryShiftRecord]] = {}
-    for records in pairs.values():
-        for record in records:
-            if record.excess is not None:
-                together.setdefault(record.category, []).append(record)
-    means = {name: run.results.mean("category_shift", "excess", category=name) for name in together}
+    every = (record for records in pairs.values() for record in records if record.excess is not None)
+    rows = grouped(every, lambda record: record.category)
+    means = {name: run.results.mean("category_shift", "excess", category=name) for name in rows}
     return build(
         "table-shift-ranking",
         (
@@ -189,7 +199,7 @@ def ranking_table(run: Run, pairs: Pairs) -> Table:
             counts("Shifted in", lambda rows: sum(bool(r.shifted) for r in rows)),
             counts("Pairs", len),
         ),
-        sorted(together.values(), key=lambda rows: -(means[rows[0].category] or 0.0)),
+        sorted(rows.values(), key=lambda rows: -(means[rows[0].category] or 0.0)),
     )
 
 
@@ -213,32 +223,27 @@ def shift_table(pairs: Pairs) -> Table:
     )
 
 
-def gaps_between_languages(results: Results) -> list[tuple[str, str | None, str]]:
+def gaps_between_languages(results: Results) -> list[Gap]:
     """Return every null figure between languages with its reason, those of one reason and pair together."""
-    together: dict[tuple[str, str | None, str], list[str]] = {}
-
-    def add(record: Record, what: str, where: str | None, *names: str) -> None:
-        if not record.given:
-            together.setdefault((what, where, record.reason or ""), []).extend(names)
-
-    for r in results.language_rsa:
-        rsa = r.statistic == "rsa_spearman"
-        add(r, "language-language RSA" if rsa else "Procrustes fit of languages", pair_name(r.a, r.b))
-    for s in results.category_shift:
-        if s.excess is None:
-            key = ("how differently a category sits", pair_name(s.a, s.b), s.reason or "")
-            together.setdefault(key, []).append(plain_name(s.category))
-    for c in results.cross_language:
-        direction = f"{language_name(c.train)} → {language_name(c.test)}"
-        add(
-            c, f"ratings across languages from {CROSSED[c.features][0].lower()} features", direction, c.target
-        )
-    for family in results.families:
-        add(family, "families of languages", None)
-    return [
-        (f"{what}: {', '.join(names)}" if names else what, where, why)
-        for (what, where, why), names in together.items()
+    likeness = {"rsa_spearman": "language-language RSA", "procrustes": "Procrustes fit of languages"}
+    gaps: list[tuple[Record, str, str | None, str]] = [
+        *((r, likeness[r.statistic], pair_name(r.a, r.b), "") for r in results.language_rsa),
+        *(
+            (s, "how differently a category sits", pair_name(s.a, s.b), plain_name(s.category))
+            for s in results.category_shift
+        ),
+        *(
+            (
+                c,
+                f"ratings across languages from {CROSSED[c.features][0].lower()} features",
+                f"{language_name(c.train)} → {language_name(c.test)}",
+                c.target,
+            )
+            for c in results.cross_language
+        ),
+        *((family, "families of languages", None, "") for family in results.families),
     ]
+    return together((what, where, r.reason or "", name) for r, what, where, name in gaps if not r.given)
 
 
 def structure_records(run: Run) -> tuple[AlignmentRecord, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from emospace.evaluation.summary import (
@@ -20,7 +20,7 @@ from emospace.evaluation.summary import (
     tried_in,
 )
 from emospace.judges import AUROC_FLOOR, BASIC, weakness
-from emospace.records import SIGNIFICANT, ReadingRecord, Results, SteeringRecord
+from emospace.records import SIGNIFICANT, ReadingRecord, Results, SteeringRecord, grouped
 from emospace.report import steering_charts as charts
 from emospace.report.blocks import Block, Figures, Part, Prose, Reason, Section, build_sections
 from emospace.report.run import Absent, Run, or_reason
@@ -34,17 +34,14 @@ from emospace.report.steering_tables import (
     sample_table,
     slope_table,
 )
-from emospace.report.texts import panel, prose
+from emospace.report.texts import panel, prose, say
 from emospace.report.wording import (
     METHODS,
     VECTORS,
     WITHOUT_MEANS,
-    counted,
     figure,
     interval,
-    language_name,
     listed,
-    number,
     plain_name,
     upper_first,
 )
@@ -64,26 +61,15 @@ def is_steering_run(run: Run) -> bool:
 
 def steering_page(run: Run) -> tuple[Section, ...]:
     """Return the sections of a page that is of steering alone; those without anything to show give the reason."""
-    if is_crossing_run(run):
-        return crossing_page(run)
-    made: tuple[Part[Run], ...] = (
-        ("answer", "Does steering set the tone of answers?", "Answer", _answer),
-        ("doses", "What a dose does", "Doses", _doses),
-        ("confusion", "What is judged instead", "Confusion", _confusion),
-        ("affect", "Where the words go", "Words", _affect),
-        ("categories", "All other categories", "Categories", _others),
-        ("samples", "Answers to read", "Answers", _samples),
-    )
-    return build_sections(run, made)
+    return crossing_page(run) if is_crossing_run(run) else build_sections(run, PARTS)
 
 
 def steering_section(run: Run) -> tuple[Section, ...]:
     """Return the section of a study that holds steering figures, or none."""
     if not run.results.steering:
         return ()
-    parts: tuple[Callable[[Run], Iterator[Block]], ...] = (_answer, _others, _samples)
-    if not is_illustration(run.results.steering):
-        parts = (_answer, _doses, _confusion, _affect, _others, _samples)
+    tested = () if is_illustration(run.results.steering) else ("doses", "confusion", "affect")
+    parts = (build for key, _, _, build in PARTS if key in ("answer", *tested, "categories", "samples"))
     blocks = tuple(block for part in parts for block in part(run))
     return (Section("steering", "Steering the tone of answers", "Steering", blocks),)
 
@@ -106,42 +92,39 @@ def verdict(title: str, results: Results) -> tuple[str, ...]:
     if not accepted:
         reasons = (record.reason or weakness(record.judge_auroc) for record in basic)
         reason = next(filter(None, reasons), "no vector at its calibrated dose")
-        return (
-            f"Whether steering sets the tone of {title}'s answers cannot be said: no basic emotion was judged ({reason}).",
-        )
-    above = [record.emotion for record in accepted if is_above_controls(record)]
-    rest = [record.emotion for record in accepted if record.emotion not in above]
-    if not rest:
-        answer = f"Steering sets the tone of {title}'s answers: the judge finds each of {listed(_names(above))} more often than under random directions."
-    elif above:
-        answer = f"Steering sets the tone of {title}'s answers for {listed(_names(above))}, not for {listed(_names(rest))}."
-    else:
-        answer = (
-            f"By these measures steering does not set the tone of {title}'s answers: the judge finds no "
-            "basic emotion more often than under random directions."
-        )
+        return (say("steering.unsaid", title=title, reason=reason),)
+    above = _names(record for record in accepted if is_above_controls(record))
+    rest = [name for name in _names(accepted) if name not in above]
+    answer = say(
+        "steering.none" if not above else "steering.some" if rest else "steering.all",
+        title=title,
+        above=above,
+        rest=rest,
+    )
     return (answer, _cost(accepted, results), *_too_weak(basic), *_all_categories(records))
 
 
 def _cost(accepted: Records, results: Results) -> str:
-    first = accepted[0]
-    of = {"group": JUDGED}
+    def mean(name: str, **among: str) -> float | None:
+        return results.mean("steering", name, group=JUDGED, **among)
+
     beside = {
-        "random directions": results.mean("steering", "target_rate", **of, way="random"),
-        "concept words masked": results.mean("steering", "target_rate_masked", **of),
-        "the judge's own recall": results.mean("steering", "judge_recall", **of),
+        "random directions": mean("target_rate", way="random"),
+        "concept words masked": mean("target_rate_masked"),
+        "the judge's own recall": mean("judge_recall"),
     }
-    parts = [f"unsteered {figure(results.mean('steering', 'base_rate', **of))}"]
+    parts = [f"unsteered {figure(mean('base_rate'))}"]
     parts += [f"{name} {figure(value)}" for name, value in beside.items() if value is not None]
     if n_of_all := judged_of(accepted):
-        parts.append(f"{n_of_all} answers could be judged, and the rates are of these")
-    ratio = results.median("steering", "perplexity_ratio", **of)
-    return (
-        f"In {language_name(first.language)}, {counted(first.n_prompts, 'neutral prompt')}, the judge “{first.judge}” "
-        f"finds the target in a share of {figure(results.mean('steering', 'target_rate', **of))} of the answers "
-        f"(mean of {counted(len(accepted), 'emotion')}; {'; '.join(parts)}). The text is {number(ratio, 1)} times as "
-        "perplexing to the unsteered model as its own (median over emotions), with "
-        f"{figure(results.mean('steering', 'distinct2_ratio', **of))} of its distinct bigrams."
+        parts.append(say("steering.could_judge", n_of_all=n_of_all))
+    return say(
+        "steering.cost",
+        record=accepted[0],
+        rate=mean("target_rate"),
+        n=len(accepted),
+        beside=parts,
+        ratio=results.median("steering", "perplexity_ratio", group=JUDGED),
+        distinct=mean("distinct2_ratio"),
     )
 
 
@@ -149,48 +132,37 @@ def _all_categories(records: Records) -> Iterator[str]:
     tested = [record for record in calibrated(records) if record.p_fdr is not None]
     if len(tested) > len(BASIC):
         above = sum((record.p_fdr or 0.0) < SIGNIFICANT for record in tested)
-        yield (
-            f"Of {counted(len(tested), 'category')} that the judge is fit for (held-out AUROC at least {figure(AUROC_FLOOR)}), {above} are "
-            f"above the random directions (false discovery rate {figure(SIGNIFICANT)})."
-        )
+        yield say("steering.categories", n=len(tested), least=AUROC_FLOOR, above=above, level=SIGNIFICANT)
 
 
 def _illustration(title: str, results: Results) -> tuple[str, ...]:
+    def mean(name: str, language: str) -> float | None:
+        return results.mean("steering", name, group=TRIED, language=language)
+
     chosen = tried(results.steering)
     n = max((record.n_prompts for record in chosen), default=0)
     rates = [
-        f"{figure(results.mean('steering', 'target_rate', group=TRIED, language=name))} in {language_name(name)}"
-        f" (unsteered {figure(results.mean('steering', 'base_rate', group=TRIED, language=name))})"
+        say("steering.rate", language=name, rate=mean("target_rate", name), base=mean("base_rate", name))
         for name in tried_in(results.steering)
-        if results.mean("steering", "target_rate", group=TRIED, language=name) is not None
+        if mean("target_rate", name) is not None
     ]
-    lead = (
-        f"An illustration, not a test: {title} steered towards {listed(_names([r.emotion for r in chosen]))}"
-    )
-    judged_as = f", judged as the target in this share of the answers: {listed(rates)}" if rates else ""
+    shares = say("steering.rates", rates=rates) if rates else ""
     return (
-        f"{lead}{judged_as}.",
+        say("steering.illustration", title=title, names=_names(chosen), rates=shares),
         *_too_weak(chosen),
-        f"{upper_first(counted(n, 'prompt'))} for each are too few for an interval or a comparison. The study with controls is "
-        "`emospace steer evaluate`.",
+        say("steering.too_few", n=n),
     )
 
 
 def _too_weak(records: Records) -> Iterator[str]:
     """Yield of which emotions the judge is too weak to say anything, in each language."""
     parts = []
-    for language in dict.fromkeys(record.language for record in records):
-        weak = [record for record in records if record.language == language and not is_accepted(record)]
-        if weak:
-            named = listed(
-                [f"{plain_name(record.emotion)} ({figure(record.judge_auroc)})" for record in weak]
-            )
-            parts.append(f"{named} in {language_name(language)}")
+    for language, part in grouped(records, lambda record: record.language).items():
+        weak = [record for record in part if not is_accepted(record)]
+        names = [f"{plain_name(record.emotion)} ({figure(record.judge_auroc)})" for record in weak]
+        parts += [say("steering.weak", names=names, language=language)] * bool(weak)
     if parts:
-        yield (
-            f"The judge is too weak to say (held-out AUROC below {figure(AUROC_FLOOR)}) for {'; for '.join(parts)}: its "
-            "scores there are shown, are no evidence and enter no mean."
-        )
+        yield say("steering.too_weak", least=AUROC_FLOOR, weak="; for ".join(parts))
 
 
 @or_reason("The study in figures")
@@ -224,28 +196,19 @@ def _doses(run: Run) -> Iterator[Block]:
         if record.vector == "none" and record.emotion in curves:
             curves[record.emotion].append(record)
     controls = list(_random_curve(run.results))
-    dashed = "The dashed line is the mean of random directions, read for the same targets."
-    missing = f"Random directions are not drawn: {WITHOUT_MEANS}." if random_doses(records) else ""
-    caption = f"Diamonds are calibrated doses; dose 0 is unsteered. {dashed if controls else missing}".strip()
-    peaks = "; ".join(
-        f"{name} {figure(peak.target_rate)} at dose {number(peak.dose)}"
-        for name, curve in curves.items()
-        if (peak := max(curve, key=lambda record: record.target_rate or 0.0))
-    )
+    missing = say("steering.no_controls", why=WITHOUT_MEANS) if random_doses(records) else ""
+    dashed = say("steering.controls") if controls else missing
+    peaks = {name: max(curve, key=lambda record: record.target_rate or 0.0) for name, curve in curves.items()}
     panels = [
         panel(
             "steering-rate",
             charts.dose_curves(curves, controls, charts.RATE),
-            caption=caption,
-            counted=counted(chosen[0].n_prompts, "prompt"),
-            emotions=counted(len(curves), "emotion"),
-            peaks=peaks,
+            caption=say("steering.doses", controls=dashed).strip(),
+            prompts=chosen[0].n_prompts,
+            emotions=len(curves),
+            peaks=[say("steering.peak", name=name, peak=peak) for name, peak in peaks.items()],
         ),
-        panel(
-            "steering-ratio",
-            charts.dose_curves(curves, controls, charts.RATIO),
-            counted=counted(len(curves), "emotion"),
-        ),
+        panel("steering-ratio", charts.dose_curves(curves, controls, charts.RATIO), emotions=len(curves)),
     ]
     yield Figures(panels)
     columns = ("target", "kind", "outcome", "n_doses", "slope", "slope_low", "slope_high")
@@ -300,21 +263,17 @@ def _affect(run: Run) -> Iterator[Block]:
         if not set(columns) <= set(table.columns):
             continue
         part = table[table["kind"] == kind].dropna(subset=columns).reset_index(drop=True)
-        if len(part) < 3:
-            continue
-        agreement = _agreement(run, kind, rating)
-        panels.append(
-            panel(
-                f"steering-{rating}",
-                charts.word_shift(part, rating),
-                text="steering",
-                heading=upper_first(rating),
-                agreement=agreement,
-                counted=counted(len(part), "category"),
-                rating=rating,
-                n=len(part),
+        if len(part) >= 3:
+            panels.append(
+                panel(
+                    f"steering-{rating}",
+                    charts.word_shift(part, rating),
+                    text="steering",
+                    agreement=_agreement(run, kind, rating),
+                    rating=rating,
+                    n=len(part),
+                )
             )
-        )
     if not panels:
         raise Absent("fewer than three targets have both a human rating and a shift")
     yield prose("text-steering-affect")
@@ -346,27 +305,36 @@ def _samples(run: Run) -> Iterator[Block]:
 
 def reading_verdict(records: Sequence[ReadingRecord]) -> str:
     """Return in words how well valence is read, the method without labelled text first, with baselines beside."""
-    for target in dict.fromkeys(("valence", *(record.target for record in records))):
-        same = [r for r in records if r.target == target and r.subset == "all" and r.value is not None]
-        if not same:
-            continue
-        source = same[0].source
-        by_method = {r.method: r for r in same if r.source == source}
-        first = by_method.get("features") or next(iter(by_method.values()))
-        beside = [
-            f"{METHODS.get(name, plain_name(name))} {figure(r.value)}"
-            for name, r in by_method.items()
-            if r is not first
-        ]
-        unit = "r" if first.metric == "r" else "AUROC"
-        span = f" (95% CI {interval(first.ci_low, first.ci_high)})" if first.ci_low is not None else ""
-        return (
-            f"Read from {METHODS.get(first.method, plain_name(first.method))}, the {plain_name(target)} of "
-            f"{counted(first.n, 'text')} of {source} agrees with people's at {unit} = {figure(first.value)}{span}"
-            f"{'; ' + '; '.join(beside) if beside else ''}."
-        )
-    return "How well texts are read cannot be said: no figure was given."
+    given = [record for record in records if record.subset == "all" and record.value is not None]
+    order = ["valence", *(record.target for record in records)]
+    given.sort(key=lambda record: order.index(record.target))
+    if not given:
+        return say("reading.none")
+    target, source = given[0].target, given[0].source
+    by_method = {r.method: r for r in given if (r.target, r.source) == (target, source)}
+    first = by_method.get("features") or next(iter(by_method.values()))
+    names = {name: METHODS.get(name, plain_name(name)) for name in by_method}
+    beside = [f"; {names[name]} {figure(r.value)}" for name, r in by_method.items() if r is not first]
+    return say(
+        "reading.answer",
+        method=names[first.method],
+        record=first,
+        unit="r" if first.metric == "r" else "AUROC",
+        span="" if first.ci_low is None else f" (95% CI {interval(first.ci_low, first.ci_high)})",
+        beside="".join(beside),
+    )
 
 
-def _names(emotions: Sequence[str]) -> list[str]:
-    return [plain_name(name) for name in dict.fromkeys(emotions)]
+def _names(records: Iterable[SteeringRecord]) -> list[str]:
+    return [plain_name(name) for name in dict.fromkeys(record.emotion for record in records)]
+
+
+PARTS: tuple[Part[Run], ...] = (
+    ("answer", "Does steering set the tone of answers?", "Answer", _answer),
+    ("doses", "What a dose does", "Doses", _doses),
+    ("confusion", "What is judged instead", "Confusion", _confusion),
+    ("affect", "Where the words go", "Words", _affect),
+    ("categories", "All other categories", "Categories", _others),
+    ("samples", "Answers to read", "Answers", _samples),
+)
+"""The sections of a page of steering alone; in a study they are one."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -47,13 +48,11 @@ from emospace.report.steering_tables import (
     judged_of,
     target_name,
 )
-from emospace.report.texts import panel, prose
+from emospace.report.texts import panel, prose, say
 from emospace.report.wording import (
     counted,
     figure,
     language_name,
-    listed,
-    percent,
     plain_name,
     upper_first,
 )
@@ -92,15 +91,6 @@ def crossing_page(run: Run) -> tuple[Section, ...]:
     return build_sections(run, made)
 
 
-def crossing_section(run: Run) -> tuple[Section, ...]:
-    """Return one section that holds all of it, or none where the run has no such figures."""
-    if not is_crossing_run(run):
-        return ()
-    parts = (_answer, _emotions, _vectors, _samples)
-    blocks = tuple(block for part in parts for block in part(run))
-    return (Section("steering-languages", "Steering across languages", "Across languages", blocks),)
-
-
 def source_name(source: str) -> str:
     """Return the name of a source of vectors."""
     return "All languages" if source == ALL else language_name(source)
@@ -111,64 +101,53 @@ def crossing_verdict(title: str, means: pd.DataFrame, results: Results) -> tuple
     rows: list[Any] = means.to_dict("records")
     across = [row for row in rows if row["source"] not in (ALL, row["output"])]
     if not across:
-        return (
-            f"Whether a tone crosses languages in {title} was not tried: every source is its own output.",
-        )
-    beyond_controls = [row for row in across if _is_beyond_controls(row)]
-    beyond = "found beyond random directions and beyond vectors of other emotions"
-    pairs = counted(len(across), "pair")
-    if not beyond_controls:
-        answer = (
-            f"By these measures a tone does not cross languages in {title}: in none of {pairs} of different languages is "
-            f"the target {beyond}."
-        )
-    elif len(beyond_controls) == len(across):
-        answer = f"A tone crosses languages in {title}: in each of {pairs} of different languages the target is {beyond}."
-    else:
-        where = listed(
-            [
-                f"{sum(row['output'] == name for row in beyond_controls)} of {sum(row['output'] == name for row in across)} "
-                f"in {language_name(name)}"
-                for name in dict.fromkeys(row["output"] for row in across)
-            ]
-        )
-        answer = (
-            f"A tone crosses some languages in {title}: in {len(beyond_controls)} of {pairs} of different languages the target is {beyond} "
-            f"({where} answers)."
-        )
+        return (say("crossing.untried", title=title),)
+    beyond = [row for row in across if _is_beyond_controls(row)]
+    counts_of = Counter(row["output"] for row in beyond)
+    where = [
+        say("crossing.where", beyond=counts_of[name], n=n, language=name)
+        for name, n in Counter(row["output"] for row in across).items()
+    ]
+    answer = say(
+        "crossing.none" if not beyond else "crossing.some" if len(beyond) < len(across) else "crossing.all",
+        title=title,
+        n=len(across),
+        beyond=len(beyond),
+        where=where,
+    )
 
-    def mean(name: str, of: str = EVERY) -> str:
-        return figure(results.mean("crossing_means", name, rows=of))
+    def mean(name: str, of: str = EVERY) -> float | None:
+        return results.mean("crossing_means", name, rows=of)
 
     within = any(row["source"] == row["output"] for row in rows)
     pool = any(row["source"] == ALL for row in rows)
-    parts = [f"by the concepts of another language {mean('rate', ANOTHER)}"]
-    parts += [f"by those of the answers' own {mean('rate', OWN)}"] if within else []
-    parts += [f"by the mean direction of all {mean('rate', POOLED)}"] if pool else []
-    parts += [f"by random directions {mean('control_rate')}", f"unsteered {mean('base_rate')}"]
+    rates = [
+        say("crossing.another", rate=mean("rate", ANOTHER)),
+        *([say("crossing.own", rate=mean("rate", OWN))] if within else []),
+        *([say("crossing.pooled", rate=mean("rate", POOLED))] if pool else []),
+        say("crossing.random", rate=mean("control_rate")),
+        say("crossing.unsteered", rate=mean("base_rate")),
+    ]
+    outputs = dict.fromkeys(row["output"] for row in rows)
     return (
         answer,
-        f"Share of answers judged as the target, mean over the basic emotions and languages: {'; '.join(parts)}. Steered "
-        f"towards another emotion by the same concepts, the target is found in {mean('others_rate')}.",
-        *_staying(list(dict.fromkeys(row["output"] for row in rows)), results),
+        say("crossing.rates", rates=rates, others=mean("others_rate")),
+        *_staying(outputs, results),
     )
 
 
-def _staying(outputs: Sequence[str], results: Results) -> Iterator[str]:
+def _staying(outputs: Iterable[str], results: Results) -> Iterator[str]:
     """Yield how many answers stay in the language of their prompt, steered and not."""
-    staying = []
+    shares = []
     for output in outputs:
         before, after = (
             results.mean("crossing_means", name, output=output)
             for name in ("base_in_language", "in_language")
         )
         if before is not None and after is not None:
-            staying.append(f"{language_name(output)} {percent(after)} (unsteered {percent(before)})")
-    if staying:
-        yield (
-            f"Answers that stay in the language of their prompt: {', '.join(staying)}. The others are judged as if they did: "
-            "where they are many, a column says little of that language."
-        )
+            shares.append(say("crossing.stays", language=output, before=before, after=after))
+    if shares:
+        yield say("crossing.staying", shares=", ".join(shares))
 
 
 def matrix(results: Results) -> Chart:
@@ -252,28 +231,15 @@ def _answer(run: Run) -> Iterator[Block]:
 def _judged(results: Results) -> list[str]:
     """Return how good the judge is in each output language, and whose dose is applied."""
     steered = _steered(results.steering)
-    fit = {
-        language: results.mean("steering", "judge_auroc", language=language)
-        for language in dict.fromkeys(record.language for record in steered)
-    }
-    judges = listed(list(dict.fromkeys(f"“{record.judge}”" for record in steered)))
-    aurocs = listed([f"{language_name(name)} {figure(auroc)}" for name, auroc in fit.items()])
-    doses = {
-        part.partition("=")[2]
-        for record in steered
-        for part in (record.options or "").split()
-        if part.startswith("dose_of=")
-    }
-    sentences = [
-        f"The judge {judges} has a held-out AUROC (mean of the emotions tried) of {aurocs}; .50 is chance."
+    aurocs = [
+        say("crossing.auroc", language=name, auroc=results.mean("steering", "judge_auroc", language=name))
+        for name in dict.fromkeys(record.language for record in steered)
     ]
-    if doses:
-        home = listed([language_name(name) for name in sorted(doses)])
-        sentences.append(
-            f"All vectors of an emotion have the dose, layers and operation calibrated for the {home} one; nothing was "
-            "calibrated anew, so another language's vector may be given too much or too little."
-        )
-    return sentences
+    judges = list(dict.fromkeys(f"“{record.judge}”" for record in steered))
+    options = (part.partition("=") for record in steered for part in (record.options or "").split())
+    doses = sorted({value for name, _, value in options if name == "dose_of"})
+    sentences = [say("crossing.judge", judges=judges, aurocs=aurocs)]
+    return sentences + ([say("crossing.doses", languages=doses)] if doses else [])
 
 
 MEANS_COLUMNS = (
@@ -350,7 +316,7 @@ def _vectors(run: Run) -> Iterator[Block]:
     def mean(name: str, **among: str) -> float | None:
         return run.results.mean("crossing_cosines", name, **among)
 
-    yield prose("text-crossing-vectors", value=figure(mean("cosine")), value2=figure(mean("others")))
+    yield prose("text-crossing-vectors", same=mean("cosine"), others=mean("others"))
     groups = [
         (str(e), str(layer), part) for (e, layer), part in table.groupby(["emotion", "layer"], sort=False)
     ]

@@ -8,9 +8,20 @@ from typing import TYPE_CHECKING, Any
 from emospace.display import get_value
 from emospace.evaluation.summary import COMPARED, SIZE, calibrated, compared, way
 from emospace.judges import AUROC_FLOOR, BASIC, weakness
-from emospace.records import ReadingRecord, Results, SteeringRecord
+from emospace.records import ReadingRecord, Results, SteeringRecord, cross_tabulated
 from emospace.report.blocks import Cell, Table
-from emospace.report.columns import Column, build, ci, counts, language_column, plain, score
+from emospace.report.columns import (
+    Column,
+    Gap,
+    build,
+    ci,
+    counts,
+    language_column,
+    of_first,
+    plain,
+    score,
+    together,
+)
 from emospace.report.run import Run
 from emospace.report.wording import (
     DASH,
@@ -238,14 +249,13 @@ def sample_table(table: pd.DataFrame) -> Table:
 def reading_table(run: Run) -> Table:
     """Return how well texts are read, one row a target and subset, one column a method."""
     records = run.results.reading
-    methods = [name for name in METHODS if any(r.method == name for r in records)]
-    methods += list(dict.fromkeys(r.method for r in records if r.method not in METHODS))
-    rows: dict[tuple[str, ...], dict[str, ReadingRecord]] = {}
-    for r in records:
-        rows.setdefault((r.source, r.language, r.target, r.subset, r.metric), {})[r.method] = r
-
-    def first(field: str) -> Callable[[dict[str, ReadingRecord]], Any]:
-        return lambda row: getattr(next(iter(row.values())), field)
+    methods = sorted(
+        dict.fromkeys(r.method for r in records),
+        key=lambda name: list(METHODS).index(name) if name in METHODS else len(METHODS),
+    )
+    rows = cross_tabulated(
+        records, lambda r: (r.source, r.language, r.target, r.subset, r.metric), lambda r: r.method
+    )
 
     def by(method: str) -> Callable[[dict[str, ReadingRecord]], Cell]:
         return lambda row: _read(row.get(method))
@@ -253,11 +263,11 @@ def reading_table(run: Run) -> Table:
     return build(
         "table-reading",
         (
-            Column("Target", first("target"), emotion_name),
-            Column("Texts of", first("source")),
-            language_column(get=first("language")),
-            Column("Texts", first("subset"), lambda subset: SUBSETS.get(subset, plain_name(subset))),
-            Column("Measure", first("metric"), lambda metric: "r" if metric == "r" else "AUROC"),
+            Column("Target", of_first("target"), emotion_name),
+            Column("Texts of", of_first("source")),
+            language_column(get=of_first("language")),
+            Column("Texts", of_first("subset"), lambda subset: SUBSETS.get(subset, plain_name(subset))),
+            Column("Measure", of_first("metric"), lambda metric: "r" if metric == "r" else "AUROC"),
             *(
                 Column(upper_first(METHODS.get(name, plain_name(name))), by(name), numeric=True)
                 for name in methods
@@ -277,18 +287,16 @@ def _read(record: ReadingRecord | None) -> Cell:
     return Cell(figure(record.value), record.value, note=note)
 
 
-def gaps_of_steering(results: Results) -> list[tuple[str, str | None, str]]:
+def gaps_of_steering(results: Results) -> list[Gap]:
     """Return every null figure of steering and reading with its reason, targets of one reason together."""
-    together: dict[tuple[str, str, str], list[str]] = {}
-    for s in results.steering:
-        if not s.given:
-            key = ("target rate under steering", s.language, s.reason or "")
-            together.setdefault(key, []).append(plain_name(s.emotion))
-    for r in results.reading:
-        if not r.given:
-            key = (f"reading of {r.source} by {r.method}", r.language, r.reason or "")
-            together.setdefault(key, []).append(plain_name(r.target))
-    return [
-        (f"{what}: {', '.join(dict.fromkeys(names))}", language, why)
-        for (what, language, why), names in together.items()
-    ]
+    rates = (
+        ("target rate under steering", s.language, s.reason or "", plain_name(s.emotion))
+        for s in results.steering
+        if not s.given
+    )
+    readings = (
+        (f"reading of {r.source} by {r.method}", r.language, r.reason or "", plain_name(r.target))
+        for r in results.reading
+        if not r.given
+    )
+    return together([*rates, *readings])

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from emospace.records import (
     ComparisonRecord,
     FeatureRecord,
     PredictionRecord,
+    cross_tabulated,
     is_beside_the_answer,
 )
 from emospace.report.blocks import Cell, Facts, Table
@@ -23,6 +23,8 @@ from emospace.report.columns import (
     counts,
     gaps_table,
     language_column,
+    of_first,
+    of_named,
     p,
     plain,
     score,
@@ -101,7 +103,7 @@ def prediction_table(run: Run) -> Table:
 COMPARISON = (
     *NORMED,
     Column("Test words", _test_words),
-    Column("Set", lambda c: FEATURE_SETS[c.features][0]),
+    Column("Set", lambda c: _set_of(c)),
     Column(
         "Against",
         lambda c: (
@@ -114,6 +116,10 @@ COMPARISON = (
     Column("As well as", lambda c: {None: None, True: "yes", False: "not shown"}[c.equivalent]),
     counts("Words", "n"),
 )
+
+
+def _set_of(record: ComparisonRecord) -> str:
+    return FEATURE_SETS[record.features][0]
 
 
 def comparison_table(run: Run) -> Table:
@@ -175,28 +181,17 @@ def alignment_table(run: Run) -> Table:
 def counts_table(run: Run) -> Table:
     """Return how many features each category has in each language."""
     languages = list(dict.fromkeys(record.language for record in run.results.features))
-    rows: dict[str, dict[str, FeatureRecord]] = {}
-    for record in run.results.features:
-        rows.setdefault(record.category, {})[record.language] = record
+    rows = cross_tabulated(run.results.features, lambda r: r.category, lambda r: r.language)
     many = len(languages) >= MANY
 
     def figures_of(code: str) -> tuple[Column, ...]:
-        def of(field: str) -> Callable[[dict[str, FeatureRecord]], Any]:
-            return lambda row: getattr(row[code], field) if code in row else None
-
-        def both(row: dict[str, FeatureRecord]) -> Cell:
-            if code not in row:
-                return Cell(DASH)
-            record = row[code]
-            return Cell(f"{count(record.n_features)} / {count(record.n_concepts)}", record.n_features)
-
         name = language_name(code)
         if many:
-            return (Column(name, both, numeric=True),)
+            return (Column(name, lambda row: _features_of(row.get(code)), numeric=True),)
         return (
-            counts(f"Concepts, {name}", of("n_concepts")),
-            counts(f"Features, {name}", of("n_features")),
-            score(f"AUC, {name}", of("auc")),
+            counts(f"Concepts, {name}", of_named(code, "n_concepts")),
+            counts(f"Features, {name}", of_named(code, "n_features")),
+            score(f"AUC, {name}", of_named(code, "auc")),
         )
 
     shown = "Features and, after the stroke, the concepts" if many else "Concepts"
@@ -204,7 +199,7 @@ def counts_table(run: Run) -> Table:
     return build(
         "table-counts",
         (
-            Column("Category", lambda row: plain_name(next(iter(row.values())).category)),
+            Column("Category", of_first("category"), plain_name),
             *(column for code in languages for column in figures_of(code)),
         ),
         rows.values(),
@@ -214,6 +209,12 @@ def counts_table(run: Run) -> Table:
         select=select,
         tested=listed_tests(run, languages),
     )
+
+
+def _features_of(record: FeatureRecord | None) -> Cell:
+    if record is None:
+        return Cell(DASH)
+    return Cell(f"{count(record.n_features)} / {count(record.n_concepts)}", record.n_features)
 
 
 AUC = (
@@ -284,29 +285,21 @@ def missing_table(run: Run) -> Table:
     """Return what the study did not compute and every figure that is null, with its reason."""
     results = run.results
     gaps: list[Gap] = [(m.what, m.language, m.why) for m in results.not_computed]
-    gaps += [
-        (f"prediction of {r.target} ({r.norms}) from {set_name(r).lower()}", r.language, r.reason or "")
-        for r in results.prediction
-        if not r.given
+    figures: list[tuple[PredictionRecord | ComparisonRecord | AlignmentRecord, str]] = [
+        *(
+            (r, f"prediction of {r.target} ({r.norms}) from {set_name(r).lower()}")
+            for r in results.prediction
+        ),
+        *(
+            (c, f"{c.target} ({c.norms}): {_set_of(c)} against {FEATURE_SETS[c.against][0]}")
+            for c in results.comparison
+        ),
+        *(
+            (a, f"{STATISTICS[a.statistic]}, {structure_name(a.target or a.against)}, {space_name(a.space)}")
+            for a in results.alignment
+        ),
     ]
-    gaps += [
-        (
-            f"{c.target} ({c.norms}): {FEATURE_SETS[c.features][0]} against {FEATURE_SETS[c.against][0]}",
-            c.language,
-            c.reason or "",
-        )
-        for c in results.comparison
-        if not c.given
-    ]
-    gaps += [
-        (
-            f"{STATISTICS[a.statistic]}, {structure_name(a.target or a.against)}, {space_name(a.space)}",
-            a.language,
-            a.reason or "",
-        )
-        for a in results.alignment
-        if not a.given
-    ]
+    gaps += [(what, record.language, record.reason or "") for record, what in figures if not record.given]
     gaps += [
         (f"means over {name}", None, WITHOUT_MEANS)
         for kind, name in SUMMARISED.items()

@@ -1,22 +1,71 @@
-"""The words of the pages, from ``texts.toml``: templates by key, filled in where a block is built."""
+"""The words of the pages: templates of ``texts.toml`` and ``sentences.toml``, filled in where a block is built."""
 
 from __future__ import annotations
 
 import tomllib
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from functools import cache
 from importlib.resources import files
+from string import Formatter
+from typing import Any
 
 from emospace.report.blocks import Chart, Panel, Prose
+from emospace.report.wording import (
+    count,
+    counted,
+    figure,
+    interval,
+    language_name,
+    listed,
+    number,
+    p_clause,
+    percent,
+    plain_name,
+    upper_first,
+)
+
+WRITERS: Mapping[str, Callable[[Any], str]] = {
+    "r": figure,
+    "number": number,
+    "number1": lambda value: number(value, 1),
+    "percent": percent,
+    "count": count,
+    "p": p_clause,
+    "ci": lambda record: interval(record.ci_low, record.ci_high),
+    "language": language_name,
+    "languages": lambda codes: listed([language_name(code) for code in codes]),
+    "list": listed,
+    "clauses": "; ".join,
+    "name": plain_name,
+    "title": upper_first,
+}
+"""What a template writes after the colon of a field; any other word is a noun that is counted: ``{n:word}``."""
 
 
-@lru_cache
-def _templates() -> dict[str, dict[str, str]]:
-    return tomllib.loads((files("emospace.report") / "texts.toml").read_text(encoding="utf-8"))
+class _Template(Formatter):
+    def format_field(self, value: Any, format_spec: str) -> str:
+        if format_spec in WRITERS:
+            return WRITERS[format_spec](value)
+        return counted(value, format_spec) if len(format_spec) > 1 and format_spec.islower() else str(value)
+
+
+_template = _Template()
+
+
+@cache
+def _templates(name: str) -> dict[str, dict[str, str]]:
+    return tomllib.loads((files("emospace.report") / f"{name}.toml").read_text(encoding="utf-8"))
 
 
 def fill(key: str, **values: object) -> dict[str, str]:
     """Return the texts of a block, filled in."""
-    return {name: template.format(**values) for name, template in _templates()[key].items()}
+    return {name: _template.format(text, **values) for name, text in _templates("texts")[key].items()}
+
+
+def say(key: str, **values: object) -> str:
+    """Return a sentence or clause, filled in; `key` is its table and name in ``sentences.toml``, with a dot between."""
+    table, _, name = key.partition(".")
+    return _template.format(_templates("sentences")[table][name], **values)
 
 
 def panel(key: str, chart: Chart, text: str = "", **values: object) -> Panel:
