@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -237,7 +237,7 @@ def arranged(in_embeddings: float, in_depth: float, seed: int) -> tuple[str | No
         rsa_affect(space, people, **options),
         rsa_affect(replace(space, kind="dense_static"), people, rdm=both, **options),
     ]
-    records = [AlignmentRecord(model="planted", layer=2, **asdict(one)) for one in found]
+    records = [AlignmentRecord.from_figure(one, model="planted", layer=2) for one in found]
     return of_records("valence_arousal", alignment=records)
 
 

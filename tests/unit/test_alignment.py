@@ -1,6 +1,6 @@
 """Figures between the model's categories and people's: values, reasons for none, and their fields."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -103,8 +103,8 @@ def test_every_figure_fits_its_record(space, human):
         procrustes(space, ratings, seed=0, n_permutations=99)[0],
     ]
     for row in figures:
-        AlignmentRecord(model="m", layer=3, provenance="curated", **asdict(row))
-    LanguageRSARecord(model="m", layer=3, **asdict(language_rsa(space, space, seed=0, n_permutations=99)))
+        AlignmentRecord.from_figure(row, model="m", layer=3, provenance="curated")
+    LanguageRSARecord.from_figure(language_rsa(space, space, seed=0, n_permutations=99), model="m", layer=3)
 
 
 def test_rsa_against_affect_is_spearman_with_plane_distances(space, human):
@@ -223,7 +223,7 @@ def test_pairs_people_said_nothing_of_are_left_out_and_counted(space):
     assert found.n == 8
     assert found.reason == "3 of 28 pairs are left out: people says nothing of them"
     assert found.ci_low < found.value < found.ci_high
-    AlignmentRecord(model="m", layer=3, provenance="curated", **asdict(found))
+    AlignmentRecord.from_figure(found, model="m", layer=3, provenance="curated")
     controls = {"static": np.abs(np.subtract.outer(np.arange(24.0), np.arange(24)) ** 2)}
     partial = rsa_structure(
         space, structure_of(similarity, names), controls=controls, seed=0, n_permutations=99
@@ -322,4 +322,4 @@ def test_cebra_figures_stand_beside_pca_and_the_shuffled_fit(space, human):
     assert found[2].value == decoding.shuffled_r2[0] < found[0].value
     assert decoding.n_words == 120
     for row in found:
-        AlignmentRecord(model="m", layer=3, provenance="curated", **asdict(row))
+        AlignmentRecord.from_figure(row, model="m", layer=3, provenance="curated")

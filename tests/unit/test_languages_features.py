@@ -1,6 +1,6 @@
 """RDMs of one language, and the categories that shift between two, on sets small enough to compute by hand."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -148,7 +148,7 @@ def test_a_shift_is_one_less_spearman_of_the_rows_and_its_excess_the_rest_over_n
     assert row.ci_low < row.excess < row.ci_high
     assert (row.a, row.b, row.n, row.seed) == ("aa", "bb", 17, 0)
     for shift in found:
-        CategoryShiftRecord(model="m", layer=3, **asdict(shift))
+        CategoryShiftRecord.from_figure(shift, model="m", layer=3)
         assert 0 < shift.noise < 1
         assert shift.shifted == (shift.ci_low > 0)
 
@@ -165,7 +165,7 @@ def test_a_category_without_a_place_of_its_own_is_not_judged():
     assert lost.shifted is None
     assert lost.value is not None
     assert lost.reason == "halves of its words do not agree on its place in bb"
-    CategoryShiftRecord(model="m", layer=3, **asdict(lost))
+    CategoryShiftRecord.from_figure(lost, model="m", layer=3)
     assert sum(row.shifted is None for row in found) < 4
 
 
@@ -198,7 +198,7 @@ def test_few_shared_categories_give_a_reason():
     found = category_shifts(a, b, seed=0)
     assert [row.category for row in found] == [f"c{at:02d}" for at in range(9)]
     assert all(row.value is None and "share 9 categories" in row.reason for row in found)
-    CategoryShiftRecord(model="m", layer=3, **asdict(found[0]))
+    CategoryShiftRecord.from_figure(found[0], model="m", layer=3)
 
 
 def test_a_category_of_one_word_has_no_halves_and_says_so():

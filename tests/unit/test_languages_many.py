@@ -38,7 +38,7 @@ def test_latents_are_counted_by_the_languages_they_are_features_in():
     found = universal_counts(dictionaries, rates, seed=0, n_draws=200)
     assert [(row.k, row.n_latents) for row in found] == [(1, 5), (2, 2), (3, 1)]
     for row in found:
-        UniversalRecord(model="m", layer=3, n=3, seed=0, **asdict(row))
+        UniversalRecord.from_figure(row, model="m", layer=3)
         assert row.expected_low <= row.expected <= row.expected_high
     # Three, three and two of twelve: all languages hold a latent with chance 1/4 * 1/4 * 1/6.
     assert found[2].expected == pytest.approx(12 / 96, abs=0.08)

@@ -1,6 +1,6 @@
 """Planes of two languages: a planted turn is found, undone and drawn; what cannot be fitted says why."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def test_one_space_in_other_features_fits_itself(space):
     found = circumplex_fit(space, other, seed=0, n_permutations=199, n_bootstrap=50)
     assert (found.value, found.ci_low, found.ci_high) == pytest.approx((1, 1, 1))
     assert (found.a, found.b, found.n, found.p, found.n_permutations) == ("aa", "bb", 20, 1 / 200, 199)
-    LanguageRSARecord(model="m", layer=3, statistic="procrustes", **asdict(found))
+    LanguageRSARecord.from_figure(found, model="m", layer=3)
     plane = common_plane(space, other)
     assert plane.categories == NAMES
     assert np.allclose(plane.a, plane.b)
@@ -63,4 +63,4 @@ def test_what_spans_no_plane_or_shares_too_little_gives_a_reason(space):
     few = circumplex_fit(space, space.select(NAMES[:7]), seed=0)
     assert few.reason == "the languages share 7 categories; at least 15 are needed"
     assert common_plane(space, space.select(NAMES[:7])) is None
-    LanguageRSARecord(model="m", layer=3, statistic="procrustes", **asdict(few))
+    LanguageRSARecord.from_figure(few, model="m", layer=3)

@@ -9,15 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emospace import stats
-from emospace.alignment.figure import (
-    AFFECT,
-    Alignment,
-    Floats,
-    Statistic,
-    figure,
-    rated_categories,
-    rater_ceiling,
-)
+from emospace.alignment.figure import AFFECT, Floats, figure, rated_categories, rater_ceiling
+from emospace.records import Alignment, Statistic
 from emospace.space import CebraDecoding, EmotionSpace, cebra_decoding
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ Runs go by the names of `RunRecord.name`; the first of them is the baseline. No 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field
 
@@ -42,11 +42,7 @@ class Figure(Explained):
 
     language: str
     n: int = Field(ge=0)
-    figure: ClassVar[str] = "value"
-
-    def _figure(self) -> float | None:
-        value: float | None = getattr(self, self.figure)
-        return value
+    figure_field = "value"
 
 
 class ModelRSARecord(Figure):
@@ -150,7 +146,7 @@ class DifferenceRecord(Figure):
     differences of the comparison.
     """
 
-    figure: ClassVar[str] = "difference"
+    figure_field = "difference"
 
     run: str
     against: str

@@ -7,21 +7,17 @@ figure that cannot be given has no value and a reason.
 """
 
 from emospace.languages.language import LanguageFeatures
-from emospace.languages.pairs import CommonPlane, PairFit, circumplex_fit, common_plane
-from emospace.languages.shifts import CategoryShift, category_shifts
-from emospace.languages.tree import FamilyContrast, LanguageTree, Merge, family_contrast, language_tree
-from emospace.languages.universal import UniversalCount, universal_counts
+from emospace.languages.pairs import CommonPlane, circumplex_fit, common_plane
+from emospace.languages.shifts import category_shifts
+from emospace.languages.tree import LanguageTree, Merge, family_contrast, language_tree
+from emospace.languages.universal import universal_counts
 from emospace.languages.weights import Weight, affect_weights
 
 __all__ = [
-    "CategoryShift",
     "CommonPlane",
-    "FamilyContrast",
     "LanguageFeatures",
     "LanguageTree",
     "Merge",
-    "PairFit",
-    "UniversalCount",
     "Weight",
     "affect_weights",
     "category_shifts",

@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from emospace.languages.language import Floats
+from emospace.records import LanguageRSA
 from emospace.stats import ProcrustesFit, procrustes_fit
 from emospace.structure import FEWEST_RATED
 
 if TYPE_CHECKING:
     from emospace.space import EmotionSpace
-
-
-@dataclass(frozen=True)
-class PairFit:
-    """The Procrustes correlation of two languages' planes; `n` categories both have."""
-
-    a: str
-    b: str
-    value: float | None
-    ci_low: float | None
-    ci_high: float | None
-    p: float | None
-    n: int
-    seed: int
-    n_permutations: int
-    reason: str | None = None
 
 
 @dataclass(frozen=True)
@@ -44,7 +29,7 @@ class CommonPlane:
 
 def circumplex_fit(
     a: EmotionSpace, b: EmotionSpace, *, seed: int, n_permutations: int = 9999, n_bootstrap: int = 2000
-) -> PairFit:
+) -> LanguageRSA:
     """Turn the first two principal components of one language onto those of another and test the fit (PROTEST).
 
     Components are those of the shared categories, brought to unit variance, so that nothing but where the categories
@@ -64,21 +49,26 @@ def circumplex_fit(
         Resamples of the categories behind the 95% interval.
     """
     names = _shared(a, b)
-    common: dict[str, Any] = {
-        "a": a.language,
-        "b": b.language,
-        "n": len(names),
-        "seed": seed,
-        "n_permutations": n_permutations,
-    }
-    nothing: dict[str, Any] = {"value": None, "ci_low": None, "ci_high": None, "p": None}
+    fit, reason = None, None
     if len(names) < FEWEST_RATED:
         reason = f"the languages share {len(names)} categories; at least {FEWEST_RATED} are needed"
-        return PairFit(**nothing, **common, reason=reason)
-    fit = _fit(a, b, names, seed=seed, n_permutations=n_permutations, n_bootstrap=n_bootstrap)
-    if fit is None:
-        return PairFit(**nothing, **common, reason="the categories of a language do not span a plane")
-    return PairFit(value=fit.value, ci_low=fit.low, ci_high=fit.high, p=fit.p, **common)
+    else:
+        fit = _fit(a, b, names, seed=seed, n_permutations=n_permutations, n_bootstrap=n_bootstrap)
+        reason = None if fit else "the categories of a language do not span a plane"
+    return LanguageRSA(
+        a=a.language,
+        b=b.language,
+        statistic="procrustes",
+        value=fit and fit.value,
+        ci_low=fit and fit.low,
+        ci_high=fit and fit.high,
+        p=fit and fit.p,
+        space=a.kind,
+        n=len(names),
+        seed=seed,
+        n_permutations=n_permutations,
+        reason=reason,
+    )
 
 
 def common_plane(a: EmotionSpace, b: EmotionSpace) -> CommonPlane | None:

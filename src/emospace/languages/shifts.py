@@ -2,37 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from emospace.languages.language import Floats, LanguageFeatures
+from emospace.records import CategoryShift
 from emospace.stats import rank_rows, spearman_known
 from emospace.structure import FEWEST_RATED
 
 N_HALVES = 50
-
-
-@dataclass(frozen=True)
-class CategoryShift:
-    """How differently one category sits in two languages: the fields of `records.CategoryShiftRecord`.
-
-    `n` counts the other categories it is placed among.
-    """
-
-    a: str
-    b: str
-    category: str
-    value: float | None
-    noise: float | None
-    excess: float | None
-    ci_low: float | None
-    ci_high: float | None
-    shifted: bool | None
-    n: int
-    seed: int
-    reason: str | None = None
 
 
 class Placement(NamedTuple):
@@ -94,9 +73,14 @@ def category_shifts(
     """
     names = tuple(name for name in a.categories if name in b.categories)
     n = len(names) - 1
+
+    def shift_of(category: str, **figures: Any) -> CategoryShift:
+        fields = {**dict.fromkeys(("value", "noise", "excess", "ci_low", "ci_high")), **figures}
+        return CategoryShift(a=a.language, b=b.language, category=category, n=n, seed=seed, **fields)
+
     if len(names) < FEWEST_RATED:
         reason = f"the languages share {len(names)} categories; at least {FEWEST_RATED} are needed"
-        return tuple(_nothing(a, b, name, n, seed, reason) for name in names)
+        return tuple(shift_of(name, reason=reason) for name in names)
     first, second = (_placement(side, names, seed, n_bootstrap) for side in (a, b))
     rho = _agreement(first, second)
     value = 1 - rho[0]
@@ -109,36 +93,25 @@ def category_shifts(
     for at in np.argsort(-excess, kind="stable"):
         if not np.isfinite([excess[at], low[at]]).all():
             reason = "its concept words, or halves of them, are too few of its own or do not vary"
-            shifts.append(_nothing(a, b, names[at], n, seed, reason))
+            shifts.append(shift_of(names[at], reason=reason))
             continue
         astray = [
             side.language for side, placement in ((a, first), (b, second)) if placement.halves[at] <= chance
         ]
+        why = f"halves of its words do not agree on its place in {' and '.join(astray)}"
         shifts.append(
-            CategoryShift(
-                a.language,
-                b.language,
+            shift_of(
                 names[at],
-                float(value[at]),
-                float(noise[at]),
-                float(excess[at]),
-                float(low[at]),
-                float(high[at]),
-                None if astray else bool(low[at] > 0),
-                n,
-                seed,
-                f"halves of its words do not agree on its place in {' and '.join(astray)}"
-                if astray
-                else None,
+                value=value[at],
+                noise=noise[at],
+                excess=excess[at],
+                ci_low=low[at],
+                ci_high=high[at],
+                shifted=None if astray else low[at] > 0,
+                reason=why if astray else None,
             )
         )
     return tuple(shifts)
-
-
-def _nothing(
-    a: LanguageFeatures, b: LanguageFeatures, name: str, n: int, seed: int, reason: str
-) -> CategoryShift:
-    return CategoryShift(a.language, b.language, name, None, None, None, None, None, None, n, seed, reason)
 
 
 def _agreement(first: Placement, second: Placement) -> Floats:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isqrt
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from emospace.errors import InvalidInput
 from emospace.languages.language import Floats
+from emospace.records import FamilyContrast
 from emospace.stats import bootstrap_rdm_correlations, condensed, pearson, rdm_correlations
 
 
@@ -58,22 +59,6 @@ class LanguageTree:
                 clades(self.linkage), self.linkage[:, 2], self.support, strict=True
             )
         )
-
-
-@dataclass(frozen=True)
-class FamilyContrast:
-    """Mean RSA within language families less that between them; `n` languages, `n_within` pairs of one family."""
-
-    value: float | None
-    within: float | None
-    between: float | None
-    p: float | None
-    n: int
-    n_within: int
-    n_families: int
-    seed: int
-    n_permutations: int
-    reason: str | None = None
 
 
 def language_tree(rdms: Mapping[str, ArrayLike], *, seed: int, n_bootstrap: int = 1000) -> LanguageTree:
@@ -194,11 +179,15 @@ def family_contrast(
     finite = np.isfinite(r[upper])
     same = names[:, None] == names[None]
     within = same[upper] & finite
-    counts = (n, int(within.sum()), len(set(families)), seed, n_permutations)
+
+    def result(value: float | None, **more: Any) -> FamilyContrast:
+        counts = {"n_within": int(within.sum()), "n_families": len(set(families))}
+        return FamilyContrast(value=value, n=n, seed=seed, n_permutations=n_permutations, **counts, **more)
+
     if not within.any():
-        return FamilyContrast(None, None, None, None, *counts, "no family has two languages")
+        return result(None, reason="no family has two languages")
     if not (finite & ~within).any():
-        return FamilyContrast(None, None, None, None, *counts, "all languages are of one family")
+        return result(None, reason="all languages are of one family")
     values = np.where(finite, r[upper], 0)
 
     def contrast(inside: NDArray[np.bool_]) -> tuple[Floats, Floats]:
@@ -212,6 +201,4 @@ def family_contrast(
     order = rng.permuted(np.tile(np.arange(n), (n_permutations, 1)), axis=1)
     drawn = contrast(same[order[:, upper[0]], order[:, upper[1]]] & finite)
     reached = int((drawn[0] - drawn[1] >= inner - outer - 1e-12).sum())
-    return FamilyContrast(
-        float(inner - outer), float(inner), float(outer), (1 + reached) / (1 + n_permutations), *counts
-    )
+    return result(float(inner - outer), within=inner, between=outer, p=(1 + reached) / (1 + n_permutations))

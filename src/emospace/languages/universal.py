@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,25 +10,10 @@ from numpy.typing import NDArray
 
 from emospace.errors import InvalidInput
 from emospace.languages.language import Floats
+from emospace.records import UniversalCount
 
 if TYPE_CHECKING:
     from emospace.features import FeatureDictionary
-
-
-@dataclass(frozen=True)
-class UniversalCount:
-    """Latents that are features in at least `k` languages, beside what exchanged latents give.
-
-    `expected` is the mean over draws, `expected_low` to `expected_high` their central 95%, `p` the one-sided share of
-    draws with as many.
-    """
-
-    k: int
-    n_latents: int
-    expected: float
-    expected_low: float
-    expected_high: float
-    p: float
 
 
 def universal_counts(
@@ -90,12 +74,14 @@ def universal_counts(
     reached = (draws >= observed).sum(axis=0)
     return tuple(
         UniversalCount(
-            k + 1,
-            int(observed[k]),
-            float(draws[:, k].mean()),
-            float(low[k]),
-            float(high[k]),
-            float((1 + reached[k]) / (1 + n_draws)),
+            n=n_languages,
+            seed=seed,
+            k=k + 1,
+            n_latents=int(observed[k]),
+            expected=draws[:, k].mean(),
+            expected_low=low[k],
+            expected_high=high[k],
+            p=(1 + reached[k]) / (1 + n_draws),
         )
         for k in range(n_languages)
     )

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from emospace.records.flat import P, Provenance, Record
+from emospace.records.flat import Figure, P, Provenance, Record
 
 FeatureSet = Literal[
     "space",
@@ -43,6 +43,8 @@ class PredictionRecord(Record):
     words without their ratings; ``dense_static`` and ``space_static`` are those sets joined with the embeddings.
     """
 
+    figure_field = "r"
+
     language: str
     norms: str
     target: str
@@ -66,9 +68,6 @@ class PredictionRecord(Record):
     layers_chosen: str | None = None
     trained_on: str | None = None
 
-    def _figure(self) -> float | None:
-        return self.r
-
 
 class ComparisonRecord(Record):
     """Difference in r between two feature sets on the same words, by paired bootstrap over word groups.
@@ -77,6 +76,8 @@ class ComparisonRecord(Record):
     whether the latter lie within ``margin`` on both sides of zero. ``p`` is two-sided, against no difference, and
     ``p_fdr`` over all differences of the study.
     """
+
+    figure_field = "difference"
 
     language: str
     norms: str
@@ -95,19 +96,55 @@ class ComparisonRecord(Record):
     p: float | None = P
     p_fdr: float | None = P
 
-    def _figure(self) -> float | None:
-        return self.difference
 
+class Alignment(Figure):
+    """One statistic between the model's category structure and people's.
 
-class AlignmentRecord(Record):
-    """One statistic between the model's category structure and people's; n counts the categories.
-
-    ``against`` names the human side ("valence_arousal", "goemotions"), ``space`` what stands for the model,
-    ``component`` the principal component (from 1), ``controls`` what a partial correlation holds constant.
-    ``n_label`` and ``n_derived`` count categories whose human rating is that of their label and those
-    where it is the mean of their concepts. ``baseline`` is the same statistic for ``baseline_name``. ``difference``, of
-    the RSA of a study's own space, is from that of static embeddings, by paired bootstrap over categories, with its 95%
-    interval and two-sided p.
+    Attributes
+    ----------
+    language
+        ISO 639-1 code of the space's concepts.
+    against
+        The human side: ``valence_arousal``, or the name of a category structure.
+    statistic
+        ``rsa_spearman`` and ``rsa_partial`` (Spearman's rho of RDMs, -1..1), ``pc1_r`` and ``best_pc_r`` (absolute
+        Pearson r), ``procrustes`` (Procrustes correlation, 0..1) or ``cebra_r2`` (held-out R2).
+    target
+        ``valence``, ``arousal``, ``circumplex`` (both as a plane), ``distance`` (both as distances) or ``structure``.
+    value
+        The statistic, None where `reason` says why.
+    ci_low, ci_high
+        95% interval, over resampled categories.
+    p
+        By permutation; not corrected for the number of figures.
+    n
+        Categories compared.
+    seed
+        The seed of permutations and resamples.
+    ceiling, ceiling_kind
+        What a perfect model would reach, in units of `value`, and how that is known; None where it is not.
+    space
+        What stands for the model: ``sae``, ``dense`` or ``static`` features.
+    norms
+        Name of the word norms behind valence and arousal; None against a structure.
+    n_features
+        Columns of the space.
+    n_label, n_derived
+        Categories whose human rating is that of their label or a lemma, and those where it is the mean of their
+        concepts.
+    n_permutations
+        Permutations behind p.
+    component
+        Principal component that was taken, counted from 1.
+    controls
+        RDMs held constant, joined by " + ".
+    baseline, baseline_name
+        The same statistic for something simpler, and what that is.
+    difference, difference_low, difference_high, difference_p
+        What the value has over that of static embeddings, its 95% interval over the same resamples of categories and
+        its two-sided p.
+    reason
+        Why there is no value; beside a value, which pairs are left out.
     """
 
     language: str
@@ -134,13 +171,15 @@ class AlignmentRecord(Record):
     difference_low: float | None = None
     difference_high: float | None = None
     difference_p: float | None = P
+
+
+class AlignmentRecord(Alignment, Record):
+    """`Alignment` of one model."""
+
     provenance: Provenance | None = None
 
-    def _figure(self) -> float | None:
-        return self.value
 
-
-class LanguageRSARecord(Record):
+class LanguageRSA(Figure):
     """How alike two languages' spaces are in one model; n counts the categories both have.
 
     `statistic` ``rsa_spearman`` is the Spearman correlation of their RDMs, ``procrustes`` the fit of their first two
@@ -165,8 +204,9 @@ class LanguageRSARecord(Record):
     baseline: float | None = None
     baseline_name: str | None = None
 
-    def _figure(self) -> float | None:
-        return self.value
+
+class LanguageRSARecord(LanguageRSA, Record):
+    """`LanguageRSA` of one model."""
 
 
 class CrossLanguageRecord(Record):
@@ -179,6 +219,8 @@ class CrossLanguageRecord(Record):
     of the same features within the test language, on the same words, and `reference` the r between people's own
     ratings of translated words in two languages.
     """
+
+    figure_field = "r"
 
     train: str
     test: str
@@ -198,11 +240,8 @@ class CrossLanguageRecord(Record):
     reference: float | None = None
     reference_name: str | None = None
 
-    def _figure(self) -> float | None:
-        return self.r
 
-
-class CategoryShiftRecord(Record):
+class CategoryShift(Figure):
     """How differently one category sits in two languages' spaces; n counts the other categories it is placed among.
 
     `value` is one less the Spearman correlation of its dissimilarities to the other categories in the two languages;
@@ -222,16 +261,19 @@ class CategoryShiftRecord(Record):
     ci_high: float | None
     shifted: bool | None = None
 
-    def _figure(self) -> float | None:
-        return self.value
+
+class CategoryShiftRecord(CategoryShift, Record):
+    """`CategoryShift` of one model."""
 
 
-class UniversalRecord(Record):
+class UniversalCount(Figure):
     """Latents that are emotion features in at least `k` of the languages; n counts the languages.
 
     `expected` is the mean over draws in which each language's features are exchanged for latents that fire as often
     on its words, `expected_low` to `expected_high` their central 95%, `p` the share of draws with as many.
     """
+
+    figure_field = None
 
     k: int = Field(gt=0)
     n_latents: int = Field(ge=0)
@@ -241,7 +283,11 @@ class UniversalRecord(Record):
     p: float | None = P
 
 
-class FamilyRecord(Record):
+class UniversalRecord(UniversalCount, Record):
+    """`UniversalCount` of one model."""
+
+
+class FamilyContrast(Figure):
     """Whether languages of one family have more alike spaces; n counts the languages.
 
     `value` is the mean RSA `within` families less that `between` them, p one-sided from relabelled languages;
@@ -258,8 +304,9 @@ class FamilyRecord(Record):
     n_permutations: int | None = None
     cophenetic: float | None = None
 
-    def _figure(self) -> float | None:
-        return self.value
+
+class FamilyRecord(FamilyContrast, Record):
+    """`FamilyContrast` of one model."""
 
 
 class SteeringRecord(Record):
@@ -278,6 +325,8 @@ class SteeringRecord(Record):
     `in_language` the share of answers still in the language of their prompts. `prompt_kind` says whether the answers are
     to questions, or continue stems (beginnings of a text), as a base model does.
     """
+
+    figure_field = "target_rate"
 
     emotion: str
     source_language: str | None = None
@@ -315,9 +364,6 @@ class SteeringRecord(Record):
     arousal_shift: float | None = None
     applications: int | None = None
 
-    def _figure(self) -> float | None:
-        return self.target_rate
-
 
 class ReadingRecord(Record):
     """How well texts are read: Pearson r with people's ratings, or AUROC of a category; n counts the texts.
@@ -326,6 +372,8 @@ class ReadingRecord(Record):
     split), ``dense_ridge`` (states), ``static`` and ``static_ridge`` (vectors without depth), ``words`` (mean human
     rating of the words). `subset` ``no_concept_word`` holds the texts without any concept word or inflection.
     """
+
+    figure_field = "value"
 
     source: str
     language: str
@@ -336,9 +384,6 @@ class ReadingRecord(Record):
     ci_low: float | None
     ci_high: float | None
     subset: Literal["all", "no_concept_word"] = "all"
-
-    def _figure(self) -> float | None:
-        return self.value
 
 
 class FeatureRecord(Record):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -83,21 +82,20 @@ class Saved(Flat):
 
 
 class Explained(Flat):
-    """A record whose figure, where it is null, carries the `reason`; a subclass says which field its figure is."""
+    """A record whose figure, where it is null, carries the `reason`; `figure_field` names the field, if there is one."""
+
+    figure_field: ClassVar[str | None] = None
 
     reason: str | None = None
-
-    def _figure(self) -> float | None:
-        return math.nan
 
     @property
     def given(self) -> bool:
         """Whether the record has its figure."""
-        return self._figure() is not None
+        return self.figure_field is None or getattr(self, self.figure_field) is not None
 
     @model_validator(mode="after")
     def _reason_for_null(self) -> Self:
-        if self._figure() is None and not self.reason:
+        if not self.given and not self.reason:
             object.__setattr__(self, "reason", UNDEFINED)
         return self
 
@@ -111,6 +109,20 @@ class Record(Explained):
 
     model: str
     layer: int | None
+    n: int = Field(ge=0)
+    seed: int
+
+    @classmethod
+    def from_figure(cls, figure: Explained, **more: Any) -> Self:
+        """Return the record of a figure: its fields, and `more` beside or in place of them."""
+        return cls(**{**dict(figure), **more})
+
+
+class Figure(Explained):
+    """What a function that knows no model gives for a record: the record's fields but `model` and `layer`."""
+
+    figure_field: ClassVar[str | None] = "value"
+
     n: int = Field(ge=0)
     seed: int
 

@@ -18,15 +18,14 @@ class SummaryRecord(Explained):
     ``of`` names the records as `Results` does, ``figure`` their field; ``among`` says which of them, field by field.
     """
 
+    figure_field = "value"
+
     statistic: Literal["mean", "median"] = "mean"
     of: str
     figure: str
     among: dict[str, str]
     value: float | None
     n: int = Field(ge=0)
-
-    def _figure(self) -> float | None:
-        return self.value
 
 
 def summarised(

@@ -8,7 +8,6 @@ alone? Each is answered yes, partly or not shown; what is not shown may still be
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -43,6 +42,8 @@ class AnswerRecord(Explained):
     is held against whether it is exceeded; n counts the words or categories, for the whole the answers it rests on.
     """
 
+    figure_field = "answer"
+
     of: Literal["verdict"] = "verdict"
     question: Question
     language: str
@@ -50,9 +51,6 @@ class AnswerRecord(Explained):
     answer: Answer | None
     beyond: dict[str, bool] = Field(default_factory=dict)
     n: int = Field(ge=0)
-
-    def _figure(self) -> float | None:
-        return None if self.answer is None else math.nan
 
 
 @dataclass(frozen=True)

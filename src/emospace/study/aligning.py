@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -169,11 +169,8 @@ def _records(
     found: Sequence[Alignment], model: str, layer: int, provenance: Provenance
 ) -> list[AlignmentRecord]:
     return [
-        AlignmentRecord(
-            model=model,
-            layer=None if row.space == "static" else layer,
-            provenance=provenance,
-            **asdict(row),
+        AlignmentRecord.from_figure(
+            row, model=model, layer=None if row.space == "static" else layer, provenance=provenance
         )
         for row in found
     ]
@@ -187,7 +184,7 @@ def _with_baseline(found: Sequence[Alignment]) -> list[Alignment]:
 
     static = {key(row): row.value for row in found if row.space == "static"}
     return [
-        replace(row, baseline=static[key(row)], baseline_name="static input embeddings")
+        row.model_copy(update={"baseline": static[key(row)], "baseline_name": "static input embeddings"})
         if row.space != "static" and row.baseline is None and static.get(key(row)) is not None
         else row
         for row in found

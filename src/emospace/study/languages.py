@@ -27,6 +27,7 @@ from emospace.lexicon import spelling
 from emospace.records import (
     AlignmentRecord,
     CategoryShiftRecord,
+    FamilyContrast,
     FamilyRecord,
     LanguageRSARecord,
     NotComputed,
@@ -39,7 +40,7 @@ from emospace.study.stage import StageResult, stage
 if TYPE_CHECKING:
     import pandas as pd
 
-    from emospace.languages import FamilyContrast, LanguageFeatures, LanguageTree
+    from emospace.languages import LanguageFeatures, LanguageTree
     from emospace.space import EmotionSpace
     from emospace.structure import CategoryRatings
     from emospace.study.concepts import Kind, LanguageConcepts
@@ -100,7 +101,7 @@ def compare_languages(
         if a in features and b in features:
             planes[a, b] = common_plane(spaces[kind][a], spaces[kind][b])
             shifts += [
-                CategoryShiftRecord(**common, space=kind, **asdict(shift))
+                CategoryShiftRecord.from_figure(shift, **common, space=kind)
                 for shift in category_shifts(features[a], features[b], seed=seed)
             ]
     universal = [] if firing_rates is None else universal_counts(_features(concepts), firing_rates, seed=seed)
@@ -114,14 +115,12 @@ def compare_languages(
     elif len(features) > 2:
         tree, family = _tree(features, shared, families, options)
         tables["language_tree"] = _tree_table(tree)
-        trees = [FamilyRecord(**common, space=kind, **asdict(family), cophenetic=tree.cophenetic)]
+        trees = [FamilyRecord.from_figure(family, **common, space=kind, cophenetic=tree.cophenetic)]
     return StageResult(
         {
             "language_rsa": rsa,
             "category_shift": shifts,
-            "universal": [
-                UniversalRecord(**common, n=len(concepts), seed=seed, **asdict(count)) for count in universal
-            ],
+            "universal": [UniversalRecord.from_figure(count, **common) for count in universal],
             "alignment": weights,
             "families": trees,
         },
@@ -181,18 +180,16 @@ def _pair(
     except EmospaceError:
         # A category is all shared spellings.
         distinct = None
-    fit = circumplex_fit(a, b, **options)
-    figures = {name: getattr(fit, name) for name in _FIT}
     return [
-        LanguageRSARecord(
+        LanguageRSARecord.from_figure(
+            found,
             **common,
-            **asdict(found),
             n_spelling=len({spelling(word) for word in alike}),
             distinct=distinct,
             baseline=below,
             baseline_name="static input embeddings",
         ),
-        LanguageRSARecord(**common, statistic="procrustes", space=found.space, **figures),
+        LanguageRSARecord.from_figure(circumplex_fit(a, b, **options), **common),
     ]
 
 
@@ -211,9 +208,6 @@ def _spelled_alike(a: Sequence[str], b: Sequence[str]) -> frozenset[str]:
     return frozenset(word for word in (*a, *b) if spelling(word) in both)
 
 
-_FIT = ("a", "b", "value", "ci_low", "ci_high", "p", "n", "seed", "n_permutations", "reason")
-
-
 def _weights(
     concepts: Mapping[str, LanguageConcepts],
     features: Mapping[str, LanguageFeatures],
@@ -230,25 +224,18 @@ def _weights(
         names = [name for name in rated.categories if name in one.categories]
         points = np.stack([rated.values(target, names) for target in TARGETS], axis=1)
         weights = affect_weights(one.rdm(names), points, **options)
-        for target, weight in zip(TARGETS, weights, strict=True):
-            records.append(
-                AlignmentRecord(
-                    **common,
-                    **options,
-                    language=language,
-                    against="valence_arousal",
-                    statistic="rdm_weight",
-                    target=target,
-                    value=weight.value,
-                    ci_low=weight.ci_low,
-                    ci_high=weight.ci_high,
-                    p=weight.p,
-                    n=len(names),
-                    norms=rated.norms,
-                    provenance=concepts[language].sets.provenance,
-                    reason=weight.reason,
-                )
+        records += [
+            AlignmentRecord(
+                **common,
+                **asdict(weight),
+                language=language,
+                against="valence_arousal",
+                statistic="rdm_weight",
+                norms=rated.norms,
+                provenance=concepts[language].sets.provenance,
             )
+            for weight in weights
+        ]
     return records, []
 
 
@@ -261,7 +248,8 @@ def _tree(
     rdms = {language: one.rdm(shared) for language, one in features.items()}
     tree = language_tree(rdms, seed=options["seed"])
     contrast = family_contrast(tree.similarity, [families[language] for language in features], **options)
-    return tree, replace(contrast, reason=contrast.reason or left_out(*rdms.values()))
+    reason = contrast.reason or left_out(*rdms.values())
+    return tree, contrast.model_copy(update={"reason": reason})
 
 
 def _tree_table(tree: LanguageTree) -> pd.DataFrame:
