@@ -28,13 +28,11 @@ import numpy as np
 import pandas as pd
 
 from emospace.artefacts import write_json, write_parquet
-from emospace.baselines import DATA as BASELINES
-from emospace.baselines import PpmiSettings, train_ppmi_svd, write_vectors
+from emospace.baselines import DATA as BASELINES, PpmiSettings, train_ppmi_svd, write_vectors
 from emospace.concepts import load_concepts
 from emospace.display import say
 from emospace.errors import EmospaceError
-from emospace.lexicon import DATA as LEXICON
-from emospace.lexicon import base_language, citation_counts, spelling, word_groups
+from emospace.lexicon import DATA as LEXICON, base_language, citation_counts, spelling, word_groups
 
 COMMAND = "python recipes/build_lexicon.py --data DIR"
 LETTERS = r"[^\W\d_]+"

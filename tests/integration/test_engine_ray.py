@@ -16,8 +16,7 @@ import pytest
 from conftest import CARRIER, WORDS, make_hf_model, make_tokenizer, tiny
 from emospace.activations import capture, extract, extract_words, states
 from emospace.activations.shards import as_held
-from emospace.engines import _in_use, running_on
-from emospace.engines import ray as engine_ray
+from emospace.engines import _in_use, ray as engine_ray, running_on
 from emospace.errors import EmospaceError
 from emospace.models import load_model
 from emospace.prediction import fit_ratings, predict_ratings

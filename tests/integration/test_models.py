@@ -21,12 +21,12 @@ from emospace.models import (
     PackagedGGUF,
     devices,
     find_blocks,
+    gguf as gguf_files,
     list_models,
     load_model,
     packaged,
     wrap_model,
 )
-from emospace.models import gguf as gguf_files
 
 
 @pytest.fixture(scope="module")

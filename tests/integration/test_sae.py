@@ -23,10 +23,10 @@ from emospace.sae import (
     quality,
     read_texts,
     save_sae,
+    states as shards,
     train_sae,
     training,
 )
-from emospace.sae import states as shards
 from emospace.sae.corpus import WINDOW, token_windows
 from emospace.sae.scaling import Scaling, outliers
 from emospace.sae.states import capture_shards, window_states

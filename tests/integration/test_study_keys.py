@@ -23,8 +23,7 @@ from emospace.models import load_model
 from emospace.sae import load_sae, save_sae
 from emospace.steering import DoseRange, SteeringVector
 from emospace.steering.bank import VectorBank, bank_folder
-from emospace.study import StudySpec, inputs, run, run_study, stage, steering
-from emospace.study import encoding as encodings
+from emospace.study import StudySpec, encoding as encodings, inputs, run, run_study, stage, steering
 from emospace.study.stage import Stage, StageResult, identity
 from small_study import StudyFiles, make_study_files, write_concepts, write_norms
 

@@ -15,8 +15,7 @@ from typer.testing import CliRunner
 from conftest import D_MODEL, tiny
 from emospace import display
 from emospace.cli import app
-from emospace.cli.steer import COMMANDS
-from emospace.cli.steer import app as steer_app
+from emospace.cli.steer import COMMANDS, app as steer_app
 from emospace.cli.tone import read_batch, read_tone, weights_of, window_of
 from emospace.errors import EmospaceError
 from emospace.evaluation import load_prompts

@@ -15,8 +15,7 @@ from typer.testing import CliRunner
 
 from emospace import stats
 from emospace.artefacts import read_json
-from emospace.cli.compare import compare as compare_command
-from emospace.cli.compare import figure_rows
+from emospace.cli.compare import compare as compare_command, figure_rows
 from emospace.comparison import Comparison, compare_runs, write_page
 from emospace.comparison.depth import equal_depth, onset_medians
 from emospace.comparison.findings import answer

@@ -13,10 +13,17 @@ import pandas as pd
 import pytest
 
 from emospace.records import FeatureRecord, NotComputed, Results
-from emospace.study import StudySpec, aligning, cross_lingual, languages, predicting, selecting, steering
-from emospace.study import stage as stages
-from emospace.study.stage import Deferred, StageResult, deferred, identity
-from emospace.study.stage import stage as as_stage
+from emospace.study import (
+    StudySpec,
+    aligning,
+    cross_lingual,
+    languages,
+    predicting,
+    selecting,
+    stage as stages,
+    steering,
+)
+from emospace.study.stage import Deferred, StageResult, deferred, identity, stage as as_stage
 
 
 def record(n=10, **fields) -> FeatureRecord:

@@ -4,17 +4,15 @@ Every function returns `Alignment` values, which `records.AlignmentRecord` holds
 given has no value and a reason.
 """
 
-from emospace.alignment.affect import Circumplex, axes, cebra_alignment, procrustes
-from emospace.alignment.rsa import language_rsa, rsa_affect, rsa_structure
-from emospace.records import Alignment
-
-__all__ = [
-    "Alignment",
-    "Circumplex",
-    "axes",
-    "cebra_alignment",
-    "language_rsa",
-    "procrustes",
-    "rsa_affect",
-    "rsa_structure",
-]
+from emospace.alignment.affect import (
+    Circumplex as Circumplex,
+    axes as axes,
+    cebra_alignment as cebra_alignment,
+    procrustes as procrustes,
+)
+from emospace.alignment.rsa import (
+    language_rsa as language_rsa,
+    rsa_affect as rsa_affect,
+    rsa_structure as rsa_structure,
+)
+from emospace.records import Alignment as Alignment

@@ -86,7 +86,7 @@ def rsa_structure(
 
     Parameters
     ----------
-    space, n_permutations, metric, rdm, controls, beside
+    space, n_permutations, rdm, controls, beside
         As in `rsa_affect`.
     structure
         People's, from `load_structure`.

@@ -154,8 +154,7 @@ def export(spec: ExportSpec) -> None:
 
     emospace steer export --valence -0.7 --format lm-eval --out gloomy.pt
     """
-    from emospace.steering.export import EXPORTERS
-    from emospace.steering.export import export_vector as write
+    from emospace.steering.export import EXPORTERS, export_vector as write
 
     tone = read_tone(spec)
     if spec.format not in EXPORTERS:

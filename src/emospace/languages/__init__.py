@@ -6,24 +6,17 @@ arousal in each (`weights`), and which of them are alike (`tree`). RSA of two la
 figure that cannot be given has no value and a reason.
 """
 
-from emospace.languages.language import LanguageFeatures
-from emospace.languages.pairs import CommonPlane, circumplex_fit, common_plane
-from emospace.languages.shifts import category_shifts
-from emospace.languages.tree import LanguageTree, Merge, family_contrast, language_tree
-from emospace.languages.universal import universal_counts
-from emospace.languages.weights import Weight, affect_weights
-
-__all__ = [
-    "CommonPlane",
-    "LanguageFeatures",
-    "LanguageTree",
-    "Merge",
-    "Weight",
-    "affect_weights",
-    "category_shifts",
-    "circumplex_fit",
-    "common_plane",
-    "family_contrast",
-    "language_tree",
-    "universal_counts",
-]
+from emospace.languages.language import LanguageFeatures as LanguageFeatures
+from emospace.languages.pairs import (
+    CommonPlane as CommonPlane,
+    circumplex_fit as circumplex_fit,
+    common_plane as common_plane,
+)
+from emospace.languages.shifts import category_shifts as category_shifts
+from emospace.languages.tree import (
+    LanguageTree as LanguageTree,
+    family_contrast as family_contrast,
+    language_tree as language_tree,
+)
+from emospace.languages.universal import universal_counts as universal_counts
+from emospace.languages.weights import Weight as Weight, affect_weights as affect_weights

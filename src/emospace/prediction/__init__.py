@@ -1,51 +1,31 @@
 """Ratings from features: nested ridge, draws of latents to compare with, and paired comparisons."""
 
-from emospace.prediction.categories import Told, tell_categories
+from emospace.prediction.categories import tell_categories as tell_categories
 from emospace.prediction.draws import (
-    MatchedDraws,
-    latent_profile,
-    matched_draws,
-    predict_draws,
-    random_draws,
-    top_firing,
+    latent_profile as latent_profile,
+    matched_draws as matched_draws,
+    predict_draws as predict_draws,
+    random_draws as random_draws,
+    top_firing as top_firing,
 )
-from emospace.prediction.ratings import Predicted, predict_beside, predict_ratings
-from emospace.prediction.ridge import PENALTIES, assign_folds
+from emospace.prediction.ratings import (
+    Predicted as Predicted,
+    predict_beside as predict_beside,
+    predict_ratings as predict_ratings,
+)
+from emospace.prediction.ridge import assign_folds as assign_folds
 from emospace.prediction.scores import (
-    AboveDraws,
-    Comparison,
-    Score,
-    above_draws,
-    compare_predictions,
-    correlation,
-    score,
+    Comparison as Comparison,
+    Score as Score,
+    above_draws as above_draws,
+    compare_predictions as compare_predictions,
+    correlation as correlation,
+    score as score,
 )
-from emospace.prediction.transfer import FittedRatings, Transferred, fit_ratings, read_ratings, transfer
-
-__all__ = [
-    "PENALTIES",
-    "AboveDraws",
-    "Comparison",
-    "FittedRatings",
-    "MatchedDraws",
-    "Predicted",
-    "Score",
-    "Told",
-    "Transferred",
-    "above_draws",
-    "assign_folds",
-    "compare_predictions",
-    "correlation",
-    "fit_ratings",
-    "latent_profile",
-    "matched_draws",
-    "predict_beside",
-    "predict_draws",
-    "predict_ratings",
-    "random_draws",
-    "read_ratings",
-    "score",
-    "tell_categories",
-    "top_firing",
-    "transfer",
-]
+from emospace.prediction.transfer import (
+    FittedRatings as FittedRatings,
+    Transferred as Transferred,
+    fit_ratings as fit_ratings,
+    read_ratings as read_ratings,
+    transfer as transfer,
+)

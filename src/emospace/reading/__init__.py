@@ -4,24 +4,12 @@ The scores come from the features of the study and from no labelled text: see `R
 form, trained on texts somebody has labelled.
 """
 
-from emospace.reading.building import build_reader, load_reader, read_emotions
-from emospace.reading.fitting import FittedReader, Ridge, fit_ridge
-from emospace.reading.reader import Reader, ReaderWeights
-from emospace.reading.scores import Reading, TokenScores
-from emospace.reading.tokens import Tokens, over_tokens, tokenise
-
-__all__ = [
-    "FittedReader",
-    "Reader",
-    "ReaderWeights",
-    "Reading",
-    "Ridge",
-    "TokenScores",
-    "Tokens",
-    "build_reader",
-    "fit_ridge",
-    "load_reader",
-    "over_tokens",
-    "read_emotions",
-    "tokenise",
-]
+from emospace.reading.building import (
+    build_reader as build_reader,
+    load_reader as load_reader,
+    read_emotions as read_emotions,
+)
+from emospace.reading.fitting import FittedReader as FittedReader, fit_ridge as fit_ridge
+from emospace.reading.reader import Reader as Reader, ReaderWeights as ReaderWeights
+from emospace.reading.scores import Reading as Reading, TokenScores as TokenScores
+from emospace.reading.tokens import over_tokens as over_tokens, tokenise as tokenise

@@ -1,31 +1,16 @@
 """The emotion space: categories x features (`matrix`) and its CEBRA embedding (`embedding`)."""
 
-from emospace.space.embedding import CebraDecoding, cebra_decoding, cebra_embedding
-from emospace.space.matrix import (
-    PCA,
-    EmotionSpace,
-    Metric,
-    Transform,
-    build_space,
-    disjoint_rdm,
-    dissimilarity,
-    kind_features,
-    overlap_rdm,
-    standardise,
+from emospace.space.embedding import (
+    CebraDecoding as CebraDecoding,
+    cebra_decoding as cebra_decoding,
+    cebra_embedding as cebra_embedding,
 )
-
-__all__ = [
-    "PCA",
-    "CebraDecoding",
-    "EmotionSpace",
-    "Metric",
-    "Transform",
-    "build_space",
-    "cebra_decoding",
-    "cebra_embedding",
-    "disjoint_rdm",
-    "dissimilarity",
-    "kind_features",
-    "overlap_rdm",
-    "standardise",
-]
+from emospace.space.matrix import (
+    EmotionSpace as EmotionSpace,
+    build_space as build_space,
+    disjoint_rdm as disjoint_rdm,
+    dissimilarity as dissimilarity,
+    kind_features as kind_features,
+    overlap_rdm as overlap_rdm,
+    standardise as standardise,
+)

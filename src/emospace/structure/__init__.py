@@ -1,41 +1,22 @@
 """The human side of the geometry: how similar people treat the categories, and where each lies on valence-arousal."""
 
-from __future__ import annotations
-
 from emospace.structure.agreement import (
-    FEWEST_CONCEPTS,
-    PEOPLE,
-    WANTED,
-    ValenceAgreement,
-    category_valence,
-    valence_agreement,
+    FEWEST_CONCEPTS as FEWEST_CONCEPTS,
+    PEOPLE as PEOPLE,
+    WANTED as WANTED,
+    ValenceAgreement as ValenceAgreement,
+    valence_agreement as valence_agreement,
 )
-from emospace.structure.ratings import FEWEST_RATED, CategoryRatings, category_ratings
+from emospace.structure.ratings import (
+    FEWEST_RATED as FEWEST_RATED,
+    CategoryRatings as CategoryRatings,
+    category_ratings as category_ratings,
+)
 from emospace.structure.similarity import (
-    FEWEST_COMPARED,
-    CategoryStructure,
-    SplitHalf,
-    list_structures,
-    load_structure,
-    phi,
-    structures_for,
+    FEWEST_COMPARED as FEWEST_COMPARED,
+    CategoryStructure as CategoryStructure,
+    list_structures as list_structures,
+    load_structure as load_structure,
+    phi as phi,
+    structures_for as structures_for,
 )
-
-__all__ = [
-    "FEWEST_COMPARED",
-    "FEWEST_CONCEPTS",
-    "FEWEST_RATED",
-    "PEOPLE",
-    "WANTED",
-    "CategoryRatings",
-    "CategoryStructure",
-    "SplitHalf",
-    "ValenceAgreement",
-    "category_ratings",
-    "category_valence",
-    "list_structures",
-    "load_structure",
-    "phi",
-    "structures_for",
-    "valence_agreement",
-]

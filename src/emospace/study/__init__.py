@@ -3,7 +3,5 @@
 `inputs` loads what a `StudySpec` names, `run` gives parts of it to the stages, and `stage` keeps their results.
 """
 
-from emospace.specs import StudySpec
-from emospace.study.run import run_study
-
-__all__ = ["StudySpec", "run_study"]
+from emospace.specs import StudySpec as StudySpec
+from emospace.study.run import run_study as run_study
