@@ -109,7 +109,7 @@ def bank(concepts, tmp_path_factory):
 
 @pytest.fixture
 def judged(monkeypatch):
-    monkeypatch.setattr(cross_lingual, "load_judge", lambda name: Letters())
+    monkeypatch.setattr(running, "load_judge", lambda name: Letters())
 
 
 def spec_of(concepts, out, **given):
@@ -131,7 +131,7 @@ def done(bank, concepts, tmp_path_factory):
     cache = str(tmp_path_factory.mktemp("cache"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EMOSPACE_CACHE", cache)
-        patch.setattr(cross_lingual, "load_judge", lambda name: Letters())
+        patch.setattr(running, "load_judge", lambda name: Letters())
         spec = spec_of(concepts, tmp_path_factory.mktemp("study"))
         found = run_cross_lingual(spec, tiny("llama"), bank, command="emospace steer languages")
     return SimpleNamespace(spec=spec, found=found, cache=cache)
@@ -272,7 +272,7 @@ def with_sae(bank, monkeypatch):
     """Return the bank with vectors that take part in an SAE, and a function that plants a language's features."""
     sae = make_sae()
     loaded = []
-    monkeypatch.setattr("emospace.sae.sae_for", lambda model, source: loaded.append(source) or sae)
+    monkeypatch.setattr(cross_lingual, "sae_for", lambda model, source: loaded.append(source) or sae)
     recipe = {"source": "mix", "contrast": 0.0, "power": 4.0}
     vectors = {
         key: replace(vector, note={"recipe": recipe, "language": "en", "concepts": "x"})

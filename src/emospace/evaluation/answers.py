@@ -13,7 +13,7 @@ import numpy as np
 from emospace.artefacts import content_hash, read_json, write_json
 from emospace.display import track
 from emospace.generation import generate_together, perplexity
-from emospace.steering.plan import SteeringPlan, plan_steering
+from emospace.steering.plan import plan_steering
 
 if TYPE_CHECKING:
     from emospace.evaluation.cells import Cell
@@ -57,17 +57,17 @@ def answer(
     As many cells are answered together as there is room for in `SteeringSpec.batch_size`.
     """
     paths = [_path(spec, model, cell, prompts, factual) for cell in cells]
-    asked = dict(zip(paths, cells, strict=True))
-    found = {path: _read(path, len(prompts)) for path in asked}
-    missing = [path for path, answers in found.items() if answers is None]
-    room = max(spec.batch_size // max(len(prompts), 1), 1)
-    batches = [missing[start : start + room] for start in range(0, len(missing), room)]
+    cell_at = dict(zip(paths, cells, strict=True))
+    answers_at = {path: _read(path, len(prompts)) for path in cell_at}
+    missing = [path for path, answers in answers_at.items() if answers is None]
+    n_together = max(spec.batch_size // max(len(prompts), 1), 1)
+    batches = [missing[start : start + n_together] for start in range(0, len(missing), n_together)]
     for batch in track(batches, f"Steered answers, {spec.language}", "batches"):
-        made = _generated(spec, model, [asked[path] for path in batch], prompts, factual)
-        for path, own in zip(batch, made, strict=True):
-            write_json(path, {"cell": asked[path].named(), **asdict(own)})
-            found[path] = own
-    return [answers for path in paths if (answers := found[path]) is not None]
+        made = _generated(spec, model, [cell_at[path] for path in batch], prompts, factual)
+        for path, answers in zip(batch, made, strict=True):
+            write_json(path, {"cell": cell_at[path].named(), **asdict(answers)})
+            answers_at[path] = answers
+    return [kept for path in paths if (kept := answers_at[path]) is not None]
 
 
 def cell_hash(
@@ -99,47 +99,44 @@ def _generated(
     prompts: Sequence[str],
     factual: Sequence[str],
 ) -> list[Answers]:
-    plans = [_plan(model, cell) for cell in cells]
-    greedy = spec.sampling.model_copy(update={"temperature": 0.0, "n_tokens": spec.factual_tokens})
-    free = [(_instructed(prompts, cell), plan) for cell, plan in zip(cells, plans, strict=True)]
-    known = [
-        (_instructed(factual if cell.factual else (), cell), plan)
-        for cell, plan in zip(cells, plans, strict=True)
+    plans = [
+        None if cell.vector is None else plan_steering(model, cell.vector, cell.dose, mode=cell.mode)
+        for cell in cells
     ]
-    made = generate_together(model, free, sampling=spec.sampling, batch_size=spec.batch_size)
-    told = generate_together(model, known, sampling=greedy, batch_size=spec.batch_size)
+    greedy = spec.sampling.model_copy(update={"temperature": 0.0, "n_tokens": spec.factual_tokens})
+    free_prompts = [_instructed(prompts, cell) for cell in cells]
+    questions = [_instructed(factual if cell.factual else (), cell) for cell in cells]
+    free, facts = (
+        generate_together(
+            model, list(zip(texts, plans, strict=True)), sampling=sampling, batch_size=spec.batch_size
+        )
+        for texts, sampling in ((free_prompts, spec.sampling), (questions, greedy))
+    )
     return [
         Answers(
-            texts=own.texts,
-            n_tokens=[len(tokens) for tokens in own.tokens],
-            stopped=[bool(stopped) for stopped in own.stopped],
-            perplexity=perplexity(model, prompts, own).tolist(),
-            applications=own.applications,
-            factual=questions.texts,
+            texts=generated.texts,
+            n_tokens=[len(tokens) for tokens in generated.tokens],
+            stopped=generated.stopped.tolist(),
+            perplexity=perplexity(model, prompts, generated).tolist(),
+            applications=generated.applications,
+            factual=factual_answers.texts,
         )
-        for own, questions in zip(made, told, strict=True)
+        for generated, factual_answers in zip(free, facts, strict=True)
     ]
-
-
-def _plan(model: LanguageModel, cell: Cell) -> SteeringPlan | None:
-    if cell.vector is None:
-        return None
-    return plan_steering(model, cell.vector, cell.dose, mode=cell.mode)
 
 
 def _path(
     spec: SteeringSpec, model: LanguageModel, cell: Cell, prompts: Sequence[str], factual: Sequence[str]
 ) -> Path:
-    asked = factual if cell.factual else ()
-    return spec.out / "cells" / f"{cell_hash(spec, model, cell, prompts, asked)}.json"
+    questions = factual if cell.factual else ()
+    return spec.out / "cells" / f"{cell_hash(spec, model, cell, prompts, questions)}.json"
 
 
 def _instructed(prompts: Sequence[str], cell: Cell) -> list[str]:
-    said = cell.instruction
-    if not said:
-        return list(prompts)
-    around = said if "{prompt}" in said else f"{{prompt}} {said}"
-    return [around.replace("{prompt}", prompt) for prompt in prompts]
+    instruction = cell.instruction or "{prompt}"
+    if "{prompt}" not in instruction:
+        instruction = f"{{prompt}} {instruction}"
+    return [instruction.replace("{prompt}", prompt) for prompt in prompts]
 
 
 def _read(path: Path, n_prompts: int) -> Answers | None:

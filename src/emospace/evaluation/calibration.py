@@ -106,14 +106,7 @@ def calibrate(
     """
     from emospace.models import load_model
 
-    model = model or load_model(
-        spec.model,
-        dtype=spec.dtype,
-        device=spec.device,
-        revision=spec.revision,
-        trust_remote_code=spec.trust_remote_code,
-        template_args=spec.template_args,
-    )
+    model = model or load_model(spec.model, **spec.loading)
     made = materials(model, spec)
     source: VectorSource = spec.source if made.sae is not None else "dense"
     names = [name for name in made.sets.categories if made.sets.words(spec.language, name)]
@@ -239,7 +232,7 @@ def materials(model: LanguageModel, spec: CalibrationSpec) -> Materials:
     """Run what vectors are made of: concepts, neutral words, features, people's ratings of the categories."""
     from emospace.concepts import load_concepts
     from emospace.features import neutral_pool
-    from emospace.norms import default_norms, load_norms
+    from emospace.norms import norms_for
     from emospace.sae import sae_for
     from emospace.structure import category_ratings
 
@@ -260,8 +253,9 @@ def materials(model: LanguageModel, spec: CalibrationSpec) -> Materials:
     if sae is not None and spec.source != "dense":
         features = features_of(model, sae, sets, spec.language, pool, spec.seed)
     positions: dict[str, tuple[float, float]] = {}
-    for norms in [spec.norms] if spec.norms else default_norms(spec.language)[:1]:
-        ratings = category_ratings(sets, load_norms(norms), spec.language)
+    norms = norms_for(spec.language, spec.norms)
+    if norms is not None:
+        ratings = category_ratings(sets, norms, spec.language)
         if {"valence", "arousal"} <= set(ratings.targets):
             rated = ratings.table.dropna(subset=["valence", "arousal"])
             values = rated[["valence", "arousal"]].to_numpy(dtype=float).tolist()
@@ -321,15 +315,15 @@ def judged(name: str, trials: Sequence[Trial]) -> list[Trial]:
     EmospaceError
         If there is none: no dose is chosen blindly.
     """
-    known = [trial for trial in trials if np.isfinite(trial.rate)]
-    if trials and not known:
+    with_rate = [trial for trial in trials if np.isfinite(trial.rate)]
+    if trials and not with_rate:
         most = max(trial.n_judged or 0 for trial in trials)
         raise EmospaceError(
             f"calibration of '{name}'",
             f"the judge could judge {most} answers at most at any dose, less than half of them",
             "Name another judge (--judge), or look at its replies where it keeps them.",
         )
-    return known
+    return with_rate
 
 
 def best(trials: Sequence[Trial], budget: float) -> Trial:

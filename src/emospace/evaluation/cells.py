@@ -72,6 +72,17 @@ class Cell:
         ]
         return " ".join(part for part in parts if part) or None
 
+    def acting(self) -> dict[str, Any]:
+        """Return what acts, where and how strongly, for tables."""
+        layers = ",".join(map(str, self.layers))
+        return {
+            "kind": self.kind,
+            "layers": layers,
+            "mode": self.mode,
+            "dose": self.dose,
+            "factor": self.factor,
+        }
+
     def named(self) -> dict[str, Any]:
         """Return what tells it from other cells, for tables."""
         return {
@@ -141,11 +152,11 @@ def standard_cells(
             Cell(None, "random", vector, dose * factor, factor, spec.mode, draw=draw)
             for factor in spec.random_doses
         ]
-    said = spec.instruction
-    if said is None:
-        said = load_instruction(spec.language, spec.prompts, kind)
+    instruction = spec.instruction
+    if instruction is None:
+        instruction = load_instruction(spec.language, spec.prompts, kind)
     for emotion in basic if spec.baselines_for == "basic" else emotions:
-        text = said.replace("{label}", (labels or {}).get(emotion, emotion))
+        text = instruction.replace("{label}", (labels or {}).get(emotion, emotion))
         cells.append(Cell(emotion, "prompt", instruction=text, factual=emotion in basic))
     return cells
 

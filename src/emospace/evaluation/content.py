@@ -61,23 +61,27 @@ def similarity(texts: Sequence[str], references: Sequence[str], language: str) -
         )
     if not len(texts):
         return np.zeros(0)
-    from scipy.sparse import csr_array
+    from sklearn.feature_extraction.text import TfidfVectorizer
 
-    n = len(texts)
     lists = content_words([*texts, *references], language)
-    number = {word: i for i, word in enumerate(dict.fromkeys(word for words in lists for word in words))}
-    group = word_groups(tuple(number), language)
-    columns = group[[number[word] for words in lists for word in words]] if number else np.zeros(0, dtype=int)
-    rows = np.repeat(np.arange(2 * n), [len(words) for words in lists])
-    width = int(group.max(initial=-1)) + 1
-    counts = csr_array((np.ones(len(rows)), (rows, columns)), shape=(2 * n, max(width, 1)))
-    counts.sum_duplicates()
-    frequency = np.bincount(counts[n:].indices, minlength=counts.shape[1])
-    weighted = (counts * (np.log((1 + n) / (1 + frequency)) + 1)).tocsr()
-    left, right = weighted[:n], weighted[n:]
-    common = np.asarray((left * right).sum(axis=1)).ravel()
-    norms = np.sqrt(np.asarray((left * left).sum(axis=1)) * np.asarray((right * right).sum(axis=1))).ravel()
-    return np.asarray(np.divide(common, norms, out=np.zeros(n), where=norms > 0))
+    words = tuple(dict.fromkeys(word for words in lists for word in words))
+    group = dict(zip(words, word_groups(words, language).tolist(), strict=True))
+    if not group:
+        return np.zeros(len(texts))
+    vectorizer = TfidfVectorizer(
+        analyzer=lambda words: [group[word] for word in words],
+        vocabulary=sorted(set(group.values())),
+        lowercase=False,
+        norm=None,
+    )
+    vectorizer.fit(lists[len(texts) :])
+    left, right = (vectorizer.transform(part) for part in (lists[: len(texts)], lists[len(texts) :]))
+    common, left_size, right_size = (
+        np.asarray(first.multiply(second).sum(axis=1)).ravel()
+        for first, second in ((left, right), (left, left), (right, right))
+    )
+    norms = np.sqrt(left_size * right_size)
+    return np.asarray(np.divide(common, norms, out=np.zeros(len(texts)), where=norms > 0))
 
 
 def answered(texts: Sequence[str], accepted: Sequence[Sequence[str]]) -> np.ndarray:
@@ -109,10 +113,10 @@ def in_language(texts: Sequence[str], language: str) -> np.ndarray:
     A text is taken to be in the language, of all that have a table, in whose table its words (characters, where
     there are no spaces) have the highest mean Zipf frequency.
     """
-    code, known = base_language(language), lexicon_languages()
-    if code not in known:
+    code = base_language(language)
+    if code not in lexicon_languages():
         return np.full(len(texts), np.nan)
-    return np.array([_is_in(text, code, known) for text in texts], dtype=np.float64)
+    return np.array([_is_in(text, code) for text in texts], dtype=np.float64)
 
 
 def _grams(words: Sequence[str], n: int) -> list[tuple[str, ...]]:
@@ -128,9 +132,10 @@ def _pattern(answers: Sequence[str]) -> re.Pattern[str]:
     return re.compile("|".join(whole(answer) for answer in answers if answer) or r"(?!)")
 
 
-def _is_in(text: str, code: str, known: Sequence[str]) -> float:
+def _is_in(text: str, code: str) -> float:
     words = [token for token in tokens(text) if token[0].isalpha()]
     if not words:
         return float("nan")
-    found = [zipf.mean() for name in known if (zipf := frequency_table(name).zipf(words)) is not None]
-    return float(known[int(np.argmax(found))] == code)
+    zipf = {name: frequency_table(name).zipf(words) for name in lexicon_languages()}
+    means = {name: values.mean() for name, values in zipf.items() if values is not None}
+    return float(max(means, key=lambda name: means[name]) == code)

@@ -65,14 +65,19 @@ def shuffled_banks(
         )
         vectors: dict[tuple[str, Mode], SteeringVector] = {}
         for name in bank.names:
-            own = bank.vector(name, mode)
-            recipe = Recipe(**own.note["recipe"])
+            vector = bank.vector(name, mode)
+            recipe = Recipe(**vector.note["recipe"])
             drawn = category_vectors(
                 states, sets, recipe, sae=made.sae, features=features, layers=made.layers
             ).get(name)
             if drawn is not None:
                 vectors[name, mode] = replace(
-                    drawn, kind="shuffled", mode=own.mode, op=own.op, scope=own.scope, window=own.window
+                    drawn,
+                    kind="shuffled",
+                    mode=vector.mode,
+                    op=vector.op,
+                    scope=vector.scope,
+                    window=vector.window,
                 )
         banks.append(VectorBank(vectors, note={"seed": seed + draw}))
     return banks

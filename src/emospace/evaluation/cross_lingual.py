@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from emospace.artefacts import cache_dir, write_parquet
-from emospace.display import say, track
+from emospace.artefacts import cache_dir
+from emospace.display import track
 from emospace.errors import EmospaceError, InvalidInput, unknown
 from emospace.evaluation.calibration import STORE, features_of
 from emospace.evaluation.cells import Cell, random_vectors
 from emospace.evaluation.cross_lingual_tables import ALL, cross_lingual_tables, mark_language
 from emospace.evaluation.grid import Evaluation, Group, Judged, judge_cells, records_of
 from emospace.evaluation.prompts import PromptKind, load_prompts, prompt_kind, prompt_languages
-from emospace.evaluation.running import results_of
+from emospace.evaluation.running import load_reporting_judge, save_study
 from emospace.evaluation.summary import cross_lingual_summary
-from emospace.judges import load_judge
-from emospace.records import NotComputed, Results, SteeringRecord, provenance
+from emospace.records import NotComputed, SteeringRecord, provenance
+from emospace.sae import sae_for
 from emospace.specs import BASIC, CrossingSpec, Mode
 from emospace.steering.vector import SteeringVector
 from emospace.steering.vectors import Recipe, category_vectors, concept_states
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from emospace.concepts import ConceptSets
     from emospace.judges import Judge
     from emospace.models import LanguageModel
-    from emospace.norms import WordNorms
     from emospace.sae import SparseAutoencoder
     from emospace.steering.bank import VectorBank
 
@@ -82,13 +81,9 @@ def run_cross_lingual(
         more tokens than the cap. All before anything is generated.
     """
     from emospace.concepts import load_concepts
-    from emospace.norms import default_norms, load_norms
+    from emospace.norms import norms_for
 
-    judge = load_judge(spec.judge)
-    if bank.note.get("judge") == spec.judge:
-        say(
-            f"Warning: judge '{spec.judge}' also calibrated the doses, so its figures are too good. Name another."
-        )
+    judge = load_reporting_judge(spec.judge, bank)
     sets = load_concepts(path=spec.concepts)
     planned = plan(spec, bank, sets, judge, prompt_kind(model))
     _check_cap(spec, planned)
@@ -101,15 +96,13 @@ def run_cross_lingual(
     for language in planned.outputs:
         answers_in = spec.in_language(language)
         prompts[language] = load_prompts(language, "evaluation", kind=planned.kind)[: spec.n_prompts]
-        names = default_norms(language)
-        norms: WordNorms | None = load_norms(names[0]) if names else None
         judged[language] = judge_cells(
             answers_in,
             model,
             cells,
             judge,
             sets=sets,
-            norms=norms,
+            norms=norms_for(language),
             prompts=prompts[language],
             masked_in=planned.outputs,
         )
@@ -121,15 +114,19 @@ def run_cross_lingual(
         missing += judged[language].not_computed
     tables = cross_lingual_tables(cells, judged, prompts, vectors, seed=spec.seed)
     n_answers = sum(len(given.texts) for part in judged.values() for given in part.answers)
-    found = Evaluation(tuple(records), tables, tuple(missing), n_answers)
-    for key, frame in tables.items():
-        write_parquet(spec.out / "tables" / f"crossing_{key}.parquet", frame)
-    summary = cross_lingual_summary(records, tables["means"], tables["cosines"])
-    results = results_of(
-        spec.in_language(planned.outputs[0]), model, bank, judge, None, found, summary, command
+    evaluation = Evaluation(tuple(records), tables, tuple(missing), n_answers)
+    save_study(
+        *(spec, model, bank, judge, evaluation),
+        cross_lingual_summary(records, tables["means"], tables["cosines"]),
+        command=command,
+        prefix="crossing",
+        languages=planned.outputs,
+        sources=(
+            provenance.concepts_source(sets, language, f"vectors of {language}")
+            for language in planned.sources
+        ),
     )
-    _with_languages(results, planned, sets).save(spec.out / "results.json")
-    return found
+    return evaluation
 
 
 def plan(
@@ -188,8 +185,7 @@ def plan(
 def mean_auroc(judge: Judge, language: str) -> float | None:
     """Return a judge's held-out AUROC, mean of the basic six; None where one of them was not measured."""
     values = [judge.auroc(language, emotion) for emotion in BASIC]
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if len(known) == len(BASIC) else None
+    return None if None in values else float(np.mean(values))  # type: ignore[arg-type]
 
 
 def _unfit(spec: CrossingSpec, language: str, sets: ConceptSets, judge: Judge) -> str:
@@ -235,7 +231,7 @@ def source_vectors(
     In the language of the calibrated vectors these are taken as they are, where the concepts are still the same. An
     emotion is left out of a language that has no direction for it at one of the layers the calibrated vector acts at.
     """
-    found: dict[str, dict[str, SteeringVector]] = {}
+    vectors: dict[str, dict[str, SteeringVector]] = {}
     missing: list[NotComputed] = []
     as_calibrated = [
         language
@@ -246,7 +242,10 @@ def source_vectors(
             for vector in planned.calibrated.values()
         )
     ]
-    sae = None if as_calibrated == list(planned.sources) else _sae(model, bank, planned.calibrated)
+    is_dense = all(v.note["recipe"].get("source") == "dense" for v in planned.calibrated.values())
+    sae = None
+    if not is_dense and as_calibrated != list(planned.sources):
+        sae = sae_for(model, bank.note["spec"].get("sae", "auto"))
     for language in track(planned.sources, "Vectors of each language", "languages"):
         made, why = (
             (dict(planned.calibrated), "")
@@ -254,30 +253,19 @@ def source_vectors(
             else language_vectors(model, sae, sets, language, planned.calibrated, seed=spec.seed)
         )
         if made:
-            found[language] = made
+            vectors[language] = made
         lacking = [emotion for emotion in planned.calibrated if emotion not in made]
         if lacking:
             what = f"vectors of its concepts for {', '.join(lacking)}"
             missing.append(NotComputed(what=what, why=why, language=language))
-    if not found:
+    if not vectors:
         whys = "; ".join(f"{part.language}: {part.why}" for part in missing)
         raise EmospaceError(
             WHAT, f"no source language has a vector ({whys})", "Name other languages or emotions."
         )
-    if len(found) > 1:
-        found[ALL] = pooled(found, planned.calibrated)
-    return found, missing
-
-
-def _sae(
-    model: LanguageModel, bank: VectorBank, calibrated: Mapping[str, SteeringVector]
-) -> SparseAutoencoder | None:
-    """Return the autoencoder that calibrated vectors were made with, None where they are of dense states alone."""
-    from emospace.sae import sae_for
-
-    if all(vector.note["recipe"].get("source") == "dense" for vector in calibrated.values()):
-        return None
-    return sae_for(model, bank.note["spec"].get("sae", "auto"))
+    if len(vectors) > 1:
+        vectors[ALL] = pooled(vectors, planned.calibrated)
+    return vectors, missing
 
 
 def language_vectors(
@@ -335,7 +323,7 @@ def language_vectors(
 
 def pooled(vectors: Vectors, calibrated: Mapping[str, SteeringVector]) -> dict[str, SteeringVector]:
     """Return for each emotion the mean of the languages' unit directions, made unit again."""
-    found = {}
+    means = {}
     for emotion, vector in calibrated.items():
         parts = [made[emotion] for made in vectors.values() if emotion in made]
         if len(parts) > 1:
@@ -343,8 +331,8 @@ def pooled(vectors: Vectors, calibrated: Mapping[str, SteeringVector]) -> dict[s
                 layer: np.mean([part.directions[layer] for part in parts], axis=0) for layer in vector.layers
             }
             note = {"language": ALL, "languages": [part.note["language"] for part in parts]}
-            found[emotion] = replace(vector, directions=directions, note=note)
-    return found
+            means[emotion] = replace(vector, directions=directions, note=note)
+    return means
 
 
 def cross_lingual_cells(
@@ -405,14 +393,3 @@ def _with_dose_origin(record: SteeringRecord, home: str) -> SteeringRecord:
         return record
     options = " ".join(part for part in (record.options, f"dose_of={home}") if part)
     return record.model_copy(update={"options": options, "calibrated": False})
-
-
-def _with_languages(results: Results, planned: Plan, sets: ConceptSets) -> Results:
-    """Return results whose manifest names the output languages and every source's concepts."""
-    concepts = (
-        provenance.concepts_source(sets, language, f"vectors of {language}") for language in planned.sources
-    )
-    manifest = results.manifest.model_copy(
-        update={"languages": planned.outputs, "sources": (*results.manifest.sources, *concepts)}
-    )
-    return results.model_copy(update={"manifest": manifest})

@@ -15,6 +15,7 @@ from emospace.evaluation.scores import (
     exceeds,
     hits,
     is_judged,
+    mean_of,
     median_ratio,
     probability,
     rate,
@@ -48,46 +49,39 @@ def cross_lingual_tables(
 
     return {
         "rates": pd.concat(
-            [rate_table(language, found) for language, found in judged.items()], ignore_index=True
+            [rate_table(language, part) for language, part in judged.items()], ignore_index=True
         ),
         "means": mean_table(judged, seed=seed),
         "cosines": cosine_table(vectors),
         "samples": pd.concat(
-            [_samples(cells, found, prompts[language], language, seed) for language, found in judged.items()],
+            [_samples(cells, part, prompts[language], language, seed) for language, part in judged.items()],
             ignore_index=True,
         ),
     }
 
 
-def mark_language(found: Judged, cells: Sequence[Cell], language: str) -> None:
+def mark_language(judged: Judged, cells: Sequence[Cell], language: str) -> None:
     """Give every group's figures the share of answers in a language, `in_language`, and of unsteered ones."""
     stays = {
-        id(cell): in_language(given.texts, language) for cell, given in zip(cells, found.answers, strict=True)
+        id(cell): in_language(given.texts, language)
+        for cell, given in zip(cells, judged.answers, strict=True)
     }
     base = next(stays[id(cell)] for cell in cells if cell.kind == "none")
-    for group in found.groups:
-        group.figures["in_language"] = _known_mean([stays[id(cell)] for cell in group.cells])
-        group.figures["base_in_language"] = _known_mean([base])
+    for group in judged.groups:
+        group.figures["in_language"] = mean_of([stays[id(cell)] for cell in group.cells])
+        group.figures["base_in_language"] = mean_of([base])
 
 
-def rate_table(language: str, found: Judged) -> pd.DataFrame:
+def rate_table(language: str, judged: Judged) -> pd.DataFrame:
     """Return every figure of every source and emotion in one output language."""
     import pandas as pd
 
     return pd.DataFrame(
         [
-            {
-                "source": group.source,
-                "output": language,
-                "emotion": group.target,
-                "kind": group.cell.kind,
-                "layers": ",".join(map(str, group.cell.layers)),
-                "mode": group.cell.mode,
-                "dose": group.cell.dose,
-                "factor": group.cell.factor,
-                **group.figures,
-            }
-            for group in found.groups
+            {"source": group.source, "output": language, "emotion": group.target}
+            | group.cell.acting()
+            | group.figures
+            for group in judged.groups
         ]
     )
 
@@ -108,10 +102,10 @@ def mean_table(judged: Mapping[str, Judged], *, seed: int) -> pd.DataFrame:
     import pandas as pd
 
     rows = []
-    for language, found in judged.items():
-        base = next(group.scored[0] for group in found.groups if group.cell.kind == "none")
+    for language, part in judged.items():
+        base = next(group.scored[0] for group in part.groups if group.cell.kind == "none")
         by_source: dict[str, list[Group]] = {}
-        for group in found.groups:
+        for group in part.groups:
             accepted = group.target in BASIC and not weakness(group.figures.get("judge_auroc"))
             if group.source is not None and accepted and is_judged(base.judgement, group.target):
                 by_source.setdefault(group.source, []).append(group)
@@ -140,15 +134,11 @@ def _mean_row(groups: Sequence[Group], base: Scored, seed: int) -> dict[str, Any
         "n_emotions": len(groups),
         "n_prompts": estimate.n,
         **counts([score.judgement for score, _ in pairs]),
-        "rate": estimate.value,
-        "rate_low": estimate.low,
-        "rate_high": estimate.high,
+        **estimate.named("rate"),
         "rate_masked": _over(groups, "target_rate_masked"),
         "others_rate": _others_rate(groups),
         "p": exceeds(likely, _controls(groups), seed=seed) if controlled else np.nan,
-        "perplexity_ratio": ratio.value,
-        "perplexity_ratio_low": ratio.low,
-        "perplexity_ratio_high": ratio.high,
+        **ratio.named("perplexity_ratio"),
         **{figure: _over(groups, figure) for figure in same},
     }
 
@@ -209,19 +199,13 @@ def _others_rate(groups: Sequence[Group]) -> float:
 
 
 def _over(groups: Sequence[Group], figure: str) -> float:
-    return _known_mean([np.array([group.figures.get(figure)], dtype=np.float64) for group in groups])
-
-
-def _known_mean(parts: Sequence[np.ndarray]) -> float:
-    values = np.concatenate(parts)
-    values = values[np.isfinite(values)]
-    return float(values.mean()) if len(values) else np.nan
+    return mean_of([group.figures.get(figure) for group in groups])
 
 
 def _samples(
-    cells: Sequence[Cell], found: Judged, prompts: Sequence[str], language: str, seed: int
+    cells: Sequence[Cell], judged: Judged, prompts: Sequence[str], language: str, seed: int
 ) -> pd.DataFrame:
-    table = sample_table(cells, found.answers, found.scored, prompts, seed=seed)
+    table = sample_table(cells, judged.answers, judged.scored, prompts, seed=seed)
     each = len(table) // len(cells)
     sources: list[Any] = [
         cell.vector and cell.vector.note.get("language") for cell in cells for _ in range(each)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from emospace.artefacts import write_parquet
@@ -14,12 +14,11 @@ from emospace.evaluation.prompts import prompt_kind
 from emospace.evaluation.summary import steering_summary
 from emospace.judges import load_judge
 from emospace.records import Manifest, NotComputed, Results, Source, SummaryRecord, provenance
-from emospace.specs import SteeringSpec
+from emospace.specs import CrossingSpec, SteeringSpec
 
 if TYPE_CHECKING:
     from emospace.judges import Judge
     from emospace.models import LanguageModel
-    from emospace.norms import WordNorms
     from emospace.steering.bank import VectorBank
 
 _PACKAGES = ("emospace", "torch", "transformers", "numpy")
@@ -48,17 +47,11 @@ def run_evaluation(
         As `evaluate` and `standard_cells`; answers already generated are kept.
     """
     from emospace.concepts import load_concepts
-    from emospace.norms import default_norms, load_norms
+    from emospace.norms import norms_for
 
-    judge = load_judge(spec.judge)
-    if bank.note.get("judge") == spec.judge:
-        say(
-            f"Warning: judge '{spec.judge}' also calibrated the doses, so its figures are too good. Name another."
-        )
+    judge = load_reporting_judge(spec.judge, bank)
     sets = load_concepts([spec.language], path=spec.concepts)
-    bundled = default_norms(spec.language)
-    name = spec.norms or (bundled[0] if bundled else None)
-    norms = load_norms(name) if name else None
+    norms = norms_for(spec.language, spec.norms)
     lemmas = sets.labels[spec.language]
     shuffled = shuffled_banks(model, bank, spec.n_shuffled, mode=spec.mode, seed=spec.seed)
     cells = standard_cells(
@@ -69,7 +62,7 @@ def run_evaluation(
         labels={emotion: lemmas[emotion][0] for emotion in bank.names if lemmas.get(emotion)},
         kind=prompt_kind(model, spec.prompts),
     )
-    found = evaluate(spec, model, cells, judge, sets=sets, norms=norms)
+    evaluation = evaluate(spec, model, cells, judge, sets=sets, norms=norms)
     missing = tuple(
         NotComputed(
             what=f"baseline of {name} vectors",
@@ -79,56 +72,76 @@ def run_evaluation(
         for name, baseline in baselines.items()
         if baseline is None
     )
-    found = found._replace(not_computed=(*found.not_computed, *missing))
-    for key, frame in found.tables.items():
-        write_parquet(spec.out / "tables" / f"steering_{key}.parquet", frame)
-    summary = steering_summary(found.records)
-    results_of(spec, model, bank, judge, norms, found, summary, command).save(spec.out / "results.json")
-    return found
+    evaluation = evaluation._replace(not_computed=(*evaluation.not_computed, *missing))
+    save_study(
+        *(spec, model, bank, judge, evaluation, steering_summary(evaluation.records)),
+        command=command,
+        prefix="steering",
+        languages=(spec.language,),
+        sources=[provenance.norms_source(norms, norms.language)] if norms is not None else [],
+    )
+    return evaluation
 
 
-def results_of(
-    spec: SteeringSpec,
+def load_reporting_judge(name: str, bank: VectorBank) -> Judge:
+    """Return the judge of a study, and say where it is the one that chose the doses."""
+    if bank.note.get("judge") == name:
+        say(f"Warning: judge '{name}' also calibrated the doses, so its figures are too good. Name another.")
+    return load_judge(name)
+
+
+def save_study(
+    spec: SteeringSpec | CrossingSpec,
     model: LanguageModel,
     bank: VectorBank,
     judge: Judge,
-    norms: WordNorms | None,
-    found: Evaluation,
+    evaluation: Evaluation,
     summary: tuple[SummaryRecord, ...],
+    *,
     command: str,
-) -> Results:
-    """Return what `results.json` holds of an evaluation: its records, the model, and what the figures hang on."""
+    prefix: str,
+    languages: Sequence[str],
+    sources: Iterable[Source] = (),
+) -> None:
+    """Write ``results.json`` and the tables of an evaluation, ``tables/PREFIX_NAME.parquet``, into its run folder.
+
+    Parameters
+    ----------
+    languages
+        Those of the answers.
+    sources
+        What the figures hang on beside the vectors.
+    """
+    for name, table in evaluation.tables.items():
+        write_parquet(spec.out / "tables" / f"{prefix}_{name}.parquet", table)
     made = bank.note.get("spec", {})
-    sources = [
-        Source(
-            kind="concepts",
-            name="what the vectors were made of",
-            language=made.get("language"),
-            provenance="curated" if made and not made.get("concepts") else None,
-            content_hash=next(
-                (str(v.note["concepts"]) for v in bank.vectors.values() if "concepts" in v.note), None
-            ),
-            note=f"calibrated with judge '{bank.note.get('judge')}', perplexity budget {made.get('budget')}",
-        )
-    ]
-    if norms is not None:
-        sources.append(provenance.norms_source(norms, norms.language))
-    return Results(
-        steering=found.records,
+    vectors = Source(
+        kind="concepts",
+        name="what the vectors were made of",
+        language=made.get("language"),
+        provenance="curated" if made and not made.get("concepts") else None,
+        content_hash=next(
+            (str(v.note["concepts"]) for v in bank.vectors.values() if "concepts" in v.note), None
+        ),
+        note=f"calibrated with judge '{bank.note.get('judge')}', perplexity budget {made.get('budget')}",
+    )
+    n_answers = evaluation.n_answers
+    Results(
+        steering=evaluation.records,
         summary=summary,
-        not_computed=found.not_computed,
+        not_computed=evaluation.not_computed,
         model=provenance.model_record(
-            model, name=model.name, source=spec.model, layer=None, n=found.n_answers, seed=spec.seed
+            model, name=model.name, source=spec.model, layer=None, n=n_answers, seed=spec.seed
         ),
         manifest=Manifest(
             model=model.name,
             layer=None,
-            n=found.n_answers,
+            n=n_answers,
             seed=spec.seed,
             command=command,
-            languages=(spec.language,),
-            sources=tuple(sources),
+            languages=tuple(languages),
+            sources=(vectors, *sources),
             files={"model": provenance.model_file(model), "judge": f"{judge.name}: {judge.kind}"},
             versions=provenance.versions(_PACKAGES),
         ),
-    )
+    ).save(spec.out / "results.json")

@@ -32,6 +32,10 @@ class Estimate(NamedTuple):
     high: float
     n: int
 
+    def named(self, name: str) -> dict[str, float]:
+        """Return value and bounds by the names they have in tables and records."""
+        return {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
+
 
 class DoseResponse(NamedTuple):
     """How a rate follows the dose: least-squares slope per unit of dose, and Spearman's rho over doses."""
@@ -155,22 +159,22 @@ def _mean_of_rows(rows: Floats, times: Floats) -> Floats:
 
     `times` is ``[n_draws, n_prompts]``; NaN where no row has a value.
     """
-    known = np.isfinite(rows)
-    n_known = times @ known.T
-    sums = times @ np.where(known, rows, 0).T
-    means = np.divide(sums, n_known, out=np.zeros_like(sums), where=n_known > 0)
-    n_rows = (n_known > 0).sum(axis=1)
-    found: Floats = np.divide(means.sum(axis=1), n_rows, out=np.full(len(times), NAN), where=n_rows > 0)
-    return found
+    finite = np.isfinite(rows)
+    n_finite = times @ finite.T
+    sums = times @ np.where(finite, rows, 0).T
+    means = np.divide(sums, n_finite, out=np.zeros_like(sums), where=n_finite > 0)
+    n_rows = (n_finite > 0).sum(axis=1)
+    mean: Floats = np.divide(means.sum(axis=1), n_rows, out=np.full(len(times), NAN), where=n_rows > 0)
+    return mean
 
 
 def over_draws(rows: Sequence[ArrayLike]) -> Floats:
     """Return the mean ``[n_prompts]`` of several draws ``[n_draws][n_prompts]`` over those with a value."""
     table = np.asarray(rows, dtype=np.float64)
-    known = np.isfinite(table)
-    n_known = known.sum(axis=0)
-    sums = np.where(known, table, 0).sum(axis=0)
-    means: Floats = np.divide(sums, n_known, out=np.full(len(n_known), NAN), where=n_known > 0)
+    finite = np.isfinite(table)
+    n_finite = finite.sum(axis=0)
+    sums = np.where(finite, table, 0).sum(axis=0)
+    means: Floats = np.divide(sums, n_finite, out=np.full(len(n_finite), NAN), where=n_finite > 0)
     return means
 
 
@@ -280,7 +284,7 @@ def confusion(judged: dict[str, Judgement]) -> pd.DataFrame:
 
     rows = [
         {"target": target}
-        | {label: _mean([_chosen(judgement, label)]) for label in BASIC_SEVEN}
+        | {label: mean_of([_chosen(judgement, label)]) for label in BASIC_SEVEN}
         | counts([judgement])
         for target, judgement in judged.items()
     ]
@@ -290,11 +294,11 @@ def confusion(judged: dict[str, Judgement]) -> pd.DataFrame:
 def agreement(shifts: ArrayLike, human: ArrayLike) -> Estimate:
     """Return Pearson's r of the categories' word shifts with people's ratings of them (Fisher interval)."""
     x, y = np.asarray(shifts, dtype=np.float64), np.asarray(human, dtype=np.float64)
-    known = np.isfinite(x) & np.isfinite(y)
-    n = int(known.sum())
+    finite = np.isfinite(x) & np.isfinite(y)
+    n = int(finite.sum())
     if n < 3:
         return Estimate(NAN, NAN, NAN, n)
-    r = float(stats.pearson(x[known], y[known]))
+    r = float(stats.pearson(x[finite], y[finite]))
     return Estimate(r, *stats.pearson_interval(r, n), n)
 
 
@@ -315,25 +319,22 @@ def measure(
     controls
         Answers under random directions; with them `p` (probability of the target), `p_rate` and `p_masked` (hits).
     """
-    found: dict[str, Any] = _rates(cells, base, target, controls, seed)
     ratio = median_ratio([cell.perplexity for cell in cells], base.perplexity, seed=seed)
     n_prompts = len(base.perplexity)
-    return found | {
+    return _rates(cells, base, target, controls, seed) | {
         "n": n_prompts * len(cells),
         "n_prompts": n_prompts,
-        "perplexity_ratio": ratio.value,
-        "perplexity_ratio_low": ratio.low,
-        "perplexity_ratio_high": ratio.high,
+        **ratio.named("perplexity_ratio"),
         "n_without_perplexity": n_prompts - ratio.n,
-        "distinct2_ratio": _mean([cell.distinct2 for cell in cells]) / base.distinct2
+        "distinct2_ratio": mean_of([cell.distinct2 for cell in cells]) / base.distinct2
         if base.distinct2
         else NAN,
-        "repetition": _mean([cell.repetition for cell in cells]),
-        "base_repetition": _mean([base.repetition]),
-        "early_stop": _mean([cell.stopped for cell in cells]),
-        "base_early_stop": _mean([base.stopped]),
-        "similarity": _mean([cell.similarity for cell in cells]),
-        "answered": _mean([cell.answered for cell in cells if cell.answered is not None]),
+        "repetition": mean_of([cell.repetition for cell in cells]),
+        "base_repetition": mean_of([base.repetition]),
+        "early_stop": mean_of([cell.stopped for cell in cells]),
+        "base_early_stop": mean_of([base.stopped]),
+        "similarity": mean_of([cell.similarity for cell in cells]),
+        "answered": mean_of([cell.answered for cell in cells if cell.answered is not None]),
         "base_answered": base.answered,
         "applications": sum(cell.applications for cell in cells),
         **_shifts("valence", [cell.valence for cell in cells], base.valence, seed),
@@ -344,33 +345,31 @@ def measure(
 def _rates(
     cells: Sequence[Scored], base: Scored, target: str, controls: Sequence[Scored], seed: int
 ) -> dict[str, Any]:
-    found: dict[str, Any] = counts([cell.judgement for cell in cells])
+    figures: dict[str, Any] = counts([cell.judgement for cell in cells])
     if not is_judged(base.judgement, target):
-        return found | {"target_rate": None, "reason": f"the judge has no label '{target}'"}
+        return figures | {"target_rate": None, "reason": f"the judge has no label '{target}'"}
     chosen = [hits(cell.judgement, target) for cell in cells]
     masked = [hits(cell.masked, target) for cell in cells]
     likely = [probability(cell.judgement, target) for cell in cells]
-    before = hits(base.judgement, target)
     estimate = rate(chosen, seed=seed)
-    if not found["n_judged"]:
-        found["reason"] = f"none of the {found['n_unjudged']} answers could be judged"
-    found |= {
+    if not figures["n_judged"]:
+        figures["reason"] = f"none of the {figures['n_unjudged']} answers could be judged"
+    figures |= {
         "target_rate": estimate.value,
         "ci_low": estimate.low,
         "ci_high": estimate.high,
         "target_rate_masked": row_mean(masked),
         "target_probability": row_mean(likely),
-        "base_rate": row_mean(before),
+        "base_rate": row_mean(hits(base.judgement, target)),
         "base_rate_masked": row_mean(hits(base.masked, target)),
         "base_probability": row_mean(probability(base.judgement, target)),
     }
     if len(cells) > 1 or not controls:
-        return found
+        return figures
     random = [hits(control.judgement, target) for control in controls]
-    known = np.isfinite([likely[0], *random]).all(axis=0)
-    return found | {
+    return figures | {
         "control_rate": row_mean(random),
-        "n_tested": int(known.sum()),
+        "n_tested": int(np.isfinite([likely[0], *random]).all(axis=0).sum()),
         "p": exceeds(likely[0], [probability(control.judgement, target) for control in controls], seed=seed),
         "p_rate": exceeds(chosen[0], random, seed=seed),
         "p_masked": exceeds(masked[0], [hits(control.masked, target) for control in controls], seed=seed),
@@ -385,12 +384,7 @@ def _chosen(judgement: Judgement, label: str) -> Floats:
 
 def _shifts(name: str, cells: Sequence[np.ndarray], base: np.ndarray, seed: int) -> dict[str, Any]:
     moved = shift(cells, base, seed=seed)
-    return {
-        f"{name}_shift": moved.value,
-        f"{name}_shift_low": moved.low,
-        f"{name}_shift_high": moved.high,
-        f"n_{name}": moved.n,
-    }
+    return {**moved.named(f"{name}_shift"), f"n_{name}": moved.n}
 
 
 def _interval(value: float, draws: Floats, n: int) -> Estimate:
@@ -405,7 +399,7 @@ def _resamples(n_prompts: int, seed: int, n: int) -> NDArray[np.int64]:
     return np.random.default_rng(seed).integers(0, n_prompts, (n, n_prompts))
 
 
-def _mean(rows: Sequence[Any]) -> float:
+def mean_of(rows: Sequence[Any]) -> float:
     """Return the mean of all known values of some arrays or numbers; NaN where there is none."""
     values = (
         np.concatenate([np.ravel(np.asarray(row, dtype=np.float64)) for row in rows]) if rows else np.empty(0)

@@ -46,20 +46,15 @@ def source_of(record: SteeringRecord) -> str:
 
 def calibrated(records: Records) -> list[SteeringRecord]:
     """Return one record an emotion: the first kind of vector, at its calibrated dose."""
-    found = [record for record in records if record.calibrated]
-    if not found:
-        return []
-    counts: dict[str, int] = {}
-    for record in found:
-        counts[way(record)] = counts.get(way(record), 0) + 1
-    main = max(counts, key=lambda name: counts[name])
-    return [record for record in found if way(record) == main]
+    ways = [way(record) for record in records if record.calibrated]
+    main = max(ways, key=ways.count, default=None)
+    return [record for record in records if record.calibrated and way(record) == main]
 
 
 def judged(records: Records) -> list[SteeringRecord]:
     """Return the basic emotions of `calibrated` that could be judged, by a judge not too weak for them."""
-    own = (record for record in calibrated(records) if record.emotion in BASIC)
-    return [record for record in own if record.target_rate is not None and is_accepted(record)]
+    basic = (record for record in calibrated(records) if record.emotion in BASIC)
+    return [record for record in basic if record.target_rate is not None and is_accepted(record)]
 
 
 def is_accepted(record: SteeringRecord) -> bool:
@@ -83,11 +78,11 @@ def tried(records: Records) -> list[SteeringRecord]:
 
 def tried_in(records: Records) -> dict[str, list[SteeringRecord]]:
     """Return by language those of `tried` whose emotion the judge is not too weak for."""
-    found: dict[str, list[SteeringRecord]] = {}
+    by_language: dict[str, list[SteeringRecord]] = {}
     for record in tried(records):
         if is_accepted(record):
-            found.setdefault(record.language, []).append(record)
-    return found
+            by_language.setdefault(record.language, []).append(record)
+    return by_language
 
 
 def is_illustration(records: Records) -> bool:
@@ -97,16 +92,16 @@ def is_illustration(records: Records) -> bool:
 
 def nearest_random(record: SteeringRecord, records: Records) -> SteeringRecord | None:
     """Return the random directions, read for the same target, whose dose is nearest to a record's (by ratio)."""
-    found = [
+    random = [
         other
         for other in records
         if (other.vector, other.emotion, other.language) == ("random", record.emotion, record.language)
         and other.dose
         and other.target_rate is not None
     ]
-    if not found or not record.dose:
+    if not random or not record.dose:
         return None
-    return min(found, key=lambda other: abs(math.log((other.dose or 1.0) / (record.dose or 1.0))))
+    return min(random, key=lambda other: abs(math.log((other.dose or 1.0) / (record.dose or 1.0))))
 
 
 def controls_of(chosen: Records, records: Records) -> list[SteeringRecord]:
@@ -120,22 +115,22 @@ def compared(records: Records) -> dict[str, list[SteeringRecord]]:
     Emotions that the judge is too weak for are left out.
     """
     records = [record for record in records if is_accepted(record)]
-    found: dict[str, list[SteeringRecord]] = {}
+    by_way: dict[str, list[SteeringRecord]] = {}
     for record in records:
         if record.emotion in BASIC and (record.calibrated or record.vector in ("prompt", "shuffled", "none")):
-            found.setdefault(way(record), []).append(record)
+            by_way.setdefault(way(record), []).append(record)
     random = controls_of([record for record in calibrated(records) if record.emotion in BASIC], records)
-    return found | ({way(random[0]): random} if random else {})
+    return by_way | ({way(random[0]): random} if random else {})
 
 
 def dose_curves(records: Records) -> dict[str, list[SteeringRecord]]:
     """Return by basic emotion the main vectors' records, of emotions tried at more than one dose."""
-    own = calibrated(records)
+    main = {way(record) for record in calibrated(records)}
     curves: dict[str, list[SteeringRecord]] = {}
-    for record in records if own else ():
-        if record.emotion in BASIC and way(record) == way(own[0]) and record.dose is not None:
+    for record in records:
+        if record.emotion in BASIC and way(record) in main and record.dose is not None:
             curves.setdefault(record.emotion, []).append(record)
-    return {name: found for name, found in curves.items() if len(found) > 1}
+    return {name: curve for name, curve in curves.items() if len(curve) > 1}
 
 
 def random_doses(records: Records) -> dict[float, list[SteeringRecord]]:
@@ -150,25 +145,25 @@ def random_doses(records: Records) -> dict[float, list[SteeringRecord]]:
 
 def matrix_rows(records: Records) -> dict[tuple[str, str], dict[str, SteeringRecord]]:
     """Return by row (source of the vectors, or control) and language of the answers the record of each emotion."""
-    found: dict[tuple[str, str], dict[str, SteeringRecord]] = {}
+    rows: dict[tuple[str, str], dict[str, SteeringRecord]] = {}
     for record in records:
         if record.vector != "prompt":
             row = record.vector if record.vector in CONTROLS else source_of(record)
-            found.setdefault((row, record.language), {})[record.emotion] = record
-    return found
+            rows.setdefault((row, record.language), {})[record.emotion] = record
+    return rows
 
 
 def steering_summary(records: Records) -> tuple[SummaryRecord, ...]:
     """Return the means and medians that the page of steering states."""
-    own = judged(records)
+    main = judged(records)
     groups: list[tuple[dict[str, str], Records]] = [
-        ({"group": JUDGED}, own),
-        ({"group": JUDGED, "way": "random"}, controls_of(own, records)),
-        *(({"group": TRIED, "language": name}, found) for name, found in tried_in(records).items()),
-        *(({"group": COMPARED, "way": name}, found) for name, found in compared(records).items()),
-        *(({"group": BY_DOSE, "dose": str(dose)}, found) for dose, found in random_doses(records).items()),
+        ({"group": JUDGED}, main),
+        ({"group": JUDGED, "way": "random"}, controls_of(main, records)),
+        *(({"group": TRIED, "language": name}, group) for name, group in tried_in(records).items()),
+        *(({"group": COMPARED, "way": name}, group) for name, group in compared(records).items()),
+        *(({"group": BY_DOSE, "dose": str(dose)}, group) for dose, group in random_doses(records).items()),
     ]
-    return tuple(record for among, found in groups for record in _of_group(among, found))
+    return tuple(record for among, group in groups for record in _of_group(among, group))
 
 
 def cross_lingual_summary(
@@ -207,10 +202,10 @@ def _of_matrix(records: Records) -> Iterator[SummaryRecord]:
     steered = [record for record in records if record.vector not in (*CONTROLS, "prompt")]
     basic = {record.emotion for record in steered} & set(BASIC)
     for (row, language), by in matrix_rows(records).items():
-        own = [record for emotion, record in by.items() if emotion in basic and is_accepted(record)]
+        accepted = [record for emotion, record in by.items() if emotion in basic and is_accepted(record)]
         for name in MATRIX:
             among = {"source": row, "language": language}
-            yield from summarised("steering", name, among, (getattr(record, name) for record in own))
+            yield from summarised("steering", name, among, (getattr(record, name) for record in accepted))
     for language in dict.fromkeys(record.language for record in steered):
         values = (record.judge_auroc for record in steered if record.language == language)
         yield from summarised("steering", "judge_auroc", {"language": language}, values)

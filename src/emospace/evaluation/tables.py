@@ -67,17 +67,10 @@ def cell_table(groups: Sequence[Group]) -> pd.DataFrame:
 
     return pd.DataFrame(
         [
-            {
-                "target": group.target,
-                "kind": group.cell.kind,
-                "n_draws": len(group.cells),
-                "layers": ",".join(map(str, group.cell.layers)),
-                "mode": group.cell.mode,
-                "dose": group.cell.dose,
-                "factor": group.cell.factor,
-                "options": group.cell.options,
-                **group.figures,
-            }
+            {"target": group.target, "kind": group.cell.kind, "n_draws": len(group.cells)}
+            | group.cell.acting()
+            | {"options": group.cell.options}
+            | group.figures
             for group in groups
         ]
     )
@@ -98,11 +91,16 @@ def dose_table(groups: Sequence[Group], base: Scored, *, seed: int) -> pd.DataFr
         doses = [0.0, *(float(group.cell.dose or 0.0) for group in members)]
         scores = [base.judgement, *(group.scored[0].judgement for group in members)]
         for outcome, read in (("rate", hits), ("probability", probability)):
-            found = dose_response(doses, [read(judgement, target) for judgement in scores], seed=seed)
+            slope, monotonicity = dose_response(
+                doses, [read(judgement, target) for judgement in scores], seed=seed
+            )
             rows.append(
-                {"target": target, "kind": kind, "outcome": outcome, "n_doses": len(doses)}
-                | _spread("slope", found.slope)
-                | _spread("rho", found.monotonicity)
+                {
+                    **{"target": target, "kind": kind, "outcome": outcome, "n_doses": len(doses)},
+                    **slope.named("slope"),
+                    "n": slope.n,
+                    **monotonicity.named("rho"),
+                }
             )
     return pd.DataFrame(rows)
 
@@ -163,6 +161,7 @@ def random_table(groups: Sequence[Group], base: Scored, *, seed: int) -> pd.Data
             near = _matched(group, groups)
             if near is None:
                 continue
+            deviation = rate(_deviations(near, base), seed=seed)
             rows.append(
                 {
                     "target": group.target,
@@ -172,8 +171,9 @@ def random_table(groups: Sequence[Group], base: Scored, *, seed: int) -> pd.Data
                     "random_perplexity_ratio": near.figures["perplexity_ratio"],
                     "random_rate": near.figures["target_rate"],
                     "base_rate": near.figures["base_rate"],
+                    **deviation.named("deviation"),
+                    "n": deviation.n,
                 }
-                | _spread("deviation", rate(_deviations(near, base), seed=seed))
             )
     return pd.DataFrame(rows)
 
@@ -192,22 +192,22 @@ def figure_table(groups: Sequence[Group], base: Scored, affect: pd.DataFrame, *,
 
     rows: list[dict[str, Any]] = []
 
-    def add(kind: str, figure: str, found: Estimate) -> None:
-        rows.append({"kind": kind, "figure": figure} | _spread("value", found))
+    def add(kind: str, figure: str, estimate: Estimate) -> None:
+        rows.append({"kind": kind, "figure": figure, **estimate.named("value"), "n": estimate.n})
 
     for kind, members in _calibrated(groups).items():
         if kind in ("none", "random"):
             continue
         basic = [group for group in members if group.target in BASIC]
         if basic:
-            known = [
+            judged = [
                 group
                 for group in basic
                 if is_judged(base.judgement, group.target) and not weakness(group.figures["judge_auroc"])
             ]
-            if known:
-                add(kind, "target_rate", _mean_rate(known, False, seed))
-                add(kind, "target_rate_masked", _mean_rate(known, True, seed))
+            if judged:
+                add(kind, "target_rate", _mean_rate(judged, False, seed))
+                add(kind, "target_rate_masked", _mean_rate(judged, True, seed))
             add(kind, "perplexity_ratio", _pooled_ratio(basic, base, seed))
             distinct = [group.figures["distinct2_ratio"] for group in basic]
             add(
@@ -226,13 +226,14 @@ def figure_table(groups: Sequence[Group], base: Scored, affect: pd.DataFrame, *,
         shifts = affect[affect["kind"] == kind]
         for name in AFFECT:
             add(kind, f"{name}_r", agreement(shifts[f"{name}_shift"], shifts[f"human_{name}"]))
-        near = [found for found in (_matched(group, groups) for group in basic) if found is not None]
+        near = [random for group in basic if (random := _matched(group, groups)) is not None]
         if near:
-            gaps = [over_draws(list(_deviations(found, base))) for found in near]
+            gaps = [over_draws(list(_deviations(random, base))) for random in near]
             add(kind, "random_deviation", rate(gaps, seed=seed))
-            rated = [found for gap in gaps if (found := rate(gap, seed=seed)).n]
-            if rated:
-                add(kind, "random_deviation_worst", max(rated, key=lambda found: abs(found.value)))
+            deviations = [deviation for gap in gaps if (deviation := rate(gap, seed=seed)).n]
+            if deviations:
+                worst = max(deviations, key=lambda deviation: abs(deviation.value))
+                add(kind, "random_deviation_worst", worst)
     return pd.DataFrame(rows)
 
 
@@ -315,7 +316,3 @@ def _pooled_ratio(groups: Sequence[Group], base: Scored, seed: int) -> Estimate:
     draws = np.nanmedian(np.moveaxis(ratios[:, places], 1, 0).reshape(len(places), -1), axis=1)
     low, high = np.quantile(draws, [0.025, 0.975])
     return Estimate(float(np.nanmedian(ratios)), float(low), float(high), n_prompts)
-
-
-def _spread(name: str, found: Estimate) -> dict[str, Any]:
-    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high, "n": found.n}

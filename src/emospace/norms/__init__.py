@@ -8,7 +8,14 @@ from emospace.norms.cards import CARD_KEYS, OpenQuestion, card_path, card_text, 
 from emospace.norms.direction import ANCHORS, Direction, anchor_words, directions
 from emospace.norms.languages import Anchors
 from emospace.norms.layouts import LAYOUTS, Layout
-from emospace.norms.loading import default_norms, list_norms, load_norms, norms_from_file, norms_from_table
+from emospace.norms.loading import (
+    default_norms,
+    list_norms,
+    load_norms,
+    norms_for,
+    norms_from_file,
+    norms_from_table,
+)
 from emospace.norms.word_norms import TARGETS, WordNorms, check_norms
 
 __all__ = [
@@ -29,6 +36,7 @@ __all__ = [
     "directions",
     "list_norms",
     "load_norms",
+    "norms_for",
     "norms_from_file",
     "norms_from_table",
     "read_card",

@@ -127,6 +127,21 @@ def default_norms(language: str) -> tuple[str, ...]:
     return tuple(sorted(entries, key=lambda name: -entries[name]["words"]))
 
 
+def norms_for(language: str, given: str | None = None) -> WordNorms | None:
+    """Return the norms of a name or file, else the first bundled ones of a language, None where there are none.
+
+    Parameters
+    ----------
+    language
+        Of the words to be rated; not used where norms are named.
+    given
+        As `load_norms` takes it.
+    """
+    for name in [given] if given else default_norms(language)[:1]:
+        return load_norms(name)
+    return None
+
+
 def _index() -> dict[str, Any]:
     return tomllib.loads((files("emospace") / "data" / "norms" / "index.toml").read_text(encoding="utf-8"))
 

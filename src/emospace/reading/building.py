@@ -291,10 +291,10 @@ def _rated(model: LanguageModel, norms: WordNorms | None) -> tuple[str, ...]:
 
 def _norms(language: str) -> WordNorms | None:
     """Return the default norms of a language, or None where it has none."""
-    from emospace.norms import default_norms, load_norms
+    from emospace.norms import norms_for
 
-    names = default_norms(language)
-    return load_norms(names[0]).without_senses() if names else None
+    norms = norms_for(language)
+    return None if norms is None else norms.without_senses()
 
 
 def _inputs(
