@@ -190,6 +190,19 @@ def test_word_set_tests_find_planted_latents_and_fdr_holds():
         assert (found & ~planted).sum() / found.sum() < 0.15
 
 
+@pytest.mark.parametrize("n_latents", [3, 400])
+def test_max_t_passes_over_small_values_only(n_latents, monkeypatch):
+    rng = np.random.default_rng(5)
+    rates = rng.choice([0.02, 0.1, 0.5, 0.9], n_latents)
+    values = sp.csr_array((rng.random((120, n_latents)) < rates) * rng.gamma(1.0, size=(120, n_latents)))
+    labels, cells = rng.random((2, 120)) < 0.2, rng.integers(0, 4, 120)
+    quick = stats.max_t_strata(values, labels, cells, seed=1, n_permutations=300)
+    monkeypatch.setattr("emospace.stats.strata._LARGE", -np.inf)
+    np.testing.assert_array_equal(
+        quick, stats.max_t_strata(values, labels, cells, seed=1, n_permutations=300)
+    )
+
+
 def test_max_t_holds_the_family_wise_level():
     rng = np.random.default_rng(9)
     rejected = []

@@ -17,6 +17,9 @@ from emospace.stats.multiple import max_t
 
 Floats = NDArray[np.float64]
 
+_LARGE = 3.0
+"""A normal score that the largest of many latents exceeds in nearly every permutation."""
+
 
 class RankSum(NamedTuple):
     """Stratified rank-sum tests, each field [n_sets, n_latents] ([n_latents] for one set of labels).
@@ -182,6 +185,7 @@ def max_t_strata(
     base = sets @ _onehot(cells, len(sizes)) @ scores.zero
     sd = np.sqrt(np.where(variance > 0, variance, np.inf))
     floor = max(0.0, float(_normal_scale(base / sd, skew).max(initial=0.0)))
+    limit = _from_normal_scale(max(floor, _LARGE), skew) * sd - base - 1e-9
     n_sets, n_words = sets.shape
     members = [np.flatnonzero(row) for row in sets]
     positions = np.concatenate(members)
@@ -199,11 +203,15 @@ def max_t_strata(
         drawn = sp.csr_array((np.ones(len(columns)), columns, indptr), shape=(size * n_sets, n_words))
         hits = sp.csr_array(drawn @ scores.increments)
         row = np.repeat(np.tile(np.arange(n_sets), size), np.diff(hits.indptr))
-        z = (hits.data + base[row, hits.indices]) / sd[row, hits.indices]
-        z = _normal_scale(z, skew[row, hits.indices])
+        place = row * base.shape[1] + hits.indices
         owner = np.repeat(np.arange(size), np.diff(hits.indptr[::n_sets]))
+        # The transform is costly and rises with z: only values that may be the largest of their draw take it.
+        large = hits.data > limit.ravel()[place]
+        large |= np.bincount(owner[large], minlength=size)[owner] == 0
+        place, owner = place[large], owner[large]
+        z = (hits.data[large] + base.ravel()[place]) / sd.ravel()[place]
         top = np.full(size, floor)
-        np.maximum.at(top, owner, z)
+        np.maximum.at(top, owner, _normal_scale(z, skew.ravel()[place]))
         maxima[start : start + size] = top
     p = max_t(observed.ravel(), maxima).reshape(observed.shape)
     return _like(p, labels)
@@ -310,6 +318,13 @@ def _normal_scale(z: Floats, skew: Floats) -> Floats:
     safe = np.where(np.abs(skew) > 1e-4, skew, 1.0)
     score = (np.cbrt(np.maximum(1 + z * safe / 2, 0)) - 1 + safe**2 / 36) * 6 / safe
     return np.asarray(np.where(np.abs(skew) > 1e-4, score, z))
+
+
+def _from_normal_scale(score: float, skew: Floats) -> Floats:
+    """Return the deviate of which `_normal_scale` is `score`."""
+    safe = np.where(np.abs(skew) > 1e-4, skew, 1.0)
+    deviate = ((score * safe / 6 + 1 - safe**2 / 36) ** 3 - 1) * 2 / safe
+    return np.asarray(np.where(np.abs(skew) > 1e-4, deviate, score))
 
 
 def _exact_tail(observed: Floats, fired: Floats, m: Floats, sizes: Floats, mid_p: bool) -> Floats:
