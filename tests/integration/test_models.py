@@ -522,6 +522,44 @@ def test_a_card_of_an_older_release_is_written_again(tmp_path, monkeypatch):
     assert load_model(str(path), device="cpu").identity["quantisation"] == "F32"
 
 
+@pytest.mark.parametrize("damage", ["flipped", "cut", "missing", "card", "edited card"])
+def test_a_converted_folder_that_changed_is_made_again(tmp_path, monkeypatch, damage):
+    monkeypatch.setenv("EMOSPACE_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / "tiny.gguf"
+    write_gguf(path)
+    before = load_model(str(path), device="cpu").content_hash
+    (card,) = (tmp_path / "cache" / "models").glob("*/emospace.json")
+    weights = card.with_name("model.safetensors")
+    content = bytearray(weights.read_bytes())
+    content[-5] ^= 1
+    match damage:
+        case "flipped":
+            weights.write_bytes(content)
+        case "cut":
+            weights.write_bytes(content[:-100])
+        case "missing":
+            card.with_name("tokenizer.json").unlink()
+        case "card":
+            card.write_text("{")
+        case "edited card":
+            card.write_text(json.dumps(json.loads(card.read_text()) | {"files": None}))
+    assert load_model(str(path), device="cpu").content_hash == before
+    content[-5] ^= 1
+    assert weights.read_bytes() == content
+    assert [folder.name for folder in (tmp_path / "cache" / "models").iterdir()] == [card.parent.name]
+
+
+def test_a_converted_folder_can_be_read_by_those_who_share_the_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("EMOSPACE_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / "tiny.gguf"
+    write_gguf(path)
+    load_model(str(path), device="cpu")
+    (tmp_path / "plain").touch()
+    rights = (tmp_path / "plain").stat().st_mode
+    files = list((tmp_path / "cache" / "models").glob("*/*"))
+    assert {file.stat().st_mode for file in files} == {rights}
+
+
 def test_a_gguf_file_is_opened_once(tmp_path, monkeypatch):
     import gguf
 
@@ -549,8 +587,7 @@ def test_an_interrupted_conversion_is_done_again(tmp_path, monkeypatch):
         patch.setattr(gguf_files, "_quantisation", lambda _path: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             load_model(str(path), device="cpu")
-    (folder,) = (tmp_path / "cache" / "models").iterdir()
-    (folder / "model.safetensors").write_bytes(b"half")
+    assert not list((tmp_path / "cache" / "models").iterdir())
     assert load_model(str(path), device="cpu").n_blocks == N_BLOCKS
 
 

@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, redirect_stderr
 from functools import cache
 from io import StringIO
 from pathlib import Path
+from secrets import token_hex
 from shutil import rmtree
 from typing import Any
 
 from emospace.artefacts import cache_dir, file_hash, read_json, write_json
 from emospace.display import is_terminal, quiet_bars
-from emospace.errors import EmospaceError, first_line
+from emospace.errors import DiskError, EmospaceError, first_line
 
 log = logging.getLogger(__name__)
 
-FORMAT = 2
-"""Of the card; what an older one says of the quantisation was that of the embeddings where they were the larger part."""
+FORMAT = 3
+"""Of the card; one of an older format does not list the files, and the folder is made again."""
 
 CARD = "emospace.json"
-"""The file written last into a converted model's folder: where it is, the folder is whole."""
+"""The file of a converted model's folder that says what it was made of and what each other file's hash is."""
 
 
 def from_gguf(
     path: Path, name: str, *, dtype: str = "float32", digest: str | None = None
 ) -> tuple[str, dict[str, str | None]]:
     """Turn a GGUF file into a safetensors folder, once, and return the folder and its identity.
+
+    A folder of which a file is missing or has changed is made again.
 
     Parameters
     ----------
@@ -41,28 +44,18 @@ def from_gguf(
         The file's sha256 where it is known already.
     """
     digest = digest or file_hash(path)
-    folder = converted_folder(path, digest)
-    card = folder / CARD
-    if not card.is_file():
+    card = read_conversion(path, digest)
+    if card is None:
         log.info("turning %s into safetensors, once", path.name)
         with _quick_reader():
-            _convert(path, folder, dtype)
-            _write_card(card, path, name, digest)
-    known = read_json(card)
-    if known.get("format") != FORMAT and path.is_file():
-        with _quick_reader():
-            _write_card(card, path, name, digest)
-        known = read_json(card)
-    return str(folder), {
-        "name": known["name"],
-        "sha256": known["sha256"],
-        "quantisation": known["quantisation"],
-    }
+            card = _convert(path, name, digest, dtype)
+    return conversion_identity(path, card)
 
 
-def _write_card(card: Path, path: Path, name: str, digest: str) -> None:
-    told = {"format": FORMAT, "name": name, "sha256": digest, "quantisation": _quantisation(path)}
-    write_json(card, told)
+def conversion_identity(path: Path, card: Mapping[str, Any]) -> tuple[str, dict[str, str | None]]:
+    """Return the folder a GGUF file was turned into, and what its card says of the model."""
+    folder = converted_folder(path, card["sha256"])
+    return str(folder), {key: card[key] for key in ("name", "sha256", "quantisation")}
 
 
 def converted_folder(path: Path, digest: str) -> Path:
@@ -70,8 +63,67 @@ def converted_folder(path: Path, digest: str) -> Path:
     return cache_dir() / "models" / f"{path.stem}-{digest[:12]}"
 
 
-def _convert(path: Path, folder: Path, dtype: str) -> None:
-    """Write what a GGUF file holds as `transformers` saves a model; a folder that fails half-way is taken away."""
+def read_conversion(path: Path, digest: str) -> dict[str, Any] | None:
+    """Return the card of the folder a GGUF file was turned into, None where it is not there or a file has changed."""
+    folder = converted_folder(path, digest)
+    if not folder.exists():
+        return None
+    try:
+        card: dict[str, Any] = read_json(folder / CARD)
+        changed = [name for name, sha256 in card["files"].items() if file_hash(folder / name) != sha256]
+        if card["format"] == FORMAT and not changed:
+            return card
+        log.warning(
+            "%s changed since it was written (%s); making it again",
+            folder,
+            ", ".join(changed) or "its format",
+        )
+    # A damaged card can be wrong in any of these ways.
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        log.warning("%s cannot be read (%s); making it again", folder, first_line(error))
+    return None
+
+
+def _convert(path: Path, name: str, digest: str, dtype: str) -> dict[str, Any]:
+    """Write what a GGUF file holds as `transformers` saves a model, and return the card; the folder appears whole."""
+    model, tokenizer = _loaded(path, dtype)
+    folder = converted_folder(path, digest)
+    fresh = folder.with_name(f".{folder.name}.{token_hex(4)}")
+    try:
+        with quiet_bars():
+            model.save_pretrained(fresh)
+            tokenizer.save_pretrained(fresh)
+        card = {
+            "format": FORMAT,
+            "name": name,
+            "sha256": digest,
+            "quantisation": _quantisation(path),
+            "files": {file.name: file_hash(file) for file in sorted(fresh.iterdir())},
+        }
+        write_json(fresh / CARD, card)
+        # safetensors keeps its files from other users; a cache may be shared.
+        for file in fresh.iterdir():
+            file.chmod((fresh / CARD).stat().st_mode)
+        rmtree(folder, ignore_errors=True)
+        fresh.rename(folder)
+    except EmospaceError:
+        raise
+    except Exception as error:
+        # Another process may have put the same folder there in the meantime.
+        if isinstance(error, OSError) and (card := read_conversion(path, digest) or {}):
+            return card
+        raise DiskError(
+            f"folder '{folder}'",
+            f"the model could not be written there ({first_line(error)})",
+            "Free some space, or set EMOSPACE_CACHE to a folder that can be written.",
+        ) from error
+    finally:
+        rmtree(fresh, ignore_errors=True)
+    return card
+
+
+def _loaded(path: Path, dtype: str) -> tuple[Any, Any]:
+    """Return a GGUF file's model, of plain floats, and its tokenizer."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -92,17 +144,7 @@ def _convert(path: Path, folder: Path, dtype: str) -> None:
     model.hf_quantizer, model.is_quantized = None, False
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
-    try:
-        with quiet_bars():
-            model.save_pretrained(folder)
-            tokenizer.save_pretrained(folder)
-    except Exception as error:
-        rmtree(folder, ignore_errors=True)
-        raise EmospaceError(
-            f"folder '{folder}'",
-            f"the model could not be written there ({first_line(error)})",
-            "Free some space, or set EMOSPACE_CACHE to a folder that can be written.",
-        ) from error
+    return model, tokenizer
 
 
 @contextmanager

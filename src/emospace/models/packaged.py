@@ -11,7 +11,7 @@ from shutil import copyfileobj
 
 from emospace.artefacts import atomic_write, cache_dir, file_hash
 from emospace.errors import EmospaceError, MissingDependency
-from emospace.models.gguf import CARD, converted_folder, from_gguf
+from emospace.models.gguf import conversion_identity, from_gguf, read_conversion
 
 PACKAGES = "emospace.models"
 """Entry points by which a distribution offers what it brings: the name of a model, and the package with its folders."""
@@ -145,11 +145,12 @@ def from_packages(model: PackagedGGUF) -> tuple[str, dict[str, str | None]]:
     parts = model.parts()
     if len(parts) == 1:
         return from_gguf(parts[0], model.title, dtype=model.dtype)
-    whole = cache_dir() / "models" / parts[0].name.partition(".part")[0]
-    if not (converted_folder(whole, str(model.sha256)) / CARD).is_file():
-        _assemble(parts, whole, model)
+    whole, digest = cache_dir() / "models" / parts[0].name.partition(".part")[0], str(model.sha256)
+    if card := read_conversion(whole, digest):
+        return conversion_identity(whole, card)
+    _assemble(parts, whole, model)
     try:
-        return from_gguf(whole, model.title, dtype=model.dtype, digest=model.sha256)
+        return from_gguf(whole, model.title, dtype=model.dtype, digest=digest)
     finally:
         # The safetensors folder holds all that is in it.
         whole.unlink(missing_ok=True)
