@@ -267,10 +267,13 @@ def edit(**changes):
         ("records.json", edit(records={"features": [{"model": "tiny"}]})),
         ("records.json", edit(records={"figures": [{}]})),
         ("records.json", edit(records=[1])),
-        ("records.json", edit(tables=["one", "lost"])),
+        ("records.json", edit(tables={"one": "", "lost": ""})),
+        ("records.json", lambda path: path.write_text(path.read_text().replace("1", "2", 1))),
+        ("records.json", edit(not_computed=[])),
         ("one.parquet", cut),
         ("one.parquet", lambda path: path.write_bytes(b"")),
         ("one.parquet", lambda path: path.unlink()),
+        ("one.parquet", lambda path: (pd.read_parquet(path) * 2).to_parquet(path)),
     ],
 )
 def test_a_damaged_stage_is_computed_again_and_said(tmp_path, caplog, name, damage):

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args, get_origin
 
 import numpy as np
 
-from emospace.artefacts import content_hash, read_json, write_json, write_parquet
+from emospace.artefacts import content_hash, file_hash, read_json, write_json, write_parquet
 from emospace.profiling import timed
 from emospace.records import NotComputed, Record, Results
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RECORDS = "records.json"
-FORMAT = 5
+FORMAT = 6
 """Raised when results are written in another way, so that old ones are not read."""
 
 T = TypeVar("T")
@@ -160,17 +160,15 @@ def _resolved(value: Any) -> Any:
 def _write(home: Path, result: StageResult) -> None:
     for name, table in result.tables.items():
         write_parquet(home / f"{name}.parquet", table)
-    # Written last: a stage without it is not finished.
-    write_json(
-        home / RECORDS,
-        {
-            "records": {
-                kind: [row.model_dump(mode="json") for row in rows] for kind, rows in result.records.items()
-            },
-            "not_computed": [row.model_dump(mode="json") for row in result.not_computed],
-            "tables": list(result.tables),
+    content = {
+        "records": {
+            kind: [row.model_dump(mode="json") for row in rows] for kind, rows in result.records.items()
         },
-    )
+        "not_computed": [row.model_dump(mode="json") for row in result.not_computed],
+        "tables": {name: file_hash(home / f"{name}.parquet") for name in result.tables},
+    }
+    # Written last: a stage without it is not finished.
+    write_json(home / RECORDS, content | {"hash": content_hash(content)})
 
 
 def _read(home: Path) -> StageResult | None:
@@ -181,15 +179,20 @@ def _read(home: Path) -> StageResult | None:
         return None
     try:
         saved = read_json(home / RECORDS)
+        tables = saved["tables"]
+        if saved.pop("hash") != content_hash(saved) or any(
+            file_hash(home / f"{name}.parquet") != sha256 for name, sha256 in tables.items()
+        ):
+            raise ValueError("it changed since it was written")
         return StageResult(
             {
                 kind: [KINDS[kind].model_validate(row) for row in rows]
                 for kind, rows in saved["records"].items()
             },
-            {name: pd.read_parquet(home / f"{name}.parquet") for name in saved["tables"]},
+            {name: pd.read_parquet(home / f"{name}.parquet") for name in tables},
             [NotComputed.model_validate(row) for row in saved["not_computed"]],
         )
-    # A file cut short can be wrong in any of these ways; pyarrow's and pydantic's errors are ValueErrors.
+    # A damaged file can be wrong in any of these ways; pyarrow's and pydantic's errors are ValueErrors.
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         log.warning("stage %s cannot be read (%s); computing it again", home.name, error)
         return None
