@@ -193,8 +193,8 @@ def test_what_was_tried_is_never_tried_twice(done):
 def test_doses_are_tried_on_what_the_model_is_prompted_with(done, files, kind, tmp_path, monkeypatch):
     model = with_chat_template(done.model) if kind == "questions" else done.model
     spec = spec_of(files, prompts=None)
-    room = calibration._Trials(model, spec, Letters(), tmp_path)
-    assert room.prompts == load_prompts("en", "calibration", kind=kind)[:5]
+    trials = calibration._Trials(model, spec, Letters(), tmp_path)
+    assert trials.prompts == load_prompts("en", "calibration", kind=kind)[:5]
     # Prompts of one's own without stems are taken as they are.
     assert done.bank.note["prompt_kind"] == "questions"
 

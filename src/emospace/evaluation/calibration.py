@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -51,6 +50,9 @@ FORMAT = 1
 LEAST_JUDGED = 0.5
 """Share of a trial's answers the judge must have judged for their rate to choose a dose."""
 
+FEATURES_ALONE: tuple[VectorSource, float] = ("features", 0.0)
+"""Source and contrast of vectors made of an SAE's features alone, which have doses of their own."""
+
 STORE = "activations"
 """Where in the cache the states of words lie."""
 
@@ -69,6 +71,11 @@ class Trial(NamedTuple):
     perplexity_ratio: float
     source: VectorSource = "mix"
     n_judged: int | None = None
+
+    @property
+    def way(self) -> tuple[VectorSource, float]:
+        """What tells its vector from the others of its emotion: source and contrast."""
+        return self.source, self.contrast
 
 
 class Materials(NamedTuple):
@@ -113,23 +120,21 @@ def calibrate(
     for name in spec.emotions:
         if name not in names:
             raise unknown("emotion", name, names)
-    recipe_of = partial(Recipe, cleaned=spec.cleaned)
-    recipes = [recipe_of(source=source, contrast=contrast) for contrast in spec.contrasts]
-    alone = recipe_of(source="features", contrast=0.0)
+    ways = [(source, contrast) for contrast in spec.contrasts]
     if source == "mix" and spec.feature_doses:
-        recipes.append(alone)
+        ways.append(FEATURES_ALONE)
     banks = {
-        recipe: category_vectors(
+        way: category_vectors(
             made.states,
             made.sets,
-            recipe,
+            Recipe(source=way[0], contrast=way[1], cleaned=spec.cleaned),
             sae=made.sae,
             features=made.features,
             layers=made.layers,
         )
-        for recipe in recipes
+        for way in ways
     }
-    first = banks[recipes[0]]
+    first = banks[ways[0]]
     wanted = [name for name in spec.emotions or names if name in first]
     left = [name for name in spec.emotions or names if name not in first]
     if left:
@@ -140,62 +145,44 @@ def calibrate(
             "the SAE has no feature for them",
             "Use source mix or dense, or more concepts.",
         )
-    calibration = _Trials(model, spec, load_judge(spec.judge), cache_dir() / "steering" / "trials")
-    vectors: dict[tuple[str, Mode], SteeringVector] = {}
-    tried: dict[str, list[Trial]] = {}
+    trials = _Trials(model, spec, load_judge(spec.judge), cache_dir() / "steering" / "trials")
     basic = [name for name in wanted if name in BASIC]
+    tried: dict[str, list[Trial]] = {}
     for name in track(basic, "Calibrating the basic six", "emotions"):
         tried[name] = [
             trial
-            for recipe, bank in banks.items()
+            for way, bank in banks.items()
             if name in bank
-            for trial in calibration.climb(
-                bank[name], recipe, "relative", spec.feature_doses if recipe == alone else spec.doses
+            for trial in trials.climb(
+                bank[name], "relative", spec.feature_doses if way == FEATURES_ALONE else spec.doses
             )
         ]
     chosen = best_together(
-        {name: judged(name, trials) for name, trials in tried.items()}, spec.budget, spec.ceiling
+        {name: judged(name, attempts) for name, attempts in tried.items()}, spec.budget, spec.ceiling
     )
     for name in track([name for name in wanted if name not in basic], "Calibrating the others", "emotions"):
-        tried[name] = calibration.bracket(first[name], recipes[0])
+        tried[name] = trials.bracket(first[name])
         chosen[name] = best(judged(name, tried[name]), OTHERS * spec.budget)
-    made_of = {
-        name: banks[recipe_of(source=trial.source, contrast=trial.contrast)][name]
-        for name, trial in chosen.items()
-    }
+    by_name = {name: banks[trial.way][name] for name, trial in chosen.items()}
     swept = (basic or wanted[: len(BASIC)]) if spec.constant_doses else []
-    constant = {
-        name: best(
-            judged(
-                name,
-                calibration.climb(
-                    made_of[name],
-                    recipe_of(source=chosen[name].source, contrast=chosen[name].contrast),
-                    "constant",
-                    spec.constant_doses,
-                ),
-            ),
-            OTHERS * spec.budget,
-        )
-        for name in track(swept, "Calibrating the constant mode", "emotions")
-    }
-    if calibration.n_unjudged:
+    constant: dict[str, Trial] = {}
+    for name in track(swept, "Calibrating the constant mode", "emotions"):
+        climbed = trials.climb(by_name[name], "constant", spec.constant_doses)
+        constant[name] = best(judged(name, climbed), OTHERS * spec.budget)
+    if trials.n_unjudged:
         say(
-            f"Judge '{spec.judge}' could not judge {calibration.n_unjudged} of {calibration.n_answers} calibration answers: the rates "
-            "are over the others."
+            f"Judge '{spec.judge}' could not judge {trials.n_unjudged} of {trials.n_answers} calibration answers: "
+            "the rates are over the others."
         )
     # Those not swept take the usual proportion between the modes, so that each needs one sweep.
     proportion = (
         float(np.median([constant[name].dose / chosen[name].dose for name in swept])) if swept else None
     )
+    vectors: dict[tuple[str, Mode], SteeringVector] = {}
     for name, trial in chosen.items():
-        vector = replace(made_of[name], kind="mix") if source == "mix" else made_of[name]
-        vectors[name, "relative"] = _relative(
-            vector,
-            trial.dose,
-            [t for t in tried[name] if (t.contrast, t.source) == (trial.contrast, trial.source)],
-            spec.ceiling,
-        )
+        vector = replace(by_name[name], kind="mix") if source == "mix" else by_name[name]
+        alike = [attempt for attempt in tried[name] if attempt.way == trial.way]
+        vectors[name, "relative"] = _relative(vector, trial.dose, alike, spec.ceiling)
         if name in constant:
             vectors[name, "constant"] = _constant(vector, constant[name].dose)
         elif proportion is not None:
@@ -205,8 +192,8 @@ def calibrate(
         "source": source,
         "judge": spec.judge,
         "prompt_kind": prompt_kind(model, spec.prompts),
-        "n_unjudged": calibration.n_unjudged,
-        "trials": {name: [trial._asdict() for trial in trials] for name, trials in tried.items()},
+        "n_unjudged": trials.n_unjudged,
+        "trials": {name: [trial._asdict() for trial in attempts] for name, attempts in tried.items()},
         "constant_trials": {name: trial._asdict() for name, trial in constant.items()},
         "constant_proportion": proportion,
     }
@@ -215,7 +202,7 @@ def calibrate(
         say(f"No axes of valence and arousal: {len(rated)} rated categories, {FEWEST_RATED} are needed.")
     else:
         dose = float(np.median([trial.dose for trial in chosen.values()]))
-        axes = affect_axes(made.states, made.sets, made.positions, recipe_of())
+        axes = affect_axes(made.states, made.sets, made.positions, Recipe(cleaned=spec.cleaned))
         for name in AXES:
             axis = axes[name].at(made.layers)
             vectors[name, "relative"] = _relative(axis, dose, [], spec.ceiling)
@@ -245,10 +232,7 @@ def materials(model: LanguageModel, spec: CalibrationSpec) -> Materials:
     kind = prompt_kind(model, spec.prompts)
     prompts = load_prompts(spec.language, "calibration", spec.prompts, kind)
     texts = [model.render_chat(prompt) for prompt in prompts]
-    store = cache_dir() / STORE
-    states = concept_states(
-        model, sets, spec.language, pool.words, texts, layers=layers, sae=sae, store=store
-    )
+    states = kept_states(model, sets, spec.language, pool, texts, layers, sae)
     features = None
     if sae is not None and spec.source != "dense":
         features = features_of(model, sae, sets, spec.language, pool, spec.seed)
@@ -261,6 +245,20 @@ def materials(model: LanguageModel, spec: CalibrationSpec) -> Materials:
             values = rated[["valence", "arousal"]].to_numpy(dtype=float).tolist()
             positions = {str(name): (v, a) for name, (v, a) in zip(rated["category"], values, strict=True)}
     return Materials(sets, states, sae, features, layers, positions, pool, tuple(texts))
+
+
+def kept_states(
+    model: LanguageModel,
+    sets: ConceptSets,
+    language: str,
+    pool: MatchedPool,
+    texts: Sequence[str],
+    layers: Sequence[int],
+    sae: SparseAutoencoder | None,
+) -> ConceptStates:
+    """Return the states of a language's concepts and of neutral words, those of words kept in the cache."""
+    store = cache_dir() / STORE
+    return concept_states(model, sets, language, pool.words, texts, layers=layers, sae=sae, store=store)
 
 
 def features_of(
@@ -354,28 +352,26 @@ class _Trials:
         self.base = perplexity(model, self.prompts, plain)
         self.n_answers = self.n_unjudged = 0
 
-    def climb(
-        self, vector: SteeringVector, recipe: Recipe, mode: Mode, doses: Sequence[float]
-    ) -> list[Trial]:
+    def climb(self, vector: SteeringVector, mode: Mode, doses: Sequence[float]) -> list[Trial]:
         """Try doses from low to high until text falls apart."""
         trials: list[Trial] = []
         for dose in doses:
-            trials.append(self._trial(vector, recipe, dose, mode))
+            trials.append(self._trial(vector, dose, mode))
             if trials[-1].perplexity_ratio > self.spec.ceiling:
                 break
         return trials
 
-    def bracket(self, vector: SteeringVector, recipe: Recipe) -> list[Trial]:
+    def bracket(self, vector: SteeringVector) -> list[Trial]:
         """Try the middle dose, and the next one up or down as fluency allows."""
         doses = self.spec.doses
         middle = len(doses) // 2
-        first = self._trial(vector, recipe, doses[middle], "relative")
+        first = self._trial(vector, doses[middle], "relative")
         place = middle + 1 if first.perplexity_ratio <= OTHERS * self.spec.budget else middle - 1
         if not 0 <= place < len(doses):
             return [first]
-        return [first, self._trial(vector, recipe, doses[place], "relative")]
+        return [first, self._trial(vector, doses[place], "relative")]
 
-    def _trial(self, vector: SteeringVector, recipe: Recipe, dose: float, mode: Mode) -> Trial:
+    def _trial(self, vector: SteeringVector, dose: float, mode: Mode) -> Trial:
         acting = _relative(vector, dose) if mode == "relative" else _constant(vector, dose)
         card = {name: value for name, value in acting.card().items() if name not in ("calibration", "note")}
         rows = np.stack([vector.directions[layer] for layer in vector.layers])
@@ -393,7 +389,8 @@ class _Trials:
         kept: dict[str, Any] = {
             name: blank.get(name) if value is None else value for name, value in read_json(path).items()
         }
-        trial = Trial(**kept)._replace(contrast=recipe.contrast, source=recipe.source)
+        recipe = vector.note["recipe"]
+        trial = Trial(**kept)._replace(contrast=recipe["contrast"], source=recipe["source"])
         self.n_answers += len(self.prompts)
         self.n_unjudged += len(self.prompts) - (trial.n_judged or 0)
         return trial

@@ -6,14 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emospace.artefacts import cache_dir
 from emospace.errors import EmospaceError
-from emospace.evaluation.calibration import STORE, features_of, materials
+from emospace.evaluation.calibration import features_of, kept_states, materials
 from emospace.features import shuffled_sets
 from emospace.specs import CalibrationSpec, Mode
 from emospace.steering.bank import VectorBank
 from emospace.steering.vector import SteeringVector
-from emospace.steering.vectors import Recipe, category_vectors, concept_states
+from emospace.steering.vectors import Recipe, category_vectors
 
 if TYPE_CHECKING:
     from emospace.models import LanguageModel
@@ -53,16 +52,7 @@ def shuffled_banks(
             features = features_of(
                 model, made.sae, sets, spec.language, left, seed, q=1.0, max_features=most, n_permutations=0
             )
-        states = concept_states(
-            model,
-            sets,
-            spec.language,
-            left.words,
-            made.texts,
-            layers=made.layers,
-            sae=made.sae,
-            store=cache_dir() / STORE,
-        )
+        states = kept_states(model, sets, spec.language, left, made.texts, made.layers, made.sae)
         vectors: dict[tuple[str, Mode], SteeringVector] = {}
         for name in bank.names:
             vector = bank.vector(name, mode)

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from emospace.artefacts import cache_dir
 from emospace.display import track
 from emospace.errors import EmospaceError, InvalidInput, unknown
-from emospace.evaluation.calibration import STORE, features_of
+from emospace.evaluation.calibration import features_of, kept_states
 from emospace.evaluation.cells import Cell, random_vectors
 from emospace.evaluation.cross_lingual_tables import ALL, cross_lingual_tables, mark_language
 from emospace.evaluation.grid import Evaluation, Group, Judged, judge_cells, records_of
@@ -26,7 +25,7 @@ from emospace.records import NotComputed, SteeringRecord, provenance
 from emospace.sae import sae_for
 from emospace.specs import BASIC, CrossingSpec, Mode
 from emospace.steering.vector import SteeringVector
-from emospace.steering.vectors import Recipe, category_vectors, concept_states
+from emospace.steering.vectors import Recipe, category_vectors
 
 if TYPE_CHECKING:
     from emospace.concepts import ConceptSets
@@ -298,16 +297,8 @@ def language_vectors(
             why = error.why
     layers = sorted({layer for vector in calibrated.values() for layer in vector.layers})
     # The norms measured in this text go nowhere: a vector takes its calibrated dose and norms from `calibrated`.
-    states = concept_states(
-        model,
-        sets,
-        language,
-        pool.words,
-        [sets.carriers[language][0].format(word=sets.words(language)[0])],
-        layers=layers,
-        sae=sae,
-        store=cache_dir() / STORE,
-    )
+    text = sets.carriers[language][0].format(word=sets.words(language)[0])
+    states = kept_states(model, sets, language, pool, [text], layers, sae)
     made: dict[str, SteeringVector] = {}
     for recipe in dict.fromkeys(recipes.values()):
         if recipe.source != "dense" and features is None:
