@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from emospace.cli.app import app
-from emospace.cli.norms import OPTIONS, bundled_anchors, other_language
+from emospace.cli.norms import CardSpec, bundled_anchors, other_language
 from emospace.concepts import load_concepts
 from emospace.errors import EmospaceError
 from emospace.norms import CARD_KEYS, load_norms
@@ -272,7 +272,7 @@ def test_flags_that_say_nothing(tmp_path, flags, message):
 def test_each_key_of_a_card_is_declared_once():
     """The card, the keywords of `load_norms` and the options of both commands are one declaration."""
     helped = [option for command in ("check", "import") for option in (run(command, "--help").output,)]
-    for key in OPTIONS:
+    for key in CardSpec.model_fields:
         assert key in CARD_KEYS
         assert all(f"--{key.removesuffix('s') if key == 'columns' else key}" in text for text in helped), key
     with pytest.raises(EmospaceError, match="language"):

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from emospace.cli.options import split
+from emospace.cli.options import takes
 from emospace.display import say, table, written
 from emospace.errors import InvalidInput
 from emospace.specs import ModelSpec
+from emospace.specs.base import COMMA, Spec, option
 
 if TYPE_CHECKING:
     from emospace.concepts import ConceptSets
@@ -23,22 +24,72 @@ YES_OR_NO: Mapping[bool | None, str | None] = {True: "yes", False: "no", None: N
 
 app = typer.Typer(no_args_is_help=True, help="Concept-sets: list, check, import.")
 
-Sets = Annotated[
-    Path | None, typer.Argument(help="A TOML file or a folder of them; the bundled sets without one.")
-]
-Languages = Annotated[list[str] | None, typer.Option(help="Comma-separated or repeated; all without it.")]
-Categories = Annotated[
-    str, typer.Option(help="all, basic, paper26, goemotions, or a file with a name a line.")
-]
+CATEGORIES = "all, basic, paper26, goemotions, or a file with a name a line."
+
+
+class SetsSpec(Spec):
+    """Concept-sets to be looked at."""
+
+    path: Path | None = option(
+        None, "A TOML file or a folder of them; the bundled sets without one.", argument="PATH"
+    )
+    languages: tuple[str, ...] = option((), f"{COMMA}; all without it.", comma=True)
+    categories: str = option("all", CATEGORIES)
+
+    def load(self) -> ConceptSets:
+        """Return the sets, those that cannot be used too."""
+        from emospace.concepts import load_concepts
+
+        return load_concepts(self.languages or None, self.categories, path=self.path, strict=False)
+
+
+class CheckSpec(SetsSpec):
+    """Concept-sets to be checked, and against what."""
+
+    model: str | None = option(None, "Also check that this model's tokenizer knows the words.")
+    revision: str | None = option(None, ModelSpec.model_fields["revision"].description or "")
+    trust_remote_code: bool = option(False, ModelSpec.model_fields["trust_remote_code"].description or "")
+    valence: bool = option(False, "Also compare the categories' valence with English, by word norms.")
+    norms: tuple[str, ...] = option(
+        (), "With --valence: bundled sets or files in place of a language's bundled ones; repeatable."
+    )
+
+
+class ImportSpec(Spec):
+    """A file of word associations to be made into concept-sets."""
+
+    path: Annotated[
+        Path,
+        option(
+            ...,
+            "Word associations: strengths (cue, response, R123 or R1, N), or participants' answers (cue, R1, R2, R3).",
+            argument="PATH",
+        ),
+    ]
+    language: Annotated[str, option(..., "The file's language.")]
+    out: Annotated[Path, option(..., "TOML file to write.")]
+    categories: str = option("all", CATEGORIES)
+    labels: Path | None = option(
+        None, 'TOML file of cues, joy = ["joy", "joyful"], for a language without bundled sets.'
+    )
+    carrier: tuple[str, ...] = option((), "Sentence with {word} in it; repeatable.")
+    responses: Literal["R1", "R123"] | None = option(
+        None, "Answers that count: the first or all three (R1 or R123); else R123 where the file has it."
+    )
+    threshold: float = option(0.01, "Least strength, as a share of all answers.")
+    min_count: int = option(2, "Least number of answers.")
+    min_words: int = option(10, "Fewest concepts a category may have.")
+    max_words: int = option(50, "Most concepts a category keeps.")
 
 
 @app.command("list")
-def list_sets(path: Sets = None, languages: Languages = None, categories: Categories = "all") -> None:
+@takes(SetsSpec, config=False)
+def list_sets(spec: SetsSpec) -> None:
     """Show how many concepts each category has in each language, and the words specific to one."""
-    from emospace.concepts import category_lists, load_concepts
+    from emospace.concepts import category_lists
 
-    sets = load_concepts(split(languages or ()) or None, categories, path=path, strict=False)
-    lists = category_lists(path)
+    sets = spec.load()
+    lists = category_lists(spec.path)
     rows = []
     for category in sets.categories:
         counts = [
@@ -65,45 +116,26 @@ def list_sets(path: Sets = None, languages: Languages = None, categories: Catego
 
 
 @app.command()
-def check(
-    path: Sets = None,
-    languages: Languages = None,
-    categories: Categories = "all",
-    model: Annotated[
-        str | None, typer.Option(help="Also check that this model's tokenizer knows the words.")
-    ] = None,
-    revision: Annotated[str | None, typer.Option(help=ModelSpec.model_fields["revision"].description)] = None,
-    trust_remote_code: Annotated[
-        bool,
-        typer.Option("--trust-remote-code", help=ModelSpec.model_fields["trust_remote_code"].description),
-    ] = False,
-    valence: Annotated[
-        bool,
-        typer.Option("--valence", help="Also compare the categories' valence with English, by word norms."),
-    ] = False,
-    norms: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="With --valence: bundled sets or files in place of a language's bundled ones; repeatable."
-        ),
-    ] = None,
-) -> None:
+@takes(CheckSpec, config=False)
+def check(spec: CheckSpec) -> None:
     """List what is wrong or doubtful; a set that cannot be used ends with exit code 2.
 
     With --valence also each category's valence, the mean rating of its concepts by their weights, against English.
     That is a report: no concept is chosen by it.
     """
-    from emospace.concepts import check_concepts, load_concepts
+    from emospace.concepts import check_concepts
     from emospace.concepts.checks import FATAL
 
-    if norms and not valence:
-        raise InvalidInput(f"--norms {norms[0]}", "ratings are read for valence only", "Add --valence.")
-    sets = load_concepts(split(languages or ()) or None, categories, path=path, strict=False)
+    if spec.norms and not spec.valence:
+        raise InvalidInput(f"--norms {spec.norms[0]}", "ratings are read for valence only", "Add --valence.")
+    sets = spec.load()
     tokenizer = None
-    if model is not None:
+    if spec.model is not None:
         from emospace.models import load_tokenizer
 
-        tokenizer = load_tokenizer(model, revision=revision, trust_remote_code=trust_remote_code)
+        tokenizer = load_tokenizer(
+            spec.model, revision=spec.revision, trust_remote_code=spec.trust_remote_code
+        )
     findings = check_concepts(sets, tokenizer)
     n_sets = sum(len(labels) for labels in sets.labels.values())
     if findings.empty:
@@ -113,12 +145,12 @@ def check(
     fatal = findings[findings["problem"].isin(FATAL)]
     if len(fatal):
         raise InvalidInput(
-            str(path or "the bundled concept-sets"),
+            str(spec.path or "the bundled concept-sets"),
             f"{len(fatal)} findings make sets unusable ({', '.join(dict.fromkeys(fatal['problem']))})",
             "Correct the file where the table says.",
         )
-    if valence:
-        show_valence(sets, norms or ())
+    if spec.valence:
+        show_valence(sets, spec.norms)
 
 
 def show_valence(sets: ConceptSets, given: Sequence[str]) -> None:
@@ -175,50 +207,26 @@ def show_valence(sets: ConceptSets, given: Sequence[str]) -> None:
 
 
 @app.command("import")
-def import_sets(
-    path: Annotated[
-        Path,
-        typer.Argument(
-            help="Word associations: strengths (cue, response, R123 or R1, N), or participants' answers (cue, R1, R2, R3)."
-        ),
-    ],
-    language: Annotated[str, typer.Option(help="The file's language.")],
-    out: Annotated[Path, typer.Option(help="TOML file to write.")],
-    categories: Categories = "all",
-    labels: Annotated[
-        Path | None,
-        typer.Option(help='TOML file of cues, joy = ["joy", "joyful"], for a language without bundled sets.'),
-    ] = None,
-    carrier: Annotated[list[str] | None, typer.Option(help="Sentence with {word} in it; repeatable.")] = None,
-    responses: Annotated[
-        Literal["R1", "R123"] | None,
-        typer.Option(help="Answers that count: the first or all three; else R123 where the file has it."),
-    ] = None,
-    threshold: Annotated[float, typer.Option(help="Least strength, as a share of all answers.")] = 0.01,
-    min_count: Annotated[int, typer.Option(help="Least number of answers.")] = 2,
-    min_words: Annotated[int, typer.Option(help="Fewest concepts a category may have.")] = 10,
-    max_words: Annotated[int, typer.Option(help="Most concepts a category keeps.")] = 50,
-) -> None:
+@takes(ImportSpec, config=False)
+def import_sets(spec: ImportSpec) -> None:
     """Build concept-sets from a word-association file (Small World of Words layout)."""
     from emospace.concepts import import_associations
 
+    out = spec.out
     if out.suffix != ".toml":
         raise InvalidInput(f"--out {out}", "it is no .toml file", f"Name it {out.with_suffix('.toml')}.")
+    limits = ("responses", "threshold", "min_count", "min_words", "max_words")
     sets = import_associations(
-        path,
-        language,
-        selection=categories,
-        labels=read_labels(labels) if labels else None,
-        carriers=carrier or None,
-        responses=responses,
-        threshold=threshold,
-        min_count=min_count,
-        min_words=min_words,
-        max_words=max_words,
+        spec.path,
+        spec.language,
+        selection=spec.categories,
+        labels=read_labels(spec.labels) if spec.labels else None,
+        carriers=spec.carrier or None,
+        **{name: getattr(spec, name) for name in limits},
     )
     sets.save(out)
     written("Written", out)
-    say(f"Use it with: emospace study --concepts {out} --languages {language}")
+    say(f"Use it with: emospace study --concepts {out} --languages {spec.language}")
 
 
 def read_labels(path: Path) -> dict[str, list[str]]:

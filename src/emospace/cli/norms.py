@@ -2,144 +2,129 @@
 
 from __future__ import annotations
 
-import inspect
 import re
-from collections.abc import Callable, Mapping
-from functools import wraps
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from emospace.cli.options import split
+from emospace.cli.options import takes
 from emospace.display import say, table
 from emospace.errors import EmospaceError, InvalidInput
+from emospace.specs.base import Spec, option
 
 if TYPE_CHECKING:
     from emospace.norms import Anchors, OpenQuestion, WordNorms
 
 app = typer.Typer(no_args_is_help=True, help="Word norms: list, check, import.")
 
-OPTIONS: dict[str, Any] = {
-    "language": Annotated[str | None, typer.Option(help="Language of the words: en, de, zh.")],
-    "scale": Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="[TARGET=]LOW,HIGH", help="Lowest and highest answer: 1,9, or valence=-3,3; repeatable."
-        ),
-    ],
-    "columns": Annotated[
-        list[str] | None,
-        typer.Option(
-            "--column",
-            metavar="KEY=HEADER",
-            help="Where headers are unclear: word=Wort, valence=..., arousal=..., or valence=#3; repeatable.",
-        ),
-    ],
-    "targets": Annotated[
-        list[str] | None,
-        typer.Option(help="The ratings to take, where not all: valence,arousal; repeatable."),
-    ],
-    "encoding": Annotated[str | None, typer.Option(help="Encoding, where the detected one is wrong.")],
-    "sheet": Annotated[str | None, typer.Option(help="Sheet of a workbook.")],
-    "script": Annotated[str | None, typer.Option(help="Of Chinese words: Hans or Hant.")],
-    "reversed": Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="TARGET", help="Its scale runs from high to low; none where no scale does; repeatable."
-        ),
-    ],
-    "layout": Annotated[
-        str | None, typer.Option(help="A published layout by name, where the columns do not identify it.")
-    ],
-    "trials": Annotated[
-        bool, typer.Option("--trials", help="Each row is one rating: take mean, SD and n by word.")
-    ],
-    "duplicates": Annotated[
-        str | None, typer.Option(help="Words rated twice with other ratings: drop, or their mean.")
-    ],
-    "missing": Annotated[
-        list[str] | None, typer.Option(metavar="TEXT", help="What stands for no rating: -99; repeatable.")
-    ],
-    "clean": Annotated[
-        bool,
-        typer.Option(
-            "--clean", help="Take quotation marks, asterisks, dots for blanks and capitals off the words."
-        ),
-    ],
-}
-"""Key of a card -> the option that says it, the same for each command that reads a file."""
+
+class CardSpec(Spec):
+    """What the options say of a ratings file: the keys of its card, the same for each command that reads one."""
+
+    language: str | None = option(None, "Language of the words: en, de, zh.")
+    scale: tuple[str, ...] = option(
+        (),
+        "Lowest and highest answer: 1,9, or valence=-3,3; repeatable.",
+        metavar="[TARGET=]LOW,HIGH",
+    )
+    columns: tuple[str, ...] = option(
+        (),
+        "Where headers are unclear: word=Wort, valence=..., arousal=..., or valence=#3; repeatable.",
+        flag="--column",
+        metavar="KEY=HEADER",
+    )
+    targets: tuple[str, ...] = option(
+        (), "The ratings to take, where not all: valence,arousal; repeatable.", comma=True
+    )
+    encoding: str | None = option(None, "Encoding, where the detected one is wrong.")
+    sheet: str | None = option(None, "Sheet of a workbook.")
+    script: str | None = option(None, "Of Chinese words: Hans or Hant.")
+    reversed: tuple[str, ...] = option(
+        (),
+        "Its scale runs from high to low; none where no scale does; repeatable.",
+        metavar="TARGET",
+        comma=True,
+    )
+    layout: str | None = option(None, "A published layout by name, where the columns do not identify it.")
+    trials: bool = option(False, "Each row is one rating: take mean, SD and n by word.")
+    duplicates: str | None = option(None, "Words rated twice with other ratings: drop, or their mean.")
+    missing: tuple[str, ...] = option((), "What stands for no rating: -99; repeatable.", metavar="TEXT")
+    clean: bool = option(
+        False, "Take quotation marks, asterisks, dots for blanks and capitals off the words."
+    )
+
+    def card(self) -> dict[str, Any]:
+        """Return what they say, by the keys of a card."""
+        readers: dict[str, Callable[[Any], Any]] = {
+            "scale": _scale,
+            "columns": lambda given: dict(map(_column, given)),
+            "reversed": _reversed,
+            "missing": list,
+        }
+        values = {key: getattr(self, key) for key in CardSpec.model_fields}
+        return {key: readers.get(key, lambda value: value)(value) for key, value in values.items() if value}
 
 
-def says_card(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the `OPTIONS` in place of its parameter `said`, which gets what they say as a card."""
+class NormsSpec(CardSpec):
+    """Norms to be read."""
 
-    @wraps(command)
-    def run(**given: Any) -> None:
-        said = {key: given.pop(key) for key in OPTIONS}
-        command(**given, said=_said(said))
+    norms: Annotated[str, option(..., "A bundled set or a file of ratings.", argument="NORMS")]
 
-    signature = inspect.signature(command, eval_str=True)
-    own = [parameter for name, parameter in signature.parameters.items() if name != "said"]
-    options = [
-        inspect.Parameter(
-            key,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=False if get_args(hint)[0] is bool else None,
-            annotation=hint,
-        )
-        for key, hint in OPTIONS.items()
-    ]
-    parameters = [*(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own), *options]
-    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    return run
+
+class ImportSpec(CardSpec):
+    """A file of ratings whose card is to be written."""
+
+    file: Annotated[Path, option(..., "A file of ratings.", argument="FILE")]
+    name: str | None = option(None, "Name of the norms in results.")
+    licence: str | None = option(None, "Licence of the file.")
+    citation: str | None = option(None, "Paper to cite.")
+    yes: bool = option(False, "Write over a card that says otherwise.")
+
+    def card(self) -> dict[str, Any]:
+        """Return what they say, name, licence and citation too."""
+        texts = {key: getattr(self, key) for key in ("name", "licence", "citation")}
+        return super().card() | {key: text for key, text in texts.items() if text is not None}
+
+
+class ListSpec(Spec):
+    """Languages of norms."""
+
+    languages: tuple[str, ...] = option((), "Comma-separated or repeated.", comma=True)
 
 
 @app.command("list")
-def list_sets(
-    languages: Annotated[list[str] | None, typer.Option(help="Comma-separated or repeated.")] = None,
-) -> None:
+@takes(ListSpec, config=False)
+def list_sets(spec: ListSpec) -> None:
     """Show the bundled norms with their licences."""
     from emospace.norms import list_norms
 
-    found = list_norms()
-    wanted = split(languages or ())
-    if wanted:
-        found = found[found["language"].isin(wanted)]
-    if found.empty:
+    bundled = list_norms()
+    if spec.languages:
+        bundled = bundled[bundled["language"].isin(spec.languages)]
+    if bundled.empty:
         raise InvalidInput(
-            f"--languages {','.join(wanted)}",
+            f"--languages {','.join(spec.languages)}",
             "no norms in these languages are bundled",
             "Give `emospace study --norms` the path of a ratings file.",
         )
     columns = ["name", "language", "words", "targets", "scale", "licence", "note"]
-    table("Bundled norms", columns, found[columns].itertuples(index=False))
+    table("Bundled norms", columns, bundled[columns].itertuples(index=False))
 
 
 @app.command()
-@says_card
-def check(
-    norms: Annotated[str, typer.Argument(help="A bundled set or a file of ratings.")],
-    said: dict[str, Any],
-) -> None:
+@takes(NormsSpec, config=False)
+def check(spec: NormsSpec) -> None:
     """Read a set as a study would and say how it was read and what is odd in it."""
     from emospace.norms import load_norms
 
-    show(norms, load_norms(norms, **said, anchors=bundled_anchors))
+    show(spec.norms, load_norms(spec.norms, **spec.card(), anchors=bundled_anchors))
 
 
 @app.command("import")
-@says_card
-def import_file(
-    file: Annotated[Path, typer.Argument(help="A file of ratings.")],
-    name: Annotated[str | None, typer.Option(help="Name of the norms in results.")] = None,
-    licence: Annotated[str | None, typer.Option(help="Licence of the file.")] = None,
-    citation: Annotated[str | None, typer.Option(help="Paper to cite.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Write over a card that says otherwise.")] = False,
-    *,
-    said: dict[str, Any],
-) -> None:
+@takes(ImportSpec, config=False)
+def import_file(spec: ImportSpec) -> None:
     """Find out how a file is to be read, ask what it does not say, and write that beside it as FILE.toml.
 
     Nothing else is written. Afterwards `emospace study --norms FILE` needs no more options.
@@ -147,9 +132,9 @@ def import_file(
     from emospace.norms import card_path, check_norms, norms_from_file, read_card, write_card
     from emospace.norms.cards import card_text, differences, merged
 
+    file = spec.file
     before = read_card(file)
-    texts = {"name": name, "licence": licence, "citation": citation}
-    card = merged(before, {**said, **{key: value for key, value in texts.items() if value is not None}})
+    card = merged(before, spec.card())
     while True:
         try:
             read = norms_from_file(file, card, anchors=bundled_anchors, settle=True)
@@ -164,7 +149,7 @@ def import_file(
         say(f"{beside} says all this already.")
         return
     changed = differences(before, card) if beside.exists() else []
-    if changed and "found" not in before and not yes:
+    if changed and "found" not in before and not spec.yes:
         why = f"it is there, written by hand, and says otherwise ({'; '.join(changed)})"
         if not on_terminal():
             raise InvalidInput(str(beside), why, "Give --yes to write over it, or change it by hand.")
@@ -173,8 +158,8 @@ def import_file(
     write_card(file, card)
     for line in changed:
         say(f"Changed in {beside}: {line}")
-    found = check_norms(read)
-    say(f"Wrote {beside}. {len(read):,} words, {len(read.rejected):,} rows left out, {len(found)} findings.")
+    n_findings = len(check_norms(read))
+    say(f"Wrote {beside}. {len(read):,} words, {len(read.rejected):,} rows left out, {n_findings} findings.")
     say(f"Now: emospace study --norms {file}")
 
 
@@ -256,28 +241,18 @@ def other_language(read: WordNorms) -> str:
     )
 
 
-def _said(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the options say, by the keys of a card."""
-    read: dict[str, Callable[[Any], Any]] = {
-        "scale": _scale,
-        "columns": lambda given: dict(map(_column, given)),
-        "reversed": _reversed,
-        "targets": split,
-    }
-    return {key: read.get(key, lambda value: value)(value) for key, value in given.items() if value}
-
-
 def _complete(card: Mapping[str, Any], read: WordNorms) -> dict[str, Any]:
     """Return the card with what was found out, so that the file is read the same however emospace grows."""
     from emospace.norms.cards import found_in
 
     how = read.reading
     scales = {target: list(read.scales[target]) for target in read.targets}
-    one = len({tuple(scale) for scale in scales.values()}) == 1 and not isinstance(card.get("scale"), Mapping)
-    found = {"language": read.language, "script": read.script, "sheet": how["sheet"]}
-    found |= {key: getattr(read, key) for key in ("name", "licence", "citation")}
-    complete = {**{key: value for key, value in found.items() if value}, **card}
-    complete["scale"] = next(iter(scales.values())) if one else scales
+    is_shared = len({tuple(scale) for scale in scales.values()}) == 1
+    facts = {"language": read.language, "script": read.script, "sheet": how["sheet"]}
+    facts |= {key: getattr(read, key) for key in ("name", "licence", "citation")}
+    complete = {**{key: value for key, value in facts.items() if value}, **card}
+    by_target = not is_shared or isinstance(card.get("scale"), Mapping)
+    complete["scale"] = scales if by_target else next(iter(scales.values()))
     if len(set(how["columns"].values())) == len(how["columns"]):
         complete["columns"] = dict(how["columns"])
     if "reversed" in card or how["reversed"] or not how["direction"].startswith("not checked"):
@@ -357,7 +332,7 @@ def _ask(question: str) -> str:
     return str(typer.prompt(question, err=True)).strip()
 
 
-def _scale(given: list[str]) -> Any:
+def _scale(given: Sequence[str]) -> Any:
     """Return one scale for all targets as a pair, or scales by target."""
     by_target = {}
     for item in given:
@@ -383,9 +358,9 @@ def _pair(given: str) -> tuple[float, float]:
     return low, high
 
 
-def _reversed(given: list[str]) -> list[str]:
-    targets = [target for target in split(given) if target != "none"]
-    if targets and "none" in split(given):
+def _reversed(given: Sequence[str]) -> list[str]:
+    targets = [target for target in given if target != "none"]
+    if targets and "none" in given:
         raise InvalidInput(f"--reversed {','.join(given)}", "it says both none and some", "Give one of them.")
     return targets
 

@@ -103,9 +103,11 @@ def _plain(annotation: Any) -> Any:
     return dict if get_origin(annotation) is dict else annotation
 
 
-def _parameters(option: Option) -> Iterator[inspect.Parameter]:
+def _parameters(option: Option, config: bool) -> Iterator[inspect.Parameter]:
     """Yield the parameter of an option for Typer, and a hidden one for its former name."""
     shown, default, plain = option.shown, option.default, option.annotation
+    if option.field.is_required() and not config:
+        default = inspect.Parameter.empty
     if get_origin(plain) is Literal:
         kind: Any = str
     elif get_origin(plain) is tuple or plain is dict:
@@ -134,8 +136,8 @@ def _parameter(name: str, kind: Any, info: Any, default: Any) -> inspect.Paramet
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
 
 
-def takes(kind: type[Spec]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command the options of a specification and ``--config``, in place of its parameter `spec`."""
+def takes(kind: type[Spec], *, config: bool = True) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options of a specification, and ``--config``, in place of its parameter `spec`."""
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         options = options_of(kind)
@@ -150,17 +152,19 @@ def takes(kind: type[Spec]) -> Callable[[Callable[..., None]], Callable[..., Non
                     source = context.get_parameter_source(name)
                     if source is not None and source.name == "COMMANDLINE":
                         stated.append((option, option.parse(value)))
-            command(build_spec(kind, stated, given.pop("config")), **given)
+            command(build_spec(kind, stated, given.pop("config", None)), **given)
 
         signature = inspect.signature(command, eval_str=True)
         keyword = inspect.Parameter.KEYWORD_ONLY
         rest = [part.replace(kind=keyword) for name, part in signature.parameters.items() if name != "spec"]
         parameters = [
             inspect.Parameter("context", keyword, annotation=typer.Context),
-            *(part for option in ordered for part in _parameters(option)),
+            *(part for option in ordered for part in _parameters(option, config)),
             *rest,
-            _parameter("config", Path, typer.Option("--config", metavar="FILE", help=CONFIG), None),
         ]
+        if config:
+            file = typer.Option("--config", metavar="FILE", help=CONFIG)
+            parameters.append(_parameter("config", Path, file, None))
         run.__annotations__ = {part.name: part.annotation for part in parameters}
         run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
         return run
