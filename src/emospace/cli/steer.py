@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from emospace.cli.options import keep_spec, takes
-from emospace.cli.steered import Asked, show_beams, show_stream, write_batch
+from emospace.cli.steered import SteeredModel, show_answers, write_batch
 from emospace.cli.tone import load, read_batch, read_prompt, read_tone, window_of
 from emospace.display import say, table, written
 from emospace.errors import InvalidInput, unknown
@@ -71,24 +71,17 @@ def text(spec: TextSpec) -> None:
         raise InvalidInput(
             f"--out {spec.out}", "it is for the answers of --batch", "Leave it out, or give --batch."
         )
-    options = {"scope": spec.scope, "op": spec.op, "window": window_of(spec.window)}
+    from emospace.steering import plan_steering
+
+    options: dict[str, Any] = {"scope": spec.scope, "op": spec.op, "window": window_of(spec.window)}
     model, bank = load(spec)
     vector = bank.tone(tone, spec.mode)
-    asked = Asked(
-        model,
-        vector.at(spec.layers) if spec.layers else vector,
-        0.0 if spec.op == "ablate" and spec.dose is None else spec.dose,
-        options,
-        spec.sampling,
-        spec.system,
-        spec.beams,
-    )
+    plan = plan_steering(model, vector, spec.dose, layers=spec.layers or None, **options)
+    steered = SteeredModel(model, plan, options, spec.sampling, spec.system, spec.beams)
     if spec.batch is not None:
-        write_batch(asked, prompts, spec.out, baseline=spec.baseline)
-    elif spec.beams > 1:
-        show_beams(asked, prompts[0], baseline=spec.baseline)
+        write_batch(steered, prompts, spec.out, baseline=spec.baseline)
     else:
-        show_stream(asked, prompts[0], baseline=spec.baseline)
+        show_answers(steered, prompts[0], baseline=spec.baseline)
 
 
 @app.command("calibrate")

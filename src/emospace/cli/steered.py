@@ -14,54 +14,41 @@ if TYPE_CHECKING:
     from emospace.generation import Generated
     from emospace.models import LanguageModel
     from emospace.specs import Sampling
-    from emospace.steering.vector import SteeringVector
+    from emospace.steering import SteeringPlan
 
 
-class Asked(NamedTuple):
-    """A model, what it is steered with, and how it answers."""
+class SteeredModel(NamedTuple):
+    """A model, how it is steered and how it answers; `options` are what differs from how the vector was calibrated."""
 
     model: LanguageModel
-    vector: SteeringVector
-    dose: float | None
+    plan: SteeringPlan
     options: dict[str, Any]
     sampling: Sampling
     system: str | None
     beams: int
 
-    @property
-    def applied(self) -> float:
-        """The dose that is applied."""
-        return self.vector.dose() if self.dose is None else self.dose
-
     def described(self) -> dict[str, Any]:
         """Return vector, mode, dose and layers, and how they act where that is not as calibrated."""
-        acting = {name: value for name, value in self.options.items() if value is not None}
         return {
-            "vector": self.vector.name,
-            "kind": self.vector.kind,
-            "mode": self.vector.mode,
-            "dose": self.applied,
-            "layers": list(self.vector.layers),
-            **acting,
+            "vector": self.plan.vector.name,
+            "kind": self.plan.vector.kind,
+            "mode": self.plan.mode,
+            "dose": self.plan.dose,
+            "layers": list(self.plan.vector.layers),
+            **{name: value for name, value in self.options.items() if value is not None},
         }
 
+    def answers(self, prompts: Sequence[str], *, is_steered: bool) -> Generated:
+        """Return the answers to prompts, sampled in batches or searched."""
+        from emospace.generation import generate
 
-def show_stream(asked: Asked, prompt: str, *, baseline: bool) -> None:
-    """Print both answers as they come, then what was done and what it cost."""
-    from emospace.generation import stream
-
-    shared: dict[str, Any] = {"sampling": asked.sampling, "system": asked.system}
-    streams = {"unsteered": Kept(stream(asked.model, prompt, **shared))} if baseline else {}
-    streams[asked.vector.name] = Kept(
-        stream(asked.model, prompt, asked.vector, dose=asked.dose, **shared, **asked.options)
-    )
-    texts(streams)
-    steered = streams[asked.vector.name].answer
-    plain = streams["unsteered"].answer if baseline else None
-    show_cost(asked, prompt, steered, plain)
+        plan = self.plan if is_steered else None
+        if self.beams > 1:
+            return beam_search(self, prompts, plan)
+        return generate(self.model, prompts, plan, sampling=self.sampling, system=self.system)
 
 
-class Kept:
+class KeptStream:
     """The pieces of a stream, which keeps the answer that the stream returns at its end."""
 
     def __init__(self, pieces: Generator[str, None, Generated]) -> None:
@@ -71,44 +58,51 @@ class Kept:
         self.answer = yield from self.pieces
 
 
-def show_beams(asked: Asked, prompt: str, *, baseline: bool) -> None:
-    """Print both answers of beam search, then what was done and what it cost."""
-    plain = beam_search(asked, prompt, steered=False) if baseline else None
-    steered = beam_search(asked, prompt, steered=True)
-    shown = {"unsteered": plain.texts} if plain else {}
-    texts(shown | {asked.vector.name: steered.texts})
-    show_cost(asked, prompt, steered, plain)
+def show_answers(steered: SteeredModel, prompt: str, *, baseline: bool) -> None:
+    """Print both answers, as they come where they are sampled, then what was done and what it cost."""
+    from emospace.generation import stream
 
-
-def show_cost(asked: Asked, prompt: str, steered: Generated, plain: Generated | None) -> None:
-    """Say what was done to an answer, what it cost, and which thoughts before an answer are not shown."""
-    for name, answer in (("unsteered", plain), (asked.vector.name, steered)):
-        if answer is not None and answer.reasoning[0]:
+    name, model = steered.plan.vector.name, steered.model
+    plans = {"unsteered": None, name: steered.plan} if baseline else {name: steered.plan}
+    if steered.beams > 1:
+        answers = {way: beam_search(steered, [prompt], plan) for way, plan in plans.items()}
+        texts({way: answer.texts for way, answer in answers.items()})
+    else:
+        streams = {
+            way: KeptStream(stream(model, prompt, plan, sampling=steered.sampling, system=steered.system))
+            for way, plan in plans.items()
+        }
+        texts(streams)
+        answers = {way: pieces.answer for way, pieces in streams.items()}
+    for way, answer in answers.items():
+        if answer.reasoning[0]:
             length = f"{len(answer.reasoning[0]):,}"
-            remark(f"{name}: a thought of {length} characters before the answer is not shown")
-    cost = middle(paired(asked, [prompt], steered, plain))
-    remark(described(asked, steered.applications, cost))
-    done = {"applications": steered.applications, "perplexity_ratio": cost}
-    add_result("steered", {**asked.described(), **done})
+            remark(f"{way}: a thought of {length} characters before the answer is not shown")
+    cost = median_of(paired(steered, [prompt], answers[name], answers.get("unsteered")))
+    applications = answers[name].applications
+    remark(summary_line(steered, applications, cost))
+    result = {**steered.described(), "applications": applications, "perplexity_ratio": cost}
+    add_result("steered", result)
 
 
-def write_batch(asked: Asked, prompts: Sequence[str], out: Path | None, *, baseline: bool) -> None:
+def write_batch(steered: SteeredModel, prompts: Sequence[str], out: Path | None, *, baseline: bool) -> None:
     """Write one JSON object a prompt, and say what was done to all of them."""
     from emospace.artefacts import jsonable, write_text
 
-    steered = answers(asked, prompts, steered=True)
-    plain = answers(asked, prompts, steered=False) if baseline else None
-    ratios = paired(asked, prompts, steered, plain)
+    answers = {"steered": steered.answers(prompts, is_steered=True)}
+    if baseline:
+        answers["unsteered"] = steered.answers(prompts, is_steered=False)
+    ratios = paired(steered, prompts, answers["steered"], answers.get("unsteered"))
+    applications = answers["steered"].applications
     rows = []
     for place, prompt in enumerate(prompts):
-        row: dict[str, Any] = {"prompt": prompt, "steered": steered.texts[place]}
-        if plain is not None:
-            row["unsteered"] = plain.texts[place]
-        for side, given in (("steered", steered), ("unsteered", plain)):
-            if given is not None and given.reasoning[place]:
-                row[f"{side}_reasoning"] = given.reasoning[place]
-        row |= {"perplexity_ratio": ratios[place], "seed": asked.sampling.seed, **asked.described()}
-        row["applications_in_batch"] = steered.applications
+        row: dict[str, Any] = {"prompt": prompt}
+        row |= {side: answer.texts[place] for side, answer in answers.items()}
+        for side, answer in answers.items():
+            if answer.reasoning[place]:
+                row[f"{side}_reasoning"] = answer.reasoning[place]
+        row |= {"perplexity_ratio": ratios[place], "seed": steered.sampling.seed, **steered.described()}
+        row["applications_in_batch"] = applications
         rows.append(jsonable(row))
     lines = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
     if out is not None:
@@ -116,21 +110,21 @@ def write_batch(asked: Asked, prompts: Sequence[str], out: Path | None, *, basel
         written("Written", out)
     elif not add_result("answers", rows):
         sys.stdout.write(lines)
-    remark(described(asked, steered.applications, middle(ratios), len(prompts)))
+    remark(summary_line(steered, applications, median_of(ratios), len(prompts)))
 
 
-def described(asked: Asked, applications: int, cost: float | None, n: int = 1) -> str:
+def summary_line(steered: SteeredModel, applications: int, cost: float | None, n: int = 1) -> str:
     """Return the line below an answer."""
-    done = asked.described()
-    acting = [f"{name} {done[name]}" for name in ("scope", "op") if name in done]
-    if "window" in done:
-        start, stop = done["window"]
-        acting.append(f"window {start}:{'' if stop is None else stop}")
+    facts = steered.described()
+    options = [f"{name} {facts[name]}" for name in ("scope", "op") if name in facts]
+    if "window" in facts:
+        start, stop = facts["window"]
+        options.append(f"window {start}:{'' if stop is None else stop}")
     parts = [
-        f"{done['vector']} ({done['kind']})",
-        f"{done['mode']} dose {done['dose']:g}",
-        f"layers {', '.join(map(str, done['layers']))}",
-        *acting,
+        f"{facts['vector']} ({facts['kind']})",
+        f"{facts['mode']} dose {facts['dose']:g}",
+        f"layers {', '.join(map(str, facts['layers']))}",
+        *options,
         f"{applications:,} applications",
         "perplexity ratio not measured" if cost is None else f"perplexity {cost:.2f} times the unsteered",
     ]
@@ -140,33 +134,8 @@ def described(asked: Asked, applications: int, cost: float | None, n: int = 1) -
     return " · ".join(parts)
 
 
-def answers(asked: Asked, prompts: Sequence[str], *, steered: bool) -> Generated:
-    """Return the answers to prompts, sampled in batches or searched one by one."""
-    from emospace.generation import Generated, generate
-
-    if asked.beams > 1:
-        import numpy as np
-
-        searched = [beam_search(asked, prompt, steered=steered) for prompt in prompts]
-        return Generated(
-            [answer.texts[0] for answer in searched],
-            [answer.tokens[0] for answer in searched],
-            np.array([answer.stopped[0] for answer in searched], dtype=bool),
-            sum(answer.applications for answer in searched),
-            [answer.reasoning[0] for answer in searched],
-        )
-    return generate(
-        asked.model,
-        prompts,
-        asked.vector if steered else None,
-        sampling=asked.sampling,
-        system=asked.system,
-        **({"dose": asked.dose, **asked.options} if steered else {}),
-    )
-
-
-def beam_search(asked: Asked, prompt: str, *, steered: bool) -> Generated:
-    """Return the answer of the model's own beam search."""
+def beam_search(steered: SteeredModel, prompts: Sequence[str], plan: SteeringPlan | None) -> Generated:
+    """Return the answers of the model's own beam search."""
     from contextlib import nullcontext
 
     import numpy as np
@@ -174,48 +143,58 @@ def beam_search(asked: Asked, prompt: str, *, steered: bool) -> Generated:
 
     from emospace.generation import Generated
     from emospace.generation.decoding import answer_parts
+    from emospace.generation.forward import end_ids
     from emospace.models import turns_of
-    from emospace.steering import steer
+    from emospace.steering import Steering
+    from emospace.steering.plan import warn_before
 
-    ids = asked.model.prompt_ids(turns_of(prompt, asked.system))
-    row = torch.tensor([ids], device=asked.model.device)
-    steering = steer(asked.model, asked.vector, asked.dose, **asked.options) if steered else None
-    with steering or nullcontext(), torch.inference_mode():
-        generated = asked.model.model.generate(
-            input_ids=row,
-            attention_mask=torch.ones_like(row),
-            max_new_tokens=asked.sampling.n_tokens,
-            num_beams=asked.beams,
-            do_sample=False,
-            pad_token_id=asked.model.tokenizer.pad_token_id,
-        )
-    ends = asked.model.model.generation_config.eos_token_id
-    ending = set(ends if isinstance(ends, list) else [ends])
-    answer = [int(token) for token in generated[0, len(ids) :].tolist()]
-    kept = next((place for place, token in enumerate(answer) if token in ending), len(answer))
-    parts = answer_parts(asked.model, ids, answer[:kept])
-    changed = steering.applications if steering is not None else 0
-    stopped = np.array([kept < len(answer)])
-    tokens = [np.array(answer[:kept], dtype=np.int64)]
-    return Generated([parts.answer], tokens, stopped, changed, [parts.reasoning])
+    model, ends = steered.model, end_ids(steered.model)
+    steering = None if plan is None else Steering(model, plan)
+    if plan is not None:
+        warn_before(model, plan)
+    tokens, parts, stopped = [], [], []
+    for prompt in prompts:
+        ids = model.prompt_ids(turns_of(prompt, steered.system))
+        row = torch.tensor([ids], device=model.device)
+        with steering or nullcontext(), torch.inference_mode():
+            generated = model.model.generate(
+                input_ids=row,
+                attention_mask=torch.ones_like(row),
+                max_new_tokens=steered.sampling.n_tokens,
+                num_beams=steered.beams,
+                do_sample=False,
+                pad_token_id=model.tokenizer.pad_token_id,
+            )
+        answer = [int(token) for token in generated[0, len(ids) :].tolist()]
+        n = next((place for place, token in enumerate(answer) if token in ends), len(answer))
+        tokens.append(np.array(answer[:n], dtype=np.int64))
+        parts.append(answer_parts(model, ids, answer[:n]))
+        stopped.append(n < len(answer))
+    return Generated(
+        [part.answer for part in parts],
+        tokens,
+        np.array(stopped, dtype=bool),
+        0 if steering is None else steering.applications,
+        [part.reasoning for part in parts],
+    )
 
 
 def paired(
-    asked: Asked, prompts: Sequence[str], steered: Generated, plain: Generated | None
+    steered: SteeredModel, prompts: Sequence[str], answers: Generated, unsteered: Generated | None
 ) -> list[float | None]:
     """Return the perplexity of each steered answer over that of the unsteered one, both under the unsteered model."""
     import numpy as np
 
     from emospace.generation import perplexity
 
-    if plain is None:
+    if unsteered is None:
         return [None] * len(prompts)
-    above = perplexity(asked.model, prompts, steered, system=asked.system)
-    below = perplexity(asked.model, prompts, plain, system=asked.system)
+    above = perplexity(steered.model, prompts, answers, system=steered.system)
+    below = perplexity(steered.model, prompts, unsteered, system=steered.system)
     return [float(ratio) if np.isfinite(ratio) else None for ratio in above / below]
 
 
-def middle(ratios: Sequence[float | None]) -> float | None:
+def median_of(ratios: Sequence[float | None]) -> float | None:
     """Return the median of the ratios there are."""
     from statistics import median
 
