@@ -22,7 +22,7 @@ from emospace.generation import (
     perplexity,
     stream,
 )
-from emospace.generation.sampling import draw
+from emospace.generation.loop import draw
 from emospace.models import wrap_model
 from emospace.steering import SteeringVector, plan_steering, steer
 from emospace.steering.hooks import RowSteering

@@ -13,17 +13,15 @@ from pydantic import ValidationError
 
 from conftest import D_MODEL, N_BLOCKS, make_sae, tiny, with_chat_template
 from emospace.errors import EmospaceError
-from emospace.evaluation import calibration, controls
+from emospace.evaluation import calibration, materials as vector_materials
 from emospace.evaluation.calibration import (
     CalibrationSpec,
     Trial,
     best,
     best_together,
     calibrate,
-    features_of,
-    materials,
 )
-from emospace.evaluation.controls import shuffled_banks
+from emospace.evaluation.materials import features_of, materials, shuffled_banks
 from emospace.evaluation.prompts import load_prompts
 from emospace.features import FeatureDictionary
 from emospace.generation import Generated, Sampling, generate, perplexity
@@ -219,7 +217,7 @@ def test_shuffled_sets_act_like_the_bank_and_say_something_else(done, files, mon
         return done.made
 
     monkeypatch.setenv("EMOSPACE_CACHE", str(done.cache))
-    monkeypatch.setattr(controls, "materials", as_calibrated)
+    monkeypatch.setattr(vector_materials, "materials", as_calibrated)
     bank = load_vectors(done.model)
     first, second = shuffled_banks(done.model, bank, 2, mode=mode, seed=3)
     alike = []
@@ -258,8 +256,8 @@ def test_shuffled_sets_have_features_though_no_test_would_pass(done, monkeypatch
         chosen.append(features_of(*args, **settings))
         return chosen[-1]
 
-    monkeypatch.setattr(controls, "materials", lambda model, spec: made)
-    monkeypatch.setattr(controls, "features_of", watched)
+    monkeypatch.setattr(vector_materials, "materials", lambda model, spec: made)
+    monkeypatch.setattr(vector_materials, "features_of", watched)
     (drawn,) = shuffled_banks(done.model, bank, 1, seed=3)
     assert 0 < len(chosen[0].latents) <= len(features.latents)
     for name in drawn.names:

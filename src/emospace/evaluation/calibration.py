@@ -17,6 +17,7 @@ import numpy as np
 from emospace.artefacts import cache_dir, content_hash, read_json, write_json
 from emospace.display import say, track
 from emospace.errors import EmospaceError, unknown
+from emospace.evaluation.materials import materials
 from emospace.evaluation.prompts import load_prompts, prompt_kind
 from emospace.evaluation.scores import counts, hits, is_judged, row_mean
 from emospace.generation import generate, perplexity
@@ -26,19 +27,13 @@ from emospace.steering.bank import AXES, VectorBank, bank_folder
 from emospace.steering.vector import DoseRange, SteeringVector
 from emospace.steering.vectors import (
     FEWEST_RATED,
-    ConceptStates,
     Recipe,
     affect_axes,
     category_vectors,
-    concept_states,
-    default_layers,
 )
 
 if TYPE_CHECKING:
-    from emospace.concepts import ConceptSets
-    from emospace.features import FeatureDictionary, MatchedPool
     from emospace.models import LanguageModel
-    from emospace.sae import SparseAutoencoder
 
 
 OTHERS = 1.25
@@ -52,9 +47,6 @@ LEAST_JUDGED = 0.5
 
 FEATURES_ALONE: tuple[VectorSource, float] = ("features", 0.0)
 """Source and contrast of vectors made of an SAE's features alone, which have doses of their own."""
-
-STORE = "activations"
-"""Where in the cache the states of words lie."""
 
 
 class Trial(NamedTuple):
@@ -76,19 +68,6 @@ class Trial(NamedTuple):
     def way(self) -> tuple[VectorSource, float]:
         """What tells its vector from the others of its emotion: source and contrast."""
         return self.source, self.contrast
-
-
-class Materials(NamedTuple):
-    """What vectors are made of, once for a model and language."""
-
-    sets: ConceptSets
-    states: ConceptStates
-    sae: SparseAutoencoder | None
-    features: FeatureDictionary | None
-    layers: tuple[int, ...]
-    positions: dict[str, tuple[float, float]]
-    pool: MatchedPool
-    texts: tuple[str, ...]
 
 
 def calibrate(
@@ -213,82 +192,6 @@ def calibrate(
     folder = bank.save(out or bank_folder(made.states.model_hash, source))
     say(f"{len(bank.names)} emotions calibrated: {folder}")
     return bank
-
-
-def materials(model: LanguageModel, spec: CalibrationSpec) -> Materials:
-    """Run what vectors are made of: concepts, neutral words, features, people's ratings of the categories."""
-    from emospace.concepts import load_concepts
-    from emospace.features import neutral_pool
-    from emospace.norms import norms_for
-    from emospace.sae import sae_for
-    from emospace.structure import category_ratings
-
-    sets = load_concepts([spec.language], path=spec.concepts)
-    sae = sae_for(model, spec.sae)
-    layers = spec.layers or default_layers(model, sae)
-    if spec.source in ("sae", "features") and sae is not None:
-        layers = (sae.layer,)
-    pool = neutral_pool(model, sets, spec.language, spec.seed)
-    kind = prompt_kind(model, spec.prompts)
-    prompts = load_prompts(spec.language, "calibration", spec.prompts, kind)
-    texts = [model.render_chat(prompt) for prompt in prompts]
-    states = kept_states(model, sets, spec.language, pool, texts, layers, sae)
-    features = None
-    if sae is not None and spec.source != "dense":
-        features = features_of(model, sae, sets, spec.language, pool, spec.seed)
-    positions: dict[str, tuple[float, float]] = {}
-    norms = norms_for(spec.language, spec.norms)
-    if norms is not None:
-        ratings = category_ratings(sets, norms, spec.language)
-        if {"valence", "arousal"} <= set(ratings.targets):
-            rated = ratings.table.dropna(subset=["valence", "arousal"])
-            values = rated[["valence", "arousal"]].to_numpy(dtype=float).tolist()
-            positions = {str(name): (v, a) for name, (v, a) in zip(rated["category"], values, strict=True)}
-    return Materials(sets, states, sae, features, layers, positions, pool, tuple(texts))
-
-
-def kept_states(
-    model: LanguageModel,
-    sets: ConceptSets,
-    language: str,
-    pool: MatchedPool,
-    texts: Sequence[str],
-    layers: Sequence[int],
-    sae: SparseAutoencoder | None,
-) -> ConceptStates:
-    """Return the states of a language's concepts and of neutral words, those of words kept in the cache."""
-    store = cache_dir() / STORE
-    return concept_states(model, sets, language, pool.words, texts, layers=layers, sae=sae, store=store)
-
-
-def features_of(
-    model: LanguageModel,
-    sae: SparseAutoencoder,
-    sets: ConceptSets,
-    language: str,
-    pool: MatchedPool,
-    seed: int,
-    **settings: Any,
-) -> FeatureDictionary:
-    """Return the features of each category, from concepts and pool words in the first neutral carrier.
-
-    `settings` are those of `select_features`.
-    """
-    from emospace.activations import extract_words
-    from emospace.features import select_features
-
-    words = list(dict.fromkeys([*sets.words(language), *pool.words]))
-    states = extract_words(
-        model,
-        words,
-        sets.carriers[language][0],
-        [sae.layer],
-        store=cache_dir() / STORE,
-        title="Words in a neutral carrier",
-    )
-    return select_features(
-        sae.encode(states.layer(sae.layer)), words, sets, language, pool, seed=seed, **settings
-    )
 
 
 def best_together(tried: Mapping[str, Sequence[Trial]], budget: float, ceiling: float) -> dict[str, Trial]:

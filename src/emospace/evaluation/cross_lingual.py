@@ -14,10 +14,10 @@ import numpy as np
 
 from emospace.display import track
 from emospace.errors import EmospaceError, InvalidInput, unknown
-from emospace.evaluation.calibration import features_of, kept_states
 from emospace.evaluation.cells import Cell, random_vectors
 from emospace.evaluation.cross_lingual_tables import ALL, cross_lingual_tables, mark_language
 from emospace.evaluation.grid import Evaluation, Group, Judged, judge_cells, records_of
+from emospace.evaluation.materials import features_of, kept_states
 from emospace.evaluation.prompts import PromptKind, load_prompts, prompt_kind, prompt_languages
 from emospace.evaluation.running import load_reporting_judge, save_study
 from emospace.evaluation.summary import cross_lingual_summary

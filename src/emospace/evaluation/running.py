@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from emospace.artefacts import write_parquet
 from emospace.display import say
 from emospace.evaluation.cells import standard_cells
-from emospace.evaluation.controls import shuffled_banks
 from emospace.evaluation.grid import Evaluation, evaluate
+from emospace.evaluation.materials import shuffled_banks
 from emospace.evaluation.prompts import prompt_kind
 from emospace.evaluation.summary import steering_summary
 from emospace.judges import load_judge
