@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from emospace import records
-from emospace.records import AlignmentRecord, PredictionRecord
+from emospace.records import (
+    AlignmentRecord,
+    PredictionRecord,
+    geometry,
+    headline,
+    structures_of,
+    targets_of,
+)
 from emospace.report.blocks import Card, Meter
 from emospace.report.run import Run
+from emospace.report.texts import say
 from emospace.report.wording import (
     DASH,
     MANY,
@@ -15,7 +22,6 @@ from emospace.report.wording import (
     figure,
     interval,
     language_name,
-    listed,
     p_clause,
     percent,
     plain_name,
@@ -27,26 +33,6 @@ from emospace.report.wording import (
 NO_BASELINE = "no baseline was computed"
 EVERY = "every figure"
 """What a study says is not computed of a language that it leaves out."""
-
-
-def headline(run: Run, language: str, target: str) -> dict[str, PredictionRecord]:
-    """Return the records behind a language's headline figure for a rating, by feature set."""
-    return records.headline(run.results.prediction, language, target)
-
-
-def targets(run: Run) -> tuple[str, ...]:
-    """Return every predicted rating, in the order of the records."""
-    return records.targets_of(run.results.prediction)
-
-
-def geometry(run: Run, language: str, against: str) -> AlignmentRecord | None:
-    """Return the RSA of the emotion space with one human structure, if it was given."""
-    return records.geometry(run.results.alignment, language, against)
-
-
-def structures(run: Run, language: str) -> tuple[str, ...]:
-    """Return the human structures the answer rests on."""
-    return records.structures_of(run.results.alignment, language)
 
 
 def static_counterpart(run: Run, record: AlignmentRecord) -> tuple[str, float] | None:
@@ -73,62 +59,49 @@ def _beside(run: Run, record: AlignmentRecord) -> list[tuple[str, float]]:
 
 def left_out(run: Run) -> tuple[str, ...]:
     """Return a sentence on languages that some figures are not given for, or nothing."""
-    gone = [(m.language, m.why) for m in run.results.not_computed if m.language and m.what == EVERY]
+    gone = [m for m in run.results.not_computed if m.language and m.what == EVERY]
     unread = [name for name in run.languages if not run.norms(name)]
-    sentences = [f"{language_name(code)} is left out: {why}." for code, why in gone]
-    if unread:
-        names = listed([language_name(name) for name in unread])
-        sentences.append(f"Without ratings of words, prediction and valence are not given for {names}.")
-    return tuple(sentences)
+    sentences = [say("study.left_out", language=m.language, why=m.why) for m in gone]
+    return (*sentences, *([say("study.unread", languages=unread)] if unread else []))
 
 
 def language_line(run: Run, language: str) -> str:
     """Return a language's figures in words, or an empty string where it has none."""
     sentences: list[str] = []
-    for target in targets(run):
-        sets = headline(run, language, target)
+    beaten_by: list[str] = []
+    for target in targets_of(run.results.prediction):
+        sets = headline(run.results.prediction, language, target)
         if not sets:
             continue
         space = sets["space"]
-        clause = (
-            f"r = {figure(space.r)} (95% CI {interval(space.ci_low, space.ci_high)}; {_beside_space(sets)})"
-        )
-        if sentences:
-            sentences.append(f"{target}, {clause}")
-            continue
-        where = (
-            "that are not concepts themselves" if space.excluded_concepts else "(concept words among them)"
-        )
         sentences.append(
-            f"In {language_name(language)}, {counted(space.n_features, 'feature')} chosen with {run.provenance} "
-            f"concept-sets predict the {target} of {counted(space.n, 'word')} {where} at {clause}"
+            say(
+                "study.more" if sentences else "study.ratings",
+                language=language,
+                provenance=run.provenance,
+                target=target,
+                space=space,
+                where=say("study.words_out" if space.excluded_concepts else "study.words_in"),
+                clause=say("study.clause", space=space, beside=_beside_space(sets)),
+            )
         )
-    text = "; ".join(sentences) + "." if sentences else ""
-    text += "".join(
-        f" Of the norms {name}: {note}." for name in run.norms(language)[:1] if (note := run.note(name))
-    )
-    text += _top_firing_note(run, language)
-    shapes = [record for against in structures(run, language) if (record := geometry(run, language, against))]
-    for record in shapes:
-        lead = "The arrangement" if text else f"In {language_name(language)}, the arrangement"
-        text += (
-            f" {lead} of {counted(record.n, 'category')} correlates with people's {structure_name(record.against)} "
-            f"at {figure(record.value)} ({_alignment_beside(run, record)})."
-        )
-        if record.n_derived:
-            text += f" People's side of {record.n_derived} of these is derived from the ratings of their concepts."
-    return text.strip()
-
-
-def _top_firing_note(run: Run, language: str) -> str:
-    beaten_by = []
-    for target in targets(run):
-        sets = headline(run, language, target)
-        if {"top_firing", "space"} <= sets.keys() and (sets["top_firing"].r or 0) >= (sets["space"].r or 0):
+        if "top_firing" in sets and (sets["top_firing"].r or 0) >= (space.r or 0):
             beaten_by.append(f"{target} {figure(sets['top_firing'].r)}")
-    if not beaten_by:
-        return ""
-    return f" As many of the most active latents, chosen without any concept, reach as much or more: {listed(beaten_by)}."
+    text = "; ".join(sentences) + "." if sentences else ""
+    for name in run.norms(language)[:1]:
+        text += say("study.norms", name=name, note=note) if (note := run.note(name)) else ""
+    text += say("study.top_firing", sets=beaten_by) if beaten_by else ""
+    for against in structures_of(run.results.alignment, language):
+        if record := geometry(run.results.alignment, language, against):
+            text += say(
+                "study.arrangement",
+                lead="The arrangement" if text else f"In {language_name(language)}, the arrangement",
+                record=record,
+                structure=structure_name(against),
+                beside=_alignment_beside(run, record),
+            )
+            text += say("study.derived", n=record.n_derived) if record.n_derived else ""
+    return text.strip()
 
 
 def _beside_space(sets: dict[str, PredictionRecord]) -> str:
@@ -153,12 +126,14 @@ def cards(run: Run) -> tuple[Card, ...]:
             f"{upper_first(target)} from the emotion space",
             [_rating_meter(run, lang, target) for lang in run.languages],
         )
-        for target in targets(run)[:2]
+        for target in targets_of(run.results.prediction)[:2]
     ]
     made.append(
         _card("Best axis and human valence", [_axis_meter(run, language) for language in run.languages])
     )
-    against = dict.fromkeys(name for language in run.languages for name in structures(run, language))
+    against = dict.fromkeys(
+        name for language in run.languages for name in structures_of(run.results.alignment, language)
+    )
     for name in list(against)[:2]:
         meters = [_geometry_meter(run, language, name) for language in run.languages]
         made.append(_card(f"Categories and {structure_name(name)}", meters))
@@ -175,7 +150,7 @@ def _card(title: str, meters: Sequence[Meter | None]) -> Card | None:
 
 
 def _rating_meter(run: Run, language: str, target: str) -> Meter | None:
-    sets = headline(run, language, target)
+    sets = headline(run.results.prediction, language, target)
     if not sets:
         return None
     space = sets["space"]
@@ -193,7 +168,7 @@ def _rating_meter(run: Run, language: str, target: str) -> Meter | None:
 
 
 def _geometry_meter(run: Run, language: str, against: str) -> Meter:
-    record = geometry(run, language, against)
+    record = geometry(run.results.alignment, language, against)
     return _alignment_meter(run, record) if record else _no_meter(run, language, "rsa_spearman", against)
 
 

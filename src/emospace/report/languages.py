@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
 
-from emospace.records import AlignmentRecord, CategoryShiftRecord, FamilyRecord, LanguageRSARecord
+from emospace.records import SIGNIFICANT, AlignmentRecord, CategoryShiftRecord, LanguageRSARecord
 from emospace.report import charts, languages_charts
 from emospace.report.blocks import Block, Choice, Figures, Fold, Option, Panel, Prose, Reason
 from emospace.report.languages_charts import Dendrogram, Pair, dendrogram_of, ordered
@@ -24,25 +23,19 @@ from emospace.report.languages_tables import (
     weight_table,
 )
 from emospace.report.run import Absent, Run, or_reason
-from emospace.report.texts import panel, prose
+from emospace.report.texts import panel, prose, say
 from emospace.report.wording import (
     MANY,
-    counted,
     figure,
     interval,
     language_name,
     listed,
     number,
-    p_clause,
     percent,
     space_name,
     upper_first,
 )
 
-if TYPE_CHECKING:
-    pass
-
-SIGNIFICANT = 0.05
 PLANE = ("a", "b", "category", "a_x", "a_y", "b_x", "b_y")
 DEPTHS = ("language", "ratings", "layer", "depth", "rsa", "n")
 MORE = "Common features, categories that sit differently, depth, co-annotation and colexification"
@@ -111,54 +104,34 @@ def compared_in(run: Run) -> str:
 
 def likeness(run: Run) -> tuple[str, ...]:
     """Return in words how alike the languages are, and whether families matter."""
-    what = space_name(compared_in(run))
-    sentences = [
-        f"Each figure compares the category RDMs of two languages in the same model, of {what}, over the categories both "
-        "have. "
-        "Languages stand in the order of the tree, which joins those whose RDMs correlate most (average linkage); its "
-        "percentages say in how many trees of resampled categories the same languages stand together."
-    ]
-    given = of_statistic(run, "rsa_spearman")
-    if given:
+    sentences = [say("likeness.figures", what=space_name(compared_in(run)))]
+    if given := of_statistic(run, "rsa_spearman"):
         low, high = (pick(given, key=lambda r: r.value or 0.0) for pick in (min, max))
-        beyond = sum(r.p is not None and r.p < SIGNIFICANT and (r.value or 0) > 0 for r in given)
         static = [r for r in given if r.baseline is not None]
-        above = sum((r.value or 0) > (r.baseline or 0) for r in static)
-        space = given[0].space
         reached, below = (
-            figure(run.results.mean("language_rsa", name, statistic="rsa_spearman", space=space))
+            run.results.mean("language_rsa", name, statistic="rsa_spearman", space=given[0].space)
             for name in ("value", "baseline")
         )
-        sentence = (
-            f"Over {counted(len(given), 'pair')} of languages the RSA is {reached} on average, "
-            f"from {figure(low.value)} ({pair_name(low.a, low.b)}) to {figure(high.value)} ({pair_name(high.a, high.b)}); "
-            f"p < .05 in {beyond} of {len(given)}, uncorrected."
-        )
-        if static:
-            sentence += (
-                f" Static embeddings of the same words reach {below} on average; the "
-                f"emotion space is above them in {above} of {counted(len(static), 'pair')}."
+        above = sum((r.value or 0) > (r.baseline or 0) for r in static)
+        sentences.append(
+            say(
+                "likeness.pairs",
+                n=len(given),
+                mean=reached,
+                low=low,
+                low_pair=pair_name(low.a, low.b),
+                high=high,
+                high_pair=pair_name(high.a, high.b),
+                beyond=sum(r.p is not None and r.p < SIGNIFICANT and (r.value or 0) > 0 for r in given),
+                static=say("likeness.static", mean=below, above=above, n=len(static)) if static else "",
             )
-        sentences.append(sentence)
-    sentences += [_family(record) for record in run.results.families[:1]]
+        )
+    for record in run.results.families[:1]:
+        tree = "" if record.cophenetic is None else say("likeness.tree", record=record)
+        sentences.append(
+            say("likeness.no_family" if record.value is None else "likeness.family", record=record, tree=tree)
+        )
     return tuple(sentences)
-
-
-def _family(record: FamilyRecord) -> str:
-    if record.value is None:
-        sentence = f"Whether families of languages matter was not tested: {record.reason}."
-    else:
-        sentence = (
-            f"Languages of one family ({counted(record.n_within, 'pair')}) have a mean RSA of {figure(record.within)}, those "
-            f"of different families {figure(record.between)}: a difference of {figure(record.value)} ({p_clause(record.p)}, "
-            f"one-sided, from relabelled languages; n = {counted(record.n, 'language')} of "
-            f"{counted(record.n_families, 'family')})."
-        )
-    if record.cophenetic is not None:
-        sentence += (
-            f" The tree keeps the likeness of pairs with a cophenetic r of {figure(record.cophenetic)}."
-        )
-    return sentence
 
 
 def _one_pair(run: Run) -> Iterator[Block]:
@@ -187,8 +160,7 @@ def _one_pair(run: Run) -> Iterator[Block]:
 
 
 def _pair(record: LanguageRSARecord) -> str:
-    names = f"{language_name(record.a)} and {language_name(record.b)}"
-    return f"{names} {figure(record.value)}, n = {counted(record.n, 'category')}"
+    return say("likeness.pair", record=record)
 
 
 def _matrices(run: Run, order: Sequence[str]) -> Block:

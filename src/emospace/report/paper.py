@@ -10,9 +10,8 @@ import numpy as np
 
 from emospace.artefacts import atomic_write
 from emospace.display import say
-from emospace.records import PredictionRecord
+from emospace.records import PredictionRecord, geometry
 from emospace.report.charts import band_and_ceiling, bar_names, bounds, percentiles
-from emospace.report.findings import geometry
 from emospace.report.languages import of_statistic, tree_of
 from emospace.report.languages_charts import ordered, pair_square
 from emospace.report.run import Absent, Run, load_run
@@ -206,7 +205,7 @@ def _rdms(run: Run, language: str) -> Figure:
     size = min(6.0, 330 / len(panels) / len(order))
     axes[0].set_yticks(range(len(order)), [plain_name(name) for name in order], fontsize=size)
     for axis, against in zip(axes[1:], human, strict=True):
-        if record := geometry(run, language, against):
+        if record := geometry(run.results.alignment, language, against):
             axis.set_xlabel(f"RSA {figure(record.value)}, n = {record.n}", fontsize=7)
     return drawn
 

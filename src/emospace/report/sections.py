@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from emospace.records import PredictionRecord
+from emospace.records import PredictionRecord, geometry, headline, targets_of
 from emospace.report import charts, findings
 from emospace.report.blocks import (
     Block,
@@ -217,7 +217,7 @@ def _rdm_figures(run: Run, language: str) -> Iterator[Block]:
 
 
 def _rsa_caption(run: Run, language: str, against: str) -> str:
-    record = findings.geometry(run, language, against)
+    record = geometry(run.results.alignment, language, against)
     if record is None:
         reasons = [
             r.reason
@@ -256,7 +256,11 @@ def _layers(run: Run) -> Iterator[Block]:
     panels = {}
     for language, part in table.groupby("language", sort=False):
         code = str(language)
-        used = findings.headline(run, code, findings.targets(run)[0]) if run.results.prediction else {}
+        used = (
+            headline(run.results.prediction, code, targets_of(run.results.prediction)[0])
+            if run.results.prediction
+            else {}
+        )
         best = part.sort_values("r", kind="stable").iloc[-1]
         sizes = {name: _n_words(run, code, name) for name in dict.fromkeys(part["norms"].astype(str))}
         parts = [f"{name}: n = {counted(n, 'word')}" for name, n in sizes.items() if n]

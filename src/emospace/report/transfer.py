@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from emospace.records import CrossLanguageRecord, Results
+from emospace.records import CrossLanguageRecord, Results, cross_tabulated
 from emospace.report import plots
 from emospace.report.blocks import Block, Cell, Chart, Figures, Fold, Panel, Prose, Section, Table
 from emospace.report.columns import Column, build, ci, counts, language_column, p, score
@@ -14,17 +15,15 @@ from emospace.report.languages import tree_of
 from emospace.report.languages_charts import SLANTED, ordered
 from emospace.report.languages_tables import LONG, span
 from emospace.report.run import Run
-from emospace.report.texts import panel
+from emospace.report.texts import panel, say
 from emospace.report.wording import (
     CROSSED,
     DASH,
     MANY,
-    counted,
     figure,
     interval,
     language_name,
     listed,
-    upper_first,
 )
 from emospace.study.summary import COMMON, Transfer, p_of, transfers_of
 
@@ -82,7 +81,7 @@ def verdict(run: Run) -> tuple[str, ...]:
     transfers = transfers_of(run.results)
     if not transfers:
         reasons = list(dict.fromkeys(record.reason for record in records if record.reason))
-        return (f"No figure across languages could be given: {listed(reasons)}.",)
+        return (say("transfer.not_given", reasons=reasons),)
     targets = _targets(transfers)
     main = [transfers[target, "space"] for target in targets if (target, "space") in transfers]
     sentences = [_headline(run, main)] if main else []
@@ -95,19 +94,14 @@ def _headline(run: Run, main: Sequence[Transfer]) -> str:
     beyond, tested = sum(t.beyond for t in main), sum(t.tested for t in main)
     below, compared = sum(t.below for t in main), sum(t.compared for t in main)
     if not tested:
-        return f"Whether ratings cross languages in {run.title} was not tested."
-    if beyond == 0:
-        lead = f"By these measures ratings do not cross languages in {run.title}"
-    else:
-        lead = f"Ratings cross {'' if beyond == tested else 'some '}languages in {run.title}"
-    of = " and ".join(t.target for t in main)
-    sentence = (
-        f"{lead}: {of} read from the emotion space of another language are beyond permuted ratings in "
-        f"{_share(beyond, tested)} cases"
+        return say("transfer.untested", title=run.title)
+    targets = " and ".join(t.target for t in main)
+    return say(
+        "transfer.none" if not beyond else "transfer.some" if beyond < tested else "transfer.all",
+        title=run.title,
+        beyond=say("transfer.beyond", targets=targets, share=_share(beyond, tested)),
+        below=say("transfer.below", share=_share(below, compared)) if compared else "",
     )
-    if compared:
-        sentence += f", and less well read than within the language in {_share(below, compared)}"
-    return f"{sentence}."
 
 
 def _share(part: int, whole: int) -> str:
@@ -115,74 +109,66 @@ def _share(part: int, whole: int) -> str:
 
 
 def _line(t: Transfer) -> str:
-    sentence = f"{upper_first(t.target)}: a mean r of {figure(t.r)} across languages"
-    if t.n > 1:
-        sentence += f" ({figure(t.low)} to {figure(t.high)} over {counted(t.n, 'direction')})"
-    beside = (
-        [f"{figure(t.same)} for the same features within the test language"] if t.same is not None else []
+    parts = [say("transfer.same", r=t.same)] if t.same is not None else []
+    parts += [say("transfer.permuted", r=t.permuted)] if t.permuted is not None else []
+    parts += [say("transfer.people", r=t.reference)] if t.reference is not None else []
+    return say(
+        "transfer.mean",
+        t=t,
+        span=say("transfer.span", t=t) if t.n > 1 else "",
+        beside=say("transfer.beside", parts=parts) if parts else "",
     )
-    beside += [f"{figure(t.permuted)} at most (97.5%) on permuted ratings"] if t.permuted is not None else []
-    if t.reference is not None:
-        beside.append(f"{figure(t.reference)} between people's own ratings of translated words")
-    return f"{sentence}, beside {listed(beside)}." if beside else f"{sentence}."
 
 
 def _sets_line(results: Results, target: str) -> str:
     """Return how feature sets compare over the directions that all of them have."""
-    by: dict[str, dict[tuple[str, str], float]] = {}
-    for record in results.cross_language:
-        if record.target == target and record.r is not None:
-            by.setdefault(record.features, {})[record.train, record.test] = record.r
-    if "space" not in by or len(by) < 2:
-        return ""
-    names = [name for name in CROSSED if name in by]
-    common = set.intersection(*(set(by[name]) for name in names))
-    if not common:
+    given = [r for r in results.cross_language if r.target == target and r.r is not None]
+    by: dict[str, dict[tuple[str, str], float]] = {
+        name: {direction: r.r or 0.0 for direction, r in rows.items()}
+        for name, rows in cross_tabulated(given, lambda r: r.features, lambda r: (r.train, r.test)).items()
+    }
+    common = set.intersection(*map(set, by.values())) if len(by) > 1 else set()
+    if "space" not in by or not common:
         return ""
     means = {
         name: results.mean("cross_language", "r", target=target, features=name, directions=COMMON)
-        for name in names
+        for name in CROSSED
+        if name in by
     }
-    ranked = sorted(names, key=lambda name: -(means[name] or 0.0))
-    parts = listed([f"{CROSSED[name][0].lower()} {figure(means[name])}" for name in ranked])
-    sentence = f"{upper_first(target)} over the {counted(len(common), 'direction')} that all feature sets have: {parts}."
+    ranked = sorted(means, key=lambda name: -(means[name] or 0.0))
+    sets = [f"{CROSSED[name][0].lower()} {figure(means[name])}" for name in ranked]
+
+    def share(name: str, exceeds: Callable[[float, float], bool]) -> str:
+        return _share(sum(exceeds(by[name][pair], by["space"][pair]) for pair in common), len(common))
+
+    sentence = say("transfer.sets", target=target, n=len(common), sets=sets)
     if "shared" in by:
-        above = sum(by["shared"][pair] >= by["space"][pair] for pair in common)
-        sentence += f" The shared features reach the whole space or more in {_share(above, len(common))}"
-        if "dense" in by:
-            dense = sum(by["dense"][pair] > by["space"][pair] for pair in common)
-            sentence += f", dense states exceed it in {_share(dense, len(common))}"
-        sentence += "; the sets were not tested against one another."
+        dense = say("transfer.dense", share=share("dense", operator.gt)) if "dense" in by else ""
+        sentence += say("transfer.shared", share=share("shared", operator.ge), dense=dense)
     return sentence
 
 
 def _people(records: Records) -> str:
-    named = next((record for record in records if record.reference is not None), None)
-    if named is None:
-        return ""
-    return f" People: {figure(named.reference)}, {named.reference_name}."
+    record = next((record for record in records if record.reference is not None), None)
+    return say("transfer.reference", record=record) if record else ""
 
 
 def _sets_panel(transfers: Transfers, records: Records, target: str) -> Panel:
     sets = [t for (name, _), t in transfers.items() if name == target]
     rows = [r for r in records if r.target == target and r.r is not None]
     most = max(t.n for t in sets)
-    ranges = " Whiskers are the lowest and highest of them, no intervals." if most > 1 else ""
-    alt = "; ".join(
-        f"{CROSSED[t.features][0].lower()} {figure(t.r)}, same language {figure(t.same)}" for t in sets
-    )
+    alt = [f"{CROSSED[t.features][0].lower()} {figure(t.r)}, same language {figure(t.same)}" for t in sets]
     return panel(
         f"transfer-{target}",
         sets_chart(sets),
         text="transfer",
-        heading=upper_first(target),
-        counted=counted(most, "direction"),
+        directions=most,
         n=span([r.n for r in rows], "word"),
         seed=rows[0].seed,
-        ranges=ranges,
+        ranges=" Whiskers are the lowest and highest of them, no intervals." if most > 1 else "",
         people=_people(rows),
         target=target,
-        alt=alt,
+        sets=alt,
     )
 
 
@@ -195,15 +181,12 @@ def _matrix_panel(results: Results, order: Sequence[str], target: str) -> Panel:
         f"transfer-matrix-{target}",
         matrix_chart(results, given, order),
         text="transfer-matrix",
-        heading=upper_first(target),
         same=SAME,
         n=span([r.n for r in given], "word"),
         seed=given[0].seed,
         people=_people(rows),
         target=target,
-        language=language_name(best.train),
-        language2=language_name(best.test),
-        value=figure(best.r),
+        best=best,
     )
 
 
