@@ -14,7 +14,7 @@ from emospace.comparison.geometry import too_few
 from emospace.comparison.records import DepthRecord, OnsetRecord
 from emospace.comparison.runs import FEWEST, NamedRun
 from emospace.errors import EmospaceError
-from emospace.records import SummaryRecord, summarised
+from emospace.records import SIGNIFICANT, SummaryRecord, summarised
 from emospace.report.run import Absent
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 ONSET = 0.9
-SIGNIFICANT = 0.05
 PEOPLE = "valence_arousal"
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
-from emospace.comparison.depth import SIGNIFICANT, comparable_onsets
+from emospace.comparison.depth import comparable_onsets
 from emospace.comparison.records import Comparison, DepthRecord, DifferenceRecord, ModelRSARecord
+from emospace.records import SIGNIFICANT
 from emospace.report.blocks import Card, Meter
+from emospace.report.texts import say
 from emospace.report.wording import (
     DASH,
     FEATURE_SETS,
@@ -20,23 +23,15 @@ from emospace.report.wording import (
 )
 
 MANY = 3
+OfPair = TypeVar("OfPair", ModelRSARecord, DepthRecord)
 
 
-def with_baseline(comparison: Comparison, language: str | None = None) -> tuple[ModelRSARecord, ...]:
-    """Return the RSA of every other run with the baseline, of one language or all."""
+def with_baseline(
+    records: Sequence[OfPair], comparison: Comparison, language: str = ""
+) -> tuple[OfPair, ...]:
+    """Return the records of every other run with the baseline, of one language or all."""
     return tuple(
-        record
-        for record in comparison.rsa
-        if record.a == comparison.baseline and language in (None, record.language)
-    )
-
-
-def depths_with_baseline(comparison: Comparison, language: str | None = None) -> tuple[DepthRecord, ...]:
-    """Return the agreement of layers of every other run with the baseline."""
-    return tuple(
-        record
-        for record in comparison.depth
-        if record.a == comparison.baseline and language in (None, record.language)
+        record for record in records if record.a == comparison.baseline and language in ("", record.language)
     )
 
 
@@ -51,30 +46,35 @@ def _arrangement(comparison: Comparison) -> str:
     given = [record for record in comparison.rsa if record.value is not None]
     if not given:
         reason = next((record.reason for record in comparison.rsa if record.reason), "no pair of runs")
-        return f"Whether these runs arrange emotion alike cannot be said: {reason}."
+        return say("compared.unsaid", reason=reason)
     alike = [record for record in given if is_alike(record)]
-    values = [record.value or 0.0 for record in given]
     if len(comparison.runs) > 2:
         languages = [language_name(language) for language in comparison.languages]
-        where = listed(languages) if len(languages) <= MANY else f"{len(languages)} languages"
-        text = (
-            f"Emotion categories are arranged alike beyond chance in {_how_many(len(alike), len(given))} of "
-            f"{counted(len(given), 'pair')} of runs (RSA {_span(values)}; in {where})."
+        return say(
+            "compared.pairs",
+            alike=_how_many(len(alike), len(given)),
+            n=len(given),
+            span=_span(given),
+            where=listed(languages) if len(languages) <= MANY else f"{len(languages)} languages",
+            words=_beyond_words(alike),
         )
-        return text + _beyond_words(alike)
-    who = f"{comparison.runs[0].name} and {comparison.runs[1].name}"
+    who = " and ".join(run.name for run in comparison.runs)
     if not alike:
-        return f"{who} do not arrange emotion categories alike beyond chance: RSA {_by_language(given)}."
-    text = f"{who} arrange emotion categories alike beyond chance: RSA {_by_language(alike)}."
-    if rest := [record for record in given if record not in alike]:
-        text += f" Not beyond chance: {_by_language(rest)}."
-    return text + _beyond_words(alike)
+        return say("compared.unlike", who=who, rsa=_by_language(given))
+    rest = [record for record in given if record not in alike]
+    return say(
+        "compared.alike",
+        who=who,
+        rsa=_by_language(alike),
+        rest=say("compared.rest", rsa=_by_language(rest)) if rest else "",
+        words=_beyond_words(alike),
+    )
 
 
 def _by_language(records: Sequence[ModelRSARecord]) -> str:
     if len(records) > MANY:
-        return f"{_span([record.value or 0.0 for record in records])} in {len(records)} languages"
-    return listed([f"{figure(record.value)} in {language_name(record.language)}" for record in records])
+        return say("compared.in_languages", value=_span(records), n=len(records))
+    return listed([say("compared.in_language", value=figure(r.value), language=r.language) for r in records])
 
 
 def is_alike(record: ModelRSARecord) -> bool:
@@ -91,38 +91,34 @@ def _beyond_words(alike: Sequence[ModelRSARecord]) -> str:
     if not tested:
         return ""
     kept = sum((r.partial_p or 0) < SIGNIFICANT and (r.partial or 0) > 0 for r in tested)
-    given = " With the states before the first block held constant,"
     if len(tested) == 1:
-        return f"{given} RSA is {figure(tested[0].partial)} ({p_clause(tested[0].partial_p)})."
-    if kept == len(tested) == 2:
-        return f"{given} both remain so."
-    return f"{given} {_how_many(kept, len(tested))} of these {len(tested)} {'remains' if kept == 1 else 'remain'} so."
+        remain = say("compared.held_one", record=tested[0])
+    elif kept == len(tested) == 2:
+        remain = say("compared.held_both")
+    else:
+        verb = "remains" if kept == 1 else "remain"
+        remain = say("compared.held_some", kept=_how_many(kept, len(tested)), n=len(tested), verb=verb)
+    return say("compared.held", remain=remain)
 
 
 def _depth(comparison: Comparison) -> str:
+    every = [r for r in with_baseline(comparison.depth, comparison) if r.value is not None]
     parts = []
     for language in comparison.languages:
-        given = [r for r in depths_with_baseline(comparison, language) if r.value is not None]
-        if not given:
-            continue
-        values = [r.value or 0.0 for r in given]
-        anywhere = [r.any_depth or 0.0 for r in given]
-        parts.append(f"{_span(values)} in {language_name(language)} (any two layers {_span(anywhere)})")
-    if len(parts) > MANY:
-        every = [r for r in depths_with_baseline(comparison) if r.value is not None]
-        any_layers = _span([r.any_depth or 0.0 for r in every])
-        parts = [
-            f"{_span([r.value or 0.0 for r in every])} over {len(parts)} languages (any two layers {any_layers})"
-        ]
+        if given := [record for record in every if record.language == language]:
+            anywhere = _span(given, "any_depth")
+            parts.append(say("compared.depth_in", span=_span(given), language=language, anywhere=anywhere))
     if not parts:
         return ""
-    return (
-        f"At the same relative depth, the dense states of {comparison.baseline} and "
-        f"{'the other run' if len(comparison.runs) == 2 else 'the other runs'} agree at a mean RSA of {'; '.join(parts)}."
-    )
+    if len(parts) > MANY:
+        anywhere = _span(every, "any_depth")
+        parts = [say("compared.depth_over", span=_span(every), n=len(parts), anywhere=anywhere)]
+    others = "the other run" if len(comparison.runs) == 2 else "the other runs"
+    return say("compared.depth", baseline=comparison.baseline, others=others, rsa=parts)
 
 
-def _span(values: Sequence[float]) -> str:
+def _span(records: Sequence[ModelRSARecord | DepthRecord], field: str = "value") -> str:
+    values = [getattr(record, field) or 0.0 for record in records]
     low, high = figure(min(values)), figure(max(values))
     return low if low == high else f"{low} to {high}"
 
@@ -132,53 +128,49 @@ def _onsets(comparison: Comparison) -> str:
     tested = comparable_onsets(comparison.onset)
     if not tested:
         return ""
-    lead = "The relative depth at which dense states first reach 90% of their highest RSA with people's ratings is"
-    if len(tested) > MANY:
-        of_run = {
-            s.among["run"]: s.value for s in comparison.summary if s.of == "onset" and s.value is not None
-        }
-        middle = {run.name: of_run[run.name] for run in comparison.runs if run.name in of_run}
-        if not middle:
-            return "Where dense states first resemble people's ratings is not summarised: an earlier version made this comparison."
-        return f"{lead} (median of {len(tested)} languages) {_earliest(middle)}."
-    parts = [f"{_earliest(runs)} in {language_name(language)}" for language, runs in tested.items()]
-    return f"{lead} {'; '.join(parts)}."
+    if len(tested) <= MANY:
+        parts = [
+            say("compared.in_language", value=_earliest(runs), language=language)
+            for language, runs in tested.items()
+        ]
+        return say("compared.onsets", onsets="; ".join(parts))
+    of_run = {s.among["run"]: s.value for s in comparison.summary if s.of == "onset" and s.value is not None}
+    middle = {run.name: of_run[run.name] for run in comparison.runs if run.name in of_run}
+    if not middle:
+        return say("compared.no_medians")
+    medians = say("compared.onset_medians", n=len(tested), onsets=_earliest(middle))
+    return say("compared.onsets", onsets=medians)
 
 
 def _earliest(depths: Mapping[str, float]) -> str:
     if len(depths) <= MANY:
-        return listed([f"{figure(depth)} for {name}" for name, depth in depths.items()])
-    first, last = min(depths, key=lambda name: depths[name]), max(depths, key=lambda name: depths[name])
-    return f"from {figure(depths[first])} for {first} to {figure(depths[last])} for {last}"
+        return listed([say("compared.onset", depth=depth, run=name) for name, depth in depths.items()])
+    first, last = (pick(depths, key=lambda name: depths[name]) for pick in (min, max))
+    return say("compared.onset_range", first=depths[first], first_run=first, last=depths[last], last_run=last)
 
 
 def _ratings(comparison: Comparison) -> str:
     given = [r for r in comparison.differences if r.difference is not None and r.features == "space"]
     if not given:
         return ""
-    sure = [r for r in given if (r.p_fdr if r.p_fdr is not None else 1.0) < SIGNIFICANT]
+    sure = [r for r in given if r.p_fdr is not None and r.p_fdr < SIGNIFICANT]
     if not sure:
-        return (
-            f"On the words both predicted, no difference in r from the emotion space of {comparison.baseline} is beyond "
-            f"chance ({len(given)} tested)."
-        )
+        return say("compared.no_difference", baseline=comparison.baseline, n=len(given))
     if len(sure) <= 4:
-        return f"On the words both predicted, against {comparison.baseline}: {'; '.join(map(_gain, sure))}."
+        return say("compared.differences", baseline=comparison.baseline, gains=[*map(_gain, sure)])
     better = sum((r.difference or 0) > 0 for r in sure)
-    return (
-        f"On the words both predicted, emotion spaces of the other runs predict ratings better than that of "
-        f"{comparison.baseline} in {better} and worse in {len(sure) - better} of {counted(len(given), 'difference')} tested; "
-        f"the largest: {_gain(max(sure, key=lambda r: abs(r.difference or 0)))}."
+    return say(
+        "compared.many_differences",
+        baseline=comparison.baseline,
+        better=better,
+        worse=len(sure) - better,
+        n=len(given),
+        largest=_gain(max(sure, key=lambda r: abs(r.difference or 0))),
     )
 
 
 def _gain(record: DifferenceRecord) -> str:
-    way = "better" if (record.difference or 0) > 0 else "worse"
-    return (
-        f"{record.run} predicts {record.target} in {language_name(record.language)} {way} "
-        f"(r {figure(record.r)} against {figure(record.r_against)}, difference {figure(record.difference)}, "
-        f"95% CI {interval(record.ci_low, record.ci_high)})"
-    )
+    return say("compared.gain", record=record, way="better" if (record.difference or 0) > 0 else "worse")
 
 
 def cards(comparison: Comparison) -> tuple[Card, ...]:
@@ -187,7 +179,7 @@ def cards(comparison: Comparison) -> tuple[Card, ...]:
     if len(comparison.others) > MANY:
         return ()
     for language in comparison.languages[: MANY + 1]:
-        records = with_baseline(comparison, language)
+        records = with_baseline(comparison.rsa, comparison, language)
         if any(record.value is not None for record in records):
             title = f"{language_name(language)}: arrangement, RSA with {comparison.baseline}"
             made.append(Card(title, [_meter(record) for record in records]))

@@ -82,7 +82,7 @@ def _arrangement(compared: Compared) -> Iterator[Block]:
                 chart,
                 baseline=comparison.baseline,
                 alt="Correlation of category structures. "
-                + " ".join(_said(r) for r in findings.with_baseline(comparison)),
+                + " ".join(_said(r) for r in findings.with_baseline(comparison.rsa, comparison)),
             )
         )
     if not alone:
@@ -106,7 +106,7 @@ def _rsa_points(comparison: Comparison) -> Chart | None:
     alone = len(comparison.runs) == 2
     number = tables.numbered(comparison)
     rows: dict[str, list[Point]] = {"": []} if alone else {language: [] for language in comparison.languages}
-    for record in findings.with_baseline(comparison):
+    for record in findings.with_baseline(comparison.rsa, comparison):
         if record.value is None:
             continue
         details = ", ".join(filter(None, [p_clause(record.p_fdr), counted(record.n, "category")]))
@@ -203,7 +203,7 @@ def _equal_panel(comparison: Comparison, table: pd.DataFrame) -> Panel | None:
         return None
     means = [
         f"{r.b}, {language_name(r.language)}: mean {figure(r.value)} ({interval(r.ci_low, r.ci_high)})"
-        for r in findings.depths_with_baseline(comparison)
+        for r in findings.with_baseline(comparison.depth, comparison)
         if r.value is not None
     ]
     return panel(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from emospace.records import QUESTIONS, AnswerRecord, Evidence, Question, Results, Verdict
+from emospace.records import QUESTIONS, Answer, AnswerRecord, Evidence, Question, Results, Verdict
 from emospace.report.blocks import Cell, Table
 from emospace.report.columns import Column, build, language_column
+from emospace.report.texts import say
 from emospace.report.wording import (
     DASH,
     MANY,
@@ -16,7 +18,6 @@ from emospace.report.wording import (
     interval,
     language_name,
     listed,
-    p_clause,
     structure_name,
     upper_first,
 )
@@ -27,6 +28,7 @@ NAMES: Mapping[Question, str] = {
     "beyond_embeddings": "Does depth add to the embeddings?",
 }
 WHOLE = "all"
+ANSWERS: tuple[Answer | None, ...] = ("yes", "partly", "not shown", None)
 AnswerRow = tuple[str, str | None, tuple[Verdict, ...]]
 """A language, what of it is asked about (None: all), and the three answers."""
 RULE = (
@@ -42,15 +44,14 @@ def answers_in_words(results: Results, model: str) -> tuple[str, ...]:
     whole = [verdict for verdict in results.verdicts if verdict.about is None]
     if not any(verdict.answer for verdict in whole):
         why = next((verdict.reason for verdict in whole), None) or "it has no language"
-        return (f"Whether {model} represents emotion as people do cannot be said: {why}.",)
-    asked: Mapping[Question, str] = {
-        "there": f"Is people's emotion in {model}?",
-        "in_features": "Is it in its concept features, more than in as many dimensions of the input embeddings?",
-        "beyond_embeddings": NAMES["beyond_embeddings"],
-    }
+        return (say("verdict.unsaid", model=model, why=why),)
     return tuple(
-        f"{text} {upper_first(_of_languages(results, [v for v in whole if v.question == question]))}."
-        for question, text in asked.items()
+        say(
+            f"question.{question}",
+            model=model,
+            answer=_of_languages(results, [verdict for verdict in whole if verdict.question == question]),
+        )
+        for question in QUESTIONS
     )
 
 
@@ -62,15 +63,9 @@ def _of_languages(results: Results, whole: Sequence[Verdict]) -> str:
             f"{language_name(verdict.language)}: {verdict.answer or _unanswered(verdict)}"
             for verdict in whole
         )
-    counts = {
-        answer: sum(verdict.answer == answer for verdict in whole)
-        for answer in ("yes", "partly", "not shown", None)
-    }
-    parts = [
-        f"{answer or 'not computed'} in {n}" + (f" of {len(whole)} languages" if not place else "")
-        for place, (answer, n) in enumerate((answer, n) for answer, n in counts.items() if n)
-    ]
-    return ", ".join(parts)
+    counts = Counter(verdict.answer for verdict in whole)
+    parts = [f"{answer or 'not computed'} in {counts[answer]}" for answer in ANSWERS if counts[answer]]
+    return ", ".join([f"{parts[0]} of {len(whole)} languages", *parts[1:]])
 
 
 def _unanswered(whole: Verdict) -> str:
@@ -86,7 +81,7 @@ def _in_detail(results: Results, whole: Verdict) -> str:
     parts = [part for part in _parts(results, whole.language) if part.question == whole.question]
     answers = [
         f"{answer or 'not computed'}: {listed([about_name(part.about) for part in parts if part.answer == answer])}"
-        for answer in ("yes", "partly", "not shown", None)
+        for answer in ANSWERS
         if any(part.answer == answer for part in parts)
     ]
     return f"partly ({'; '.join(answers)})"
@@ -191,7 +186,7 @@ def figures_of(verdict: Verdict) -> str:
         for lead, beyond, last in (("", True, "and"), ("not ", False, "or"))
         if any(e.beyond is beyond for e in held)
     ]
-    parts += [f"dense states {figure(e.value)} ({p_clause(e.p)})" for e in states]
+    parts += [say("verdict.dense", e=e) for e in states]
     return f"{value}, {'; '.join(parts)}."
 
 
@@ -200,28 +195,22 @@ STATES = {"dense_static": "dense states", "space_static": "the space"}
 
 def _joined(evidence: Sequence[Evidence]) -> str:
     parts = [
-        f"{'more' if e.beyond else 'not more'} with {STATES[e.against]} ({figure(e.value)} against "
-        f"{figure(e.other)} alone, {_gain(e)})"
+        say(
+            "verdict.joined",
+            more="more" if e.beyond else "not more",
+            states=STATES[e.against],
+            e=e,
+            gain=_gain(e),
+        )
         for e in evidence
     ]
     return f"{upper_first('; '.join(parts))}."
 
 
 def _against(e: Evidence) -> str:
-    names: Mapping[str, Callable[[], str]] = {
-        "chance": lambda: f"chance ({p_clause(e.p)})",
-        "outside": lambda: f"matched features outside ({figure(e.other)}{_few(e)})",
-        "shuffled": lambda: f"shuffled concept-sets ({figure(e.other)}{_few(e)})",
-        "static_concepts": lambda: f"the same directions in the embeddings ({figure(e.other)}; {_gain(e)})",
-        "static_pcs": lambda: f"as many components of the embeddings ({figure(e.other)}; {_gain(e)})",
-        "static": lambda: f"the embeddings ({figure(e.other)}; {_gain(e)})",
-    }
-    return names[e.against]()
-
-
-def _few(e: Evidence) -> str:
-    return "" if e.tested else ", too few draws to test by"
+    few = "" if e.tested else ", too few draws to test by"
+    return say(f"against.{e.against}", e=e, few=few, gain=_gain(e))
 
 
 def _gain(e: Evidence) -> str:
-    return f"difference {figure(e.difference)}, {interval(e.low, e.high)}"
+    return say("verdict.gain", e=e, span=interval(e.low, e.high))
