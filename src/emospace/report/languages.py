@@ -163,7 +163,7 @@ def _pair(record: LanguageRSARecord) -> str:
     return say("likeness.pair", record=record)
 
 
-def _matrices(run: Run, order: Sequence[str]) -> Block:
+def _matrices(run: Run, order: Sequence[str]) -> Figures:
     rsa, fits = of_statistic(run, "rsa_spearman"), of_statistic(run, "procrustes")
     values: dict[Pair, float | None] = {(r.a, r.b): r.value for r in rsa}
     static: dict[Pair, float | None] = {(r.a, r.b): r.baseline for r in rsa if r.baseline is not None}
@@ -209,6 +209,17 @@ def _matrices(run: Run, order: Sequence[str]) -> Block:
         alt, low = f"Procrustes fits {{}}. {_extremes(fits)}", min([0.0, *(r.value or 0.0 for r in fits)])
         panels.append(matrix("procrustes", "Procrustes fit of the planes", caption, alt, fitted, low))
     return Figures(panels)
+
+
+def likeness_figures(run: Run, keys: Sequence[str]) -> Iterator[Block]:
+    """Yield some of the figures of how alike many languages are, or the reason there are none."""
+    records = of_statistic(run, "rsa_spearman")
+    spoken = tuple(dict.fromkeys(name for record in records for name in (record.a, record.b)))
+    if len(spoken) < MANY:
+        yield Reason("Languages", "results.json holds no RSA between three languages or more")
+        return
+    panels = _matrices(run, ordered(spoken, tree_of(run))).panels
+    yield Figures([panel for panel in panels if panel.key in keys])
 
 
 def _extremes(records: Sequence[LanguageRSARecord]) -> str:

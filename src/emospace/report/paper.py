@@ -1,42 +1,31 @@
-"""Figures for a paper: circumplex, similarity matrices, prediction bars and languages as PDF and PNG."""
+"""Figures for a paper: the page's circumplex, similarity matrices, prediction bars and languages as PDF and PNG."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from html import unescape
+from importlib.resources import files
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from emospace.artefacts import atomic_write
 from emospace.display import say
-from emospace.records import PredictionRecord, geometry
-from emospace.report.charts import band_and_ceiling, bar_names, bounds, percentiles
-from emospace.report.languages import of_statistic, tree_of
-from emospace.report.languages_charts import ordered, pair_square
-from emospace.report.run import Absent, Run, load_run
-from emospace.report.sections import CIRCUMPLEX, basic_marked, category_order
-from emospace.report.transfer import SAME, crossing_square
-from emospace.report.wording import (
-    FEATURE_SETS,
-    MANY,
-    figure,
-    language_name,
-    percent,
-    plain_name,
-    set_name,
-    structure_name,
-    upper_first,
-)
+from emospace.report.blocks import Block, Figures, Panel, Reason
+from emospace.report.languages import likeness_figures
+from emospace.report.plots import Json
+from emospace.report.run import Run, load_run
+from emospace.report.sections import circumplex_figures, prediction_figures, rdm_figures
+from emospace.report.transfer import matrix_figures
+from emospace.report.wording import MANY
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-COLOURS = {"concepts": "#0072b2", "control": "#8b95a1", "other": "#d9822b"}
-CEILING, QUIET = "#00795a", "#8b95a1"
-HUES = ("#d55e00", "#009e73", "#aa4499", "#e69f00", "#0072b2", "#56b4e9")
 STYLE: dict[str, Any] = {
     "font.size": 8,
     "axes.spines.top": False,
@@ -44,18 +33,17 @@ STYLE: dict[str, Any] = {
     "pdf.fonttype": 42,
     "axes.linewidth": 0.6,
 }
+DASHES = {"dash": "--", "dot": ":", "solid": "-"}
+PER_INCH = 120
+"""Pixels of a chart's height on the page that are an inch here."""
 
 
 def figures(run_dir: Path | str) -> tuple[Path, ...]:
     """Write the circumplex, RDMs and prediction bars of a run into ``figures/`` and return the files.
 
-    Each comes as PDF (vector, fonts embedded) and PNG (300 dpi), at 7 inches wide, one of a kind per
-    language; of three languages or more also their RSA with its tree, and ratings read across them. A figure whose table is absent is left out, and a line says why.
-
-    Parameters
-    ----------
-    run_dir
-        Folder of a finished study.
+    They hold what the page's figures hold. Each comes as PDF (vector, fonts embedded) and PNG (300 dpi), at 7 inches
+    wide, one of a kind per language; of three languages or more also their RSA with its tree, and ratings read across
+    them. A figure whose table is absent is left out, and a line says why.
 
     Raises
     ------
@@ -67,93 +55,218 @@ def figures(run_dir: Path | str) -> tuple[Path, ...]:
     run = load_run(run_dir)
     written: list[Path] = []
     with mpl.rc_context(STYLE):  # type: ignore[arg-type]
-        for language in run.languages:
-            for name, draw in (("circumplex", _circumplex), ("rdms", _rdms)):
-                try:
-                    written += _save(run, f"{name}_{language}", draw(run, language))
-                except Absent as reason:
-                    say(f"figures/{name}_{language} is left out: {reason}")
-            for norms, drawn in _bars(run, language):
-                written += _save(run, f"prediction_{language}_{norms}", drawn)
-        if len(run.languages) >= MANY:
-            for name, draw_all in (("languages", _languages), ("transfer", _transfer)):
-                try:
-                    written += _save(run, name, draw_all(run))
-                except Absent as reason:
-                    say(f"figures/{name} is left out: {reason}")
+        for name, made in _figures(run):
+            blocks = list(made)
+            if panels := [panel for block in blocks if isinstance(block, Figures) for panel in block.panels]:
+                written += _save(run.folder / "figures", name, panels)
+            else:
+                why = next((block.why for block in blocks if isinstance(block, Reason)), "the run has none")
+                say(f"figures/{name} is left out: {why}")
     return tuple(written)
 
 
-def _save(run: Run, name: str, drawn: Figure) -> Iterator[Path]:
+def _figures(run: Run) -> Iterator[tuple[str, Iterable[Block]]]:
+    for language in run.languages:
+        yield f"circumplex_{language}", circumplex_figures(run, language)
+        yield f"rdms_{language}", rdm_figures(run, language)
+        for norms in run.norms(language):
+            yield f"prediction_{language}_{norms}", [prediction_figures(run, language, norms)]
+    if len(run.languages) >= MANY:
+        yield "languages", likeness_figures(run, ("languages-rsa", "languages-tree"))
+        yield "transfer", matrix_figures(run)
+
+
+def _save(folder: Path, name: str, panels: Sequence[Panel]) -> Iterator[Path]:
+    from matplotlib.figure import Figure
+
+    chart = panels[0].chart
+    height = 6.3 / len(panels) if chart.shape == "square" else chart.height / PER_INCH
+    drawn = Figure(figsize=(7, 0.6 + height), layout="constrained")
+    for axis, panel in zip(drawn.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        _draw(axis, panel, 110 // len(panels))
+        if panel is not panels[0] and _rows(panel) == _rows(panels[0]):
+            axis.set_yticklabels([])
     for suffix, dates in (("pdf", {"CreationDate": None}), ("png", {"Software": None})):
-        path = run.folder / "figures" / f"{name}.{suffix}"
+        path = folder / f"{name}.{suffix}"
         atomic_write(path, lambda temporary, d=dates: drawn.savefig(temporary, dpi=300, metadata=d))  # type: ignore[misc]
         yield path
 
 
-def _new(rows: int, columns: int, height: float, **options: Any) -> tuple[Figure, np.ndarray]:
-    from matplotlib.figure import Figure
-
-    drawn = Figure(figsize=(7, height), layout="constrained")
-    return drawn, drawn.subplots(rows, columns, squeeze=False, **options)[0]
+def _drawing(panel: Panel) -> Mapping[str, Any]:
+    """Return the first variant of a page's figure."""
+    return next(iter(panel.chart.variants.values()))
 
 
-def _circumplex(run: Run, language: str) -> Figure:
-    table = run.table("circumplex", ("language", *CIRCUMPLEX))
-    part = basic_marked(run, table[table["language"] == language])
-    if part.empty:
-        raise Absent("tables/circumplex.parquet has no rows of this language")
-    drawn, axes = _new(1, 2, 3.6)
-    panels = (("People", "human_valence", "human_arousal"), (run.title, "model_x", "model_y"))
-    for axis, (title, x, y) in zip(axes, panels, strict=True):
-        shown = part.dropna(subset=[x, y]).sort_values("category")
-        _scatter(axis, shown, x, y)
-        axis.set_title(title, fontsize=8)
-        axis.set(xlabel="valence", ylabel="arousal")
-    return drawn
+def _rows(panel: Panel) -> Sequence[str]:
+    """Return the names on the vertical axis of bars or of a matrix."""
+    data, layout = _drawing(panel)["data"], _drawing(panel)["layout"]
+    named: Sequence[str] = layout["yaxis"].get("categoryarray", [])
+    return data[0]["y"] if data[0]["type"] == "heatmap" else named
 
 
-def _scatter(axis: Axes, part: pd.DataFrame, x: str, y: str) -> None:
-    basic = part["basic"].astype(bool).to_numpy()
-    hues = iter(HUES * (int(basic.sum()) // len(HUES) + 1))
-    points = part[[x, y]].to_numpy(dtype=float)
-    wide, high = limits = 1.18 * np.abs(points).max(axis=0, initial=0.1)
-    axis.set(xlim=(-wide, wide), ylim=(-high, high), box_aspect=1)
-    axis.axhline(0, color="#dde2e8", lw=0.6, zorder=0)
-    axis.axvline(0, color="#dde2e8", lw=0.6, zorder=0)
-    for point, flag, source in zip(points, basic, part["human_source"], strict=True):
-        colour = next(hues) if flag else QUIET
-        face = "none" if source == "derived" else colour
-        axis.scatter(
-            point[0],
-            point[1],
-            s=26 if flag else 10,
-            facecolor=face,
-            edgecolor=colour,
-            linewidth=0.9,
-            zorder=3,
+def _draw(axis: Axes, panel: Panel, width: int) -> None:
+    """Draw a page's figure with what its caption says it rests on, in lines of so many letters."""
+    drawing, rows = _drawing(panel), _rows(panel)
+    data, layout = drawing["data"], drawing["layout"]
+    for trace in data:
+        TRACES[trace["type"]](axis, trace, rows)
+    for side in "xy":
+        _axis(axis, side, layout[f"{side}axis"], panel)
+    for shape in layout.get("shapes", ()):
+        _shape(axis, shape)
+    for note in layout.get("annotations", ()):
+        _note(axis, note, len(data[0]["x"]))
+    if labels := panel.chart.options.get("labels"):
+        _label(axis, data[0], labels)
+    axis.set_title(panel.heading, fontsize=8)
+    clauses = re.split(r"; |\. (?=n = )", panel.caption)
+    rests_on = next((clause for clause in clauses if "n = " in clause), "")
+    axis.set_xlabel("\n".join([axis.get_xlabel(), *wrap(rests_on, width)]).strip(), fontsize=6.5)
+
+
+@cache
+def _colours() -> Mapping[str, str]:
+    """Return the colours of the page in light, by their names in its style."""
+    style = (files("emospace.report") / "page.css").read_text(encoding="utf-8").partition("@media")[0]
+    return dict(re.findall(r"--([\w-]+): ([^;]+);", style))
+
+
+def _colour(value: Any) -> Any:
+    if not isinstance(value, str):
+        return [_colour(item) for item in value]
+    value = re.sub(r"var\(--([\w-]+)\)", lambda name: _colours()[name[1]], value)
+    if not value.startswith("rgba"):
+        return value
+    *rgb, alpha = (float(part) for part in value[5:-1].split(","))
+    return (*(part / 255 for part in rgb), alpha)
+
+
+def _plain(text: object) -> str:
+    return unescape(re.sub("<[^>]+>", "", str(text)))
+
+
+def _places(values: Sequence[Any], rows: Sequence[str]) -> np.ndarray:
+    return np.array([rows.index(v) if v in rows else np.nan if v is None else v for v in values], dtype=float)
+
+
+def _scatter(axis: Axes, trace: Json, rows: Sequence[str]) -> None:
+    x, y = (_places(trace[side], rows) for side in "xy")
+    if "lines" in trace["mode"]:
+        line = trace["line"]
+        width, dash = line.get("width", 2) * 0.6, DASHES[line.get("dash", "solid")]
+        axis.plot(x, y, color=_colour(line["color"]), lw=width, ls=dash)
+    if "markers" in trace["mode"]:
+        marker = trace["marker"]
+        colours, sizes, symbols = (
+            value if isinstance(value, list) else [value] * len(x)
+            for value in (_colour(marker["color"]), marker.get("size", 6), marker.get("symbol", "circle"))
         )
-    names = [plain_name(name) for name in part["category"]]
+        for at, symbol in enumerate(symbols):
+            face = "none" if symbol.endswith("-open") else colours[at]
+            size = (0.45 * sizes[at]) ** 2
+            axis.scatter(x[at], y[at], s=size, facecolor=face, edgecolor=colours[at], lw=0.9, zorder=3)
+    if "text" in trace["mode"]:
+        for at, text in enumerate(trace["text"]):
+            axis.text(x[at], y[at], text, va="center", fontsize=6.5)
+
+
+def _bar(axis: Axes, trace: Json, rows: Sequence[str]) -> None:
+    ends = trace["error_x"]
+    error = np.array([ends["arrayminus"], ends["array"]], dtype=float)
+    axis.barh(
+        _places(trace["y"], rows),
+        trace["x"],
+        0.7,
+        color=_colour(trace["marker"]["color"]),
+        xerr=error,
+        error_kw={"elinewidth": 0.8},
+    )
+
+
+def _heat(axis: Axes, trace: Json, rows: Sequence[str]) -> None:  # noqa: ARG001
+    z = np.array(trace["z"], dtype=float)
+    axis.imshow(
+        z, cmap="viridis", vmin=trace["zmin"], vmax=trace["zmax"], interpolation="nearest", aspect="auto"
+    )
+    for side, ticks in (("x", axis.set_xticks), ("y", axis.set_yticks)):
+        ticks(range(len(trace[side])), [_plain(name) for name in trace[side]])
+    axis.tick_params(length=0, labelsize=max(2.0, min(6.0, 110 / len(z))))
+    axis.tick_params("x", rotation=60)
+    axis.spines[:].set_visible(False)
+
+
+TRACES = {"scatter": _scatter, "bar": _bar, "heatmap": _heat}
+
+
+def _axis(axis: Axes, side: str, layout: Json, panel: Panel) -> None:
+    if "title" in layout:
+        axis.set(**{f"{side}label": layout["title"]["text"]})
+    if "range" in layout:
+        axis.set(**{f"{side}lim": layout["range"]})
+    rows = layout.get("categoryarray") or layout.get("ticktext")
+    if rows:
+        axis.set(**{f"{side}ticks": range(len(rows)), f"{side}ticklabels": map(_plain, rows)})
+    if layout.get("visible") is False or (side == "y" and panel.chart.options.get("first") is False):
+        axis.set(**{f"{side}ticks": []})
+    if panel.chart.shape == "square":
+        axis.set_box_aspect(1)
+    if layout.get("zeroline"):
+        (axis.axvline if side == "x" else axis.axhline)(0, color=_colour("var(--line)"), lw=0.6, zorder=0)
+
+
+def _shape(axis: Axes, shape: Json) -> None:
+    line = shape["line"]
+    style = {
+        "color": _colour(line.get("color", "none")),
+        "lw": line["width"] * 0.6,
+        "ls": DASHES[line.get("dash", "solid")],
+    }
+    if shape["type"] == "rect":
+        axis.axvspan(shape["x0"], shape["x1"], color=_colour(shape["fillcolor"]), lw=0, zorder=0)
+    elif shape.get("xref") == "paper":
+        axis.axhline(shape["y0"], **style)
+    else:
+        axis.axvline(shape["x0"], **style)
+
+
+def _note(axis: Axes, note: Json, n_columns: int) -> None:
+    """Write a label: into its square, or on top of a line that goes over the whole height."""
+    on_top = note.get("yref") == "paper"
+    axis.text(
+        note["x"],
+        note["y"],
+        _plain(note["text"]),
+        transform=axis.get_xaxis_transform() if on_top else axis.transData,
+        color=_colour(note["font"]["color"]),
+        fontsize=min(5.5, 60 / max(n_columns, 1)),
+        ha={"right": "right", "left": "left"}.get(note.get("xanchor", ""), "center"),
+        va="bottom" if note.get("yanchor") == "bottom" else "center",
+    )
+
+
+def _label(axis: Axes, trace: Json, labels: Sequence[Json]) -> None:
+    """Name the points of a trace, with a line to those whose name lies apart."""
+    points = np.array([trace["x"], trace["y"]], dtype=float).T
+    limits = np.array([axis.get_xlim()[1], axis.get_ylim()[1]])
+    names, bold = [label["text"] for label in labels], np.array([label["bold"] for label in labels])
     for name, flag, point, spot in zip(
-        names, basic, points, place_labels(points / limits, names, basic, 1.0), strict=True
+        names, bold, points, place_labels(points / limits, names, bold, 1.0), strict=True
     ):
-        if spot is not None:
-            near = np.hypot(*(spot - point / limits)) < 0.09 + 0.012 * len(name)
-            line = (
-                None if near else {"arrowstyle": "-", "lw": 0.4, "color": QUIET, "shrinkA": 1, "shrinkB": 2}
-            )
-            weight = "bold" if flag else "normal"
-            axis.annotate(
-                name,
-                (point[0], point[1]),
-                (spot[0] * wide, spot[1] * high),
-                ha="center",
-                va="center",
-                fontsize=5.6,
-                weight=weight,
-                arrowprops=line,
-                zorder=4,
-            )
+        if spot is None:
+            continue
+        near = np.hypot(*(spot - point / limits)) < 0.09 + 0.012 * len(name)
+        apart = {"arrowstyle": "-", "lw": 0.4, "color": _colour("var(--quiet)"), "shrinkA": 1, "shrinkB": 2}
+        axis.annotate(
+            name,
+            tuple(point),
+            tuple(spot * limits),
+            ha="center",
+            va="center",
+            fontsize=5.6,
+            weight="bold" if flag else "normal",
+            arrowprops=None if near else apart,
+            zorder=4,
+        )
 
 
 def place_labels(
@@ -187,136 +300,3 @@ def place_labels(
                 taken.append((free[0], sizes[i]))
                 break
     return spots
-
-
-def _rdms(run: Run, language: str) -> Figure:
-    model = run.rdm(f"rdm_{language}")
-    human = {name: run.rdm(f"rdm_human_{language}_{name}") for name in run.human_structures(language)}
-    order = category_order(model, human)
-    panels = {run.title: model} | {upper_first(structure_name(name)): rdm for name, rdm in human.items()}
-    drawn, axes = _new(1, len(panels), 0.5 + 6.0 / len(panels))
-    for axis, (title, square) in zip(axes, panels.items(), strict=True):
-        values = percentiles(square.reindex(index=list(order), columns=list(order)).to_numpy(dtype=float))
-        axis.imshow(values, cmap="viridis", vmin=0, vmax=1, interpolation="nearest")
-        axis.set_title(title, fontsize=7)
-        axis.set(xticks=[], yticks=[])
-        axis.tick_params(length=0)
-        axis.spines[:].set_visible(False)
-    size = min(6.0, 330 / len(panels) / len(order))
-    axes[0].set_yticks(range(len(order)), [plain_name(name) for name in order], fontsize=size)
-    for axis, against in zip(axes[1:], human, strict=True):
-        if record := geometry(run.results.alignment, language, against):
-            axis.set_xlabel(f"RSA {figure(record.value)}, n = {record.n}", fontsize=7)
-    return drawn
-
-
-def _bars(run: Run, language: str) -> Iterator[tuple[str, Figure]]:
-    for norms in run.norms(language):
-        targets = run.targets(language, norms)
-        panels = {target: _strict(run, language, norms, target) for target in targets}
-        names = bar_names(sum(panels.values(), ()))
-        drawn, axes = _new(1, len(panels), 0.9 + 0.19 * len(names), sharey=True)
-        for axis, (target, records) in zip(axes, panels.items(), strict=True):
-            _bar_axis(axis, records, names)
-            words = "concept words out" if records and records[0].excluded_concepts else "all words"
-            n = max((record.n for record in records), default=0)
-            axis.set_title(f"{upper_first(target)} (n = {n:,}, {words})", fontsize=7.5)
-            axis.set_xlabel("r, out of fold")
-        yield norms, drawn
-
-
-def _strict(run: Run, language: str, norms: str, target: str) -> tuple[PredictionRecord, ...]:
-    for excluded in (True, False):
-        if records := [r for r in run.panel(language, norms, target, excluded) if r.r is not None]:
-            return tuple(records)
-    return ()
-
-
-def _bar_axis(axis: Axes, records: Sequence[PredictionRecord], names: list[str]) -> None:
-    axis.set_yticks(range(len(names)), names)
-    axis.set_ylim(len(names) - 0.4, -0.6)
-    for record in records:
-        place, (r, low, high) = names.index(set_name(record)), bounds(record)
-        axis.barh(place, r, 0.7, color=COLOURS[FEATURE_SETS[record.features][1]])
-        if low is not None and high is not None:
-            axis.plot([low, high], [place, place], color="black", lw=0.8)
-        axis.text(max(r, high or r) + 0.015, place, figure(r), va="center", fontsize=6.5)
-    band, ceiling = band_and_ceiling(records)
-    if band:
-        axis.axvspan(*band, color=QUIET, alpha=0.18, lw=0, zorder=0)
-    if ceiling is not None:
-        axis.axvline(ceiling, color=CEILING, lw=1, ls="--")
-    axis.set_xlim(min(0, axis.get_xlim()[0]), 1.05)
-
-
-def _languages(run: Run) -> Figure:
-    """Draw the RSA of every pair of languages beside their tree."""
-    from matplotlib.figure import Figure
-
-    records = of_statistic(run, "rsa_spearman")
-    spoken = tuple(dict.fromkeys(name for record in records for name in (record.a, record.b)))
-    if len(spoken) < MANY:
-        raise Absent("results.json holds no RSA between three languages or more")
-    tree = tree_of(run)
-    order = ordered(spoken, tree)
-    square = pair_square({(r.a, r.b): r.value for r in records}, order)
-    drawn = Figure(figsize=(7, 1.2 + 0.33 * len(order)), layout="constrained")
-    left, right = drawn.subplots(1, 2, width_ratios=(1, 2.4))
-    _heat(right, square, order, order, min(0.0, float(np.nanmin(square))), 1.0)
-    sizes = sorted({record.n for record in records})
-    right.set_title(
-        f"RSA of emotion spaces (n = {'–'.join(str(n) for n in dict.fromkeys((sizes[0], sizes[-1])))} categories)",
-        fontsize=7.5,
-    )
-    left.set(ylim=(len(order) - 0.5, -0.5), yticks=[], xlabel="1 − RSA")
-    left.spines["left"].set_visible(False)
-    if tree is None:
-        left.set_axis_off()
-        return drawn
-    for branch in tree.branches:
-        (y0, x0), (y1, x1) = branch.children
-        left.plot([x0, branch.height, branch.height, x1], [y0, y0, y1, y1], color=COLOURS["concepts"], lw=1)
-        if tree.has_room(branch):
-            where = (branch.height, branch.place)
-            left.annotate(
-                percent(branch.support), where, (-2, 1), textcoords="offset points", fontsize=5, ha="right"
-            )
-    left.invert_xaxis()
-    return drawn
-
-
-def _transfer(run: Run) -> Figure:
-    """Draw r of ratings read from the emotion space of one language in another, one panel a rating."""
-    records = [r for r in run.results.cross_language if r.features == "space" and r.r is not None]
-    spoken = tuple(dict.fromkeys(name for record in records for name in (record.train, record.test)))
-    if not spoken:
-        raise Absent("results.json holds no rating read across languages")
-    order = ordered(spoken, tree_of(run))
-    targets = list(dict.fromkeys(record.target for record in records))
-    drawn, axes = _new(1, len(targets), 1.4 + 0.3 * len(order))
-    top = max(
-        0.2, *(record.r or 0.0 for record in records), *(record.same_language or 0.0 for record in records)
-    )
-    for axis, target in zip(axes, targets, strict=True):
-        square = crossing_square(run.results, "space", target, order, order)[:-1]
-        _heat(axis, square, [*order, SAME], order, 0.0, top)
-        axis.axhline(len(order) - 0.5, color="black", lw=1)
-        people = next((r.reference for r in records if r.target == target and r.reference is not None), None)
-        reference = "" if people is None else f" (people {figure(people)})"
-        axis.set_title(f"{upper_first(target)}, r{reference}", fontsize=7.5)
-        axis.set(xlabel="test language", ylabel="training language")
-    return drawn
-
-
-def _heat(
-    axis: Axes, square: np.ndarray, rows: Sequence[str], columns: Sequence[str], low: float, top: float
-) -> None:
-    """Draw a matrix with its figures written in."""
-    axis.imshow(square, cmap="viridis", vmin=low, vmax=top, interpolation="nearest", aspect="auto")
-    axis.set_xticks(range(len(columns)), [language_name(name) for name in columns], fontsize=6, rotation=60)
-    axis.set_yticks(range(len(rows)), [language_name(name) for name in rows], fontsize=6)
-    axis.tick_params(length=0)
-    axis.spines[:].set_visible(False)
-    for i, j in np.argwhere(np.isfinite(square)):
-        ink = "black" if square[i, j] - low > 0.55 * (top - low) else "white"
-        axis.text(j, i, figure(square[i, j]), ha="center", va="center", fontsize=5.5, color=ink)

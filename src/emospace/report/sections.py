@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CIRCUMPLEX = ("category", "human_valence", "human_arousal", "human_source", "model_x", "model_y")
+NO_NORMS = "no norms rate enough of its categories"
 WORDS_OUT, WORDS_IN = "concept words out of the test folds", "all words"
 
 
@@ -108,14 +109,20 @@ def _answer(run: Run) -> Iterator[Block]:
 @or_reason("Circumplex")
 def _circumplex(run: Run) -> Iterator[Block]:
     yield prose("text-circumplex", provenance=run.provenance)
+    languages = run.table("circumplex", ("language", *CIRCUMPLEX))["language"].unique()
+    yield from by_language({str(name): list(circumplex_figures(run, str(name))) for name in languages})
+    if without := [language_name(name) for name in run.languages if name not in languages]:
+        yield Reason(listed(without), NO_NORMS)
+
+
+@or_reason("Circumplex")
+def circumplex_figures(run: Run, language: str) -> Iterator[Block]:
+    """Yield the categories of one language in people and in the model, or the reason there are none."""
     table = run.table("circumplex", ("language", *CIRCUMPLEX))
-    parts = {
-        str(language): [_circumplex_figures(run, str(language), part.reset_index(drop=True))]
-        for language, part in basic_marked(run, table).groupby("language", sort=False)
-    }
-    yield from by_language(parts)
-    if without := [language_name(name) for name in run.languages if name not in parts]:
-        yield Reason(listed(without), "no norms rate enough of its categories")
+    part = basic_marked(run, table[table["language"] == language])
+    if part.empty:
+        raise Absent(NO_NORMS)
+    yield _circumplex_figures(run, language, part)
 
 
 def basic_marked(run: Run, table: pd.DataFrame) -> pd.DataFrame:
@@ -168,14 +175,15 @@ def _circumplex_figures(run: Run, language: str, part: pd.DataFrame) -> Figures:
 
 def _rdms(run: Run) -> Iterator[Block]:
     yield prose("text-rdms")
-    yield from by_language({language: list(_rdm_figures(run, language)) for language in run.languages})
+    yield from by_language({language: list(rdm_figures(run, language)) for language in run.languages})
     if run.results.alignment:
         yield alignment_table(run)
     else:
         yield Reason("Table of alignment", "results.json holds no alignment figure")
 
 
-def _rdm_figures(run: Run, language: str) -> Iterator[Block]:
+def rdm_figures(run: Run, language: str) -> Iterator[Block]:
+    """Yield the RDMs of one language in one order, the model's first, or why they are not given."""
     try:
         model = run.rdm(f"rdm_{language}")
     except Absent as absent:
@@ -305,16 +313,10 @@ def _prediction(run: Run) -> Iterator[Block]:
             ),
         ]
     )
-    excluded = tuple(dict.fromkeys(record.excluded_concepts for record in run.results.prediction))
-    switch = [(_words_key(flag), _words_label(flag)) for flag in sorted(excluded, reverse=True)]
-    bars: dict[str, list[Block]] = {language: [] for language in run.languages}
-    for language in run.languages:
-        for norms in run.norms(language):
-            panels = [_bars_panel(run, language, norms, target) for target in run.targets(language, norms)]
-            heading = f"{language_name(language)}, {norms}"
-            bars[language].append(
-                Figures(panels, heading=heading, switch=switch, switch_label="Scored on", group="folds")
-            )
+    bars: dict[str, list[Block]] = {
+        language: [prediction_figures(run, language, norms) for norms in run.norms(language)]
+        for language in run.languages
+    }
     drawn: dict[str, list[Block]] = {language: list(_draws(run, language)) for language in run.languages}
     if len(run.languages) < MANY:
         yield from by_language(bars)
@@ -324,6 +326,18 @@ def _prediction(run: Run) -> Iterator[Block]:
     if run.results.comparison:
         yield comparison_table(run)
     yield prediction_table(run)
+
+
+def prediction_figures(run: Run, language: str, norms: str) -> Figures:
+    """Return r of each feature set for the ratings of one norms set."""
+    excluded = dict.fromkeys(record.excluded_concepts for record in run.results.prediction)
+    return Figures(
+        [_bars_panel(run, language, norms, target) for target in run.targets(language, norms)],
+        heading=f"{language_name(language)}, {norms}",
+        switch=[(_words_key(flag), _words_label(flag)) for flag in sorted(excluded, reverse=True)],
+        switch_label="Scored on",
+        group="folds",
+    )
 
 
 def _words_key(excluded: bool) -> str:

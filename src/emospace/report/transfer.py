@@ -9,7 +9,7 @@ import numpy as np
 
 from emospace.records import CrossLanguageRecord, Results, cross_tabulated
 from emospace.report import plots
-from emospace.report.blocks import Block, Cell, Chart, Figures, Fold, Panel, Prose, Section, Table
+from emospace.report.blocks import Block, Cell, Chart, Figures, Fold, Panel, Prose, Reason, Section, Table
 from emospace.report.columns import Column, build, ci, counts, language_column, p, score
 from emospace.report.languages import tree_of
 from emospace.report.languages_charts import SLANTED, ordered
@@ -56,19 +56,27 @@ def _blocks(run: Run) -> Iterator[Block]:
         yield summary_table(transfers)
         yield Fold("Every direction and feature set", [*figures, record_table(records)])
         return
-    order = ordered(tuple(spoken), tree_of(run))
     yield from figures
     yield summary_table(transfers)
-    panels = [_matrix_panel(run.results, order, target) for target in _targets(transfers)]
-    names = dict.fromkeys(features for _, features in transfers)
+    yield from matrix_figures(run)
+    yield Fold("Every pair and feature set", [record_table(records)])
+
+
+def matrix_figures(run: Run) -> Iterator[Block]:
+    """Yield r from each language to each other, a figure a rating and a variant a feature set, or why there is none."""
+    records, transfers = run.results.cross_language, transfers_of(run.results)
+    if not transfers:
+        yield Reason("From each language to each other", "results.json holds no rating read across languages")
+        return
+    spoken = tuple(dict.fromkeys(name for record in records for name in (record.train, record.test)))
+    order = ordered(spoken, tree_of(run))
     yield Figures(
-        panels,
+        [_matrix_panel(run.results, order, target) for target in _targets(transfers)],
         heading="From each language to each other",
-        switch=[(name, CROSSED[name][0]) for name in names],
+        switch=[(name, CROSSED[name][0]) for name in dict.fromkeys(name for _, name in transfers)],
         switch_label="Read from",
         group="crossed",
     )
-    yield Fold("Every pair and feature set", [record_table(records)])
 
 
 def _targets(transfers: Transfers) -> list[str]:
