@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from emospace.records import QUESTIONS, Answer, AnswerRecord, Evidence, Question, Results, Verdict
+from emospace.records import QUESTIONS, AnswerRecord, Evidence, Question, Results, Verdict
+from emospace.records.verdict import Answer
 from emospace.report.blocks import Cell, Table
 from emospace.report.columns import Column, build, language_column
 from emospace.report.texts import say
