@@ -227,8 +227,8 @@ class VectorBank:
             for key, row in rows.items():
                 name, mode, layer = key.rsplit("/", 2)
                 directions.setdefault((name, mode), {})[int(layer)] = row.astype(np.float32)
-            for name, mode, one in entries:
-                absent = set(map(int, one["shares"])) - set(directions.get((name, mode), {}))
+            for name, mode, vector_card in entries:
+                absent = set(map(int, vector_card["shares"])) - set(directions.get((name, mode), {}))
                 if absent:
                     raise ValueError(f"{name!r} in mode {mode!r} has no direction at layers {sorted(absent)}")
         except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -239,8 +239,8 @@ class VectorBank:
             ) from error
         return VectorBank(
             {
-                (name, mode): from_card(directions[name, mode], one, f"{folder}, {name}")
-                for name, mode, one in entries
+                (name, mode): from_card(directions[name, mode], vector_card, f"{folder}, {name}")
+                for name, mode, vector_card in entries
             },
             positions,
             note,
@@ -291,7 +291,7 @@ def _scaled(vector: SteeringVector, factor: float) -> SteeringVector:
     return replace(
         vector,
         calibration={
-            mode: DoseRange(known.dose * factor, known.low * factor, known.high)
-            for mode, known in vector.calibration.items()
+            mode: DoseRange(doses.dose * factor, doses.low * factor, doses.high)
+            for mode, doses in vector.calibration.items()
         },
     )

@@ -96,13 +96,13 @@ def additions(vector: SteeringVector, dose: float) -> dict[int, np.ndarray]:
 
 
 def _check_constant(vector: SteeringVector) -> None:
-    held = {
+    required = {
         "mode": (vector.mode, "constant", "the size of what it adds depends on each state"),
         "scope": (vector.scope, "all", "another engine does not tell prompt from answer"),
         "op": (vector.op, "add", "another engine only adds"),
         "window": (vector.window, (0, None), "another engine does not count the tokens of the answer"),
     }
-    for name, (given, needed, why) in held.items():
+    for name, (given, needed, why) in required.items():
         if given != needed:
             raise InvalidInput(
                 f"the vector {vector.name!r} with {name} {given!r}",
@@ -112,9 +112,8 @@ def _check_constant(vector: SteeringVector) -> None:
 
 
 def _with_dose(vector: SteeringVector, dose: float) -> SteeringVector:
-    known = vector.calibration.get("constant")
-    low, high = (dose, dose) if known is None else (known.low, known.high)
-    return replace(vector, calibration={"constant": DoseRange(dose, low, high)})
+    calibrated = vector.calibration.get("constant", DoseRange(dose, dose, dose))
+    return replace(vector, calibration={"constant": calibrated._replace(dose=dose)})
 
 
 def _safetensors(vector: SteeringVector, path: Path, _model: LanguageModel | None, dose: float) -> Path:

@@ -305,9 +305,9 @@ def category_vectors(
         name: SteeringVector(
             name=name,
             kind=kind,
-            directions=found,
+            directions=by_layer,
             medians=states.medians,
-            shares=_shares(states, found, recipe),
+            shares=_shares(states, by_layer, recipe),
             model=states.model,
             model_hash=states.model_hash,
             note={
@@ -317,8 +317,8 @@ def category_vectors(
                 "sae_layer": sae.layer if sae is not None and recipe.source != "dense" else None,
             },
         )
-        for name, found in directions.items()
-        if found
+        for name, by_layer in directions.items()
+        if by_layer
     }
 
 
@@ -405,13 +405,13 @@ def _decoded(
         }
     codes = np.asarray(_weights(states, sets, names, recipe) @ states.felt_codes) - states.neutral_code
     codes = codes - recipe.contrast * codes.mean(0)
-    found = {}
+    rows = {}
     for name, row in zip(names, codes, strict=True):
-        own = features.of(name) if name in features.categories else np.empty(0, dtype=np.int64)
-        weights = np.maximum(row[own], 0)
+        latents = features.of(name) if name in features.categories else np.empty(0, dtype=np.int64)
+        weights = np.maximum(row[latents], 0)
         if weights.any():
-            found[name] = weights @ decoder[own]
-    return found
+            rows[name] = weights @ decoder[latents]
+    return rows
 
 
 def _weights(states: ConceptStates, sets: ConceptSets, names: Sequence[str], recipe: Recipe) -> np.ndarray:
