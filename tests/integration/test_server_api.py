@@ -413,7 +413,7 @@ def test_a_fault_of_the_server_tells_nothing_but_that_it_happened(client, monkey
     def fault(*_):
         raise RuntimeError("/secret/place.py line 3")
 
-    monkeypatch.setattr("emospace.server.completions.text_ids", fault)
+    monkeypatch.setattr("emospace.server.requests.text_ids", fault)
     response = complete(client)
     check_error(response, 500, "internal_error")
     assert "secret" not in response.text

@@ -13,11 +13,11 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from emospace.generation.decoding import EMPTY, opens_thought
+from emospace.generation.decoding import EMPTY
 from emospace.generation.loop import Answer, Event
 from emospace.server.engine import Engine
-from emospace.server.failures import ApiError, sse_error
-from emospace.server.requests import chat_ids, check_model, describe_plan, plan_of, sampling_of, text_ids
+from emospace.server.failures import sse_error
+from emospace.server.requests import begin_answers, check_model, describe_plan, read_prompts
 from emospace.server.schemas import (
     ChatChoice,
     ChatCompletion,
@@ -45,10 +45,8 @@ class Exchange:
         request: ChatRequest | CompletionRequest,
         prompts: Sequence[Sequence[int]],
     ) -> None:
-        limits, model = engine.limits, engine.model
-        self.plan = plan_of(model, engine.bank, request)
         self.is_chat = isinstance(request, ChatRequest)
-        self.prompts, self.engine = prompts, engine
+        self.prompts = prompts
         self.head = {
             "id": f"{'chatcmpl' if self.is_chat else 'cmpl'}-{uuid.uuid4().hex}",
             "created": int(time.time()),
@@ -63,17 +61,8 @@ class Exchange:
             except RuntimeError:  # the event loop is closed: nobody reads any more
                 self.cancel()
 
-        deadline = time.monotonic() + limits.seconds
-        self.answers: list[Answer] = []
-        for prompt in prompts:
-            space = (model.context or len(prompt) + limits.answer_tokens) - len(prompt)
-            sampling = sampling_of(request, space, limits)
-            opened = opens_thought(model, prompt) if self.is_chat else None
-            for _ in range(request.n or 1):
-                index = len(self.answers)
-                self.answers.append(
-                    Answer(prompt, sampling, self.plan, index, emit, request.stops, opened, deadline)
-                )
+        self.answers = begin_answers(engine, request, prompts, emit)
+        self.plan = self.answers[0].plan
 
     async def each(self) -> AsyncIterator[Event]:
         """Yield the events of all answers until each has ended; raises the error of one that failed."""
@@ -115,42 +104,31 @@ class Exchange:
 
 def completion_routes(engine: Engine, settings: Settings) -> APIRouter:
     """Return the routes that generate."""
-    router, limit = APIRouter(prefix="/v1", tags=["generation"]), engine.limits.prompt_tokens
+    router = APIRouter(prefix="/v1", tags=["generation"])
     names = (settings.model, str(engine.model.identity.get("name")), engine.model.name)
+
+    async def respond(body: ChatRequest | CompletionRequest, request: Request) -> Response:
+        check_model(body.model, names)
+        prompts = await asyncio.to_thread(read_prompts, engine.model, body, engine.limits)
+        exchange = Exchange(engine, settings, body, prompts)
+        engine.submit(request.state.client, exchange.answers)
+        return EventStream(exchange) if body.stream else await _whole(exchange, request)
 
     @router.post("/chat/completions", response_model=ChatCompletion)
     async def chat(body: ChatRequest, request: Request) -> Any:
         """Continue a conversation, in a tone where one is given."""
-        check_model(body.model, names)
-        _check_number(body.n or 1, engine)
-        prompts = [
-            await asyncio.to_thread(chat_ids, engine.model, body.messages, limit, body.chat_template_kwargs)
-        ]
-        return await _respond(Exchange(engine, settings, body, prompts), body, request)
+        return await respond(body, request)
 
     @router.post("/completions", response_model=TextCompletion)
     async def complete(body: CompletionRequest, request: Request) -> Any:
         """Continue a text, in a tone where one is given."""
-        check_model(body.model, names)
-        if not body.prompts:
-            raise ApiError(400, "prompt: the list is empty", "invalid_value", "prompt")
-        _check_number(len(body.prompts) * (body.n or 1), engine)
-        prompts = [await asyncio.to_thread(text_ids, engine.model, prompt, limit) for prompt in body.prompts]
-        return await _respond(Exchange(engine, settings, body, prompts), body, request)
+        return await respond(body, request)
 
     return router
 
 
-def _check_number(answers: int, engine: Engine) -> None:
-    most = engine.limits.queue
-    if answers > most:
-        raise ApiError(400, f"n: this server gives at most {most} answers to a request", "invalid_value", "n")
-
-
-async def _respond(exchange: Exchange, body: ChatRequest | CompletionRequest, request: Request) -> Response:
-    exchange.engine.submit(request.state.client, exchange.answers)
-    if body.stream:
-        return EventStream(exchange)
+async def _whole(exchange: Exchange, request: Request) -> Response:
+    """Return all answers of a request when each has ended."""
     leaving = asyncio.create_task(exchange.cancel_when_left(request.receive))
     texts = [EMPTY] * len(exchange.answers)
     finishes: list[Any] = [None] * len(exchange.answers)

@@ -2,25 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from secrets import randbits
 from typing import TYPE_CHECKING, Any
 
 from emospace.errors import EmospaceError
+from emospace.generation.decoding import opens_thought
+from emospace.generation.loop import Answer
 from emospace.server.failures import ApiError, from_emospace
-from emospace.server.schemas import Steered
+from emospace.server.schemas import ChatRequest, CompletionRequest, Steered
 from emospace.specs import Sampling
 from emospace.steering import SteeringPlan, plan_steering
 from emospace.steering.bank import AXES
 
 if TYPE_CHECKING:
+    from emospace.generation.loop import Event
     from emospace.models import LanguageModel
-    from emospace.server.schemas import ChatRequest, CompletionRequest, Message, Tone
+    from emospace.server.engine import Engine
+    from emospace.server.schemas import Message, Tone
     from emospace.specs import Limits
     from emospace.steering.bank import VectorBank
 
 COLDEST = 1e-3
 """Below this temperature the likeliest token is taken."""
+
+
+def read_prompts(
+    model: LanguageModel, request: ChatRequest | CompletionRequest, limits: Limits
+) -> list[list[int]]:
+    """Return the token ids of what is to be continued, a conversation or several texts; not too many at once."""
+    if isinstance(request, CompletionRequest) and not request.prompts:
+        raise ApiError(400, "prompt: the list is empty", "invalid_value", "prompt")
+    n_prompts = 1 if isinstance(request, ChatRequest) else len(request.prompts)
+    if n_prompts * (request.n or 1) > limits.queue:
+        why = f"n: this server gives at most {limits.queue} answers to a request"
+        raise ApiError(400, why, "invalid_value", "n")
+    if isinstance(request, ChatRequest):
+        return [chat_ids(model, request.messages, limits.prompt_tokens, request.chat_template_kwargs)]
+    return [text_ids(model, prompt, limits.prompt_tokens) for prompt in request.prompts]
+
+
+def begin_answers(
+    engine: Engine,
+    request: ChatRequest | CompletionRequest,
+    prompts: Sequence[Sequence[int]],
+    emit: Callable[[Event], None],
+) -> list[Answer]:
+    """Return the answers to a request, none of them begun, each with its tone, sampling and bounds."""
+    model, limits = engine.model, engine.limits
+    plan = plan_of(model, engine.bank, request)
+    deadline = time.monotonic() + limits.seconds
+    answers: list[Answer] = []
+    for prompt in prompts:
+        space = (model.context or len(prompt) + limits.answer_tokens) - len(prompt)
+        sampling = sampling_of(request, space, limits)
+        opened = opens_thought(model, prompt) if isinstance(request, ChatRequest) else None
+        for _ in range(request.n or 1):
+            index = len(answers)
+            answers.append(Answer(prompt, sampling, plan, index, emit, request.stops, opened, deadline))
+    return answers
 
 
 def chat_ids(
