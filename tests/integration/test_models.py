@@ -24,6 +24,7 @@ from emospace.models import (
     gguf as gguf_files,
     list_models,
     load_model,
+    load_tokenizer,
     packaged,
     wrap_model,
 )
@@ -264,6 +265,55 @@ def test_a_revision_reaches_the_hub_and_identifies_the_model(monkeypatch):
     assert [model.identity["revision"] for model in pinned] == [None, "abc", "def"]
     assert len({model.content_hash for model in pinned}) == 3
     assert len({model.weights_hash for model in pinned}) == 3
+
+
+class FakeConnection:
+    def close(self):
+        pass
+
+
+@pytest.mark.parametrize("reachable", [True, False])
+@pytest.mark.parametrize("load", ["model", "tokenizer", "judge"])
+def test_a_hub_out_of_reach_is_asked_once_and_its_cache_looked_into(monkeypatch, load, reachable):
+    import transformers
+    from huggingface_hub import constants
+    from transformers.utils import is_offline_mode
+
+    from emospace.judges import load_judge
+
+    connected, offline = [], []
+
+    def connect(address, timeout):
+        connected.append(address)
+        if not reachable:
+            raise OSError("no route to host")
+        return FakeConnection()
+
+    def from_pretrained(*_, **__):
+        offline.append(is_offline_mode())
+        raise OSError("it is not there")
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(hub, "getproxies", dict)
+    monkeypatch.setattr(hub.socket, "create_connection", connect)
+    for kind in ("AutoTokenizer", "AutoModelForCausalLM", "AutoModelForSequenceClassification"):
+        monkeypatch.setattr(getattr(transformers, kind), "from_pretrained", from_pretrained)
+    with pytest.raises(EmospaceError, match="owner/name"):
+        match load:
+            case "model":
+                load_model("owner/name", device="cpu")
+            case "tokenizer":
+                load_tokenizer("owner/name")
+            case "judge":
+                load_judge("hf:owner/name")
+    assert connected == [("huggingface.co", 443)]
+    assert offline == [not reachable]
+    assert constants.HF_HUB_OFFLINE is False
+
+
+def test_behind_a_proxy_the_hub_is_taken_to_be_there(monkeypatch):
+    monkeypatch.setattr(hub, "getproxies", lambda: {"https": "http://proxy:8080"})
+    assert hub._reachable("https://huggingface.co")
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from emospace.artefacts import content_hash
 from emospace.concepts import categories, load_concepts
 from emospace.errors import InvalidInput, first_line
 from emospace.judges.judgement import BASIC_SEVEN, Judgement, MeasuredJudge
+from emospace.models.hub import hub
 from emospace.specs import BASIC
 
 if TYPE_CHECKING:
@@ -210,10 +211,11 @@ def _load(source: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     try:
-        model, info = AutoModelForSequenceClassification.from_pretrained(
-            source, use_safetensors=True, trust_remote_code=False, output_loading_info=True
-        )
-        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        with hub(source):
+            model, info = AutoModelForSequenceClassification.from_pretrained(
+                source, use_safetensors=True, trust_remote_code=False, output_loading_info=True
+            )
+            tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         raise InvalidInput(
             f"judge '{source}'",

@@ -19,6 +19,7 @@ from emospace.models.chat import Turns, check_template_args, render_turns, turns
 from emospace.models.devices import faster_dtype, find_device
 from emospace.models.families import BLOCK_PATHS, find_blocks
 from emospace.models.gguf import from_gguf
+from emospace.models.hub import hub
 from emospace.models.packaged import (
     EMBEDDED,
     PACKAGED,
@@ -248,7 +249,7 @@ def load_model(
     # Quantised weights cannot be moved afterwards.
     device_map = "auto" if device == "map" else {"": str(placed)} if quantised else None
     try:
-        with quiet_bars():
+        with quiet_bars(), hub(source):
             tokenizer = AutoTokenizer.from_pretrained(source, **options)
             model = AutoModelForCausalLM.from_pretrained(
                 source,
@@ -282,7 +283,7 @@ def load_tokenizer(name: str, *, revision: str | None = None, trust_remote_code:
     source, _ = _resolve(name)
     options = _options(source, name, revision, trust_remote_code)
     try:
-        with quiet_bars():
+        with quiet_bars(), hub(source):
             return AutoTokenizer.from_pretrained(source, **options)
     except Exception as error:
         raise _not_loaded(name, error) from error

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from emospace.artefacts import atomic_write, read_json, write_json
 from emospace.errors import EmospaceError, MissingDependency, first_line, unknown
 from emospace.models import missing_companion, shipped
+from emospace.models.hub import hub
 from emospace.sae.autoencoder import SparseAutoencoder
 from emospace.sae.configs import Settings, gemma_scope_config, read_settings
 
@@ -242,7 +243,8 @@ def _from_registry(release: str, sae_id: str) -> SparseAutoencoder:
 
     _check_registered(release, sae_id)
     try:
-        sae = SAE.from_pretrained(release, sae_id, device="cpu")
+        with hub(release):
+            sae = SAE.from_pretrained(release, sae_id, device="cpu")
     except Exception as error:
         raise EmospaceError(
             f"SAE '{release}:{sae_id}'",
