@@ -22,6 +22,7 @@ from emospace.models import (
     devices,
     find_blocks,
     gguf as gguf_files,
+    hub,
     list_models,
     load_model,
     load_tokenizer,
