@@ -286,7 +286,7 @@ def test_compare_tells_equal_from_worse():
     assert worse.ci_high < 0
     assert worse.p < 0.01
     assert not worse.equivalent
-    assert worse.ci_low < worse.low90 < worse.high90 < worse.ci_high
+    assert worse.ci_low < worse.equivalence_low < worse.equivalence_high < worse.ci_high
     other = dataclasses.replace(poor, observed=poor.observed[::-1])
     with pytest.raises(EmospaceError, match="different words"):
         compare_predictions(good, other)

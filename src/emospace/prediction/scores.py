@@ -61,15 +61,15 @@ class Score:
 class Comparison(NamedTuple):
     """Difference in r of two feature sets on the same words, with percentile intervals of it.
 
-    `equivalent` is the claim "as well as": the 90% interval lies within +-`margin`, which is the two one-sided
+    `equivalent` is the claim "as well as": the 90% interval, `equivalence_low` to `equivalence_high`, lies within +-`margin`, which is the two one-sided
     tests at .05 (Schuirmann, 1987). `p` is two-sided, against no difference.
     """
 
     difference: float
     ci_low: float
     ci_high: float
-    low90: float
-    high90: float
+    equivalence_low: float
+    equivalence_high: float
     p: float
     margin: float
     equivalent: bool
@@ -186,8 +186,8 @@ def compare_predictions(
         difference=found.value,
         ci_low=found.low,
         ci_high=found.high,
-        low90=found.low90,
-        high90=found.high90,
+        equivalence_low=found.low90,
+        equivalence_high=found.high90,
         p=found.p,
         margin=margin,
         equivalent=equivalent(found, margin),

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from emospace import structure
 from emospace.display import track
-from emospace.lexicon import same_family, word_groups
-from emospace.prediction import FittedRatings, fit_ratings, predict_ratings, read_ratings
+from emospace.prediction import FittedRatings, fit_ratings, read_ratings
 from emospace.records import CrossLanguageRecord
+from emospace.study.rated import RatedWords, rated_words
 from emospace.study.stage import StageResult, stage
 
 if TYPE_CHECKING:
@@ -27,84 +26,6 @@ N_PERMUTED = 199
 
 WIDE = ("dense", "static")
 """Features that are states and no latents: the prediction stage has their r within a language."""
-
-
-@dataclass(frozen=True, eq=False)
-class Rated:
-    """The rated words of a language.
-
-    `ratings` `[n_words, n_targets]` lie on -1..1, and `scored` is False for concept words and their inflections.
-    """
-
-    concepts: LanguageConcepts
-    words: WordStates
-    norms: str
-    targets: tuple[str, ...]
-    ratings: np.ndarray
-    groups: np.ndarray
-    scored: np.ndarray
-
-
-@dataclass
-class Crossing:
-    """All rated languages of a study, and what is computed once for several pairs of them.
-
-    `within` holds the cross-validated r of (language, features, target) that the prediction stage gave.
-    """
-
-    model: str
-    layer: int
-    rated: Mapping[str, Rated]
-    within: Mapping[tuple[str, str, str], float | None]
-    folds: int
-    seed: int
-    _within: dict[tuple[Any, ...], tuple[float, ...]] = field(default_factory=dict)
-
-    def features(self, language: str, features: str, train: str, latents: np.ndarray | None) -> np.ndarray:
-        """Return the features of a language's rated words, `[n_words, d]` or `[n_words, n_layers, d]`."""
-        words = self.rated[language].words
-        if features == "dense":
-            return words.layers
-        if features == "static":
-            return words.static
-        if words.codes is None:
-            return np.asarray(words.states @ self.rated[train].concepts.directions().T)
-        return np.asarray(words.codes[:, latents].log1p().toarray())
-
-    def same_language(
-        self, language: str, features: str, train: str, latents: np.ndarray | None
-    ) -> Mapping[str, float | None]:
-        """Return target -> cross-validated r of the same features within the language."""
-        rated = self.rated[language]
-        if features in WIDE:
-            return {target: self.within.get((language, features, target)) for target in rated.targets}
-        key = (language, train if latents is None else latents.tobytes())
-        if key not in self._within:
-            found = predict_ratings(
-                self.features(language, features, train, latents),
-                rated.ratings,
-                rated.groups,
-                targets=rated.targets,
-                scored=rated.scored,
-                folds=self.folds,
-                n_bootstrap=10,
-                seed=self.seed,
-            )
-            self._within[key] = tuple(row.without_concepts.r for row in found)
-        return dict(zip(rated.targets, self._within[key], strict=True))
-
-    def fit(self, train: str, features: str, latents: np.ndarray | None) -> tuple[FittedRatings, ...]:
-        """Fit ridge on all rated words of a language."""
-        rated = self.rated[train]
-        return fit_ratings(
-            self.features(train, features, train, latents),
-            rated.ratings,
-            rated.groups,
-            targets=rated.targets,
-            folds=self.folds,
-            n_permutations=N_PERMUTED,
-            seed=self.seed,
-        )
 
 
 def comparable(norms: WordNorms) -> WordNorms:
@@ -137,111 +58,141 @@ def cross_predict(
     within
         (language, features, target) -> r inside the language, concept words left out, of dense and static features.
     """
-    rated = {language: _rated(concepts[language], words[language], norms[language]) for language in norms}
-    crossing = Crossing(model, layer, rated, within, folds, seed)
-    records = [
-        record
-        for train in track(list(rated), "Across languages", "languages")
-        for record in _from(crossing, train, shared)
-    ]
+    rated = {
+        language: rated_words(given, concepts[language], words[language], folds=folds, seed=seed, unit=True)
+        for language, given in norms.items()
+    }
+    own: dict[tuple[str, str | bytes], dict[str, float]] = {}
+
+    def same_language(
+        test: str, train: str, features: str, latents: np.ndarray | None, values: np.ndarray
+    ) -> Mapping[str, float | None]:
+        """Return target -> cross-validated r of the same features within the language."""
+        if features in WIDE:
+            return {target: within.get((test, features, target)) for target in rated[test].targets}
+        key = test, train if latents is None else latents.tobytes()
+        if key not in own:
+            predicted = rated[test].predict(values, n_bootstrap=10)
+            own[key] = {each.target: each.without_concepts.r for each in predicted}
+        return own[key]
+
+    records: list[CrossLanguageRecord] = []
+    for train in track(list(rated), "Across languages", "languages"):
+        for features, latents, tests in _feature_sets(rated, train, shared):
+            common = {"model": model, "seed": seed, "train": train, "features": features, "layer": layer}
+            fitted: Sequence[FittedRatings] = ()
+            if latents is None or len(latents):
+                fitted = _fit(rated[train], _values(rated[train], rated[train], features, latents))
+            for test in tests:
+                here = common | {
+                    "test": test,
+                    "norms_train": norms[train].name,
+                    "norms_test": norms[test].name,
+                }
+                if not fitted:
+                    records += _nothing(rated[train], rated[test], here)
+                    continue
+                values = _values(rated[test], rated[train], features, latents)
+                same = same_language(test, train, features, latents, values)
+                records += _records(rated[test], fitted, values, same, here)
     return StageResult({"cross_language": records})
 
 
-def _rated(concepts: LanguageConcepts, words: WordStates, norms: WordNorms) -> Rated:
-    listed, language = list(words.words), concepts.language
-    return Rated(
-        concepts,
-        words,
-        norms.name,
-        norms.targets,
-        np.stack([norms.unit(target).loc[listed].to_numpy(float) for target in norms.targets], axis=1),
-        word_groups(listed, language),
-        ~same_family(listed, concepts.concepts, language),
+def _feature_sets(
+    rated: Mapping[str, RatedWords], train: str, shared: np.ndarray | None
+) -> Iterator[tuple[str, np.ndarray | None, list[str]]]:
+    """Yield each feature set of a training language, its latents if it has some, and the languages it is tested in."""
+    tests = [language for language in rated if language != train]
+    latents = rated[train].concepts.latents
+    yield from ((features, None, tests) for features in WIDE)
+    yield "space", latents, tests
+    if latents is None or shared is None:
+        return
+    yield "universal", shared, tests
+    for test in tests:
+        other = rated[test].concepts.latents
+        assert other is not None
+        yield "shared", np.intersect1d(latents, other), [test]
+        yield "specific", np.setdiff1d(latents, other), [test]
+
+
+def _values(rated: RatedWords, train: RatedWords, features: str, latents: np.ndarray | None) -> np.ndarray:
+    """Return the features of a language's rated words, `[n_words, d]` or `[n_words, n_layers, d]`."""
+    words = rated.words
+    if features in WIDE:
+        return words.layers if features == "dense" else words.static
+    if words.codes is None:
+        return np.asarray(words.states @ train.concepts.directions().T)
+    return np.asarray(words.codes[:, latents].log1p().toarray())
+
+
+def _fit(rated: RatedWords, values: np.ndarray) -> tuple[FittedRatings, ...]:
+    """Fit ridge on all rated words of a language."""
+    return fit_ratings(
+        values,
+        rated.ratings,
+        rated.groups,
+        targets=rated.targets,
+        folds=rated.folds,
+        n_permutations=N_PERMUTED,
+        seed=rated.seed,
     )
 
 
-def _from(crossing: Crossing, train: str, shared: np.ndarray | None) -> list[CrossLanguageRecord]:
-    """Return the figures of one training language in every other one."""
-    tests = [language for language in crossing.rated if language != train]
-    own = crossing.rated[train].concepts.latents
-
-    def across(features: str, latents: np.ndarray | None, tested: Sequence[str]) -> list[CrossLanguageRecord]:
-        fitted = crossing.fit(train, features, latents) if latents is None or len(latents) else ()
-        return [row for test in tested for row in _records(crossing, train, test, features, latents, fitted)]
-
-    records = [row for features in WIDE for row in across(features, None, tests)]
-    records += across("space", own, tests)
-    if own is None or shared is None:
-        return records
-    records += across("universal", shared, tests)
-    for test in tests:
-        other = crossing.rated[test].concepts.latents
-        assert other is not None
-        records += across("shared", np.intersect1d(own, other), [test])
-        records += across("specific", np.setdiff1d(own, other), [test])
-    return records
+def _nothing(train: RatedWords, test: RatedWords, common: Mapping[str, Any]) -> Iterator[CrossLanguageRecord]:
+    """Yield a record without a figure for each target that both languages' norms rate."""
+    for target in train.targets:
+        if target in test.targets:
+            yield _record(
+                test,
+                target,
+                common,
+                n_features=0,
+                r=None,
+                ci_low=None,
+                ci_high=None,
+                reason=f"there are no {common['features']} features",
+            )
 
 
 def _records(
-    crossing: Crossing,
-    train: str,
-    test: str,
-    features: str,
-    latents: np.ndarray | None,
+    test: RatedWords,
     fitted: Sequence[FittedRatings],
-) -> list[CrossLanguageRecord]:
-    """Return one record for each target both languages' norms rate."""
-    rated = crossing.rated[test]
-    scored = rated.scored
-    common: dict[str, Any] = {
-        "model": crossing.model,
-        "seed": crossing.seed,
-        "n": int(scored.sum()),
-        "train": train,
-        "test": test,
-        "features": features,
-        "norms_train": crossing.rated[train].norms,
-        "norms_test": rated.norms,
-        "reference_name": PEOPLE_NAME,
-    }
-    targets = [target for target in crossing.rated[train].targets if target in rated.targets]
-    if not fitted:
-        nothing = {"r": None, "ci_low": None, "ci_high": None, "n_features": 0, "layer": crossing.layer}
-        return [
-            CrossLanguageRecord(
-                **common,
-                **nothing,
-                target=target,
-                reference=PEOPLE[target],
-                reason=f"there are no {features} features",
-            )
-            for target in targets
-        ]
-    values = crossing.features(test, features, train, latents)
-    same = crossing.same_language(test, features, train, latents)
-    records = []
+    values: np.ndarray,
+    same: Mapping[str, float | None],
+    common: Mapping[str, Any],
+) -> Iterator[CrossLanguageRecord]:
+    """Yield a record for each fitted target that the test language's norms rate."""
+    scored = test.scored
     for fit in fitted:
-        if fit.target not in targets:
+        if fit.target not in test.targets:
             continue
-        ratings = rated.ratings[scored, rated.targets.index(fit.target)]
+        ratings = test.ratings[scored, test.targets.index(fit.target)]
         # The states of all layers are too many to be copied for one.
         at = values[scored] if fit.place is None else values[scored, fit.place]
-        found = read_ratings(fit.at_its_layer(), at, ratings, rated.groups[scored], seed=crossing.seed)
-        layer = fit.layer if features == "dense" else None if features == "static" else crossing.layer
-        records.append(
-            CrossLanguageRecord(
-                **common,
-                layer=layer,
-                target=fit.target,
-                n_features=values.shape[-1],
-                r=found.score.r,
-                ci_low=found.score.ci_low,
-                ci_high=found.score.ci_high,
-                p=found.p,
-                permuted_low=found.permuted_low,
-                permuted_high=found.permuted_high,
-                same_language=same[fit.target],
-                reference=PEOPLE[fit.target],
-            )
+        read = read_ratings(fit.at_its_layer(), at, ratings, test.groups[scored], seed=test.seed)
+        layer = {"dense": fit.layer, "static": None}.get(common["features"], common["layer"])
+        yield _record(
+            test,
+            fit.target,
+            {**common, "layer": layer},
+            n_features=values.shape[-1],
+            r=read.score.r,
+            ci_low=read.score.ci_low,
+            ci_high=read.score.ci_high,
+            p=read.p,
+            permuted_low=read.permuted_low,
+            permuted_high=read.permuted_high,
+            same_language=same[fit.target],
         )
-    return records
+
+
+def _record(test: RatedWords, target: str, common: Mapping[str, Any], **figures: Any) -> CrossLanguageRecord:
+    return CrossLanguageRecord(
+        **common,
+        **figures,
+        n=int(test.scored.sum()),
+        target=target,
+        reference=PEOPLE[target],
+        reference_name=PEOPLE_NAME,
+    )

@@ -10,7 +10,7 @@ import numpy as np
 from emospace.display import track
 from emospace.errors import EmospaceError
 from emospace.features import MatchedPool, dense_directions, select_features, shuffled_sets
-from emospace.prediction import latent_profile, matched_draws, predict_draws, random_draws
+from emospace.prediction import latent_profile, matched_draws, random_draws
 from emospace.profiling import timed
 from emospace.records import NotComputed
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from emospace.concepts import ConceptSets
     from emospace.study.predicting import Latents
-    from emospace.study.task import RatingTask
+    from emospace.study.rated import RatedWords
 
 _TOGETHER = 20
 """Shuffled spaces whose features are in memory at once."""
@@ -27,7 +27,7 @@ _TOGETHER = 20
 
 @timed("draws and shuffled sets")
 def draws_of_latents(
-    task: RatingTask, latents: Latents, values: csr_matrix, n_shuffled: int, missing: list[NotComputed]
+    rated: RatedWords, latents: Latents, values: csr_matrix, n_shuffled: int, missing: list[NotComputed]
 ) -> dict[str, np.ndarray]:
     """Return r of each kind of draw, ``[n_draws, n_targets, 2]`` (all words, concept words left out).
 
@@ -38,13 +38,14 @@ def draws_of_latents(
     missing
         Gains what could not be drawn, and why.
     """
-    space, seed = task.latents, task.seed
+    space, seed = rated.concepts.latents, rated.seed
+    assert space is not None
     sizes = latent_profile(values)
-    found = {}
+    r: dict[str, np.ndarray] = {}
 
     def drawn(name: str, draws: np.ndarray) -> None:
         with timed(f"from {name}"):
-            found[name] = predict_draws(values, draws, task.ratings, task.groups, **task.options)
+            r[name] = rated.predict_draws(values, draws)
 
     if n_draws := latents.n_draws:
         outside: dict[str, Any] = {"seed": seed, "exclude": latents.everywhere}
@@ -52,78 +53,73 @@ def draws_of_latents(
             matched = matched_draws(space, sizes, n_draws, **outside)
             random = random_draws(len(sizes), len(space), min(200, n_draws), **outside)
         except EmospaceError as error:
-            missing.append(task.missing("outside controls", str(error)))
+            missing.append(rated.missing("outside controls", str(error)))
         else:
             if matched.scarce:
                 why = f"only {matched.n_active} latents outside fire on these words; beating such draws shows little"
-                missing.append(task.missing("a matched control of full strength", why))
+                missing.append(rated.missing("a matched control of full strength", why))
             drawn("outside", matched.draws)
             drawn("outside_random", random)
             if latents.shared is not None and len(latents.shared):
                 drawn("outside_shared", matched_draws(latents.shared, sizes, n_draws, **outside).draws)
     shuffled = [
-        task.predict(values[:, chosen], n_bootstrap=10)
-        for chosen in _shuffled_latents(task, latents, n_shuffled)
+        rated.predict(values[:, chosen], n_bootstrap=10)
+        for chosen in _shuffled_latents(rated, latents, n_shuffled)
     ]
     if shuffled:
-        r = [[(one.all_words.r, one.without_concepts.r) for one in targets] for targets in shuffled]
-        found["shuffled"] = np.array(r)
+        r["shuffled"] = np.array(
+            [[(each.all_words.r, each.without_concepts.r) for each in targets] for targets in shuffled]
+        )
     elif n_shuffled:
         why = "selection finds no latent at all for random neutral words"
-        missing.append(task.missing("shuffled control", why))
-    return found
+        missing.append(rated.missing("shuffled control", why))
+    return r
 
 
 @timed("shuffled sets")
-def shuffled_directions(task: RatingTask, states: np.ndarray, n_shuffled: int) -> dict[str, np.ndarray]:
-    """Return r of the dense directions that concept-sets of random neutral words have, as `draws_of_latents` does.
-
-    Parameters
-    ----------
-    states
-        ``[n_words, d_model]`` of the rated words.
-    """
-    words = task.concepts.words
+def shuffled_directions(rated: RatedWords, n_shuffled: int) -> dict[str, np.ndarray]:
+    """Return r of the dense directions that concept-sets of random neutral words have, as `draws_of_latents` does."""
+    words = rated.concepts.words
     by_size: dict[int, list[np.ndarray]] = {}
-    for sets, pool in _shuffled(task, n_shuffled):
-        directions = dense_directions(words.states, words.words, sets, task.language, pool)
+    for sets, pool in _shuffled(rated, n_shuffled):
+        directions = dense_directions(words.states, words.words, sets, rated.language, pool)
         # A category whose words are all left out of a smaller set has no direction.
         by_size.setdefault(len(directions), []).append(directions)
-    found = []
+    r = []
     for size, spaces in by_size.items():
         for start in range(0, len(spaces), _TOGETHER):
             part = np.concatenate(spaces[start : start + _TOGETHER])
             draws = np.arange(len(part)).reshape(-1, size)
-            found.append(predict_draws(states @ part.T, draws, task.ratings, task.groups, **task.options))
-    return {"shuffled": np.concatenate(found)} if found else {}
+            r.append(rated.predict_draws(rated.words.states @ part.T, draws))
+    return {"shuffled": np.concatenate(r)} if r else {}
 
 
-def _shuffled(task: RatingTask, n: int) -> Iterator[tuple[ConceptSets, MatchedPool]]:
+def _shuffled(rated: RatedWords, n: int) -> Iterator[tuple[ConceptSets, MatchedPool]]:
     """Yield concept-sets of random neutral words, each with the pool that is left beside it."""
-    for draw in track(range(n), f"Shuffled sets, {task.language}", "draws"):
-        yield shuffled_sets(task.concepts.sets, task.language, task.concepts.pool, seed=task.seed + draw)
+    for draw in track(range(n), f"Shuffled sets, {rated.language}", "draws"):
+        yield shuffled_sets(rated.concepts.sets, rated.language, rated.concepts.pool, seed=rated.seed + draw)
 
 
 @timed("shuffled selection")
-def _shuffled_latents(task: RatingTask, latents: Latents, n: int) -> list[np.ndarray]:
+def _shuffled_latents(rated: RatedWords, latents: Latents, n: int) -> list[np.ndarray]:
     """Return the latents that the same selection finds for concept-sets of random neutral words."""
-    words = task.concepts.words
-    assert words.codes is not None
-    found = []
-    for sets, pool in _shuffled(task, n):
+    words, space = rated.concepts.words, rated.concepts.latents
+    assert words.codes is not None and space is not None
+    selected = []
+    for sets, pool in _shuffled(rated, n):
         try:
             chosen = select_features(
                 words.codes,
                 words.words,
                 sets,
-                task.language,
+                rated.language,
                 pool,
                 rule=latents.rule,
                 q=1.0,
-                max_features=len(task.latents),
+                max_features=len(space),
                 n_permutations=0,
             )
         except EmospaceError:
             continue
-        found.append(chosen.latents)
-    return found
+        selected.append(chosen.latents)
+    return selected

@@ -2,35 +2,52 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from emospace.baselines import principal_components
-from emospace.lexicon import same_family, word_groups
-from emospace.prediction import Predicted, latent_profile, predict_beside, top_firing
+from emospace.prediction import (
+    Predicted,
+    above_draws,
+    compare_predictions,
+    latent_profile,
+    predict_beside,
+    top_firing,
+)
 from emospace.profiling import timed
-from emospace.records import INPUT, NotComputed
+from emospace.records import INPUT, ComparisonRecord, NotComputed, PredictionRecord
 from emospace.specs import Rule
 from emospace.study.draws import draws_of_latents, shuffled_directions
-from emospace.study.predicted import (
-    comparison_records,
-    draw_records,
-    draw_table,
-    layer_curve,
-    prediction_records,
-    prediction_table,
-)
+from emospace.study.rated import RatedWords, rated_words
 from emospace.study.stage import StageResult, stage
-from emospace.study.task import RatingTask
 
 if TYPE_CHECKING:
+    import pandas as pd
     from scipy.sparse import csr_matrix
 
     from emospace.norms import WordNorms
     from emospace.study.concepts import LanguageConcepts
     from emospace.study.encoding import WordStates
+
+FeatureSets: TypeAlias = dict[tuple[str, str | None], tuple[Predicted, ...]]
+"""Predictions of every target by feature set and, of static vectors, their source."""
+
+WITHOUT_DEPTH = ("static", "static_concepts", "static_pcs", "surface")
+COMPARED = (
+    ("space", "shared"),
+    ("space", "static"),
+    ("space", "top_firing"),
+    ("space", "static_concepts"),
+    ("space", "static_pcs"),
+    ("dense", "space"),
+    ("dense_static", "static"),
+    ("space_static", "static"),
+)
+"""Pairs of feature sets whose difference in r is given."""
 
 
 @dataclass(frozen=True)
@@ -84,101 +101,229 @@ def predict(
     n_shuffled
         Shuffled concept-sets.
     """
-    rated = list(words.words)
-    ratings = np.stack(
-        [norms.ratings(target).loc[rated].to_numpy(dtype=np.float64) for target in norms.targets], 1
-    )
-    language = concepts.language
-    task = RatingTask(
-        model,
-        layer,
-        concepts,
-        norms,
-        ratings,
-        word_groups(rated, language),
-        ~same_family(rated, concepts.concepts, language),
-        folds,
-        seed,
-    )
-    missing: list[NotComputed] = []
-    n_complete = len(norms.complete())
-    if n_complete < len(norms):
-        why = f"{len(norms) - n_complete} words are not rated on all of {', '.join(norms.targets)}"
-        missing.append(task.missing(f"some words of {norms.name}", why))
-    if len(rated) < n_complete:
-        why = f"{n_complete - len(rated)} words have no tokens in the model's vocabulary"
-        missing.append(task.missing(f"some words of {norms.name}", why))
+    rated = rated_words(norms, concepts, words, folds=folds, seed=seed)
+    missing = list(_left_out(rated))
+    sets: FeatureSets = {}
 
-    def predicted_from(name: str, values: Any) -> tuple[Predicted, ...]:
+    def predict_from(name: str, values: Any, source: str | None = None) -> None:
         with timed(f"from {name}"):
-            return task.predict(values)
+            sets[name, source] = rated.predict(values)
 
-    sets: dict[tuple[str, str | None], tuple[Predicted, ...]] = {}
     if latents is None:
         space = words.states @ concepts.directions().T
-        sets["space", None] = predicted_from("space", space)
-        draws = shuffled_directions(task, words.states, n_shuffled)
+        predict_from("space", space)
+        draws = shuffled_directions(rated, n_shuffled)
         why = "they are draws of SAE latents, and this study has no SAE"
-        missing.append(task.missing("outside and top-firing controls", why))
+        missing.append(rated.missing("outside and top-firing controls", why))
     else:
-        assert words.codes is not None
+        assert words.codes is not None and concepts.latents is not None
         values = words.codes.log1p().tocsr()
-        space = values[:, task.latents].toarray()
-        for name, chosen in _latent_sets(task, latents, values).items():
+        space = values[:, concepts.latents].toarray()
+        for name, chosen in _latent_sets(concepts.latents, latents, values, folds).items():
             if len(chosen):
-                sets[name, None] = predicted_from(name, values[:, chosen])
+                predict_from(name, values[:, chosen])
             else:
-                missing.append(task.missing(f"prediction from {name} features", "there are none"))
-        draws = draws_of_latents(task, latents, values, n_shuffled, missing)
-    sets["dense", None] = predicted_from("dense", words.layers)
-    sets["static", INPUT] = predicted_from("static", words.static)
-    static_sets = {
-        "static_concepts": words.static @ concepts.directions("static").T,
-        "static_pcs": principal_components(words.static, space.shape[1]),
-    }
-    for name, features in static_sets.items():
-        sets[name, None] = predicted_from(name, features)
+                missing.append(rated.missing(f"prediction from {name} features", "there are none"))
+        draws = draws_of_latents(rated, latents, values, n_shuffled, missing)
+    predict_from("dense", words.layers)
+    predict_from("static", words.static, INPUT)
+    predict_from("static_concepts", words.static @ concepts.directions("static").T)
+    predict_from("static_pcs", principal_components(words.static, space.shape[1]))
     for name, features in (("dense", words.layers), ("space", space)):
         with timed(f"from {name}_static"):
             joined = predict_beside(features, words.static, sets[name, None], seed=seed)
         sets[f"{name}_static", None] = joined
     if corpus is None:
-        missing.append(task.missing("PPMI-SVD baseline", "no corpus of this language is bundled"))
+        missing.append(rated.missing("PPMI-SVD baseline", "no corpus of this language is bundled"))
     else:
-        sets["static", "PPMI-SVD of the corpora"] = predicted_from("static", corpus)
-    sets["surface", None] = predicted_from("surface", surface)
+        predict_from("static", corpus, "PPMI-SVD of the corpora")
+    predict_from("surface", surface)
 
-    records = [
-        record
-        for (name, source), predictions in sets.items()
-        for index, predicted in enumerate(predictions)
-        for record in prediction_records(task, name, source, predicted, index, draws)
-    ]
-    sizes = {name: predictions[0].n_features for (name, _), predictions in sets.items()}
+    common = {**rated.named, "model": model, "layer": layer, "seed": seed}
     tables = {
-        "predictions": prediction_table(language, norms, rated, sets),
-        "layer_curve": layer_curve(language, norms, sets["dense", None]),
+        "predictions": _prediction_table(rated, sets),
+        "layer_curve": _layer_curve(rated, sets["dense", None]),
     }
     if draws:
-        tables["draws"] = draw_table(language, norms, draws)
+        tables["draws"] = _draw_table(rated, draws)
     return StageResult(
         {
-            "prediction": [*records, *draw_records(task, draws, sizes)],
-            "comparison": comparison_records(task, sets),
+            "prediction": [
+                *_prediction_records(rated, sets, draws, common),
+                *_draw_records(rated, sets, draws, common),
+            ],
+            "comparison": list(_comparison_records(sets, common)),
         },
         tables,
         missing,
     )
 
 
-def _latent_sets(task: RatingTask, latents: Latents, values: csr_matrix) -> dict[str, np.ndarray]:
+def _left_out(rated: RatedWords) -> Iterator[NotComputed]:
+    """Yield the numbers of words that are not rated on all targets, and that the model has no tokens for."""
+    norms, n_complete, n = rated.norms, len(rated.norms.complete()), len(rated.words.words)
+    if n_complete < len(norms):
+        why = f"{len(norms) - n_complete} words are not rated on all of {', '.join(norms.targets)}"
+        yield rated.missing(f"some words of {norms.name}", why)
+    if n < n_complete:
+        why = f"{n_complete - n} words have no tokens in the model's vocabulary"
+        yield rated.missing(f"some words of {norms.name}", why)
+
+
+def _latent_sets(
+    space: np.ndarray, latents: Latents, values: csr_matrix, folds: int
+) -> dict[str, np.ndarray]:
     """Return the latents of each feature set that is one set and no draw."""
-    sets = {"space": task.latents}
+    sets = {"space": space}
     if latents.shared is not None and latents.specific is not None:
         sets |= {"shared": latents.shared, "specific": latents.specific}
     fires = np.asarray((values > 0).sum(0)).ravel()
     # A latent that fires on hardly any word cannot be standardised in every fold.
     return sets | {
-        "top_firing": top_firing(latent_profile(values), len(task.latents)),
-        "all": np.flatnonzero(fires >= 2 * task.folds),
+        "top_firing": top_firing(latent_profile(values), len(space)),
+        "all": np.flatnonzero(fires >= 2 * folds),
     }
+
+
+def _prediction_records(
+    rated: RatedWords, sets: FeatureSets, draws: Mapping[str, np.ndarray], common: Mapping[str, Any]
+) -> Iterator[PredictionRecord]:
+    """Yield the record of each feature set and target over all words, and with concept words out of the test folds."""
+    for (name, source), predictions in sets.items():
+        drawn = draws.get("outside_shared" if name == "shared" else "outside")
+        for index, predicted in enumerate(predictions):
+            reliability = rated.norms.reliability(predicted.target)
+            layers = predicted.layer if name in ("dense", "dense_static") else ()
+            layer = Counter(layers).most_common(1)[0][0] if layers else common["layer"]
+            for excluded, score in enumerate((predicted.all_words, predicted.without_concepts)):
+                beaten = None
+                if drawn is not None and name in {"space", "shared", "specific"}:
+                    beaten = above_draws(score.r, drawn[:, index, excluded]).fraction
+                yield PredictionRecord(
+                    **{**common, "layer": None if name in WITHOUT_DEPTH else layer},
+                    n=score.n,
+                    target=predicted.target,
+                    features=name,
+                    static_source=source,
+                    excluded_concepts=bool(excluded),
+                    n_features=predicted.n_features,
+                    r=score.r,
+                    ci_low=score.ci_low,
+                    ci_high=score.ci_high,
+                    p=score.p,
+                    r2=score.r2,
+                    draws_beaten=beaten,
+                    ceiling=rated.norms.ceiling(predicted.target),
+                    reliability=reliability,
+                    disattenuated_r=score.disattenuated(reliability),
+                    layers_chosen=",".join(map(str, layers)) or None,
+                )
+
+
+def _each_draw(
+    rated: RatedWords, draws: Mapping[str, np.ndarray]
+) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
+    """Yield target and words, with r ``[n_draws]`` of each kind of draw."""
+    for kind, values in draws.items():
+        for index, target in enumerate(rated.targets):
+            for excluded in (False, True):
+                fields = {"target": target, "excluded_concepts": excluded, "kind": kind}
+                yield fields, values[:, index, int(excluded)]
+
+
+def _draw_records(
+    rated: RatedWords, sets: FeatureSets, draws: Mapping[str, np.ndarray], common: Mapping[str, Any]
+) -> Iterator[PredictionRecord]:
+    """Yield the mean and central 95% of each kind of draw."""
+    for fields, r in _each_draw(rated, draws):
+        kind, (low, high) = fields.pop("kind"), np.quantile(r, [0.025, 0.975])
+        yield PredictionRecord(
+            **common,
+            **fields,
+            n=int(rated.scored.sum()) if fields["excluded_concepts"] else len(rated.scored),
+            features=kind,
+            n_features=sets["shared" if kind == "outside_shared" else "space", None][0].n_features,
+            r=float(r.mean()),
+            ci_low=float(low),
+            ci_high=float(high),
+            n_draws=len(r),
+            draws_low=float(low),
+            draws_high=float(high),
+        )
+
+
+@timed("comparisons")
+def _comparison_records(sets: FeatureSets, common: Mapping[str, Any]) -> list[ComparisonRecord]:
+    """Return the differences of `COMPARED`, over all words and with concept words left out."""
+    # What is joined with the input embeddings is held against these alone.
+    pairs = [
+        (features, key)
+        for features, against in COMPARED
+        for key in sets
+        if (features, None) in sets and key[0] == against
+        if not features.endswith("_static") or key[1] == INPUT
+    ]
+    return [
+        ComparisonRecord(
+            **common,
+            target=predicted.target,
+            features=features,
+            against=against,
+            static_source=source,
+            excluded_concepts=excluded,
+            **compare_predictions(predicted, other, without_concepts=excluded, seed=common["seed"])._asdict(),
+        )
+        for features, (against, source) in pairs
+        for predicted, other in zip(sets[features, None], sets[against, source], strict=True)
+        for excluded in (False, True)
+    ]
+
+
+def _prediction_table(rated: RatedWords, sets: FeatureSets) -> pd.DataFrame:
+    """Return the rating of each word beside those predicted from the space and from dense states."""
+    import pandas as pd
+
+    return pd.concat(
+        [
+            pd.DataFrame(
+                {
+                    **rated.named,
+                    "word": list(rated.words.words),
+                    "target": space.target,
+                    "observed": space.observed,
+                    "predicted": space.out_of_fold,
+                    "predicted_dense": dense.out_of_fold,
+                    "concept_word": ~space.scored,
+                    "fold": space.folds,
+                    "group": space.groups,
+                }
+            )
+            for space, dense in zip(sets["space", None], sets["dense", None], strict=True)
+        ],
+        ignore_index=True,
+    )
+
+
+def _layer_curve(rated: RatedWords, dense: Sequence[Predicted]) -> pd.DataFrame:
+    """Return r of each layer of dense states taken alone."""
+    import pandas as pd
+
+    return pd.concat(
+        [
+            pd.DataFrame(
+                {**rated.named, "target": each.target, "layer": each.layers, "r": each.layer_r[:, 0]}
+            )
+            for each in dense
+        ],
+        ignore_index=True,
+    )
+
+
+def _draw_table(rated: RatedWords, draws: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    """Return r of each draw."""
+    import pandas as pd
+
+    return pd.concat(
+        [pd.DataFrame({**rated.named, **fields, "r": r}) for fields, r in _each_draw(rated, draws)],
+        ignore_index=True,
+    )
