@@ -104,21 +104,13 @@ def features_of(
 
     `settings` are those of `select_features`.
     """
-    from emospace.activations import extract_words
-    from emospace.features import select_features
+    from emospace.features import encode_words, select_features
 
     words = list(dict.fromkeys([*sets.words(language), *pool.words]))
-    states = extract_words(
-        model,
-        words,
-        sets.carriers[language][0],
-        [sae.layer],
-        store=cache_dir() / STORE,
-        title="Words in a neutral carrier",
-    )
-    return select_features(
-        sae.encode(states.layer(sae.layer)), words, sets, language, pool, seed=seed, **settings
-    )
+    carriers, store = sets.carriers[language][:1], cache_dir() / STORE
+    _, codes = encode_words(model, sae, words, carriers, [sae.layer], store=store, title="Neutral carrier")
+    assert codes is not None
+    return select_features(codes, words, sets, language, pool, seed=seed, **settings)
 
 
 def shuffled_banks(

@@ -1,5 +1,6 @@
 """Concept-set -> features: the latents that fire for a category's concepts and not for matched neutral words."""
 
+from emospace.features.encoding import encode_words as encode_words
 from emospace.features.pool import (
     MatchedPool as MatchedPool,
     matched_pool as matched_pool,

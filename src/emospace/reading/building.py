@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from emospace.activations import extract_words
 from emospace.artefacts import cache_dir, content_hash
 from emospace.display import say
-from emospace.features import neutral_pool, select_features, usable
+from emospace.features import encode_words, neutral_pool, select_features, usable
 from emospace.reading.fitting import fit_ridge
 from emospace.reading.reader import AFFECT, Reader, ReaderWeights, pool_tokens, token_features
 from emospace.reading.tokens import over_tokens, tokenise
@@ -100,12 +99,14 @@ def load_reader(
     """
     from emospace.concepts import load_concepts
     from emospace.models import load_model
+    from emospace.norms import norms_for
     from emospace.sae import automatic_sae, bundled_sae, sae_for
 
     sets = load_concepts([language], path=concepts)
     loaded = load_model(model, revision=revision) if isinstance(model, str) else model
     encoder = sae_for(loaded, sae)
-    norms = _norms(language)
+    norms = norms_for(language)
+    norms = norms and norms.without_senses()
     inputs = _inputs(loaded, encoder, sets, norms, language)
     shipped = _BUNDLED / f"{bundled_sae(loaded)}-{language}.safetensors"
     if shipped.is_file():
@@ -173,7 +174,8 @@ def build_reader(
     pool = neutral_pool(model, sets, language, seed)
     rated = _rated(model, norms)
     words = list(dict.fromkeys([*sets.words(language), *pool.words, *rated]))
-    states, codes = _encode(model, sae, words, sets.carriers[language][:N_CARRIERS], at, store)
+    layers, codes = encode_words(model, sae, words, sets.carriers[language][:N_CARRIERS], [at], store=store)
+    states = layers[:, 0]
     latents = None
     if codes is not None:
         chosen = select_features(codes, words, sets, language, pool, n_permutations=0, seed=seed)
@@ -259,27 +261,6 @@ def _word_lists(words: Sequence[str], language: str, seed: int) -> list[str]:
     return [joint.join(rng.choice(words, n, replace=False)) for _ in range(_REFERENCE_TEXTS)]
 
 
-def _encode(
-    model: LanguageModel,
-    sae: SparseAutoencoder | None,
-    words: Sequence[str],
-    carriers: Sequence[str],
-    layer: int,
-    store: Path | None,
-) -> tuple[np.ndarray, Any]:
-    """Return states ``[n_words, d_model]`` and codes ``[n_words, n_latents]``, averaged over carriers."""
-    states = np.zeros((len(words), model.d_model), dtype=np.float32)
-    codes: Any = None
-    for number, carrier in enumerate(carriers, 1):
-        title = f"Words, carrier {number} of {len(carriers)}"
-        here = extract_words(model, words, carrier, [layer], store=store, title=title).layer(layer)
-        states += here / len(carriers)
-        if sae is not None:
-            found = sae.encode(here) / len(carriers)
-            codes = found if codes is None else codes + found
-    return states, codes
-
-
 def _rated(model: LanguageModel, norms: WordNorms | None) -> tuple[str, ...]:
     """Return the rated words the model has tokens for, each rated on valence and arousal."""
     if norms is None:
@@ -287,14 +268,6 @@ def _rated(model: LanguageModel, norms: WordNorms | None) -> tuple[str, ...]:
     targets = [target for target in AFFECT if target in norms.targets]
     words = np.array(norms.words, dtype=object)[norms.table[targets].notna().all(axis=1).to_numpy()]
     return tuple(dict.fromkeys(words[usable(model, list(words))]))
-
-
-def _norms(language: str) -> WordNorms | None:
-    """Return the default norms of a language, or None where it has none."""
-    from emospace.norms import norms_for
-
-    norms = norms_for(language)
-    return None if norms is None else norms.without_senses()
 
 
 def _inputs(

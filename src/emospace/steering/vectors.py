@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from emospace.activations import extract_words
 from emospace.activations.capture import not_finite, token_figures
 from emospace.errors import InvalidInput, unknown
+from emospace.features import encode_words
 from emospace.specs import VectorSource
 from emospace.steering.vector import Kind, SteeringVector
 
@@ -177,30 +177,25 @@ def concept_states(
     EmospaceError
         If the language has no concept-sets.
     """
-    from scipy.sparse import csr_matrix
-
     words = sets.words(language)
     if not words:
         raise unknown("language of the concept-sets", language, sets.languages)
     layers = tuple(sorted({*layers, *([sae.layer] if sae is not None else [])}))
-    felt = np.zeros((len(words), len(layers), model.d_model), dtype=np.float32)
-    codes = csr_matrix((len(words), sae.n_latents), dtype=np.float32) if sae is not None else None
-    carriers = sets.feeling_carriers.get(language, sets.carriers[language])
-    for carrier in carriers:
-        states = extract_words(
-            model, words, carrier, layers, store=store, title="Concepts where they are felt"
-        )
-        felt += states.states / len(carriers)
-        if sae is not None:
-            codes = codes + sae.encode(states.layer(sae.layer)) / len(carriers)
-    plain = np.zeros((len(layers), model.d_model), dtype=np.float32)
-    code = np.zeros(sae.n_latents, dtype=np.float32) if sae is not None else None
+    felt_in = sets.feeling_carriers.get(language, sets.carriers[language])
+    felt, codes = encode_words(
+        model, sae, words, felt_in, layers, store=store, title="Concepts where they are felt"
+    )
     carriers = sets.carriers[language][:n_carriers]
+    plain = np.zeros((len(layers), model.d_model), dtype=np.float32)
+    code = None if sae is None else np.zeros(sae.n_latents, dtype=np.float32)
+    # Means over words are taken in each carrier: the order of sums is that of vectors already calibrated.
     for carrier in carriers:
-        states = extract_words(model, neutral, carrier, layers, store=store, title="Neutral words")
-        plain += states.states.mean(0) / len(carriers)
-        if sae is not None and code is not None:
-            code += np.asarray(sae.encode(states.layer(sae.layer)).mean(0)).ravel() / len(carriers)
+        states, here = encode_words(
+            model, sae, neutral, [carrier], layers, store=store, title="Neutral words"
+        )
+        plain += states.mean(0) / len(carriers)
+        if code is not None and here is not None:
+            code += here.mean(0).A1 / len(carriers)
     return ConceptStates(
         model=model.name,
         model_hash=model.weights_hash,
