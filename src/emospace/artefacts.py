@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from emospace.errors import DiskError
+from emospace.errors import DiskError, InvalidInput
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,6 +105,28 @@ def write_tensors(path: Path, tensors: Mapping[str, Any], metadata: Mapping[str,
 
     arrays = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
     atomic_write(path, lambda temporary: save_file(arrays, str(temporary), metadata=dict(metadata or {})))
+
+
+def read_tensors(path: Path, key: str, what: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read the arrays and the JSON card that `write_tensors` wrote, the card under a key of the metadata.
+
+    Raises
+    ------
+    DiskError
+        If there is no such file.
+    InvalidInput
+        If it holds no such thing; `what` says what was to be read.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise DiskError(str(path), "there is no such file", f"Make the {what} and save it first.")
+    try:
+        with safe_open(str(path), framework="np") as file:
+            card = json.loads((file.metadata() or {})[key])
+            return {name: file.get_tensor(name) for name in file.keys()}, card  # noqa: SIM118
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise InvalidInput(str(path), f"it holds no {what}", "Give a file that `save` wrote.") from error
 
 
 def jsonable(value: Any) -> Any:

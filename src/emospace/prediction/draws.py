@@ -204,7 +204,7 @@ def predict_draws(
             dense -= shift[latents]
             return torch.from_numpy(dense)
 
-        sums = FoldSums.of_sets((features(latents) for latents in part), part.shape, y, parts)
+        sums = FoldSums.over((features(latents) for latents in part), part.shape, y, parts)
         nested = nested_ridge(sums.without, folds, grid)
         weights = nested.weights.double().numpy() * scale[part][..., None]
         intercepts = nested.intercepts.double().numpy() - np.einsum("bk,fbkt->fbt", mean[part], weights)

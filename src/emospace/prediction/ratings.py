@@ -337,7 +337,8 @@ class Problem:
         self.ratings = torch.from_numpy((ratings - self.centre).astype(self.dtype))
         self.sums = None
         if not wide:
-            self.sums = FoldSums.of(torch.from_numpy(self.features), self.ratings, self.train_rows)
+            x = torch.from_numpy(self.features)
+            self.sums = FoldSums.over([x], (1, x.shape[1]), self.ratings, self.train_rows)
 
     def without(self, held_out: tuple[int, ...]) -> Fit:
         """Return ridge on the training words of all folds but `held_out`."""

@@ -12,14 +12,15 @@ words: ``alpha = penalty * n_train`` in scikit-learn's terms, on features standa
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
 from emospace.errors import InvalidInput
-from emospace.prediction.cholesky import solve_positive
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,9 +30,6 @@ PENALTIES: tuple[float, ...] = tuple(float(p) for p in np.geomspace(1e-3, 100, 1
 
 _BLOCK = 2**24
 """Numbers of sparse features made dense at a time."""
-
-_WIDE, _MANY = 1024, 10
-"""With so many features and penalties asked at once, one reduction is cheaper than a Cholesky factor for each penalty."""
 
 
 def assign_folds(groups: np.ndarray, folds: int = 5, seed: int = 0) -> np.ndarray:
@@ -98,12 +96,7 @@ class FoldSums:
     y_square: Tensor
 
     @classmethod
-    def of(cls, features: Tensor, ratings: Tensor, fold_rows: Sequence[Tensor]) -> FoldSums:
-        """Sum `features` `[n_words, k]` and `ratings` `[n_words, n_targets]` over the rows of each fold."""
-        return cls.of_sets([features], (1, features.shape[1]), ratings, fold_rows)
-
-    @classmethod
-    def of_sets(
+    def over(
         cls,
         sets: Iterable[Tensor],
         shape: tuple[int, ...],
@@ -162,18 +155,13 @@ class GramFit:
         (b, m), (n_targets, k) = penalties.shape, self.right.shape[1:]
         weights = self.right.new_empty(b, m, n_targets, k)
         weights.copy_(self.right[:, None])
-        alphas = penalties * self.n
-        if b == 1 and self.gram.dtype == torch.float64 and k >= _WIDE and m >= _MANY:
-            reduced = _Tridiagonal(self.gram[0].numpy(), self.right[0].mT.numpy())
-            for own, alpha in zip(weights[0], alphas[0].tolist(), strict=True):
-                own.copy_(torch.from_numpy(reduced.solve(alpha)).mT)
-        else:
-            # One for all: fresh memory costs more than the copy into it.
-            matrix = torch.empty_like(self.gram[0])
-            for gram, rows, row_alphas in zip(self.gram, weights.numpy(), alphas.tolist(), strict=True):
-                for own, alpha in zip(rows, row_alphas, strict=True):
-                    matrix.copy_(gram).diagonal().add_(alpha)
-                    solve_positive(matrix.numpy(), own)
+        # One matrix for all: fresh memory costs more than the copy into it.
+        matrix = torch.empty_like(self.gram[0])
+        alphas = (penalties * self.n).tolist()
+        for gram, rows, row_alphas in zip(self.gram, weights.numpy(), alphas, strict=True):
+            for row, alpha in zip(rows, row_alphas, strict=True):
+                matrix.copy_(gram).diagonal().add_(alpha)
+                solve_positive(matrix.numpy(), row)
         return weights.mul_(self.scale[:, None, None, :])
 
     def intercept(self, weights: Tensor) -> Tensor:
@@ -190,40 +178,6 @@ class GramFit:
         crossed = (weights * sums.cross[fold].mT[:, None]).sum(-1)
         residual = sums.y_square[fold] - 2 * (a * sums.y_total[fold] + crossed)
         return residual + sums.n[fold] * a * a + 2 * a * linear + quadratic
-
-
-class _Tridiagonal:
-    """A symmetric matrix ``A = Q T Q'`` with T tridiagonal, to solve ``(A + penalty I) x = right`` at any penalty.
-
-    The reduction costs as much as some ten Cholesky factors and is done once; what is left to each penalty is of the
-    order of the matrix's entries.
-    """
-
-    def __init__(self, matrix: np.ndarray, right: np.ndarray) -> None:
-        from scipy.linalg.lapack import dsytrd, dsytrd_lwork
-
-        # A symmetric matrix is its own transpose, which is what LAPACK's order makes of it.
-        n_work = int(dsytrd_lwork(len(matrix), lower=1)[0])
-        reduced, self.diagonal, self.beside, self.tau, _ = dsytrd(matrix.T, lower=1, lwork=n_work)
-        # The first row and column stay as they are: the reflectors are those of a QR below them.
-        self.reflectors = np.asfortranarray(reduced[1:, :-1])
-        self.right = self._turned(right, "T")
-
-    def solve(self, penalty: float) -> np.ndarray:
-        """Return x `[k, n_targets]`; NaN where the matrix is not positive definite at this penalty."""
-        from scipy.linalg.lapack import dptsv
-
-        _, _, solution, failed = dptsv(self.diagonal + penalty, self.beside, self.right)
-        return np.full_like(self.right, np.nan) if failed else self._turned(solution, "N")
-
-    def _turned(self, columns: np.ndarray, transposed: str) -> np.ndarray:
-        """Return ``Q columns``, or ``Q' columns``."""
-        from scipy.linalg.lapack import dormqr
-
-        turned = np.array(columns, order="F")
-        n_work = 64 * columns.shape[1]
-        turned[1:] = dormqr("L", transposed, self.reflectors, self.tau, turned[1:], n_work)[0]
-        return turned
 
 
 class KernelFit:
@@ -272,10 +226,10 @@ class KernelFit:
 
         n_targets = self.right.shape[1]
         rows = self.right.mT.repeat(len(penalties[0]), 1, 1)
-        for own, alpha in zip(rows.numpy(), (penalties[0] * self.n).tolist(), strict=True):
+        for row, alpha in zip(rows.numpy(), (penalties[0] * self.n).tolist(), strict=True):
             matrix = self.kernel.to(torch.float64, copy=True)
             matrix.diagonal().add_(alpha)
-            solve_positive(matrix.numpy(), own)
+            solve_positive(matrix.numpy(), row)
         dual = np.zeros((len(self.ratings), len(rows) * n_targets), dtype=self.features.dtype)
         dual[self.rows.numpy()] = rows.flatten(0, 1).mT.numpy()
         weights = torch.from_numpy(np.ascontiguousarray((self.features.T @ dual).T))
@@ -296,6 +250,41 @@ class KernelFit:
             torch.from_numpy(products.T).view(*weights.shape[:3], -1) + self.intercept(weights)[..., None]
         )
         return ((self.ratings[rows].mT - predicted) ** 2).sum(-1)
+
+
+def solve_positive(matrix: np.ndarray, rows: np.ndarray) -> None:
+    """Put x of ``matrix x = row`` in the place of each row, by a Cholesky factor; NaN where there is none.
+
+    Parameters
+    ----------
+    matrix
+        float32 or float64 ``[k, k]``, contiguous; overwritten. Symmetric, or in Fortran order its lower triangle alone.
+    rows
+        ``[n, k]``, contiguous, of the same type.
+    """
+    columns, size, failed = (ctypes.c_int(value) for value in (*rows.shape, 0))
+    k, n, info = (ctypes.byref(value) for value in (size, columns, failed))
+    # Fortran's lower triangle is the upper one of C, which a symmetric matrix has as well; its columns are our rows.
+    _posv(matrix.dtype.char)(b"L", k, n, matrix.ctypes.data, k, rows.ctypes.data, k, info)
+    if failed.value:
+        rows.fill(np.nan)
+
+
+@cache
+def _posv(kind: str) -> Any:
+    """Return LAPACK's `posv` in single (``f``) or double (``d``) precision.
+
+    SciPy's own functions hold Python's lock, and torch's factor spends as long on setting its other triangle to zero.
+    A pointer from SciPy's interface for compiled code has neither.
+    """
+    from scipy.linalg import cython_lapack
+
+    capsule = cython_lapack.__pyx_capi__[{"f": "sposv", "d": "dposv"}[kind]]
+    name = ctypes.pythonapi.PyCapsule_GetName
+    name.argtypes, name.restype = [ctypes.py_object], ctypes.c_char_p
+    pointer = ctypes.pythonapi.PyCapsule_GetPointer
+    pointer.argtypes, pointer.restype = [ctypes.py_object, ctypes.c_char_p], ctypes.c_void_p
+    return ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 8)(pointer(capsule, name(capsule)))
 
 
 def moments(features: Any) -> tuple[np.ndarray, np.ndarray]:

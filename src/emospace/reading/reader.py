@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from emospace.artefacts import write_tensors
-from emospace.errors import DiskError, InvalidInput
+from emospace.artefacts import read_tensors, write_tensors
+from emospace.errors import InvalidInput
 from emospace.reading.fitting import PENALTIES, FittedReader, fit_ridge
 from emospace.reading.scores import Reading, TokenScores
 from emospace.reading.tokens import over_tokens, tokenise
@@ -94,24 +94,9 @@ class ReaderWeights:
         EmospaceError
             If the file is missing or holds no reader.
         """
-        from safetensors import SafetensorError, safe_open
-
-        if not path.is_file():
-            raise DiskError(str(path), "there is no such file", "Build the reader and save it first.")
-        try:
-            with safe_open(str(path), framework="np") as file:
-                card = json.loads((file.metadata() or {})["reader"])
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return cls(
-                categories=tuple(card["categories"]),
-                latents=tensors.pop("latents", None),
-                **tensors,
-                layer=card["layer"],
-                affect=tuple(card["affect"]),
-                card=card["card"],
-            )
-        except (SafetensorError, KeyError, ValueError, TypeError) as error:
-            raise InvalidInput(str(path), "it holds no reader", "Give a file that `save` wrote.") from error
+        tensors, card = read_tensors(path, "reader", "reader")
+        named = {"categories": tuple(card["categories"]), "affect": tuple(card["affect"])}
+        return cls(latents=tensors.pop("latents", None), **tensors, **{**card, **named})
 
 
 def pool_tokens(tokens: np.ndarray, n_categories: int) -> np.ndarray:

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from emospace.artefacts import write_tensors
-from emospace.errors import DiskError, InvalidInput, unknown
+from emospace.artefacts import read_tensors, write_tensors
+from emospace.errors import InvalidInput, unknown
 from emospace.features import latent_values
 
 if TYPE_CHECKING:
     from emospace.concepts import ConceptSets
 
 Floats = NDArray[np.float64]
-Metric = Literal["correlation", "cosine", "euclidean"]
 Transform = Literal["log1p", "raw"]
 Scale = Literal["pool", "categories", "none"]
-_METRICS: tuple[Metric, ...] = ("correlation", "cosine", "euclidean")
+_CARD = "emotion_space"
 
 N_REMOVED = 3
 """Principal components of the neutral words taken off dense states and embeddings.
@@ -89,22 +88,20 @@ class EmotionSpace:
             return None
         return len(np.intersect1d(self.latents, other.latents))
 
-    def rdm(self, metric: Metric = "correlation", *, centred: bool = True) -> Floats:
-        """Return the dissimilarities [n_categories, n_categories] of the rows (see `dissimilarity`).
+    def rdm(self, *, centred: bool = True) -> Floats:
+        """Return the dissimilarities [n_categories, n_categories] of the rows: 1 - Pearson r across features, 0..2.
 
         Rows are taken less their mean (`centred`): what all categories share, being emotion words at all, would
         make every pair alike. A category none of whose features is active has no place, before as after.
 
         Parameters
         ----------
-        metric
-            ``correlation`` (1 - Pearson r across features, 0..2), ``cosine`` or ``euclidean``.
         centred
             Whether the mean row is taken off first.
         """
         silent = ~self.matrix.any(axis=1, keepdims=True)
         rows = np.where(silent, 0, self.matrix - self.matrix.mean(axis=0)) if centred else self.matrix
-        return dissimilarity(rows, metric)
+        return dissimilarity(rows)
 
     def pca(self, n: int = 5) -> PCA:
         """Return the first principal components of the categories.
@@ -142,16 +139,7 @@ class EmotionSpace:
                 raise unknown("category", name, self.categories)
         rows = [self.categories.index(name) for name in categories]
         n_words = tuple(self.n_words[row] for row in rows) if self.n_words else ()
-        return EmotionSpace(
-            self.language,
-            tuple(categories),
-            self.latents,
-            self.matrix[rows],
-            self.kind,
-            n_words,
-            self.missing,
-            self.dictionary,
-        )
+        return replace(self, categories=tuple(categories), matrix=self.matrix[rows], n_words=n_words)
 
     def save(self, path: Path) -> None:
         """Write the space as one safetensors file with its card in the metadata.
@@ -161,16 +149,9 @@ class EmotionSpace:
         path
             The file, with its ending.
         """
-        card = {
-            "language": self.language,
-            "categories": self.categories,
-            "kind": self.kind,
-            "n_words": self.n_words,
-            "missing": self.missing,
-            "dictionary": self.dictionary,
-        }
-        tensors = {"matrix": self.matrix, "latents": self.latents}
-        write_tensors(path, tensors, {"emotion_space": json.dumps(card, ensure_ascii=False)})
+        card = {each.name: getattr(self, each.name) for each in fields(self)}
+        tensors = {name: card.pop(name) for name in ("matrix", "latents")}
+        write_tensors(path, tensors, {_CARD: json.dumps(card, ensure_ascii=False)})
 
     @classmethod
     def load(cls, path: Path) -> EmotionSpace:
@@ -186,67 +167,29 @@ class EmotionSpace:
         EmospaceError
             If the file is missing or is no emotion space.
         """
-        from safetensors import SafetensorError, safe_open
-
-        if not path.is_file():
-            raise DiskError(str(path), "there is no such file", "Build the space and save it first.")
-        try:
-            with safe_open(str(path), framework="np") as file:
-                card = json.loads((file.metadata() or {})["emotion_space"])
-                matrix, latents = file.get_tensor("matrix"), file.get_tensor("latents")
-        except (SafetensorError, KeyError, ValueError) as error:
-            raise InvalidInput(
-                str(path), "it holds no emotion space", "Give a file that `save` wrote."
-            ) from error
+        tensors, card = read_tensors(path, _CARD, "emotion space")
         return cls(
-            card["language"],
-            tuple(card["categories"]),
-            latents,
-            matrix,
-            card["kind"],
-            tuple(card["n_words"]),
-            card["missing"],
-            card.get("dictionary"),
+            **{**card, "categories": tuple(card["categories"]), "n_words": tuple(card["n_words"])}, **tensors
         )
 
 
-def dissimilarity(rows: ArrayLike, metric: Metric = "correlation") -> Floats:
-    """Return the pairwise dissimilarities of rows as a square matrix with a zero diagonal.
+def dissimilarity(rows: ArrayLike) -> Floats:
+    """Return 1 - Pearson r of all pairs of rows as a square matrix; a constant row has no r (NaN) with others.
 
     Parameters
     ----------
     rows
         [n, n_features].
-    metric
-        "correlation": 1 - Pearson r across features; "cosine": 1 - cosine; "euclidean". A constant
-        (for cosine: zero) row has no angle: its entries are NaN.
     """
-    points = _placed(np.asarray(rows, dtype=np.float64), metric)
-    if metric == "euclidean":
-        squares = (points * points).sum(axis=1)
-        result = np.sqrt(np.maximum(squares[:, None] + squares[None, :] - 2 * points @ points.T, 0))
-    else:
-        result = 1 - np.clip(points @ points.T, -1, 1)
+    points = _unit(np.asarray(rows, dtype=np.float64))
+    result = 1 - np.clip(points @ points.T, -1, 1)
     np.fill_diagonal(result, 0)
     return np.asarray(result)
 
 
-def _between(points: Floats, partners: Floats, metric: Metric) -> Floats:
-    """Return the dissimilarity [n] of each row and its partner, as `dissimilarity` gives it for the two."""
-    points, partners = _placed(points, metric), _placed(partners, metric)
-    if metric == "euclidean":
-        return np.asarray(np.linalg.norm(points - partners, axis=1))
-    return np.asarray(1 - np.clip((points * partners).sum(axis=1), -1, 1))
-
-
-def _placed(points: Floats, metric: Metric) -> Floats:
-    """Return the rows as a metric compares them: as they are, or of length one, about their mean for "correlation"."""
-    if metric not in _METRICS:
-        raise unknown("metric", metric, _METRICS)
-    if metric == "euclidean":
-        return points
-    if metric == "correlation":
-        points = points - points.mean(axis=1, keepdims=True)
+def _unit(points: Floats) -> Floats:
+    """Return the rows about their mean and of length one, so that their products are Pearson's r."""
+    points = points - points.mean(axis=1, keepdims=True)
     size = np.linalg.norm(points, axis=1, keepdims=True)
     return np.asarray(np.divide(points, size, out=np.full_like(points, np.nan), where=size > 1e-12))
 
@@ -449,7 +392,6 @@ def disjoint_rdm(
     words: Sequence[str],
     sets: ConceptSets,
     language: str,
-    metric: Metric = "correlation",
     *,
     silent: NDArray[np.bool_] | None = None,
 ) -> Floats:
@@ -495,5 +437,6 @@ def disjoint_rdm(
         pair.append(exclusive @ features / total)
         placed &= exclusive @ active > 0
     result = np.zeros((len(names), len(names)))
-    result[i, j] = result[j, i] = np.where(placed, _between(pair[0], pair[1], metric), np.nan)
+    r = np.clip((_unit(pair[0]) * _unit(pair[1])).sum(axis=1), -1, 1)
+    result[i, j] = result[j, i] = np.where(placed, 1 - r, np.nan)
     return result
