@@ -16,6 +16,7 @@ from emospace.prediction.ridge import (
     FoldSums,
     KernelFit,
     assign_folds,
+    fit_at,
     moments,
     nested_ridge,
 )
@@ -345,6 +346,21 @@ class Problem:
         if self.sums is not None:
             return self.sums.without(held_out)
         return KernelFit(self.features, self.ratings, self.train_rows, held_out)
+
+    def fit(self, penalties: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return ridge on all training words, at a penalty for each target.
+
+        Returns
+        -------
+        Mean and inverse spread `[d]` (0 where a feature does not vary), weights `[d, n_targets]` of features so
+        standardised, and intercepts `[n_targets]`.
+        """
+        import torch
+
+        weights, intercepts = fit_at(self.without(()), torch.as_tensor(penalties, dtype=torch.float64)[None])
+        scale, full = np.zeros(len(self.varies)), np.zeros((len(self.varies), len(penalties)))
+        scale[self.varies], full[self.varies] = 1 / self.spread, weights[0].numpy()
+        return self.mean, scale, full, np.asarray(intercepts[0].numpy() + self.centre)
 
 
 def out_of_fold(

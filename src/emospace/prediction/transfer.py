@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from emospace.errors import InvalidInput
 from emospace.prediction.ratings import Problem, checked, each_layer, layer_of
-from emospace.prediction.ridge import PENALTIES, assign_folds, crossed_ridge, fit_at
+from emospace.prediction.ridge import PENALTIES, assign_folds, crossed_ridge
 from emospace.prediction.scores import Score, correlation, score
 
 
@@ -23,7 +23,7 @@ class FittedRatings:
     layer, penalty
         Chosen by cross-validation within the language.
     place
-        Index of the layer among those given; None where the features have no layers.
+        Index of the layer among those given.
     mean, scale
         `[d]`, shift and inverse spread of the words fitted on (0 where a feature does not vary).
     weights
@@ -35,58 +35,20 @@ class FittedRatings:
     target: str
     layer: int
     penalty: float
-    place: int | None
+    place: int
     shape: tuple[int, ...]
     mean: np.ndarray
     scale: np.ndarray
     weights: np.ndarray
     intercepts: np.ndarray
 
-    @classmethod
-    def of(
-        cls,
-        features: np.ndarray,
-        ratings: np.ndarray,
-        fold_of: np.ndarray,
-        target: str,
-        column: int,
-        layer: int,
-        place: int,
-        penalty: float,
-        n_permutations: int,
-        seed: int,
-    ) -> Self:
-        """Fit one target at a layer and penalty, and its permutations."""
-        import torch
-
-        rng = np.random.default_rng(seed)
-        order = rng.permuted(np.tile(np.arange(len(ratings)), (n_permutations, 1)), axis=1)
-        targets = np.concatenate([ratings[:, column, None], ratings[order.T, column]], axis=1)
-        problem = Problem(layer_of(features, place), targets, fold_of, np.ones(len(ratings), dtype=bool))
-        grid = torch.full((1, targets.shape[1]), penalty, dtype=torch.float64)
-        weights, intercepts = fit_at(problem.without(()), grid)
-        scale = np.zeros(len(problem.varies))
-        scale[problem.varies] = 1 / problem.spread
-        full = np.zeros((len(scale), targets.shape[1]))
-        full[problem.varies] = weights[0].numpy()
-        return cls(
-            target,
-            layer,
-            penalty,
-            place if features.ndim == 3 else None,
-            features.shape[1:],
-            problem.mean,
-            scale,
-            full,
-            np.asarray(intercepts[0].numpy() + problem.centre),
-        )
-
-    def at_its_layer(self) -> FittedRatings:
-        """Return the same fit for features of the chosen layer alone, `[n_words, d]`."""
-        return self if self.place is None else replace(self, place=None, shape=self.shape[1:])
-
     def predict(self, features: Any) -> np.ndarray:
         """Return predictions `[n_words, 1 + n_permutations]`, the first from the ratings as they are.
+
+        Parameters
+        ----------
+        features
+            Laid out as those it was fitted on, or of the chosen layer alone, `[n_words, d]`.
 
         Raises
         ------
@@ -94,13 +56,13 @@ class FittedRatings:
             If the features are not laid out as those it was fitted on.
         """
         features = np.asarray(features.toarray() if hasattr(features, "toarray") else features)
-        if features.shape[1:] != self.shape:
+        if features.shape[1:] not in (self.shape, self.shape[-1:]):
             raise InvalidInput(
                 f"test features {features.shape[1:]}",
                 f"the training features are {self.shape}",
                 "Give both languages the same layers and features.",
             )
-        chosen = features if self.place is None else features[:, self.place]
+        chosen = features[:, self.place] if features.ndim == 3 else features
         return np.asarray(((chosen - self.mean) * self.scale) @ self.weights + self.intercepts)
 
 
@@ -168,21 +130,18 @@ def fit_ratings(
 
     errors, chosen = (np.stack(part) for part in zip(*each_layer(one_layer, features), strict=True))
     best = errors.argmin(axis=0)
-    return tuple(
-        FittedRatings.of(
-            features,
-            ratings,
-            fold_of,
-            target,
-            t,
-            names[place],
-            place,
-            float(chosen[place, t]),
-            n_permutations,
-            seed,
-        )
-        for t, (target, place) in enumerate(zip(targets, best.tolist(), strict=True))
-    )
+    # One order for all targets: permuted ratings of a word stay together.
+    order = np.tile(np.arange(len(ratings)), (n_permutations, 1))
+    order = np.random.default_rng(seed).permuted(order, axis=1).T
+
+    def fit(column: int, target: str, place: int) -> FittedRatings:
+        permuted = np.concatenate([ratings[:, column, None], ratings[order, column]], axis=1)
+        problem = Problem(layer_of(features, place), permuted, fold_of, everything)
+        penalty = chosen[place, column]
+        fitted = problem.fit(np.full(permuted.shape[1], penalty))
+        return FittedRatings(target, names[place], float(penalty), place, features.shape[1:], *fitted)
+
+    return tuple(fit(t, target, int(best[t])) for t, target in enumerate(targets))
 
 
 def read_ratings(

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from emospace.errors import InvalidInput
+from emospace.prediction.ratings import Problem
+from emospace.prediction.ridge import crossed_ridge
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,6 +61,8 @@ def fit_ridge(
     EmospaceError
         If values are not finite, or there are fewer than two rows a fold.
     """
+    import torch
+
     x, y = np.asarray(features, dtype=np.float64), np.asarray(values, dtype=np.float64)
     if not np.isfinite(y).all():
         raise InvalidInput(
@@ -68,15 +72,16 @@ def fit_ridge(
         raise InvalidInput(
             f"{len(x)} labelled rows", "they are too few to fit on", f"Give {2 * folds} or more."
         )
-    if len(penalties) == 1:
-        return _fit(x, y, np.full(y.shape[1], penalties[0]))
     fold = np.random.default_rng(seed).permutation(len(x)) % folds
-    errors = np.zeros((len(penalties), y.shape[1]))
-    for held in range(folds):
-        train, test = fold != held, fold == held
-        for index, (weights, intercept) in enumerate(_path(x[train], y[train], penalties)):
-            errors[index] += ((x[test] @ weights + intercept - y[test]) ** 2).sum(axis=0)
-    return _fit(x, y, np.asarray(penalties)[errors.argmin(axis=0)])
+    problem = Problem(x, y, fold, np.ones(len(x), dtype=bool))
+    grid = torch.as_tensor(penalties, dtype=torch.float64)
+    chosen = torch.zeros(y.shape[1], dtype=torch.long)
+    if len(penalties) > 1:
+        _, (chosen,) = crossed_ridge([problem.without((held,)) for held in range(folds)], grid)
+    penalty = grid[chosen].numpy()
+    mean, scale, weights, intercept = problem.fit(penalty)
+    weights *= scale[:, None]
+    return Ridge(weights, intercept - mean @ weights, penalty)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,29 +98,3 @@ class FittedReader:
 
         features = self.reader.pooled_features(texts)
         return pd.DataFrame(self.ridge.predict(features), columns=list(self.targets))
-
-
-def _fit(x: np.ndarray, y: np.ndarray, penalty: np.ndarray) -> Ridge:
-    weights, intercept = np.empty((x.shape[1], y.shape[1])), np.empty(y.shape[1])
-    values = np.unique(penalty)
-    for value, (w, b) in zip(values, _path(x, y, values), strict=True):
-        chosen = penalty == value
-        weights[:, chosen], intercept[chosen] = w[:, chosen], b[chosen]
-    return Ridge(weights, intercept, penalty)
-
-
-def _path(
-    x: np.ndarray, y: np.ndarray, penalties: Sequence[float] | np.ndarray
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return weights and intercepts at each penalty, from one Gram matrix."""
-    mean, spread = x.mean(axis=0), x.std(axis=0)
-    # A feature that is silent in training has no unit; it gets no weight.
-    inverse = np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > 1e-6)
-    z = (x - mean) * inverse
-    values, vectors = np.linalg.eigh(z.T @ z)
-    right = vectors.T @ (z.T @ (y - y.mean(axis=0)))
-    found = []
-    for penalty in penalties:
-        weights = vectors @ (right / (np.maximum(values, 0) + penalty * len(x))[:, None]) * inverse[:, None]
-        found.append((weights, y.mean(axis=0) - mean @ weights))
-    return found

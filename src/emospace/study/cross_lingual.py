@@ -169,8 +169,8 @@ def _records(
             continue
         ratings = test.ratings[scored, test.targets.index(fit.target)]
         # The states of all layers are too many to be copied for one.
-        at = values[scored] if fit.place is None else values[scored, fit.place]
-        read = read_ratings(fit.at_its_layer(), at, ratings, test.groups[scored], seed=test.seed)
+        at = values[scored, fit.place] if values.ndim == 3 else values[scored]
+        read = read_ratings(fit, at, ratings, test.groups[scored], seed=test.seed)
         layer = {"dense": fit.layer, "static": None}.get(common["features"], common["layer"])
         yield _record(
             test,
