@@ -1,6 +1,5 @@
 """Ratings from features: nested ridge, draws of latents to compare with, and paired comparisons."""
 
-from emospace.prediction.categories import tell_categories as tell_categories
 from emospace.prediction.draws import (
     latent_profile as latent_profile,
     matched_draws as matched_draws,
@@ -10,6 +9,7 @@ from emospace.prediction.draws import (
 )
 from emospace.prediction.ratings import (
     Predicted as Predicted,
+    membership_aucs as membership_aucs,
     predict_beside as predict_beside,
     predict_ratings as predict_ratings,
 )

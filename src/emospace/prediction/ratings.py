@@ -20,7 +20,8 @@ from emospace.prediction.ridge import (
     moments,
     nested_ridge,
 )
-from emospace.prediction.scores import Score, correlation, score
+from emospace.prediction.scores import Score, centred, correlation, score
+from emospace.stats import Auc, auc
 
 Result = TypeVar("Result")
 
@@ -209,6 +210,28 @@ def predict_ratings(
         _of_target(found, t, target, names, ratings[:, t], groups, scored, n_bootstrap, seed)
         for t, target in enumerate(targets)
     )
+
+
+def membership_aucs(
+    features: np.ndarray, members: np.ndarray, groups: np.ndarray, *, folds: int = 5, seed: int = 0
+) -> tuple[Auc, ...]:
+    """Return how well the held-out words of each category are separated from all others, by ridge on membership.
+
+    Layer and penalty are chosen on training folds, as for ratings (`predict_ratings`); predictions are compared within
+    folds.
+
+    Parameters
+    ----------
+    features
+        ``[n_words, d]`` or ``[n_words, n_layers, d]``.
+    members
+        bool ``[n_words, n_categories]``; a word may belong to several.
+    groups
+        ``[n_words]`` of int: words of one group never part between folds.
+    """
+    nested = nested_predictions(features, members.astype(np.float64), groups, folds=folds, seed=seed)
+    scores = centred(nested.predicted, nested.folds)
+    return tuple(auc(score, member) for score, member in zip(scores.T, members.T, strict=True))
 
 
 def predict_beside(

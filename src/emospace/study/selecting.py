@@ -10,7 +10,7 @@ import numpy as np
 from emospace.errors import EmospaceError
 from emospace.features import select_features
 from emospace.lexicon import word_groups
-from emospace.prediction import tell_categories
+from emospace.prediction import membership_aucs
 from emospace.profiling import timed
 from emospace.records import FeatureRecord, NotComputed
 from emospace.specs import Rule
@@ -133,7 +133,7 @@ def describe(
     return StageResult({"features": records})
 
 
-@timed("telling categories")
+@timed("categories of held-out concepts")
 def _held_out(
     language: str, sets: ConceptSets, words: WordStates, folds: int, seed: int
 ) -> Mapping[str, Mapping[str, float]]:
@@ -147,17 +147,17 @@ def _held_out(
     if len(names) < 2 or len(np.unique(groups)) < 2 * folds:
         return {}
     members = np.array([np.isin(concepts, sets.words(language, name)) for name in names]).T
-    dense = tell_categories(words.layers, members, names, groups, folds=folds, seed=seed)
-    static = tell_categories(words.static[: len(concepts)], members, names, groups, folds=folds, seed=seed)
-    corrected = fdr_bh([category.auc.p for category in dense])
+    dense = membership_aucs(words.layers, members, groups, folds=folds, seed=seed)
+    static = membership_aucs(words.static[: len(concepts)], members, groups, folds=folds, seed=seed)
+    corrected = fdr_bh([category.p for category in dense])
     return {
-        deep.category: {
-            "auc": deep.auc.value,
-            "auc_low": deep.auc.low,
-            "auc_high": deep.auc.high,
-            "auc_p": deep.auc.p,
+        name: {
+            "auc": deep.value,
+            "auc_low": deep.low,
+            "auc_high": deep.high,
+            "auc_p": deep.p,
             "auc_p_fdr": float(q),
-            "auc_static": shallow.auc.value,
+            "auc_static": shallow.value,
         }
-        for deep, shallow, q in zip(dense, static, corrected, strict=True)
+        for name, deep, shallow, q in zip(names, dense, static, corrected, strict=True)
     }
