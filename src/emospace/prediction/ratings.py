@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -99,19 +99,25 @@ class Predicted:
         return self.all_words.n
 
 
-class NestedPredictions(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class NestedPredictions:
     """Out-of-fold predictions with all that was chosen on the way.
 
-    `predicted` is `[n_words, n_targets]`, `folds` `[n_words]`, `by_layer` `[n_layers, n_words,
-    n_targets]`, `penalty` `[n_layers, folds, n_targets]`; `best` `[folds, n_targets]` is the place of the layer chosen.
+    `folds` is `[n_words]`, `by_layer` `[n_layers, n_words, n_targets]`, `penalty` `[n_layers, folds, n_targets]`; `best`
+    `[folds, n_targets]` is the place of the layer chosen.
     """
 
-    predicted: np.ndarray
     folds: np.ndarray
     by_layer: np.ndarray
     penalty: np.ndarray
     best: np.ndarray
     n_features: int
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """Predictions `[n_words, n_targets]` at the layer chosen in each fold."""
+        words, targets = np.ogrid[: len(self.folds), : self.best.shape[1]]
+        return np.asarray(self.by_layer[self.best[self.folds], words, targets])
 
 
 def nested_predictions(
@@ -131,18 +137,8 @@ def nested_predictions(
     def one_layer(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return out_of_fold(values, ratings, fold_of, trains, penalties)
 
-    parts = each_layer(one_layer, features)
-    by_layer = np.stack([part[0] for part in parts])
-    best = np.stack([part[2] for part in parts]).argmin(axis=0)
-    words, targets = np.arange(len(ratings))[:, None], np.arange(ratings.shape[1])
-    return NestedPredictions(
-        by_layer[best[fold_of], words, targets],
-        fold_of,
-        by_layer,
-        np.stack([part[1] for part in parts]),
-        best,
-        features.shape[-1],
-    )
+    by_layer, penalty, errors = map(np.stack, zip(*each_layer(one_layer, features), strict=True))
+    return NestedPredictions(fold_of, by_layer, penalty, errors.argmin(axis=0), features.shape[-1])
 
 
 def predict_ratings(
@@ -202,12 +198,12 @@ def predict_ratings(
             f"{len(targets)} are named",
             "Name each column in `targets`.",
         )
-    found = nested_predictions(
+    nested = nested_predictions(
         features, ratings, groups, train_mask=trains, folds=folds, penalties=penalties, seed=seed
     )
-    names = tuple(range(len(found.by_layer))) if layers is None else tuple(int(layer) for layer in layers)
+    names = tuple(range(len(nested.by_layer))) if layers is None else tuple(int(layer) for layer in layers)
     return tuple(
-        _of_target(found, t, target, names, ratings[:, t], groups, scored, n_bootstrap, seed)
+        _of_target(nested, t, target, names, ratings[:, t], groups, scored, n_bootstrap, seed)
         for t, target in enumerate(targets)
     )
 
@@ -269,25 +265,17 @@ def predict_beside(
         )
         for place in taken
     ]
-    by_layer = np.stack([part[0] for part in parts])
-    words, targets = np.arange(len(ratings))[:, None], np.arange(len(alone))
-    found = NestedPredictions(
-        by_layer[best[fold_of], words, targets],
-        fold_of,
-        by_layer,
-        np.stack([part[1] for part in parts]),
-        best,
-        features.shape[-1] + beside.shape[1],
-    )
+    by_layer, penalty, _ = map(np.stack, zip(*parts, strict=True))
+    nested = NestedPredictions(fold_of, by_layer, penalty, best, features.shape[-1] + beside.shape[1])
     names = tuple(first.layers[place] for place in taken)
     return tuple(
-        _of_target(found, t, one.target, names, one.observed, groups, scored, n_bootstrap, seed)
+        _of_target(nested, t, one.target, names, one.observed, groups, scored, n_bootstrap, seed)
         for t, one in enumerate(alone)
     )
 
 
 def _of_target(
-    found: NestedPredictions,
+    nested: NestedPredictions,
     t: int,
     target: str,
     layers: tuple[int, ...],
@@ -297,8 +285,8 @@ def _of_target(
     n_bootstrap: int,
     seed: int,
 ) -> Predicted:
-    """Return the predictions of column `t` with their scores; `layers` are the names of those of `found`."""
-    out_of_fold, fold_of = found.predicted[:, t], found.folds
+    """Return the predictions of column `t` with their scores; `layers` are the names of those of `nested`."""
+    out_of_fold, fold_of = nested.predicted[:, t], nested.folds
     everything = np.ones(len(observed), dtype=bool)
 
     def scores(rows: np.ndarray) -> Score:
@@ -306,7 +294,7 @@ def _of_target(
         return score(*chosen, n_bootstrap=n_bootstrap, seed=seed)
 
     def curve(rows: np.ndarray) -> np.ndarray:
-        return correlation(found.by_layer[:, rows, t].T, observed[rows, None], fold_of[rows])
+        return correlation(nested.by_layer[:, rows, t].T, observed[rows, None], fold_of[rows])
 
     whole = scores(everything)
     return Predicted(
@@ -318,11 +306,11 @@ def _of_target(
         scored=scored,
         all_words=whole,
         without_concepts=whole if scored.all() else scores(scored),
-        layer=tuple(layers[place] for place in found.best[:, t]),
-        penalty=tuple(float(found.penalty[place, fold, t]) for fold, place in enumerate(found.best[:, t])),
+        layer=tuple(layers[place] for place in nested.best[:, t]),
+        penalty=tuple(float(nested.penalty[place, fold, t]) for fold, place in enumerate(nested.best[:, t])),
         layers=layers,
         layer_r=np.stack([curve(everything), curve(scored)], axis=1),
-        n_features=found.n_features,
+        n_features=nested.n_features,
     )
 
 
