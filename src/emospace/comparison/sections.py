@@ -25,14 +25,7 @@ from emospace.report.blocks import (
 )
 from emospace.report.plots import Point, nothing, points
 from emospace.report.texts import panel, prose
-from emospace.report.wording import (
-    counted,
-    figure,
-    interval,
-    language_name,
-    p_clause,
-    upper_first,
-)
+from emospace.report.wording import counted, figure, interval, language_name, p_clause, upper_first
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,10 +82,7 @@ def _arrangement(compared: Compared) -> Iterator[Block]:
         panels.append(_run_matrix(comparison))
     if panels:
         yield Figures(
-            panels,
-            switch=[] if alone else _switch(comparison),
-            switch_label="Language",
-            group="language",
+            panels, switch=[] if alone else _switch(comparison), switch_label="Language", group="language"
         )
     yield tables.rsa_table(comparison)
 

@@ -8,17 +8,7 @@ from emospace.comparison.figures import figure_key
 from emospace.comparison.records import Comparison, Figure, FigureRecord
 from emospace.records import cross_tabulated, grouped
 from emospace.report.blocks import Cell, Table
-from emospace.report.columns import (
-    Column,
-    build,
-    ci,
-    counts,
-    gaps_table,
-    language_column,
-    of_first,
-    p,
-    score,
-)
+from emospace.report.columns import Column, build, ci, counts, gaps_table, language_column, of_first, p, score
 from emospace.report.verdict import RULE, answer_columns, reasons
 from emospace.report.wording import (
     DASH,

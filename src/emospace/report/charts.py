@@ -149,9 +149,7 @@ def bounds(record: PredictionRecord) -> tuple[float, float | None, float | None]
     return record.r or 0.0, low, high
 
 
-def band_and_ceiling(
-    records: Sequence[PredictionRecord],
-) -> tuple[tuple[float, float] | None, float | None]:
+def band_and_ceiling(records: Sequence[PredictionRecord]) -> tuple[tuple[float, float] | None, float | None]:
     """Return the central 95% of the matched draws, and the highest r that the ratings' reliability allows."""
     matched = next((r for r in records if r.features == "outside"), None)
     band = None

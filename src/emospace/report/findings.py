@@ -4,14 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from emospace.records import (
-    AlignmentRecord,
-    PredictionRecord,
-    geometry,
-    headline,
-    structures_of,
-    targets_of,
-)
+from emospace.records import AlignmentRecord, PredictionRecord, geometry, headline, structures_of, targets_of
 from emospace.report.blocks import Card, Meter
 from emospace.report.run import Run
 from emospace.report.texts import say

@@ -50,8 +50,7 @@ def by_language(parts: Mapping[str, Sequence[Block]]) -> Iterator[Block]:
             yield from blocks
         return
     yield Choice(
-        "Language",
-        [Option(language, language_name(language), blocks) for language, blocks in given.items()],
+        "Language", [Option(language, language_name(language), blocks) for language, blocks in given.items()]
     )
 
 

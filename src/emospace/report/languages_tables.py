@@ -114,9 +114,7 @@ UNIVERSAL = (
     counts("Latents", "n_latents"),
     plain("Expected", "expected", digits=1),
     Column(
-        "95% of draws",
-        lambda r: f"{number(r.expected_low, 0)} to {number(r.expected_high, 0)}",
-        numeric=True,
+        "95% of draws", lambda r: f"{number(r.expected_low, 0)} to {number(r.expected_high, 0)}", numeric=True
     ),
     plain("Observed / expected", lambda r: r.n_latents / r.expected if r.expected else None, digits=1),
     p("p", "p"),

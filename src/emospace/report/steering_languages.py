@@ -25,17 +25,7 @@ from emospace.report.blocks import (
     Table,
     build_sections,
 )
-from emospace.report.columns import (
-    Column,
-    build,
-    ci,
-    counts,
-    language_column,
-    p,
-    plain,
-    score,
-    shares,
-)
+from emospace.report.columns import Column, build, ci, counts, language_column, p, plain, score, shares
 from emospace.report.plots import Json, axis, heat, text
 from emospace.report.run import Absent, Run, or_reason
 from emospace.report.steering_tables import (
@@ -49,13 +39,7 @@ from emospace.report.steering_tables import (
     target_name,
 )
 from emospace.report.texts import panel, prose, say
-from emospace.report.wording import (
-    counted,
-    figure,
-    language_name,
-    plain_name,
-    upper_first,
-)
+from emospace.report.wording import counted, figure, language_name, plain_name, upper_first
 
 if TYPE_CHECKING:
     import pandas as pd

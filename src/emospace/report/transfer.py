@@ -16,15 +16,7 @@ from emospace.report.languages_charts import SLANTED, ordered
 from emospace.report.languages_tables import LONG, span
 from emospace.report.run import Run
 from emospace.report.texts import panel, say
-from emospace.report.wording import (
-    CROSSED,
-    DASH,
-    MANY,
-    figure,
-    interval,
-    language_name,
-    listed,
-)
+from emospace.report.wording import CROSSED, DASH, MANY, figure, interval, language_name, listed
 from emospace.study.summary import COMMON, Transfer, p_of, transfers_of
 
 Records = Sequence[CrossLanguageRecord]
