@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from emospace.comparison import charts, findings, tables
 from emospace.comparison.comparing import Compared
-from emospace.comparison.records import Comparison, DifferenceRecord, ModelRSARecord
+from emospace.comparison.figures import figure_key
+from emospace.comparison.records import Comparison, DifferenceRecord
+from emospace.records import cross_tabulated, grouped
 from emospace.report.blocks import (
     Block,
     Cards,
@@ -23,14 +26,18 @@ from emospace.report.blocks import (
     Section,
     build_sections,
 )
-from emospace.report.plots import Point, nothing, points
-from emospace.report.texts import panel, prose
+from emospace.report.columns import Column, build, counts, gaps_table, language_column
+from emospace.report.plots import Json, Point, nothing, points
+from emospace.report.texts import panel, prose, say
+from emospace.report.verdict import RULE, answer_columns, reasons
 from emospace.report.wording import counted, figure, interval, language_name, p_clause, upper_first
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MATRIX_HEIGHT = 380
+SEARCHED = 16
+"""Tables of more rows have a filter."""
 
 
 def sections(compared: Compared) -> tuple[Section, ...]:
@@ -54,41 +61,68 @@ def _answer(compared: Compared) -> Iterator[Block]:
 
 
 def _runs(compared: Compared) -> Iterator[Block]:
-    yield tables.runs_table(compared.comparison)
-    if compared.comparison.answers:
-        yield tables.answers_table(compared.comparison)
+    comparison = compared.comparison
+    yield build(
+        "table-runs",
+        (counts("No.", lambda run: comparison.runs.index(run) + 1), *tables.RUNS),
+        comparison.runs,
+        strong=lambda run: run is comparison.runs[0],
+        baseline=comparison.baseline,
+    )
+    whole = [record for record in comparison.answers if record.about is None]
+    if comparison.answers:
+        yield build(
+            "table-answers",
+            (
+                Column("Run", lambda answers: answers[0].run),
+                language_column(get=lambda answers: answers[0].language),
+                *answer_columns(lambda answers: answers),
+            ),
+            grouped(whole, lambda record: (record.run, record.language)).values(),
+            more_than=SEARCHED - 1,
+            text="table-answers-of-runs",
+            rule=RULE,
+            reasons=reasons(whole),
+        )
 
 
-def _switch(comparison: Comparison) -> list[tuple[str, str]]:
-    return [(language, language_name(language)) for language in comparison.languages]
+def _by_language(comparison: Comparison, panels: Sequence[Panel], heading: str = "") -> Figures:
+    """Return panels with a variant a language."""
+    switch = [(language, language_name(language)) for language in comparison.languages]
+    return Figures(panels, heading=heading, switch=switch, switch_label="Language", group="language")
+
+
+def _variants(
+    comparison: Comparison, draw: Callable[[str], Json | None], why: str = "", height: int = MATRIX_HEIGHT
+) -> Chart:
+    """Return what is drawn of each language; where that is nothing, the drawing says why."""
+    return Chart({name: draw(name) or nothing(why) for name in comparison.languages}, height=height)
 
 
 def _arrangement(compared: Compared) -> Iterator[Block]:
     comparison = compared.comparison
     yield prose("text-comparison-arrangement")
     panels, alone = [], len(comparison.runs) == 2
-    chart = _rsa_points(comparison)
-    if chart:
+    if chart := _rsa_points(comparison):
+        said = [say("compared.figure", r=r) for r in findings.with_baseline(comparison.rsa, comparison)]
         panels.append(
-            panel(
-                "arrangement-points",
-                chart,
-                baseline=comparison.baseline,
-                alt="Correlation of category structures. "
-                + " ".join(_said(r) for r in findings.with_baseline(comparison.rsa, comparison)),
-            )
+            panel("arrangement-points", chart, baseline=comparison.baseline, figures=" ".join(said))
         )
     if not alone:
-        panels.append(_run_matrix(comparison))
+        height = 60 + 40 * len(comparison.runs)
+        drawn = _variants(comparison, partial(_run_matrix, comparison), height=height)
+        panels.append(panel("arrangement-matrix", drawn))
     if panels:
-        yield Figures(
-            panels, switch=[] if alone else _switch(comparison), switch_label="Language", group="language"
-        )
-    yield tables.rsa_table(comparison)
-
-
-def _said(record: ModelRSARecord) -> str:
-    return f"{record.b} in {language_name(record.language)} {figure(record.value)}, n = {record.n}."
+        yield Figures(panels, group="language") if alone else _by_language(comparison, panels)
+    yield build(
+        "table-rsa",
+        tables.RSA,
+        comparison.rsa,
+        more_than=SEARCHED,
+        strong=lambda r: len(comparison.runs) > 2 and comparison.baseline in (r.a, r.b),
+        relabellings=comparison.n_permutations,
+        seed=comparison.seed,
+    )
 
 
 def _rsa_points(comparison: Comparison) -> Chart | None:
@@ -114,26 +148,18 @@ def _with_reasons(chart: Chart, rows: Mapping[str, list[Point]], why: str) -> Ch
     return Chart(variants, height=chart.height)
 
 
-def _run_matrix(comparison: Comparison) -> Panel:
+def _run_matrix(comparison: Comparison, language: str) -> Json:
     names = list(tables.numbered(comparison).values())
     place = {run.name: index for index, run in enumerate(comparison.runs)}
-    variants = {}
-    for language in comparison.languages:
-        values = np.full((len(names), len(names)), np.nan)
-        hover = [["" for _ in names] for _ in names]
-        for r in comparison.rsa:
-            if r.language != language:
-                continue
+    values = np.full((len(names), len(names)), np.nan)
+    hover = [["" for _ in names] for _ in names]
+    for r in comparison.rsa:
+        if r.language == language:
             i, j = place[r.a], place[r.b]
-            hovering = f"{r.a} and {r.b}: {figure(r.value)}"
-            hovering += (
-                f" ({interval(r.ci_low, r.ci_high)}), n = {r.n}" if r.value is not None else f" {r.reason}"
-            )
-            hover[i][j] = hover[j][i] = hovering
-            if r.value is not None:
-                values[i, j] = values[j, i] = r.value
-        variants[language] = charts.run_matrix(values, names, hover)
-    return panel("arrangement-matrix", Chart(variants, height=60 + 40 * len(names)))
+            span = f"({interval(r.ci_low, r.ci_high)}), n = {r.n}" if r.value is not None else r.reason
+            hover[i][j] = hover[j][i] = f"{r.a} and {r.b}: {figure(r.value)} {span}"
+            values[i, j] = values[j, i] = np.nan if r.value is None else r.value
+    return charts.run_matrix(values, names, hover)
 
 
 def _depth(compared: Compared) -> Iterator[Block]:
@@ -143,29 +169,20 @@ def _depth(compared: Compared) -> Iterator[Block]:
     if "depth" not in frames and "people" not in frames:
         return
     yield prose("text-comparison-depth")
-    switch = _switch(comparison)
-    lines = [
-        panel
-        for panel in (
-            _equal_panel(comparison, frames["depth_equal"]) if "depth_equal" in frames else None,
-            _people_panel(comparison, frames["people"]) if "people" in frames else None,
-        )
-        if panel
-    ]
-    if lines:
-        yield Figures(lines, switch=switch, switch_label="Language", group="language")
-    if "depth" in frames and (panels := _matrix_panels(comparison, frames["depth"])):
-        yield Figures(
-            panels,
-            heading=f"All layers against those of {comparison.baseline}",
-            switch=switch,
-            switch_label="Language",
-            group="language",
-        )
+    lines = (
+        _equal_panel(comparison, frames.get("depth_equal")),
+        _people_panel(comparison, frames.get("people")),
+    )
+    if drawn := [panel for panel in lines if panel]:
+        yield _by_language(comparison, drawn)
+    if "depth" in frames and (panels := list(_matrix_panels(comparison, frames["depth"]))):
+        yield _by_language(comparison, panels, f"All layers against those of {comparison.baseline}")
     if comparison.onset:
-        yield tables.onset_table(comparison)
+        yield build("table-onset", tables.ONSET, comparison.onset, more_than=SEARCHED)
     if comparison.depth:
-        yield tables.depth_table(comparison)
+        yield build(
+            "table-depth", tables.DEPTH, comparison.depth, more_than=SEARCHED, text="table-depth-of-runs"
+        )
 
 
 def _why_no_layers(comparison: Comparison) -> str:
@@ -177,87 +194,73 @@ def _why_no_layers(comparison: Comparison) -> str:
 def _curves(comparison: Comparison, table: pd.DataFrame, run: str, why: str) -> Chart:
     """Return a line a run over depth, a variant a language; the column `run` of the table names the runs."""
     number = tables.numbered(comparison)
-    variants = {}
-    for language in comparison.languages:
+
+    def draw(language: str) -> Json | None:
         lines = {
             number[str(name)]: (part["depth"].tolist(), part["rsa"].tolist())
             for name, part in table[table["language"] == language].groupby(run, sort=False)
         }
-        variants[language] = charts.curves(lines, list(number.values())) if lines else nothing(why)
-    return Chart(variants, height=MATRIX_HEIGHT)
+        return charts.curves(lines, list(number.values())) if lines else None
+
+    return _variants(comparison, draw, why)
 
 
-def _equal_panel(comparison: Comparison, table: pd.DataFrame) -> Panel | None:
-    table = table[table["a"] == comparison.baseline]
-    if table.empty:
+def _equal_panel(comparison: Comparison, table: pd.DataFrame | None) -> Panel | None:
+    if table is None or comparison.baseline not in set(table["a"]):
         return None
     means = [
-        f"{r.b}, {language_name(r.language)}: mean {figure(r.value)} ({interval(r.ci_low, r.ci_high)})"
+        say("compared.mean", r=r)
         for r in findings.with_baseline(comparison.depth, comparison)
         if r.value is not None
     ]
-    return panel(
-        "depth-equal",
-        _curves(comparison, table, "b", "no layers to compare"),
-        baseline=comparison.baseline,
-        value="; ".join(means),
-    )
+    of_baseline = table[table["a"] == comparison.baseline]
+    chart = _curves(comparison, of_baseline, "b", "no layers to compare")
+    return panel("depth-equal", chart, baseline=comparison.baseline, figures=means)
 
 
-def _people_panel(comparison: Comparison, table: pd.DataFrame) -> Panel:
-    highest = [
-        f"{r.run}, {language_name(r.language)}: highest {figure(r.value)} at {figure(r.depth)}"
-        for r in comparison.onset
-        if r.value is not None
-    ]
-    return panel(
-        "depth-people",
-        _curves(comparison, table, "run", "no ratings in this language"),
-        value="; ".join(highest),
-    )
+def _people_panel(comparison: Comparison, table: pd.DataFrame | None) -> Panel | None:
+    if table is None:
+        return None
+    highest = [say("compared.highest", r=r) for r in comparison.onset if r.value is not None]
+    chart = _curves(comparison, table, "run", "no ratings in this language")
+    return panel("depth-people", chart, figures=highest)
 
 
-def _matrix_panels(comparison: Comparison, table: pd.DataFrame) -> list[Panel]:
+def _matrix_panels(comparison: Comparison, table: pd.DataFrame) -> Iterator[Panel]:
     table = table[table["a"] == comparison.baseline]
-    if table.empty or not table["rsa"].notna().any():
-        return []
+    if not table["rsa"].notna().any():
+        return
     limits = float(table["rsa"].min()), float(table["rsa"].max())
     number = tables.numbered(comparison)
-    panels = []
     for place, name in enumerate(comparison.others, 2):
         of_run = table[table["b"] == name]
-        if of_run.empty:
-            continue
-        variants = {}
-        for language in comparison.languages:
+
+        def draw(language: str, of_run: pd.DataFrame = of_run, name: str = name) -> Json | None:
             part = of_run[of_run["language"] == language]
-            variants[language] = (
-                nothing("no layers to compare in this language")
-                if part.empty
-                else charts.layer_matrix(part, (number[comparison.baseline], number[name]), limits)
-            )
-        caption = (
-            "RSA of every layer with every layer; white points: the layer most like each of "
-            f"{comparison.baseline}; dotted: equal depth."
-        )
-        panels.append(
-            panel(
+            names = number[comparison.baseline], number[name]
+            return None if part.empty else charts.layer_matrix(part, names, limits)
+
+        if not of_run.empty:
+            yield panel(
                 f"depth-matrix-{place}",
-                Chart(variants, height=MATRIX_HEIGHT),
+                _variants(comparison, draw, "no layers to compare in this language"),
                 text="depth-matrix",
                 heading=number[name],
-                caption=caption,
                 baseline=comparison.baseline,
                 name=name,
             )
-        )
-    return panels
 
 
 def _figures(compared: Compared) -> Iterator[Block]:
     comparison = compared.comparison
     if comparison.figures:
-        yield tables.figures_table(comparison)
+        yield build(
+            "table-figures",
+            tables.figure_columns(comparison),
+            cross_tabulated(comparison.figures, figure_key, lambda record: record.run).values(),
+            more_than=SEARCHED,
+            strong=lambda row: next(iter(row.values())).of == "space",
+        )
     else:
         yield Reason("Figures side by side", "the runs hold no figure in a common language")
     if not comparison.differences:
@@ -265,7 +268,15 @@ def _figures(compared: Compared) -> Iterator[Block]:
         return
     if any(record.difference is not None for record in comparison.differences):
         yield _difference_figures(comparison)
-    yield tables.differences_table(comparison)
+    yield build(
+        "table-differences",
+        tables.DIFFERENCES,
+        comparison.differences,
+        more_than=SEARCHED,
+        strong=lambda r: r.features == "space",
+        baseline=comparison.baseline,
+        seed=comparison.seed,
+    )
 
 
 def _difference_figures(comparison: Comparison) -> Figures:
@@ -314,15 +325,11 @@ def _rating(record: DifferenceRecord) -> tuple[str, str, str, str]:
 
 
 def _missing(compared: Compared) -> Iterator[Block]:
-    table = tables.missing_table(compared.comparison)
+    table = gaps_table(tables.gaps(compared.comparison), searched=False)
     yield table if table.rows else prose("text-comparison-missing")
 
 
 def _manifest(compared: Compared) -> Iterator[Block]:
     comparison = compared.comparison
     yield Code(comparison.command, heading="Command that makes these figures again")
-    yield prose(
-        "text-comparison-manifest",
-        seed=comparison.seed,
-        counted=counted(comparison.n_permutations, "relabelling"),
-    )
+    yield prose("text-comparison-manifest", seed=comparison.seed, relabellings=comparison.n_permutations)

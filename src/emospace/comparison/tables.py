@@ -1,21 +1,17 @@
-"""Tables of a comparison's page."""
+"""Columns of the tables of a comparison's page."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from emospace.comparison.figures import figure_key
 from emospace.comparison.records import Comparison, Figure, FigureRecord
-from emospace.records import cross_tabulated, grouped
-from emospace.report.blocks import Cell, Table
-from emospace.report.columns import Column, build, ci, counts, gaps_table, language_column, of_first, p, score
-from emospace.report.verdict import RULE, answer_columns, reasons
+from emospace.report.blocks import Cell
+from emospace.report.columns import Column, Gap, ci, counts, language_column, of_first, p, score
 from emospace.report.wording import (
     DASH,
     FEATURE_SETS,
     STATIC_SOURCES,
     count,
-    counted,
     figure,
     interval,
     language_name,
@@ -26,8 +22,6 @@ from emospace.report.wording import (
     upper_first,
 )
 
-SEARCHED = 16
-"""Tables of more rows have a filter."""
 KINDS: Mapping[str, Callable[[FigureRecord], str]] = {
     "prediction": lambda r: f"{upper_first(r.target or '')}, {r.against}: r",
     "rsa": lambda r: f"RSA with {structure_name(r.against or '')}{_by(r)}",
@@ -66,36 +60,6 @@ RUNS = (
 )
 
 
-def runs_table(comparison: Comparison) -> Table:
-    """Return what each run is."""
-    return build(
-        "table-runs",
-        (counts("No.", lambda run: comparison.runs.index(run) + 1), *RUNS),
-        comparison.runs,
-        strong=lambda run: run is comparison.runs[0],
-        baseline=comparison.baseline,
-    )
-
-
-def answers_table(comparison: Comparison) -> Table:
-    """Return the three answers of each run in each language, as its report gives them."""
-    whole = (record for record in comparison.answers if record.about is None)
-    rows = grouped(whole, lambda record: (record.run, record.language))
-    return build(
-        "table-answers",
-        (
-            Column("Run", lambda answers: answers[0].run),
-            language_column(get=lambda answers: answers[0].language),
-            *answer_columns(lambda answers: answers),
-        ),
-        rows.values(),
-        more_than=SEARCHED - 1,
-        text="table-answers-of-runs",
-        rule=RULE,
-        reasons=reasons([record for answers in rows.values() for record in answers]),
-    )
-
-
 PAIR = (language_column(), Column("Run", "a"), Column("And", "b"))
 RSA = (
     *PAIR,
@@ -112,19 +76,6 @@ RSA = (
 )
 
 
-def rsa_table(comparison: Comparison) -> Table:
-    """Return model x model RSA of every pair of runs."""
-    return build(
-        "table-rsa",
-        RSA,
-        comparison.rsa,
-        more_than=SEARCHED,
-        strong=lambda r: len(comparison.runs) > 2 and comparison.baseline in (r.a, r.b),
-        relabellings=counted(comparison.n_permutations, "relabelling"),
-        seed=comparison.seed,
-    )
-
-
 DEPTH = (
     *PAIR,
     score("At equal depth", "value", note="reason"),
@@ -137,11 +88,6 @@ DEPTH = (
     Column("Layers", lambda r: f"{r.n_layers_a} / {r.n_layers_b}"),
     counts("Categories", "n"),
 )
-
-
-def depth_table(comparison: Comparison) -> Table:
-    """Return the agreement of layers for every pair of runs."""
-    return build("table-depth", DEPTH, comparison.depth, more_than=SEARCHED, text="table-depth-of-runs")
 
 
 ONSET = (
@@ -159,29 +105,17 @@ ONSET = (
 )
 
 
-def onset_table(comparison: Comparison) -> Table:
-    """Return how early each run comes near people's ratings."""
-    return build("table-onset", ONSET, comparison.onset, more_than=SEARCHED)
-
-
-def figures_table(comparison: Comparison) -> Table:
-    """Return the main figures: a row a figure, a column a run, differences from the first run in brackets."""
-    rows = cross_tabulated(comparison.figures, figure_key, lambda record: record.run)
+def figure_columns(comparison: Comparison) -> tuple[Column, ...]:
+    """Return the columns of the main figures: a row a figure, a column a run, differences from the first in brackets."""
 
     def of_run(name: str) -> Callable[[dict[str, FigureRecord]], Cell]:
         return lambda row: _figure_cell(row.get(name))
 
-    return build(
-        "table-figures",
-        (
-            Column("Figure", of_first(lambda record: KINDS[record.kind](record))),
-            language_column(get=of_first("language")),
-            Column("Of", of_first(_of)),
-            *(Column(label, of_run(name), numeric=True) for name, label in numbered(comparison).items()),
-        ),
-        rows.values(),
-        more_than=SEARCHED,
-        strong=lambda row: next(iter(row.values())).of == "space",
+    return (
+        Column("Figure", of_first(lambda record: KINDS[record.kind](record))),
+        language_column(get=of_first("language")),
+        Column("Of", of_first(_of)),
+        *(Column(label, of_run(name), numeric=True) for name, label in numbered(comparison).items()),
     )
 
 
@@ -201,32 +135,18 @@ DIFFERENCES = (
 )
 
 
-def differences_table(comparison: Comparison) -> Table:
-    """Return the differences in r on common words."""
-    return build(
-        "table-differences",
-        DIFFERENCES,
-        comparison.differences,
-        more_than=SEARCHED,
-        strong=lambda r: r.features == "space",
-        baseline=comparison.baseline,
-        seed=comparison.seed,
-    )
-
-
-def missing_table(comparison: Comparison) -> Table:
+def gaps(comparison: Comparison) -> list[Gap]:
     """Return what could not be compared, and why."""
-    figures: list[tuple[str, Figure]] = [(f"RSA of {r.a} and {r.b}", r) for r in comparison.rsa]
-    figures += [(f"layers of {r.a} and {r.b}", r) for r in comparison.depth]
-    figures += [(f"layers of {r.run} and people's ratings", r) for r in comparison.onset]
-    figures += [(f"difference in r of {r.run}, {r.target} ({r.norms})", r) for r in comparison.differences]
-    return gaps_table(
-        [
-            *((m.what, m.language, m.why) for m in comparison.not_computed),
-            *((what, r.language, r.reason) for what, r in figures if r.reason),
-        ],
-        searched=False,
-    )
+    figures: list[tuple[str, Figure]] = [
+        *((f"RSA of {r.a} and {r.b}", r) for r in comparison.rsa),
+        *((f"layers of {r.a} and {r.b}", r) for r in comparison.depth),
+        *((f"layers of {r.run} and people's ratings", r) for r in comparison.onset),
+        *((f"difference in r of {r.run}, {r.target} ({r.norms})", r) for r in comparison.differences),
+    ]
+    return [
+        *((m.what, m.language, m.why) for m in comparison.not_computed),
+        *((what, r.language, r.reason) for what, r in figures if r.reason),
+    ]
 
 
 def _by(record: FigureRecord) -> str:
