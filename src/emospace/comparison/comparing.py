@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -25,17 +25,15 @@ from emospace.comparison.figures import side_by_side
 from emospace.comparison.geometry import model_rsa
 from emospace.comparison.records import (
     Comparison,
-    DepthRecord,
     DifferenceRecord,
     Figure,
     ModelRSARecord,
-    OnsetRecord,
     RunAnswerRecord,
 )
 from emospace.comparison.runs import FEWEST, NamedRun, common_languages, rdm_languages, read_runs
 from emospace.display import track
 from emospace.errors import EmospaceError
-from emospace.records import NotComputed
+from emospace.records import NotComputed, to_frame
 from emospace.report.run import Absent
 
 if TYPE_CHECKING:
@@ -62,18 +60,6 @@ class Compared:
             write_parquet(out / "tables" / f"{name}.parquet", table)
         self.comparison.save(out / "comparison.json")
         return out
-
-
-@dataclass
-class _Parts:
-    depth: list[DepthRecord] = field(default_factory=list)
-    onset: list[OnsetRecord] = field(default_factory=list)
-    missing: list[NotComputed] = field(default_factory=list)
-    tables: dict[str, list[pd.DataFrame]] = field(default_factory=dict)
-
-    def add(self, name: str, table: pd.DataFrame | None) -> None:
-        if table is not None:
-            self.tables.setdefault(name, []).append(table)
 
 
 def compare_runs(
@@ -112,15 +98,12 @@ def compare_runs(
     chosen = common_languages(runs, languages)
     options: dict[str, Any] = {"seed": seed, "n_permutations": n_permutations}
     having = {language: [item for item in runs if language in rdm_languages(item.run)] for language in chosen}
-    layers = {language: _layers(having[language], language) for language in chosen}
+    missing: list[NotComputed] = []
+    layers = {language: _layers(having[language], language, missing) for language in chosen}
 
     pairs = [(language, a, b) for language in chosen for a, b in combinations(having[language], 2)]
     before = {
-        language: {
-            name: layers_read.square(0)
-            for name, layers_read in layers[language].items()
-            if isinstance(layers_read, Layers) and layers_read.layers[0] == 0
-        }
+        language: {name: given.square(0) for name, given in layers[language].items() if given.layers[0] == 0}
         for language in chosen
     }
     rsa = [
@@ -134,8 +117,14 @@ def compare_runs(
             f"no two of them share {FEWEST} categories in a language (at most {most})",
             "Run the studies with the same --categories.",
         )
-    parts = _Parts()
-    _compare_layers(parts, having, layers, seed, options)
+    onsets = [
+        onset(item, layers[language][item.name], _shared(layers[language]), **options)
+        for language, members in having.items()
+        for item in members
+        if item.name in layers[language]
+    ]
+    of_two = [two for given in layers.values() for two in combinations(given.values(), 2)]
+    depths = [compare_depths(a, b, seed=seed) for a, b in track(of_two, "Layers of two runs", "pairs")]
     jobs = [
         (language, norms, target, item)
         for language in chosen
@@ -149,11 +138,11 @@ def compare_runs(
         for language, norms, target, item in track(jobs, "Predicted ratings", "ratings")
         for record in compare_predictions(item, runs[0], language, norms, target, seed=seed)
     ]
-    parts.missing += _not_predicted(runs, having)
+    missing += _not_predicted(runs, having)
     for item in runs:
         if not any(item in members for members in having.values()):
             why = f"it has none of {', '.join(chosen)}"
-            parts.missing.append(NotComputed(what=f"every figure of {item.name}", why=why))
+            missing.append(NotComputed(what=f"every figure of {item.name}", why=why))
     comparison = Comparison(
         command=command,
         languages=chosen,
@@ -161,8 +150,8 @@ def compare_runs(
         n_permutations=n_permutations,
         runs=tuple(item.record() for item in runs),
         rsa=_adjusted(rsa),
-        depth=tuple(parts.depth),
-        onset=tuple(parts.onset),
+        depth=tuple(record for record, _ in depths),
+        onset=tuple(record for record, _ in onsets),
         figures=side_by_side(runs, chosen),
         differences=_adjusted(differences),
         answers=tuple(
@@ -171,61 +160,29 @@ def compare_runs(
             for verdict in item.run.results.verdicts
             if verdict.language in chosen
         ),
-        summary=onset_medians(parts.onset),
-        not_computed=tuple(dict.fromkeys(parts.missing)),
+        summary=onset_medians([record for record, _ in onsets]),
+        not_computed=tuple(dict.fromkeys(missing)),
     )
-    return Compared(comparison, _tables(comparison, parts))
+    frames = {"people": [table for _, table in onsets], "depth": [table for _, table in depths]}
+    return Compared(comparison, _tables(comparison, frames))
 
 
-def _layers(runs: Sequence[NamedRun], language: str) -> dict[str, Layers | str]:
-    """Return the layers of each run, or why it has none."""
-    layers_read: dict[str, Layers | str] = {}
+def _layers(runs: Sequence[NamedRun], language: str, missing: list[NotComputed]) -> dict[str, Layers]:
+    """Return the layers of each run that has some; why the others have none is added to `missing`."""
+    layers = {}
     for item in runs:
         try:
-            layers_read[item.name] = read_layers(item, language)
+            layers[item.name] = read_layers(item, language)
         except Absent as reason:
-            layers_read[item.name] = str(reason)
-    return layers_read
+            why = f"{reason}; run the study again with this version"
+            missing.append(NotComputed(what=f"layers of {item.name}", why=why, language=language))
+    return layers
 
 
-def _compare_layers(
-    parts: _Parts,
-    having: Mapping[str, Sequence[NamedRun]],
-    layers: Mapping[str, Mapping[str, Layers | str]],
-    seed: int,
-    options: Mapping[str, Any],
-) -> None:
-    """Fill in the figures by depth, or why they cannot be given."""
-    jobs = []
-    for language, runs in having.items():
-        given = {
-            name: layers_read
-            for name, layers_read in layers[language].items()
-            if isinstance(layers_read, Layers)
-        }
-        for name, layers_read in layers[language].items():
-            if isinstance(layers_read, str):
-                why = f"{layers_read}; run the study again with this version"
-                parts.missing.append(NotComputed(what=f"layers of {name}", why=why, language=language))
-        jobs += [(a, b) for a, b in combinations(given.values(), 2)]
-        shared = (
-            [
-                category
-                for category in next(iter(given.values())).categories
-                if all(category in layers_read.categories for layers_read in given.values())
-            ]
-            if given
-            else []
-        )
-        for item in runs:
-            if item.name in given:
-                record, table = onset(item, given[item.name], shared, **options)
-                parts.onset.append(record)
-                parts.add("people", table)
-    for a, b in track(jobs, "Layers of two runs", "pairs"):
-        compared, matrix = compare_depths(a, b, seed=seed)
-        parts.depth.append(compared)
-        parts.add("depth", matrix)
+def _shared(layers: Mapping[str, Layers]) -> list[str]:
+    """Return the categories that all runs have, in the order of the first."""
+    first, *others = layers.values()
+    return [name for name in first.categories if all(name in given.categories for given in others)]
 
 
 def _not_predicted(runs: Sequence[NamedRun], having: Mapping[str, Sequence[NamedRun]]) -> list[NotComputed]:
@@ -255,10 +212,16 @@ def _adjusted(records: Sequence[Tested]) -> tuple[Tested, ...]:
     )
 
 
-def _tables(comparison: Comparison, parts: _Parts) -> dict[str, pd.DataFrame]:
+def _tables(
+    comparison: Comparison, frames: Mapping[str, Sequence[pd.DataFrame | None]]
+) -> dict[str, pd.DataFrame]:
     import pandas as pd
 
-    tables = {name: pd.concat(frames, ignore_index=True) for name, frames in parts.tables.items()}
+    tables = {
+        name: pd.concat(given, ignore_index=True)
+        for name, parts in frames.items()
+        if (given := [part for part in parts if part is not None])
+    }
     if "depth" in tables:
         tables["depth_match"] = best_matches(tables["depth"])
         tables["depth_equal"] = equal_depth_curves(tables["depth"])
@@ -267,8 +230,4 @@ def _tables(comparison: Comparison, parts: _Parts) -> dict[str, pd.DataFrame]:
         "figures": comparison.figures,
         "differences": comparison.differences,
     }
-    return tables | {
-        name: pd.DataFrame([record.model_dump() for record in records])
-        for name, records in kept.items()
-        if records
-    }
+    return tables | {name: to_frame(records) for name, records in kept.items() if records}

@@ -135,20 +135,19 @@ def compare_depths(
         "n_layers_b": len(b.layers),
         "seed": seed,
     }
-    nothing: dict[str, Any] = {"value": None, "ci_low": None, "ci_high": None}
     if len(names) < FEWEST:
-        return DepthRecord(**common, **nothing, reason=too_few(len(names))), None
+        return DepthRecord(**common, reason=too_few(len(names))), None
     try:
         rows = [*a.select(names), *b.select(names)]
     except EmospaceError as error:
-        return DepthRecord(**common, **nothing, reason=error.why), None
+        return DepthRecord(**common, reason=error.why), None
     cut = len(a.layers)
     matrix = stats.rdm_correlations(rows)[:cut, cut:]
     draws = stats.bootstrap_rdm_correlations(rows, seed=seed, n=n_bootstrap)[:, :cut, cut:]
     weights = equal_depth(a.depths, b.depths)
     value = float(_mean(matrix, weights))
     if not np.isfinite(value):
-        return DepthRecord(**common, **nothing, reason="the RDMs of one run vary at no layer"), None
+        return DepthRecord(**common, reason="the RDMs of one run vary at no layer"), None
     low, high = np.nanquantile(_mean(draws, weights), [0.025, 0.975])
     shift_low, shift_high = np.quantile(_shift(draws, a.depths, b.depths), [0.025, 0.975])
     best_a, best_b = np.unravel_index(np.nanargmax(matrix), matrix.shape)
@@ -193,20 +192,12 @@ def best_matches(table: pd.DataFrame) -> pd.DataFrame:
         best = defined.loc[
             defined.groupby(["language", "a", "b", f"layer_{side}"], sort=False)["rsa"].idxmax()
         ]
-        parts.append(
-            pd.DataFrame(
-                {
-                    "language": best["language"],
-                    "run": best[side],
-                    "against": best[against],
-                    "layer": best[f"layer_{side}"],
-                    "depth": best[f"depth_{side}"],
-                    "best_layer": best[f"layer_{against}"],
-                    "best_depth": best[f"depth_{against}"],
-                    "rsa": best["rsa"],
-                }
-            )
-        )
+        names = {
+            **{"language": "language", side: "run", against: "against"},
+            **{f"layer_{side}": "layer", f"depth_{side}": "depth"},
+            **{f"layer_{against}": "best_layer", f"depth_{against}": "best_depth", "rsa": "rsa"},
+        }
+        parts.append(best[list(names)].rename(columns=names))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -282,22 +273,22 @@ def onset(
     try:
         people = item.run.rdm(f"rdm_human_{layers.language}_{PEOPLE}")
     except Absent as reason:
-        return OnsetRecord(**common, n=0, value=None, reason=str(reason)), None
+        return OnsetRecord(**common, n=0, reason=str(reason)), None
     names = [name for name in categories if name in people.index]
     common["n"] = len(names)
     if len(names) < FEWEST:
-        return OnsetRecord(**common, value=None, reason=f"{too_few(len(names))} (runs and ratings)"), None
+        return OnsetRecord(**common, reason=f"{too_few(len(names))} (runs and ratings)"), None
     try:
         rows = layers.select(names)
         human = stats.condensed(people.loc[names, names].to_numpy())
     except EmospaceError as error:
-        return OnsetRecord(**common, value=None, reason=error.why), None
+        return OnsetRecord(**common, reason=error.why), None
     if np.isnan(human).any():
         why = "people's distances have no value for some pairs of the categories"
-        return OnsetRecord(**common, value=None, reason=why), None
+        return OnsetRecord(**common, reason=why), None
     curve = stats.rdm_correlations([human, *rows])[0, 1:]
     if not np.isfinite(curve).any():
-        return OnsetRecord(**common, value=None, reason="the RDMs vary at no layer"), None
+        return OnsetRecord(**common, reason="the RDMs vary at no layer"), None
     draws = stats.bootstrap_rdm_correlations([human, *rows], seed=seed, n=n_bootstrap)[:, 0, 1:]
     top, first = int(np.nanargmax(curve)), _first(curve[None])[0]
     record = OnsetRecord(

@@ -102,8 +102,7 @@ def compare_predictions(
     }
 
     def nothing(why: str, n: int = 0) -> tuple[DifferenceRecord, ...]:
-        empty: dict[str, Any] = {"difference": None, "ci_low": None, "ci_high": None}
-        return tuple(DifferenceRecord(**common, **empty, features=name, n=n, reason=why) for name in COLUMNS)
+        return tuple(DifferenceRecord(**common, features=name, n=n, reason=why) for name in COLUMNS)
 
     try:
         sides = [read_predictions(run, language, norms, target) for run in (item, baseline)]

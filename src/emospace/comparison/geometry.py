@@ -49,26 +49,25 @@ def model_rsa(
         "seed": seed,
         "n_permutations": n_permutations,
     }
-    nothing: dict[str, Any] = {"value": None, "ci_low": None, "ci_high": None}
     try:
         squares = [item.run.rdm(f"rdm_{language}") for item in (a, b)]
     except Absent as reason:
-        return ModelRSARecord(**common, **nothing, n=0, reason=str(reason))
+        return ModelRSARecord(**common, n=0, reason=str(reason))
     names = [name for name in squares[0].index if name in squares[1].index]
     common["n"] = len(names)
     if len(names) < FEWEST:
-        return ModelRSARecord(**common, **nothing, reason=too_few(len(names)))
+        return ModelRSARecord(**common, reason=too_few(len(names)))
     pair = [square.loc[names, names].to_numpy() for square in squares]
     for item, square in zip((a, b), pair, strict=True):
         if why := placeless(square, names):
-            return ModelRSARecord(**common, **nothing, reason=f"{why} ({item.name})")
+            return ModelRSARecord(**common, reason=f"{why} ({item.name})")
     try:
         test = stats.mantel(*pair, seed=seed, n_permutations=n_permutations)
         interval = stats.bootstrap_rdm(*pair, seed=seed, n=n_bootstrap)
     except EmospaceError as error:
-        return ModelRSARecord(**common, **nothing, reason=error.why)
+        return ModelRSARecord(**common, reason=error.why)
     if not np.isfinite(test.value):
-        return ModelRSARecord(**common, **nothing, reason="one of the two RDMs does not vary")
+        return ModelRSARecord(**common, reason="one of the two RDMs does not vary")
     figures = {"value": test.value, "ci_low": interval.low, "ci_high": interval.high, "p": test.p}
     common["reason"] = stats.left_out(*pair)
     if a.name in before and b.name in before:

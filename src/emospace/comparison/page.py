@@ -1,15 +1,46 @@
-"""The page of a comparison: its sections in the frame of the report."""
+"""The page of a comparison: each section takes records and tables and gives blocks, or the reason it has none."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from emospace.artefacts import write_text
+from emospace.comparison import charts, findings, tables
 from emospace.comparison.comparing import Compared
-from emospace.comparison.records import Comparison
-from emospace.comparison.sections import sections
+from emospace.comparison.figures import figure_key
+from emospace.comparison.records import Comparison, DifferenceRecord
+from emospace.records import cross_tabulated, grouped
+from emospace.report.blocks import (
+    Block,
+    Cards,
+    Chart,
+    Code,
+    Figures,
+    Panel,
+    Part,
+    Prose,
+    Reason,
+    Section,
+    build_sections,
+)
+from emospace.report.columns import Column, build, counts, gaps_table, language_column
 from emospace.report.page import render_page
-from emospace.report.wording import counted, language_name, listed
+from emospace.report.plots import Json, Point, nothing, points
+from emospace.report.texts import panel, prose, say
+from emospace.report.verdict import RULE, answer_columns, reasons
+from emospace.report.wording import counted, figure, interval, language_name, listed, p_clause, upper_first
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MATRIX_HEIGHT = 380
+SEARCHED = 16
+"""Tables of more rows have a filter."""
 
 
 def write_page(compared: Compared, out: Path | str) -> Path:
@@ -22,11 +53,10 @@ def write_page(compared: Compared, out: Path | str) -> Path:
 def render(compared: Compared) -> str:
     """Return the page as HTML; the same comparison gives the same bytes."""
     comparison = compared.comparison
-    return render_page(title(comparison), "emospace compare", _summary(comparison), sections(compared))
+    return render_page(_title(comparison), "emospace compare", _summary(comparison), sections(compared))
 
 
-def title(comparison: Comparison) -> str:
-    """Return what the page is called."""
+def _title(comparison: Comparison) -> str:
     names = [run.name for run in comparison.runs]
     if len(names) == 2:
         return f"{names[1]} beside {names[0]}"
@@ -40,3 +70,298 @@ def _summary(comparison: Comparison) -> str:
         f"{counted(len(comparison.runs), 'run')} of {counted(models, 'model')}, held against {comparison.baseline}; "
         f"compared in {languages}."
     )
+
+
+def sections(compared: Compared) -> tuple[Section, ...]:
+    """Return the sections in reading order."""
+    made: tuple[Part[Compared], ...] = (
+        ("answer", "Do these models represent emotion alike?", "Answer", _answer),
+        ("runs", "What is compared", "Runs", _runs),
+        ("arrangement", "Are the same categories alike?", "Arrangement", _arrangement),
+        ("depth", "Layer by relative depth", "Depth", _depth),
+        ("figures", "Figures side by side", "Figures", _figures),
+        ("missing", "What was not computed, and why", "Not computed", _missing),
+        ("manifest", "What these figures rest on", "Manifest", _manifest),
+    )
+    return build_sections(compared, made)
+
+
+def _answer(compared: Compared) -> Iterator[Block]:
+    yield Prose(findings.answer(compared.comparison), role="answer")
+    if made := findings.cards(compared.comparison):
+        yield Cards(made)
+
+
+def _runs(compared: Compared) -> Iterator[Block]:
+    comparison = compared.comparison
+    yield build(
+        "table-runs",
+        (counts("No.", lambda run: comparison.runs.index(run) + 1), *tables.RUNS),
+        comparison.runs,
+        strong=lambda run: run is comparison.runs[0],
+        baseline=comparison.baseline,
+    )
+    whole = [record for record in comparison.answers if record.about is None]
+    if comparison.answers:
+        yield build(
+            "table-answers",
+            (
+                Column("Run", lambda answers: answers[0].run),
+                language_column(get=lambda answers: answers[0].language),
+                *answer_columns(lambda answers: answers),
+            ),
+            grouped(whole, lambda record: (record.run, record.language)).values(),
+            more_than=SEARCHED - 1,
+            text="table-answers-of-runs",
+            rule=RULE,
+            reasons=reasons(whole),
+        )
+
+
+def _by_language(comparison: Comparison, panels: Sequence[Panel], heading: str = "") -> Figures:
+    """Return panels with a variant a language."""
+    switch = [(language, language_name(language)) for language in comparison.languages]
+    return Figures(panels, heading=heading, switch=switch, switch_label="Language", group="language")
+
+
+def _variants(
+    comparison: Comparison, draw: Callable[[str], Json | None], why: str = "", height: int = MATRIX_HEIGHT
+) -> Chart:
+    """Return what is drawn of each language; where that is nothing, the drawing says why."""
+    return Chart({name: draw(name) or nothing(why) for name in comparison.languages}, height=height)
+
+
+def _arrangement(compared: Compared) -> Iterator[Block]:
+    comparison = compared.comparison
+    yield prose("text-comparison-arrangement")
+    panels, alone = [], len(comparison.runs) == 2
+    if chart := _rsa_points(comparison):
+        said = [say("compared.figure", r=r) for r in findings.with_baseline(comparison.rsa, comparison)]
+        panels.append(
+            panel("arrangement-points", chart, baseline=comparison.baseline, figures=" ".join(said))
+        )
+    if not alone:
+        height = 60 + 40 * len(comparison.runs)
+        drawn = _variants(comparison, partial(_run_matrix, comparison), height=height)
+        panels.append(panel("arrangement-matrix", drawn))
+    if panels:
+        yield Figures(panels, group="language") if alone else _by_language(comparison, panels)
+    yield build(
+        "table-rsa",
+        tables.RSA,
+        comparison.rsa,
+        more_than=SEARCHED,
+        strong=lambda r: len(comparison.runs) > 2 and comparison.baseline in (r.a, r.b),
+        relabellings=comparison.n_permutations,
+        seed=comparison.seed,
+    )
+
+
+def _rsa_points(comparison: Comparison) -> Chart | None:
+    """Return the RSA with the baseline: rows are languages for two runs, else runs, a variant a language."""
+    alone = len(comparison.runs) == 2
+    number = tables.numbered(comparison)
+    rows: dict[str, list[Point]] = {"": []} if alone else {language: [] for language in comparison.languages}
+    for record in findings.with_baseline(comparison.rsa, comparison):
+        if record.value is None:
+            continue
+        details = ", ".join(filter(None, [p_clause(record.p_fdr), counted(record.n, "category")]))
+        label = language_name(record.language) if alone else number[record.b]
+        ends = (record.ci_low, record.ci_high, record.baseline)
+        rows["" if alone else record.language].append(Point(label, record.value, *ends, details))
+    if not any(rows.values()):
+        return None
+    chart = points(rows, "RSA (Spearman)", "before the first block")
+    return _with_reasons(chart, rows, "no run shares this language with the first")
+
+
+def _with_reasons(chart: Chart, rows: Mapping[str, list[Point]], why: str) -> Chart:
+    variants = {key: chart.variants[key] if part else nothing(why) for key, part in rows.items()}
+    return Chart(variants, height=chart.height)
+
+
+def _run_matrix(comparison: Comparison, language: str) -> Json:
+    names = list(tables.numbered(comparison).values())
+    place = {run.name: index for index, run in enumerate(comparison.runs)}
+    values = np.full((len(names), len(names)), np.nan)
+    hover = [["" for _ in names] for _ in names]
+    for r in comparison.rsa:
+        if r.language == language:
+            i, j = place[r.a], place[r.b]
+            span = f"({interval(r.ci_low, r.ci_high)}), n = {r.n}" if r.value is not None else r.reason
+            hover[i][j] = hover[j][i] = f"{r.a} and {r.b}: {figure(r.value)} {span}"
+            values[i, j] = values[j, i] = np.nan if r.value is None else r.value
+    return charts.run_matrix(values, names, hover)
+
+
+def _depth(compared: Compared) -> Iterator[Block]:
+    comparison, frames = compared.comparison, compared.tables
+    if "depth" not in frames:
+        yield Reason("Layers of two runs", _why_no_layers(comparison))
+    if "depth" not in frames and "people" not in frames:
+        return
+    yield prose("text-comparison-depth")
+    lines = (
+        _equal_panel(comparison, frames.get("depth_equal")),
+        _people_panel(comparison, frames.get("people")),
+    )
+    if drawn := [panel for panel in lines if panel]:
+        yield _by_language(comparison, drawn)
+    if "depth" in frames and (panels := list(_matrix_panels(comparison, frames["depth"]))):
+        yield _by_language(comparison, panels, f"All layers against those of {comparison.baseline}")
+    if comparison.onset:
+        yield build("table-onset", tables.ONSET, comparison.onset, more_than=SEARCHED)
+    if comparison.depth:
+        yield build(
+            "table-depth", tables.DEPTH, comparison.depth, more_than=SEARCHED, text="table-depth-of-runs"
+        )
+
+
+def _why_no_layers(comparison: Comparison) -> str:
+    reasons = [m.why for m in comparison.not_computed if m.what.startswith("layers of")]
+    reasons += [record.reason for record in comparison.depth if record.reason]
+    return reasons[0] if reasons else "no two runs hold RDMs by layer"
+
+
+def _curves(comparison: Comparison, table: pd.DataFrame, run: str, why: str) -> Chart:
+    """Return a line a run over depth, a variant a language; the column `run` of the table names the runs."""
+    number = tables.numbered(comparison)
+
+    def draw(language: str) -> Json | None:
+        lines = {
+            number[str(name)]: (part["depth"].tolist(), part["rsa"].tolist())
+            for name, part in table[table["language"] == language].groupby(run, sort=False)
+        }
+        return charts.curves(lines, list(number.values())) if lines else None
+
+    return _variants(comparison, draw, why)
+
+
+def _equal_panel(comparison: Comparison, table: pd.DataFrame | None) -> Panel | None:
+    if table is None or comparison.baseline not in set(table["a"]):
+        return None
+    means = [
+        say("compared.mean", r=r)
+        for r in findings.with_baseline(comparison.depth, comparison)
+        if r.value is not None
+    ]
+    of_baseline = table[table["a"] == comparison.baseline]
+    chart = _curves(comparison, of_baseline, "b", "no layers to compare")
+    return panel("depth-equal", chart, baseline=comparison.baseline, figures=means)
+
+
+def _people_panel(comparison: Comparison, table: pd.DataFrame | None) -> Panel | None:
+    if table is None:
+        return None
+    highest = [say("compared.highest", r=r) for r in comparison.onset if r.value is not None]
+    chart = _curves(comparison, table, "run", "no ratings in this language")
+    return panel("depth-people", chart, figures=highest)
+
+
+def _matrix_panels(comparison: Comparison, table: pd.DataFrame) -> Iterator[Panel]:
+    table = table[table["a"] == comparison.baseline]
+    if not table["rsa"].notna().any():
+        return
+    limits = float(table["rsa"].min()), float(table["rsa"].max())
+    number = tables.numbered(comparison)
+    for place, name in enumerate(comparison.others, 2):
+        of_run = table[table["b"] == name]
+
+        def draw(language: str, of_run: pd.DataFrame = of_run, name: str = name) -> Json | None:
+            part = of_run[of_run["language"] == language]
+            names = number[comparison.baseline], number[name]
+            return None if part.empty else charts.layer_matrix(part, names, limits)
+
+        if not of_run.empty:
+            yield panel(
+                f"depth-matrix-{place}",
+                _variants(comparison, draw, "no layers to compare in this language"),
+                text="depth-matrix",
+                heading=number[name],
+                baseline=comparison.baseline,
+                name=name,
+            )
+
+
+def _figures(compared: Compared) -> Iterator[Block]:
+    comparison = compared.comparison
+    if comparison.figures:
+        yield build(
+            "table-figures",
+            tables.figure_columns(comparison),
+            cross_tabulated(comparison.figures, figure_key, lambda record: record.run).values(),
+            more_than=SEARCHED,
+            strong=lambda row: next(iter(row.values())).of == "space",
+        )
+    else:
+        yield Reason("Figures side by side", "the runs hold no figure in a common language")
+    if not comparison.differences:
+        yield Reason("Differences in r", f"no other run predicted the norms that {comparison.baseline} did")
+        return
+    if any(record.difference is not None for record in comparison.differences):
+        yield _difference_figures(comparison)
+    yield build(
+        "table-differences",
+        tables.DIFFERENCES,
+        comparison.differences,
+        more_than=SEARCHED,
+        strong=lambda r: r.features == "space",
+        baseline=comparison.baseline,
+        seed=comparison.seed,
+    )
+
+
+def _difference_figures(comparison: Comparison) -> Figures:
+    """Return the differences in r: all in one panel for two runs, else a panel a rating and a variant a norms set."""
+    given = [record for record in comparison.differences if record.difference is not None]
+    of_dense = {_rating(r): r.difference for r in given if r.features == "dense"}
+    norms = list(dict.fromkeys((record.language, record.norms) for record in given))
+    two = len(comparison.runs) == 2
+    number = tables.numbered(comparison)
+    panels: dict[str, dict[str, list[Point]]] = {}
+    for r in given:
+        if r.features != "space" or r.difference is None:
+            continue
+        name = f"{language_name(r.language)}, {r.norms}"
+        label = f"{name}: {r.target}" if two else number[r.run]
+        target, key = ("", "") if two else (r.target, f"{r.language}-{r.norms}")
+        rows = panels.setdefault(target, {} if two else {"-".join(pair): [] for pair in norms})
+        details = findings.difference_of(r)
+        point = Point(label, r.difference, r.ci_low, r.ci_high, of_dense.get(_rating(r)), details)
+        rows.setdefault(key, []).append(point)
+    made = []
+    for target, rows in panels.items():
+        heading = upper_first(target) if target else f"{comparison.others[0]} less {comparison.baseline}"
+        chart = points(rows, "difference in r", "dense states", zero=True)
+        made.append(
+            panel(
+                f"difference-{target}",
+                _with_reasons(chart, rows, "these norms do not rate it, or it could not be compared"),
+                text="difference",
+                heading=heading,
+                baseline=comparison.baseline,
+            )
+        )
+    switch = [("-".join(pair), f"{language_name(pair[0])}, {pair[1]}") for pair in norms]
+    return Figures(
+        made,
+        heading=f"r less that of {comparison.baseline}, on the same words",
+        switch=[] if two else switch,
+        switch_label="Norms",
+        group="norms",
+    )
+
+
+def _rating(record: DifferenceRecord) -> tuple[str, str, str, str]:
+    return record.run, record.language, record.norms, record.target
+
+
+def _missing(compared: Compared) -> Iterator[Block]:
+    table = gaps_table(tables.gaps(compared.comparison), searched=False)
+    yield table if table.rows else prose("text-comparison-missing")
+
+
+def _manifest(compared: Compared) -> Iterator[Block]:
+    comparison = compared.comparison
+    yield Code(comparison.command, heading="Command that makes these figures again")
+    yield prose("text-comparison-manifest", seed=comparison.seed, relabellings=comparison.n_permutations)

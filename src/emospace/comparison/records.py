@@ -56,9 +56,9 @@ class ModelRSARecord(Figure):
     b: str
     space_a: str
     space_b: str
-    value: float | None
-    ci_low: float | None
-    ci_high: float | None
+    value: float | None = None
+    ci_low: float | None = None
+    ci_high: float | None = None
     p: float | None = P
     p_fdr: float | None = P
     baseline: float | None = None
@@ -80,9 +80,9 @@ class DepthRecord(Figure):
 
     a: str
     b: str
-    value: float | None
-    ci_low: float | None
-    ci_high: float | None
+    value: float | None = None
+    ci_low: float | None = None
+    ci_high: float | None = None
     any_depth: float | None = None
     best: float | None = None
     best_depth_a: float | None = None
@@ -105,7 +105,7 @@ class OnsetRecord(Figure):
 
     run: str
     against: str = "valence_arousal"
-    value: float | None
+    value: float | None = None
     layer: int | None = None
     depth: float | None = None
     p: float | None = P
@@ -132,7 +132,7 @@ class FigureRecord(Figure):
     against: str | None = None
     target: str | None = None
     source: str | None = None
-    value: float | None
+    value: float | None = None
     ci_low: float | None = None
     ci_high: float | None = None
     p: float | None = P
@@ -155,9 +155,9 @@ class DifferenceRecord(Figure):
     features: Literal["space", "dense"]
     r: float | None = None
     r_against: float | None = None
-    difference: float | None
-    ci_low: float | None
-    ci_high: float | None
+    difference: float | None = None
+    ci_low: float | None = None
+    ci_high: float | None = None
     p: float | None = P
     p_fdr: float | None = P
     n_groups: int | None = None
