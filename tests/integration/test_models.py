@@ -278,7 +278,6 @@ class FakeConnection:
 def test_a_hub_out_of_reach_is_asked_once_and_its_cache_looked_into(monkeypatch, load, reachable):
     import transformers
     from huggingface_hub import constants
-    from transformers.utils import is_offline_mode
 
     from emospace.judges import load_judge
 
@@ -291,7 +290,7 @@ def test_a_hub_out_of_reach_is_asked_once_and_its_cache_looked_into(monkeypatch,
         return FakeConnection()
 
     def from_pretrained(*_, **__):
-        offline.append(is_offline_mode())
+        offline.append(constants.HF_HUB_OFFLINE)
         raise OSError("it is not there")
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
