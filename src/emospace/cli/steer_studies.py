@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from emospace.cli.compare import interval, p_value, show_missing
+from emospace.cli.compare import p_value, show_missing
 from emospace.cli.options import command_line, keep_spec, takes
 from emospace.cli.steer import app
 from emospace.cli.tone import load
-from emospace.display import table, written
+from emospace.display import Get, bare, between, table, written
 from emospace.errors import EmospaceError
 from emospace.specs import BASIC, CrossingSpec, SteeringSpec
 
@@ -81,31 +81,23 @@ def bank_or_none(model: LanguageModel, source: str) -> VectorBank | None:
 
 def show_evaluation(evaluation: Evaluation) -> None:
     """Print the basic emotions at their calibrated dose, the study in figures, and what could not be given."""
+    rows = [record for record in evaluation.records if record.calibrated and record.emotion in BASIC]
     unjudged = any(record.n_unjudged for record in evaluation.records)
     weak = any(record.caveat for record in evaluation.records)
-    columns = (
-        *("emotion", "vector", *(["judged"] if unjudged else []), "rate", "95% CI", "masked", "unsteered"),
-        *("p (FDR)", "perplexity ratio", "distinct-2", *(["judge"] if weak else [])),
-    )
-    rows = [
-        (
-            *(record.emotion, record.vector),
-            *([f"{record.n_judged} of {record.n}"] if unjudged else []),
-            *(record.target_rate, interval(record.ci_low, record.ci_high)),
-            *(record.target_rate_masked, record.base_rate, p_value(record.p_fdr)),
-            *(record.perplexity_ratio, record.distinct2_ratio, *([record.caveat] if weak else [])),
-        )
-        for record in evaluation.records
-        if record.calibrated and record.emotion in BASIC
-    ]
-    table("Answers judged as the target, at the calibrated dose", columns, rows)
+    columns: dict[str, Get] = {
+        **{"emotion": "emotion", "vector": "vector"},
+        **({"judged": lambda record: f"{record.n_judged} of {record.n}"} if unjudged else {}),
+        **{"rate": "target_rate", "95% CI": between(), "masked": "target_rate_masked"},
+        **{"unsteered": "base_rate", "p (FDR)": lambda record: p_value(record.p_fdr)},
+        **{"perplexity ratio": "perplexity_ratio", "distinct-2": "distinct2_ratio"},
+        **({"judge": "caveat"} if weak else {}),
+    }
+    table("Answers judged as the target, at the calibrated dose", *bare(columns, rows))
     figures = evaluation.tables["figures"]
     if len(figures):
-        table(
-            "The study in figures",
-            ("vector", "figure", "value", "low", "high", "n"),
-            figures[["kind", "figure", "value", "value_low", "value_high", "n"]].itertuples(index=False),
-        )
+        columns = {"vector": "kind", "figure": "figure", "value": "value"}
+        columns |= {"low": "value_low", "high": "value_high", "n": "n"}
+        table("The study in figures", *bare(columns, figures.to_dict("records")))
     show_missing(evaluation.not_computed)
 
 
@@ -113,19 +105,13 @@ def show_crossing(crossing: Evaluation) -> None:
     """Print the matrix of mean rates, source by output, and what could not be given."""
     means = crossing.tables["means"]
     if len(means):
-        span = [
-            interval(low, high) or "-"
-            for low, high in zip(means["rate_low"], means["rate_high"], strict=True)
-        ]
         judged = {"judged": "n_judged", "unjudged": "n_unjudged"} if means["n_unjudged"].any() else {}
-        columns = {
-            **{"concepts": "source", "answers": "output", **judged, "rate": "rate", "95% CI": "span"},
-            **{"masked": "rate_masked", "random": "control_rate", "unsteered": "base_rate"},
-            **{"p (FDR)": "p_fdr", "perplexity ratio": "perplexity_ratio", "in language": "in_language"},
+        columns: dict[str, Get] = {
+            **{"concepts": "source", "answers": "output", **judged, "rate": "rate"},
+            **{"95% CI": between("rate_low", "rate_high"), "masked": "rate_masked"},
+            **{"random": "control_rate", "unsteered": "base_rate", "p (FDR)": "p_fdr"},
+            **{"perplexity ratio": "perplexity_ratio", "in language": "in_language"},
         }
-        table(
-            "Answers judged as the target, mean over the basic emotions",
-            tuple(columns),
-            means.assign(span=span)[list(columns.values())].itertuples(index=False),
-        )
+        title = "Answers judged as the target, mean over the basic emotions"
+        table(title, *bare(columns, means.to_dict("records")))
     show_missing(crossing.not_computed)
