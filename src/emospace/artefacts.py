@@ -75,6 +75,32 @@ def disk_error(path: Path, error: OSError) -> DiskError:
     return raised
 
 
+def read_text(path: Path, given: str | None = None, hint: str = "Give a text file, saved as UTF-8.") -> str:
+    """Return the text of a UTF-8 file of the user's.
+
+    Parameters
+    ----------
+    path
+        The file; a byte order mark at its beginning is left out.
+    given, hint
+        How the user named the file, its path without it, and what to do where it cannot be read: for the error.
+
+    Raises
+    ------
+    DiskError
+        If it cannot be read.
+    InvalidInput
+        If it is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        why = f"it cannot be read ({error.strerror})"
+        raise DiskError(given or str(path), why, hint) from error
+    except UnicodeDecodeError as error:
+        raise InvalidInput(given or str(path), "it is no UTF-8 text", hint) from error
+
+
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text atomically."""
 

@@ -56,7 +56,7 @@ def check(spec: CheckSpec) -> None:
         source = bundled_sae(model) if spec.sae == "auto" else spec.sae
         rows.append(("SAE", f"{source}: {fitted.n_latents} latents at layer {fitted.layer}, fits"))
     layers = range(model.n_blocks + 1)
-    ids = [*model.start_ids(), *model.tokenizer(_TEXT, add_special_tokens=False)["input_ids"]]
+    ids = model.text_ids(_TEXT)
     values = token_figures(model, [ids], layers, lambda state: state.abs().amax(dim=-1))
     largest = {layer: float(largest_of[0].max()) for layer, largest_of in values.items()}
     highest = next((layer for layer in layers if not np.isfinite(largest[layer])), None)

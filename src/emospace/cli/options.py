@@ -243,13 +243,11 @@ def read_config(path: Path) -> dict[str, Any]:
     """Return the settings of a TOML or JSON file."""
     import tomllib
 
+    from emospace.artefacts import read_text
+
+    text = read_text(path, f"--config {path}", "Name a TOML or JSON file, in UTF-8.")
     try:
-        text = path.read_text(encoding="utf-8-sig")
         settings = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except OSError as error:
-        raise DiskError(
-            f"--config {path}", f"it cannot be read ({error.strerror})", "Name a TOML or JSON file."
-        ) from error
     except ValueError as error:
         raise InvalidInput(
             f"--config {path}", f"it is not valid ({error})", "Give TOML, or JSON in a file named .json."

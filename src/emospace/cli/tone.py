@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emospace.errors import DiskError, InvalidInput
+from emospace.errors import InvalidInput
 from emospace.specs import CrossingSpec, SteeringSpec, ToneSpec
 
 if TYPE_CHECKING:
@@ -108,14 +108,9 @@ def read_batch(path: Path) -> list[str]:
     EmospaceError
         If the file cannot be read, holds no prompt, or a line of JSONL has none.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except OSError as error:
-        raise DiskError(
-            f"--batch {path}", f"it cannot be read ({error.strerror})", "Name a file of prompts."
-        ) from error
-    except UnicodeDecodeError as error:
-        raise InvalidInput(f"--batch {path}", "it is no UTF-8 text", "Save it as UTF-8.") from error
+    from emospace.artefacts import read_text
+
+    lines = read_text(path, f"--batch {path}", "Name a file of prompts, saved as UTF-8.").splitlines()
     kept = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
     if not kept:
         raise InvalidInput(f"--batch {path}", "it holds no prompt", "Write one prompt a line.")

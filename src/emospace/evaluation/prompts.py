@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from emospace.errors import DiskError, InvalidInput, unknown
+from emospace.artefacts import read_text
+from emospace.errors import InvalidInput, unknown
 from emospace.lexicon import base_language
 
 if TYPE_CHECKING:
@@ -181,20 +182,16 @@ def _bundled() -> dict[str, tuple[PromptKind, ...]]:
 
 
 def _read(path: Path) -> PromptFile:
+    hint = "Follow the format of data/prompts/en.toml."
+    text = read_text(path, hint="Name a TOML file, saved as UTF-8.")
     try:
-        return PromptFile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise DiskError(str(path), f"it cannot be read ({error.strerror})", "Name a TOML file.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidInput(
-            str(path), f"it is not TOML in UTF-8 ({error})", "Follow the format of data/prompts/en.toml."
-        ) from error
+        return PromptFile.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidInput(str(path), f"it is not TOML ({error})", hint) from error
     except ValidationError as error:
         first = error.errors()[0]
         place = ", ".join(str(part) for part in first["loc"])
-        raise InvalidInput(
-            f"{path}, {place}", first["msg"], "Follow the format of data/prompts/en.toml."
-        ) from error
+        raise InvalidInput(f"{path}, {place}", first["msg"], hint) from error
 
 
 def _check(prompts: Sequence[str], part: str, where: str) -> None:

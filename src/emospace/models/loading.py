@@ -174,9 +174,20 @@ class LanguageModel:
         EmospaceError
             If the chat template refuses the turns, or has no such argument.
         """
-        start = [] if self.tokenizer.chat_template else list(self.start_ids())
         text = self.render(turns, template_args)
-        return [*start, *self.tokenizer(text, add_special_tokens=False)["input_ids"]]
+        if not self.tokenizer.chat_template:
+            return self.text_ids(text)
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def text_ids(self, text: str) -> list[int]:
+        """Return the token ids of a text as the model reads it, with what it expects before a text.
+
+        Parameters
+        ----------
+        text
+            To be read or continued.
+        """
+        return [*self.start_ids(), *self.tokenizer(text, add_special_tokens=False)["input_ids"]]
 
 
 def load_model(

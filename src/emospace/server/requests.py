@@ -88,7 +88,7 @@ def text_ids(model: LanguageModel, prompt: str | Sequence[int], limit: int) -> l
     """Return the token ids of a text to be continued; those of a list as they are."""
     if isinstance(prompt, str):
         _short_enough("prompt", len(prompt), limit)
-        ids = [*model.start_ids(), *model.tokenizer(prompt, add_special_tokens=False)["input_ids"]]
+        ids = model.text_ids(prompt)
     else:
         ids = list(prompt)
         size = model.model.get_input_embeddings().num_embeddings

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from emospace.artefacts import read_text
 from emospace.errors import InvalidInput
 
 SHORTEST_KEY = 16
@@ -67,13 +68,8 @@ def read_keys(path: Path) -> tuple[SecretStr, ...]:
     EmospaceError
         If it cannot be read, holds no key, or one that is too short to be secret.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(
-            f"--api-key-file {path}", f"it cannot be read ({error})", "Name a text file with one key a line."
-        ) from error
-    keys = [line.partition("#")[0].strip() for line in lines]
+    text = read_text(path, f"--api-key-file {path}", "Name a text file with one key a line.")
+    keys = [line.partition("#")[0].strip() for line in text.splitlines()]
     keys = list(dict.fromkeys(key for key in keys if key))
     hint = "Make one: python -c 'import secrets; print(secrets.token_urlsafe())'"
     if not keys:
