@@ -14,7 +14,7 @@ import pytest
 from emospace.concepts import load_concepts
 from emospace.evaluation.answers import Answers
 from emospace.evaluation.cells import standard_cells
-from emospace.evaluation.grid import _record, group_cells
+from emospace.evaluation.grid import Judged, _record, group_cells
 from emospace.evaluation.scores import Scored
 from emospace.evaluation.summary import calibrated, is_above_controls, nearest_random, steering_summary
 from emospace.evaluation.tables import figure_table, study_tables
@@ -119,13 +119,11 @@ def steering_run(folder, *, works=True, refused=()):
         for one in scored
     ]
     prompts = [f"What is {number}?" for number in range(N_PROMPTS)]
-    tables = study_tables(
-        spec, groups, cells, answers, scored, prompts, sets=load_concepts(["en"]), norms=None
-    )
+    judged = Judged(cells, prompts, answers, scored, groups)
+    tables = study_tables(spec, judged, sets=load_concepts(["en"]), norms=None)
     affect = tables["affect"]
     affect["human_valence"] = affect["target"].map(VALENCE).astype(float)
-    unsteered = next(one for cell, one in zip(cells, scored, strict=True) if cell.kind == "none")
-    tables["figures"] = figure_table(groups, unsteered, affect, seed=0)
+    tables["figures"] = figure_table(groups, judged.base, affect, seed=0)
     (folder / "tables").mkdir(parents=True)
     for name, table in tables.items():
         table.to_parquet(folder / "tables" / f"steering_{name}.parquet", index=False)

@@ -60,6 +60,11 @@ class Cell:
         return self.vector.layers if self.vector is not None else ()
 
     @property
+    def source(self) -> str | None:
+        """Language of the concepts its vector was made of, where the vector says so."""
+        return None if self.vector is None else self.vector.note.get("language")
+
+    @property
     def options(self) -> str | None:
         """How its vector acts, where that is not on all tokens by addition."""
         if self.vector is None:

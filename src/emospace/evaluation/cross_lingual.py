@@ -90,29 +90,24 @@ def run_cross_lingual(
     cells = cross_lingual_cells(spec, planned.calibrated, vectors)
     missing = [*planned.missing, *lacking]
     judged: dict[str, Judged] = {}
-    prompts: dict[str, tuple[str, ...]] = {}
     records: list[SteeringRecord] = []
     for language in planned.outputs:
         answers_in = spec.in_language(language)
-        prompts[language] = load_prompts(language, "evaluation", kind=planned.kind)[: spec.n_prompts]
-        judged[language] = judge_cells(
-            answers_in,
-            model,
-            cells,
-            judge,
+        part = judged[language] = judge_cells(
+            *(answers_in, model, cells, judge),
             sets=sets,
             norms=norms_for(language),
-            prompts=prompts[language],
+            prompts=load_prompts(language, "evaluation", kind=planned.kind)[: spec.n_prompts],
             masked_in=planned.outputs,
         )
-        mark_language(judged[language], cells, language)
-        groups = [group for group in judged[language].groups if _is_published(group, cells)]
+        mark_language(part, language)
+        groups = [group for group in part.groups if _is_published(group, cells)]
         records += (
             _with_dose_origin(record, planned.home) for record in records_of(answers_in, model, judge, groups)
         )
-        missing += judged[language].not_computed
-    tables = cross_lingual_tables(cells, judged, prompts, vectors, seed=spec.seed)
-    n_answers = sum(len(given.texts) for part in judged.values() for given in part.answers)
+        missing += part.not_computed
+    tables = cross_lingual_tables(judged, vectors, seed=spec.seed)
+    n_answers = sum(part.n_answers for part in judged.values())
     evaluation = Evaluation(tuple(records), tables, tuple(missing), n_answers)
     save_study(
         *(spec, model, bank, judge, evaluation),

@@ -27,7 +27,6 @@ from emospace.judges import BASIC, weakness
 if TYPE_CHECKING:
     import pandas as pd
 
-    from emospace.evaluation.cells import Cell
     from emospace.evaluation.grid import Group, Judged
     from emospace.evaluation.scores import Scored
     from emospace.steering.vector import SteeringVector
@@ -37,36 +36,28 @@ ALL = "all"
 
 
 def cross_lingual_tables(
-    cells: Sequence[Cell],
-    judged: Mapping[str, Judged],
-    prompts: Mapping[str, Sequence[str]],
-    vectors: Mapping[str, Mapping[str, SteeringVector]],
-    *,
-    seed: int,
+    judged: Mapping[str, Judged], vectors: Mapping[str, Mapping[str, SteeringVector]], *, seed: int
 ) -> dict[str, pd.DataFrame]:
-    """Return ``rates``, ``means``, ``cosines`` and ``samples``; `judged` and `prompts` are by output language."""
+    """Return ``rates``, ``means``, ``cosines`` and ``samples``; `judged` is by output language, `vectors` by source."""
     import pandas as pd
 
+    rates = [rate_table(language, part) for language, part in judged.items()]
+    samples = [_samples(language, part, seed) for language, part in judged.items()]
     return {
-        "rates": pd.concat(
-            [rate_table(language, part) for language, part in judged.items()], ignore_index=True
-        ),
+        "rates": pd.concat(rates, ignore_index=True),
         "means": mean_table(judged, seed=seed),
         "cosines": cosine_table(vectors),
-        "samples": pd.concat(
-            [_samples(cells, part, prompts[language], language, seed) for language, part in judged.items()],
-            ignore_index=True,
-        ),
+        "samples": pd.concat(samples, ignore_index=True),
     }
 
 
-def mark_language(judged: Judged, cells: Sequence[Cell], language: str) -> None:
+def mark_language(judged: Judged, language: str) -> None:
     """Give every group's figures the share of answers in a language, `in_language`, and of unsteered ones."""
     stays = {
         id(cell): in_language(given.texts, language)
-        for cell, given in zip(cells, judged.answers, strict=True)
+        for cell, given in zip(judged.cells, judged.answers, strict=True)
     }
-    base = next(stays[id(cell)] for cell in cells if cell.kind == "none")
+    base = next(stays[id(cell)] for cell in judged.cells if cell.kind == "none")
     for group in judged.groups:
         group.figures["in_language"] = mean_of([stays[id(cell)] for cell in group.cells])
         group.figures["base_in_language"] = mean_of([base])
@@ -202,12 +193,8 @@ def _over(groups: Sequence[Group], figure: str) -> float:
     return mean_of([group.figures.get(figure) for group in groups])
 
 
-def _samples(
-    cells: Sequence[Cell], judged: Judged, prompts: Sequence[str], language: str, seed: int
-) -> pd.DataFrame:
-    table = sample_table(cells, judged.answers, judged.scored, prompts, seed=seed)
-    each = len(table) // len(cells)
-    sources: list[Any] = [
-        cell.vector and cell.vector.note.get("language") for cell in cells for _ in range(each)
-    ]
+def _samples(language: str, judged: Judged, seed: int) -> pd.DataFrame:
+    table = sample_table(judged, seed=seed)
+    each = len(table) // len(judged.cells)
+    sources: list[Any] = [cell.source for cell in judged.cells for _ in range(each)]
     return table.assign(source=sources, output=language)

@@ -60,16 +60,30 @@ class Group:
     @property
     def source(self) -> str | None:
         """The language of the concepts its vector was made of, where the vector says so."""
-        return _source(self.cell)
+        return self.cell.source
 
 
 class Judged(NamedTuple):
-    """What was answered and how it was judged, cell by cell, the groups it makes, and what could not be given."""
+    """What was asked, answered and judged, cell by cell, the groups it makes, and what could not be given."""
 
-    answers: tuple[Answers, ...]
-    scored: tuple[Scored, ...]
-    groups: tuple[Group, ...]
-    not_computed: tuple[NotComputed, ...]
+    cells: Sequence[Cell]
+    prompts: Sequence[str]
+    answers: Sequence[Answers]
+    scored: Sequence[Scored]
+    groups: Sequence[Group]
+    not_computed: tuple[NotComputed, ...] = ()
+
+    @property
+    def base(self) -> Scored:
+        """The unsteered answers."""
+        return next(
+            scores for cell, scores in zip(self.cells, self.scored, strict=True) if cell.kind == "none"
+        )
+
+    @property
+    def n_answers(self) -> int:
+        """How many answers to the prompts there are."""
+        return sum(len(given.texts) for given in self.answers)
 
 
 def evaluate(
@@ -116,11 +130,9 @@ def evaluate(
     if factual is None:
         factual = load_factual(spec.language, spec.prompts, kind)
     judged = judge_cells(spec, model, cells, judge, sets=sets, norms=norms, prompts=prompts, factual=factual)
-    tables = study_tables(
-        spec, judged.groups, cells, judged.answers, judged.scored, prompts, sets=sets, norms=norms
-    )
-    n_answers = sum(len(given.texts) for given in judged.answers)
-    return Evaluation(records_of(spec, model, judge, judged.groups), tables, judged.not_computed, n_answers)
+    tables = study_tables(spec, judged, sets=sets, norms=norms)
+    records = records_of(spec, model, judge, judged.groups)
+    return Evaluation(records, tables, judged.not_computed, judged.n_answers)
 
 
 def judge_cells(
@@ -160,7 +172,7 @@ def judge_cells(
     )
     groups = group_cells(spec, cells, scored, judge)
     missing = tuple(_not_computed(spec, judge, groups, norms))
-    return Judged(tuple(answers), tuple(scored), tuple(groups), missing)
+    return Judged(cells, prompts, answers, scored, groups, missing)
 
 
 def records_of(
@@ -241,7 +253,7 @@ def group_cells(
         for target in targets if cell.emotion is None else (cell.emotion,):
             # Draws of a shuffled set may differ in their layers and still be one thing, random directions not.
             where = cell.layers if cell.kind == "random" else ()
-            key = (target, cell.kind, cell.factor, cell.options, _source(cell), where)
+            key = (target, cell.kind, cell.factor, cell.options, cell.source, where)
             together.setdefault(key, []).append((cell, scores))
     groups = []
     for (target, *_), members in together.items():
@@ -275,10 +287,6 @@ def _controls(cell: Cell, pairs: Sequence[tuple[Cell, Scored]]) -> list[Scored]:
 
     nearest = min(map(distance, (drawn for drawn, _ in random)))
     return [scores for drawn, scores in random if distance(drawn) <= nearest + 1e-9]
-
-
-def _source(cell: Cell) -> str | None:
-    return None if cell.vector is None else cell.vector.note.get("language")
 
 
 def _record(spec: SteeringSpec, model: LanguageModel, judge: Judge, group: Group) -> SteeringRecord:

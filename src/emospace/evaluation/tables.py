@@ -25,9 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from emospace.concepts import ConceptSets
-    from emospace.evaluation.answers import Answers
-    from emospace.evaluation.cells import Cell
-    from emospace.evaluation.grid import Group
+    from emospace.evaluation.grid import Group, Judged
     from emospace.norms import WordNorms
     from emospace.specs import SteeringSpec
 
@@ -37,18 +35,10 @@ SIGNIFICANT = 0.05
 
 
 def study_tables(
-    spec: SteeringSpec,
-    groups: Sequence[Group],
-    cells: Sequence[Cell],
-    answers: Sequence[Answers],
-    scored: Sequence[Scored],
-    prompts: Sequence[str],
-    *,
-    sets: ConceptSets,
-    norms: WordNorms | None,
+    spec: SteeringSpec, judged: Judged, *, sets: ConceptSets, norms: WordNorms | None
 ) -> dict[str, pd.DataFrame]:
     """Return all tables of `emospace.evaluation.grid.Evaluation`."""
-    base = next(scores for cell, scores in zip(cells, scored, strict=True) if cell.kind == "none")
+    groups, base = judged.groups, judged.base
     affect = affect_table(spec, groups, sets, norms)
     return {
         "cells": cell_table(groups),
@@ -57,7 +47,7 @@ def study_tables(
         "affect": affect,
         "random": random_table(groups, base, seed=spec.seed),
         "figures": figure_table(groups, base, affect, seed=spec.seed),
-        "samples": sample_table(cells, answers, scored, prompts, seed=spec.seed),
+        "samples": sample_table(judged, seed=spec.seed),
     }
 
 
@@ -237,17 +227,11 @@ def figure_table(groups: Sequence[Group], base: Scored, affect: pd.DataFrame, *,
     return pd.DataFrame(rows)
 
 
-def sample_table(
-    cells: Sequence[Cell],
-    answers: Sequence[Answers],
-    scored: Sequence[Scored],
-    prompts: Sequence[str],
-    *,
-    seed: int,
-) -> pd.DataFrame:
+def sample_table(judged: Judged, *, seed: int) -> pd.DataFrame:
     """Return each cell's answers to the same three prompts, drawn by the seed and not by what was answered."""
     import pandas as pd
 
+    prompts = judged.prompts
     drawn = np.random.default_rng(seed).choice(len(prompts), min(N_SAMPLES, len(prompts)), replace=False)
     return pd.DataFrame(
         [
@@ -258,7 +242,7 @@ def sample_table(
                 "judged": str(scores.judgement.choice[place]),
                 "perplexity": given.perplexity[place],
             }
-            for cell, given, scores in zip(cells, answers, scored, strict=True)
+            for cell, given, scores in zip(judged.cells, judged.answers, judged.scored, strict=True)
             for place in sorted(drawn.tolist())
         ]
     )
