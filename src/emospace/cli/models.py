@@ -78,5 +78,6 @@ def check(spec: CheckSpec) -> None:
     say("It works.")
     if largest[highest] > _FLOAT16_MAX / 2:
         say(
-            f"Not in float16, which holds values up to {_FLOAT16_MAX:,}: use --dtype bfloat16 or float32 in every command."
+            f"Not in float16, which holds values up to {_FLOAT16_MAX:,}: use --dtype bfloat16 or float32 in every "
+            "command."
         )

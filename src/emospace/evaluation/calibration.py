@@ -17,7 +17,7 @@ import numpy as np
 from emospace.artefacts import cache_dir, content_hash, read_json, write_json
 from emospace.display import say, track
 from emospace.errors import EmospaceError, unknown
-from emospace.evaluation.materials import materials
+from emospace.evaluation.materials import Materials, materials
 from emospace.evaluation.prompts import load_prompts, prompt_kind
 from emospace.evaluation.scores import counts, hits, is_judged, row_mean
 from emospace.generation import generate, perplexity
@@ -45,8 +45,14 @@ FORMAT = 1
 LEAST_JUDGED = 0.5
 """Share of a trial's answers the judge must have judged for their rate to choose a dose."""
 
-FEATURES_ALONE: tuple[VectorSource, float] = ("features", 0.0)
-"""Source and contrast of vectors made of an SAE's features alone, which have doses of their own."""
+Way = tuple[VectorSource, float]
+"""Source and contrast of a recipe."""
+
+Vectors = Mapping[str, SteeringVector]
+"""Emotion -> vector."""
+
+FEATURES_ALONE: Way = ("features", 0.0)
+"""Vectors made of an SAE's features alone, which have doses of their own."""
 
 
 class Trial(NamedTuple):
@@ -65,7 +71,7 @@ class Trial(NamedTuple):
     n_judged: int | None = None
 
     @property
-    def way(self) -> tuple[VectorSource, float]:
+    def way(self) -> Way:
         """What tells its vector from the others of its emotion: source and contrast."""
         return self.source, self.contrast
 
@@ -95,77 +101,36 @@ def calibrate(
     model = model or load_model(spec.model, **spec.loading)
     made = materials(model, spec)
     source: VectorSource = spec.source if made.sae is not None else "dense"
-    names = [name for name in made.sets.categories if made.sets.words(spec.language, name)]
-    for name in spec.emotions:
-        if name not in names:
-            raise unknown("emotion", name, names)
-    ways = [(source, contrast) for contrast in spec.contrasts]
-    if source == "mix" and spec.feature_doses:
-        ways.append(FEATURES_ALONE)
-    banks = {
-        way: category_vectors(
-            made.states,
-            made.sets,
-            Recipe(source=way[0], contrast=way[1], cleaned=spec.cleaned),
-            sae=made.sae,
-            features=made.features,
-            layers=made.layers,
-        )
-        for way in ways
-    }
-    first = banks[ways[0]]
-    wanted = [name for name in spec.emotions or names if name in first]
-    left = [name for name in spec.emotions or names if name not in first]
-    if left:
-        say(f"No vector, since no feature was found, for {len(left)} emotions: {', '.join(left)}")
-    if not wanted:
-        raise EmospaceError(
-            f"vectors of source '{source}' for {', '.join(left)}",
-            "the SAE has no feature for them",
-            "Use source mix or dense, or more concepts.",
-        )
+    banks = _vectors_by_way(spec, made, source)
+    wanted = _emotions(spec, made, source, next(iter(banks.values())))
     trials = _Trials(model, spec, load_judge(spec.judge), cache_dir() / "steering" / "trials")
+    tried, chosen = trials.choose(banks, wanted)
+    made_into = {name: banks[trial.way][name] for name, trial in chosen.items()}
     basic = [name for name in wanted if name in BASIC]
-    tried: dict[str, list[Trial]] = {}
-    for name in track(basic, "Calibrating the basic six", "emotions"):
-        tried[name] = [
-            trial
-            for way, bank in banks.items()
-            if name in bank
-            for trial in trials.climb(
-                bank[name], "relative", spec.feature_doses if way == FEATURES_ALONE else spec.doses
-            )
-        ]
-    chosen = best_together(
-        {name: judged(name, attempts) for name, attempts in tried.items()}, spec.budget, spec.ceiling
-    )
-    for name in track([name for name in wanted if name not in basic], "Calibrating the others", "emotions"):
-        tried[name] = trials.bracket(first[name])
-        chosen[name] = best(judged(name, tried[name]), OTHERS * spec.budget)
-    by_name = {name: banks[trial.way][name] for name, trial in chosen.items()}
     swept = (basic or wanted[: len(BASIC)]) if spec.constant_doses else []
-    constant: dict[str, Trial] = {}
-    for name in track(swept, "Calibrating the constant mode", "emotions"):
-        climbed = trials.climb(by_name[name], "constant", spec.constant_doses)
-        constant[name] = best(judged(name, climbed), OTHERS * spec.budget)
+    constant = trials.choose_constant({name: made_into[name] for name in swept})
     if trials.n_unjudged:
         say(
             f"Judge '{spec.judge}' could not judge {trials.n_unjudged} of {trials.n_answers} calibration answers: "
             "the rates are over the others."
         )
     # Those not swept take the usual proportion between the modes, so that each needs one sweep.
-    proportion = (
-        float(np.median([constant[name].dose / chosen[name].dose for name in swept])) if swept else None
-    )
+    ratios = [trial.dose / chosen[name].dose for name, trial in constant.items()]
+    proportion = float(np.median(ratios)) if ratios else None
     vectors: dict[tuple[str, Mode], SteeringVector] = {}
     for name, trial in chosen.items():
-        vector = replace(by_name[name], kind="mix") if source == "mix" else by_name[name]
+        vector = replace(made_into[name], kind="mix") if source == "mix" else made_into[name]
         alike = [attempt for attempt in tried[name] if attempt.way == trial.way]
         vectors[name, "relative"] = _relative(vector, trial.dose, alike, spec.ceiling)
         if name in constant:
             vectors[name, "constant"] = _constant(vector, constant[name].dose)
         elif proportion is not None:
             vectors[name, "constant"] = _constant(vector, trial.dose * proportion)
+    dose = float(np.median([trial.dose for trial in chosen.values()]))
+    for name, axis in _axes(spec, made).items():
+        vectors[name, "relative"] = _relative(axis, dose, [], spec.ceiling)
+        if proportion is not None:
+            vectors[name, "constant"] = _constant(axis, dose * proportion)
     note = {
         "spec": spec.model_dump(mode="json", exclude={"model", "device"}),
         "source": source,
@@ -176,22 +141,59 @@ def calibrate(
         "constant_trials": {name: trial._asdict() for name, trial in constant.items()},
         "constant_proportion": proportion,
     }
-    rated = [name for name in names if name in made.positions]
-    if len(rated) < FEWEST_RATED:
-        say(f"No axes of valence and arousal: {len(rated)} rated categories, {FEWEST_RATED} are needed.")
-    else:
-        dose = float(np.median([trial.dose for trial in chosen.values()]))
-        axes = affect_axes(made.states, made.sets, made.positions, Recipe(cleaned=spec.cleaned))
-        for name in AXES:
-            axis = axes[name].at(made.layers)
-            vectors[name, "relative"] = _relative(axis, dose, [], spec.ceiling)
-            if proportion is not None:
-                vectors[name, "constant"] = _constant(axis, dose * proportion)
     positions = {name: made.positions[name] for name in wanted if name in made.positions}
     bank = VectorBank(vectors, positions, note)
     folder = bank.save(out or bank_folder(made.states.model_hash, source))
     say(f"{len(bank.names)} emotions calibrated: {folder}")
     return bank
+
+
+def _vectors_by_way(spec: CalibrationSpec, made: Materials, source: VectorSource) -> dict[Way, Vectors]:
+    """Return the vectors of each source and contrast that is tried, the usual ones first."""
+    ways: list[Way] = [(source, contrast) for contrast in spec.contrasts]
+    if source == "mix" and spec.feature_doses:
+        ways.append(FEATURES_ALONE)
+    return {
+        way: category_vectors(
+            made.states,
+            made.sets,
+            Recipe(source=way[0], contrast=way[1], cleaned=spec.cleaned),
+            sae=made.sae,
+            features=made.features,
+            layers=made.layers,
+        )
+        for way in ways
+    }
+
+
+def _emotions(spec: CalibrationSpec, made: Materials, source: VectorSource, vectors: Vectors) -> list[str]:
+    """Return the emotions to calibrate, all that have a vector unless some are named."""
+    names = [name for name in made.sets.categories if made.sets.words(spec.language, name)]
+    for name in spec.emotions:
+        if name not in names:
+            raise unknown("emotion", name, names)
+    wanted = spec.emotions or names
+    lacking = [name for name in wanted if name not in vectors]
+    if len(lacking) == len(wanted):
+        raise EmospaceError(
+            f"vectors of source '{source}' for {', '.join(lacking)}",
+            "the SAE has no feature for them",
+            "Use source mix or dense, or more concepts.",
+        )
+    if lacking:
+        say(f"No vector, since no feature was found, for {len(lacking)} emotions: {', '.join(lacking)}")
+    return [name for name in wanted if name in vectors]
+
+
+def _axes(spec: CalibrationSpec, made: Materials) -> Vectors:
+    """Return the axes of valence and arousal at the layers steered, none where too few categories are rated."""
+    with_words = [name for name in made.sets.categories if made.sets.words(spec.language, name)]
+    rated = [name for name in with_words if name in made.positions]
+    if len(rated) < FEWEST_RATED:
+        say(f"No axes of valence and arousal: {len(rated)} rated categories, {FEWEST_RATED} are needed.")
+        return {}
+    axes = affect_axes(made.states, made.sets, made.positions, Recipe(cleaned=spec.cleaned))
+    return {name: axes[name].at(made.layers) for name in AXES}
 
 
 def best_together(tried: Mapping[str, Sequence[Trial]], budget: float, ceiling: float) -> dict[str, Trial]:
@@ -255,6 +257,34 @@ class _Trials:
         self.base = perplexity(model, self.prompts, plain)
         self.n_answers = self.n_unjudged = 0
 
+    def choose(
+        self, banks: Mapping[Way, Vectors], wanted: Sequence[str]
+    ) -> tuple[dict[str, list[Trial]], dict[str, Trial]]:
+        """Return what was tried of each emotion, and the best of it: the basic six in every way, the others in the first."""
+        spec, first = self.spec, next(iter(banks.values()))
+        basic = [name for name in wanted if name in BASIC]
+        tried: dict[str, list[Trial]] = {}
+        for name in track(basic, "Calibrating the basic six", "emotions"):
+            tried[name] = []
+            for way, vectors in banks.items():
+                doses = spec.feature_doses if way == FEATURES_ALONE else spec.doses
+                tried[name] += self.climb(vectors[name], "relative", doses) if name in vectors else []
+        usable = {name: judged(name, attempts) for name, attempts in tried.items()}
+        chosen = best_together(usable, spec.budget, spec.ceiling)
+        others = [name for name in wanted if name not in BASIC]
+        for name in track(others, "Calibrating the others", "emotions"):
+            tried[name] = self.bracket(first[name])
+            chosen[name] = best(judged(name, tried[name]), OTHERS * spec.budget)
+        return tried, chosen
+
+    def choose_constant(self, vectors: Vectors) -> dict[str, Trial]:
+        """Return the best constant dose of each vector."""
+        chosen = {}
+        for name in track(list(vectors), "Calibrating the constant mode", "emotions"):
+            trials = self.climb(vectors[name], "constant", self.spec.constant_doses)
+            chosen[name] = best(judged(name, trials), OTHERS * self.spec.budget)
+        return chosen
+
     def climb(self, vector: SteeringVector, mode: Mode, doses: Sequence[float]) -> list[Trial]:
         """Try doses from low to high until text falls apart."""
         trials: list[Trial] = []
@@ -299,7 +329,7 @@ class _Trials:
         return trial
 
     def _tried(self, target: str, acting: SteeringVector, dose: float, mode: Mode) -> Trial:
-        """Return how often the judge finds the target in answers steered by a vector; the recipe is left to the caller."""
+        """Return how often the judge finds the target in steered answers; the recipe is left to the caller."""
         answers = generate(
             self.model,
             self.prompts,

@@ -108,8 +108,9 @@ def answered(texts: Sequence[str], accepted: Sequence[Sequence[str]]) -> np.ndar
 
 
 def in_language(texts: Sequence[str], language: str) -> np.ndarray:
-    """Return whether each text is in a language ``[n_texts]``, 1.0 or 0.0; NaN where it has no frequency table or no word.
+    """Return whether each text is in a language ``[n_texts]``, 1 or 0; NaN for a text without a word.
 
+    NaN for every text where the language has no frequency table.
     A text is taken to be in the language, of all that have a table, in whose table its words (characters, where
     there are no spaces) have the highest mean Zipf frequency.
     """

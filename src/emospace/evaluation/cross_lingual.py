@@ -70,8 +70,8 @@ def run_cross_lingual(
     Writes ``results.json`` (a record for each source, output and emotion, its random directions and unsteered answers)
     and ``tables/crossing_*.parquet``, from which `report.write_report` makes the page. Answers already generated are
     kept. An answer may leave the language of its prompt, so the concept words of all output languages are masked, and
-    the tables say how many answers stay. Tables: ``rates`` (every figure), ``means`` (over the basic six, source by output), ``cosines`` (between the
-    sources' vectors), ``samples`` (answers to the same prompts).
+    the tables say how many answers stay. Tables: ``rates`` (every figure), ``means`` (over the basic six, source by
+    output), ``cosines`` (between the sources' vectors), ``samples`` (answers to the same prompts).
 
     Raises
     ------

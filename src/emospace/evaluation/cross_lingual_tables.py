@@ -82,9 +82,9 @@ def mean_table(judged: Mapping[str, Judged], *, seed: int) -> pd.DataFrame:
 
     Those that the judge is too weak for in that language (`weakness`) are left out.
 
-    `rate` is the target rate over the `n_judged` answers that could be judged, with a bootstrap over prompts, `base_rate` that of unsteered answers, `control_rate` that
-    of random directions at the same doses and layers, and `others_rate` how often the target is found when the same
-    source steers towards the other emotions. `p` is one-sided that the mean probability of the targets exceeds that
+    `rate` is the target rate over the `n_judged` answers that could be judged, with a bootstrap over prompts,
+    `base_rate` that of unsteered answers, `control_rate` that of random directions at the same doses and layers, and
+    `others_rate` how often the target is found when the same source steers towards the other emotions. `p` is one-sided that the mean probability of the targets exceeds that
     under random directions, permuting within each prompt and emotion (permuting whole prompts would be too bold: one
     random answer, read for all emotions, varies less than one answer an emotion); `p_fdr` is over all rows. The
     perplexity ratio is the median over prompts of the geometric mean over emotions. `in_language` is the share of
