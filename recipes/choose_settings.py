@@ -37,8 +37,7 @@ from emospace.space import build_space, standardise
 from emospace.stats import auc, condensed, spearman
 from emospace.study import StudySpec
 from emospace.study.inputs import Inputs, load_inputs
-from emospace.study.run import select
-from emospace.study.selecting import FEATURES
+from emospace.study.selecting import FEATURES, select
 from publishing import made_by
 
 FOLDS, DRAWS, HALVES, PENALTY = 5, 40, 20, 300.0
@@ -224,7 +223,7 @@ def main() -> None:
         directions += compare_directions(study, language)
         if options.dense_only:
             continue
-        features = select(study, language, options.run / "stages").tables[FEATURES]
+        features = select(study.languages[language], study.spec, options.run / "stages").tables[FEATURES]
         spaces += compare_spaces(study, language, np.unique(features.latent))
         rng = np.random.default_rng(0)
         inputs = study.languages[language]

@@ -32,7 +32,7 @@ from emospace.models import LanguageModel
 from emospace.prediction import predict_ratings, ratings
 from emospace.sae import SparseAutoencoder
 from emospace.study import encoding
-from emospace.study.encoding import Encoded, encode_words
+from emospace.study.encoding import Encoded, Encoder
 
 K, N_LATENTS, LAYER = 6, 64, 2
 
@@ -254,7 +254,8 @@ def sae() -> SparseAutoencoder:
 
 
 def encode(sae: SparseAutoencoder | None, store) -> Encoded:
-    return encode_words(tiny(), sae, NORMED, CONCEPTS, POOL, CARRIERS, LAYER, store, "en")
+    words = (tuple(part) for part in (NORMED, CONCEPTS, POOL, CARRIERS))
+    return Encoder(tiny(), sae, None, "en", *words, LAYER, "last", store).encoded
 
 
 def test_a_study_runs_each_word_once_in_each_carrier(sae, tmp_path, monkeypatch):

@@ -20,7 +20,7 @@ from emospace.records import QUESTIONS, AnswerRecord, Results
 from emospace.report import write_report
 from emospace.study import StudySpec, draws, predicting, run_study, selecting
 from emospace.study.inputs import load_inputs
-from emospace.study.run import concepts_of, select
+from emospace.study.selecting import select
 from emospace.study.stage import Stage
 from small_study import (
     CHINESE,
@@ -434,8 +434,8 @@ def test_the_depth_table_holds_every_pair_at_every_layer(both):
 
 def test_words_two_languages_spell_alike_are_left_out_beside(both, study_files, tmp_path):
     inputs = load_inputs(study_files.both(), tmp_path)
-    latents = np.unique(select(inputs, "en", tmp_path).tables["features"].latent)
-    concepts = concepts_of(inputs, "en", latents).get()
+    latents = np.unique(select(inputs.languages["en"], inputs.spec, tmp_path).tables["features"].latent)
+    concepts = inputs.languages["en"].concepts(latents).get()
     whole, less = concepts.space("sae"), concepts.space("sae", without={"joyful", "cheerful"})
     joy, fear = (whole.categories.index(name) for name in ("joy", "fear"))
     assert (less.n_words[joy], less.n_words[fear]) == (6, 8)

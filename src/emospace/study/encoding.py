@@ -62,63 +62,6 @@ class Encoded:
         return states
 
 
-@timed("encoding")
-def encode_words(
-    model: LanguageModel,
-    sae: SparseAutoencoder | None,
-    normed: Sequence[str],
-    concepts: Sequence[str],
-    pool: Sequence[str],
-    carriers: Sequence[str],
-    layer: int,
-    store: Path,
-    language: str,
-    pooling: Pooling = "last",
-) -> Encoded:
-    """Run normed words through all layers and the others up to one; average states and codes over carriers.
-
-    In the first carrier concepts go through all layers too: the space is followed through the depth there. Each word
-    is run once in each carrier; words of the same depth are run together, so that they share what they begin with.
-    """
-    from scipy.sparse import csr_matrix
-
-    every = range(model.n_blocks + 1)
-    words = tuple(dict.fromkeys([*normed, *concepts, *pool]))
-    n_normed, n_felt = len(set(normed)), len({*normed, *concepts})
-    row_of = {word: row for row, word in enumerate(words)}
-    states = np.zeros((len(words), model.d_model), dtype=np.float32)
-    normed_states = np.zeros((n_normed, len(every), model.d_model), dtype=np.float32)
-    concept_states = np.empty((len(concepts), len(every), model.d_model), dtype=np.float32)
-    concept_of = {row_of[word]: index for index, word in enumerate(concepts)}
-    codes = csr_matrix((len(words), sae.n_latents), dtype=np.float32) if sae else None
-    for number, carrier in enumerate(carriers, 1):
-        count = f"{language}, carrier {number} of {len(carriers)}"
-        here = np.empty_like(states)
-        n_deep = n_felt if number == 1 else n_normed
-        for part, depth, title in (
-            (slice(n_deep), every, f"All layers, {count}"),
-            (slice(n_deep, None), [layer], f"Layer {layer}, {count}"),
-        ):
-            # Neighbours in the alphabet begin alike, so a shard holds what can be shared.
-            run = sorted(words[part])
-            for found in stream_words(model, run, carrier, depth, pooling=pooling, store=store, title=title):
-                rows = np.array([row_of[word] for word in found.texts], dtype=np.intp)
-                here[rows] = found.layer(layer)
-                if depth is every:
-                    for row, of_word in zip(rows, found.states, strict=True):
-                        if row < n_normed:
-                            normed_states[row] += of_word * np.float32(1 / len(carriers))
-                        if number == 1 and row in concept_of:
-                            concept_states[concept_of[row]] = of_word
-                    del of_word
-                del found  # or it would be there beside the next
-        states += here / len(carriers)
-        if sae is not None:
-            with timed("SAE encoding"):
-                codes = codes + sae.encode(here) / len(carriers)
-    return Encoded(words, states, codes, normed_states, concept_states)
-
-
 @dataclass(frozen=True, eq=False)
 class WordStates:
     """Some words of a language as the model has them; all arrays have one row a word, in their order.
@@ -172,7 +115,7 @@ class Encoder:
         """The concepts and, below them, the neutral pool."""
 
         def get() -> WordStates:
-            return self._words((*self.concepts, *self.pool), self._encoded.concept_states)
+            return self._words((*self.concepts, *self.pool), self.encoded.concept_states)
 
         return Deferred(self._key("concepts", self.concepts, self.pool), cache(get))
 
@@ -181,7 +124,7 @@ class Encoder:
 
         def get() -> WordStates:
             known = self._known(words)
-            return self._words(known, self._encoded.all_layers(self._encoded.rows(known)))
+            return self._words(known, self.encoded.all_layers(self.encoded.rows(known)))
 
         return Deferred(self._key("rated", words), get)
 
@@ -207,36 +150,70 @@ class Encoder:
         """Return the share of all words that each latent fires on, ``[n_latents]``."""
 
         def get() -> np.ndarray:
-            assert self._encoded.codes is not None
-            return np.asarray((self._encoded.codes > 0).mean(axis=0)).ravel()
+            assert self.encoded.codes is not None
+            return np.asarray((self.encoded.codes > 0).mean(axis=0)).ravel()
 
         return Deferred(self._key("rates", self.normed, self.concepts, self.pool), get)
 
     @cached_property
-    def _encoded(self) -> Encoded:
-        known = usable(self.model, self.normed)
-        return encode_words(
-            self.model,
-            self.sae,
-            [word for word, good in zip(self.normed, known, strict=True) if good],
-            self.concepts,
-            self.pool,
-            self.carriers,
-            self.layer,
-            self.store,
-            self.language,
-            self.pooling,
-        )
+    @timed("encoding")
+    def encoded(self) -> Encoded:
+        """All words, each run once in each carrier; words of the same depth share what they begin with.
+
+        Rated words go through all layers, and in the first carrier concepts, too: the space is followed through the depth
+        there. The others go up to the layer of the space.
+        """
+        from scipy.sparse import csr_matrix
+
+        model, sae, carriers = self.model, self.sae, self.carriers
+        every = range(model.n_blocks + 1)
+        usable_words = usable(model, self.normed)
+        normed = [word for word, good in zip(self.normed, usable_words, strict=True) if good]
+        words = tuple(dict.fromkeys([*normed, *self.concepts, *self.pool]))
+        n_normed, n_felt = len(set(normed)), len({*normed, *self.concepts})
+        row_of = {word: row for row, word in enumerate(words)}
+        states = np.zeros((len(words), model.d_model), dtype=np.float32)
+        normed_states = np.zeros((n_normed, len(every), model.d_model), dtype=np.float32)
+        concept_states = np.empty((len(self.concepts), len(every), model.d_model), dtype=np.float32)
+        concept_of = {row_of[word]: index for index, word in enumerate(self.concepts)}
+        codes = csr_matrix((len(words), sae.n_latents), dtype=np.float32) if sae else None
+        options: dict[str, Any] = {"pooling": self.pooling, "store": self.store}
+        for number, carrier in enumerate(carriers, 1):
+            count = f"{self.language}, carrier {number} of {len(carriers)}"
+            here = np.empty_like(states)
+            n_deep = n_felt if number == 1 else n_normed
+            for part, depth, title in (
+                (slice(n_deep), every, f"All layers, {count}"),
+                (slice(n_deep, None), [self.layer], f"Layer {self.layer}, {count}"),
+            ):
+                # Neighbours in the alphabet begin alike, so a shard holds what can be shared.
+                run = sorted(words[part])
+                for shard in stream_words(model, run, carrier, depth, title=title, **options):
+                    rows = np.array([row_of[word] for word in shard.texts], dtype=np.intp)
+                    here[rows] = shard.layer(self.layer)
+                    if depth is every:
+                        for row, of_word in zip(rows, shard.states, strict=True):
+                            if row < n_normed:
+                                normed_states[row] += of_word * np.float32(1 / len(carriers))
+                            if number == 1 and row in concept_of:
+                                concept_states[concept_of[row]] = of_word
+                        del of_word
+                    del shard  # or it would be there beside the next
+            states += here / len(carriers)
+            if sae is not None:
+                with timed("SAE encoding"):
+                    codes = codes + sae.encode(here) / len(carriers)
+        return Encoded(words, states, codes, normed_states, concept_states)
 
     def _known(self, words: Sequence[str]) -> list[str]:
-        known = set(self._encoded.words)
+        known = set(self.encoded.words)
         return [word for word in words if word in known]
 
     def _words(self, words: Sequence[str], layers: np.ndarray) -> WordStates:
-        rows, codes = self._encoded.rows(words), self._encoded.codes
+        rows, codes = self.encoded.rows(words), self.encoded.codes
         return WordStates(
             tuple(words),
-            self._encoded.states[rows],
+            self.encoded.states[rows],
             None if codes is None else codes[rows],
             input_embeddings(self.model, words),
             layers,

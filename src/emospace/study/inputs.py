@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emospace.activations.capture import check_layers
 from emospace.artefacts import content_hash, file_hash
+from emospace.concepts import bundled_languages, load_concepts
 from emospace.display import say
 from emospace.engines import current
 from emospace.errors import EmospaceError
@@ -17,10 +17,14 @@ from emospace.features import neutral_pool, usable
 from emospace.profiling import timed
 from emospace.records import NotComputed
 from emospace.structure import load_structure, structures_for
+from emospace.study.concepts import LanguageConcepts
 from emospace.study.encoding import Encoder
 from emospace.study.selecting import NOTHING
+from emospace.study.stage import Deferred, deferred
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from emospace.concepts import ConceptSets
     from emospace.features import MatchedPool
     from emospace.models import LanguageModel
@@ -28,6 +32,39 @@ if TYPE_CHECKING:
     from emospace.sae import SparseAutoencoder
     from emospace.specs import StudySpec
     from emospace.structure import CategoryStructure
+
+
+@dataclass(frozen=True, eq=False)
+class LanguageInputs:
+    """The human side of one language, without what no figure hangs on, and its words in the model.
+
+    Attributes
+    ----------
+    norms
+        Those named, or else its default set, sense-marked entries left out.
+    pool
+        Neutral words matched to its concepts.
+    structures
+        Those its categories are compared with.
+    """
+
+    sets: ConceptSets
+    norms: tuple[WordNorms, ...]
+    pool: MatchedPool
+    structures: tuple[CategoryStructure, ...]
+    words: Encoder
+
+    def concepts(self, latents: np.ndarray) -> Deferred[LanguageConcepts]:
+        """Return its concepts as the model has them, in the space of some latents (of dense states without an SAE)."""
+        return deferred(
+            LanguageConcepts,
+            language=self.words.language,
+            sets=self.sets,
+            pool=self.pool,
+            words=self.words.concept_words,
+            latents=None if self.words.sae is None else latents,
+            dictionary=self.words.sae_hash,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,82 +80,25 @@ class Inputs:
     sets
         Concept-sets of the study's languages and categories, of words the model has tokens for.
     norms
-        Language -> norms, those named or else its default set, sense-marked entries left out.
-    pools
-        Language -> neutral words matched to its concepts; a language without any is in `missing` and has no figures.
-    store
-        Folder of the activation store.
+        Language -> norms as they were read.
+    languages
+        Those that have a neutral pool; one without any is in `missing` and has no figures.
     """
 
     spec: StudySpec
     model: LanguageModel
     sae: SparseAutoencoder | None
+    sae_hash: str | None
     layer: int
     sets: ConceptSets
     norms: Mapping[str, Sequence[WordNorms]]
-    pools: Mapping[str, MatchedPool]
+    languages: Mapping[str, LanguageInputs]
     missing: tuple[NotComputed, ...]
-    store: Path
 
     @property
     def name(self) -> str:
         """The model's name, without where it was loaded from."""
         return str(self.model.identity.get("name"))
-
-    @cached_property
-    def sae_hash(self) -> str | None:
-        """The autoencoder's content hash."""
-        return self.sae.content_hash if self.sae else None
-
-    @cached_property
-    def languages(self) -> Mapping[str, LanguageInputs]:
-        """The languages that have a neutral pool."""
-        return {language: self._language(language) for language in self.pools}
-
-    def _language(self, language: str) -> LanguageInputs:
-        sets, norms = figure_sets(self.sets, language), tuple(map(figure_norms, self.norms[language]))
-        carriers = tuple(self.sets.carriers[language][: self.spec.n_carriers])
-        pool = self.pools[language]
-        return LanguageInputs(
-            sets,
-            norms,
-            pool,
-            carriers,
-            tuple(map(load_structure, structures_for(language, self.sets.families.get(language)))),
-            Encoder(
-                self.model,
-                self.sae,
-                self.sae_hash,
-                language,
-                tuple(dict.fromkeys(word for given in norms for word in given.words)),
-                sets.words(language),
-                pool.words,
-                carriers,
-                self.layer,
-                self.spec.pooling,
-                self.store,
-            ),
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class LanguageInputs:
-    """The human side of one language, without what no figure hangs on, and its words in the model.
-
-    Attributes
-    ----------
-    carriers
-        The sentences words are run in.
-    structures
-        Those its categories are compared with.
-    """
-
-    sets: ConceptSets
-    norms: tuple[WordNorms, ...]
-    pool: MatchedPool
-    carriers: tuple[str, ...]
-    structures: tuple[CategoryStructure, ...]
-    words: Encoder
 
 
 def load_inputs(spec: StudySpec, out: Path, *, command: str = "emospace study") -> Inputs:
@@ -135,32 +115,44 @@ def load_inputs(spec: StudySpec, out: Path, *, command: str = "emospace study") 
         If anything is missing or does not fit.
     """
     # Report a typo now, not after the model is loaded.
-    asked, norms = load_sets(spec), _load_norms(spec)
+    sets, norms = load_concepts(spec.languages, spec.categories, path=spec.concepts), _load_norms(spec)
     model = open_model(spec)
     sae = _load_sae(spec, model, out, command)
-    layer = _layer(spec, model, sae)
-    known = usable(model, asked.table.word.tolist())
-    if not known.all():
-        say(f"{int((~known).sum())} concept words have no tokens in the model's vocabulary and are left out.")
-    sets = replace(asked, table=asked.table[known].reset_index(drop=True))
-    pools: dict[str, MatchedPool] = {}
+    sae_hash, layer = sae.content_hash if sae else None, _layer(spec, model, sae)
+    kept = usable(model, sets.table.word.tolist())
+    if not kept.all():
+        say(f"{int((~kept).sum())} concept words have no tokens in the model's vocabulary and are left out.")
+    sets = replace(sets, table=sets.table[kept].reset_index(drop=True))
+    languages: dict[str, LanguageInputs] = {}
     missing = []
     for language in spec.languages:
         try:
             with timed("neutral pool"):
-                pools[language] = neutral_pool(model, sets, language, spec.seed)
+                pool = neutral_pool(model, sets, language, spec.seed)
         except EmospaceError as error:
             if len(spec.languages) == 1:
                 raise
             missing.append(NotComputed(what=NOTHING, why=str(error), language=language))
-    return Inputs(spec, model, sae, layer, sets, norms, pools, tuple(missing), out / "activations")
-
-
-def load_sets(spec: StudySpec) -> ConceptSets:
-    """Load the concept-sets of a study's languages and categories."""
-    from emospace.concepts import load_concepts
-
-    return load_concepts(spec.languages, spec.categories, path=spec.concepts)
+            continue
+        of_figures = figure_sets(sets, language)
+        words = Encoder(
+            model=model,
+            sae=sae,
+            sae_hash=sae_hash,
+            language=language,
+            normed=tuple(dict.fromkeys(word for rated in norms[language] for word in rated.words)),
+            concepts=of_figures.words(language),
+            pool=pool.words,
+            carriers=tuple(sets.carriers[language][: spec.n_carriers]),
+            layer=layer,
+            pooling=spec.pooling,
+            store=out / "activations",
+        )
+        structures = map(load_structure, structures_for(language, sets.families.get(language)))
+        languages[language] = LanguageInputs(
+            of_figures, tuple(map(figure_norms, norms[language])), pool, tuple(structures), words
+        )
+    return Inputs(spec, model, sae, sae_hash, layer, sets, norms, languages, tuple(missing))
 
 
 def open_model(spec: StudySpec) -> LanguageModel:
@@ -199,8 +191,7 @@ def figure_norms(norms: WordNorms) -> WordNorms:
 
 
 def _load_norms(spec: StudySpec) -> Mapping[str, Sequence[WordNorms]]:
-    from emospace.concepts import bundled_languages, load_concepts
-    from emospace.norms import anchor_words, default_norms, load_norms
+    from emospace.norms import anchor_words, load_norms, norms_for
 
     def anchors(language: str) -> Any:
         # Words of plain feeling reveal a reversed scale; own concept-sets use the bundled ones too.
@@ -219,8 +210,8 @@ def _load_norms(spec: StudySpec) -> Mapping[str, Sequence[WordNorms]]:
             )
         by_language[norms.language].append(norms)
     for language, given in by_language.items():
-        if not given:
-            given += [load_norms(name).without_senses() for name in default_norms(language)[:1]]
+        if not given and (bundled := norms_for(language)):
+            given.append(bundled.without_senses())
     return by_language
 
 

@@ -86,7 +86,7 @@ def manifest(
         languages=tuple(languages),
         categories=study.spec.categories,
         category_names=study.sets.categories,
-        carriers={language: study.languages[language].carriers for language in languages},
+        carriers={language: study.languages[language].words.carriers for language in languages},
         sources=tuple(sources),
         files={
             "model": provenance.model_file(study.model),

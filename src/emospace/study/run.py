@@ -27,8 +27,8 @@ from emospace.study.languages import compare_languages
 from emospace.study.lock import sole_writer
 from emospace.study.manifest import manifest, model_record, sae_record
 from emospace.study.predicting import Latents, predict
-from emospace.study.selecting import FEATURES, dense_features, describe, select_latents
-from emospace.study.stage import KINDS, Deferred, StageResult, deferred
+from emospace.study.selecting import FEATURES, describe, select
+from emospace.study.stage import KINDS, Deferred, StageResult
 from emospace.study.steering import WHAT, Illustration, files_of, prepare
 from emospace.study.summary import summarise
 
@@ -69,7 +69,7 @@ def _run(inputs: Inputs, out: Path, command: str) -> Results:
     spec, folder = inputs.spec, out / "stages"
     common: dict[str, Any] = {"model": inputs.name, "layer": inputs.layer, "seed": spec.seed}
     tests: dict[str, Any] = {**common, "n_permutations": spec.n_permutations}
-    selected = {language: select(inputs, language, folder) for language in inputs.languages}
+    selected = {language: select(given, spec, folder) for language, given in inputs.languages.items()}
     missing = [*inputs.missing, *(row for found in selected.values() for row in found.not_computed)]
     tables = {language: found.tables[FEATURES] for language, found in selected.items() if found.tables}
     if not tables:
@@ -80,7 +80,7 @@ def _run(inputs: Inputs, out: Path, command: str) -> Results:
         )
     here = {language: inputs.languages[language] for language in tables}
     features = {language: FeatureDictionary(language, table) for language, table in tables.items()}
-    concepts = {language: concepts_of(inputs, language, features[language].latents) for language in features}
+    concepts = {language: own.concepts(features[language].latents) for language, own in here.items()}
     ratings = {
         language: [category_ratings(own.sets, norms, language) for norms in own.norms]
         for language, own in here.items()
@@ -155,39 +155,6 @@ def _run(inputs: Inputs, out: Path, command: str) -> Results:
         # Last: whoever finds it finds its tables.
         results.save(out / "results.json")
     return results
-
-
-def select(inputs: Inputs, language: str, folder: Path) -> StageResult:
-    """Return the table of a language's features, or why it has none, from `folder` if it lies there."""
-    own, spec = inputs.languages[language], inputs.spec
-    if inputs.sae is None:
-        return dense_features(own.sets, language)
-    return select_latents.kept(
-        folder,
-        f"dictionary-{language}",
-        language=language,
-        sets=own.sets,
-        pool=own.pool,
-        words=own.words.concept_words,
-        rule=spec.rule,
-        q=spec.q,
-        max_features=spec.max_features,
-        seed=spec.seed,
-    )
-
-
-def concepts_of(inputs: Inputs, language: str, latents: np.ndarray) -> Deferred[LanguageConcepts]:
-    """Return a language's concepts as the model has them, in the space of these latents (of dense states without an SAE)."""
-    own = inputs.languages[language]
-    return deferred(
-        LanguageConcepts,
-        language=language,
-        sets=own.sets,
-        pool=own.pool,
-        words=own.words.concept_words,
-        latents=None if inputs.sae is None else latents,
-        dictionary=inputs.sae_hash,
-    )
 
 
 def _decoded(folder: Path, language: str, arguments: Mapping[str, Any]) -> StageResult:

@@ -18,11 +18,15 @@ from emospace.stats import fdr_bh
 from emospace.study.stage import StageResult, stage
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
 
     from emospace.concepts import ConceptSets
     from emospace.features import MatchedPool
+    from emospace.specs import StudySpec
     from emospace.study.encoding import WordStates
+    from emospace.study.inputs import LanguageInputs
 
 FEATURES = "features"
 """Name of the table both selections give."""
@@ -60,6 +64,25 @@ def select_latents(
     except EmospaceError as error:
         return StageResult(not_computed=[NotComputed(what=NOTHING, why=str(error), language=language)])
     return StageResult(tables={FEATURES: found.table.assign(language=language)})
+
+
+def select(given: LanguageInputs, spec: StudySpec, folder: Path) -> StageResult:
+    """Return the table of a language's features, or why it has none, from `folder` if it lies there."""
+    sets, words = given.sets, given.words
+    if words.sae is None:
+        return dense_features(sets, words.language)
+    return select_latents.kept(
+        folder,
+        f"dictionary-{words.language}",
+        language=words.language,
+        sets=sets,
+        pool=given.pool,
+        words=words.concept_words,
+        rule=spec.rule,
+        q=spec.q,
+        max_features=spec.max_features,
+        seed=spec.seed,
+    )
 
 
 def dense_features(sets: ConceptSets, language: str) -> StageResult:
