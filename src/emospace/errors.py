@@ -29,9 +29,7 @@ class EmospaceError(Exception):
     @property
     def mend(self) -> str:
         """The hint, under the name it had up to this version."""
-        import warnings
-
-        warnings.warn("EmospaceError.mend is now EmospaceError.hint", DeprecationWarning, stacklevel=2)
+        warn_of_rename("EmospaceError.mend", "EmospaceError.hint")
         return self.hint
 
 
@@ -60,3 +58,10 @@ def first_line(error: Exception) -> str:
     """Return the first line of what an error says, or its kind where it says nothing."""
     text = str(error).strip()
     return text.splitlines()[0][:300] if text else type(error).__name__
+
+
+def warn_of_rename(old: str, new: str) -> None:
+    """Warn whoever called the function that calls this one that it has another name now."""
+    import warnings
+
+    warnings.warn(f"{old} is now {new}", DeprecationWarning, stacklevel=3)

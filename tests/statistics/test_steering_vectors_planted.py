@@ -257,7 +257,7 @@ def test_the_sae_s_part_is_a_positive_sum_of_the_category_s_features(contrast):
     for name, vector in found.items():
         assert vector.layers == (3,)
         assert vector.kind == "sae"
-        weights = weights_of(vector.directions[3], features.of(name), sae)
+        weights = weights_of(vector.directions[3], features.for_category(name), sae)
         assert weights.min() > -1e-5
         assert weights[0] > weights[1] > 0.1
         # Quieter for the category than for neutral words: no part of it.
@@ -285,7 +285,7 @@ def test_features_alone_are_weighted_by_their_effect():
     assert "relief" not in found
     for name, vector in found.items():
         assert (vector.layers, vector.kind) == ((3,), "sae")
-        weights = weights_of(vector.directions[3], features.of(name), sae)
+        weights = weights_of(vector.directions[3], features.for_category(name), sae)
         np.testing.assert_allclose(weights / weights.sum(), (0.4, 0.3, 0.2, 0.1), atol=1e-4)
 
 

@@ -183,7 +183,7 @@ def test_every_rule_finds_the_planted_latents_and_only_those(rule):
     assert found.settings["rule"] == rule
     assert set(found.categories) == set(CATEGORIES)
     for number, name in enumerate(CATEGORIES):
-        assert set(found.of(name)) == {2 * number, 2 * number + 1}
+        assert set(found.for_category(name)) == {2 * number, 2 * number + 1}
     np.testing.assert_array_equal(found.latents, np.arange(len(CATEGORIES) * N_PLANTED))
 
 
@@ -213,7 +213,7 @@ def test_a_row_says_what_was_found():
         asked = [*sets.words("en"), *pool.words]
         best = dense.loc[asked, row.latent].sort_values(ascending=False, kind="stable").index[:8]
         assert row.top_words.split(", ") == list(best)
-    assert list(found.of("joy")) == list(
+    assert list(found.for_category("joy")) == list(
         table[table.category == "joy"].sort_values("effect", ascending=False).latent
     )
 
@@ -254,7 +254,7 @@ def test_no_more_distinct_latents_than_allowed(most):
     assert 1 <= len(found.latents) <= most
     np.testing.assert_allclose(found.table.groupby("category").weight.sum(), 1)
     if most >= len(CATEGORIES):
-        depth = {len(found.of(name)) for name in found.categories}
+        depth = {len(found.for_category(name)) for name in found.categories}
         assert len(depth) == 1, "every category goes equally deep"
         assert len(found.categories) == len(CATEGORIES)
 
@@ -262,7 +262,7 @@ def test_no_more_distinct_latents_than_allowed(most):
 def test_a_limit_keeps_the_strongest():
     everything, few = select(planted()), select(planted(), max_features=3)
     for name in CATEGORIES:
-        assert list(few.of(name)) == list(everything.of(name)[:1])
+        assert list(few.for_category(name)) == list(everything.for_category(name)[:1])
     one = select(planted(), max_features=1)
     assert one.table.effect.max() == pytest.approx(everything.table.effect.max())
 
@@ -282,7 +282,7 @@ def test_a_latent_that_avoids_the_concepts_is_no_feature():
     dense = codes.toarray()
     dense[:, 30] = 3
     dense[[words.index(word) for word in sets.words("en", "joy")], 30] = 0
-    assert 30 not in select((sp.csr_matrix(dense), words, sets, pool)).of("joy")
+    assert 30 not in select((sp.csr_matrix(dense), words, sets, pool)).for_category("joy")
 
 
 def test_other_categories_words_are_not_neutral():
@@ -528,3 +528,9 @@ def test_the_transformer_names_what_it_lacks():
         features.fit(codes[1:], words=words[1:])
     with pytest.raises(ValueError, match="codes of 39 latents"):
         features.fit(codes, words=words).transform(codes[:, 1:])
+
+
+def test_the_former_name_of_a_categorys_latents_warns():
+    found = select(planted())
+    with pytest.warns(DeprecationWarning, match="for_category"):
+        assert list(found.of("joy")) == list(found.for_category("joy"))

@@ -75,8 +75,8 @@ def test_who_needs_every_target_gets_the_words_rated_on_all(tmp_path):
     norms = english(planted(tmp_path, rows("half,5,", "other,NA,5", "nothing,,NA")))
     assert len(norms) == 22 and len(norms.complete()) == 20 and len(norms.only(("valence",))) == 21
     assert norms.rejected["reason"].tolist() == ["no valence or arousal rating"]
-    assert Ratings.of(norms).find("half") is None
-    assert Ratings.of(norms.only(("valence",))).find("half") is not None
+    assert Ratings.from_norms(norms).find("half") is None
+    assert Ratings.from_norms(norms.only(("valence",))).find("half") is not None
     with_spread = norms.table.assign(valence_sd=1.0, valence_n=20.0)
     whole = WordNorms("x", "en", with_spread, norms.scales, norms.targets)
     assert np.isfinite(whole.reliability("valence"))

@@ -60,7 +60,7 @@ def test_scores_are_projections_of_each_tokens_own_state(reader):
     assert reading.tokens[0].valence == pytest.approx(expected[:, 3], rel=1e-4, abs=1e-5)
     assert reading.valence[0] == pytest.approx(expected[:, 3].mean(), rel=1e-4)
     soft = np.log(np.exp(expected[:, 1]).mean())
-    assert reading.of("grief")[0] == pytest.approx((soft - 0.2) / 2, rel=1e-4)
+    assert reading.for_category("grief")[0] == pytest.approx((soft - 0.2) / 2, rel=1e-4)
 
 
 def test_a_text_reads_the_same_alone_and_among_others(reader):
@@ -99,7 +99,7 @@ def test_what_cannot_be_read_is_named(reader):
 def test_unknown_categories_are_named_and_known_ones_chosen(reader):
     reading = reader.read(TEXTS)
     chosen = reading.select(["fear", "joy"])
-    assert chosen.scores[:, 1] == pytest.approx(reading.of("joy"))
+    assert chosen.scores[:, 1] == pytest.approx(reading.for_category("joy"))
     assert chosen.tokens[0].scores.shape[1] == 2
     with pytest.raises(EmospaceError, match="joy"):
         reading.select(["joyy"])

@@ -13,7 +13,7 @@ import numpy as np
 from emospace.artefacts import read_json, write_json, write_parquet
 from emospace.display import progress
 from emospace.engines import in_parallel
-from emospace.errors import InvalidInput, unknown
+from emospace.errors import InvalidInput, unknown, warn_of_rename
 from emospace.features.pool import MatchedPool
 from emospace.specs import MAX_FEATURES, Rule
 from emospace.stats import fdr_bh, max_t_strata, rank_scores, stratified_rank_sum, stratified_rate_test
@@ -61,7 +61,7 @@ class FeatureDictionary:
         """All latents chosen for any category, ascending: the emotion space's columns."""
         return np.unique(self.table.latent.to_numpy(dtype=np.int64))
 
-    def of(self, category: str) -> np.ndarray:
+    def for_category(self, category: str) -> np.ndarray:
         """Return the latents of one category, strongest first.
 
         Parameters
@@ -71,6 +71,17 @@ class FeatureDictionary:
         """
         rows = self.table[self.table.category == category]
         return rows.sort_values("effect", ascending=False).latent.to_numpy(dtype=np.int64)
+
+    def of(self, category: str) -> np.ndarray:
+        """Do as `for_category`, the name it has now.
+
+        Parameters
+        ----------
+        category
+            As there.
+        """
+        warn_of_rename("FeatureDictionary.of", "FeatureDictionary.for_category")
+        return self.for_category(category)
 
     def save(self, folder: Path) -> None:
         """Write ``features.parquet`` and its card ``features.json``.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from emospace.artefacts import atomic_write, write_json, write_parquet
-from emospace.errors import InvalidInput, unknown
+from emospace.errors import InvalidInput, unknown, warn_of_rename
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,7 +67,7 @@ class Reading:
         """Return the number of texts."""
         return len(self.texts)
 
-    def of(self, category: str) -> np.ndarray:
+    def for_category(self, category: str) -> np.ndarray:
         """Return the scores of one category, ``[n_texts]``.
 
         Parameters
@@ -84,6 +84,17 @@ class Reading:
             raise unknown("category", category, self.categories)
         return np.asarray(self.scores[:, self.categories.index(category)])
 
+    def of(self, category: str) -> np.ndarray:
+        """Do as `for_category`, the name it has now.
+
+        Parameters
+        ----------
+        category
+            As there.
+        """
+        warn_of_rename("Reading.of", "Reading.for_category")
+        return self.for_category(category)
+
     def select(self, categories: Sequence[str]) -> Reading:
         """Return the reading of some categories, in the order given.
 
@@ -95,7 +106,7 @@ class Reading:
         from dataclasses import replace
 
         for category in categories:
-            self.of(category)
+            self.for_category(category)
         at = [self.categories.index(category) for category in categories]
         return replace(
             self,

@@ -402,7 +402,7 @@ def _decoded(
     codes = codes - recipe.contrast * codes.mean(0)
     rows = {}
     for name, row in zip(names, codes, strict=True):
-        latents = features.of(name) if name in features.categories else np.empty(0, dtype=np.int64)
+        latents = features.for_category(name) if name in features.categories else np.empty(0, dtype=np.int64)
         weights = np.maximum(row[latents], 0)
         if weights.any():
             rows[name] = weights @ decoder[latents]

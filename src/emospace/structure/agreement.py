@@ -80,7 +80,7 @@ def category_valence(sets: ConceptSets, norms: WordNorms, language: str) -> dict
     Words match exactly, else without regard to case. Categories with fewer than `FEWEST_CONCEPTS` rated concepts
     are left out. Other than in `category_ratings`, the label's own rating has no precedence.
     """
-    ratings = Ratings.of(norms.only(("valence",)))
+    ratings = Ratings.from_norms(norms.only(("valence",)))
     valence = {}
     for category in sets.labels[language]:
         words, weights = sets.words(language, category), sets.weights(language, category)

@@ -120,7 +120,7 @@ def category_ratings(sets: ConceptSets, norms: WordNorms, language: str) -> Cate
         )
     if language not in sets.languages:
         raise unknown("language of the concept-sets", language, sets.languages)
-    ratings = Ratings.of(norms)
+    ratings = Ratings.from_norms(norms)
     rows, unrated = [], []
     for category in sets.categories:
         lemmas = sets.labels.get(language, {}).get(category, ())
@@ -152,7 +152,7 @@ class Ratings(NamedTuple):
     targets: tuple[str, ...]
 
     @classmethod
-    def of(cls, norms: WordNorms) -> Ratings:
+    def from_norms(cls, norms: WordNorms) -> Ratings:
         norms, table = norms.complete(), {}
         for target in norms.targets:
             low, high = norms.scales[target]

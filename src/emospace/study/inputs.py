@@ -19,7 +19,6 @@ from emospace.records import NotComputed
 from emospace.structure import load_structure, structures_for
 from emospace.study.concepts import LanguageConcepts
 from emospace.study.encoding import Encoder
-from emospace.study.selecting import NOTHING
 from emospace.study.stage import Deferred, deferred
 
 if TYPE_CHECKING:
@@ -32,6 +31,10 @@ if TYPE_CHECKING:
     from emospace.sae import SparseAutoencoder
     from emospace.specs import StudySpec
     from emospace.structure import CategoryStructure
+
+
+NOTHING = "every figure"
+"""What a language without a neutral pool, or without features, lacks."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,7 @@ from emospace.profiling import timed
 from emospace.records import FeatureRecord, NotComputed
 from emospace.specs import Rule
 from emospace.stats import fdr_bh
+from emospace.study.inputs import NOTHING, LanguageInputs
 from emospace.study.stage import StageResult, stage
 
 if TYPE_CHECKING:
@@ -26,12 +27,9 @@ if TYPE_CHECKING:
     from emospace.features import MatchedPool
     from emospace.specs import StudySpec
     from emospace.study.encoding import WordStates
-    from emospace.study.inputs import LanguageInputs
 
 FEATURES = "features"
 """Name of the table both selections give."""
-NOTHING = "every figure"
-"""What a language without features lacks."""
 
 
 @stage(version=1)
