@@ -38,14 +38,14 @@ def stages(out: Path) -> set[str]:
 )
 def test_what_hinders_one_language_stops_the_study_and_is_not_remembered(study_files, tmp_path, what, why):
     spec = study_files.both(**QUICK)
-    encode = encoding.encode_words
+    stream = encoding.stream_words
 
-    def hindered(*args):
-        if "快乐" in args[3]:
+    def hindered(model, words, *args, **options):
+        if "快乐" in words:
             raise EmospaceError(what, why, "Run it again.")
-        return encode(*args)
+        return stream(model, words, *args, **options)
 
-    with mock.patch.object(encoding, "encode_words", hindered), pytest.raises(EmospaceError) as caught:
+    with mock.patch.object(encoding, "stream_words", hindered), pytest.raises(EmospaceError) as caught:
         run_study(spec, tmp_path)
     assert (caught.value.what, caught.value.why) == (what, why)
     assert stages(tmp_path) == {"dictionary-en"}
@@ -86,7 +86,7 @@ def test_a_library_that_is_missing_is_told_and_looked_for_again(study_files, tmp
     assert "No module named 'cebra'" in said.why and "emospace[cebra]" in said.why
     assert found.alignment
     assert "cebra-en" not in stages(tmp_path)
-    with mock.patch.object(aligning, "cebra_alignment", return_value=([], None)) as decoding:
+    with mock.patch.object(aligning, "cebra_alignment", return_value=[]) as decoding:
         again = run_study(spec, tmp_path)
         run_study(spec, tmp_path)
     assert decoding.call_count == 1

@@ -70,9 +70,8 @@ def test_norms_without_rater_spread_give_no_ceiling(space, human):
 def test_fewer_than_fifteen_rated_categories_give_reasons_and_no_figures(space, human):
     ratings = ratings_of(human[:14], NAMES[:14])
     circumplex_figure, circumplex = procrustes(space, ratings, seed=0)
-    decoded, decoding = cebra_alignment(space, np.zeros((0, 60)), (), SimpleNamespace(), ratings, seed=0)
+    decoded = cebra_alignment(space, np.zeros((0, 60)), (), SimpleNamespace(), ratings, seed=0)
     assert circumplex is None
-    assert decoding is None
     for row in [
         *axes(space, ratings, seed=0),
         rsa_affect(space, ratings, seed=0),
@@ -298,7 +297,7 @@ def test_cebra_figures_stand_beside_pca_and_the_shuffled_fit(space, human):
     sets = SimpleNamespace(
         words=lambda language, category: [word for word in words if word.startswith(category)]
     )
-    found, decoding = cebra_alignment(
+    found = cebra_alignment(
         space,
         features,
         words,
@@ -316,10 +315,9 @@ def test_cebra_figures_stand_beside_pca_and_the_shuffled_fit(space, human):
         ("sae_shuffled", "valence"),
         ("sae_shuffled", "arousal"),
     ]
-    assert found[0].value == decoding.r2[0] > 0.4
-    assert found[0].baseline == decoding.pca_r2[0]
+    assert found[0].value > 0.4
+    assert found[0].baseline > 0.4
     assert found[0].baseline_name == "PCA of 3 dimensions"
-    assert found[2].value == decoding.shuffled_r2[0] < found[0].value
-    assert decoding.n_words == 120
+    assert found[2].value < found[0].value
     for row in found:
         AlignmentRecord.from_figure(row, model="m", layer=3, provenance="curated")

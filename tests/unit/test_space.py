@@ -244,12 +244,11 @@ def affective_words():
     return np.maximum(signal + 0.5 * rng.normal(size=signal.shape), 0), categories, ratings
 
 
-@pytest.mark.parametrize("auxiliary", ["ratings", "categories"])
-def test_cebra_repeats_itself_and_leaves_the_global_generators_alone(affective_words, auxiliary):
+def test_cebra_repeats_itself_and_leaves_the_global_generators_alone(affective_words):
     import torch
 
     features, categories, ratings = affective_words
-    variable = ratings[categories] if auxiliary == "ratings" else categories
+    variable = ratings[categories]
     before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
     first = cebra_embedding(features, variable, seed=1, n_iterations=5)
     assert torch.equal(before[0], torch.get_rng_state())
@@ -269,7 +268,6 @@ def test_cebra_decodes_unseen_categories_better_than_its_shuffled_self(affective
     assert (found.r2 > 0.5).all()
     assert (found.r2 > found.shuffled_r2).all()
     assert (found.p < 0.01).all()
-    assert found.consistency > found.shuffled_consistency
     assert (found.ci_low < found.r2).all()
     assert found.predicted.shape == (20, 2)
     assert (found.pca_r2 > 0.5).all()

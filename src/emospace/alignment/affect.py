@@ -11,7 +11,7 @@ import numpy as np
 from emospace import stats
 from emospace.alignment.figure import AFFECT, Floats, figure, rated_categories, rater_ceiling
 from emospace.records import Alignment, Statistic
-from emospace.space import CebraDecoding, EmotionSpace, cebra_decoding
+from emospace.space import EmotionSpace, cebra_decoding
 
 if TYPE_CHECKING:
     from emospace.concepts import ConceptSets
@@ -151,7 +151,7 @@ def cebra_alignment(
     *,
     seed: int,
     **settings: Any,
-) -> tuple[list[Alignment], CebraDecoding | None]:
+) -> list[Alignment]:
     """Decode valence and arousal of unseen categories from the CEBRA embedding of the space's concept words.
 
     Parameters
@@ -164,11 +164,11 @@ def cebra_alignment(
     Returns
     -------
     R2 for valence and arousal with PCA of equal dimension as the baseline, then that of the label-shuffled CEBRA
-    (its `space` ends in "_shuffled"); and the whole decoding, None without figures.
+    (its `space` ends in "_shuffled").
     """
     rated = rated_categories(space, ratings, seed)
     if rated.reason:
-        return [figure("cebra_r2", target, rated.common, reason=rated.reason) for target in AFFECT], None
+        return [figure("cebra_r2", target, rated.common, reason=rated.reason) for target in AFFECT]
     row = {word: index for index, word in enumerate(words)}
     members = [
         (row[word], label)
@@ -209,4 +209,4 @@ def cebra_alignment(
         )
         for column, target in enumerate(AFFECT)
     ]
-    return [*figures, *shuffled], decoding
+    return [*figures, *shuffled]

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import permutations
-from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,7 +14,6 @@ from emospace.engines import in_processes, single_threaded
 from emospace.errors import InvalidInput
 
 Floats = NDArray[np.float64]
-Auxiliary = Literal["affect", "category"]
 
 _MANY_STEPS = 2000
 """From so many steps of training on, starting processes costs less than a second core saves."""
@@ -33,7 +30,7 @@ class CebraDecoding:
     targets
         Names of the ratings decoded.
     r2
-        [n_targets] mean over seeds; `r2_runs` [n_seeds, n_targets] each.
+        [n_targets] mean over seeds.
     ci_low, ci_high
         [n_targets] 95% bootstrap over categories, seeds averaged.
     p
@@ -41,38 +38,28 @@ class CebraDecoding:
     pca_r2
         [n_targets] the same decoder on as many principal components of the same training words.
     shuffled_r2
-        [n_targets] mean over seeds, CEBRA fitted with the auxiliary variable shuffled.
+        [n_targets] mean over seeds, CEBRA fitted on shuffled ratings.
     predicted
         [n_categories, n_targets] mean over seeds.
-    consistency, shuffled_consistency
-        Mean linear-fit R2 between the embeddings of two seeds, both ways, all words, folds averaged.
-    n, n_words
-        Categories and (category, word) rows.
+    dimension
+        Dimensions of the embedding, and of the principal components.
     """
 
     targets: tuple[str, ...]
     r2: Floats
-    r2_runs: Floats
     ci_low: Floats
     ci_high: Floats
     p: Floats
     pca_r2: Floats
     shuffled_r2: Floats
     predicted: Floats
-    consistency: float
-    shuffled_consistency: float
-    auxiliary: Auxiliary
     dimension: int
-    n: int
-    n_words: int
-    n_seeds: int
     n_permutations: int
-    seed: int
 
 
 def cebra_embedding(
     features: ArrayLike,
-    auxiliary: ArrayLike,
+    ratings: ArrayLike,
     *,
     seed: int,
     transform: ArrayLike | None = None,
@@ -86,15 +73,15 @@ def cebra_embedding(
     """Fit CEBRA on words and return their embedding, or that of other words.
 
     The network is cebra's `offset1-model` (32 hidden units, output on the unit sphere). Rows are words, not
-    moments, so positive pairs share the auxiliary variable: the category, or a rating within a normal step of
-    `delta`; cebra's default of neighbouring rows would mean nothing here.
+    moments, so positive pairs have ratings within a normal step of `delta`; cebra's default of neighbouring rows would
+    mean nothing here.
 
     Parameters
     ----------
     features
         [n_words, n_features] standardised codes.
-    auxiliary
-        [n_words] integers (categories) or [n_words, k] floats (ratings, brought to unit variance here).
+    ratings
+        [n_words, k] brought to unit variance here.
     transform
         [n_others, n_features] words to embed instead of the fitted ones.
     delta
@@ -109,25 +96,22 @@ def cebra_embedding(
     import torch
 
     inputs = torch.as_tensor(np.asarray(features, dtype=np.float32))
-    variable = np.asarray(auxiliary)
+    values = np.asarray(ratings)
+    values = (values - values.mean(axis=0)) / np.maximum(values.std(axis=0), 1e-9)
     # Its steps are so small that threads wait for one another longer than they work.
     with _seeded(seed), single_threaded():
         model = cebra.models.init("offset1-model", inputs.shape[1], 32, dimension)
-        options = {"num_steps": n_iterations, "batch_size": batch_size}
-        if np.issubdtype(variable.dtype, np.integer):
-            codes = np.unique(variable, return_inverse=True)[1]
-            dataset = cebra.data.TensorDataset(inputs, discrete=torch.as_tensor(codes))
-            loader: Any = cebra.data.DiscreteDataLoader(dataset=dataset, **options)
-        else:
-            ratings = variable.reshape(len(variable), -1)
-            ratings = (ratings - ratings.mean(axis=0)) / np.maximum(ratings.std(axis=0), 1e-9)
-            continuous = torch.as_tensor(ratings.astype(np.float32))
-            dataset = cebra.data.TensorDataset(inputs, continuous=continuous)
-            loader = cebra.data.ContinuousDataLoader(
-                dataset=dataset, conditional="delta_normal", delta=delta, **options
-            )
-            # cebra draws references from a generator of its own that takes its seed from the system.
-            loader.distribution.prior.generator.manual_seed(seed)
+        continuous = torch.as_tensor(values.astype(np.float32))
+        dataset = cebra.data.TensorDataset(inputs, continuous=continuous)
+        loader = cebra.data.ContinuousDataLoader(
+            dataset=dataset,
+            conditional="delta_normal",
+            delta=delta,
+            num_steps=n_iterations,
+            batch_size=batch_size,
+        )
+        # cebra draws references from a generator of its own that takes its seed from the system.
+        loader.distribution.prior.generator.manual_seed(seed)
         dataset.configure_for(model)
         criterion = cebra.models.FixedCosineInfoNCE(temperature=temperature)
         optimiser = torch.optim.Adam(model.parameters(), lr=learning_rate)
@@ -167,7 +151,6 @@ def cebra_decoding(
     seed: int,
     words: Sequence[str] | None = None,
     targets: Sequence[str] = ("valence", "arousal"),
-    auxiliary: Auxiliary = "affect",
     n_seeds: int = 5,
     folds: int = 5,
     dimension: int = 3,
@@ -179,7 +162,7 @@ def cebra_decoding(
 
     Each fold leaves whole categories, and every word of theirs wherever else it stands, out of both fits: the
     embedding and the ridge decoder on it. A category's prediction is the mean over its words. The shuffled
-    CEBRA permutes the auxiliary variable among the training rows.
+    CEBRA permutes the ratings among the training rows.
 
     Parameters
     ----------
@@ -191,8 +174,6 @@ def cebra_decoding(
         [n_categories, n_targets] human ratings.
     words
         [n_words] the words, so that one in two sets is never on both sides of a fold; None: all distinct.
-    auxiliary
-        What CEBRA is given for a training word: its category's ratings ("affect") or its "category".
 
     Raises
     ------
@@ -229,12 +210,12 @@ def cebra_decoding(
     def fit(which: tuple[int, int, bool]) -> Floats:
         fold, index, mixed = which
         train = splits[fold][1]
-        targets = truth[labels[train]] if auxiliary == "affect" else labels[train]
+        rated = truth[labels[train]]
         if mixed:
-            targets = np.random.default_rng(seeds[index]).permutation(targets)
+            rated = np.random.default_rng(seeds[index]).permutation(rated)
         return cebra_embedding(
             inputs[train],
-            targets,
+            rated,
             seed=seeds[index],
             transform=inputs,
             dimension=dimension,
@@ -245,39 +226,23 @@ def cebra_decoding(
         components[fold_of == fold] = decode(_pca(inputs[splits[fold][1]], inputs, dimension), fold)
     # cebra draws from generators of the whole process, so threads would disturb one another.
     embedded = in_processes(fit, fits) if len(fits) * n_iterations >= _MANY_STEPS else map(fit, fits)
-    kept: dict[bool, list[Floats]] = {False: [], True: []}
     with progress("CEBRA, unseen categories", len(fits), "fits") as advance:
         for (fold, index, mixed), points in zip(fits, embedded, strict=True):
             (shuffled if mixed else predicted)[index, fold_of == fold] = decode(points, fold)
-            kept[mixed].append(points)
             advance()
-    consistency, shuffled_consistency = (
-        [_consistency(runs[low : low + n_seeds]) for low in range(0, len(runs), n_seeds)]
-        for runs in (kept[False], kept[True])
-    )
-
     low, high = _interval(predicted, truth, rng)
     mean = predicted.mean(axis=0)
-    runs_r2 = np.stack([_r2(run, truth) for run in predicted])
     return CebraDecoding(
         tuple(targets),
-        runs_r2.mean(axis=0),
-        runs_r2,
+        np.stack([_r2(run, truth) for run in predicted]).mean(axis=0),
         low,
         high,
         _relabelling_p(mean, truth, n_permutations, rng),
         _r2(components, truth),
         np.stack([_r2(run, truth) for run in shuffled]).mean(axis=0),
         mean,
-        float(np.mean(consistency)),
-        float(np.mean(shuffled_consistency)),
-        auxiliary,
         dimension,
-        len(truth),
-        len(labels),
-        n_seeds,
         n_permutations,
-        seed,
     )
 
 
@@ -310,19 +275,6 @@ def _pca(train: Floats, rows: Floats, dimension: int) -> Floats:
     mean = train.mean(axis=0)
     right = np.linalg.svd(train - mean, full_matrices=False)[2]
     return np.asarray((rows - mean) @ right[:dimension].T)
-
-
-def _consistency(embeddings: list[Floats]) -> float:
-    """Return the mean R2 of linear fits from each embedding to each other one."""
-    if len(embeddings) < 2:
-        return float("nan")
-    scores = []
-    for source, goal in permutations(embeddings, 2):
-        centred = goal - goal.mean(axis=0)
-        design = source - source.mean(axis=0)
-        rest = centred - design @ np.linalg.lstsq(design, centred, rcond=None)[0]
-        scores.append(1 - (rest**2).sum() / max((centred**2).sum(), 1e-12))
-    return float(np.mean(scores))
 
 
 def _r2(predicted: Floats, truth: Floats) -> Floats:

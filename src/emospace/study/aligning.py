@@ -143,7 +143,7 @@ def decode(
     for rated in ratings:
         try:
             with timed("CEBRA"):
-                decoded, _ = cebra_alignment(
+                found += cebra_alignment(
                     concepts.space(kind),
                     concepts.features(kind).features,
                     concepts.concepts,
@@ -152,7 +152,6 @@ def decode(
                     seed=seed,
                     n_permutations=n_permutations,
                 )
-            found += decoded
         except EmospaceError as error:
             missing.append(NotComputed(what=DECODING, why=str(error), language=concepts.language))
     records = _records(found, model, layer, concepts.sets.provenance)
