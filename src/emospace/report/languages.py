@@ -1,43 +1,33 @@
-"""Several languages in one model: how alike their spaces are, what they share and what sits differently."""
+"""Several languages in one model: how alike their spaces are, pair by pair and as a tree."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from emospace.records import SIGNIFICANT, AlignmentRecord, CategoryShiftRecord, LanguageRSARecord
+from emospace.records import SIGNIFICANT, LanguageRSARecord, grouped
 from emospace.report import charts, languages_charts
-from emospace.report.blocks import Block, Choice, Figures, Fold, Option, Panel, Prose, Reason
+from emospace.report.blocks import Block, Cell, Choice, Figures, Fold, Option, Prose, Reason, Table
+from emospace.report.columns import Column, build, ci, counts, p, score, shares
 from emospace.report.languages_charts import Dendrogram, Pair, dendrogram_of, ordered
-from emospace.report.languages_tables import (
-    depth_table,
-    language_table,
-    pair_name,
-    ranking_table,
-    resting,
-    shift_table,
-    span,
-    structure_records,
-    structure_table,
-    tree_table,
-    universal_table,
-    weight_table,
-)
-from emospace.report.run import Absent, Run, or_reason
+from emospace.report.languages_details import LONG, common, depth, shifts, structures
+from emospace.report.run import Absent, Run
 from emospace.report.texts import panel, prose, say
 from emospace.report.wording import (
+    DASH,
     MANY,
+    STATISTICS,
+    count,
     figure,
-    interval,
     language_name,
     listed,
-    number,
-    percent,
+    pair_name,
+    plain_name,
+    resting,
     space_name,
+    span,
     upper_first,
 )
 
-PLANE = ("a", "b", "category", "a_x", "a_y", "b_x", "b_y")
-DEPTHS = ("language", "ratings", "layer", "depth", "rsa", "n")
 MORE = "Common features, categories that sit differently, depth, co-annotation and colexification"
 BESIDE = "Co-annotation and colexification"
 
@@ -80,13 +70,10 @@ def languages_section(run: Run) -> Iterator[Block]:
     order = ordered(spoken, tree_of(run))
     yield Prose(likeness(run))
     yield _matrices(run, order)
-    yield language_table(run)
+    yield _table(run)
     if tree := tree_of(run):
-        yield Fold("The clades of the tree", [tree_table(tree)])
-    yield from _common(run, order)
-    yield from _shifts(run)
-    yield from _depth(run, order)
-    yield from structures(run)
+        yield Fold("The clades of the tree", [build("table-tree", CLADES, tree.branches)])
+    yield from _more(run, order)
 
 
 def of_statistic(run: Run, statistic: str) -> list[LanguageRSARecord]:
@@ -136,24 +123,21 @@ def likeness(run: Run) -> tuple[str, ...]:
 def _one_pair(run: Run) -> Iterator[Block]:
     given = [r for r in run.results.language_rsa if r.statistic == "rsa_spearman" and r.value is not None]
     yield prose("text-languages-one_pair")
-    groups: dict[str, list[LanguageRSARecord]] = {}
-    for record in given:
-        groups.setdefault(record.space, []).append(record)
+    groups = grouped(given, lambda record: record.space)
     panels = [
         panel(
             f"languages-{space}",
             charts.language_pairs(records),
             text="languages",
             heading=upper_first(space_name(space)),
-            alt="Correlation of category structures: " + "; ".join(_pair(r) for r in records) + ".",
+            pairs=[_pair(record) for record in records],
         )
         for space, records in groups.items()
     ]
     if panels:
         yield Figures(panels)
-    yield language_table(run)
-    order = run.languages
-    more = [*_common(run, order), *_shifts(run), *_depth(run, order), *structures(run)]
+    yield _table(run)
+    more = list(_more(run, run.languages))
     if any(not isinstance(block, Reason | Prose) for block in more):
         yield Fold(MORE, more)
 
@@ -162,51 +146,42 @@ def _pair(record: LanguageRSARecord) -> str:
     return say("likeness.pair", record=record)
 
 
+def _more(run: Run, order: Sequence[str]) -> Iterator[Block]:
+    for part in (common(run, order), shifts(run), depth(run, order), structures(run)):
+        yield from part
+
+
 def _matrices(run: Run, order: Sequence[str]) -> Figures:
     rsa, fits = of_statistic(run, "rsa_spearman"), of_statistic(run, "procrustes")
     values: dict[Pair, float | None] = {(r.a, r.b): r.value for r in rsa}
     static: dict[Pair, float | None] = {(r.a, r.b): r.baseline for r in rsa if r.baseline is not None}
     fitted: dict[Pair, float | None] = {(r.a, r.b): r.value for r in fits}
     lowest = min([0.0, *(value for value in (*values.values(), *static.values()) if value is not None)])
-    intervals, panels = "intervals and p are in the table below", []
-
-    def matrix(
-        key: str, heading: str, caption: str, what: str, of: Mapping[Pair, float | None], low: float
-    ) -> Panel:
-        alt = f"Heat map of {what.format(f'between {len(order)} languages')}"
-        return Panel(f"languages-{key}", heading, caption, alt, languages_charts.pair_matrix(of, order, low))
-
+    draw, n, panels = languages_charts.pair_matrix, len(order), []
     if rsa:
-        caption = f"{resting(rsa, 'category')}; {intervals}."
-        alt = f"RSA {{}}. {_extremes(rsa)}"
-        panels.append(matrix("rsa", "RSA of the emotion spaces", caption, alt, values, lowest))
-    if tree := tree_of(run):
-        clades = "; ".join(
-            f"{listed([language_name(name) for name in branch.members])}: {percent(branch.support)}"
-            for branch in tree.branches[:-1]
-        )
+        drawn = draw(values, order, lowest)
         panels.append(
-            panel(
-                "languages-tree",
-                languages_charts.dendrogram(tree),
-                seed=run.results.manifest.seed,
-                n=len(tree.order),
-                clades=clades,
-            )
+            panel("languages-rsa", drawn, resting=resting(rsa, "category"), n=n, extremes=_extremes(rsa))
         )
+    if tree := tree_of(run):
+        clades = [say("likeness.clade", clade=branch) for branch in tree.branches[:-1]]
+        seed, drawn = run.results.manifest.seed, languages_charts.dendrogram(tree)
+        panels.append(panel("languages-tree", drawn, seed=seed, n=len(tree.order), clades=clades))
     if static:
         name = next(r.baseline_name for r in rsa if r.baseline is not None) or "the baseline"
-        caption = f"What words carry without any context; the same colours. {upper_first(span([r.n for r in rsa], 'category'))}."
-        panels.append(
-            matrix("static", f"RSA of {name}, the baseline", caption, f"RSA {{}} in {name}.", static, lowest)
-        )
+        drawn = draw(static, order, lowest)
+        panels.append(panel("languages-static", drawn, name=name, span=span(rsa, "category"), n=n))
     if fits:
-        caption = (
-            "The first two principal components of two languages, turned onto one another: 1 where categories lie "
-            f"alike. {resting(fits, 'category')}; {intervals}."
+        drawn = draw(fitted, order, min([0.0, *(r.value or 0.0 for r in fits)]))
+        panels.append(
+            panel(
+                "languages-procrustes",
+                drawn,
+                resting=resting(fits, "category"),
+                n=n,
+                extremes=_extremes(fits),
+            )
         )
-        alt, low = f"Procrustes fits {{}}. {_extremes(fits)}", min([0.0, *(r.value or 0.0 for r in fits)])
-        panels.append(matrix("procrustes", "Procrustes fit of the planes", caption, alt, fitted, low))
     return Figures(panels)
 
 
@@ -226,149 +201,44 @@ def _extremes(records: Sequence[LanguageRSARecord]) -> str:
     return f"Lowest: {_pair(ranked[0])}. Highest: {_pair(ranked[-1])}."
 
 
-def _common(run: Run, order: Sequence[str]) -> Iterator[Block]:
-    """Yield the features that languages have in common and the weights of valence and arousal in each."""
-    universal = run.results.universal
-    weights = run.alignment(lambda r: r.statistic == "rdm_weight")
-    panels = []
-    if universal:
-        most = max(universal, key=lambda r: r.k)
-        half = next((r for r in universal if r.k == (most.k + 1) // 2), most)
-        panels.append(
-            panel(
-                "languages-universal",
-                languages_charts.universal(universal),
-                resting=resting(universal, "language"),
-                n_latents=f"{half.n_latents:,}",
-                k=half.k,
-                expected=number(half.expected, 1),
-                n_in_all=f"{most.n_latents:,}",
-                all=most.k,
-                expected_in_all=number(most.expected, 1),
-            )
-        )
-    if weights:
-        given = [w for w in weights if w.value is not None]
-        if given:
-            panels.append(
-                panel("languages-weights", languages_charts.weights(weights, [name for name in order if any(w.language == name for w in weights)]), resting=resting(weights, 'category'), weights=_weights_said(given))
-            )  # fmt: skip
-    if panels:
-        yield Figures(panels, heading="What the languages have in common")
-    if universal:
-        yield universal_table(universal)
-    if weights:
-        yield weight_table(weights, order)
+def _baseline(r: LanguageRSARecord) -> Cell:
+    name = "" if r.baseline is None else f" {plain_name(r.baseline_name or '')}"
+    return Cell(figure(r.baseline) + name, r.baseline)
 
 
-def _weights_said(records: Sequence[AlignmentRecord]) -> str:
-    return "; ".join(
-        f"{language_name(r.language)} {r.target} {figure(r.value)} ({interval(r.ci_low, r.ci_high)})"
-        for r in records
-    )
+def _shared(r: LanguageRSARecord) -> Cell:
+    if r.space != "sae":
+        # Runs of earlier versions counted the dimensions of the residual stream here.
+        return Cell(DASH, note="its dimensions are those of the residual stream, the same in every language")
+    if r.n_shared is None:
+        return Cell(DASH, note="not counted with this figure")
+    return Cell(count(r.n_shared), r.n_shared)
 
 
-def pairs_of(run: Run) -> dict[Pair, list[CategoryShiftRecord]]:
-    """Return the category shifts by pair of languages."""
-    pairs: dict[Pair, list[CategoryShiftRecord]] = {}
-    for record in run.results.category_shift:
-        pairs.setdefault((record.a, record.b), []).append(record)
-    return pairs
+PAIRS = (
+    Column("Languages", lambda r: pair_name(r.a, r.b)),
+    Column("Figure", "statistic", STATISTICS.__getitem__),
+    Column("Of", "space", space_name),
+    score("Value", "value", note="reason"),
+    ci(),
+    p("p", "p"),
+    score("Ceiling", "ceiling"),
+    Column("Baseline", _baseline, numeric=True),
+    counts("Same spelling", "n_spelling"),
+    score("Without these", "distinct"),
+    counts("Categories", "n"),
+    Column("Shared features", _shared, numeric=True),
+)
 
 
-def _shifts(run: Run) -> Iterator[Block]:
-    """Yield the categories that sit differently: pair by pair beside the common plane, and over all pairs."""
-    pairs = pairs_of(run)
-    drawn = {pair: rows for pair, rows in pairs.items() if any(r.excess is not None for r in rows)}
-    why, plane = "", None
-    try:
-        plane = run.table("language_planes", PLANE)
-    except Absent as absent:
-        why = str(absent)
-    panels = []
-    if drawn:
-        flat = [r for rows in drawn.values() for r in rows if r.excess is not None]
-        shifted = sum(bool(r.shifted) for r in flat)
-        panels.append(
-            panel(
-                "languages-shifts",
-                languages_charts.shifts(drawn),
-                n=span([r.n for r in flat], "other"),
-                seed=flat[0].seed,
-                shifted=shifted,
-                n2=len(flat),
-            )
-        )
-    if plane is not None:
-        basic = frozenset(record.category for record in run.results.features if record.basic)
-        panels.append(panel("languages-planes", languages_charts.planes(plane, basic)))
-    if panels:
-        keys = dict.fromkeys(key for panel in panels for key in panel.chart.variants)
-        switch = [(key, pair_name(*key.split(" "))) for key in keys]
-        yield Figures(
-            panels,
-            heading="Categories that sit differently",
-            switch=switch if len(switch) > 1 else (),
-            switch_label="Languages",
-            group="pair",
-        )
-    if why and run.results.language_rsa:
-        yield Reason("Both languages on one plane", why)
-    if len(drawn) > 1:
-        yield ranking_table(run, drawn)
-        yield Fold("Every category in every pair of languages", [shift_table(pairs)])
-    elif pairs:
-        yield shift_table(pairs)
+def _table(run: Run) -> Table:
+    records = run.results.language_rsa
+    return build("table-languages", PAIRS, records, more_than=LONG, resting=resting(records, "category"))
 
 
-def depth_curves(
-    run: Run, order: Sequence[str]
-) -> tuple[dict[str, list[tuple[float, float]]], dict[str, int], dict[str, str]]:
-    """Return, by language, (relative depth, RSA) with people's distances, the categories, and whose ratings those are.
-
-    A language without ratings of its own is compared with those of the first language that has some.
-
-    Raises
-    ------
-    Absent
-        If the run holds no such figures: people rated the categories of no language, or an earlier version made it.
-    """
-    table = run.table("rdm_depth", DEPTHS).dropna(subset=["rsa"])
-    if table.empty:
-        raise Absent("tables/rdm_depth.parquet has no value at any layer")
-    parts = {str(language): part.sort_values("layer") for language, part in table.groupby("language")}
-    drawn = {language: parts[language] for language in order if language in parts}
-    return (
-        {language: list(zip(part["depth"], part["rsa"], strict=True)) for language, part in drawn.items()},
-        {language: int(part["n"].iloc[0]) for language, part in drawn.items()},
-        {language: str(part["ratings"].iloc[0]) for language, part in drawn.items()},
-    )
-
-
-@or_reason("Depth")
-def _depth(run: Run, order: Sequence[str]) -> Iterator[Block]:
-    curves, sizes, ratings = depth_curves(run, order)
-    borrowed = frozenset(language for language in curves if ratings[language] != language)
-    lent = ""
-    if borrowed:
-        source = language_name(ratings[next(iter(borrowed))])
-        lent = f" Dotted: languages without ratings of their own, against those of {source}."
-    best = {language: max(points, key=lambda p: p[1]) for language, points in curves.items()}
-    highest = "; ".join(
-        f"{language_name(k)} {figure(r)} at depth {figure(at)}" for k, (at, r) in best.items()
-    )
-    drawn = panel(
-        "languages-depth",
-        languages_charts.depth(curves, borrowed),
-        n=span(list(sizes.values()), "category"),
-        lent=lent,
-        highest=highest,
-    )
-    yield Figures([drawn], heading="Through the depth of the model")
-    yield depth_table(curves, sizes, ratings)
-
-
-def structures(run: Run) -> Iterator[Block]:
-    """Yield the comparisons with co-annotations and colexification, or nothing where there are none."""
-    if structure_records(run):
-        yield structure_table(run)
+CLADES = (
+    Column("Clade", lambda b: listed([language_name(name) for name in b.members]), wrap=True),
+    counts("Languages", lambda b: len(b.members)),
+    score("1 − RSA", "height"),
+    shares("Support", "support"),
+)

@@ -30,7 +30,7 @@ from emospace.report.columns import (
     score,
     shares,
 )
-from emospace.report.languages_tables import gaps_between_languages
+from emospace.report.languages_details import gaps_between_languages
 from emospace.report.run import Run
 from emospace.report.steering_tables import gaps_of_steering
 from emospace.report.wording import (

@@ -13,10 +13,10 @@ from emospace.report.blocks import Block, Cell, Chart, Figures, Fold, Panel, Pro
 from emospace.report.columns import Column, build, ci, counts, language_column, p, score
 from emospace.report.languages import tree_of
 from emospace.report.languages_charts import SLANTED, ordered
-from emospace.report.languages_tables import LONG, span
+from emospace.report.languages_details import LONG
 from emospace.report.run import Run
 from emospace.report.texts import panel, say
-from emospace.report.wording import CROSSED, DASH, MANY, figure, interval, language_name, listed
+from emospace.report.wording import CROSSED, DASH, MANY, figure, interval, language_name, listed, span
 from emospace.study.summary import COMMON, Transfer, p_of, transfers_of
 
 Records = Sequence[CrossLanguageRecord]
@@ -163,7 +163,7 @@ def _sets_panel(transfers: Transfers, records: Records, target: str) -> Panel:
         sets_chart(sets),
         text="transfer",
         directions=most,
-        n=span([r.n for r in rows], "word"),
+        n=span(rows, "word"),
         seed=rows[0].seed,
         ranges=" Whiskers are the lowest and highest of them, no intervals." if most > 1 else "",
         people=_people(rows),
@@ -182,7 +182,7 @@ def _matrix_panel(results: Results, order: Sequence[str], target: str) -> Panel:
         matrix_chart(results, given, order),
         text="transfer-matrix",
         same=SAME,
-        n=span([r.n for r in given], "word"),
+        n=span(given, "word"),
         seed=given[0].seed,
         people=_people(rows),
         target=target,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 
-from emospace.records import PredictionRecord
+from emospace.records import PredictionRecord, Record
 
 DASH = "–"
 
@@ -133,3 +133,24 @@ def listed(parts: Sequence[str], last: str = "and") -> str:
 def upper_first(text: str) -> str:
     """Return the text with its first letter in upper case."""
     return text[:1].upper() + text[1:]
+
+
+def pair_name(a: str, b: str) -> str:
+    """Return the name of a pair of languages."""
+    return f"{language_name(a)} – {language_name(b)}"
+
+
+def span(counts: Iterable[Record | int], noun: str) -> str:
+    """Write counts, or the n of records, as one number or as a range: ``41 categories``, ``30 to 41 categories``."""
+    sizes = [given if isinstance(given, int) else given.n for given in counts]
+    low, high = min(sizes), max(sizes)
+    return counted(high, noun) if low == high else f"{low:,} to {counted(high, noun)}"
+
+
+def resting(records: Sequence[Record], noun: str) -> str:
+    """Return what figures rest on: n and seed, permutations where there are."""
+    parts = [f"n = {span(records, noun)}"]
+    drawn = sorted({n for record in records if (n := getattr(record, "n_permutations", None))})
+    parts += [f"{listed([f'{n:,}' for n in drawn])} permutations"] if drawn else []
+    parts.append(f"seed {listed([str(seed) for seed in sorted({record.seed for record in records})])}")
+    return ", ".join(parts)
