@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from emospace.evaluation.summary import (
     BY_DOSE,
@@ -23,16 +22,18 @@ from emospace.judges import AUROC_FLOOR, BASIC, weakness
 from emospace.records import SIGNIFICANT, ReadingRecord, Results, SteeringRecord, grouped
 from emospace.report import steering_charts as charts
 from emospace.report.blocks import Block, Figures, Part, Prose, Reason, Section, build_sections
+from emospace.report.columns import build, language_column
 from emospace.report.run import Absent, Run, or_reason
 from emospace.report.steering_languages import crossing_page, is_crossing_run
 from emospace.report.steering_tables import (
+    FIGURE_COLUMNS,
+    SAMPLES,
+    SEARCHED,
+    SLOPES,
     comparison_table,
     emotion_table,
-    figures_table,
     judged_of,
     reading_table,
-    sample_table,
-    slope_table,
 )
 from emospace.report.texts import panel, prose, say
 from emospace.report.wording import (
@@ -46,10 +47,11 @@ from emospace.report.wording import (
     upper_first,
 )
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 Records = Sequence[SteeringRecord]
+SLOPE_FIELDS = (
+    *("target", "kind", "outcome", "n_doses", "slope", "slope_low", "slope_high"),
+    *("rho", "rho_low", "rho_high"),
+)
 FIGURE_FIELDS = ("kind", "figure", "value", "n")
 
 
@@ -181,7 +183,8 @@ def _answer(run: Run) -> Iterator[Block]:
     if illustration:
         return
     yield comparison_table(run.results)
-    yield figures_table(run.table("steering_figures", FIGURE_FIELDS))
+    table = run.table("steering_figures", FIGURE_FIELDS)
+    yield build("table-steering-figures", FIGURE_COLUMNS, table.to_dict("records"))
 
 
 @or_reason("Slope and monotonicity")
@@ -211,8 +214,9 @@ def _doses(run: Run) -> Iterator[Block]:
         panel("steering-ratio", charts.dose_curves(curves, controls, charts.RATIO), emotions=len(curves)),
     ]
     yield Figures(panels)
-    columns = ("target", "kind", "outcome", "n_doses", "slope", "slope_low", "slope_high")
-    yield slope_table(run.table("steering_dose_response", (*columns, "rho", "rho_low", "rho_high")))
+    slopes = run.table("steering_dose_response", SLOPE_FIELDS)
+    of_rate = slopes[slopes["outcome"] == "rate"].to_dict("records")
+    yield build("table-steering-slopes", SLOPES, of_rate, more_than=SEARCHED)
 
 
 def _random_curve(results: Results) -> Iterator[SteeringRecord]:
@@ -230,25 +234,23 @@ def _random_curve(results: Results) -> Iterator[SteeringRecord]:
 def _confusion(run: Run) -> Iterator[Block]:
     import pandas as pd
 
-    table = run.table("steering_confusion", ("target", "kind"))
-    unsteered = table[table["kind"] == "none"]
-    variants: dict[str, pd.DataFrame] = {}
-    for kind in sorted(set(table["kind"]) - {"none"}, key=lambda name: list(VECTORS).index(str(name))):
-        both = pd.concat([table[table["kind"] == kind], unsteered], ignore_index=True)
-        variants[str(kind)] = both.drop(columns="kind")
-    if not variants:
+    parts = dict(iter(run.table("steering_confusion", ("target", "kind")).groupby("kind")))
+    unsteered = [parts.pop("none")] if "none" in parts else []
+    if not parts:
         raise Absent("no basic emotion was tried at its calibrated dose")
-    chosen = calibrated(run.results.steering)
-    main = chosen[0].vector if chosen and chosen[0].vector in variants else next(iter(variants))
-    variants = {main: variants[main], **variants}
+    main = next((record.vector for record in calibrated(run.results.steering)), "")
+    kinds = sorted(map(str, parts), key=lambda kind: (kind != main, list(VECTORS).index(kind)))
+    variants = {
+        kind: pd.concat([parts[kind], *unsteered], ignore_index=True).drop(columns="kind") for kind in kinds
+    }
     hit = {
         str(row["target"]): float(row[str(row["target"])])
-        for row in variants[main].to_dict("records")
+        for row in variants[kinds[0]].to_dict("records")
         if str(row["target"]) in row
     }
     shares = listed([f"{name} {figure(share)}" for name, share in hit.items()])
     drawn = panel("steering-confusion", charts.confusion(variants), shares=shares)
-    switch = [(kind, upper_first(VECTORS[kind])) for kind in variants]
+    switch = [(kind, upper_first(VECTORS[kind])) for kind in kinds]
     yield Figures([drawn], columns=1, switch=switch, switch_label="Steered by", group="confusion")
 
 
@@ -300,7 +302,10 @@ def _others(run: Run) -> Iterator[Block]:
 
 @or_reason("Answers")
 def _samples(run: Run) -> Iterator[Block]:
-    yield sample_table(run.table("steering_samples", ("kind", "prompt", "text")))
+    table = run.table("steering_samples", ("kind", "prompt", "text"))
+    several = len(set(table.get("language", ()))) > 1
+    columns = (language_column() if several else None, *SAMPLES)
+    yield build("table-steering-samples", columns, table.to_dict("records"))
 
 
 def reading_verdict(records: Sequence[ReadingRecord]) -> str:

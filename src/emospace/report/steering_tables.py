@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from emospace.display import get_value
-from emospace.evaluation.summary import COMPARED, SIZE, calibrated, compared, way
+from emospace.evaluation.summary import COMPARED, MEDIANS, SIZE, calibrated, compared, way
 from emospace.judges import AUROC_FLOOR, BASIC, weakness
 from emospace.records import ReadingRecord, Results, SteeringRecord, cross_tabulated
 from emospace.report.blocks import Cell, Table
@@ -39,7 +39,7 @@ from emospace.report.wording import (
 )
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 
 SEARCHED = 12
@@ -108,7 +108,7 @@ def emotion_table(records: Sequence[SteeringRecord], key: str, note: str = "") -
         (
             language_column() if len({record.language for record in records}) > 1 else None,
             Column("Emotion", "emotion", emotion_name),
-            Column("Vector", way_name) if len({way_name(record) for record in records}) > 1 else None,
+            Column("Vector", way, way_name) if len(set(map(way, records))) > 1 else None,
             plain("Dose", "dose", note=_acting),
             JUDGED if judged_of(records) else None,
             *RATES,
@@ -124,18 +124,14 @@ def emotion_table(records: Sequence[SteeringRecord], key: str, note: str = "") -
             else None,
         ),
         records,
-        way=way_name(records[0]),
+        way=way_name(way(records[0])),
         note=note,
         more_than=SEARCHED,
     )
 
 
-def way_name(record: SteeringRecord) -> str:
-    """Return what was done: the kind of vector and the mode of its dose."""
-    return _named(way(record))
-
-
-def _named(made: str) -> str:
+def way_name(made: str) -> str:
+    """Return what was done (`way`): the kind of vector and the mode of its dose."""
     kind, comma, mode = made.partition(",")
     return upper_first(VECTORS[kind]) + comma + mode
 
@@ -147,22 +143,21 @@ def comparison_table(results: Results) -> Table:
     order = list(VECTORS)
     ways = sorted(groups, key=lambda made: (made != main, order.index(made.partition(",")[0])))
 
-    def mean(
-        name: str, statistic: Callable[..., float | None] = results.mean
-    ) -> Callable[[str], float | None]:
+    def mean(name: str) -> Callable[[str], float | None]:
+        statistic = results.median if name in MEDIANS else results.mean
         return lambda made: statistic("steering", name, group=COMPARED, way=made)
 
     return build(
         "table-steering-compared",
         (
-            Column("Answers", _named),
+            Column("Answers", way_name),
             counts("Emotions", lambda made: len(groups[made])),
             Column("Judged", lambda made: judged_of(groups[made]) or "all")
             if any(map(judged_of, groups.values()))
             else None,
             score("Target rate", mean("target_rate")),
             score("Masked", mean("target_rate_masked")),
-            plain("Perplexity ratio", mean("perplexity_ratio", results.median)),
+            plain("Perplexity ratio", mean("perplexity_ratio")),
             score("Distinct-2", mean("distinct2_ratio")),
             score("Repetition", mean("repetition")),
             score("Similarity", mean("similarity")),
@@ -197,11 +192,6 @@ FIGURE_COLUMNS = (
 )
 
 
-def figures_table(table: pd.DataFrame) -> Table:
-    """Return the study in a few numbers, from its table of figures."""
-    return build("table-steering-figures", FIGURE_COLUMNS, table.to_dict("records"))
-
-
 SLOPES = (
     Column("Emotion", "target", emotion_name),
     VECTOR,
@@ -213,37 +203,20 @@ SLOPES = (
 )
 
 
-def slope_table(table: pd.DataFrame) -> Table:
-    """Return how the target rate follows the dose: slope per unit of dose, and Spearman's rho."""
-    return build(
-        "table-steering-slopes",
-        SLOPES,
-        table[table["outcome"] == "rate"].to_dict("records"),
-        more_than=SEARCHED,
-    )
-
-
 def target_name(emotion: object) -> str:
     """Return the name of an answer's target, which an unsteered one has none of."""
     return emotion_name(emotion) if isinstance(emotion, str) and emotion else "(no target)"
 
 
-def sample_table(table: pd.DataFrame) -> Table:
-    """Return the sample answers, the text as it was generated."""
-    return build(
-        "table-steering-samples",
-        (
-            language_column() if len(set(table.get("language", ()))) > 1 else None,
-            Column("Target", lambda row: target_name(row.get("emotion"))),
-            VECTOR,
-            plain("Dose", "dose"),
-            Column("Judged as", "judged"),
-            plain("Perplexity", "perplexity", digits=1),
-            Column("Prompt", lambda row: Cell(str(row["prompt"]), lang=row.get("language")), wrap=True),
-            Column("Answer", lambda row: Cell(str(row["text"]), lang=row.get("language")), wrap=True),
-        ),
-        table.to_dict("records"),
-    )
+SAMPLES = (
+    Column("Target", lambda row: target_name(row.get("emotion"))),
+    VECTOR,
+    plain("Dose", "dose"),
+    Column("Judged as", "judged"),
+    plain("Perplexity", "perplexity", digits=1),
+    Column("Prompt", lambda row: Cell(str(row["prompt"]), lang=row.get("language")), wrap=True),
+    Column("Answer", lambda row: Cell(str(row["text"]), lang=row.get("language")), wrap=True),
+)
 
 
 def reading_table(run: Run) -> Table:
@@ -289,14 +262,12 @@ def _read(record: ReadingRecord | None) -> Cell:
 
 def gaps_of_steering(results: Results) -> list[Gap]:
     """Return every null figure of steering and reading with its reason, targets of one reason together."""
-    rates = (
-        ("target rate under steering", s.language, s.reason or "", plain_name(s.emotion))
-        for s in results.steering
-        if not s.given
+    figures: list[tuple[SteeringRecord | ReadingRecord, str, str]] = [
+        *((s, "target rate under steering", s.emotion) for s in results.steering),
+        *((r, f"reading of {r.source} by {r.method}", r.target) for r in results.reading),
+    ]
+    return together(
+        (what, record.language, record.reason or "", plain_name(name))
+        for record, what, name in figures
+        if not record.given
     )
-    readings = (
-        (f"reading of {r.source} by {r.method}", r.language, r.reason or "", plain_name(r.target))
-        for r in results.reading
-        if not r.given
-    )
-    return together([*rates, *readings])
