@@ -32,6 +32,7 @@ from emospace.records.flat import (
     Saved as Saved,
     cross_tabulated as cross_tabulated,
     grouped as grouped,
+    matching as matching,
     to_frame as to_frame,
 )
 from emospace.records.headlines import (

@@ -135,6 +135,11 @@ def grouped(rows: Iterable[Row], key: Callable[[Row], Key]) -> dict[Key, list[Ro
     return groups
 
 
+def matching(rows: Iterable[Row], **fields: object) -> list[Row]:
+    """Return the rows whose fields have these values."""
+    return [row for row in rows if all(getattr(row, name) == value for name, value in fields.items())]
+
+
 def cross_tabulated(
     rows: Iterable[Row], key: Callable[[Row], Key], name: Callable[[Row], Name]
 ) -> dict[Key, dict[Name, Row]]:

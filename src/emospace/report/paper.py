@@ -18,8 +18,9 @@ from emospace.display import say
 from emospace.report.blocks import Block, Figures, Panel, Reason
 from emospace.report.languages import likeness_figures
 from emospace.report.plots import Json
+from emospace.report.predicted import prediction_figures
 from emospace.report.run import Run, load_run
-from emospace.report.sections import circumplex_figures, prediction_figures, rdm_figures
+from emospace.report.sections import circumplex_figures, rdm_figures
 from emospace.report.transfer import matrix_figures
 from emospace.report.wording import MANY
 

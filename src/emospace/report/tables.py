@@ -12,7 +12,6 @@ from emospace.records import (
     FeatureRecord,
     PredictionRecord,
     cross_tabulated,
-    is_beside_the_answer,
 )
 from emospace.report.blocks import Cell, Facts, Table
 from emospace.report.columns import (
@@ -50,7 +49,6 @@ from emospace.report.wording import (
     structure_name,
     upper_first,
 )
-from emospace.study.summary import category_aucs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,76 +61,6 @@ SUMMARISED = {
     "steering": "emotions under steering",
 }
 """Kinds of records whose means pages state, read from the `summary` of results.json."""
-
-
-NORMED = (language_column(), Column("Norms", "norms"), Column("Rating", "target"))
-"""What rating a figure is of."""
-
-
-def _test_words(record: PredictionRecord | ComparisonRecord) -> str:
-    return "concepts out" if record.excluded_concepts else "all"
-
-
-PREDICTION = (
-    *NORMED,
-    Column("Features", set_name, note=lambda r: FEATURE_SETS[r.features][2]),
-    Column("Test words", _test_words),
-    score("r", "r", note="reason"),
-    ci(
-        lambda r: r.ci_low if r.draws_low is None else r.draws_low,
-        lambda r: r.ci_high if r.draws_low is None else r.draws_high,
-        "95% interval",
-    ),
-    score("R²", "r2"),
-    p("p (FDR)", lambda r: r.p if r.p_fdr is None else r.p_fdr),
-    counts("Words", "n"),
-    counts("Features used", "n_features"),
-    Column("Layer", "layer", numeric=True, note="layers_chosen"),
-    shares("Draws beaten", "draws_beaten"),
-    score("Disattenuated r", "disattenuated_r"),
-)
-
-
-def prediction_table(run: Run) -> Table:
-    """Return every prediction figure with its interval, R2, n and p."""
-    return build(
-        "table-prediction", PREDICTION, run.results.prediction, strong=lambda r: r.features == "space"
-    )
-
-
-COMPARISON = (
-    *NORMED,
-    Column("Test words", _test_words),
-    Column("Set", lambda c: _set_of(c)),
-    Column(
-        "Against",
-        lambda c: (
-            FEATURE_SETS[c.against][0] + (f" ({plain_name(c.static_source)})" if c.static_source else "")
-        ),
-    ),
-    score("Difference in r", "difference", note="reason"),
-    ci(),
-    p("p", "p"),
-    Column("As well as", lambda c: {None: None, True: "yes", False: "not shown"}[c.equivalent]),
-    counts("Words", "n"),
-)
-
-
-def _set_of(record: ComparisonRecord) -> str:
-    return FEATURE_SETS[record.features][0]
-
-
-def comparison_table(run: Run) -> Table:
-    """Return the differences between feature sets, with what they say about equality."""
-    margins = {c.margin for c in run.results.comparison if c.margin is not None}
-    within = f" ±{figure(margins.pop())}" if len(margins) == 1 else " the margin"
-    return build(
-        "table-comparison",
-        COMPARISON,
-        run.results.comparison,
-        searched=len(run.languages) >= MANY,
-        within=within,
-    )
 
 
 def _statistic(a: AlignmentRecord) -> str:
@@ -164,18 +92,6 @@ ALIGNMENT = (
     counts("Categories", "n"),
     Column("Rated / derived", lambda a: None if a.n_label is None else f"{a.n_label} / {a.n_derived or 0}"),
 )
-
-
-def alignment_table(run: Run) -> Table:
-    """Return every alignment figure with interval, p, ceiling, baseline and n."""
-    return build(
-        "table-alignment",
-        ALIGNMENT,
-        run.alignment(lambda a: a.statistic != "rdm_weight" and not is_beside_the_answer(a.against)),
-        searched=len(run.languages) >= MANY,
-        strong=lambda a: a.space == "sae" and a.statistic == "rsa_spearman",
-        provenance=run.provenance,
-    )
 
 
 def counts_table(run: Run) -> Table:
@@ -226,11 +142,6 @@ AUC = (
     counts("Above chance", "n_above"),
     counts("Categories", "n"),
 )
-
-
-def auc_table(run: Run) -> Table:
-    """Return how well held-out concepts are assigned to their category in each language."""
-    return build("table-categories", AUC, category_aucs(run.results))
 
 
 def listed_tests(run: Run, languages: list[str]) -> str:
@@ -291,7 +202,7 @@ def missing_table(run: Run) -> Table:
             for r in results.prediction
         ),
         *(
-            (c, f"{c.target} ({c.norms}): {_set_of(c)} against {FEATURE_SETS[c.against][0]}")
+            (c, f"{c.target} ({c.norms}): {FEATURE_SETS[c.features][0]} against {FEATURE_SETS[c.against][0]}")
             for c in results.comparison
         ),
         *(
