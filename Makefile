@@ -1,7 +1,7 @@
 # Every target sets up .venv first: Python 3.11 or later with venv, git and make are all that is needed.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-versions lint types results steering steering-gemma languages soak bench bench-environments setup clean
+.PHONY: help demo test test-versions lint types results steering steering-gemma steering-gemma-en steering-gemma-zh steering-gemma-zh-by-en languages soak bench bench-environments setup clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -63,14 +63,17 @@ languages: $(STAMP) ## Study thirteen languages in Gemma; make docs/results/lang
 	$(BIN)/python recipes/publish_languages.py runs/languages --command "make languages"
 
 BASIC := anger,disgust,fear,joy,sadness,surprise
-GEMMA := emospace steer evaluate --model gemma --emotions $(BASIC) --doses 1 --n-random 4 --random-doses 1,2 --n-shuffled 0 --baselines dense --n-prompts 32 --tokens 32 --batch-size 64 --dtype auto
-steering-gemma: $(STAMP) ## Calibrate the vectors of Gemma and make docs/results/steering-gemma-en.json and -zh.json again (an hour)
+GEMMA := emospace steer evaluate --model gemma --emotions $(BASIC) --doses 1 --n-random 4 --random-doses 1,2 --n-shuffled 0 --n-prompts 32 --tokens 32 --batch-size 64 --dtype auto
+steering-gemma: $(STAMP) ## Calibrate the vectors of Gemma and make docs/results/steering-gemma-*.json again: English and Chinese answers, Chinese ones by English concepts (two hours)
 	$(BIN)/python recipes/calibrate_steering.py --model gemma --emotions $(BASIC)
-	for language in en zh; do \
-		$(BIN)/$(GEMMA) --language $$language --out runs/steering-gemma-$$language && \
-		$(BIN)/python recipes/publish_steering.py runs/steering-gemma-$$language --name steering-gemma-$$language \
-			--command "make steering-gemma: $(GEMMA) --language $$language --out runs/steering-gemma-$$language" || exit; \
-	done
+	$(BIN)/python recipes/calibrate_steering.py --model gemma --emotions $(BASIC) --language zh
+	$(MAKE) --no-print-directory steering-gemma-en steering-gemma-zh steering-gemma-zh-by-en
+steering-gemma-en: EVALUATED := $(GEMMA) --baselines dense --language en
+steering-gemma-zh: EVALUATED := $(GEMMA) --baselines none --language zh
+steering-gemma-zh-by-en: EVALUATED := $(GEMMA) --baselines none --language zh --concept-language en
+steering-gemma-en steering-gemma-zh steering-gemma-zh-by-en: $(STAMP)
+	$(BIN)/$(EVALUATED) --out runs/$@
+	$(BIN)/python recipes/publish_steering.py runs/$@ --name $@ --command "make $@: $(EVALUATED) --out runs/$@"
 
 soak: $(STAMP) ## 1,000 requests to a running server: right answers, memory flat
 	$(BIN)/python recipes/soak.py

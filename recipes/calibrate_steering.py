@@ -1,6 +1,6 @@
 """Make and calibrate the steering vectors that are shipped for a model, and those they are compared with.
 
-    python recipes/calibrate_steering.py [--model gemma] [--emotions anger,joy]
+    python recipes/calibrate_steering.py [--model gemma] [--emotions anger,joy] [--language zh]
 
 Writes the vectors of ``embedded`` (SmolLM2-135M-Instruct) into ``src/emospace/data/steering`` and those of ``gemma`` into
 ``packages/gemma``: all emotions, both modes. Vectors of other sources, for the basic six, go to the cache, where
@@ -68,18 +68,22 @@ def main() -> None:
     parser.add_argument(
         "--emotions", default="", help="these alone; none: all (the others are always the basic six)"
     )
+    parser.add_argument("--language", default="en", help="of concepts, prompts and judge")
     options = parser.parse_args()
     emotions = tuple(name for name in options.emotions.split(",") if name)
     shipment = SHIPMENTS[options.model]
-    settings = {"model": options.model, **shipment.settings}
+    settings = {"model": options.model, "language": options.language, **shipment.settings}
+    folder = shipment.folder
+    if options.language != "en":
+        folder = folder.with_name(f"{folder.name}-{options.language}")
     model = load_model(options.model, dtype=settings["dtype"])
     for source, changes in shipment.others.items():
         spec = CalibrationSpec(
             **{**settings, "source": source, "emotions": BASIC, "constant_doses": (), **changes}
         )
-        bank = calibrate(spec, bank_folder(model.weights_hash, source), model=model)
+        bank = calibrate(spec, bank_folder(model.weights_hash, source, options.language), model=model)
         say(f"{source}: {trials_of(bank.note)}")
-    bank = calibrate(CalibrationSpec(**settings, emotions=emotions), shipment.folder, model=model)
+    bank = calibrate(CalibrationSpec(**settings, emotions=emotions), folder, model=model)
     say(f"shipped: {trials_of(bank.note)}")
 
 

@@ -63,7 +63,7 @@ def _model(monkeypatch):
     import emospace.models
     import emospace.steering.bank
 
-    def load_vectors(model, source=None):
+    def load_vectors(model, source=None, language=None):
         if source in (None, "mix"):
             return BANK
         raise EmospaceError("the model", "it has no such vectors", "Calibrate them.")
@@ -544,10 +544,35 @@ def test_an_export_is_the_constant_vector(tmp_path):
     assert (tmp_path / "joy.gguf").is_file()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "language"),
+    [
+        (["--emotion", "joy", PROMPT], None),
+        (["--emotion", "joy", "--concept-language", "zh", PROMPT], "zh"),
+        (["evaluate", "--out", "x"], "en"),
+        (["evaluate", "--out", "x", "--language", "zh"], "zh"),
+        (["evaluate", "--out", "x", "--language", "zh", "--concept-language", "en"], "en"),
+    ],
+)
+def test_vectors_are_of_the_language_named_or_that_of_the_prompts(monkeypatch, tmp_path, arguments, language):
+    import emospace.steering.bank
+
+    asked = []
+
+    def load_vectors(model, source=None, language=None):
+        asked.append(language)
+        raise EmospaceError("the model", "it has no such vectors", "Calibrate them.")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(emospace.steering.bank, "load_vectors", load_vectors)
+    assert run(*arguments).exit_code == 2
+    assert asked == [language]
+
+
 def test_a_model_without_vectors_names_the_command(monkeypatch):
     import emospace.steering.bank
 
-    def nothing(model, source=None):
+    def nothing(model, source=None, language=None):
         raise EmospaceError("the model 'x'", "no vectors", "make them: emospace steer calibrate --model x")
 
     monkeypatch.setattr(emospace.steering.bank, "load_vectors", nothing)

@@ -315,6 +315,24 @@ def test_a_source_is_taken_at_its_word_and_else_the_first_there_is(model):
     assert load_vectors(model, "dense").note["judge"] == "dense"
 
 
+def test_vectors_of_the_language_asked_for_come_first_then_english_ones_then_any(model, tmp_path):
+    of_model(model, "zh").save(bank_folder(model.weights_hash, "dense", "zh"))
+    assert load_vectors(model).note["judge"] == "zh"
+    of_model(model, "en").save(tmp_path / "bundled" / "tiny-mix")
+    of_model(model, "es").save(tmp_path / "bundled" / "tiny-mix-es")
+    languages = (None, "en", "zh", "es", "fr")
+    assert [load_vectors(model, language=language).note["judge"] for language in languages] == [
+        "en",
+        "en",
+        "zh",
+        "es",
+        "en",
+    ]
+    assert load_vectors(model, "mix", "zh").note["judge"] == "en"
+    of_model(model, "here").save(bank_folder(model.weights_hash, "mix", "es"))
+    assert load_vectors(model, language="es").note["judge"] == "here"
+
+
 def test_vectors_serve_a_model_at_any_precision_but_no_other_weights(model):
     of_model(model, "own").save(bank_folder(model.weights_hash))
     half = replace(model, identity={**model.identity, "dtype": "bfloat16"})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from emospace.cli.compare import p_value, show_missing
 from emospace.cli.options import command_line, keep_spec, takes
 from emospace.cli.steer import app
-from emospace.cli.tone import load
+from emospace.cli.tone import load, vectors_language
 from emospace.display import Get, bare, between, table, written
 from emospace.errors import EmospaceError
 from emospace.specs import BASIC, CrossingSpec, SteeringSpec
@@ -40,7 +40,11 @@ def evaluate(spec: SteeringSpec) -> None:
     folder = keep_spec(spec, spec.out)
     model, bank = load(spec)
     kinds = {vector.kind for vector in bank.vectors.values()}
-    beside = {name: bank_or_none(model, name) for name in BASELINES[spec.baselines] if name not in kinds}
+    beside = {
+        name: bank_or_none(model, name, vectors_language(spec))
+        for name in BASELINES[spec.baselines]
+        if name not in kinds
+    }
     command = command_line("emospace steer evaluate", spec)
     show_evaluation(run_evaluation(spec, model, bank, beside, command=command))
     written("Report", write_report(folder))
@@ -69,12 +73,12 @@ def languages(spec: CrossingSpec) -> None:
     written("Report", write_report(folder))
 
 
-def bank_or_none(model: LanguageModel, source: str) -> VectorBank | None:
+def bank_or_none(model: LanguageModel, source: str, language: str | None) -> VectorBank | None:
     """Return a model's vectors of a source, None where it has none."""
     from emospace.steering.bank import load_vectors
 
     try:
-        return load_vectors(model, source)
+        return load_vectors(model, source, language)
     except EmospaceError:
         return None
 

@@ -138,4 +138,9 @@ def load(spec: ModelWithVectors) -> tuple[LanguageModel, VectorBank]:
     from emospace.steering.bank import load_vectors
 
     model = load_model(spec.model, **spec.loading)
-    return model, load_vectors(model, spec.source)
+    return model, load_vectors(model, spec.source, vectors_language(spec))
+
+
+def vectors_language(spec: ModelWithVectors) -> str | None:
+    """Return the language whose concepts' vectors are preferred: the one named, else that of the prompts."""
+    return getattr(spec, "concept_language", None) or getattr(spec, "language", None)

@@ -143,7 +143,7 @@ def calibrate(
     }
     positions = {name: made.positions[name] for name in wanted if name in made.positions}
     bank = VectorBank(vectors, positions, note)
-    folder = bank.save(out or bank_folder(made.states.model_hash, source))
+    folder = bank.save(out or bank_folder(made.states.model_hash, source, spec.language))
     say(f"{len(bank.names)} emotions calibrated: {folder}")
     return bank
 

@@ -26,6 +26,7 @@ ACCESS, BOUNDS = "Who may ask", "Bounds of requests"
 COMMA = "Comma-separated or repeated"
 SAE_HELP = "auto (the shipped one, else none), none, a folder, or release:id."
 SEED_HELP = "Of every random draw."
+CONCEPTS_OF = "Language of the concepts the vectors were made of; without it"
 SOURCE_HELP = "Which calibrated vectors: mix, sae or dense; else the first of these that the model has."
 
 

@@ -11,6 +11,7 @@ from pydantic import field_validator
 from emospace.specs.base import (
     BASIC,
     COMMA,
+    CONCEPTS_OF,
     DOSE,
     JUDGED,
     MODEL,
@@ -56,6 +57,7 @@ class ToneSpec(ModelSpec):
     arousal: float | None = option(None, "-1 (calm) to 1 (excited).", panel=TONE)
     layers: tuple[int, ...] = option((), "Some of the vector's layers: 14,18.", panel=DOSE)
     source: CalibratedSource | None = option(None, SOURCE_HELP, panel=MODEL)
+    concept_language: str | None = option(None, f"{CONCEPTS_OF} English, else any there are.", panel=MODEL)
 
 
 class TextSpec(ToneSpec, ChatModelSpec):
@@ -195,6 +197,9 @@ class SteeringSpec(ChatModelSpec):
         None, "Ratings of the words of answers; else the language's default.", panel=WHAT
     )
     source: CalibratedSource | None = option(None, SOURCE_HELP, panel=MODEL)
+    concept_language: str | None = option(
+        None, f"{CONCEPTS_OF} that of the prompts where there are such vectors, else English.", panel=MODEL
+    )
     baselines: Literal["dense", "sae", "both", "none"] = option(
         "dense", "Other calibrated vectors to hold beside: dense, sae, both, or none.", panel=DOSE
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +24,10 @@ FORMAT = 1
 AXES = ("valence", "arousal")
 SOURCES = get_args(CalibratedSource)
 """What vectors are made of, the first choice first."""
+
+CARD = "card.json"
+_MADE_OF = re.compile(rf".+-(?P<source>{'|'.join(SOURCES)})(-(?P<language>[a-z]{{2,3}}))?")
+"""Name of a folder of vectors: of a hash or model, of what they are made of, and of the language unless English."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,7 +188,7 @@ class VectorBank:
         )
         first = next(iter(self.vectors.values()))
         write_json(
-            folder / "card.json",
+            folder / CARD,
             {
                 "format": FORMAT,
                 "model": first.model,
@@ -216,7 +221,7 @@ class VectorBank:
         from safetensors.numpy import load_file
 
         try:
-            card = read_json(folder / "card.json")
+            card = read_json(folder / CARD)
             rows = load_file(folder / "vectors.safetensors")
             if card.get("format") != FORMAT:
                 raise ValueError(f"format {card.get('format')!r}, this version reads {FORMAT}")
@@ -247,35 +252,42 @@ class VectorBank:
         )
 
 
-def bank_folder(model_hash: str, source: str = "mix") -> Path:
-    """Return the folder of the cache where a model's calibrated vectors lie."""
-    return cache_dir() / "steering" / f"{model_hash}-{source}"
+def bank_folder(model_hash: str, source: str = "mix", language: str = "en") -> Path:
+    """Return the folder of the cache where a model's calibrated vectors of a language's concepts lie."""
+    return cache_dir() / "steering" / f"{model_hash}-{source}{'' if language == 'en' else f'-{language}'}"
 
 
-def load_vectors(model: LanguageModel, source: str | None = None) -> VectorBank:
+def load_vectors(model: LanguageModel, source: str | None = None, language: str | None = None) -> VectorBank:
     """Return a model's calibrated vectors: those calibrated here, else the bundled ones.
 
     Parameters
     ----------
     model
-        A loaded model; the hash of its weights decides, whatever it is called and in whichever precision.
+        Vectors are found by the hash of its weights, whatever its precision.
     source
         ``mix``, ``sae`` or ``dense``; the first of these that there is unless named (a model without an SAE has
         dense ones only).
+    language
+        ISO 639-1 code of the concepts the vectors were made of. Without it, or where there are none of this language,
+        those of English concepts, else of any.
 
     Raises
     ------
     EmospaceError
         Where the model has none.
     """
-    key, folders = model.weights_hash, shipped("steering")
-    for name in [source] if source else SOURCES:
-        folder = bank_folder(key, name)
-        if (folder / "card.json").is_file():
-            return VectorBank.load(folder)
-        for bundled in folders:
-            if bundled.name.endswith(f"-{name}") and read_json(bundled / "card.json")["model_hash"] == key:
-                return VectorBank.load(bundled)
+    key = model.weights_hash
+    here = [folder for folder in (cache_dir() / "steering").glob(f"{key}-*") if (folder / CARD).is_file()]
+    brought = [folder for folder in shipped("steering") if read_json(folder / CARD)["model_hash"] == key]
+    candidates = []
+    for folder in sorted(here) + brought:
+        made_of = _MADE_OF.fullmatch(folder.name)
+        if made_of and source in (None, made_of["source"]):
+            spoken = made_of["language"] or "en"
+            rank = (spoken != (language or "en"), spoken != "en", SOURCES.index(made_of["source"]))
+            candidates.append((*rank, folder in brought, folder))
+    if candidates:
+        return VectorBank.load(min(candidates)[-1])
     command = missing_companion(model.identity.get("sha256"))
     raise EmospaceError(
         f"the model '{model.name}'",

@@ -101,15 +101,18 @@ def prepare(
         Where answers are kept.
     """
     try:
-        bank, judge = load_vectors(model), load_subword()
-        cells = _cells(bank, model.name)
+        judge = load_subword()
+        banks = {language: load_vectors(model, language=language) for language in study.languages}
+        cells = {language: _cells(bank, model.name) for language, bank in banks.items()}
     except EmospaceError as error:
         return [NotComputed(what=WHAT, why=str(error))]
     prepared: list[Illustration | NotComputed] = []
     for language in study.languages:
         try:
             own = next(iter(norms.get(language, ())), None)
-            prepared.append(_prepare(study, language, model, bank, cells, judge, own, out))
+            prepared.append(
+                _prepare(study, language, model, banks[language], cells[language], judge, own, out)
+            )
         except EmospaceError as error:
             trial = f"emospace steer evaluate --language {language} --prompts FILE --judge NAME"
             why = f"{error.what}: {error.why}; with prompts and a judge of your own: {trial}"
