@@ -23,7 +23,7 @@ from emospace.report.steering import verdict
 from emospace.report.wording import figure
 from emospace.steering import DoseRange, SteeringVector
 from emospace.steering.bank import VectorBank, bank_folder
-from emospace.study import StudySpec, run, steering
+from emospace.study import StudySpec, steering
 from emospace.study.stage import StageResult
 
 LETTERS = dict(zip(BASIC_SEVEN, ("aeiou", "st", "nr", "dl", "pb", "kg", "z"), strict=True))
@@ -108,7 +108,7 @@ def steering_stage(study: Trial) -> StageResult:
         for language in study.spec.languages
     }
     results = [
-        run.steering_stage(asked, model, study.out / "stages")
+        steering.steering_stage(asked, model, study.out / "stages")
         for asked in steering.prepare(study.spec, model, norms, study.out / "steering")
     ]
     records = [record for result in results for record in result.records.get("steering", ())]

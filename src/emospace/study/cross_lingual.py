@@ -10,7 +10,7 @@ import numpy as np
 from emospace import structure
 from emospace.display import track
 from emospace.prediction import FittedRatings, fit_ratings, read_ratings
-from emospace.records import CrossLanguageRecord
+from emospace.records import INPUT, CrossLanguageRecord, PredictionRecord
 from emospace.study.rated import RatedWords, rated_words
 from emospace.study.stage import StageResult, stage
 
@@ -31,6 +31,23 @@ WIDE = ("dense", "static")
 def comparable(norms: WordNorms) -> WordNorms:
     """Return the ratings that are compared between languages, of the words that have all of them."""
     return norms.only(tuple(target for target in PEOPLE if target in norms.targets)).complete()
+
+
+def r_within(
+    stages: Sequence[StageResult], norms: Mapping[str, WordNorms]
+) -> dict[tuple[str, str, str], float | None]:
+    """Return the r of wide features within each language that the prediction stages gave, as `cross_predict` takes it."""
+    return {
+        (row.language, row.features, row.target): row.r
+        for result in stages
+        for row in result.records.get("prediction", ())
+        if isinstance(row, PredictionRecord)
+        and row.excluded_concepts
+        and row.features in WIDE
+        and row.language in norms
+        and row.norms == norms[row.language].name
+        and row.static_source in (None, INPUT)
+    }
 
 
 @stage(version=2)

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from emospace.errors import EmospaceError
+from emospace.records import NotComputed
 from emospace.stats import rdm_correlation
+from emospace.study.stage import StageResult
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+def follow_depth(stages: Sequence[StageResult], languages: Sequence[str], n_blocks: int) -> StageResult:
+    """Return how like people's distances the states of each language are at each layer, from its alignment."""
+    tables = [table for result in stages for table in result.tables.items()]
+    of_people = {f"rdm_human_{language}_valence_arousal": language for language in languages}
+    people = {of_people[name]: table for name, table in tables if name in of_people}
+    if not people:
+        why = "no language of the study has people's valence and arousal of enough categories"
+        return StageResult(not_computed=[NotComputed(what="RSA with people through the depth", why=why)])
+    layers = [table for name, table in tables if name == "rdm_layers"]
+    return StageResult(
+        {}, {"rdm_depth": depth_table(dict(zip(languages, layers, strict=True)), people, n_blocks)}
+    )
 
 
 def depth_table(

@@ -88,6 +88,20 @@ class Illustration:
         )
 
 
+def steering_stage(
+    illustration: Illustration | NotComputed, model: LanguageModel, folder: Path
+) -> StageResult:
+    """Try the model's calibrated vectors on a few prompts of a language, or say why not."""
+    if isinstance(illustration, NotComputed):
+        return StageResult(not_computed=[illustration])
+    try:
+        return illustration.result(model, folder)
+    except EmospaceError as error:
+        # All figures before it stand without it.
+        missing = NotComputed(what=WHAT, why=str(error), language=illustration.spec.language)
+        return StageResult(not_computed=[missing])
+
+
 def prepare(
     study: StudySpec, model: LanguageModel, norms: Mapping[str, Sequence[WordNorms]], out: Path
 ) -> list[Illustration | NotComputed]:
