@@ -46,6 +46,11 @@ def figures(run_dir: Path | str) -> tuple[Path, ...]:
     wide, one of a kind per language; of three languages or more also their RSA with its tree, and ratings read across
     them. A figure whose table is absent is left out, and a line says why.
 
+    Parameters
+    ----------
+    run_dir
+        The folder of a finished study.
+
     Raises
     ------
     EmospaceError
