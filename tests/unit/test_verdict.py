@@ -350,7 +350,7 @@ def test_table_closing_and_saved_answers_are_the_same(differences, p):
     table = answer_table(results, ["en"])
     rows = list(verdict_rows(results))
     expected = [answers(results, about) for about in (None, "valence", "valence_arousal")]
-    assert [[verdict.answer for verdict in row[2]] for row in rows] == expected
+    assert [[verdict.answer for verdict in row] for row in rows] == expected
     assert [[cell.text.partition(".")[0].lower() for cell in row[2:]] for row in table.rows] == expected
     assert [
         [cell.text.lower() for cell in row[1:]] for row in overview_table(results, ["en"]).rows

@@ -6,42 +6,40 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from emospace.display import Get, bare, between, say, table
+from emospace.records import cross_tabulated, grouped
+from emospace.report.columns import of_named
+from emospace.report.verdict import about_name, answer_rows
+from emospace.report.wording import MANY
+from emospace.study.summary import transfers_of
 
 if TYPE_CHECKING:
-    from emospace.records import AlignmentRecord, NotComputed, PredictionRecord, Results
-    from emospace.report.verdict import AnswerRow
-
-MANY = 3
-"""From so many languages on, each has one line of alignment."""
-
-
-def _of(part: str, field: str = "value") -> Get:
-    """Return what gives a field of one of a row's records, None where the row lacks the record."""
-    return lambda row: getattr(row[part], field) if row.get(part) else None
+    from emospace.records import AlignmentRecord, NotComputed, PredictionRecord, Results, Verdict
 
 
 def _p(record: AlignmentRecord | None) -> str | None:
     return None if record is None or record.p is None else f"{record.p:.4f}"
 
 
-def _draws_beaten(sets: Mapping[str, PredictionRecord]) -> str | None:
-    beaten = sets["space"].draws_beaten
-    return None if beaten is None else f"{beaten:.1%}"
-
-
+VERDICT: Mapping[str, Get] = {
+    "language": lambda answers: answers[0].language,
+    "of": lambda answers: about_name(answers[0].about),
+    "is it there": lambda answers: answers[0].answer,
+    "in the concept features": lambda answers: answers[1].answer,
+    "beyond the embeddings": lambda answers: answers[2].answer,
+}
 PREDICTION: Mapping[str, Get] = {
-    "language": _of("space", "language"),
-    "norms": _of("space", "norms"),
-    "rating": _of("space", "target"),
-    "words": _of("space", "n"),
-    "space r": _of("space", "r"),
+    "language": of_named("space", "language"),
+    "norms": of_named("space", "norms"),
+    "rating": of_named("space", "target"),
+    "words": of_named("space", "n"),
+    "space r": of_named("space", "r"),
     "95% CI": lambda sets: between()(sets["space"]),
-    "outside r": _of("outside", "r"),
-    "above draws": _draws_beaten,
-    "top firing r": _of("top_firing", "r"),
-    "dense r": _of("dense", "r"),
-    "static r": _of("static", "r"),
-    "ceiling": _of("space", "ceiling"),
+    "outside r": of_named("outside", "r"),
+    "above draws": lambda sets: None if (beaten := sets["space"].draws_beaten) is None else f"{beaten:.1%}",
+    "top firing r": of_named("top_firing", "r"),
+    "dense r": of_named("dense", "r"),
+    "static r": of_named("static", "r"),
+    "ceiling": of_named("space", "ceiling"),
 }
 ALIGNMENT: Mapping[str, Get] = {
     "language": "language",
@@ -55,17 +53,17 @@ ALIGNMENT: Mapping[str, Get] = {
     "ceiling": "ceiling",
 }
 BY_LANGUAGE: Mapping[str, Get] = {
-    "language": _of("largest", "language"),
-    "categories": _of("largest", "n"),
-    "best PC, valence": _of("valence"),
-    "best PC, arousal": _of("arousal"),
-    "RSA with valence-arousal": _of("people"),
+    "language": of_named("largest", "language"),
+    "categories": of_named("largest", "n"),
+    "best PC, valence": of_named("valence", "value"),
+    "best PC, arousal": of_named("arousal", "value"),
+    "RSA with valence-arousal": of_named("people", "value"),
     "p": lambda row: _p(row["people"]),
-    "static": _of("people", "baseline"),
-    "co-annotation": _of("texts"),
-    "static (co-annotation)": _of("texts", "baseline"),
-    "colexification": _of("words"),
-    "static (colexification)": _of("words", "baseline"),
+    "static": of_named("people", "baseline"),
+    "co-annotation": of_named("texts", "value"),
+    "static (co-annotation)": of_named("texts", "baseline"),
+    "colexification": of_named("words", "value"),
+    "static (colexification)": of_named("words", "baseline"),
 }
 BETWEEN: Mapping[str, Get] = {
     "figure": "name",
@@ -106,17 +104,7 @@ def show_results(results: Results) -> None:
 
     Ratings are given with concept words out of the test folds; p of the best component is that of the choice.
     """
-    from emospace.report.verdict import about_name
-    from emospace.study.summary import transfers_of
-
-    verdict: Mapping[str, Get] = {
-        "language": lambda row: row[0],
-        "of": lambda row: about_name(row[1]),
-        "is it there": lambda row: row[2][0].answer,
-        "in the concept features": lambda row: row[2][1].answer,
-        "beyond the embeddings": lambda row: row[2][2].answer,
-    }
-    _show("Three questions: not shown is not no (docs/method.md)", verdict, verdict_rows(results))
+    _show("Three questions: not shown is not no (docs/method.md)", VERDICT, verdict_rows(results))
     unanswered = (verdict.reason for verdict in results.verdicts if verdict.answer is None and verdict.reason)
     for reason in dict.fromkeys(unanswered):
         say(f"Not answered: {reason}")
@@ -152,32 +140,29 @@ def _show(title: str, columns: Mapping[str, Get], rows: Iterable[Any]) -> None:
 
 def not_computed(missing: Sequence[NotComputed]) -> Iterator[str]:
     """Yield what is not given and why, the languages of one reason together: `` (de, fr): what: why``."""
-    together: dict[tuple[str, str], list[str]] = {}
-    for gap in missing:
-        together.setdefault((gap.what, gap.why), []).append(gap.language or "")
-    for (what, why), languages in together.items():
-        named = ", ".join(dict.fromkeys(filter(None, languages)))
+    for (what, why), gaps in grouped(missing, lambda gap: (gap.what, gap.why)).items():
+        named = ", ".join(dict.fromkeys(gap.language for gap in gaps if gap.language))
         yield f"{f' ({named})' if named else ''}: {what}: {why}"
 
 
-def verdict_rows(results: Results) -> Iterator[AnswerRow]:
+def verdict_rows(results: Results) -> Iterator[Sequence[Verdict]]:
     """Yield the three answers of each language, and of each thing asked about where languages are few."""
-    from emospace.report.verdict import answer_rows
-
     languages = results.languages
-    for row in answer_rows(results, languages):
-        if row[1] is None or len(languages) < MANY:
-            yield row
+    return (row for row in answer_rows(results, languages) if row[0].about is None or len(languages) < MANY)
 
 
 def prediction_rows(results: Results) -> list[dict[str, PredictionRecord]]:
     """Return the records by feature set of each language, norms set and rating; of several static sources the better."""
-    rows: dict[tuple[str, str, str], dict[str, PredictionRecord]] = {}
-    for record in sorted(results.prediction, key=lambda record: record.r or 0.0):
-        if record.excluded_concepts and record.r is not None:
-            rows.setdefault((record.language, record.norms, record.target), {})[record.features] = record
-    order = dict.fromkeys((r.language, r.norms, r.target) for r in results.prediction)
-    return [rows[key] for key in order if "space" in rows.get(key, ())]
+    given = [record for record in results.prediction if record.excluded_concepts and record.r is not None]
+    best_last = sorted(given, key=lambda record: record.r or 0.0)
+    rows = cross_tabulated(best_last, _rating, lambda record: str(record.features))
+    return [
+        rows[key] for key in dict.fromkeys(map(_rating, results.prediction)) if "space" in rows.get(key, ())
+    ]
+
+
+def _rating(record: PredictionRecord) -> tuple[str, str, str]:
+    return record.language, record.norms, record.target
 
 
 def _own(results: Results) -> list[AlignmentRecord]:
@@ -218,16 +203,15 @@ def alignment_by_language(results: Results) -> Iterator[dict[str, AlignmentRecor
 def language_rows(results: Results) -> Iterator[dict[str, Any]]:
     """Yield the pairs of languages of each statistic and space, the lowest figure first, and their means."""
     names = {"rsa_spearman": "RSA", "procrustes": "Procrustes fit"}
-    for statistic, space in dict.fromkeys((r.statistic, r.space) for r in results.language_rsa):
+    given = (record for record in results.language_rsa if record.given)
+    for (statistic, space), pairs in grouped(given, lambda r: (r.statistic, r.space)).items():
         of = {"statistic": statistic, "space": space}
-        pairs = [r for r in results.language_rsa if (r.statistic, r.space) == (statistic, space) and r.given]
-        if pairs:
-            yield {
-                "name": f"{names[statistic]}, {space}",
-                "pairs": sorted(pairs, key=lambda r: r.value or 0.0),
-                "mean": results.mean("language_rsa", "value", **of),
-                "static": results.mean("language_rsa", "baseline", **of),
-            }
+        yield {
+            "name": f"{names[statistic]}, {space}",
+            "pairs": sorted(pairs, key=lambda r: r.value or 0.0),
+            "mean": results.mean("language_rsa", "value", **of),
+            "static": results.mean("language_rsa", "baseline", **of),
+        }
 
 
 def figure_name(record: AlignmentRecord) -> str:

@@ -28,11 +28,11 @@ from emospace.report.blocks import (
     Section,
     build_sections,
 )
-from emospace.report.columns import Column, build, counts, gaps_table, language_column
+from emospace.report.columns import Column, build, counts, gaps_table
 from emospace.report.page import render_page
 from emospace.report.plots import Json, Point, nothing, points
 from emospace.report.texts import panel, prose, say
-from emospace.report.verdict import RULE, answer_columns, reasons
+from emospace.report.verdict import ANSWERS_IN, RULE, answer_columns, reasons
 from emospace.report.wording import counted, figure, interval, language_name, listed, p_clause, upper_first
 
 if TYPE_CHECKING:
@@ -107,8 +107,8 @@ def _runs(compared: Compared) -> Iterator[Block]:
             "table-answers",
             (
                 Column("Run", lambda answers: answers[0].run),
-                language_column(get=lambda answers: answers[0].language),
-                *answer_columns(lambda answers: answers),
+                ANSWERS_IN,
+                *answer_columns(),
             ),
             grouped(whole, lambda record: (record.run, record.language)).values(),
             more_than=SEARCHED - 1,

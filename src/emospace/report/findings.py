@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
-from emospace.records import AlignmentRecord, PredictionRecord, geometry, headline, structures_of, targets_of
+from emospace.records import (
+    AlignmentRecord,
+    PredictionRecord,
+    geometry,
+    headline,
+    matching,
+    structures_of,
+    targets_of,
+)
 from emospace.report.blocks import Card, Meter
 from emospace.report.run import Run
 from emospace.report.texts import say
@@ -121,15 +130,16 @@ def cards(run: Run) -> tuple[Card, ...]:
         )
         for target in targets_of(run.results.prediction)[:2]
     ]
-    made.append(
-        _card("Best axis and human valence", [_axis_meter(run, language) for language in run.languages])
-    )
-    against = dict.fromkeys(
-        name for language in run.languages for name in structures_of(run.results.alignment, language)
-    )
-    for name in list(against)[:2]:
-        meters = [_geometry_meter(run, language, name) for language in run.languages]
-        made.append(_card(f"Categories and {structure_name(name)}", meters))
+    structures = (structures_of(run.results.alignment, language) for language in run.languages)
+    shown = [("Best axis and human valence", "best_pc_r", "valence")]
+    shown += [
+        (f"Categories and {structure_name(name)}", "rsa_spearman", name)
+        for name in list(dict.fromkeys(chain(*structures)))[:2]
+    ]
+    made += [
+        _card(title, [_alignment_meter(run, language, statistic, against) for language in run.languages])
+        for title, statistic, against in shown
+    ]
     return tuple(card for card in made if card)[:5]
 
 
@@ -160,39 +170,21 @@ def _rating_meter(run: Run, language: str, target: str) -> Meter | None:
     return _meter(language, space.r, detail, beside, ticks)
 
 
-def _geometry_meter(run: Run, language: str, against: str) -> Meter:
-    record = geometry(run.results.alignment, language, against)
-    return _alignment_meter(run, record) if record else _no_meter(run, language, "rsa_spearman", against)
-
-
-def _axis_meter(run: Run, language: str) -> Meter:
-    axes = run.alignment(
-        lambda record: (
-            (record.language, record.statistic, record.target) == (language, "best_pc_r", "valence")
-            and record.space == run.main_space
-            and record.value is not None
-        )
-    )
-    return _alignment_meter(run, axes[0]) if axes else _no_meter(run, language, "best_pc_r", "valence")
-
-
-def _no_meter(run: Run, language: str, statistic: str, of: str) -> Meter:
-    reasons = [
-        record.reason
-        for record in run.results.alignment
-        if (record.language, record.statistic) == (language, statistic)
-        and of in (record.against, record.target)
+def _alignment_meter(run: Run, language: str, statistic: str, against: str) -> Meter:
+    """Return the meter of a statistic of the main space with a structure or rating, or of the reason it is not given."""
+    records = [
+        record
+        for record in matching(run.results.alignment, language=language, statistic=statistic)
+        if against in (record.against, record.target)
     ]
-    reason = next((reason for reason in reasons if reason), "not computed in this language")
-    return Meter(language_name(language), DASH, "", upper_first(reason), 0.0)
-
-
-def _alignment_meter(run: Run, record: AlignmentRecord) -> Meter:
+    record = next((record for record in records if record.space == run.main_space and record.given), None)
+    if record is None:
+        reason = next((r.reason for r in records if r.reason), "not computed in this language")
+        return Meter(language_name(language), DASH, "", upper_first(reason), 0.0)
     parts = [interval(record.ci_low, record.ci_high), p_clause(record.p), counted(record.n, "category")]
     parts += [f"component {record.component}"] if record.component else []
     ticks = [(value, name) for name, value in _beside(run, record)]
-    detail = " · ".join(filter(None, parts))
-    return _meter(record.language, record.value, detail, beside(run, record), ticks)
+    return _meter(language, record.value, " · ".join(filter(None, parts)), beside(run, record), ticks)
 
 
 def _meter(

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
-from emospace.records import QUESTIONS, AnswerRecord, Evidence, Question, Results, Verdict
+from emospace.records import (
+    QUESTIONS,
+    AnswerRecord,
+    Evidence,
+    Question,
+    Results,
+    Verdict,
+    cross_tabulated,
+    grouped,
+)
 from emospace.records.verdict import Answer
 from emospace.report.blocks import Cell, Table
 from emospace.report.columns import Column, build, language_column
@@ -30,8 +40,7 @@ NAMES: Mapping[Question, str] = {
 }
 WHOLE = "all"
 ANSWERS: tuple[Answer | None, ...] = ("yes", "partly", "not shown", None)
-AnswerRow = tuple[str, str | None, tuple[Verdict, ...]]
-"""A language, what of it is asked about (None: all), and the three answers."""
+Answered = Verdict | AnswerRecord
 RULE = (
     "There: the emotion space is beyond chance and beyond its controls. In the concept features: it carries more than the "
     "same categories' directions in the input embeddings and more than as many of their principal components. Depth adds: "
@@ -79,19 +88,20 @@ def _in_detail(results: Results, whole: Verdict) -> str:
         return _unanswered(whole)
     if whole.answer != "partly":
         return whole.answer
-    parts = [part for part in _parts(results, whole.language) if part.question == whole.question]
+    parts = grouped(
+        (
+            v
+            for v in results.verdicts
+            if (v.language, v.question) == (whole.language, whole.question) and v.about
+        ),
+        lambda verdict: verdict.answer,
+    )
     answers = [
-        f"{answer or 'not computed'}: {listed([about_name(part.about) for part in parts if part.answer == answer])}"
+        f"{answer or 'not computed'}: {listed([about_name(part.about) for part in parts[answer]])}"
         for answer in ANSWERS
-        if any(part.answer == answer for part in parts)
+        if answer in parts
     ]
     return f"partly ({'; '.join(answers)})"
-
-
-def _parts(results: Results, language: str) -> list[Verdict]:
-    return [
-        verdict for verdict in results.verdicts if verdict.language == language and verdict.about is not None
-    ]
 
 
 def about_name(about: str | None) -> str:
@@ -103,13 +113,11 @@ def about_name(about: str | None) -> str:
     return structure_name(about)
 
 
-def answer_rows(results: Results, languages: Sequence[str]) -> list[AnswerRow]:
-    """Return a row for each language as a whole and for each thing asked about: language, what, the three answers."""
-    rows: dict[tuple[str, str | None], dict[Question, Verdict]] = {}
-    for verdict in results.verdicts:
-        if verdict.language in languages:
-            rows.setdefault((verdict.language, verdict.about), {})[verdict.question] = verdict
-    return [(*key, tuple(answers[question] for question in QUESTIONS)) for key, answers in rows.items()]
+def answer_rows(results: Results, languages: Sequence[str]) -> list[list[Verdict]]:
+    """Return the three answers of each language as a whole, and of each thing asked about."""
+    verdicts = (verdict for verdict in results.verdicts if verdict.language in languages)
+    rows = cross_tabulated(verdicts, lambda v: (v.language, v.about), lambda v: v.question)
+    return [[answers[question] for question in QUESTIONS] for answers in rows.values()]
 
 
 def answer_table(
@@ -117,52 +125,49 @@ def answer_table(
 ) -> Table:
     """Return the three answers of some languages with their figures and what these are held against."""
     rows = answer_rows(results, languages)
-
-    def answer(at: int) -> Callable[[AnswerRow], Cell]:
-        return lambda row: _with_figures(row[2][at])
-
     return build(
         key,
         (
-            language_column(get=lambda row: row[0]),
-            Column("Of", lambda row: about_name(row[1]), wrap=True),
-            *(Column(name, answer(at), wrap=True) for at, name in enumerate(NAMES.values())),
+            ANSWERS_IN,
+            Column("Of", lambda row: about_name(row[0].about), wrap=True),
+            *answer_columns(_with_figures, wrap=True),
         ),
         rows,
         text="table-answers",
         rule=rule,
-        reasons=reasons([verdict for *_, answers in rows for verdict in answers]),
-        strong=lambda row: row[1] is None,
+        reasons=reasons(chain(*rows)),
+        strong=lambda row: row[0].about is None,
     )
 
 
 def overview_table(results: Results, languages: Sequence[str]) -> Table:
     """Return the three answers of each of many languages, without their figures."""
-    rows = [
-        (language, answers) for language, about, answers in answer_rows(results, languages) if about is None
-    ]
-    return build(
-        "table-answers-all",
-        (language_column(get=lambda row: row[0]), *answer_columns(lambda row: row[1])),
-        rows,
-        rule=RULE,
-        reasons=reasons([verdict for _, answers in rows for verdict in answers]),
+    rows = [row for row in answer_rows(results, languages) if row[0].about is None]
+    columns = (ANSWERS_IN, *answer_columns())
+    return build("table-answers-all", columns, rows, rule=RULE, reasons=reasons(chain(*rows)))
+
+
+def answer_columns(
+    cell: Callable[[Any], Cell] = lambda answered: answer_cell(answered), wrap: bool = False
+) -> tuple[Column, ...]:
+    """Return a column for each question, of rows that hold the three answers."""
+    return tuple(
+        Column(name, lambda row, at=at: cell(row[at]), wrap=wrap)  # type: ignore[misc]
+        for at, name in enumerate(NAMES.values())
     )
 
 
-def answer_columns(get: Callable[[Any], Sequence[Verdict | AnswerRecord]]) -> Iterator[Column]:
-    """Yield a column for each question; `get` returns the three answers of a row."""
-    for at, name in enumerate(NAMES.values()):
-        yield Column(name, lambda row, at=at: answer_cell(get(row)[at]))  # type: ignore[misc]
+ANSWERS_IN = language_column(get=lambda row: row[0].language)
+"""The language of a row of answers."""
 
 
-def reasons(answers: Sequence[Verdict] | Sequence[AnswerRecord]) -> str:
+def reasons(answers: Iterable[Answered]) -> str:
     """Return why answers are missing, as a sentence that says what a dash means; empty where none is."""
     why = dict.fromkeys(e.reason for e in answers if e.answer is None and e.reason)
     return f" {DASH}: {'; or '.join(why)}." if why else ""
 
 
-def answer_cell(given: Verdict | AnswerRecord) -> Cell:
+def answer_cell(given: Answered) -> Cell:
     """Return an answer alone, or a dash that carries the reason."""
     return Cell(DASH, note=given.reason) if given.answer is None else Cell(upper_first(given.answer))
 
