@@ -187,6 +187,14 @@ def test_a_bank_without_axes_says_so():
         VectorBank({("joy", "relative"): make("joy")}).point(1, 0)
 
 
+def test_a_tone_is_weighted_emotions_or_a_point(made):
+    assert made.tone({"joy": 0.5}).name == made.mix({"joy": 0.5}).name
+    assert made.tone({"valence": 0.5, "arousal": -0.2}).name == made.point(0.5, -0.2).name
+    assert made.tone({"arousal": 0.5}, "constant").name == made.point(0, 0.5).name
+    with pytest.raises(ValueError, match="both emotions and a point"):
+        made.tone({"joy": 0.5, "valence": 0.1})
+
+
 # --- on disk
 
 
