@@ -143,9 +143,7 @@ def rate(values: ArrayLike, *, seed: int, n: int = 2000) -> Estimate:
     drawn = _resamples(n_prompts, seed, n)
     times = np.zeros((n, n_prompts))
     np.add.at(times, (np.arange(n)[:, None], drawn), 1)
-    draws = _mean_of_rows(rows, times)
-    low, high = np.quantile(draws[np.isfinite(draws)], [0.025, 0.975])
-    return Estimate(row_mean(rows), float(low), float(high), n_prompts)
+    return interval_of(row_mean(rows), _mean_of_rows(rows, times), n_prompts)
 
 
 def row_mean(values: ArrayLike) -> float:
@@ -170,11 +168,7 @@ def _mean_of_rows(rows: Floats, times: Floats) -> Floats:
 
 def over_draws(rows: Sequence[ArrayLike]) -> Floats:
     """Return the mean ``[n_prompts]`` of several draws ``[n_draws][n_prompts]`` over those with a value."""
-    table = np.asarray(rows, dtype=np.float64)
-    finite = np.isfinite(table)
-    n_finite = finite.sum(axis=0)
-    sums = np.where(finite, table, 0).sum(axis=0)
-    means: Floats = np.divide(sums, n_finite, out=np.full(len(n_finite), NAN), where=n_finite > 0)
+    means: Floats = np.ma.masked_invalid(np.asarray(rows, dtype=np.float64)).mean(axis=0).filled(NAN)
     return means
 
 
@@ -242,8 +236,8 @@ def median_ratio(steered: ArrayLike, base: ArrayLike, *, seed: int, n: int = 200
     ratios = np.exp(logs[np.isfinite(logs)])
     if not len(ratios):
         return Estimate(NAN, NAN, NAN, 0)
-    low, high = np.quantile(np.median(ratios[_resamples(len(ratios), seed, n)], axis=1), [0.025, 0.975])
-    return Estimate(float(np.median(ratios)), float(low), float(high), len(ratios))
+    draws = np.median(ratios[_resamples(len(ratios), seed, n)], axis=1)
+    return interval_of(float(np.median(ratios)), draws, len(ratios))
 
 
 def dose_response(doses: ArrayLike, outcomes: ArrayLike, *, seed: int, n: int = 2000) -> DoseResponse:
@@ -270,8 +264,8 @@ def dose_response(doses: ArrayLike, outcomes: ArrayLike, *, seed: int, n: int = 
     rhos = stats.spearman(np.broadcast_to(x, rates.shape), rates)
     whole = table.mean(axis=1)
     return DoseResponse(
-        _interval(float(whole @ centred / (centred @ centred)), slopes, n_prompts),
-        _interval(stats.spearman(x, whole), rhos, n_prompts),
+        interval_of(float(whole @ centred / (centred @ centred)), slopes, n_prompts),
+        interval_of(stats.spearman(x, whole), rhos, n_prompts),
     )
 
 
@@ -387,7 +381,8 @@ def _shifts(name: str, cells: Sequence[np.ndarray], base: np.ndarray, seed: int)
     return {**moved.named(f"{name}_shift"), f"n_{name}": moved.n}
 
 
-def _interval(value: float, draws: Floats, n: int) -> Estimate:
+def interval_of(value: float, draws: Floats, n: int) -> Estimate:
+    """Return a figure with the interval in which 95% of its draws lie, those that are finite."""
     draws = draws[np.isfinite(draws)]
     if not len(draws) or not np.isfinite(value):
         return Estimate(NAN, NAN, NAN, n)

@@ -14,6 +14,7 @@ from emospace.evaluation.scores import (
     confusion,
     dose_response,
     hits,
+    interval_of,
     is_judged,
     over_draws,
     probability,
@@ -298,5 +299,4 @@ def _pooled_ratio(groups: Sequence[Group], base: Scored, seed: int) -> Estimate:
         return Estimate(np.nan, np.nan, np.nan, 0)
     places = np.random.default_rng(seed).integers(0, n_prompts, (2000, n_prompts))
     draws = np.nanmedian(np.moveaxis(ratios[:, places], 1, 0).reshape(len(places), -1), axis=1)
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return Estimate(float(np.nanmedian(ratios)), float(low), float(high), n_prompts)
+    return interval_of(float(np.nanmedian(ratios)), draws, n_prompts)

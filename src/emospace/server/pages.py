@@ -14,35 +14,8 @@ from starlette.responses import Response
 FOLDER = Path(__file__).parent / "page"
 TYPES = {".js": "text/javascript", ".mjs": "text/javascript", ".webmanifest": "application/manifest+json"}
 
-TEMPLATE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{{ info.title }} API</title>
-<style>
-:root { color-scheme: light dark; }
-body { font: 1rem/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-h2 { margin-top: 2.5rem; } code, pre { font-family: ui-monospace, monospace; }
-.wide { overflow-x: auto; } table { border-collapse: collapse; }
-th, td { text-align: left; vertical-align: top; padding: .2rem .8rem .2rem 0; border-bottom: 1px solid #8884; }
-</style></head><body>
-<h1>{{ info.title }} API <small>{{ info.version }}</small></h1>
-<p>{{ info.description }} The schema is at <a href="/openapi.json">/openapi.json</a>.
-With keys set, send <code>Authorization: Bearer KEY</code>.</p>
-<ul>{% for operation in operations %}<li><a href="#{{ operation.id }}"><code>{{ operation.method }} {{ operation.path }}</code></a></li>
-{% endfor %}</ul>
-{% for operation in operations %}
-<section><h2 id="{{ operation.id }}"><code>{{ operation.method }} {{ operation.path }}</code></h2>
-<p>{{ operation.says }}</p>
-{% for title, rows in (("Parameters", operation.parameters), ("Body (JSON)", operation.body), ("Response", operation.response)) if rows %}
-<h3>{{ title }}</h3><div class="wide"><table>
-<thead><tr><th>name</th><th>type</th><th>required</th><th>meaning</th></tr></thead><tbody>
-{% for row in rows %}<tr><td><code>{{ row.name }}</code></td><td>{{ row.type }}</td>
-<td>{{ "yes" if row.required }}</td><td>{{ row.meaning }}</td></tr>
-{% endfor %}</tbody></table></div>
-{% endfor %}</section>
-{% endfor %}
-<section><h2>Errors</h2><p>Every error has the body <code>{"error": {"message", "type", "param", "code"}}</code>.</p></section>
-</body></html>
-"""
+REFERENCE = Path(__file__).with_name("reference.html")
+"""Template of the reference."""
 
 
 def page_routes(folder: Path = FOLDER) -> APIRouter:
@@ -88,7 +61,7 @@ def reference(schema: Mapping[str, Any]) -> str:
         for path, methods in schema["paths"].items()
         for method, operation in methods.items()
     ]
-    template = Environment(autoescape=True).from_string(TEMPLATE)
+    template = Environment(autoescape=True).from_string(REFERENCE.read_text(encoding="utf-8"))
     return template.render(info=schema["info"], operations=operations)
 
 
