@@ -17,7 +17,8 @@ from typing import Any
 from emospace.artefacts import write_json, write_text
 from emospace.display import Get, between, say
 from emospace.evaluation.summary import MATRIX, source_of
-from emospace.records import CrossLanguageRecord, PredictionRecord, Results
+from emospace.records import CrossLanguageRecord, PredictionRecord, Results, cross_tabulated, matching
+from emospace.report.columns import of_first, of_named
 from emospace.study.summary import category_aucs
 from publishing import gaps, load, made_by, made_on, markdown, markdown_table, parser
 
@@ -58,12 +59,7 @@ def figures(results: Results) -> dict[str, Any]:
 
 def _r(name: str) -> Get:
     """Return what gives r of a feature set, None where a row lacks it."""
-    return lambda row: row[name].r if row.get(name) else None
-
-
-def _one(field: str) -> Get:
-    """Return what gives a field that all records of a row share."""
-    return lambda row: getattr(next(iter(row.values())), field)
+    return of_named(name, "r")
 
 
 def _span(low: str = "ci_low", high: str = "ci_high") -> Get:
@@ -72,9 +68,9 @@ def _span(low: str = "ci_low", high: str = "ci_high") -> Get:
 
 RATING: Mapping[str, Get] = {"language": "language", "norms": "norms", "target": "target"}
 WITHIN_TABLE: Mapping[str, Get] = {
-    **{name: _one(name) for name in RATING},
+    **{name: of_first(name) for name in RATING},
     **{name: _r(name) for name in WITHIN},
-    "n": _one("n"),
+    "n": of_first("n"),
 }
 AUC: Mapping[str, Get] = {
     "language": "language",
@@ -86,7 +82,7 @@ AUC: Mapping[str, Get] = {
     "categories": "n",
 }
 ACROSS: Mapping[str, Get] = {
-    **{name: _one(name) for name in ("train", "test", "target")},
+    **{name: of_first(name) for name in ("train", "test", "target")},
     **{name: _r(name) for name in FEATURES},
     "same language (space)": lambda row: row["space"].same_language,
     "permuted 95% (space)": lambda row: _span("permuted_low", "permuted_high")(row["space"]),
@@ -198,11 +194,12 @@ def _number(value: float | None) -> str:
 
 def _within(results: Results) -> Iterable[dict[str, PredictionRecord]]:
     """Return the records by feature set of each language, norms set and rating."""
-    rows: dict[tuple[str, ...], dict[str, PredictionRecord]] = {}
-    for r in results.prediction:
-        if r.excluded_concepts and r.features in WITHIN and r.static_source in (None, "input embeddings"):
-            rows.setdefault((r.language, r.norms, r.target), {})[r.features] = r
-    return rows.values()
+    given = (
+        record
+        for record in matching(results.prediction, excluded_concepts=True)
+        if record.features in WITHIN and record.static_source in (None, "input embeddings")
+    )
+    return cross_tabulated(given, lambda r: (r.language, r.norms, r.target), lambda r: r.features).values()
 
 
 def _shared(results: Results) -> Iterator[dict[str, Any]]:
@@ -211,9 +208,7 @@ def _shared(results: Results) -> Iterator[dict[str, Any]]:
         for row in results.prediction
         if row.excluded_concepts
     }
-    for pair in results.comparison:
-        if (pair.features, pair.against, pair.excluded_concepts) != ("space", "shared", True):
-            continue
+    for pair in matching(results.comparison, features="space", against="shared", excluded_concepts=True):
         key = (pair.language, pair.norms, pair.target)
         shared, outside = rows.get((*key, "shared")), rows.get((*key, "outside_shared"))
         if shared is None or outside is None or shared.draws_beaten is None or not outside.n_draws:
@@ -225,18 +220,13 @@ def _shared(results: Results) -> Iterator[dict[str, Any]]:
 
 def _across(results: Results) -> Iterable[dict[str, CrossLanguageRecord]]:
     """Return the records by feature set of each direction and rating."""
-    rows: dict[tuple[str, ...], dict[str, CrossLanguageRecord]] = {}
-    for r in results.cross_language:
-        rows.setdefault((r.train, r.test, r.target), {})[r.features] = r
-    return rows.values()
+    records = results.cross_language
+    return cross_tabulated(records, lambda r: (r.train, r.test, r.target), lambda r: r.features).values()
 
 
 def _matrix(results: Results, space: str) -> Iterator[tuple[object, ...]]:
-    pairs = {
-        (row.a, row.b): row
-        for row in results.language_rsa
-        if row.statistic == "rsa_spearman" and row.space == space
-    }
+    records = matching(results.language_rsa, statistic="rsa_spearman", space=space)
+    pairs = {(row.a, row.b): row for row in records}
     for one in results.manifest.languages:
         cells: list[object] = []
         for other in results.manifest.languages:

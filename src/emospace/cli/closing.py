@@ -203,15 +203,17 @@ def alignment_by_language(results: Results) -> Iterator[dict[str, AlignmentRecor
 def language_rows(results: Results) -> Iterator[dict[str, Any]]:
     """Yield the pairs of languages of each statistic and space, the lowest figure first, and their means."""
     names = {"rsa_spearman": "RSA", "procrustes": "Procrustes fit"}
-    given = (record for record in results.language_rsa if record.given)
-    for (statistic, space), pairs in grouped(given, lambda r: (r.statistic, r.space)).items():
+    for (statistic, space), records in grouped(
+        results.language_rsa, lambda r: (r.statistic, r.space)
+    ).items():
         of = {"statistic": statistic, "space": space}
-        yield {
-            "name": f"{names[statistic]}, {space}",
-            "pairs": sorted(pairs, key=lambda r: r.value or 0.0),
-            "mean": results.mean("language_rsa", "value", **of),
-            "static": results.mean("language_rsa", "baseline", **of),
-        }
+        if pairs := [record for record in records if record.given]:
+            yield {
+                "name": f"{names[statistic]}, {space}",
+                "pairs": sorted(pairs, key=lambda r: r.value or 0.0),
+                "mean": results.mean("language_rsa", "value", **of),
+                "static": results.mean("language_rsa", "baseline", **of),
+            }
 
 
 def figure_name(record: AlignmentRecord) -> str:

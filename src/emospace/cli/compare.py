@@ -105,8 +105,3 @@ def figure_rows(comparison: Comparison) -> Iterator[tuple[object, ...]]:
 def p_value(p: float | None) -> str | None:
     """Return a p with four digits."""
     return None if p is None else f"{p:.4f}"
-
-
-def interval(low: float | None, high: float | None) -> str | None:
-    """Return an interval in words."""
-    return None if low is None or high is None else f"{low:.2f} to {high:.2f}"

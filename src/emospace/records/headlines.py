@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from emospace.records.figures import AlignmentRecord, PredictionRecord
+from emospace.records.flat import matching
 
 BESIDE_THE_ANSWER = ("brighter", "clics", "childfer")
 """Structures of six emotions, or of words shared by meanings, which the section on languages shows."""
@@ -34,13 +35,8 @@ def headline(
     """
     for norms in norms_of(prediction, language):
         for excluded in (True, False):
-            key = (language, norms, target, excluded)
-            records = [
-                record
-                for record in prediction
-                if (record.language, record.norms, record.target, record.excluded_concepts) == key
-                and record.r is not None
-            ]
+            of = {"language": language, "norms": norms, "target": target, "excluded_concepts": excluded}
+            records = [record for record in matching(prediction, **of) if record.r is not None]
             if any(record.features == "space" for record in records):
                 records.sort(key=lambda record: record.r or 0.0)
                 return {record.features: record for record in records}
@@ -74,13 +70,6 @@ def geometry(
 ) -> AlignmentRecord | None:
     """Return the RSA of the emotion space, or of it and static embeddings joined, with one human structure, if given."""
     space = main_space(alignment)
-    key = (language, against, "rsa_spearman", f"{space}_static" if joined else space)
-    return next(
-        (
-            record
-            for record in alignment
-            if (record.language, record.against, record.statistic, record.space) == key
-            and record.value is not None
-        ),
-        None,
-    )
+    space = f"{space}_static" if joined else space
+    of = {"language": language, "against": against, "statistic": "rsa_spearman", "space": space}
+    return next((record for record in matching(alignment, **of) if record.value is not None), None)

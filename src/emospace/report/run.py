@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec
 
 from emospace.errors import unknown
-from emospace.records import AlignmentRecord, PredictionRecord, Results, main_space, norms_of
+from emospace.records import (
+    AlignmentRecord,
+    PredictionRecord,
+    Results,
+    main_space,
+    matching,
+    norms_of,
+    targets_of,
+)
 from emospace.report.blocks import Block, Reason
 
 if TYPE_CHECKING:
@@ -194,8 +202,7 @@ class Run:
         language, norms
             One of `languages`, and the name of norms predicted in it.
         """
-        records = [record for record in self.results.prediction if record.language == language]
-        return tuple(dict.fromkeys(record.target for record in records if record.norms == norms))
+        return targets_of(matching(self.results.prediction, language=language, norms=norms))
 
     def panel(self, language: str, norms: str, target: str, excluded: bool) -> tuple[PredictionRecord, ...]:
         """Return the records of one panel of bars: each feature set's prediction of one rating.
@@ -207,12 +214,8 @@ class Run:
         excluded
             Whether concept words are left out of the test folds.
         """
-        key = (language, norms, target, excluded)
-        return tuple(
-            record
-            for record in self.results.prediction
-            if (record.language, record.norms, record.target, record.excluded_concepts) == key
-        )
+        of = {"language": language, "norms": norms, "target": target, "excluded_concepts": excluded}
+        return tuple(matching(self.results.prediction, **of))
 
     def alignment(self, keep: Callable[[AlignmentRecord], bool]) -> tuple[AlignmentRecord, ...]:
         """Return some of the alignment records.
