@@ -134,7 +134,7 @@ def test_an_emotion_without_a_calibrated_vector_is_told():
 
 
 def test_a_source_without_a_frequency_table_is_an_error_where_named_and_else_left_out(monkeypatch):
-    monkeypatch.setattr("emospace.lexicon.lexicon_languages", lambda: ("en",))
+    monkeypatch.setattr("emospace.evaluation.cross_lingual.lexicon_languages", lambda: ("en",))
     with pytest.raises(EmospaceError, match="source language 'zh': it has no frequency table"):
         plan(CrossingSpec(emotions=("joy",), sources=("zh",)), BANK, SETS, FIT)
     planned = plan(CrossingSpec(emotions=("joy",)), BANK, SETS, FIT)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emospace.concepts import ConceptSets, load_concepts
 from emospace.display import track
 from emospace.errors import EmospaceError, InvalidInput, unknown
 from emospace.evaluation.cells import Cell, random_vectors
@@ -21,17 +22,18 @@ from emospace.evaluation.materials import features_of, kept_states
 from emospace.evaluation.prompts import PromptKind, load_prompts, prompt_kind, prompt_languages
 from emospace.evaluation.running import load_reporting_judge, save_study
 from emospace.evaluation.summary import cross_lingual_summary
+from emospace.features import neutral_pool
+from emospace.lexicon import base_language, lexicon_languages
+from emospace.norms import norms_for
 from emospace.records import NotComputed, SteeringRecord, provenance
-from emospace.sae import sae_for
+from emospace.sae import SparseAutoencoder, sae_for
 from emospace.specs import BASIC, CrossingSpec, Mode
 from emospace.steering.vector import SteeringVector
 from emospace.steering.vectors import Recipe, category_vectors
 
 if TYPE_CHECKING:
-    from emospace.concepts import ConceptSets
     from emospace.judges import Judge
     from emospace.models import LanguageModel
-    from emospace.sae import SparseAutoencoder
     from emospace.steering.bank import VectorBank
 
 Vectors = Mapping[str, Mapping[str, SteeringVector]]
@@ -79,9 +81,6 @@ def run_cross_lingual(
         A language without concept-sets, neutral pool, prompts or a fit judge; an emotion no vector was calibrated for;
         more tokens than the cap. All before anything is generated.
     """
-    from emospace.concepts import load_concepts
-    from emospace.norms import norms_for
-
     judge = load_reporting_judge(spec.judge, bank)
     sets = load_concepts(path=spec.concepts)
     planned = plan(spec, bank, sets, judge, prompt_kind(model))
@@ -137,8 +136,6 @@ def plan(
     EmospaceError
         As `run_cross_lingual`; the tokens are not counted here.
     """
-    from emospace.lexicon import base_language, lexicon_languages
-
     if "language" not in bank.note.get("spec", {}):
         raise EmospaceError(WHAT, "the vectors do not say how they were made", "calibrate them again")
     missing: list[NotComputed] = []
@@ -278,8 +275,6 @@ def language_vectors(
     EmospaceError
         If too few neutral words of the language match its concepts.
     """
-    from emospace.features import neutral_pool
-
     sets = sets.select([language])
     recipes = {emotion: Recipe(**vector.note["recipe"]) for emotion, vector in calibrated.items()}
     pool = neutral_pool(model, sets, language, seed)

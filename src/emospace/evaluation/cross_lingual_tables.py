@@ -7,6 +7,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from emospace import stats
 from emospace.evaluation.content import in_language
@@ -25,8 +26,6 @@ from emospace.evaluation.tables import sample_table
 from emospace.judges import BASIC, weakness
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from emospace.evaluation.grid import Group, Judged
     from emospace.evaluation.scores import Scored
     from emospace.steering.vector import SteeringVector
@@ -39,8 +38,6 @@ def cross_lingual_tables(
     judged: Mapping[str, Judged], vectors: Mapping[str, Mapping[str, SteeringVector]], *, seed: int
 ) -> dict[str, pd.DataFrame]:
     """Return ``rates``, ``means``, ``cosines`` and ``samples``; `judged` is by output language, `vectors` by source."""
-    import pandas as pd
-
     rates = [rate_table(language, part) for language, part in judged.items()]
     samples = [_samples(language, part, seed) for language, part in judged.items()]
     return {
@@ -65,8 +62,6 @@ def mark_language(judged: Judged, language: str) -> None:
 
 def rate_table(language: str, judged: Judged) -> pd.DataFrame:
     """Return every figure of every source and emotion in one output language."""
-    import pandas as pd
-
     return pd.DataFrame(
         [
             {"source": group.source, "output": language, "emotion": group.target}
@@ -90,8 +85,6 @@ def mean_table(judged: Mapping[str, Judged], *, seed: int) -> pd.DataFrame:
     perplexity ratio is the median over prompts of the geometric mean over emotions. `in_language` is the share of
     answers still in the language of their prompt, `base_in_language` that of unsteered ones.
     """
-    import pandas as pd
-
     rows = []
     for language, part in judged.items():
         base = next(group.scored[0] for group in part.groups if group.cell.kind == "none")
@@ -140,8 +133,6 @@ def cosine_table(vectors: Mapping[str, Mapping[str, SteeringVector]]) -> pd.Data
     `others` is the mean cosine with the other language's vectors of other emotions at that layer, both ways: how alike
     the two are whatever the emotion. The mean over all languages (source ``all``) is left out.
     """
-    import pandas as pd
-
     rows = []
     for a, b in combinations([language for language in vectors if language != ALL], 2):
         for emotion, first in vectors[a].items():

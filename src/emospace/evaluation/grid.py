@@ -16,6 +16,8 @@ from emospace.evaluation.prompts import FactualPrompt, load_factual, load_prompt
 from emospace.evaluation.scores import Scored, adjusted, counts, measure
 from emospace.evaluation.tables import study_tables
 from emospace.judges import AUROC_FLOOR, BASIC, is_fit, weakness
+from emospace.judges.masking import mask_concepts
+from emospace.judges.words import rate_words
 from emospace.records import NotComputed, SteeringRecord
 from emospace.specs import SteeringSpec
 
@@ -197,9 +199,6 @@ def score(
 
     An answer the judge could not judge, as it is or with its concept words masked, is unjudged in both forms.
     """
-    from emospace.judges.masking import mask_concepts
-    from emospace.judges.words import rate_words
-
     base = next(given for given, cell in zip(answers, cells, strict=True) if cell.kind == "none")
     texts = [text for given in answers for text in given.texts]
     judged = judge.judge(texts, language)

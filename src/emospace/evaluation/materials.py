@@ -8,9 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from emospace.artefacts import cache_dir
+from emospace.concepts import ConceptSets, load_concepts
 from emospace.errors import EmospaceError
 from emospace.evaluation.prompts import load_prompts, prompt_kind
-from emospace.features import shuffled_sets
+from emospace.features import (
+    FeatureDictionary,
+    MatchedPool,
+    encode_words,
+    neutral_pool,
+    select_features,
+    shuffled_sets,
+)
+from emospace.norms import norms_for
+from emospace.sae import SparseAutoencoder, sae_for
 from emospace.specs import CalibrationSpec, Mode
 from emospace.steering.bank import VectorBank
 from emospace.steering.vector import SteeringVector
@@ -21,12 +31,10 @@ from emospace.steering.vectors import (
     concept_states,
     default_layers,
 )
+from emospace.structure import category_ratings
 
 if TYPE_CHECKING:
-    from emospace.concepts import ConceptSets
-    from emospace.features import FeatureDictionary, MatchedPool
     from emospace.models import LanguageModel
-    from emospace.sae import SparseAutoencoder
 
 STORE = "activations"
 """Where in the cache the states of words lie."""
@@ -47,12 +55,6 @@ class Materials(NamedTuple):
 
 def materials(model: LanguageModel, spec: CalibrationSpec) -> Materials:
     """Run what vectors are made of: concepts, neutral words, features, people's ratings of the categories."""
-    from emospace.concepts import load_concepts
-    from emospace.features import neutral_pool
-    from emospace.norms import norms_for
-    from emospace.sae import sae_for
-    from emospace.structure import category_ratings
-
     sets = load_concepts([spec.language], path=spec.concepts)
     sae = sae_for(model, spec.sae)
     layers = spec.layers or default_layers(model, sae)
@@ -104,8 +106,6 @@ def features_of(
 
     `settings` are those of `select_features`.
     """
-    from emospace.features import encode_words, select_features
-
     words = list(dict.fromkeys([*sets.words(language), *pool.words]))
     carriers, store = sets.carriers[language][:1], cache_dir() / STORE
     _, codes = encode_words(model, sae, words, carriers, [sae.layer], store=store, title="Neutral carrier")

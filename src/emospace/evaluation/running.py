@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from emospace.artefacts import write_parquet
+from emospace.concepts import load_concepts
 from emospace.display import say
 from emospace.evaluation.cells import standard_cells
 from emospace.evaluation.grid import Evaluation, evaluate
@@ -13,6 +14,7 @@ from emospace.evaluation.materials import shuffled_banks
 from emospace.evaluation.prompts import prompt_kind
 from emospace.evaluation.summary import steering_summary
 from emospace.judges import load_judge
+from emospace.norms import norms_for
 from emospace.records import Manifest, NotComputed, Results, Source, SummaryRecord, provenance
 from emospace.specs import CrossingSpec, SteeringSpec
 
@@ -46,9 +48,6 @@ def run_evaluation(
     EmospaceError
         As `evaluate` and `standard_cells`; answers already generated are kept.
     """
-    from emospace.concepts import load_concepts
-    from emospace.norms import norms_for
-
     judge = load_reporting_judge(spec.judge, bank)
     sets = load_concepts([spec.language], path=spec.concepts)
     norms = norms_for(spec.language, spec.norms)

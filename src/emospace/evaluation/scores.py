@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from emospace import stats
 from emospace.judges import BASIC, BASIC_SEVEN, is_fit
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from emospace.judges import Judgement
 
 Floats = NDArray[np.float64]
@@ -274,8 +273,6 @@ def confusion(judged: dict[str, Judgement]) -> pd.DataFrame:
 
     `n_judged` and `n_unjudged` count the answers; a row without a judged one is NaN.
     """
-    import pandas as pd
-
     rows = [
         {"target": target}
         | {label: mean_of([_chosen(judgement, label)]) for label in BASIC_SEVEN}

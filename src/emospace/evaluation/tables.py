@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from emospace.evaluation.scores import (
     Estimate,
@@ -21,10 +22,9 @@ from emospace.evaluation.scores import (
     rate,
 )
 from emospace.judges import BASIC, is_fit, weakness
+from emospace.structure import category_ratings
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from emospace.concepts import ConceptSets
     from emospace.evaluation.grid import Group, Judged
     from emospace.norms import WordNorms
@@ -54,8 +54,6 @@ def study_tables(
 
 def cell_table(groups: Sequence[Group]) -> pd.DataFrame:
     """Return every figure of every target and dose, one row a group of draws."""
-    import pandas as pd
-
     return pd.DataFrame(
         [
             {"target": group.target, "kind": group.cell.kind, "n_draws": len(group.cells)}
@@ -69,8 +67,6 @@ def cell_table(groups: Sequence[Group]) -> pd.DataFrame:
 
 def dose_table(groups: Sequence[Group], base: Scored, *, seed: int) -> pd.DataFrame:
     """Return slope (per unit of dose) and Spearman's rho of each target's rate and probability over its doses, 0 too."""
-    import pandas as pd
-
     curves: dict[tuple[str, str], list[Group]] = {}
     for group in groups:
         if group.cell.dose is not None and len(group.cells) == 1 and is_judged(base.judgement, group.target):
@@ -98,8 +94,6 @@ def dose_table(groups: Sequence[Group], base: Scored, *, seed: int) -> pd.DataFr
 
 def confusion_table(groups: Sequence[Group]) -> pd.DataFrame:
     """Return target x judged for the basic six, for each kind at the calibrated dose, and for unsteered answers."""
-    import pandas as pd
-
     frames = []
     for kind, members in _calibrated(groups).items():
         basic = {group.target: group.scored[0].judgement for group in members if group.target in BASIC}
@@ -115,10 +109,6 @@ def affect_table(
     spec: SteeringSpec, groups: Sequence[Group], sets: ConceptSets, norms: WordNorms | None
 ) -> pd.DataFrame:
     """Return the shift of the words at the calibrated dose beside people's rating of the target, both on -1..1."""
-    import pandas as pd
-
-    from emospace.structure import category_ratings
-
     targets = list(dict.fromkeys(group.target for group in groups))
     human = dict.fromkeys(AFFECT, np.full(len(targets), np.nan))
     if norms is not None:
@@ -144,8 +134,6 @@ def random_table(groups: Sequence[Group], base: Scored, *, seed: int) -> pd.Data
 
     `deviation` is the target rate of the random directions less that of unsteered answers.
     """
-    import pandas as pd
-
     rows = []
     for kind, members in _calibrated(groups).items():
         for group in members:
@@ -179,8 +167,6 @@ def figure_table(groups: Sequence[Group], base: Scored, affect: pd.DataFrame, *,
     answers, ``random_deviation_worst`` the largest of them; of ``distinct2_ratio`` the bounds are the least and the
     greatest of the six.
     """
-    import pandas as pd
-
     rows: list[dict[str, Any]] = []
 
     def add(kind: str, figure: str, estimate: Estimate) -> None:
@@ -230,8 +216,6 @@ def figure_table(groups: Sequence[Group], base: Scored, affect: pd.DataFrame, *,
 
 def sample_table(judged: Judged, *, seed: int) -> pd.DataFrame:
     """Return each cell's answers to the same three prompts, drawn by the seed and not by what was answered."""
-    import pandas as pd
-
     prompts = judged.prompts
     drawn = np.random.default_rng(seed).choice(len(prompts), min(N_SAMPLES, len(prompts)), replace=False)
     return pd.DataFrame(

@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse
 from emospace.artefacts import jsonable
 from emospace.errors import EmospaceError
 from emospace.generation.forward import perplexities
+from emospace.judges import BASIC_SEVEN, load_judge
 from emospace.reading.tokens import over_tokens, tokenise
 from emospace.server.engine import Engine
 from emospace.server.failures import ApiError, from_emospace
@@ -165,7 +166,6 @@ def _features(reader: Reader, reading: Reading, n: int) -> list[list[list[dict[s
 
 
 def _judge(body: JudgeRequest) -> dict[str, Any]:
-    from emospace.judges import BASIC_SEVEN, load_judge
 
     judge = load_judge(JUDGE)
     try:

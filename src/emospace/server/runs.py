@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
+import pandas as pd
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import JSONResponse
 
@@ -19,8 +20,6 @@ from emospace.report.run import Run, load_run
 from emospace.server.failures import ApiError
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from emospace.comparison import Compared
 
 MOST_ROWS, ROWS = 50_000, 1_000
@@ -186,7 +185,6 @@ def _read(folder: Path, _changed: int) -> Run:
 
 @lru_cache(maxsize=16)
 def _frame(path: Path, _changed: int) -> pd.DataFrame:
-    import pandas as pd
 
     return pd.read_parquet(path)
 
