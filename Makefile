@@ -1,7 +1,7 @@
 # Every target sets up .venv first: Python 3.11 or later with venv, git and make are all that is needed.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-versions lint types results steering steering-gemma steering-gemma-en steering-gemma-zh steering-gemma-zh-by-en languages soak bench bench-environments setup clean
+.PHONY: help demo test test-versions lint types results steering steering-gemma steering-gemma-en steering-gemma-zh steering-gemma-zh-by-en languages faults soak bench bench-environments setup clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -74,6 +74,9 @@ steering-gemma-zh-by-en: EVALUATED := $(GEMMA) --baselines none --language zh --
 steering-gemma-en steering-gemma-zh steering-gemma-zh-by-en: $(STAMP)
 	$(BIN)/$(EVALUATED) --out runs/$@
 	$(BIN)/python recipes/publish_steering.py runs/$@ --name $@ --command "make $@: $(EVALUATED) --out runs/$@"
+
+faults: $(STAMP) ## Break a small study in every way a machine breaks one, and make docs/results/faults.json again (half an hour)
+	$(BIN)/python recipes/faults.py --out docs/results/faults.json
 
 soak: $(STAMP) ## 1,000 requests to a running server: right answers, memory flat
 	$(BIN)/python recipes/soak.py
