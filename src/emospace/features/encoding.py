@@ -42,9 +42,9 @@ def encode_words(
     codes = None
     for number, carrier in enumerate(carriers, 1):
         counted = f"{title}, carrier {number} of {len(carriers)}"
-        here = extract_words(model, words, carrier, layers, store=store, title=counted)
-        states += here.states / len(carriers)
+        run = extract_words(model, words, carrier, layers, store=store, title=counted)
+        states += run.states / len(carriers)
         if sae is not None:
-            found = sae.encode(here.layer(sae.layer)) / len(carriers)
-            codes = found if codes is None else codes + found
+            part = sae.encode(run.layer(sae.layer)) / len(carriers)
+            codes = part if codes is None else codes + part
     return states, codes

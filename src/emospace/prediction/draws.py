@@ -216,11 +216,11 @@ def predict_draws(
         return predicted
 
     def in_dual(part: np.ndarray) -> np.ndarray:
-        found = [
+        predicted = [
             out_of_fold(columns[:, latents].tocsr(), ratings, fold_of, trains, penalties)[0]
             for latents in part
         ]
-        return np.stack(found, axis=1)
+        return np.stack(predicted, axis=1)
 
     def of_batch(part: np.ndarray) -> np.ndarray:
         predicted = (in_dual if part.shape[1] > n_training else in_primal)(part)
@@ -252,12 +252,12 @@ def _neighbours(of_space: np.ndarray, of_outside: np.ndarray, n: int) -> np.ndar
     """Return the `n` nearest of the outside latents to each of the space, nearest first, `[k, n]`; ties by their order."""
     from scipy.spatial.distance import cdist
 
-    found = np.empty((len(of_space), n), dtype=np.int64)
+    nearest = np.empty((len(of_space), n), dtype=np.int64)
     for row, latent in enumerate(of_space):
         gaps = cdist(latent[None], of_outside, "sqeuclidean")[0]
         close = np.flatnonzero(gaps <= np.partition(gaps, n - 1)[n - 1])
-        found[row] = close[np.argsort(gaps[close], kind="stable")[:n]]
-    return found
+        nearest[row] = close[np.argsort(gaps[close], kind="stable")[:n]]
+    return nearest
 
 
 def _among_unused(used: np.ndarray, ranked: np.ndarray, nearest: int, rng: np.random.Generator) -> np.ndarray:

@@ -254,9 +254,9 @@ def predict_beside(
         What `predict_ratings` gave for `features`, all words training: a target each.
     """
     first = alone[0]
-    fold_of, ratings = first.folds, np.stack([one.observed for one in alone], axis=1)
+    fold_of, ratings = first.folds, np.stack([each.observed for each in alone], axis=1)
     features, ratings, groups, scored, trains = checked(features, ratings, first.groups, first.scored, None)
-    places = np.array([[one.layers.index(layer) for layer in one.layer] for one in alone]).T
+    places = np.array([[each.layers.index(layer) for layer in each.layer] for each in alone]).T
     taken, best = np.unique(places, return_inverse=True)
     best = best.reshape(places.shape)
     parts = [
@@ -269,8 +269,8 @@ def predict_beside(
     nested = NestedPredictions(fold_of, by_layer, penalty, best, features.shape[-1] + beside.shape[1])
     names = tuple(first.layers[place] for place in taken)
     return tuple(
-        _of_target(nested, t, one.target, names, one.observed, groups, scored, n_bootstrap, seed)
-        for t, one in enumerate(alone)
+        _of_target(nested, t, each.target, names, each.observed, groups, scored, n_bootstrap, seed)
+        for t, each in enumerate(alone)
     )
 
 

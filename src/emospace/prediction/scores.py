@@ -181,16 +181,16 @@ def compare_predictions(
     draws = bootstrap_correlations(
         centred(pair, folds).T, centred(observed, folds), a.groups[rows], seed=seed, n=n_bootstrap
     )
-    found = difference_of(float(r[0] - r[1]), np.nan_to_num(draws[:, 0]) - np.nan_to_num(draws[:, 1]))
+    difference = difference_of(float(r[0] - r[1]), np.nan_to_num(draws[:, 0]) - np.nan_to_num(draws[:, 1]))
     return Comparison(
-        difference=found.value,
-        ci_low=found.low,
-        ci_high=found.high,
-        equivalence_low=found.low90,
-        equivalence_high=found.high90,
-        p=found.p,
+        difference=difference.value,
+        ci_low=difference.low,
+        ci_high=difference.high,
+        equivalence_low=difference.low90,
+        equivalence_high=difference.high90,
+        p=difference.p,
         margin=margin,
-        equivalent=equivalent(found, margin),
+        equivalent=equivalent(difference, margin),
         n=len(observed),
     )
 

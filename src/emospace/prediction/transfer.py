@@ -235,6 +235,6 @@ def transfer(
     fitted = fit_ratings(train_features, train_ratings, train_groups, targets=targets, seed=seed, **fitting)
     test_ratings = np.asarray(test_ratings, dtype=np.float64).reshape(len(test_ratings), -1)
     return tuple(
-        read_ratings(one, test_features, test_ratings[:, t], test_groups, n_bootstrap=n_bootstrap, seed=seed)
-        for t, one in enumerate(fitted)
+        read_ratings(fit, test_features, test_ratings[:, t], test_groups, n_bootstrap=n_bootstrap, seed=seed)
+        for t, fit in enumerate(fitted)
     )

@@ -71,8 +71,8 @@ def read_emotions(
     from emospace.reading.reader import check_texts
 
     check_texts(texts)
-    found = load_reader(model, language=language, sae=sae, concepts=concepts).read(texts)
-    return found if categories is None else found.select(categories)
+    reading = load_reader(model, language=language, sae=sae, concepts=concepts).read(texts)
+    return reading if categories is None else reading.select(categories)
 
 
 def load_reader(
@@ -169,8 +169,8 @@ def build_reader(
 
     at = sae.layer if sae else round(model.n_blocks * 2 / 3) if layer is None else layer
     inputs = _inputs(model, sae, sets, norms, language)
-    known = usable(model, sets.table["word"].tolist())
-    sets = replace(sets, table=sets.table[known].reset_index(drop=True)).select([language])
+    kept = usable(model, sets.table["word"].tolist())
+    sets = replace(sets, table=sets.table[kept].reset_index(drop=True)).select([language])
     pool = neutral_pool(model, sets, language, seed)
     rated = _rated(model, norms)
     words = list(dict.fromkeys([*sets.words(language), *pool.words, *rated]))
@@ -233,19 +233,19 @@ def _in_units(
     weights: ReaderWeights, model: LanguageModel, sae: SparseAutoencoder | None, texts: Sequence[str]
 ) -> ReaderWeights:
     """Return the weights with the centre and scale of their scores over reference texts."""
-    found = over_tokens(
+    scored = over_tokens(
         model,
         tokenise(model, texts),
         weights.layer,
         lambda states: weights.token_scores(token_features(states, sae, weights.latents)),
         title="Reference text",
     )
-    every = np.concatenate(found).astype(np.float64)
+    every = np.concatenate(scored).astype(np.float64)
     n = len(weights.categories)
     scale = np.ones(every.shape[1])
     scale[:n] = np.maximum(every[:, :n].std(axis=0), 1e-6)
     scaled = replace(weights, centre=every.mean(axis=0), scale=scale)
-    pooled = np.stack([pool_tokens((one - scaled.centre) / scaled.scale, n)[:n] for one in found])
+    pooled = np.stack([pool_tokens((tokens - scaled.centre) / scaled.scale, n)[:n] for tokens in scored])
     return replace(
         scaled,
         text_centre=pooled.mean(axis=0),

@@ -175,7 +175,7 @@ class Reader:
             lambda states: self.weights.token_scores(self.features(states)),
             autocast=autocast,
         )
-        pooled = np.stack([self.weights.text_scores(one) for one in scored])
+        pooled = np.stack([self.weights.text_scores(tokens) for tokens in scored])
         n = len(self.categories)
 
         def affect(values: np.ndarray, name: str) -> np.ndarray:
@@ -191,13 +191,13 @@ class Reader:
             arousal=affect(pooled, "arousal"),
             tokens=tuple(
                 TokenScores(
-                    tuple(text[low:high] for low, high in found.offsets),
-                    found.offsets,
-                    one[:, :n],
-                    affect(one, "valence"),
-                    affect(one, "arousal"),
+                    tuple(text[low:high] for low, high in split.offsets),
+                    split.offsets,
+                    scores[:, :n],
+                    affect(scores, "valence"),
+                    affect(scores, "arousal"),
                 )
-                for text, found, one in zip(texts, tokens, scored, strict=True)
+                for text, split, scores in zip(texts, tokens, scored, strict=True)
             ),
             model=str(self.model.identity.get("name") or self.model.name),
             language=self.language,
@@ -213,8 +213,8 @@ class Reader:
         """
         check_texts(texts)
         tokens = tokenise(self.model, texts)
-        found = over_tokens(self.model, tokens, self.weights.layer, self.features, autocast=autocast)
-        return np.stack([one.mean(axis=0) for one in found])
+        features = over_tokens(self.model, tokens, self.weights.layer, self.features, autocast=autocast)
+        return np.stack([tokens.mean(axis=0) for tokens in features])
 
     def fit(
         self,

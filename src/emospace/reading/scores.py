@@ -112,7 +112,7 @@ class Reading:
             self,
             categories=tuple(categories),
             scores=self.scores[:, at],
-            tokens=tuple(one._replace(scores=one.scores[:, at]) for one in self.tokens),
+            tokens=tuple(tokens._replace(scores=tokens.scores[:, at]) for tokens in self.tokens),
         )
 
     def top(self, n: int = 3) -> list[list[tuple[str, float]]]:
@@ -133,7 +133,7 @@ class Reading:
 
         front = {
             "text": self.texts,
-            "n_tokens": [len(one.tokens) for one in self.tokens],
+            "n_tokens": [len(tokens.tokens) for tokens in self.tokens],
             "valence": self.valence,
             "arousal": self.arousal,
         }
@@ -147,18 +147,20 @@ class Reading:
         import pandas as pd
 
         parts = []
-        for number, one in enumerate(self.tokens):
+        for number, tokens in enumerate(self.tokens):
             front = pd.DataFrame(
                 {
                     "text": number,
-                    "token": one.tokens,
-                    "start": one.offsets[:, 0],
-                    "end": one.offsets[:, 1],
-                    "valence": one.valence,
-                    "arousal": one.arousal,
+                    "token": tokens.tokens,
+                    "start": tokens.offsets[:, 0],
+                    "end": tokens.offsets[:, 1],
+                    "valence": tokens.valence,
+                    "arousal": tokens.arousal,
                 }
             )
-            parts.append(pd.concat([front, pd.DataFrame(one.scores, columns=list(self.categories))], axis=1))
+            parts.append(
+                pd.concat([front, pd.DataFrame(tokens.scores, columns=list(self.categories))], axis=1)
+            )
         return pd.concat(parts, ignore_index=True)
 
     def save(self, path: Path, *, tokens: bool = False) -> None:

@@ -48,7 +48,7 @@ def tokenise(model: LanguageModel, texts: Sequence[str]) -> list[Tokens]:
     encoded = model.tokenizer(
         list(texts), add_special_tokens=False, return_offsets_mapping=True, return_attention_mask=False
     )
-    found = []
+    tokens = []
     for number, (ids, offsets) in enumerate(
         zip(encoded["input_ids"], encoded["offset_mapping"], strict=True), 1
     ):
@@ -58,8 +58,8 @@ def tokenise(model: LanguageModel, texts: Sequence[str]) -> list[Tokens]:
                 "the tokenizer makes nothing of it",
                 "Leave empty texts out.",
             )
-        found.append(Tokens(np.array(ids), np.array(offsets).reshape(-1, 2)))
-    return found
+        tokens.append(Tokens(np.array(ids), np.array(offsets).reshape(-1, 2)))
+    return tokens
 
 
 def over_tokens(

@@ -125,9 +125,9 @@ def valence_agreement(
     EmospaceError
         If norms are of a language without concept-sets, hold no valence, or the reference has no norms or sets.
     """
-    here = sets if reference_sets is None else reference_sets
-    if reference not in here.languages:
-        raise unknown("reference language of the concept-sets", reference, here.languages)
+    of_reference = sets if reference_sets is None else reference_sets
+    if reference not in of_reference.languages:
+        raise unknown("reference language of the concept-sets", reference, of_reference.languages)
     if not norms_by_language.get(reference):
         raise InvalidInput(
             f"reference language '{reference}'", "it has no word norms", f"Give norms of '{reference}'."
@@ -147,7 +147,7 @@ def valence_agreement(
                     f"Give norms of '{language}'.",
                 )
     standard = norms_by_language[reference][0]
-    theirs = category_valence(here, standard, reference)
+    theirs = category_valence(of_reference, standard, reference)
     agreements = []
     for language in sets.languages:
         if language == reference:

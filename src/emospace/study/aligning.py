@@ -58,8 +58,8 @@ def align(
     main = spaces[kind]
     with timed("RDMs"):
         rdms = {
-            name: disjoint_rdm(own.features, concepts.concepts, sets, language, silent=own.silent)
-            for name, own in features.items()
+            name: disjoint_rdm(given.features, concepts.concepts, sets, language, silent=given.silent)
+            for name, given in features.items()
         }
     joined = _joined(main, spaces["static"])
     rsa_of: list[tuple[EmotionSpace, np.ndarray, np.ndarray | None]] = [
@@ -69,7 +69,7 @@ def align(
     rsa_of.append((joined, (rdms[kind] + rdms["static"]) / 2, rdms["static"]))
     controls = {"set overlap": overlap_rdm(sets, language), "static embeddings": rdms["static"]}
 
-    found: list[Alignment] = []
+    figures: list[Alignment] = []
     tables: dict[str, pd.DataFrame] = {f"rdm_{language}": _square(rdms[kind], main.categories)}
     missing: list[NotComputed] = []
     options: dict[str, Any] = {"seed": seed, "n_permutations": n_permutations}
@@ -78,13 +78,13 @@ def align(
             missing.append(NotComputed(what="axes and circumplex", why=rated.no_axes, language=language))
         with timed("axes and RSA"):
             for space in spaces.values():
-                found += axes(space, rated, **options)
+                figures += axes(space, rated, **options)
             for space, rdm, beside in rsa_of:
-                found.append(rsa_affect(space, rated, rdm=rdm, beside=beside, **options))
-            found.append(rsa_affect(main, rated, rdm=rdms[kind], controls=controls, **options))
+                figures.append(rsa_affect(space, rated, rdm=rdm, beside=beside, **options))
+            figures.append(rsa_affect(main, rated, rdm=rdms[kind], controls=controls, **options))
         with timed("Procrustes"):
-            figure, circumplex = procrustes(main, rated, **options)
-        found.append(figure)
+            fit, circumplex = procrustes(main, rated, **options)
+        figures.append(fit)
         if circumplex is not None and "circumplex" not in tables:
             table = rated.table.set_index("category").loc[list(circumplex.categories)]
             tables["circumplex"] = pd.DataFrame(
@@ -104,8 +104,8 @@ def align(
     for structure in structures:
         with timed("axes and RSA"):
             for space, rdm, beside in rsa_of:
-                found.append(rsa_structure(space, structure, rdm=rdm, beside=beside, **options))
-            found.append(rsa_structure(main, structure, rdm=rdms[kind], controls=controls, **options))
+                figures.append(rsa_structure(space, structure, rdm=rdm, beside=beside, **options))
+            figures.append(rsa_structure(main, structure, rdm=rdms[kind], controls=controls, **options))
         names = [category for category in main.categories if category in structure.categories]
         if structure.kind == "co-annotation" and len(names) >= FEWEST_RATED:
             tables[f"rdm_human_{language}_{structure.name}"] = _square(structure.select(names).rdm(), names)
@@ -116,7 +116,7 @@ def align(
         why = "no norms of this language are bundled or given (--norms FILE)"
         missing.append(NotComputed(what="valence and arousal of the categories", why=why, language=language))
     tables["rdm_layers"] = _layer_table(concepts)
-    records = _records(_with_baseline(found), model, layer, sets.provenance)
+    records = _records(_with_baseline(figures), model, layer, sets.provenance)
     return StageResult({"alignment": records}, tables, missing)
 
 
@@ -138,12 +138,12 @@ def decode(
         If CEBRA is not installed.
     """
     kind = concepts.kind
-    found: list[Alignment] = []
+    figures: list[Alignment] = []
     missing: list[NotComputed] = []
     for rated in ratings:
         try:
             with timed("CEBRA"):
-                found += cebra_alignment(
+                figures += cebra_alignment(
                     concepts.space(kind),
                     concepts.features(kind).features,
                     concepts.concepts,
@@ -154,7 +154,7 @@ def decode(
                 )
         except EmospaceError as error:
             missing.append(NotComputed(what=DECODING, why=str(error), language=concepts.language))
-    records = _records(found, model, layer, concepts.sets.provenance)
+    records = _records(figures, model, layer, concepts.sets.provenance)
     return StageResult({"alignment": records}, {}, missing)
 
 
@@ -165,28 +165,28 @@ def _joined(main: EmotionSpace, static: EmotionSpace) -> EmotionSpace:
 
 
 def _records(
-    found: Sequence[Alignment], model: str, layer: int, provenance: Provenance
+    figures: Sequence[Alignment], model: str, layer: int, provenance: Provenance
 ) -> list[AlignmentRecord]:
     return [
         AlignmentRecord.from_figure(
             row, model=model, layer=None if row.space == "static" else layer, provenance=provenance
         )
-        for row in found
+        for row in figures
     ]
 
 
-def _with_baseline(found: Sequence[Alignment]) -> list[Alignment]:
+def _with_baseline(figures: Sequence[Alignment]) -> list[Alignment]:
     """Put the static embeddings' value of the same figure beside each one that has no baseline yet."""
 
     def key(row: Alignment) -> tuple[object, ...]:
         return row.statistic, row.against, row.target, row.norms, row.controls
 
-    static = {key(row): row.value for row in found if row.space == "static"}
+    static = {key(row): row.value for row in figures if row.space == "static"}
     return [
         row.model_copy(update={"baseline": static[key(row)], "baseline_name": "static input embeddings"})
         if row.space != "static" and row.baseline is None and static.get(key(row)) is not None
         else row
-        for row in found
+        for row in figures
     ]
 
 

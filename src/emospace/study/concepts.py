@@ -86,10 +86,10 @@ class LanguageConcepts:
         What all categories share, being an emotion word at all, would make every pair alike.
         """
         n, (values, latents) = len(self.concepts), self._values(kind)
-        found = kind_features(values[:n], latents, kind, values[n:])
-        silent = np.asarray(~found.any(axis=1))
-        found -= self.space(kind).matrix.mean(axis=0)
-        return LanguageFeatures(self.language, self.concepts, found, self.sets, silent)
+        features = kind_features(values[:n], latents, kind, values[n:])
+        silent = np.asarray(~features.any(axis=1))
+        features -= self.space(kind).matrix.mean(axis=0)
+        return LanguageFeatures(self.language, self.concepts, features, self.sets, silent)
 
     def directions(self, kind: Literal["dense", "static"] = "dense") -> np.ndarray:
         """Return the direction of each category in dense states or input embeddings, ``[n_categories, d_model]``."""

@@ -79,7 +79,7 @@ def cross_predict(
         language: rated_words(given, concepts[language], words[language], folds=folds, seed=seed, unit=True)
         for language, given in norms.items()
     }
-    own: dict[tuple[str, str | bytes], dict[str, float]] = {}
+    computed: dict[tuple[str, str | bytes], dict[str, float]] = {}
 
     def same_language(
         test: str, train: str, features: str, latents: np.ndarray | None, values: np.ndarray
@@ -88,10 +88,10 @@ def cross_predict(
         if features in WIDE:
             return {target: within.get((test, features, target)) for target in rated[test].targets}
         key = test, train if latents is None else latents.tobytes()
-        if key not in own:
+        if key not in computed:
             predicted = rated[test].predict(values, n_bootstrap=10)
-            own[key] = {each.target: each.without_concepts.r for each in predicted}
-        return own[key]
+            computed[key] = {each.target: each.without_concepts.r for each in predicted}
+        return computed[key]
 
     records: list[CrossLanguageRecord] = []
     for train in track(list(rated), "Across languages", "languages"):
@@ -101,17 +101,17 @@ def cross_predict(
             if latents is None or len(latents):
                 fitted = _fit(rated[train], _values(rated[train], rated[train], features, latents))
             for test in tests:
-                here = common | {
+                between = common | {
                     "test": test,
                     "norms_train": norms[train].name,
                     "norms_test": norms[test].name,
                 }
                 if not fitted:
-                    records += _nothing(rated[train], rated[test], here)
+                    records += _nothing(rated[train], rated[test], between)
                     continue
                 values = _values(rated[test], rated[train], features, latents)
                 same = same_language(test, train, features, latents, values)
-                records += _records(rated[test], fitted, values, same, here)
+                records += _records(rated[test], fitted, values, same, between)
     return StageResult({"cross_language": records})
 
 

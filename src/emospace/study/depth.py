@@ -45,7 +45,7 @@ def depth_table(
     Returns
     -------
     Columns language, ratings (whose they are), layer, depth (layer / `n_blocks`), rsa (Spearman; NaN where an RDM
-    does not vary or too few pairs are known) and n (categories).
+    does not vary or too few pairs are shared) and n (categories).
     """
     import pandas as pd
 
@@ -57,11 +57,11 @@ def depth_table(
         source = language if language in squares else next(iter(squares))
         human = squares[source]
         for layer, part in pairs.groupby("layer"):
-            known = part[part["a"].isin(human.index) & part["b"].isin(human.index)]
-            names = [name for name in human.index if name in {*known["a"], *known["b"]}]
+            shared = part[part["a"].isin(human.index) & part["b"].isin(human.index)]
+            names = [name for name in human.index if name in {*shared["a"], *shared["b"]}]
             model = np.full((len(names), len(names)), np.nan)
-            i, j = (pd.Index(names).get_indexer(known[side]) for side in "ab")
-            model[i, j] = model[j, i] = known["dissimilarity"]
+            i, j = (pd.Index(names).get_indexer(shared[side]) for side in "ab")
+            model[i, j] = model[j, i] = shared["dissimilarity"]
             try:
                 rsa = rdm_correlation(model, human.loc[names, names].to_numpy(dtype=np.float64))
             except EmospaceError:

@@ -123,8 +123,8 @@ class Encoder:
         """Return those of some normed words that the model has tokens for; not kept, since rows may be copied."""
 
         def get() -> WordStates:
-            known = self._known(words)
-            return self._words(known, self.encoded.all_layers(self.encoded.rows(known)))
+            usable_words = self._usable(words)
+            return self._words(usable_words, self.encoded.all_layers(self.encoded.rows(usable_words)))
 
         return Deferred(self._key("rated", words), get)
 
@@ -132,7 +132,7 @@ class Encoder:
         """Return what `rated_words` show from outside, ``[n_words, k]``."""
 
         def get() -> np.ndarray:
-            return surface_features(self._known(words), self.language, self.model.tokenizer).to_numpy()
+            return surface_features(self._usable(words), self.language, self.model.tokenizer).to_numpy()
 
         return Deferred(self._key("surface", table_hash(self.language), words), get)
 
@@ -142,7 +142,7 @@ class Encoder:
             return None
 
         def get() -> np.ndarray:
-            return ppmi_vectors(self.language, self._known(words)).vectors
+            return ppmi_vectors(self.language, self._usable(words)).vectors
 
         return Deferred(self._key("corpus", version, words), get)
 
@@ -205,9 +205,9 @@ class Encoder:
                     codes = codes + sae.encode(here) / len(carriers)
         return Encoded(words, states, codes, normed_states, concept_states)
 
-    def _known(self, words: Sequence[str]) -> list[str]:
-        known = set(self.encoded.words)
-        return [word for word in words if word in known]
+    def _usable(self, words: Sequence[str]) -> list[str]:
+        encoded = set(self.encoded.words)
+        return [word for word in words if word in encoded]
 
     def _words(self, words: Sequence[str], layers: np.ndarray) -> WordStates:
         rows, codes = self.encoded.rows(words), self.encoded.codes

@@ -31,6 +31,8 @@ from emospace.records import (
     FamilyRecord,
     LanguageRSARecord,
     NotComputed,
+    Record,
+    UniversalCount,
     UniversalRecord,
 )
 from emospace.stats import left_out, rdm_correlation
@@ -78,12 +80,13 @@ def compare_languages(
     """
     common: dict[str, Any] = {"model": model, "layer": layer}
     options: dict[str, Any] = {"seed": seed, "n_permutations": n_permutations}
-    own = next(iter(concepts.values())).kind
+    kind = next(iter(concepts.values())).kind
     missing: list[NotComputed] = []
-    spaces = {kind: _placed(concepts, kind, missing) for kind in dict.fromkeys((own, "dense"))}
+    spaces = {each: _placed(concepts, each, missing) for each in dict.fromkeys((kind, "dense"))}
     enough = min(FEWEST_RATED, len(_shared(spaces["dense"].values())))
-    everywhere = len(spaces[own]) == len(concepts) and len(_shared(spaces[own].values())) >= enough
-    kind = own if everywhere else "dense"
+    if len(spaces[kind]) < len(concepts) or len(_shared(spaces[kind].values())) < enough:
+        kind = "dense"
+    in_kind: dict[str, Any] = {**common, "space": kind}
     features = {
         language: replace(
             concepts[language].features(kind),
@@ -101,65 +104,68 @@ def compare_languages(
         if a in features and b in features:
             planes[a, b] = common_plane(spaces[kind][a], spaces[kind][b])
             shifts += [
-                CategoryShiftRecord.from_figure(shift, **common, space=kind)
+                CategoryShiftRecord.from_figure(shift, **in_kind)
                 for shift in category_shifts(features[a], features[b], seed=seed)
             ]
-    universal = [] if firing_rates is None else universal_counts(_features(concepts), firing_rates, seed=seed)
-    weights, unweighted = _weights(concepts, features, ratings, {**common, "space": kind}, options)
+    universal: tuple[UniversalCount, ...] = ()
+    if firing_rates is not None:
+        universal = universal_counts(_dictionaries(concepts), firing_rates, seed=seed)
     tables = {"language_planes": _plane_table(planes)}
-    trees: list[FamilyRecord] = []
+    families_of: list[FamilyRecord] = []
     shared = _shared(spaces[kind].values())
     if len(features) > 2 and len(shared) < FEWEST_RATED:
         why = f"the languages share {len(shared)} categories, and a tree takes {FEWEST_RATED}"
         missing.append(NotComputed(what="tree of languages", why=why))
     elif len(features) > 2:
-        tree, family = _tree(features, shared, families, options)
+        tree, contrast = _tree(features, shared, families, options)
         tables["language_tree"] = _tree_table(tree)
-        trees = [FamilyRecord.from_figure(family, **common, space=kind, cophenetic=tree.cophenetic)]
-    return StageResult(
-        {
-            "language_rsa": rsa,
-            "category_shift": shifts,
-            "universal": [UniversalRecord.from_figure(count, **common) for count in universal],
-            "alignment": weights,
-            "families": trees,
-        },
-        tables,
-        [*missing, *unweighted],
-    )
+        families_of = [FamilyRecord.from_figure(contrast, **in_kind, cophenetic=tree.cophenetic)]
+    weights: list[AlignmentRecord] = []
+    if ratings is None:
+        why = "no language of the study has norms that rate at least 15 categories"
+        missing.append(NotComputed(what="weights of valence and arousal in each language", why=why))
+    else:
+        weights = _weights(concepts, features, ratings, in_kind, options)
+    records: dict[str, Sequence[Record]] = {
+        "language_rsa": rsa,
+        "category_shift": shifts,
+        "universal": [UniversalRecord.from_figure(count, **common) for count in universal],
+        "alignment": weights,
+        "families": families_of,
+    }
+    return StageResult(records, tables, missing)
 
 
 def _placed(
     concepts: Mapping[str, LanguageConcepts], kind: Kind, missing: list[NotComputed]
 ) -> dict[str, EmotionSpace]:
     """Return the spaces of the languages that have a place in this kind, without categories no feature is active in."""
-    found = {}
-    for language, one in concepts.items():
-        space = one.space(kind)
+    placed = {}
+    for language, given in concepts.items():
+        space = given.space(kind)
         active = [name for name, row in zip(space.categories, space.matrix, strict=True) if row.any()]
         if len(space.latents) < FEWEST_FEATURES or not active:
+            what = "comparison with other languages' features"
             why = f"its space has {len(space.latents)} features, and a shape takes {FEWEST_FEATURES}"
-            missing.append(
-                NotComputed(what="comparison with other languages' features", why=why, language=language)
-            )
+            missing.append(NotComputed(what=what, why=why, language=language))
         else:
-            found[language] = space.select(active)
-    return found
+            placed[language] = space.select(active)
+    return placed
 
 
-def _features(concepts: Mapping[str, LanguageConcepts]) -> dict[str, FeatureDictionary]:
+def _dictionaries(concepts: Mapping[str, LanguageConcepts]) -> dict[str, FeatureDictionary]:
     import pandas as pd
 
     return {
-        language: FeatureDictionary(language, pd.DataFrame({"latent": one.latents}))
-        for language, one in concepts.items()
+        language: FeatureDictionary(language, pd.DataFrame({"latent": given.latents}))
+        for language, given in concepts.items()
     }
 
 
 def _shared(spaces: Iterable[EmotionSpace]) -> list[str]:
     """Return the categories that all spaces have, in the order of the first."""
-    first, *others = spaces
-    return [name for name in first.categories if all(name in other.categories for other in others)]
+    first, *rest = spaces
+    return [name for name in first.categories if all(name in space.categories for space in rest)]
 
 
 def _pair(
@@ -171,22 +177,20 @@ def _pair(
     options: Mapping[str, Any],
 ) -> list[LanguageRSARecord]:
     """Return RSA, beside that of input embeddings and that without shared spellings, and the fit of the planes."""
-    found = language_rsa(a, b, **options)
     names = [name for name in a.categories if name in b.categories]
-    below = _likeness(*(one.space("static").select(names) for one in concepts))
-    alike = _spelled_alike(*(one.concepts for one in concepts))
+    alike = _spelled_alike(*(each.concepts for each in concepts))
     try:
-        distinct = _likeness(*(one.space(kind, alike).select(names) for one in concepts))
+        distinct = _likeness(*(each.space(kind, alike).select(names) for each in concepts))
     except EmospaceError:
         # A category is all shared spellings.
         distinct = None
     return [
         LanguageRSARecord.from_figure(
-            found,
+            language_rsa(a, b, **options),
             **common,
             n_spelling=len({spelling(word) for word in alike}),
             distinct=distinct,
-            baseline=below,
+            baseline=_likeness(*(each.space("static").select(names) for each in concepts)),
             baseline_name="static input embeddings",
         ),
         LanguageRSARecord.from_figure(circumplex_fit(a, b, **options), **common),
@@ -211,19 +215,15 @@ def _spelled_alike(a: Sequence[str], b: Sequence[str]) -> frozenset[str]:
 def _weights(
     concepts: Mapping[str, LanguageConcepts],
     features: Mapping[str, LanguageFeatures],
-    rated: CategoryRatings | None,
+    ratings: CategoryRatings,
     common: Mapping[str, Any],
     options: Mapping[str, Any],
-) -> tuple[list[AlignmentRecord], list[NotComputed]]:
+) -> list[AlignmentRecord]:
     """Return the weights of valence and arousal in each language's RDM, by one language's ratings for all."""
-    if rated is None:
-        why = "no language of the study has norms that rate at least 15 categories"
-        return [], [NotComputed(what="weights of valence and arousal in each language", why=why)]
     records = []
-    for language, one in features.items():
-        names = [name for name in rated.categories if name in one.categories]
-        points = np.stack([rated.values(target, names) for target in TARGETS], axis=1)
-        weights = affect_weights(one.rdm(names), points, **options)
+    for language, given in features.items():
+        names = [name for name in ratings.categories if name in given.categories]
+        points = np.stack([ratings.values(target, names) for target in TARGETS], axis=1)
         records += [
             AlignmentRecord(
                 **common,
@@ -231,12 +231,12 @@ def _weights(
                 language=language,
                 against="valence_arousal",
                 statistic="rdm_weight",
-                norms=rated.norms,
+                norms=ratings.norms,
                 provenance=concepts[language].sets.provenance,
             )
-            for weight in weights
+            for weight in affect_weights(given.rdm(names), points, **options)
         ]
-    return records, []
+    return records
 
 
 def _tree(
@@ -245,7 +245,7 @@ def _tree(
     families: Mapping[str, str],
     options: Mapping[str, Any],
 ) -> tuple[LanguageTree, FamilyContrast]:
-    rdms = {language: one.rdm(shared) for language, one in features.items()}
+    rdms = {language: given.rdm(shared) for language, given in features.items()}
     tree = language_tree(rdms, seed=options["seed"])
     contrast = family_contrast(tree.similarity, [families[language] for language in features], **options)
     reason = contrast.reason or left_out(*rdms.values())
@@ -268,9 +268,9 @@ def _plane_table(planes: Mapping[tuple[str, str], CommonPlane | None]) -> pd.Dat
     import pandas as pd
 
     rows = [
-        {"a": a, "b": b, "category": name, "a_x": own[0], "a_y": own[1], "b_x": other[0], "b_y": other[1]}
+        {"a": a, "b": b, "category": name, "a_x": in_a[0], "a_y": in_a[1], "b_x": in_b[0], "b_y": in_b[1]}
         for (a, b), plane in planes.items()
         if plane is not None
-        for name, own, other in zip(plane.categories, plane.a, plane.b, strict=True)
+        for name, in_a, in_b in zip(plane.categories, plane.a, plane.b, strict=True)
     ]
     return pd.DataFrame(rows, columns=["a", "b", "category", "a_x", "a_y", "b_x", "b_y"])

@@ -101,9 +101,9 @@ def _structure_sources(study: Inputs, languages: Sequence[str]) -> list[Source]:
     """Return the category structures and the corpora behind frequencies and static vectors."""
     from emospace.lexicon import frequency_table
 
-    found = []
+    sources = []
     for language in languages:
-        found += [
+        sources += [
             Source(
                 kind="structure",
                 name=structure.name,
@@ -118,7 +118,7 @@ def _structure_sources(study: Inputs, languages: Sequence[str]) -> list[Source]:
         ]
         lexicon = frequency_table(language)
         if lexicon.corpus:
-            found.append(
+            sources.append(
                 Source(
                     kind="corpus",
                     name=f"word frequencies and static vectors, {language}",
@@ -127,4 +127,4 @@ def _structure_sources(study: Inputs, languages: Sequence[str]) -> list[Source]:
                     note=lexicon.corpus,
                 )
             )
-    return found
+    return sources

@@ -48,7 +48,7 @@ def select_latents(
     assert words.codes is not None
     try:
         with timed("selection"):
-            found = select_features(
+            selected = select_features(
                 words.codes,
                 words.words,
                 sets,
@@ -61,7 +61,7 @@ def select_latents(
             )
     except EmospaceError as error:
         return StageResult(not_computed=[NotComputed(what=NOTHING, why=str(error), language=language)])
-    return StageResult(tables={FEATURES: found.table.assign(language=language)})
+    return StageResult(tables={FEATURES: selected.table.assign(language=language)})
 
 
 def select(given: LanguageInputs, spec: StudySpec, folder: Path) -> StageResult:

@@ -99,11 +99,11 @@ class Stage:
         key = content_hash(FORMAT, self.function.__qualname__, self.version, identity(bound.arguments))
         home = folder / f"{name}-{key}"
         with timed(name):
-            found = _read(home)
-            if found is None:
-                found = self(**{name: _resolved(value) for name, value in bound.arguments.items()})
-                _write(home, found)
-        return found
+            result = _read(home)
+            if result is None:
+                result = self(**{name: _resolved(value) for name, value in bound.arguments.items()})
+                _write(home, result)
+        return result
 
 
 def stage(version: int) -> Callable[[Callable[..., StageResult]], Stage]:

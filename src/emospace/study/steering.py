@@ -162,7 +162,7 @@ def illustrate(
 
     Intervals are left out: so few prompts bear none.
     """
-    found = evaluate(spec, model, cells, judge, sets=sets, norms=norms, prompts=prompts, factual=())
+    evaluation = evaluate(spec, model, cells, judge, sets=sets, norms=norms, prompts=prompts, factual=())
     tried = {cell.emotion for cell in cells}
     missing = [
         NotComputed(
@@ -173,9 +173,9 @@ def illustrate(
         for emotion in BASIC
         if emotion not in tried
     ]
-    records = [_marked(record, name, note) for record in found.records]
-    samples = {"steering_samples": found.tables["samples"].assign(language=spec.language)}
-    return StageResult({"steering": records}, samples, [*found.not_computed, *missing])
+    records = [_marked(record, name, note) for record in evaluation.records]
+    samples = {"steering_samples": evaluation.tables["samples"].assign(language=spec.language)}
+    return StageResult({"steering": records}, samples, [*evaluation.not_computed, *missing])
 
 
 def _prepare(

@@ -33,7 +33,7 @@ def summarise(records: Mapping[str, Sequence[Explained]]) -> tuple[SummaryRecord
 
     Feature sets are held side by side over the directions that all of them have, ``among`` then naming these.
     """
-    found: list[SummaryRecord] = []
+    means: list[SummaryRecord] = []
     for kind, figures, apart in MEANS:
         groups: dict[tuple[Any, ...], list[Explained]] = {}
         for record in records.get(kind, ()):
@@ -42,18 +42,18 @@ def summarise(records: Mapping[str, Sequence[Explained]]) -> tuple[SummaryRecord
         for key, rows in groups.items():
             among = dict(zip(apart, map(str, key), strict=True))
             for figure in figures:
-                found += summarised(kind, figure, among, (getattr(row, figure) for row in rows))
-    return (*found, *_over_common_directions(records.get("cross_language", ())))
+                means += summarised(kind, figure, among, (getattr(row, figure) for row in rows))
+    return (*means, *_over_common_directions(records.get("cross_language", ())))
 
 
 def _over_common_directions(records: Sequence[Any]) -> Iterator[SummaryRecord]:
     """Yield the mean r of each rating and feature set over the pairs of languages that all its feature sets have."""
-    found: dict[str, dict[str, dict[tuple[str, str], float]]] = {}
+    r_of: dict[str, dict[str, dict[tuple[str, str], float]]] = {}
     for record in records:
         if record.r is not None:
-            sets = found.setdefault(record.target, {})
+            sets = r_of.setdefault(record.target, {})
             sets.setdefault(record.features, {})[record.train, record.test] = record.r
-    for target, sets in found.items():
+    for target, sets in r_of.items():
         common = sorted(set.intersection(*map(set, sets.values())))
         for features, by in sets.items() if common else ():
             among = {"target": target, "features": features, "directions": COMMON}
