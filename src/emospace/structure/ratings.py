@@ -52,21 +52,6 @@ class CategoryRatings:
         return tuple(self.table["category"])
 
     @property
-    def n_label(self) -> int:
-        """How many categories have a rating of their own, of the label or a listed lemma."""
-        return int((self.table["source"] != "derived").sum())
-
-    @property
-    def n_lemma(self) -> int:
-        """How many of these are rated by a listed lemma and not the label."""
-        return int((self.table["source"] == "lemma").sum())
-
-    @property
-    def n_derived(self) -> int:
-        """How many categories have the mean of their rated concepts."""
-        return int((self.table["source"] == "derived").sum())
-
-    @property
     def no_axes(self) -> str:
         """Why no figure about axes can be given, or an empty string if it can."""
         n = len(self.table)

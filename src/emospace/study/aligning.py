@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -69,19 +69,25 @@ def align(
     rsa_of.append((joined, (rdms[kind] + rdms["static"]) / 2, rdms["static"]))
     controls = {"set overlap": overlap_rdm(sets, language), "static embeddings": rdms["static"]}
 
+    options: dict[str, Any] = {"seed": seed, "n_permutations": n_permutations}
+
+    def rsa(against: Callable[..., Alignment], people: Any) -> list[Alignment]:
+        """Return the RSA of every space, and that of the main one with what may explain it held constant."""
+        with timed("axes and RSA"):
+            return [
+                *(against(space, people, rdm=rdm, beside=beside, **options) for space, rdm, beside in rsa_of),
+                against(main, people, rdm=rdms[kind], controls=controls, **options),
+            ]
+
     figures: list[Alignment] = []
     tables: dict[str, pd.DataFrame] = {f"rdm_{language}": _square(rdms[kind], main.categories)}
     missing: list[NotComputed] = []
-    options: dict[str, Any] = {"seed": seed, "n_permutations": n_permutations}
     for rated in ratings:
         if rated.no_axes:
             missing.append(NotComputed(what="axes and circumplex", why=rated.no_axes, language=language))
         with timed("axes and RSA"):
-            for space in spaces.values():
-                figures += axes(space, rated, **options)
-            for space, rdm, beside in rsa_of:
-                figures.append(rsa_affect(space, rated, rdm=rdm, beside=beside, **options))
-            figures.append(rsa_affect(main, rated, rdm=rdms[kind], controls=controls, **options))
+            figures += (figure for space in spaces.values() for figure in axes(space, rated, **options))
+        figures += rsa(rsa_affect, rated)
         with timed("Procrustes"):
             fit, circumplex = procrustes(main, rated, **options)
         figures.append(fit)
@@ -102,10 +108,7 @@ def align(
                 rated.rdm(circumplex.categories), circumplex.categories
             )
     for structure in structures:
-        with timed("axes and RSA"):
-            for space, rdm, beside in rsa_of:
-                figures.append(rsa_structure(space, structure, rdm=rdm, beside=beside, **options))
-            figures.append(rsa_structure(main, structure, rdm=rdms[kind], controls=controls, **options))
+        figures += rsa(rsa_structure, structure)
         names = [category for category in main.categories if category in structure.categories]
         if structure.kind == "co-annotation" and len(names) >= FEWEST_RATED:
             tables[f"rdm_human_{language}_{structure.name}"] = _square(structure.select(names).rdm(), names)

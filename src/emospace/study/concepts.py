@@ -43,7 +43,7 @@ class LanguageConcepts:
     words: WordStates
     latents: np.ndarray | None
     dictionary: str | None
-    _spaces: dict[str, EmotionSpace] = field(default_factory=dict, init=False, repr=False)
+    _made: dict[tuple[str, Kind], Any] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def kind(self) -> Kind:
@@ -73,12 +73,12 @@ class LanguageConcepts:
         EmospaceError
             If a category has no other concept.
         """
-        if without or kind not in self._spaces:
-            space = self._build(kind, without)
-            if without:
-                return space
-            self._spaces[kind] = space
-        return self._spaces[kind]
+        if without:
+            return self._build(kind, without)
+        if ("space", kind) not in self._made:
+            self._made["space", kind] = self._build(kind)
+        space: EmotionSpace = self._made["space", kind]
+        return space
 
     def features(self, kind: Kind) -> LanguageFeatures:
         """Return the features of the concepts, less the mean category.
@@ -93,10 +93,13 @@ class LanguageConcepts:
 
     def directions(self, kind: Literal["dense", "static"] = "dense") -> np.ndarray:
         """Return the direction of each category in dense states or input embeddings, ``[n_categories, d_model]``."""
-        values, _ = self._values(kind)
-        return dense_directions(values, self.words.words, self.sets, self.language, self.pool)
+        if ("directions", kind) not in self._made:
+            values, _ = self._values(kind)
+            directions = dense_directions(values, self.words.words, self.sets, self.language, self.pool)
+            self._made["directions", kind] = directions
+        return np.asarray(self._made["directions", kind])
 
-    def _build(self, kind: Kind, without: Collection[str]) -> EmotionSpace:
+    def _build(self, kind: Kind, without: Collection[str] = ()) -> EmotionSpace:
         n, (values, latents) = len(self.concepts), self._values(kind)
         kept = [row for row, word in enumerate(self.concepts) if word not in without]
         return build_space(

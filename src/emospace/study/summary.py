@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from emospace.records import (
     SIGNIFICANT,
     CrossLanguageRecord,
     Explained,
-    FeatureRecord,
     Results,
     SummaryRecord,
+    grouped,
     summarised,
 )
 
@@ -35,11 +36,9 @@ def summarise(records: Mapping[str, Sequence[Explained]]) -> tuple[SummaryRecord
     """
     means: list[SummaryRecord] = []
     for kind, figures, apart in MEANS:
-        groups: dict[tuple[Any, ...], list[Explained]] = {}
-        for record in records.get(kind, ()):
-            if record.given:
-                groups.setdefault(tuple(getattr(record, name) for name in apart), []).append(record)
-        for key, rows in groups.items():
+        given = [record for record in records.get(kind, ()) if record.given]
+        for key, rows in grouped(given, attrgetter(*apart)).items():
+            key = key if len(apart) > 1 else (key,)
             among = dict(zip(apart, map(str, key), strict=True))
             for figure in figures:
                 means += summarised(kind, figure, among, (getattr(row, figure) for row in rows))
@@ -77,13 +76,10 @@ class CategoryAUC(NamedTuple):
 
 def category_aucs(results: Results) -> Iterator[CategoryAUC]:
     """Yield the AUCs of each language that has some."""
-    by_language: dict[str, list[tuple[float, FeatureRecord]]] = {}
-    for record in results.features:
-        if record.auc is not None:
-            by_language.setdefault(record.language, []).append((record.auc, record))
-    for language, rows in by_language.items():
-        values = [auc for auc, _ in rows]
-        above = sum(r.auc_p_fdr is not None and r.auc_p_fdr < SIGNIFICANT for _, r in rows)
+    given = (record for record in results.features if record.auc is not None)
+    for language, rows in grouped(given, lambda record: record.language).items():
+        values = [record.auc or 0.0 for record in rows]
+        above = sum(r.auc_p_fdr is not None and r.auc_p_fdr < SIGNIFICANT for r in rows)
         mean, static = (results.mean("features", name, language=language) for name in ("auc", "auc_static"))
         yield CategoryAUC(language, mean, min(values), max(values), static, above, len(rows))
 
@@ -120,10 +116,8 @@ FEATURE_ORDER = ("space", "shared", "specific", "universal", "dense", "static")
 
 def transfers_of(results: Results) -> dict[tuple[str, str], Transfer]:
     """Return the figures over pairs of languages by (rating, feature set), in the order in which they are shown."""
-    groups: dict[tuple[str, str], list[CrossLanguageRecord]] = {}
-    for record in results.cross_language:
-        if record.r is not None:
-            groups.setdefault((record.target, record.features), []).append(record)
+    given = (record for record in results.cross_language if record.r is not None)
+    groups = grouped(given, lambda record: (record.target, str(record.features)))
     targets = dict.fromkeys(record.target for record in results.cross_language)
     keys = [(target, features) for target in targets for features in FEATURE_ORDER]
     return {key: _transfer(results, groups[key]) for key in keys if key in groups}
