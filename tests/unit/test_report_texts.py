@@ -10,7 +10,7 @@ from string import Formatter
 import pytest
 
 import emospace
-from emospace.report.texts import say
+from emospace.report.texts import phrase
 
 ROOT = Path(emospace.__file__).parent
 
@@ -43,7 +43,7 @@ def calls(named: set[str]) -> list[tuple[str, set[str], set[str | None]]]:
                 made.append(
                     (
                         name,
-                        keys if named == {"say"} or isinstance(key, ast.Constant) else set(),
+                        keys if named == {"phrase"} or isinstance(key, ast.Constant) else set(),
                         set(keywords),
                     )
                 )
@@ -68,7 +68,7 @@ def test_every_text_is_used_and_filled_in():
 def test_every_sentence_is_used_and_filled_in():
     made = [
         (key, keywords)
-        for _, constants, keywords in calls({"say"})
+        for _, constants, keywords in calls({"phrase"})
         for constant in constants
         for key in SENTENCES
         # A constant that ends in a dot is the start of a key that is chosen when run.
@@ -80,11 +80,11 @@ def test_every_sentence_is_used_and_filled_in():
 
 
 def test_a_template_says_how_a_value_is_written():
-    texts = say("crossing.where", beyond=1, n=2, language="de"), say("crossing.another", rate=-0.5)
+    texts = phrase("crossing.where", beyond=1, n=2, language="de"), phrase("crossing.another", rate=-0.5)
     assert texts == ("1 of 2 in German", "by the concepts of another language −.50")
 
 
 def test_a_noun_is_counted():
     with pytest.raises(KeyError):
-        say("steering.too_few")
-    assert say("steering.too_few", n=1).startswith("1 prompt for each")
+        phrase("steering.too_few")
+    assert phrase("steering.too_few", n=1).startswith("1 prompt for each")

@@ -9,7 +9,7 @@ from emospace.comparison.depth import comparable_onsets
 from emospace.comparison.records import Comparison, DepthRecord, DifferenceRecord, ModelRSARecord
 from emospace.records import SIGNIFICANT
 from emospace.report.blocks import Card, Meter
-from emospace.report.texts import say
+from emospace.report.texts import phrase
 from emospace.report.wording import (
     DASH,
     FEATURE_SETS,
@@ -46,11 +46,11 @@ def _arrangement(comparison: Comparison) -> str:
     given = [record for record in comparison.rsa if record.value is not None]
     if not given:
         reason = next((record.reason for record in comparison.rsa if record.reason), "no pair of runs")
-        return say("compared.unsaid", reason=reason)
+        return phrase("compared.unsaid", reason=reason)
     alike = [record for record in given if is_alike(record)]
     if len(comparison.runs) > 2:
         languages = [language_name(language) for language in comparison.languages]
-        return say(
+        return phrase(
             "compared.pairs",
             alike=_how_many(len(alike), len(given)),
             n=len(given),
@@ -60,21 +60,23 @@ def _arrangement(comparison: Comparison) -> str:
         )
     who = " and ".join(run.name for run in comparison.runs)
     if not alike:
-        return say("compared.unlike", who=who, rsa=_by_language(given))
+        return phrase("compared.unlike", who=who, rsa=_by_language(given))
     rest = [record for record in given if record not in alike]
-    return say(
+    return phrase(
         "compared.alike",
         who=who,
         rsa=_by_language(alike),
-        rest=say("compared.rest", rsa=_by_language(rest)) if rest else "",
+        rest=phrase("compared.rest", rsa=_by_language(rest)) if rest else "",
         words=_beyond_words(alike),
     )
 
 
 def _by_language(records: Sequence[ModelRSARecord]) -> str:
     if len(records) > MANY:
-        return say("compared.in_languages", value=_span(records), n=len(records))
-    return listed([say("compared.in_language", value=figure(r.value), language=r.language) for r in records])
+        return phrase("compared.in_languages", value=_span(records), n=len(records))
+    return listed(
+        [phrase("compared.in_language", value=figure(r.value), language=r.language) for r in records]
+    )
 
 
 def is_alike(record: ModelRSARecord) -> bool:
@@ -92,13 +94,13 @@ def _beyond_words(alike: Sequence[ModelRSARecord]) -> str:
         return ""
     kept = sum((r.partial_p or 0) < SIGNIFICANT and (r.partial or 0) > 0 for r in tested)
     if len(tested) == 1:
-        remain = say("compared.held_one", record=tested[0])
+        remain = phrase("compared.held_one", record=tested[0])
     elif kept == len(tested) == 2:
-        remain = say("compared.held_both")
+        remain = phrase("compared.held_both")
     else:
         verb = "remains" if kept == 1 else "remain"
-        remain = say("compared.held_some", kept=_how_many(kept, len(tested)), n=len(tested), verb=verb)
-    return say("compared.held", remain=remain)
+        remain = phrase("compared.held_some", kept=_how_many(kept, len(tested)), n=len(tested), verb=verb)
+    return phrase("compared.held", remain=remain)
 
 
 def _depth(comparison: Comparison) -> str:
@@ -107,14 +109,14 @@ def _depth(comparison: Comparison) -> str:
     for language in comparison.languages:
         if given := [record for record in every if record.language == language]:
             anywhere = _span(given, "any_depth")
-            parts.append(say("compared.depth_in", span=_span(given), language=language, anywhere=anywhere))
+            parts.append(phrase("compared.depth_in", span=_span(given), language=language, anywhere=anywhere))
     if not parts:
         return ""
     if len(parts) > MANY:
         anywhere = _span(every, "any_depth")
-        parts = [say("compared.depth_over", span=_span(every), n=len(parts), anywhere=anywhere)]
+        parts = [phrase("compared.depth_over", span=_span(every), n=len(parts), anywhere=anywhere)]
     others = "the other run" if len(comparison.runs) == 2 else "the other runs"
-    return say("compared.depth", baseline=comparison.baseline, others=others, rsa=parts)
+    return phrase("compared.depth", baseline=comparison.baseline, others=others, rsa=parts)
 
 
 def _span(records: Sequence[ModelRSARecord | DepthRecord], field: str = "value") -> str:
@@ -130,23 +132,25 @@ def _onsets(comparison: Comparison) -> str:
         return ""
     if len(tested) <= MANY:
         parts = [
-            say("compared.in_language", value=_earliest(runs), language=language)
+            phrase("compared.in_language", value=_earliest(runs), language=language)
             for language, runs in tested.items()
         ]
-        return say("compared.onsets", onsets="; ".join(parts))
+        return phrase("compared.onsets", onsets="; ".join(parts))
     of_run = {s.among["run"]: s.value for s in comparison.summary if s.of == "onset" and s.value is not None}
     middle = {run.name: of_run[run.name] for run in comparison.runs if run.name in of_run}
     if not middle:
-        return say("compared.no_medians")
-    medians = say("compared.onset_medians", n=len(tested), onsets=_earliest(middle))
-    return say("compared.onsets", onsets=medians)
+        return phrase("compared.no_medians")
+    medians = phrase("compared.onset_medians", n=len(tested), onsets=_earliest(middle))
+    return phrase("compared.onsets", onsets=medians)
 
 
 def _earliest(depths: Mapping[str, float]) -> str:
     if len(depths) <= MANY:
-        return listed([say("compared.onset", depth=depth, run=name) for name, depth in depths.items()])
+        return listed([phrase("compared.onset", depth=depth, run=name) for name, depth in depths.items()])
     first, last = (pick(depths, key=lambda name: depths[name]) for pick in (min, max))
-    return say("compared.onset_range", first=depths[first], first_run=first, last=depths[last], last_run=last)
+    return phrase(
+        "compared.onset_range", first=depths[first], first_run=first, last=depths[last], last_run=last
+    )
 
 
 def _ratings(comparison: Comparison) -> str:
@@ -155,11 +159,11 @@ def _ratings(comparison: Comparison) -> str:
         return ""
     sure = [r for r in given if r.p_fdr is not None and r.p_fdr < SIGNIFICANT]
     if not sure:
-        return say("compared.no_difference", baseline=comparison.baseline, n=len(given))
+        return phrase("compared.no_difference", baseline=comparison.baseline, n=len(given))
     if len(sure) <= 4:
-        return say("compared.differences", baseline=comparison.baseline, gains=[*map(_gain, sure)])
+        return phrase("compared.differences", baseline=comparison.baseline, gains=[*map(_gain, sure)])
     better = sum((r.difference or 0) > 0 for r in sure)
-    return say(
+    return phrase(
         "compared.many_differences",
         baseline=comparison.baseline,
         better=better,
@@ -170,7 +174,7 @@ def _ratings(comparison: Comparison) -> str:
 
 
 def _gain(record: DifferenceRecord) -> str:
-    return say("compared.gain", record=record, way="better" if (record.difference or 0) > 0 else "worse")
+    return phrase("compared.gain", record=record, way="better" if (record.difference or 0) > 0 else "worse")
 
 
 def cards(comparison: Comparison) -> tuple[Card, ...]:

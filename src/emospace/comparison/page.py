@@ -31,7 +31,7 @@ from emospace.report.blocks import (
 from emospace.report.columns import Column, build, counts, gaps_table
 from emospace.report.page import render_page
 from emospace.report.plots import Json, Point, nothing, points
-from emospace.report.texts import panel, prose, say
+from emospace.report.texts import panel, phrase, prose
 from emospace.report.verdict import ANSWERS_IN, RULE, answer_columns, reasons
 from emospace.report.wording import counted, figure, interval, language_name, listed, p_clause, upper_first
 
@@ -136,7 +136,7 @@ def _arrangement(compared: Compared) -> Iterator[Block]:
     yield prose("text-comparison-arrangement")
     panels, alone = [], len(comparison.runs) == 2
     if chart := _rsa_points(comparison):
-        said = [say("compared.figure", r=r) for r in findings.with_baseline(comparison.rsa, comparison)]
+        said = [phrase("compared.figure", r=r) for r in findings.with_baseline(comparison.rsa, comparison)]
         panels.append(
             panel("arrangement-points", chart, baseline=comparison.baseline, figures=" ".join(said))
         )
@@ -241,7 +241,7 @@ def _equal_panel(comparison: Comparison, table: pd.DataFrame | None) -> Panel | 
     if table is None or comparison.baseline not in set(table["a"]):
         return None
     means = [
-        say("compared.mean", r=r)
+        phrase("compared.mean", r=r)
         for r in findings.with_baseline(comparison.depth, comparison)
         if r.value is not None
     ]
@@ -253,7 +253,7 @@ def _equal_panel(comparison: Comparison, table: pd.DataFrame | None) -> Panel | 
 def _people_panel(comparison: Comparison, table: pd.DataFrame | None) -> Panel | None:
     if table is None:
         return None
-    highest = [say("compared.highest", r=r) for r in comparison.onset if r.value is not None]
+    highest = [phrase("compared.highest", r=r) for r in comparison.onset if r.value is not None]
     chart = _curves(comparison, table, "run", "no ratings in this language")
     return panel("depth-people", chart, figures=highest)
 

@@ -16,7 +16,7 @@ from emospace.records import (
 )
 from emospace.report.blocks import Card, Meter
 from emospace.report.run import Run
-from emospace.report.texts import say
+from emospace.report.texts import phrase
 from emospace.report.wording import (
     DASH,
     MANY,
@@ -63,8 +63,8 @@ def left_out(run: Run) -> tuple[str, ...]:
     """Return a sentence on languages that some figures are not given for, or nothing."""
     gone = [m for m in run.results.not_computed if m.language and m.what == EVERY]
     unread = [name for name in run.languages if not run.norms(name)]
-    sentences = [say("study.left_out", language=m.language, why=m.why) for m in gone]
-    return (*sentences, *([say("study.unread", languages=unread)] if unread else []))
+    sentences = [phrase("study.left_out", language=m.language, why=m.why) for m in gone]
+    return (*sentences, *([phrase("study.unread", languages=unread)] if unread else []))
 
 
 def language_line(run: Run, language: str) -> str:
@@ -77,32 +77,32 @@ def language_line(run: Run, language: str) -> str:
             continue
         space = sets["space"]
         sentences.append(
-            say(
+            phrase(
                 "study.more" if sentences else "study.ratings",
                 language=language,
                 provenance=run.provenance,
                 target=target,
                 space=space,
-                where=say("study.words_out" if space.excluded_concepts else "study.words_in"),
-                clause=say("study.clause", space=space, beside=_beside_space(sets)),
+                where=phrase("study.words_out" if space.excluded_concepts else "study.words_in"),
+                clause=phrase("study.clause", space=space, beside=_beside_space(sets)),
             )
         )
         if "top_firing" in sets and (sets["top_firing"].r or 0) >= (space.r or 0):
             beaten_by.append(f"{target} {figure(sets['top_firing'].r)}")
     text = "; ".join(sentences) + "." if sentences else ""
     for name in run.norms(language)[:1]:
-        text += say("study.norms", name=name, note=note) if (note := run.note(name)) else ""
-    text += say("study.top_firing", sets=beaten_by) if beaten_by else ""
+        text += phrase("study.norms", name=name, note=note) if (note := run.note(name)) else ""
+    text += phrase("study.top_firing", sets=beaten_by) if beaten_by else ""
     for against in structures_of(run.results.alignment, language):
         if record := geometry(run.results.alignment, language, against):
-            text += say(
+            text += phrase(
                 "study.arrangement",
                 lead="The arrangement" if text else f"In {language_name(language)}, the arrangement",
                 record=record,
                 structure=structure_name(against),
                 beside=_alignment_beside(run, record),
             )
-            text += say("study.derived", n=record.n_derived) if record.n_derived else ""
+            text += phrase("study.derived", n=record.n_derived) if record.n_derived else ""
     return text.strip()
 
 

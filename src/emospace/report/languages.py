@@ -11,7 +11,7 @@ from emospace.report.columns import Column, build, ci, counts, p, score, shares
 from emospace.report.languages_charts import Dendrogram, Pair, dendrogram_of, ordered
 from emospace.report.languages_details import LONG, common, depth, shifts, structures
 from emospace.report.run import Absent, Run
-from emospace.report.texts import panel, prose, say
+from emospace.report.texts import panel, phrase, prose
 from emospace.report.wording import (
     DASH,
     MANY,
@@ -90,7 +90,7 @@ def compared_in(run: Run) -> str:
 
 def likeness(run: Run) -> tuple[str, ...]:
     """Return in words how alike the languages are, and whether families matter."""
-    sentences = [say("likeness.figures", what=space_name(compared_in(run)))]
+    sentences = [phrase("likeness.figures", what=space_name(compared_in(run)))]
     if given := of_statistic(run, "rsa_spearman"):
         low, high = (pick(given, key=lambda r: r.value or 0.0) for pick in (min, max))
         static = [r for r in given if r.baseline is not None]
@@ -100,7 +100,7 @@ def likeness(run: Run) -> tuple[str, ...]:
         )
         above = sum((r.value or 0) > (r.baseline or 0) for r in static)
         sentences.append(
-            say(
+            phrase(
                 "likeness.pairs",
                 n=len(given),
                 mean=reached,
@@ -109,13 +109,15 @@ def likeness(run: Run) -> tuple[str, ...]:
                 high=high,
                 high_pair=pair_name(high.a, high.b),
                 beyond=sum(r.p is not None and r.p < SIGNIFICANT and (r.value or 0) > 0 for r in given),
-                static=say("likeness.static", mean=below, above=above, n=len(static)) if static else "",
+                static=phrase("likeness.static", mean=below, above=above, n=len(static)) if static else "",
             )
         )
     for record in run.results.families[:1]:
-        tree = "" if record.cophenetic is None else say("likeness.tree", record=record)
+        tree = "" if record.cophenetic is None else phrase("likeness.tree", record=record)
         sentences.append(
-            say("likeness.no_family" if record.value is None else "likeness.family", record=record, tree=tree)
+            phrase(
+                "likeness.no_family" if record.value is None else "likeness.family", record=record, tree=tree
+            )
         )
     return tuple(sentences)
 
@@ -143,7 +145,7 @@ def _one_pair(run: Run) -> Iterator[Block]:
 
 
 def _pair(record: LanguageRSARecord) -> str:
-    return say("likeness.pair", record=record)
+    return phrase("likeness.pair", record=record)
 
 
 def _more(run: Run, order: Sequence[str]) -> Iterator[Block]:
@@ -164,7 +166,7 @@ def _matrices(run: Run, order: Sequence[str]) -> Figures:
             panel("languages-rsa", drawn, resting=resting(rsa, "category"), n=n, extremes=_extremes(rsa))
         )
     if tree := tree_of(run):
-        clades = [say("likeness.clade", clade=branch) for branch in tree.branches[:-1]]
+        clades = [phrase("likeness.clade", clade=branch) for branch in tree.branches[:-1]]
         seed, drawn = run.results.manifest.seed, languages_charts.dendrogram(tree)
         panels.append(panel("languages-tree", drawn, seed=seed, n=len(tree.order), clades=clades))
     if static:

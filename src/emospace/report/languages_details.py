@@ -29,7 +29,7 @@ from emospace.report.columns import (
     together,
 )
 from emospace.report.run import Absent, Run, or_reason
-from emospace.report.texts import panel, say
+from emospace.report.texts import panel, phrase
 from emospace.report.wording import (
     CROSSED,
     DASH,
@@ -86,7 +86,7 @@ def common(run: Run, order: Sequence[str]) -> Iterator[Block]:
                 "languages-weights",
                 languages_charts.weights(weights, weighed),
                 resting=resting(weights, "category"),
-                weights=[say("likeness.weight", record=record) for record in given],
+                weights=[phrase("likeness.weight", record=record) for record in given],
             )
         )
     if panels:
@@ -228,8 +228,10 @@ def depth(run: Run, order: Sequence[str]) -> Iterator[Block]:
         "languages-depth",
         languages_charts.depth(curves, frozenset(borrowed)),
         n=span(sizes.values(), "category"),
-        lent=say("likeness.lent", language=ratings[borrowed[0]]) if borrowed else "",
-        highest=[say("likeness.highest", language=k, r=r, depth=figure(at)) for k, (at, r) in best.items()],
+        lent=phrase("likeness.lent", language=ratings[borrowed[0]]) if borrowed else "",
+        highest=[
+            phrase("likeness.highest", language=k, r=r, depth=figure(at)) for k, (at, r) in best.items()
+        ],
     )
     yield Figures([chart], heading="Through the depth of the model")
     yield build(

@@ -16,7 +16,7 @@ from emospace.report.blocks import Block, Chart, Figures, Panel, Prose, Reason
 from emospace.report.columns import Column, build, ci, counts, language_column, p, score, shares
 from emospace.report.languages import by_language
 from emospace.report.run import Absent, Run, or_reason
-from emospace.report.texts import panel, prose, say
+from emospace.report.texts import panel, phrase, prose
 from emospace.report.wording import (
     FEATURE_SETS,
     MANY,
@@ -44,14 +44,16 @@ def layers(run: Run) -> Iterator[Block]:
         code, prediction = str(language), run.results.prediction
         used = headline(prediction, code, targets_of(prediction)[0]) if prediction else {}
         sizes = {name: matching(prediction, language=code, norms=name) for name in part["norms"].unique()}
-        n = [say("predicted.norms", norms=k, n=max(r.n for r in rows)) for k, rows in sizes.items() if rows]
+        n = [
+            phrase("predicted.norms", norms=k, n=max(r.n for r in rows)) for k, rows in sizes.items() if rows
+        ]
         best = part.sort_values("r", kind="stable").to_dict("records")[-1]
         panels[code] = panel(
             f"layers-{code}",
             charts.layer_curve(part, used["space"].layer if used else None),
             text="layers",
             language=code,
-            peak=say(
+            peak=phrase(
                 "predicted.peak",
                 layer=int(best["layer"]),
                 r=best["r"],
@@ -164,11 +166,11 @@ def _bars_panel(run: Run, language: str, norms: str, target: str) -> Panel:
         if not records:
             continue
         variants[key] = records
-        parts.append(say("predicted.norms", norms=label, n=max(r.n for r in records)))
+        parts.append(phrase("predicted.norms", norms=label, n=max(r.n for r in records)))
         r = {record.features: record for record in records if record.r is not None}
         if space := r.pop("space", None):
             others = [f"{FEATURE_SETS[name][0].lower()} {figure(r[name].r)}" for name in r]
-            alt.append(say("predicted.space", label=label, r=space.r, others=", ".join(others)))
+            alt.append(phrase("predicted.space", label=label, r=space.r, others=", ".join(others)))
             if space.draws_beaten is not None:
                 parts[-1] += f", space above {percent(space.draws_beaten)} of matched draws"
     return panel(
@@ -197,7 +199,7 @@ def _draws(run: Run, language: str) -> Iterator[Block]:
             records = run.panel(language, str(norms), str(target), bool(flag))
             space = next((record for record in records if record.features == "space"), None)
             variants[key] = charts.draws(draws, space.r if space else None)
-            parts += [say("predicted.norms", norms=label, n=space.n)] if space and space.n else []
+            parts += [phrase("predicted.norms", norms=label, n=space.n)] if space and space.n else []
         panels.append(
             panel(
                 f"draws-{language}-{norms}-{target}",

@@ -35,7 +35,7 @@ from emospace.report.steering_tables import (
     judged_of,
     reading_table,
 )
-from emospace.report.texts import panel, prose, say
+from emospace.report.texts import panel, phrase, prose
 from emospace.report.wording import (
     METHODS,
     VECTORS,
@@ -94,10 +94,10 @@ def verdict(title: str, results: Results) -> tuple[str, ...]:
     if not accepted:
         reasons = (record.reason or weakness(record.judge_auroc) for record in basic)
         reason = next(filter(None, reasons), "no vector at its calibrated dose")
-        return (say("steering.unsaid", title=title, reason=reason),)
+        return (phrase("steering.unsaid", title=title, reason=reason),)
     above = _names(record for record in accepted if is_above_controls(record))
     rest = [name for name in _names(accepted) if name not in above]
-    answer = say(
+    answer = phrase(
         "steering.none" if not above else "steering.some" if rest else "steering.all",
         title=title,
         above=above,
@@ -118,8 +118,8 @@ def _cost(accepted: Records, results: Results) -> str:
     parts = [f"unsteered {figure(mean('base_rate'))}"]
     parts += [f"{name} {figure(value)}" for name, value in beside.items() if value is not None]
     if n_of_all := judged_of(accepted):
-        parts.append(say("steering.could_judge", n_of_all=n_of_all))
-    return say(
+        parts.append(phrase("steering.could_judge", n_of_all=n_of_all))
+    return phrase(
         "steering.cost",
         record=accepted[0],
         rate=mean("target_rate"),
@@ -134,7 +134,7 @@ def _all_categories(records: Records) -> Iterator[str]:
     tested = [record for record in calibrated(records) if record.p_fdr is not None]
     if len(tested) > len(BASIC):
         above = sum((record.p_fdr or 0.0) < SIGNIFICANT for record in tested)
-        yield say("steering.categories", n=len(tested), least=AUROC_FLOOR, above=above, level=SIGNIFICANT)
+        yield phrase("steering.categories", n=len(tested), least=AUROC_FLOOR, above=above, level=SIGNIFICANT)
 
 
 def _illustration(title: str, results: Results) -> tuple[str, ...]:
@@ -144,15 +144,15 @@ def _illustration(title: str, results: Results) -> tuple[str, ...]:
     chosen = tried(results.steering)
     n = max((record.n_prompts for record in chosen), default=0)
     rates = [
-        say("steering.rate", language=name, rate=mean("target_rate", name), base=mean("base_rate", name))
+        phrase("steering.rate", language=name, rate=mean("target_rate", name), base=mean("base_rate", name))
         for name in tried_in(results.steering)
         if mean("target_rate", name) is not None
     ]
-    shares = say("steering.rates", rates=rates) if rates else ""
+    shares = phrase("steering.rates", rates=rates) if rates else ""
     return (
-        say("steering.illustration", title=title, names=_names(chosen), rates=shares),
+        phrase("steering.illustration", title=title, names=_names(chosen), rates=shares),
         *_too_weak(chosen),
-        say("steering.too_few", n=n),
+        phrase("steering.too_few", n=n),
     )
 
 
@@ -162,9 +162,9 @@ def _too_weak(records: Records) -> Iterator[str]:
     for language, part in grouped(records, lambda record: record.language).items():
         weak = [record for record in part if not is_accepted(record)]
         names = [f"{plain_name(record.emotion)} ({figure(record.judge_auroc)})" for record in weak]
-        parts += [say("steering.weak", names=names, language=language)] * bool(weak)
+        parts += [phrase("steering.weak", names=names, language=language)] * bool(weak)
     if parts:
-        yield say("steering.too_weak", least=AUROC_FLOOR, weak="; for ".join(parts))
+        yield phrase("steering.too_weak", least=AUROC_FLOOR, weak="; for ".join(parts))
 
 
 @or_reason("The study in figures")
@@ -199,17 +199,17 @@ def _doses(run: Run) -> Iterator[Block]:
         if record.vector == "none" and record.emotion in curves:
             curves[record.emotion].append(record)
     controls = list(_random_curve(run.results))
-    missing = say("steering.no_controls", why=WITHOUT_MEANS) if random_doses(records) else ""
-    dashed = say("steering.controls") if controls else missing
+    missing = phrase("steering.no_controls", why=WITHOUT_MEANS) if random_doses(records) else ""
+    dashed = phrase("steering.controls") if controls else missing
     peaks = {name: max(curve, key=lambda record: record.target_rate or 0.0) for name, curve in curves.items()}
     panels = [
         panel(
             "steering-rate",
             charts.dose_curves(curves, controls, charts.RATE),
-            caption=say("steering.doses", controls=dashed).strip(),
+            caption=phrase("steering.doses", controls=dashed).strip(),
             prompts=chosen[0].n_prompts,
             emotions=len(curves),
-            peaks=[say("steering.peak", name=name, peak=peak) for name, peak in peaks.items()],
+            peaks=[phrase("steering.peak", name=name, peak=peak) for name, peak in peaks.items()],
         ),
         panel("steering-ratio", charts.dose_curves(curves, controls, charts.RATIO), emotions=len(curves)),
     ]
@@ -314,13 +314,13 @@ def reading_verdict(records: Sequence[ReadingRecord]) -> str:
     order = ["valence", *(record.target for record in records)]
     given.sort(key=lambda record: order.index(record.target))
     if not given:
-        return say("reading.none")
+        return phrase("reading.none")
     target, source = given[0].target, given[0].source
     by_method = {r.method: r for r in given if (r.target, r.source) == (target, source)}
     first = by_method.get("features") or next(iter(by_method.values()))
     names = {name: METHODS.get(name, plain_name(name)) for name in by_method}
     beside = [f"; {names[name]} {figure(r.value)}" for name, r in by_method.items() if r is not first]
-    return say(
+    return phrase(
         "reading.answer",
         method=names[first.method],
         record=first,

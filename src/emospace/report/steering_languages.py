@@ -38,7 +38,7 @@ from emospace.report.steering_tables import (
     judged_of,
     target_name,
 )
-from emospace.report.texts import panel, prose, say
+from emospace.report.texts import panel, phrase, prose
 from emospace.report.wording import counted, figure, language_name, plain_name, upper_first
 
 if TYPE_CHECKING:
@@ -85,14 +85,14 @@ def crossing_verdict(title: str, means: pd.DataFrame, results: Results) -> tuple
     rows: list[Any] = means.to_dict("records")
     across = [row for row in rows if row["source"] not in (ALL, row["output"])]
     if not across:
-        return (say("crossing.untried", title=title),)
+        return (phrase("crossing.untried", title=title),)
     beyond = [row for row in across if _is_beyond_controls(row)]
     counts_of = Counter(row["output"] for row in beyond)
     where = [
-        say("crossing.where", beyond=counts_of[name], n=n, language=name)
+        phrase("crossing.where", beyond=counts_of[name], n=n, language=name)
         for name, n in Counter(row["output"] for row in across).items()
     ]
-    answer = say(
+    answer = phrase(
         "crossing.none" if not beyond else "crossing.some" if len(beyond) < len(across) else "crossing.all",
         title=title,
         n=len(across),
@@ -106,16 +106,16 @@ def crossing_verdict(title: str, means: pd.DataFrame, results: Results) -> tuple
     within = any(row["source"] == row["output"] for row in rows)
     pool = any(row["source"] == ALL for row in rows)
     rates = [
-        say("crossing.another", rate=mean("rate", ANOTHER)),
-        *([say("crossing.own", rate=mean("rate", OWN))] if within else []),
-        *([say("crossing.pooled", rate=mean("rate", POOLED))] if pool else []),
-        say("crossing.random", rate=mean("control_rate")),
-        say("crossing.unsteered", rate=mean("base_rate")),
+        phrase("crossing.another", rate=mean("rate", ANOTHER)),
+        *([phrase("crossing.own", rate=mean("rate", OWN))] if within else []),
+        *([phrase("crossing.pooled", rate=mean("rate", POOLED))] if pool else []),
+        phrase("crossing.random", rate=mean("control_rate")),
+        phrase("crossing.unsteered", rate=mean("base_rate")),
     ]
     outputs = dict.fromkeys(row["output"] for row in rows)
     return (
         answer,
-        say("crossing.rates", rates=rates, others=mean("others_rate")),
+        phrase("crossing.rates", rates=rates, others=mean("others_rate")),
         *_staying(outputs, results),
     )
 
@@ -129,9 +129,9 @@ def _staying(outputs: Iterable[str], results: Results) -> Iterator[str]:
             for name in ("base_in_language", "in_language")
         )
         if before is not None and after is not None:
-            shares.append(say("crossing.stays", language=output, before=before, after=after))
+            shares.append(phrase("crossing.stays", language=output, before=before, after=after))
     if shares:
-        yield say("crossing.staying", shares=", ".join(shares))
+        yield phrase("crossing.staying", shares=", ".join(shares))
 
 
 def matrix(results: Results) -> Chart:
@@ -216,14 +216,14 @@ def _judged(results: Results) -> list[str]:
     """Return how good the judge is in each output language, and whose dose is applied."""
     steered = _steered(results.steering)
     aurocs = [
-        say("crossing.auroc", language=name, auroc=results.mean("steering", "judge_auroc", language=name))
+        phrase("crossing.auroc", language=name, auroc=results.mean("steering", "judge_auroc", language=name))
         for name in dict.fromkeys(record.language for record in steered)
     ]
     judges = list(dict.fromkeys(f"“{record.judge}”" for record in steered))
     options = (part.partition("=") for record in steered for part in (record.options or "").split())
     doses = sorted({value for name, _, value in options if name == "dose_of"})
-    sentences = [say("crossing.judge", judges=judges, aurocs=aurocs)]
-    return sentences + ([say("crossing.doses", languages=doses)] if doses else [])
+    sentences = [phrase("crossing.judge", judges=judges, aurocs=aurocs)]
+    return sentences + ([phrase("crossing.doses", languages=doses)] if doses else [])
 
 
 MEANS_COLUMNS = (

@@ -62,7 +62,7 @@ def fill(key: str, **values: object) -> dict[str, str]:
     return {name: _template.format(text, **values) for name, text in _templates("texts")[key].items()}
 
 
-def say(key: str, **values: object) -> str:
+def phrase(key: str, **values: object) -> str:
     """Return a sentence or clause, filled in; `key` is its table and name in ``sentences.toml``, with a dot between."""
     table, _, name = key.partition(".")
     return _template.format(_templates("sentences")[table][name], **values)

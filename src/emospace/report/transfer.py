@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from emospace.records import CrossLanguageRecord, Results, cross_tabulated
+from emospace.records import CrossLanguageRecord, Results, cross_tabulated, grouped
 from emospace.report import plots
-from emospace.report.blocks import Block, Cell, Chart, Figures, Fold, Panel, Prose, Reason, Section, Table
+from emospace.report.blocks import Block, Cell, Chart, Figures, Fold, Panel, Prose, Reason, Section
 from emospace.report.columns import Column, build, ci, counts, language_column, p, score
 from emospace.report.languages import tree_of
 from emospace.report.languages_charts import SLANTED, ordered
 from emospace.report.languages_details import LONG
 from emospace.report.run import Run
-from emospace.report.texts import panel, say
+from emospace.report.texts import panel, phrase
 from emospace.report.wording import CROSSED, DASH, MANY, figure, interval, language_name, listed, span
 from emospace.study.summary import COMMON, Transfer, p_of, transfers_of
 
@@ -33,25 +33,25 @@ def crossing_section(run: Run) -> tuple[Section, ...]:
 
 
 def _blocks(run: Run) -> Iterator[Block]:
-    records = run.results.cross_language
-    transfers = transfers_of(run.results)
+    records, transfers = run.results.cross_language, transfers_of(run.results)
+    seeds = listed([str(seed) for seed in sorted({r.seed for r in records})])
+    every = build("table-transfer-all", RECORDS, records, more_than=LONG, seeds=seeds)
     yield Prose(verdict(run))
-    spoken = dict.fromkeys(name for record in records for name in (record.train, record.test))
-    few = len(spoken) < MANY
     if not transfers:
-        yield record_table(records)
+        yield every
         return
-    figures: list[Block] = [
-        Figures([_sets_panel(transfers, records, target) for target in _targets(transfers)])
-    ]
-    if few:
-        yield summary_table(transfers)
-        yield Fold("Every direction and feature set", [*figures, record_table(records)])
+    figures = Figures([_sets_panel(transfers, records, target) for target in _targets(transfers)])
+    summary = build("table-transfer", SUMMARY, transfers.values(), strong=lambda t: t.features == "space")
+    if len(_languages(records)) < MANY:
+        yield from (summary, Fold("Every direction and feature set", [figures, every]))
         return
-    yield from figures
-    yield summary_table(transfers)
+    yield from (figures, summary)
     yield from matrix_figures(run)
-    yield Fold("Every pair and feature set", [record_table(records)])
+    yield Fold("Every pair and feature set", [every])
+
+
+def _languages(records: Records) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for record in records for name in (record.train, record.test)))
 
 
 def matrix_figures(run: Run) -> Iterator[Block]:
@@ -60,8 +60,7 @@ def matrix_figures(run: Run) -> Iterator[Block]:
     if not transfers:
         yield Reason("From each language to each other", "results.json holds no rating read across languages")
         return
-    spoken = tuple(dict.fromkeys(name for record in records for name in (record.train, record.test)))
-    order = ordered(spoken, tree_of(run))
+    order = ordered(_languages(records), tree_of(run))
     yield Figures(
         [_matrix_panel(run.results, order, target) for target in _targets(transfers)],
         heading="From each language to each other",
@@ -81,7 +80,7 @@ def verdict(run: Run) -> tuple[str, ...]:
     transfers = transfers_of(run.results)
     if not transfers:
         reasons = list(dict.fromkeys(record.reason for record in records if record.reason))
-        return (say("transfer.not_given", reasons=reasons),)
+        return (phrase("transfer.not_given", reasons=reasons),)
     targets = _targets(transfers)
     main = [transfers[target, "space"] for target in targets if (target, "space") in transfers]
     sentences = [_headline(run, main)] if main else []
@@ -94,13 +93,13 @@ def _headline(run: Run, main: Sequence[Transfer]) -> str:
     beyond, tested = sum(t.beyond for t in main), sum(t.tested for t in main)
     below, compared = sum(t.below for t in main), sum(t.compared for t in main)
     if not tested:
-        return say("transfer.untested", title=run.title)
+        return phrase("transfer.untested", title=run.title)
     targets = " and ".join(t.target for t in main)
-    return say(
+    return phrase(
         "transfer.none" if not beyond else "transfer.some" if beyond < tested else "transfer.all",
         title=run.title,
-        beyond=say("transfer.beyond", targets=targets, share=_share(beyond, tested)),
-        below=say("transfer.below", share=_share(below, compared)) if compared else "",
+        beyond=phrase("transfer.beyond", targets=targets, share=_share(beyond, tested)),
+        below=phrase("transfer.below", share=_share(below, compared)) if compared else "",
     )
 
 
@@ -109,14 +108,14 @@ def _share(part: int, whole: int) -> str:
 
 
 def _line(t: Transfer) -> str:
-    parts = [say("transfer.same", r=t.same)] if t.same is not None else []
-    parts += [say("transfer.permuted", r=t.permuted)] if t.permuted is not None else []
-    parts += [say("transfer.people", r=t.reference)] if t.reference is not None else []
-    return say(
+    parts = [phrase("transfer.same", r=t.same)] if t.same is not None else []
+    parts += [phrase("transfer.permuted", r=t.permuted)] if t.permuted is not None else []
+    parts += [phrase("transfer.people", r=t.reference)] if t.reference is not None else []
+    return phrase(
         "transfer.mean",
         t=t,
-        span=say("transfer.span", t=t) if t.n > 1 else "",
-        beside=say("transfer.beside", parts=parts) if parts else "",
+        span=phrase("transfer.span", t=t) if t.n > 1 else "",
+        beside=phrase("transfer.beside", parts=parts) if parts else "",
     )
 
 
@@ -141,16 +140,16 @@ def _sets_line(results: Results, target: str) -> str:
     def share(name: str, exceeds: Callable[[float, float], bool]) -> str:
         return _share(sum(exceeds(by[name][pair], by["space"][pair]) for pair in common), len(common))
 
-    sentence = say("transfer.sets", target=target, n=len(common), sets=sets)
+    sentence = phrase("transfer.sets", target=target, n=len(common), sets=sets)
     if "shared" in by:
-        dense = say("transfer.dense", share=share("dense", operator.gt)) if "dense" in by else ""
-        sentence += say("transfer.shared", share=share("shared", operator.ge), dense=dense)
+        dense = phrase("transfer.dense", share=share("dense", operator.gt)) if "dense" in by else ""
+        sentence += phrase("transfer.shared", share=share("shared", operator.ge), dense=dense)
     return sentence
 
 
 def _people(records: Records) -> str:
     record = next((record for record in records if record.reference is not None), None)
-    return say("transfer.reference", record=record) if record else ""
+    return phrase("transfer.reference", record=record) if record else ""
 
 
 def _sets_panel(transfers: Transfers, records: Records, target: str) -> Panel:
@@ -190,38 +189,28 @@ def _matrix_panel(results: Results, order: Sequence[str], target: str) -> Panel:
     )
 
 
-def crossing_square(
-    results: Results, features: str, target: str, trains: Sequence[str], tests: Sequence[str]
-) -> np.ndarray:
-    """Return r of one rating and feature set, training [rows] by test language [columns], NaN where there is none.
+def matrix_chart(results: Results, records: Records, order: Sequence[str]) -> Chart:
+    """Draw r of one rating, training language [rows] by test language [columns]; one variant a feature set.
 
     The last two rows are what the same features reach within the test language, and on permuted ratings.
     """
-    by_direction = {
-        (r.train, r.test): r.r
-        for r in results.cross_language
-        if (r.features, r.target) == (features, target) and r.r is not None
-    }
-    means = [
-        [results.mean("cross_language", name, target=target, features=features, test=test) for test in tests]
-        for name in ("same_language", "permuted_high")
-    ]
-    return np.array(
-        [*([by_direction.get((train, test)) for test in tests] for train in trains), *means], dtype=np.float64
-    )
-
-
-def matrix_chart(results: Results, records: Records, order: Sequence[str]) -> Chart:
-    """Draw r of one rating, training language by test language; one variant a feature set."""
     trains = [name for name in order if any(r.train == name for r in records)]
     tests = [name for name in order if any(r.test == name for r in records)]
     rows = [*(plots.text(language_name(name)) for name in trains), SAME, PERMUTED]
     columns = [plots.text(language_name(name)) for name in tests]
-    squares = {
-        features: crossing_square(results, features, records[0].target, trains, tests)
-        for features in CROSSED
-        if any(r.features == features for r in records)
-    }
+    given = grouped(records, lambda record: str(record.features))
+
+    def square(features: str) -> np.ndarray:
+        r = {(r.train, r.test): r.r for r in given[features]}
+        of = {"target": records[0].target, "features": features}
+        means = [
+            [results.mean("cross_language", name, **of, test=test) for test in tests]
+            for name in ("same_language", "permuted_high")
+        ]
+        directions = [[r.get((train, test)) for test in tests] for train in trains]
+        return np.array([*directions, *means], dtype=np.float64)
+
+    squares = {name: square(name) for name in CROSSED if name in given}
     top = max(0.2, *(float(np.nanmax(square, initial=0.0)) for square in squares.values()))
     ruled = {"type": "line", "xref": "paper", "yref": "y", "x0": 0, "x1": 1, "y0": len(rows) - 2.5, "y1": len(rows) - 2.5}  # fmt: skip
     variants = {
@@ -308,11 +297,6 @@ SUMMARY = (
 )
 
 
-def summary_table(transfers: Transfers) -> Table:
-    """Return each feature set and rating over all pairs of languages."""
-    return build("table-transfer", SUMMARY, transfers.values(), strong=lambda t: t.features == "space")
-
-
 RECORDS = (
     language_column("From", "train"),
     language_column("To", "test"),
@@ -328,9 +312,3 @@ RECORDS = (
     counts("Features used", "n_features"),
     Column("Norms", lambda r: f"{r.norms_train} → {r.norms_test}"),
 )
-
-
-def record_table(records: Records) -> Table:
-    """Return every figure across languages."""
-    seeds = listed([str(seed) for seed in sorted({r.seed for r in records})])
-    return build("table-transfer-all", RECORDS, records, more_than=LONG, seeds=seeds)

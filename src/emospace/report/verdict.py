@@ -20,7 +20,7 @@ from emospace.records import (
 from emospace.records.verdict import Answer
 from emospace.report.blocks import Cell, Table
 from emospace.report.columns import Column, build, language_column
-from emospace.report.texts import say
+from emospace.report.texts import phrase
 from emospace.report.wording import (
     DASH,
     MANY,
@@ -54,9 +54,9 @@ def answers_in_words(results: Results, model: str) -> tuple[str, ...]:
     whole = [verdict for verdict in results.verdicts if verdict.about is None]
     if not any(verdict.answer for verdict in whole):
         why = next((verdict.reason for verdict in whole), None) or "it has no language"
-        return (say("verdict.unsaid", model=model, why=why),)
+        return (phrase("verdict.unsaid", model=model, why=why),)
     return tuple(
-        say(
+        phrase(
             f"question.{question}",
             model=model,
             answer=_of_languages(results, [verdict for verdict in whole if verdict.question == question]),
@@ -192,7 +192,7 @@ def figures_of(verdict: Verdict) -> str:
         for lead, beyond, last in (("", True, "and"), ("not ", False, "or"))
         if any(e.beyond is beyond for e in held)
     ]
-    parts += [say("verdict.dense", e=e) for e in states]
+    parts += [phrase("verdict.dense", e=e) for e in states]
     return f"{value}, {'; '.join(parts)}."
 
 
@@ -201,7 +201,7 @@ STATES = {"dense_static": "dense states", "space_static": "the space"}
 
 def _joined(evidence: Sequence[Evidence]) -> str:
     parts = [
-        say(
+        phrase(
             "verdict.joined",
             more="more" if e.beyond else "not more",
             states=STATES[e.against],
@@ -215,8 +215,8 @@ def _joined(evidence: Sequence[Evidence]) -> str:
 
 def _against(e: Evidence) -> str:
     few = "" if e.tested else ", too few draws to test by"
-    return say(f"against.{e.against}", e=e, few=few, gain=_gain(e))
+    return phrase(f"against.{e.against}", e=e, few=few, gain=_gain(e))
 
 
 def _gain(e: Evidence) -> str:
-    return say("verdict.gain", e=e, span=interval(e.low, e.high))
+    return phrase("verdict.gain", e=e, span=interval(e.low, e.high))
