@@ -112,10 +112,10 @@ def test_judges_and_asks_no_text_twice(endpoint, tmp_path, monkeypatch):
     assert "secret" not in "".join(path.read_text() for path in tmp_path.iterdir())
 
 
-def test_the_prompt_is_in_the_record(endpoint, tmp_path):
+def test_the_prompt_is_what_is_sent(endpoint, tmp_path):
     judge = _judge(endpoint, tmp_path)
     judge.judge(["x"])
-    assert judge.record["prompt"] == judge.prompt == endpoint.requests[0][1]["messages"][0]["content"]
+    assert judge.prompt == endpoint.requests[0][1]["messages"][0]["content"]
     assert all(label in judge.prompt for label in BASIC_SEVEN)
     assert judge.name == f"llm:some/model@{endpoint.url}"
     assert judge.auroc("en", "joy") is judge.recall("en", "joy") is None

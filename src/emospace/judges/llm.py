@@ -53,25 +53,15 @@ class LanguageModelJudge:
     at_once: int = 8
 
     @property
-    def model(self) -> str:
-        """Name of the model at the endpoint."""
-        return self.endpoint.model
-
-    @property
-    def url(self) -> str:
-        """The endpoint up to ``/v1``."""
-        return self.endpoint.url
-
-    @property
     def name(self) -> str:
         """What `load_judge` takes."""
-        return f"llm:{self.model}@{self.url}"
+        return f"llm:{self.endpoint.model}@{self.endpoint.url}"
 
     @property
     def kind(self) -> str:
         """One line that says what sort of judge it is."""
         at = "its default temperature" if self.endpoint.parameters.temperature is None else "temperature 0"
-        return f"language model {self.model} at {at}, scores 0-100 for each emotion, not calibrated"
+        return f"language model {self.endpoint.model} at {at}, scores 0-100 for each emotion, not calibrated"
 
     @property
     def prompt(self) -> str:
@@ -79,20 +69,15 @@ class LanguageModelJudge:
         return PROMPT.format(labels=", ".join(self.labels))
 
     @property
-    def record(self) -> dict[str, Any]:
-        """What a report says of the judge, JSON-able."""
-        return {"judge": self.name, "kind": self.kind, "prompt": self.prompt, "answers": str(self.answers)}
-
-    @property
     def answers(self) -> Path:
         """The file of kept answers, one for a model, endpoint and prompt."""
-        slug = re.sub(r"[^\w.-]+", "-", self.model).strip("-")
+        slug = re.sub(r"[^\w.-]+", "-", self.endpoint.model).strip("-")
         return self.folder / f"{slug}-{self.content_hash}.jsonl"
 
     @property
     def content_hash(self) -> str:
         """Sixteen hex digits that change with the endpoint, the model's name and the prompt; its weights are unseen."""
-        return content_hash(self.url, self.model, self.prompt)
+        return content_hash(self.endpoint.url, self.endpoint.model, self.prompt)
 
     def check_language(self, language: str) -> None:
         """Accept any language: which ones the model reads is not known here."""
@@ -120,7 +105,7 @@ class LanguageModelJudge:
         missing = [text for text in dict.fromkeys(texts) if content_hash(text) not in answers]
         if missing:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with display.progress(f"judge {self.model}", len(missing), "texts") as advance:
+            with display.progress(f"judge {self.endpoint.model}", len(missing), "texts") as advance:
                 for text, answer, parameters in self._ask(missing):
                     answers[content_hash(text)] = self._keep(text, answer, parameters)
                     advance()
@@ -132,7 +117,9 @@ class LanguageModelJudge:
         seven = np.divide(seven, total, out=np.full_like(seven, np.nan), where=total > 0)
         judgement = Judgement(self.labels, probability, seven)
         if n_unjudged := int(judgement.unjudged.sum()):
-            display.say(f"judge {self.model}: {n_unjudged} of {len(texts)} texts unjudged, no usable scores")
+            display.say(
+                f"judge {self.endpoint.model}: {n_unjudged} of {len(texts)} texts unjudged, no usable scores"
+            )
         return judgement
 
     def _ask(self, texts: Sequence[str]) -> Iterator[tuple[str, str, Parameters]]:
