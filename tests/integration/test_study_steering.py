@@ -85,7 +85,7 @@ def keep(made: VectorBank) -> None:
 def small(patch, folder) -> None:
     patch.setenv("EMOSPACE_CACHE", str(folder / "cache"))
     patch.setattr(steering, "N_TOKENS", 6)
-    patch.setattr(steering, "load_subword", Letters)
+    patch.setattr(steering, "load_embedded", lambda _: Letters())
 
 
 @dataclass(frozen=True)
@@ -221,7 +221,7 @@ def test_a_second_run_generates_nothing(finished, again, monkeypatch):
     assert second.records == first.records
     pd.testing.assert_frame_equal(second.tables["steering_samples"], first.tables["steering_samples"])
     # Another judge hears the same answers; another vector gives others.
-    monkeypatch.setattr(steering, "load_subword", lambda: Letters("2"))
+    monkeypatch.setattr(steering, "load_embedded", lambda _: Letters("2"))
     with nothing_generated():
         assert steering_stage(again()).records == first.records
     assert len(list((again().out / "stages").glob("steering-en-*"))) == 2

@@ -33,8 +33,8 @@ __all__ = [
 
 # Prefix of a judge's name -> module and function that loads it; the function is given the whole name.
 JUDGES: dict[str, tuple[str, str]] = {
-    "ngram": ("emospace.judges.embedded", "load_ngram"),
-    "subword": ("emospace.judges.embedded", "load_subword"),
+    "ngram": ("emospace.judges.embedded", "load_embedded"),
+    "subword": ("emospace.judges.embedded", "load_embedded"),
     "hf": ("emospace.judges.classifier", "load_classifier"),
     "llm": ("emospace.judges.llm", "load_llm"),
 }

@@ -80,18 +80,8 @@ class EmbeddedJudge(MeasuredJudge):
 
 
 @cache
-def load_ngram(name: str = "ngram") -> EmbeddedJudge:
-    """Return the judge of hashed n-grams, which calibrates."""
-    return _load(name)
-
-
-@cache
-def load_subword(name: str = "subword") -> EmbeddedJudge:
-    """Return the neural judge of hashed subwords, which reports."""
-    return _load(name)
-
-
-def _load(name: str) -> EmbeddedJudge:
+def load_embedded(name: str) -> EmbeddedJudge:
+    """Return a shipped judge: ``ngram`` of hashed n-grams, which calibrates, or the neural ``subword``, which reports."""
     from safetensors.numpy import load_file
 
     with as_file(SHIPPED / name) as folder:

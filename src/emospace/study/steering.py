@@ -15,7 +15,7 @@ from emospace.evaluation.grid import evaluate
 from emospace.evaluation.prompts import load_prompts, prompt_kind
 from emospace.evaluation.summary import ILLUSTRATION
 from emospace.judges import BASIC, Judge
-from emospace.judges.embedded import EmbeddedJudge, load_subword
+from emospace.judges.embedded import EmbeddedJudge, load_embedded
 from emospace.records import NotComputed, SteeringRecord
 from emospace.specs import ChatModelSpec, Mode, Sampling, SteeringSpec, StudySpec
 from emospace.steering.bank import load_vectors
@@ -115,7 +115,7 @@ def prepare(
         Where answers are kept.
     """
     try:
-        judge = load_subword()
+        judge = load_embedded("subword")
         banks = {language: load_vectors(model, language=language) for language in study.languages}
         cells = {language: _cells(bank, model.name) for language, bank in banks.items()}
     except EmospaceError as error:
