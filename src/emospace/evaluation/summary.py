@@ -1,4 +1,4 @@
-"""What is said of several emotions at once: which records stand beside one another, and the means over them.
+"""Figures over several emotions: which records are compared, and the means over them.
 
 Pages select with the same functions and read the means from the `summary` of `results.json`.
 """
@@ -58,7 +58,7 @@ def judged(records: Records) -> list[SteeringRecord]:
 
 
 def is_accepted(record: SteeringRecord) -> bool:
-    """Return whether what the judge says of a record's emotion is evidence: it is not known to be too weak."""
+    """Return whether the judge's rate of a record's emotion is evidence: the judge is not known to be too weak."""
     return weakness(record.judge_auroc) is None
 
 

@@ -1,4 +1,4 @@
-"""What a judge says of a text, and what every judge can be asked."""
+"""Judgements of the emotion of texts, and the interface that every judge has."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BASIC_SEVEN = (*BASIC, "neutral")
 UNJUDGED = "unjudged"
 """The choice of a text that could not be judged."""
 AUROC_FLOOR = 0.75
-"""Held-out AUROC below which what a judge says of an emotion in a language is no evidence."""
+"""Held-out AUROC below which judgements of an emotion in a language are no evidence."""
 
 
 def is_fit(auroc: float | None) -> bool:
@@ -24,7 +24,7 @@ def is_fit(auroc: float | None) -> bool:
 
 
 def weakness(auroc: float | None) -> str | None:
-    """Return why a judge's word on an emotion is no evidence, None where its AUROC is unknown or high enough."""
+    """Return why judgements of an emotion are no evidence, None where the judge's AUROC is unknown or high enough."""
     if auroc is None or is_fit(auroc):
         return None
     digits = 2 if round(auroc, 2) < AUROC_FLOOR else 3
@@ -111,7 +111,7 @@ class Judge(Protocol):
 
     @property
     def content_hash(self) -> str:
-        """Sixteen hex digits that change with anything its judgements hang on; a name may outlive its weights."""
+        """Sixteen hex digits that change with anything its judgements depend on; a name may stay when weights change."""
         ...
 
     def auroc(self, language: str, label: str) -> float | None:

@@ -146,7 +146,7 @@ def plan_of(model: LanguageModel, bank: VectorBank | None, tone: Tone) -> Steeri
 
 
 def describe_plan(plan: SteeringPlan) -> Steered:
-    """Return what a client is told of a plan: vector, dose, and the range it stayed fluent in."""
+    """Return a plan as clients see it: vector, dose, and the range in which text stayed fluent."""
     calibrated = plan.vector.calibration.get(plan.mode)
     return Steered(
         vector=plan.vector.name,

@@ -244,7 +244,7 @@ class Stage:
             forget_compiled()
 
     def remove(self, active: ContextSteering | RowSteering) -> None:
-        """Let vectors act no more."""
+        """Stop vectors from acting."""
         self.actives.remove(active)
         self._sort()
         for layer in [key for key in self.handles if isinstance(key, int) and key not in self.at]:
@@ -418,7 +418,7 @@ def attach(root: Any, blocks: Sequence[Any], active: ContextSteering | RowSteeri
 
 
 def detach(root: Any, active: ContextSteering | RowSteering) -> None:
-    """Let vectors act no more; a model on which none acts is as it was."""
+    """Stop vectors from acting; a model on which none acts any more is as it was."""
     stage = _STAGES[id(root)]
     stage.remove(active)
     if not stage.actives:
