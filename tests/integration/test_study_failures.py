@@ -48,7 +48,7 @@ def test_what_hinders_one_language_stops_the_study_and_is_not_remembered(study_f
     with mock.patch.object(encoding, "stream_words", hindered), pytest.raises(EmospaceError) as caught:
         run_study(spec, tmp_path)
     assert (caught.value.what, caught.value.why) == (what, why)
-    assert stages(tmp_path) == {"dictionary-en"}
+    assert stages(tmp_path) == {"dictionary-en", "features-en"}
     assert not (tmp_path / "results.json").exists()
     found = run_study(spec, tmp_path)
     assert {row.language for row in found.features} == {"en", "zh"}

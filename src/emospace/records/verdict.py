@@ -123,8 +123,8 @@ def verdicts(
             *_of_arrangements(language, alignment),
         ]
         for question in QUESTIONS:
-            asked = [part for part in parts if part.question == question]
-            answers += [_whole(question, language, asked), *asked]
+            answered = [part for part in parts if part.question == question]
+            answers += [_whole(question, language, answered), *answered]
     return tuple(answers)
 
 

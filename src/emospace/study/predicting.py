@@ -10,18 +10,22 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from emospace.baselines import principal_components
+from emospace.display import track
+from emospace.errors import EmospaceError
+from emospace.features import MatchedPool, dense_directions, select_features, shuffled_sets
 from emospace.prediction import (
     Predicted,
     above_draws,
     compare_predictions,
     latent_profile,
+    matched_draws,
     predict_beside,
+    random_draws,
     top_firing,
 )
 from emospace.profiling import timed
 from emospace.records import INPUT, ComparisonRecord, NotComputed, PredictionRecord
 from emospace.specs import Rule
-from emospace.study.draws import draws_of_latents, shuffled_directions
 from emospace.study.rated import RatedWords, rated_words
 from emospace.study.stage import StageResult, stage
 
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from scipy.sparse import csr_matrix
 
+    from emospace.concepts import ConceptSets
     from emospace.norms import WordNorms
     from emospace.study.concepts import LanguageConcepts
     from emospace.study.encoding import WordStates
@@ -48,6 +53,10 @@ COMPARED = (
     ("space_static", "static"),
 )
 """Pairs of feature sets whose difference in r is given."""
+
+
+_TOGETHER = 20
+"""Shuffled spaces whose features are in memory at once."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +121,7 @@ def predict(
     if latents is None:
         space = words.states @ concepts.directions().T
         predict_from("space", space)
-        draws = shuffled_directions(rated, n_shuffled)
+        draws = _shuffled_directions(rated, n_shuffled)
         why = "they are draws of SAE latents, and this study has no SAE"
         missing.append(rated.missing("outside and top-firing controls", why))
     else:
@@ -124,7 +133,7 @@ def predict(
                 predict_from(name, values[:, chosen])
             else:
                 missing.append(rated.missing(f"prediction from {name} features", "there are none"))
-        draws = draws_of_latents(rated, latents, values, n_shuffled, missing)
+        draws = _draws_of_latents(rated, latents, values, n_shuffled, missing)
     predict_from("dense", words.layers)
     predict_from("static", words.static, INPUT)
     predict_from("static_concepts", words.static @ concepts.directions("static").T)
@@ -327,3 +336,103 @@ def _draw_table(rated: RatedWords, draws: Mapping[str, np.ndarray]) -> pd.DataFr
         [pd.DataFrame({**rated.named, **fields, "r": r}) for fields, r in _each_draw(rated, draws)],
         ignore_index=True,
     )
+
+
+@timed("draws and shuffled sets")
+def _draws_of_latents(
+    rated: RatedWords, latents: Latents, values: csr_matrix, n_shuffled: int, missing: list[NotComputed]
+) -> dict[str, np.ndarray]:
+    """Return r of each kind of draw, ``[n_draws, n_targets, 2]`` (all words, concept words left out).
+
+    Parameters
+    ----------
+    values
+        ``[n_words, n_latents]`` log activations of the rated words.
+    missing
+        Gains what could not be drawn, and why.
+    """
+    space, seed = rated.concepts.latents, rated.seed
+    assert space is not None
+    sizes = latent_profile(values)
+    r: dict[str, np.ndarray] = {}
+
+    def drawn(name: str, draws: np.ndarray) -> None:
+        with timed(f"from {name}"):
+            r[name] = rated.predict_draws(values, draws)
+
+    if n_draws := latents.n_draws:
+        outside: dict[str, Any] = {"seed": seed, "exclude": latents.everywhere}
+        try:
+            matched = matched_draws(space, sizes, n_draws, **outside)
+            random = random_draws(len(sizes), len(space), min(200, n_draws), **outside)
+        except EmospaceError as error:
+            missing.append(rated.missing("outside controls", str(error)))
+        else:
+            if matched.scarce:
+                why = f"only {matched.n_active} latents outside fire on these words; beating such draws shows little"
+                missing.append(rated.missing("a matched control of full strength", why))
+            drawn("outside", matched.draws)
+            drawn("outside_random", random)
+            if latents.shared is not None and len(latents.shared):
+                drawn("outside_shared", matched_draws(latents.shared, sizes, n_draws, **outside).draws)
+    shuffled = [
+        rated.predict(values[:, chosen], n_bootstrap=10)
+        for chosen in _shuffled_latents(rated, latents, n_shuffled)
+    ]
+    if shuffled:
+        r["shuffled"] = np.array(
+            [[(each.all_words.r, each.without_concepts.r) for each in targets] for targets in shuffled]
+        )
+    elif n_shuffled:
+        why = "selection finds no latent at all for random neutral words"
+        missing.append(rated.missing("shuffled control", why))
+    return r
+
+
+@timed("shuffled sets")
+def _shuffled_directions(rated: RatedWords, n_shuffled: int) -> dict[str, np.ndarray]:
+    """Return r of the dense directions that concept-sets of random neutral words have, as `_draws_of_latents` does."""
+    words = rated.concepts.words
+    by_size: dict[int, list[np.ndarray]] = {}
+    for sets, pool in _shuffled(rated, n_shuffled):
+        directions = dense_directions(words.states, words.words, sets, rated.language, pool)
+        # A category whose words are all left out of a smaller set has no direction.
+        by_size.setdefault(len(directions), []).append(directions)
+    r = []
+    for size, spaces in by_size.items():
+        for start in range(0, len(spaces), _TOGETHER):
+            part = np.concatenate(spaces[start : start + _TOGETHER])
+            draws = np.arange(len(part)).reshape(-1, size)
+            r.append(rated.predict_draws(rated.words.states @ part.T, draws))
+    return {"shuffled": np.concatenate(r)} if r else {}
+
+
+def _shuffled(rated: RatedWords, n: int) -> Iterator[tuple[ConceptSets, MatchedPool]]:
+    """Yield concept-sets of random neutral words, each with the pool that is left beside it."""
+    for draw in track(range(n), f"Shuffled sets, {rated.language}", "draws"):
+        yield shuffled_sets(rated.concepts.sets, rated.language, rated.concepts.pool, seed=rated.seed + draw)
+
+
+@timed("shuffled selection")
+def _shuffled_latents(rated: RatedWords, latents: Latents, n: int) -> list[np.ndarray]:
+    """Return the latents that the same selection finds for concept-sets of random neutral words."""
+    words, space = rated.concepts.words, rated.concepts.latents
+    assert words.codes is not None and space is not None
+    selected = []
+    for sets, pool in _shuffled(rated, n):
+        try:
+            chosen = select_features(
+                words.codes,
+                words.words,
+                sets,
+                rated.language,
+                pool,
+                rule=latents.rule,
+                q=1.0,
+                max_features=len(space),
+                n_permutations=0,
+            )
+        except EmospaceError:
+            continue
+        selected.append(chosen.latents)
+    return selected

@@ -86,6 +86,7 @@ class Language:
 
     inputs: LanguageInputs
     features: FeatureDictionary
+    described: StageResult
     concepts: Deferred[LanguageConcepts]
     ratings: Sequence[CategoryRatings]
 
@@ -95,16 +96,35 @@ class Language:
         return [ratings for ratings in self.ratings if not ratings.no_axes]
 
 
+def _common(inputs: Inputs) -> dict[str, Any]:
+    """Return the arguments that every stage of figures takes."""
+    return {"model": inputs.name, "layer": inputs.layer, "seed": inputs.spec.seed}
+
+
 def _select(inputs: Inputs, folder: Path) -> tuple[dict[str, Language], list[NotComputed]]:
     """Return the languages that have features, and what the others lack."""
     languages, missing = {}, list(inputs.missing)
-    for language, given in inputs.languages.items():
+    basic = [category.name for category in categories("basic")]
+    for name, given in inputs.languages.items():
         selected = select(given, inputs.spec, folder)
         missing += selected.not_computed
-        if FEATURES in selected.tables:
-            features = FeatureDictionary(language, selected.tables[FEATURES])
-            ratings = [category_ratings(given.sets, norms, language) for norms in given.norms]
-            languages[language] = Language(given, features, given.concepts(features.latents), ratings)
+        if FEATURES not in selected.tables:
+            continue
+        features = FeatureDictionary(name, selected.tables[FEATURES])
+        described = describe.kept(
+            folder,
+            f"features-{name}",
+            **_common(inputs),
+            language=name,
+            sets=given.sets,
+            n_pool=len(given.pool.words),
+            basic=basic,
+            features=features.table,
+            words=given.words.concept_words,
+            folds=inputs.spec.folds,
+        )
+        ratings = [category_ratings(given.sets, norms, name) for norms in given.norms]
+        languages[name] = Language(given, features, described, given.concepts(features.latents), ratings)
     if not languages:
         raise EmospaceError(
             f"the languages {', '.join(inputs.spec.languages)}",
@@ -118,22 +138,8 @@ def _within_languages(
     inputs: Inputs, languages: Mapping[str, Language], folder: Path
 ) -> Iterator[StageResult]:
     """Yield the figures of each language: its features, its alignment with people, the ratings they predict."""
-    spec = inputs.spec
-    common: dict[str, Any] = {"model": inputs.name, "layer": inputs.layer, "seed": spec.seed}
-    basic = [category.name for category in categories("basic")]
-    for name, language in languages.items():
-        yield describe.kept(
-            folder,
-            f"features-{name}",
-            **common,
-            language=name,
-            sets=language.inputs.sets,
-            n_pool=len(language.inputs.pool.words),
-            basic=basic,
-            features=language.features.table,
-            words=language.inputs.words.concept_words,
-            folds=spec.folds,
-        )
+    spec, common = inputs.spec, _common(inputs)
+    yield from (language.described for language in languages.values())
     for name, language in languages.items():
         compared = {**common, "concepts": language.concepts, "n_permutations": spec.n_permutations}
         yield align.kept(
@@ -199,8 +205,7 @@ def _between_languages(
     inputs: Inputs, languages: Mapping[str, Language], folder: Path, stages: Sequence[StageResult]
 ) -> Iterator[StageResult]:
     """Yield the figures between languages, some of them from stages of each language."""
-    spec = inputs.spec
-    common: dict[str, Any] = {"model": inputs.name, "layer": inputs.layer, "seed": spec.seed}
+    spec, common = inputs.spec, _common(inputs)
     yield compare_languages.kept(
         folder,
         "languages",

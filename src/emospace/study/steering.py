@@ -220,15 +220,16 @@ def _prepare(
 
 def _cells(bank: VectorBank, model: str) -> tuple[Cell, ...]:
     vectors = bank.in_mode(MODE)
-    own = {emotion: vectors[emotion] for emotion in BASIC if emotion in vectors}
-    if not own:
+    calibrated = {emotion: vectors[emotion] for emotion in BASIC if emotion in vectors}
+    if not calibrated:
         raise EmospaceError(
             f"the steering vectors of '{model}'",
             f"no basic emotion was calibrated in mode '{MODE}'",
             f"Make them: emospace steer calibrate --model {model}",
         )
     steered = (
-        Cell(emotion, vector.kind, vector, vector.dose(MODE), 1.0, MODE) for emotion, vector in own.items()
+        Cell(emotion, vector.kind, vector, vector.dose(MODE), 1.0, MODE)
+        for emotion, vector in calibrated.items()
     )
     return (Cell(None, "none"), *steered)
 
