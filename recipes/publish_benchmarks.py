@@ -10,12 +10,13 @@ Writes ``docs/results/benchmarks.json`` (the rows of each ``RUN/results.json``, 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from emospace.artefacts import atomic_write, read_json, write_json, write_text
-from publishing import markdown_table, parser, without_paths
+from emospace.display import Get, get_value
+from publishing import markdown, markdown_table, parser, without_paths
 
 Row = Mapping[str, Any]
 PLOT = "benchmarks-linear.png"
@@ -91,60 +92,39 @@ def agreement(row: Row) -> str | None:
     return ", ".join(f"{name} {found[key]:.2g}" for key, name in said.items() if key in found) or None
 
 
-Column = tuple[str, Callable[[Row], object]]
-COMMON: tuple[Column, ...] = (
-    ("model", lambda row: row.get("model")),
-    ("tool", lambda row: row["name"]),
-    ("n", lambda row: f"{row['n']:,}"),
-)
-RATES: tuple[Column, ...] = (
-    ("per second", spread),
-    ("emospace is faster", times),
-    ("against emospace's output", agreement),
-)
-COLUMNS: Mapping[str, tuple[Column, ...]] = {
-    "words": (*COMMON, ("batch", lambda row: row.get("batch")), *RATES),
-    "generate": (
-        ("model", lambda row: row["model"]),
-        ("tool", lambda row: row["name"]),
-        ("batch", lambda row: row["n"]),
-        ("tokens/s steered", spread),
-        ("unsteered", lambda row: f"{row['unsteered_rate']:,.1f}"),
-        (
-            "steered/unsteered",
-            lambda row: ratio(row, "steered_over_unsteered"),
-        ),
-        ("control", lambda row: ratio(row, "unsteered_over_unsteered")),
-        ("against emospace's output", agreement),
-    ),
-    "rsa": (
-        *COMMON,
-        ("what", lambda row: row["unit"]),
-        ("statistic", lambda row: row.get("variant")),
-        *RATES,
-    ),
-    "ridge": (
-        ("data", lambda row: row["model"]),
-        ("tool", lambda row: row["name"]),
-        ("seconds", lambda row: f"{row['seconds']:.2f}"),
-        ("emospace is faster", times),
-        ("against emospace's output", agreement),
-    ),
-    "linear": (
-        ("model", lambda row: row["model"]),
-        ("words", lambda row: f"{row['n']:,}"),
-        ("seconds", lambda row: f"{row['seconds']:.1f}"),
-        ("words/s", lambda row: f"{row['rate']:,.0f}"),
-        ("resident memory, MiB", lambda row: f"{row['peak_rss_mib']:,.0f}"),
-        ("stored, MiB", lambda row: f"{row['stored_mib']:,.0f}"),
-    ),
+COMMON: Mapping[str, Get] = {"model": "model", "tool": "name", "n": lambda row: f"{row['n']:,}"}
+MAYBE: Mapping[str, Get] = {"emospace is faster": times, "against emospace's output": agreement}
+"""Columns that are left out where no row has a value."""
+RATES: Mapping[str, Get] = {**COMMON, "batch": "batch", "per second": spread, **MAYBE}
+GENERATED: Mapping[str, Get] = {
+    "model": "model",
+    "tool": "name",
+    "batch": "n",
+    "tokens/s steered": spread,
+    "unsteered": lambda row: f"{row['unsteered_rate']:,.1f}",
+    "steered/unsteered": lambda row: ratio(row, "steered_over_unsteered"),
+    "control": lambda row: ratio(row, "unsteered_over_unsteered"),
+    "against emospace's output": agreement,
 }
-
-
-def columns(workload: str) -> tuple[Column, ...]:
-    """Return the columns of a workload's table."""
-    alike = {"stories": "words", "vector": "words", "generate-compiled": "generate"}
-    return COLUMNS[alike.get(workload, workload)]
+COLUMNS: Mapping[str, Mapping[str, Get]] = {
+    **dict.fromkeys(("words", "stories", "vector"), RATES),
+    **dict.fromkeys(("generate", "generate-compiled"), GENERATED),
+    "rsa": {**COMMON, "what": "unit", "statistic": "variant", "per second": spread, **MAYBE},
+    "ridge": {
+        "data": "model",
+        "tool": "name",
+        "seconds": lambda row: f"{row['seconds']:.2f}",
+        **MAYBE,
+    },
+    "linear": {
+        "model": "model",
+        "words": lambda row: f"{row['n']:,}",
+        "seconds": lambda row: f"{row['seconds']:.1f}",
+        "words/s": lambda row: f"{row['rate']:,.0f}",
+        "resident memory, MiB": lambda row: f"{row['peak_rss_mib']:,.0f}",
+        "stored, MiB": lambda row: f"{row['stored_mib']:,.0f}",
+    },
+}
 
 
 def section(workload: str, rows: Sequence[Row]) -> str:
@@ -158,15 +138,12 @@ def section(workload: str, rows: Sequence[Row]) -> str:
             stages = markdown_table(("part", "seconds"), ((s["stage"], s["seconds"]) for s in row["stages"]))
             parts.append(f"{row['seconds']:.0f} seconds.\n\n{stages}")
     elif done:
-        shown = [
-            column
-            for column in columns(workload)
-            if column[0] not in ("emospace is faster", "against emospace's output")
-            or any(column[1](row) is not None for row in done)
-        ]
-        parts.append(
-            markdown_table([name for name, _ in shown], ([cell(row) for _, cell in shown] for row in done))
-        )
+        columns = {
+            name: get
+            for name, get in COLUMNS[workload].items()
+            if name not in MAYBE or any(get_value(row, get) is not None for row in done)
+        }
+        parts.append(markdown(columns, done))
     for row in done:
         if "products" in row:
             products = row["products"]
