@@ -23,13 +23,7 @@ from emospace.comparison.depth import (
 from emospace.comparison.differences import compare_predictions
 from emospace.comparison.figures import side_by_side
 from emospace.comparison.geometry import model_rsa
-from emospace.comparison.records import (
-    Comparison,
-    DifferenceRecord,
-    Figure,
-    ModelRSARecord,
-    RunAnswerRecord,
-)
+from emospace.comparison.records import Comparison, DifferenceRecord, Figure, ModelRSARecord, RunAnswerRecord
 from emospace.comparison.runs import FEWEST, NamedRun, common_languages, rdm_languages, read_runs
 from emospace.display import track
 from emospace.errors import EmospaceError

@@ -105,11 +105,7 @@ def _runs(compared: Compared) -> Iterator[Block]:
     if comparison.answers:
         yield build(
             "table-answers",
-            (
-                Column("Run", lambda answers: answers[0].run),
-                ANSWERS_IN,
-                *answer_columns(),
-            ),
+            (Column("Run", lambda answers: answers[0].run), ANSWERS_IN, *answer_columns()),
             grouped(whole, lambda record: (record.run, record.language)).values(),
             more_than=SEARCHED - 1,
             text="table-answers-of-runs",

@@ -110,21 +110,12 @@ def dendrogram(tree: Dendrogram) -> Chart:
 SLANTED: plots.Json = {"tickangle": -60, "tickfont": {"size": 10.5}}
 
 
-def pair_square(values: Mapping[Pair, float | None], order: Sequence[str]) -> np.ndarray:
-    """Return a figure of every pair of languages as a symmetric matrix, NaN where there is none."""
-    square = np.full((len(order), len(order)), np.nan)
-    for i, a in enumerate(order):
-        for j, b in enumerate(order):
-            value = values.get((a, b), values.get((b, a)))
-            square[i, j] = np.nan if value is None else value
-    return square
-
-
 def pair_matrix(values: Mapping[Pair, float | None], order: Sequence[str], lowest: float) -> Chart:
     """Draw a figure of every pair of languages; `lowest` is the lower end of the colours, 1 the upper."""
     names = [plots.text(language_name(name)) for name in order]
+    square = [[values.get((a, b), values.get((b, a))) for b in order] for a in order]
     drawn = plots.heat(
-        pair_square(values, order),
+        np.array(square, dtype=np.float64),
         names,
         names,
         "%{y} – %{x}: %{z:.2f}",
@@ -139,8 +130,7 @@ def pair_matrix(values: Mapping[Pair, float | None], order: Sequence[str], lowes
 
 
 def universal(records: Sequence[UniversalRecord]) -> Chart:
-    """Draw how many latents are features in at least k languages beside what exchanged features give."""
-    records = sorted(records, key=lambda record: record.k)
+    """Draw how many latents are features in at least k languages, k ascending, beside what exchanged features give."""
     k = [record.k for record in records]
     lowest = 0.5
 

@@ -4,14 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from emospace.records import (
-    AlignmentRecord,
-    CategoryShiftRecord,
-    Record,
-    Results,
-    cross_tabulated,
-    grouped,
-)
+from emospace.records import AlignmentRecord, CategoryShiftRecord, Record, Results, cross_tabulated, grouped
 from emospace.report import findings, languages_charts
 from emospace.report.blocks import Block, Cell, Figures, Fold, Reason, Table
 from emospace.report.columns import (

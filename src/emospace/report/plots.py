@@ -51,13 +51,14 @@ def marks(x: Any, y: Any, hover: str | Sequence[str] | None, mode: str = "marker
     hover
         One template for all points, a text for each, or None: nothing on hovering.
     """
-    hovering: Json = {"hoverinfo": "skip"}
-    if isinstance(hover, str):
-        hovering = {"hovertemplate": f"{hover}<extra></extra>"}
-    elif hover is not None:
-        hovering = {"hovertext": list(hover), "hoverinfo": "text"}
     places = {axis: _places(values) for axis, values in (("x", x), ("y", y))}
-    return {"type": "scatter", "mode": mode, **places, **hovering, **more}
+    return {"type": "scatter", "mode": mode, **places, **_hovering(hover), **more}
+
+
+def _hovering(hover: str | Sequence[Any] | None) -> Json:
+    if isinstance(hover, str):
+        return {"hovertemplate": f"{hover}<extra></extra>"}
+    return {"hoverinfo": "skip"} if hover is None else {"hovertext": list(hover), "hoverinfo": "text"}
 
 
 def _places(values: Any) -> list[Any]:
@@ -105,6 +106,12 @@ def rows_axis(names: Sequence[str], **more: Any) -> Json:
         "showgrid": False,
         "zeroline": False,
     } | more
+
+
+def names_axis(names: Sequence[str], **more: Any) -> Json:
+    """Return a vertical axis of names, the first on top."""
+    order = {"categoryorder": "array", "categoryarray": list(names)[::-1]}
+    return {"type": "category", **order, "showgrid": False, **more}
 
 
 def drawing(data: Sequence[Json], x: Json, y: Json, legend: Json | None = None, **layout: Any) -> Json:
@@ -199,11 +206,6 @@ def heat_trace(
     top: float,
 ) -> Json:
     """Return a matrix as a trace of colours alone."""
-    hovering = (
-        {"hovertemplate": f"{hover}<extra></extra>"}
-        if isinstance(hover, str)
-        else {"hovertext": [list(row) for row in hover], "hoverinfo": "text"}
-    )
     return {
         "type": "heatmap",
         "z": [numbers(row) for row in values],
@@ -213,7 +215,7 @@ def heat_trace(
         "zmin": round(low, 3),
         "zmax": round(top, 3),
         "showscale": False,
-        **hovering,
+        **_hovering(hover),
     }
 
 
@@ -282,15 +284,7 @@ def _points(rows: Sequence[Point], title: str, beside: str, span: Sequence[float
     return drawing(
         traces,
         axis(title, range=list(span), zeroline=True),
-        {
-            "type": "category",
-            "categoryorder": "array",
-            "categoryarray": names[::-1],
-            "range": [-0.5, len(names) - 0.3],
-            "automargin": True,
-            "showgrid": False,
-            "ticks": "",
-        },
+        names_axis(names, range=[-0.5, len(names) - 0.3], automargin=True, ticks=""),
         ABOVE if several else None,
         shapes=[vertical(0, "dot", "var(--ink)", 1.2)] if zero else [],
         margin={"l": 60, "t": 34 if several else 14, "b": 48},

@@ -4,13 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from emospace.records import (
-    ComparisonRecord,
-    PredictionRecord,
-    headline,
-    matching,
-    targets_of,
-)
+from emospace.records import ComparisonRecord, PredictionRecord, headline, matching, targets_of
 from emospace.report import charts
 from emospace.report.blocks import Block, Chart, Figures, Panel, Prose, Reason
 from emospace.report.columns import Column, build, ci, counts, language_column, p, score, shares
