@@ -27,8 +27,8 @@ from emospace.records import (
 )
 from emospace.report import figures, write_report
 from emospace.report.languages_charts import dendrogram_of
+from emospace.report.manifest import missing_table
 from emospace.report.run import load_run
-from emospace.report.tables import missing_table
 from emospace.report.transfer import verdict
 from emospace.report.wording import DASH, structure_name
 from emospace.study.depth import depth_table

@@ -21,9 +21,9 @@ from emospace.evaluation.tables import figure_table, study_tables
 from emospace.judges import BASIC, BASIC_SEVEN, Judgement
 from emospace.records import Manifest, ModelRecord, ReadingRecord, Results, SteeringRecord
 from emospace.report import write_report
+from emospace.report.manifest import missing_table
 from emospace.report.run import load_run
 from emospace.report.steering import verdict
-from emospace.report.tables import missing_table
 from emospace.report.wording import DASH, WITHOUT_MEANS, figure
 from emospace.specs import SteeringSpec
 from emospace.steering import DoseRange, SteeringVector

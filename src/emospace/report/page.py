@@ -10,11 +10,11 @@ from typing import Any
 
 from emospace.artefacts import jsonable, write_text
 from emospace.report.blocks import Block, Code, Figures, Reason, Section, flat
+from emospace.report.manifest import manifest_tables
 from emospace.report.run import Run, load_run
 from emospace.report.sections import sections
 from emospace.report.steering import is_steering_run
 from emospace.report.steering_languages import is_crossing_run
-from emospace.report.tables import manifest_tables
 from emospace.report.wording import count, counted, language_name, listed
 
 

@@ -2,31 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from emospace.records import AlignmentRecord, geometry, is_beside_the_answer, matching
+from emospace.records import (
+    AlignmentRecord,
+    FeatureRecord,
+    cross_tabulated,
+    geometry,
+    is_beside_the_answer,
+    matching,
+)
 from emospace.report import charts, findings
-from emospace.report.blocks import Block, Cards, Figures, Part, Prose, Reason, Section, build_sections
-from emospace.report.columns import build
+from emospace.report.blocks import (
+    Block,
+    Cards,
+    Cell,
+    Figures,
+    Part,
+    Prose,
+    Reason,
+    Section,
+    Table,
+    build_sections,
+)
+from emospace.report.columns import (
+    Column,
+    build,
+    ci,
+    counts,
+    language_column,
+    of_first,
+    of_named,
+    p,
+    plain,
+    score,
+    shares,
+)
 from emospace.report.languages import by_language, languages_section
+from emospace.report.manifest import missing_table
 from emospace.report.predicted import layers, prediction, words
 from emospace.report.run import Absent, Run, or_reason
 from emospace.report.steering import is_steering_run, reading_section, steering_page, steering_section
-from emospace.report.tables import ALIGNMENT, AUC, counts_table, dictionary_table, missing_table
 from emospace.report.texts import panel, prose
 from emospace.report.transfer import crossing_section
 from emospace.report.verdict import answer_table, answers_in_words, overview_table
 from emospace.report.wording import (
+    DASH,
     MANY,
+    STATISTICS,
+    count,
     counted,
     figure,
     interval,
     language_name,
     listed,
     p_clause,
+    plain_name,
+    space_name,
     structure_name,
     upper_first,
 )
@@ -35,6 +70,8 @@ from emospace.study.summary import category_aucs
 if TYPE_CHECKING:
     import pandas as pd
 
+BRIEF = 3
+"""Features of a category that print keeps."""
 CIRCUMPLEX = ("category", "human_valence", "human_arousal", "human_source", "model_x", "model_y")
 NO_NORMS = "no norms rate enough of its categories"
 
@@ -142,6 +179,37 @@ def _fit(record: AlignmentRecord) -> str:
     return f" Procrustes fit {', '.join(filter(None, (figure(record.value), p_clause(record.p))))}."
 
 
+def _statistic(a: AlignmentRecord) -> str:
+    given = f", given {plain_name(a.controls)}" if a.controls else ""
+    return STATISTICS[a.statistic] + given + (f" (component {a.component})" if a.component else "")
+
+
+def _baseline(a: AlignmentRecord) -> Cell:
+    name = "" if a.baseline is None else f" {plain_name(a.baseline_name or '')}".rstrip()
+    return Cell(f"{figure(a.baseline)}{name}", a.baseline)
+
+
+ALIGNMENT = (
+    language_column(),
+    Column("Statistic", _statistic, wrap=True),
+    Column(
+        "Against",
+        lambda a: (
+            structure_name(a.against) if a.statistic.startswith("rsa") else plain_name(a.target or a.against)
+        ),
+        wrap=True,
+    ),
+    Column("Of", "space", space_name),
+    score("Value", "value", note="reason"),
+    ci(),
+    p("p", "p"),
+    score("Ceiling", "ceiling", note="ceiling_kind"),
+    Column("Baseline", _baseline, wrap=True),
+    counts("Categories", "n"),
+    Column("Rated / derived", lambda a: None if a.n_label is None else f"{a.n_label} / {a.n_derived or 0}"),
+)
+
+
 def _rdms(run: Run) -> Iterator[Block]:
     yield prose("text-rdms")
     yield from by_language({language: list(rdm_figures(run, language)) for language in run.languages})
@@ -228,17 +296,112 @@ def category_order(model: pd.DataFrame, human: dict[str, pd.DataFrame]) -> list[
     return [names[place] for place in leaves_list(tree)] + rest
 
 
+def _counts_table(run: Run) -> Table:
+    """Return how many features each category has in each language."""
+    languages = list(dict.fromkeys(record.language for record in run.results.features))
+    rows = cross_tabulated(run.results.features, lambda r: r.category, lambda r: r.language)
+    many = len(languages) >= MANY
+
+    def figures_of(code: str) -> tuple[Column, ...]:
+        name = language_name(code)
+        if many:
+            return (Column(name, lambda row: _features_of(row.get(code)), numeric=True),)
+        return (
+            counts(f"Concepts, {name}", of_named(code, "n_concepts")),
+            counts(f"Features, {name}", of_named(code, "n_features")),
+            score(f"AUC, {name}", of_named(code, "auc")),
+        )
+
+    shown = "Features and, after the stroke, the concepts" if many else "Concepts"
+    select = "that select them" if many else "and the features they select, with the AUC of held-out concepts"
+    return build(
+        "table-counts",
+        (
+            Column("Category", of_first("category"), plain_name),
+            *(column for code in languages for column in figures_of(code)),
+        ),
+        rows.values(),
+        strong=lambda row: any(record.basic for record in row.values()),
+        shown=shown,
+        provenance=run.provenance,
+        select=select,
+        tested=_tests(run, languages),
+    )
+
+
+def _features_of(record: FeatureRecord | None) -> Cell:
+    if record is None:
+        return Cell(DASH)
+    return Cell(f"{count(record.n_features)} / {count(record.n_concepts)}", record.n_features)
+
+
+AUC = (
+    language_column(),
+    score("Mean AUC", "mean"),
+    score("Lowest", "lowest"),
+    score("Highest", "highest"),
+    score("Input embeddings", "static"),
+    counts("Above chance", "n_above"),
+    counts("Categories", "n"),
+)
+
+
+def _tests(run: Run, languages: Sequence[str]) -> str:
+    parts = []
+    for language in languages:
+        sizes = [record.n for record in matching(run.results.features, language=language)]
+        ends = dict.fromkeys(f"{size:,}" for size in (min(sizes), max(sizes)))
+        parts.append(f"{language_name(language)}: {' to '.join(ends)}")
+    if len(parts) < MANY:
+        return "; ".join(f"{part} words tested per category, pool included" for part in parts) + "."
+    return f"Words tested per category, pool included: {'; '.join(parts)}."
+
+
+DICTIONARY = (
+    Column("Category", "category", lambda name: plain_name(str(name))),
+    Column("Latent", lambda row: Cell(str(row["latent"]), float(row["latent"])), numeric=True),
+    plain("Effect", "effect"),
+    shares("Fires: concepts", "rate_in"),
+    shares("Fires: pool", "rate_pool"),
+    p("q", "q"),
+    Column("Top words", lambda row: _words_of(row["top_words"]), wrap=True, lang="language"),
+)
+
+
+def _dictionary_table(run: Run, language: str, part: pd.DataFrame) -> Table:
+    """Return the features of one language, the strongest of each category first."""
+    categories = list(dict.fromkeys(part["category"]))
+    order = part["category"].map(categories.index)
+    ranked = part.assign(_place=order).sort_values(["_place", "effect"], ascending=[True, False])
+    return build(
+        f"table-features-{language}",
+        DICTIONARY,
+        ranked.to_dict("records"),
+        brief=(ranked.groupby("category").cumcount() < BRIEF).tolist(),
+        text="table-features",
+        language=language,
+        n=len(part),
+        categories=len(categories),
+        latents=int(part["latent"].nunique()),
+        provenance=run.provenance,
+    )
+
+
+def _words_of(value: object) -> str:
+    return value if isinstance(value, str) else ", ".join(map(str, np.atleast_1d(np.asarray(value))))
+
+
 @or_reason("Feature dictionary")
 def _dictionary(run: Run) -> Iterator[Block]:
     yield prose("text-dictionary", provenance=run.provenance)
     if run.results.features:
-        yield counts_table(run)
+        yield _counts_table(run)
     if any(record.auc is not None for record in run.results.features):
         yield build("table-categories", AUC, category_aucs(run.results))
     columns = ("language", "category", "latent", "effect", "rate_in", "rate_pool", "q", "top_words")
     table = run.table("features", columns)
     tables = {
-        str(language): [dictionary_table(run, str(language), part)]
+        str(language): [_dictionary_table(run, str(language), part)]
         for language, part in table.groupby("language", sort=False)
     }
     yield from by_language(tables)
