@@ -313,7 +313,7 @@ def test_a_hub_out_of_reach_is_asked_once_and_its_cache_looked_into(monkeypatch,
 
 def test_behind_a_proxy_the_hub_is_taken_to_be_there(monkeypatch):
     monkeypatch.setattr(hub, "getproxies", lambda: {"https": "http://proxy:8080"})
-    assert hub._reachable("https://huggingface.co")
+    assert hub.is_reachable("https://huggingface.co")
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from emospace.records import (
     Source,
 )
 from emospace.specs import (
+    CacheSpec,
     CalibrationSpec,
     CheckSpec,
     CompareSpec,
@@ -231,6 +232,7 @@ SPECS = {
     "read": ReadSpec,
     "serve": ServeSpec,
     "models check": CheckSpec,
+    "cache gc": CacheSpec,
     "sae train": TrainSpec,
     "steer text": TextSpec,
     "steer calibrate": CalibrationSpec,

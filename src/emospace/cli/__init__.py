@@ -1,12 +1,26 @@
 """The command line: parse, call, print. One file for each group of commands."""
 
-from emospace.cli import compare, concepts, models, norms, read, sae, serve, steer, steer_studies, study
+from emospace.cli import (
+    compare,
+    concepts,
+    environment,
+    models,
+    norms,
+    read,
+    sae,
+    serve,
+    steer,
+    steer_studies,
+    study,
+)
 from emospace.cli.app import app, main
 
 app.add_typer(sae.app, name="sae")
 app.add_typer(concepts.app, name="concepts")
 app.add_typer(norms.app, name="norms")
 app.add_typer(models.app, name="models")
+app.add_typer(environment.cache, name="cache")
+app.command("doctor")(environment.doctor)
 app.command("study")(study.study)
 app.command("compare")(compare.compare)
 app.command("report")(study.report)

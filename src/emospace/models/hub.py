@@ -29,7 +29,7 @@ def hub(source: str) -> Iterator[None]:
     from huggingface_hub import constants
 
     offline = constants.HF_HUB_OFFLINE
-    if not offline and not Path(source).exists() and not _reachable(constants.ENDPOINT):
+    if not offline and not Path(source).exists() and not is_reachable(constants.ENDPOINT):
         log.warning("%s cannot be reached: only models already downloaded can be loaded", constants.ENDPOINT)
         constants.HF_HUB_OFFLINE = True
     try:
@@ -38,7 +38,7 @@ def hub(source: str) -> Iterator[None]:
         constants.HF_HUB_OFFLINE = offline
 
 
-def _reachable(endpoint: str) -> bool:
+def is_reachable(endpoint: str) -> bool:
     """Return whether a server answers within `SECONDS`; behind a proxy it is taken to."""
     address = urlsplit(endpoint)
     if address.scheme in getproxies():

@@ -34,6 +34,7 @@ from emospace.specs.steering import (
     ToneSpec,
 )
 from emospace.specs.studies import (
+    CacheSpec,
     CheckSpec,
     CompareSpec,
     Limits,
@@ -52,6 +53,7 @@ __all__ = [
     "OUTPUT",
     "SHARD_TOKENS",
     "WHAT",
+    "CacheSpec",
     "CalibratedSource",
     "CalibrationSpec",
     "ChatModelSpec",

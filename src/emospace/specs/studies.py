@@ -147,6 +147,16 @@ class CheckSpec(ModelSpec):
     carrier: str = option("The word is {word}", "Sentence to run it in.")
 
 
+class CacheSpec(Spec):
+    """What of the cache to delete."""
+
+    days: float = option(30, "Keep what was read or written within so many days.", ge=0)
+    kinds: tuple[str, ...] = option(
+        (), f"{COMMA}, as `emospace cache ls` names them; else those quickly made again.", comma=True
+    )
+    dry_run: bool = option(False, "Only say what would be deleted.")
+
+
 class Training(Spec):
     """How an autoencoder is trained, whatever its layer and width."""
 
