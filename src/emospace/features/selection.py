@@ -256,7 +256,7 @@ def shuffled_sets(
 ) -> tuple[ConceptSets, MatchedPool]:
     """Return concept-sets of random neutral words, and the pool that is left to test them against.
 
-    The control for selection itself: whatever it finds for these is what selecting by contrast finds anyway.
+    The control for selection itself: features found for these are found by contrast alone.
     Each concept word gives way to one neutral word in all its sets, so overlaps stay; where the pool is less
     than twice the concepts, sizes shrink in proportion, so that half of the pool stays neutral.
     """

@@ -95,10 +95,10 @@ def category_shifts(
             reason = "its concept words, or halves of them, are too few of its own or do not vary"
             shifts.append(shift_of(names[at], reason=reason))
             continue
-        astray = [
+        unreliable = [
             side.language for side, placement in ((a, first), (b, second)) if placement.halves[at] <= chance
         ]
-        why = f"halves of its words do not agree on its place in {' and '.join(astray)}"
+        why = f"halves of its words do not agree on its place in {' and '.join(unreliable)}"
         shifts.append(
             shift_of(
                 names[at],
@@ -107,8 +107,8 @@ def category_shifts(
                 excess=excess[at],
                 ci_low=low[at],
                 ci_high=high[at],
-                shifted=None if astray else low[at] > 0,
-                reason=why if astray else None,
+                shifted=None if unreliable else low[at] > 0,
+                reason=why if unreliable else None,
             )
         )
     return tuple(shifts)

@@ -1,4 +1,4 @@
-"""Sets of latents to hold a space against: matched to it, random, or merely the most active."""
+"""Sets of latents to compare a space with: matched to it, random, or simply the most active."""
 
 from __future__ import annotations
 

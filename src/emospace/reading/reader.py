@@ -113,7 +113,7 @@ def pool_tokens(tokens: np.ndarray, n_categories: int) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Reader:
-    """Reads texts with one model; made once, used for as many texts as one likes.
+    """Reads texts with one model; made once, it reads any number of texts.
 
     No labelled text went into it. A token's score of a category is the projection of its emotion features on the
     category's vector in the emotion space, in standard deviations over neutral reference text; its valence and

@@ -74,7 +74,7 @@ def over_tokens(
 ) -> list[np.ndarray]:
     """Return what `compute` makes of the state of every token, ``[n_tokens, m]`` for each text.
 
-    Each window begins with the start token, which takes the first position and is given to nobody.
+    Each window begins with the start token, which takes the first position; its state is not used.
 
     Parameters
     ----------

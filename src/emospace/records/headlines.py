@@ -1,4 +1,4 @@
-"""Which figures of a study lead: the norms with most words, the study's own space, the structures the answer rests on."""
+"""The main figures of a study: of the norms with most words, the main space, and the structures behind the verdict."""
 
 from __future__ import annotations
 

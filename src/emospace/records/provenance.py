@@ -1,4 +1,4 @@
-"""What figures hang on, as records: a model, norms, concept-sets, versions of packages."""
+"""What figures depend on, as records: a model, norms, concept-sets, versions of packages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `results.json` holds: records of all kinds, the model, the autoencoder and what they hang on."""
+"""What `results.json` holds: records of all kinds, the model, the autoencoder and what they depend on."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class NotComputed(Flat):
 
 
 class Manifest(Record):
-    """What the figures hang on: command, seed, inputs, file hashes and versions.
+    """What the figures depend on: command, seed, inputs, file hashes and versions.
 
     n counts the distinct words of a study, and the answers of an evaluation of steering. `categories` is the name of the
     list the categories were chosen by, or the path of a file of names, and `category_names` what it stood for.

@@ -38,8 +38,8 @@ class AnswerRecord(Explained):
     """The answer to one question in one language.
 
     `about` is the rating or the human structure that is asked about; null for the language as a whole: yes where each
-    of its answers is there and yes, not shown where none is yes or partly, partly otherwise. `beyond` says of each figure that it
-    is held against whether it is exceeded; n counts the words or categories, for the whole the answers it rests on.
+    of its answers is there and yes, not shown where none is yes or partly, partly otherwise. `beyond` says for each comparison
+    whether the figure is larger; n counts the words or categories, for the whole the answers it rests on.
     """
 
     figure_field = "answer"
@@ -55,7 +55,7 @@ class AnswerRecord(Explained):
 
 @dataclass(frozen=True)
 class Evidence:
-    """A figure and what it is held against.
+    """A figure and what it is compared with.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ class Evidence:
     low, high
         95% interval of the difference where it is tested, else of the value.
     beyond
-        Whether the figure exceeds what it is held against.
+        Whether the figure exceeds what it is compared with.
     tested
         Whether there are draws enough to test by.
     """

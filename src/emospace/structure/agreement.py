@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 FEWEST_CONCEPTS = 5
 WANTED, PEOPLE = 0.75, 0.82
-"""The r asked of concept-sets, and that of people's ratings of the same 930 concepts in English (Warriner et al. 2013)
+"""The r that concept-sets should reach, and that of people's ratings of the same 930 concepts in English (Warriner et al. 2013)
 and Chinese (Yi et al. 2025)."""
 
 

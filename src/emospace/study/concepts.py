@@ -47,12 +47,12 @@ class LanguageConcepts:
 
     @property
     def kind(self) -> Kind:
-        """The kind of the study's own space."""
+        """The kind of the study's main space."""
         return "dense" if self.latents is None else "sae"
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
-        """The study's own space and those it is compared with."""
+        """The main space and those it is compared with."""
         return tuple(dict.fromkeys((self.kind, "dense", "static")))
 
     @property

@@ -39,7 +39,7 @@ NOTHING = "every figure"
 
 @dataclass(frozen=True, eq=False)
 class LanguageInputs:
-    """The human side of one language, without what no figure hangs on, and its words in the model.
+    """The human side of one language, reduced to what affects figures, and its words in the model.
 
     Attributes
     ----------
@@ -79,7 +79,7 @@ class Inputs:
     sae
         None for dense directions.
     layer
-        That of the space: the SAE's, else the one asked for, else two thirds of the depth.
+        That of the space: the SAE's, else the one in the specification, else two thirds of the depth.
     sets
         Concept-sets of the study's languages and categories, of words the model has tokens for.
     norms
@@ -174,7 +174,7 @@ def open_model(spec: StudySpec) -> LanguageModel:
 
 
 def figure_sets(sets: ConceptSets, language: str) -> ConceptSets:
-    """Return one language's concepts without what no figure hangs on; carriers are those words are run in."""
+    """Return one language's concepts without what affects no figure; the carriers that do are arguments of their own."""
     return replace(
         sets.select([language]),
         carriers={language: ()},
@@ -187,7 +187,7 @@ def figure_sets(sets: ConceptSets, language: str) -> ConceptSets:
 
 
 def figure_norms(norms: WordNorms) -> WordNorms:
-    """Return norms without what no figure hangs on: where they come from and how they were read."""
+    """Return norms without what affects no figure: where they come from and how they were read."""
     from emospace.norms import WordNorms
 
     return WordNorms(norms.name, norms.language, norms.table, norms.scales, norms.targets)
@@ -197,7 +197,7 @@ def _load_norms(spec: StudySpec) -> Mapping[str, Sequence[WordNorms]]:
     from emospace.norms import anchor_words, load_norms, norms_for
 
     def anchors(language: str) -> Any:
-        # Words of plain feeling reveal a reversed scale; own concept-sets use the bundled ones too.
+        # Words of plain feeling reveal a reversed scale. The bundled ones serve custom concept-sets, too.
         if language not in bundled_languages():
             return None
         return anchor_words(load_concepts([language]), language)

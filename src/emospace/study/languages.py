@@ -66,7 +66,7 @@ def compare_languages(
 ) -> StageResult:
     """Compare the spaces of every pair of languages, and of all together.
 
-    Pairs are compared in the study's own features and in dense states. What takes all languages at once (tree,
+    Pairs are compared in the study's main space and in dense states. What takes all languages at once (tree,
     weights, shifts, planes) is made in the study's features where every language has a place there, else in dense states.
 
     Parameters

@@ -264,7 +264,7 @@ def _draw_records(
 @timed("comparisons")
 def _comparison_records(sets: FeatureSets, common: Mapping[str, Any]) -> list[ComparisonRecord]:
     """Return the differences of `COMPARED`, over all words and with concept words left out."""
-    # What is joined with the input embeddings is held against these alone.
+    # Sets joined with the input embeddings are compared with these embeddings alone.
     pairs = [
         (features, key)
         for features, against in COMPARED

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 def run_study(spec: StudySpec, out: Path | str, *, command: str = "emospace study") -> Results:
-    """Run a study into a folder, from whatever an earlier run of it left there.
+    """Run a study into a folder, and resume from what an earlier run left there.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def run_study(spec: StudySpec, out: Path | str, *, command: str = "emospace stud
             results = _results(inputs, stages, tuple(languages), command, files_of(trials))
             _write_tables(out, stages)
             write_text(out / "spec.json", spec.model_dump_json(indent=1) + "\n")
-            # Last: whoever finds it finds its tables.
+            # Written last, so that results never lack their tables.
             results.save(out / "results.json")
         return results
 

@@ -65,7 +65,7 @@ def select_latents(
 
 
 def select(given: LanguageInputs, spec: StudySpec, folder: Path) -> StageResult:
-    """Return the table of a language's features, or why it has none, from `folder` if it lies there."""
+    """Return the table of a language's features, or why it has none; kept in `folder`."""
     sets, words = given.sets, given.words
     if words.sae is None:
         return dense_features(sets, words.language)
@@ -84,7 +84,7 @@ def select(given: LanguageInputs, spec: StudySpec, folder: Path) -> StageResult:
 
 
 def dense_features(sets: ConceptSets, language: str) -> StageResult:
-    """Return what `select_latents` gives where there is no SAE: one direction a category, numbered in their order."""
+    """Return the same table as `select_latents` without an SAE: one direction for each category, numbered in order."""
     import pandas as pd
 
     names = [category for category in sets.categories if sets.words(language, category)]

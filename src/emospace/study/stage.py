@@ -1,9 +1,9 @@
 """Stages: functions whose results lie on disk under a key made of their arguments, and of nothing else.
 
-A stage is a plain function of keyword arguments; it is given no object that could load anything more, so nothing it
-computes can hang on what its key misses. What is dear to make (states of words) is passed as `Deferred`: its key is
-known at once, and it is made only where a stage has to be computed. An error a stage raises is never kept: the next
-run tries again.
+A stage is a plain function of keyword arguments. It gets no object that could load anything else, so its result cannot
+depend on anything that is not in its key. Expensive arguments (states of words) are passed as `Deferred`: the key is
+known at once, and the value is made only if the stage has to be computed. Errors are never kept: the next run tries
+again.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Deferred(Generic[T]):
 
 
 def deferred(function: Callable[..., T], **arguments: Any) -> Deferred[T]:
-    """Return what a function makes of its arguments, made once, when it is first asked for."""
+    """Return the result of a function as a `Deferred`, computed once, on first use."""
     return Deferred(
         content_hash(function.__qualname__, identity(arguments)),
         cache(lambda: function(**_resolved(arguments))),
@@ -93,7 +93,7 @@ class Stage:
         return self.function(**arguments)
 
     def kept(self, folder: Path, name: str, /, **arguments: Any) -> StageResult:
-        """Return the result from `folder` if it lies there whole for the same arguments, else compute and keep it."""
+        """Return the result kept in `folder` for the same arguments, else compute and keep it."""
         bound = signature(self.function).bind(**arguments)
         bound.apply_defaults()
         key = content_hash(FORMAT, self.function.__qualname__, self.version, identity(bound.arguments))

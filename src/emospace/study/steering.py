@@ -97,7 +97,7 @@ def steering_stage(
     try:
         return illustration.result(model, folder)
     except EmospaceError as error:
-        # All figures before it stand without it.
+        # The other figures do not need it.
         missing = NotComputed(what=WHAT, why=str(error), language=illustration.spec.language)
         return StageResult(not_computed=[missing])
 
@@ -123,9 +123,9 @@ def prepare(
     prepared: list[Illustration | NotComputed] = []
     for language in study.languages:
         try:
-            own = next(iter(norms.get(language, ())), None)
+            rated = next(iter(norms.get(language, ())), None)
             prepared.append(
-                _prepare(study, language, model, banks[language], cells[language], judge, own, out)
+                _prepare(study, language, model, banks[language], cells[language], judge, rated, out)
             )
         except EmospaceError as error:
             trial = f"emospace steer evaluate --language {language} --prompts FILE --judge NAME"
@@ -212,7 +212,7 @@ def _prepare(
         prompts=prompts,
         judge=judge,
         note=_note(bank, language, judge),
-        # Masked are the words the vectors were made of: own sets only where the vectors are of own ones, too.
+        # The words that the vectors were made of are masked: custom sets only if the vectors come from custom sets.
         sets=load_concepts([language], path=study.concepts if made.get("concepts") else None),
         norms=norms,
     )
