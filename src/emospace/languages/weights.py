@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -11,8 +10,6 @@ from emospace.errors import EmospaceError
 from emospace.languages.language import Floats
 from emospace.stats import bootstrap_rdm_correlations, left_out, mantel, rdm_correlations
 from emospace.structure import FEWEST_RATED
-
-TARGETS = ("valence", "arousal")
 
 
 @dataclass(frozen=True)
@@ -63,15 +60,20 @@ def affect_weights(
     rated = np.flatnonzero(np.isfinite(points).all(axis=1))
     kept = np.asarray(rdm, dtype=np.float64)[np.ix_(rated, rated)]
     n = len(rated)
-    common: dict[str, Any] = {"n": n, "seed": seed, "n_permutations": n_permutations}
+
+    def weight(target: str, *figures: float | None, reason: str | None) -> Weight:
+        value, low, high, p = figures or (None,) * 4
+        return Weight(target, value, low, high, p, n, seed, n_permutations, reason)
+
+    def nothing(reason: str) -> tuple[Weight, Weight]:
+        return weight("valence", reason=reason), weight("arousal", reason=reason)
+
     if n < FEWEST_RATED:
-        return _nothing(
-            common, f"{n} of {len(points)} categories are rated; at least {FEWEST_RATED} are needed"
-        )
+        return nothing(f"{n} of {len(points)} categories are rated; at least {FEWEST_RATED} are needed")
     gaps = [np.abs(column[:, None] - column[None]) for column in points[rated].T]
     others = ~np.eye(n, dtype=bool)
     if lost := int((np.isnan(kept) | ~others).all(axis=1).sum()):
-        return _nothing(common, f"{lost} of {n} categories have no dissimilarity to any other")
+        return nothing(f"{lost} of {n} categories have no dissimilarity to any other")
     # The distances count over the same pairs as the RDM.
     rows = [kept, *(np.where(np.isfinite(kept), gap, np.nan) for gap in gaps)]
     try:
@@ -81,24 +83,13 @@ def affect_weights(
             for at in range(2)
         ]
     except EmospaceError as error:
-        return _nothing(common, error.why)
+        return nothing(error.why)
     if not np.isfinite(value).all():
-        return _nothing(common, "the RDM or one of the distances does not vary, or both distances are one")
+        return nothing("the RDM or one of the distances does not vary, or both distances are one")
     drawn = standardised(bootstrap_rdm_correlations(rows, seed=seed, n=n_bootstrap))
     low, high = np.nanquantile(drawn, [0.025, 0.975], axis=0)
-    valence, arousal = (
-        Weight(
-            target,
-            float(value[at]),
-            float(low[at]),
-            float(high[at]),
-            p[at],
-            **common,
-            reason=left_out(kept),
-        )
-        for at, target in enumerate(TARGETS)
-    )
-    return valence, arousal
+    reason, figures = left_out(kept), np.stack([value, low, high, p], axis=1).tolist()
+    return weight("valence", *figures[0], reason=reason), weight("arousal", *figures[1], reason=reason)
 
 
 def standardised(r: Floats) -> Floats:
@@ -111,8 +102,3 @@ def standardised(r: Floats) -> Floats:
     usable = usable[np.linalg.eigvalsh(r[usable, 1:, 1:])[:, 0] > 1e-9]
     result[usable] = np.linalg.solve(r[usable, 1:, 1:], r[usable, 1:, :1])[..., 0]
     return result
-
-
-def _nothing(common: dict[str, Any], reason: str) -> tuple[Weight, Weight]:
-    valence, arousal = (Weight(target, None, None, None, None, **common, reason=reason) for target in TARGETS)
-    return valence, arousal

@@ -137,9 +137,7 @@ class Reading:
             "valence": self.valence,
             "arousal": self.arousal,
         }
-        return pd.concat(
-            [pd.DataFrame(front), pd.DataFrame(self.scores, columns=list(self.categories))], axis=1
-        )
+        return pd.DataFrame({**front, **dict(zip(self.categories, self.scores.T, strict=True))})
 
     @property
     def token_table(self) -> pd.DataFrame:
@@ -148,19 +146,15 @@ class Reading:
 
         parts = []
         for number, tokens in enumerate(self.tokens):
-            front = pd.DataFrame(
-                {
-                    "text": number,
-                    "token": tokens.tokens,
-                    "start": tokens.offsets[:, 0],
-                    "end": tokens.offsets[:, 1],
-                    "valence": tokens.valence,
-                    "arousal": tokens.arousal,
-                }
-            )
-            parts.append(
-                pd.concat([front, pd.DataFrame(tokens.scores, columns=list(self.categories))], axis=1)
-            )
+            front = {
+                "text": number,
+                "token": tokens.tokens,
+                "start": tokens.offsets[:, 0],
+                "end": tokens.offsets[:, 1],
+                "valence": tokens.valence,
+                "arousal": tokens.arousal,
+            }
+            parts.append(pd.DataFrame({**front, **dict(zip(self.categories, tokens.scores.T, strict=True))}))
         return pd.concat(parts, ignore_index=True)
 
     def save(self, path: Path, *, tokens: bool = False) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from emospace import structure
 from emospace.display import track
-from emospace.prediction import FittedRatings, fit_ratings, read_ratings
+from emospace.prediction import FittedRatings, read_ratings
 from emospace.records import INPUT, CrossLanguageRecord, PredictionRecord
 from emospace.study.rated import RatedWords, rated_words
 from emospace.study.stage import StageResult, stage
@@ -99,7 +99,8 @@ def cross_predict(
             common = {"model": model, "seed": seed, "train": train, "features": features, "layer": layer}
             fitted: Sequence[FittedRatings] = ()
             if latents is None or len(latents):
-                fitted = _fit(rated[train], _values(rated[train], rated[train], features, latents))
+                values = _values(rated[train], rated[train], features, latents)
+                fitted = rated[train].fit(values, N_PERMUTED)
             for test in tests:
                 between = common | {
                     "test": test,
@@ -107,7 +108,13 @@ def cross_predict(
                     "norms_test": norms[test].name,
                 }
                 if not fitted:
-                    records += _nothing(rated[train], rated[test], between)
+                    nothing = {"n_features": 0, **dict.fromkeys(("r", "ci_low", "ci_high"))}
+                    reason = f"there are no {features} features"
+                    records += [
+                        _record(rated[test], target, between, **nothing, reason=reason)
+                        for target in norms[train].targets
+                        if target in norms[test].targets
+                    ]
                     continue
                 values = _values(rated[test], rated[train], features, latents)
                 same = same_language(test, train, features, latents, values)
@@ -141,35 +148,6 @@ def _values(rated: RatedWords, train: RatedWords, features: str, latents: np.nda
     if words.codes is None:
         return np.asarray(words.states @ train.concepts.directions().T)
     return np.asarray(words.codes[:, latents].log1p().toarray())
-
-
-def _fit(rated: RatedWords, values: np.ndarray) -> tuple[FittedRatings, ...]:
-    """Fit ridge on all rated words of a language."""
-    return fit_ratings(
-        values,
-        rated.ratings,
-        rated.groups,
-        targets=rated.targets,
-        folds=rated.folds,
-        n_permutations=N_PERMUTED,
-        seed=rated.seed,
-    )
-
-
-def _nothing(train: RatedWords, test: RatedWords, common: Mapping[str, Any]) -> Iterator[CrossLanguageRecord]:
-    """Yield a record without a figure for each target that both languages' norms rate."""
-    for target in train.targets:
-        if target in test.targets:
-            yield _record(
-                test,
-                target,
-                common,
-                n_features=0,
-                r=None,
-                ci_low=None,
-                ci_high=None,
-                reason=f"there are no {common['features']} features",
-            )
 
 
 def _records(

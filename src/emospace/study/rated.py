@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emospace.lexicon import same_family, word_groups
-from emospace.prediction import Predicted, predict_draws, predict_ratings
+from emospace.prediction import FittedRatings, Predicted, fit_ratings, predict_draws, predict_ratings
 from emospace.records import NotComputed
 
 if TYPE_CHECKING:
@@ -66,6 +66,11 @@ class RatedWords:
             "seed": self.seed,
         }
         return predict_ratings(values, self.ratings, self.groups, **given, **options)
+
+    def fit(self, values: Any, n_permutations: int) -> tuple[FittedRatings, ...]:
+        """Fit ridge on all words, to read ratings in another language."""
+        given: dict[str, Any] = {"targets": self.targets, "folds": self.folds, "seed": self.seed}
+        return fit_ratings(values, self.ratings, self.groups, n_permutations=n_permutations, **given)
 
     def predict_draws(self, values: Any, draws: np.ndarray) -> np.ndarray:
         """Return r ``[n_draws, n_targets, 2]`` of draws of the columns of values ``[n_words, n_columns]``."""
