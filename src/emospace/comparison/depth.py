@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from emospace.comparison.geometry import too_few
 from emospace.comparison.records import DepthRecord, OnsetRecord
 from emospace.comparison.runs import FEWEST, NamedRun
 from emospace.errors import EmospaceError
-from emospace.records import SIGNIFICANT, SummaryRecord, summarised
+from emospace.records import SIGNIFICANT, SummaryRecord, grouped, summarised
 from emospace.report.run import Absent
 
 if TYPE_CHECKING:
@@ -228,14 +229,13 @@ def comparable_onsets(records: Sequence[OnsetRecord]) -> dict[str, dict[str, flo
 
 def onset_medians(records: Sequence[OnsetRecord]) -> tuple[SummaryRecord, ...]:
     """Return each run's median over languages of `comparable_onsets`, in relative depth."""
-    depths: dict[str, list[float]] = {}
-    for runs in comparable_onsets(records).values():
-        for run, depth in runs.items():
-            depths.setdefault(run, []).append(depth)
+    onsets = (pair for runs in comparable_onsets(records).values() for pair in runs.items())
     return tuple(
         record
-        for run, values in depths.items()
-        for record in summarised("onset", "onset_depth", {"run": run}, values, "median")
+        for run, pairs in grouped(onsets, itemgetter(0)).items()
+        for record in summarised(
+            "onset", "onset_depth", {"run": run}, (depth for _, depth in pairs), "median"
+        )
     )
 
 
@@ -296,7 +296,7 @@ def onset(
         value=curve[top],
         layer=layers.layers[top],
         depth=layers.depths[top],
-        p=_p_of_maximum(human, rows, seed, n_permutations),
+        p=stats.mantel_of_highest(human, rows, seed=seed, n_permutations=n_permutations).p,
         before=curve[0] if layers.layers[0] == 0 else None,
         reason=stats.left_out(*rows),
     )
@@ -328,31 +328,3 @@ def _first(curves: Floats) -> NDArray[np.int64]:
     defined = np.where(np.isfinite(curves), curves, -2.0)
     top = defined.max(axis=1, keepdims=True)
     return np.asarray((defined >= np.where(top > 0, ONSET * top, top)).argmax(axis=1))
-
-
-def _p_of_maximum(human: Floats, rows: Floats, seed: int, n_permutations: int) -> float:
-    defined = np.isfinite(rows).all(axis=0)
-    unit = _unit_ranks(rows[:, defined])
-    value = float((_unit_ranks(human[defined]) @ unit.T).max())
-    n = round((1 + np.sqrt(1 + 8 * len(human))) / 2)
-    upper = np.triu_indices(n, 1)
-    square = np.zeros((n, n))
-    square[upper] = human
-    square += square.T
-    first, second = upper[0][defined], upper[1][defined]
-    rng = np.random.default_rng(seed)
-    maxima = np.empty(n_permutations)
-    for start in range(0, n_permutations, 1024):
-        block = min(1024, n_permutations - start)
-        order = rng.permuted(np.tile(np.arange(n), (block, 1)), axis=1)
-        drawn = _unit_ranks(square[order[:, first], order[:, second]])
-        maxima[start : start + block] = (drawn @ unit.T).max(axis=1)
-    return float(stats.max_t([value], maxima)[0])
-
-
-def _unit_ranks(rows: Floats) -> Floats:
-    """Return the ranks of rows, centred and of unit length; zeros for a row that does not vary."""
-    ranks = stats.rank_rows(rows)
-    ranks -= ranks.mean(axis=-1, keepdims=True)
-    size = np.linalg.norm(ranks, axis=-1, keepdims=True)
-    return np.asarray(np.divide(ranks, size, out=np.zeros_like(ranks), where=size > 0))

@@ -236,6 +236,44 @@ def mantel(
     return _mantel(relabelled, observed, n, seed, n_permutations, _BLOCK)
 
 
+def mantel_of_highest(a: ArrayLike, others: ArrayLike, *, seed: int, n_permutations: int = 9999) -> Test:
+    """Test the highest Spearman correlation of an RDM with any of several under relabelled categories, one-sided.
+
+    Each relabelling counts with its own highest correlation, so that having chosen among many is allowed for.
+
+    Parameters
+    ----------
+    a
+        Condensed RDM [n_pairs] without gaps: the one that is relabelled.
+    others
+        Condensed RDMs [n_rdms, n_pairs]; pairs that one of them lacks are left out of all.
+    seed, n_permutations
+        Decide the relabellings; with 9,999 the smallest p is .0001.
+    """
+    row, rows = np.asarray(a, dtype=np.float64), np.asarray(others, dtype=np.float64)
+    complete, n = np.isfinite(rows).all(axis=0), _n_categories(row)
+    fixed = _unit_ranks(rows[:, complete]).T
+    upper = np.triu_indices(n, 1)
+    square = np.zeros((n, n))
+    square[upper] = row
+    square += square.T
+    first, second = upper[0][complete], upper[1][complete]
+
+    def relabelled(order: NDArray[np.int64]) -> Floats:
+        return np.asarray((_unit_ranks(square[order[:, first], order[:, second]]) @ fixed).max(axis=1))
+
+    observed = float(relabelled(np.arange(n)[None])[0])
+    return _mantel(relabelled, observed, n, seed, n_permutations, _BLOCK)
+
+
+def _unit_ranks(rows: Floats) -> Floats:
+    """Return the ranks of rows, centred and of unit length; zeros for a row that does not vary."""
+    ranks = rank_rows(rows)
+    ranks -= ranks.mean(axis=-1, keepdims=True)
+    size = np.linalg.norm(ranks, axis=-1, keepdims=True)
+    return np.asarray(np.divide(ranks, size, out=np.zeros_like(ranks), where=size > 0))
+
+
 def _mantel(
     relabelled: Callable[[NDArray[np.int64]], Floats],
     observed: float,
