@@ -196,7 +196,7 @@ def alignment_by_language(results: Results) -> Iterator[dict[str, AlignmentRecor
         kinds = {"people": people, "words": words, "texts": texts, **best}
         yield {
             "largest": max(records, key=lambda r: r.n),
-            **{name: next(iter(found), None) for name, found in kinds.items()},
+            **{name: next(iter(matches), None) for name, matches in kinds.items()},
         }
 
 

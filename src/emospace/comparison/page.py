@@ -132,9 +132,9 @@ def _arrangement(compared: Compared) -> Iterator[Block]:
     yield prose("text-comparison-arrangement")
     panels, alone = [], len(comparison.runs) == 2
     if chart := _rsa_points(comparison):
-        said = [phrase("compared.figure", r=r) for r in findings.with_baseline(comparison.rsa, comparison)]
+        figures = [phrase("compared.figure", r=r) for r in findings.with_baseline(comparison.rsa, comparison)]
         panels.append(
-            panel("arrangement-points", chart, baseline=comparison.baseline, figures=" ".join(said))
+            panel("arrangement-points", chart, baseline=comparison.baseline, figures=" ".join(figures))
         )
     if not alone:
         height = 60 + 40 * len(comparison.runs)
