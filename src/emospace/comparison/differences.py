@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from emospace import stats
 from emospace.comparison.records import DifferenceRecord
@@ -16,38 +14,21 @@ from emospace.prediction import correlation
 from emospace.prediction.scores import centred
 from emospace.report.run import Absent
 
-Floats = NDArray[np.float64]
+if TYPE_CHECKING:
+    import pandas as pd
+
 Features = Literal["space", "dense"]
 COLUMNS: Mapping[Features, str] = {"space": "predicted", "dense": "predicted_dense"}
 FEWEST_GROUPS = 10
 
 
-@dataclass(frozen=True, eq=False)
-class Predictions:
-    """What one run predicted of one rating: ratings, predictions, folds and which words are no concept words.
+def read_predictions(item: NamedRun, language: str, norms: str, target: str) -> pd.DataFrame:
+    """Read a run's predictions of one rating, indexed by word, of the words that are no concept words.
 
-    Attributes
-    ----------
-    observed
-        [n_words], on the norms' own scale.
-    predicted
-        Feature set -> [n_words], out of fold.
-    folds, groups
-        [n_words] fold of each word, and the group of words (inflections) it belongs to.
-    scored
-        [n_words] of bool.
-    """
-
-    words: tuple[str, ...]
-    observed: Floats
-    predicted: Mapping[Features, Floats]
-    folds: NDArray[np.int64]
-    groups: NDArray[np.int64]
-    scored: NDArray[np.bool_]
-
-
-def read_predictions(item: NamedRun, language: str, norms: str, target: str) -> Predictions:
-    """Read a run's predictions of one rating, with the folds they were made in.
+    Returns
+    -------
+    ``observed`` is on the norms' own scale, the predictions (`COLUMNS`) are out of fold; ``fold`` is that of a word,
+    ``group`` the group of words (inflections) it belongs to.
 
     Raises
     ------
@@ -60,21 +41,13 @@ def read_predictions(item: NamedRun, language: str, norms: str, target: str) -> 
         raise Absent(
             f"{item.name} was made by an earlier version, which did not keep folds; run the study again"
         )
-    rows = (table["language"] == language) & (table["norms"] == norms) & (table["target"] == target)
-    table = table[rows]
+    table = table[(table["language"] == language) & (table["norms"] == norms) & (table["target"] == target)]
     if table.empty:
         raise Absent(f"the run has no predictions of {target} ({norms})")
-    words = tuple(table["word"].astype(str))
-    if len(set(words)) < len(words):
+    if table["word"].duplicated().any():
         raise Absent(f"tables/predictions.parquet names a word of {norms} twice")
-    return Predictions(
-        words,
-        table["observed"].to_numpy(dtype=np.float64),
-        {name: table[column].to_numpy(dtype=np.float64) for name, column in COLUMNS.items()},
-        table["fold"].to_numpy(dtype=np.int64),
-        table["group"].to_numpy(dtype=np.int64),
-        ~table["concept_word"].to_numpy(dtype=bool),
-    )
+    scored = table[~table["concept_word"].to_numpy(dtype=bool)]
+    return scored.set_index(scored["word"].astype(str))
 
 
 def compare_predictions(
@@ -108,22 +81,20 @@ def compare_predictions(
         sides = [read_predictions(run, language, norms, target) for run in (item, baseline)]
     except Absent as reason:
         return nothing(str(reason))
-    places = [{word: place for place, word in enumerate(side.words) if side.scored[place]} for side in sides]
-    words = [word for word in places[0] if word in places[1]]
-    rows = [np.array([place[word] for word in words], dtype=np.int64) for place in places]
-    observed = [side.observed[row] for side, row in zip(sides, rows, strict=True)]
-    if not np.allclose(observed[0], observed[1], atol=1e-6):
+    words = [word for word in sides[0].index if word in sides[1].index]
+    sides = [side.loc[words] for side in sides]
+    if not np.allclose(sides[0]["observed"], sides[1]["observed"], atol=1e-6):
         return nothing(f"the two runs have different ratings of the name {norms}", len(words))
-    groups = sides[0].groups[rows[0]]
+    groups = sides[0]["group"].to_numpy(dtype=np.int64)
     n_groups = len(np.unique(groups))
     if n_groups < FEWEST_GROUPS:
         return nothing(
             f"they share {n_groups} groups of words; at least {FEWEST_GROUPS} are needed", len(words)
         )
     r, draws = [], []
-    for side, row in zip(sides, rows, strict=True):
-        pair = np.stack([side.predicted[name][row] for name in COLUMNS], axis=1)
-        y, folds = side.observed[row], side.folds[row]
+    for side in sides:
+        pair = side[list(COLUMNS.values())].to_numpy(dtype=np.float64)
+        y, folds = side["observed"].to_numpy(dtype=np.float64), side["fold"].to_numpy(dtype=np.int64)
         r.append(correlation(pair, y[:, None], folds))
         within = centred(np.column_stack([pair, y]), folds)
         # The same seed draws the same groups for both.
