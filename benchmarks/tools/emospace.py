@@ -246,7 +246,7 @@ def _folds(x: np.ndarray, y: np.ndarray) -> tuple[Any, list[Any], list[int]]:
     from emospace.prediction.ridge import FoldSums
 
     rows = [torch.from_numpy(part) for part in np.array_split(np.arange(len(x)), 5)]
-    sums = FoldSums.of(torch.from_numpy(x), torch.from_numpy(y), rows)
+    sums = FoldSums.over([torch.from_numpy(x)], (1, x.shape[1]), torch.from_numpy(y), rows)
     return sums, [sums.without((fold,)) for fold in range(5)], [len(part) for part in rows]
 
 
