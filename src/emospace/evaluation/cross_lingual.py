@@ -175,8 +175,8 @@ def plan(
 
 def mean_auroc(judge: Judge, language: str) -> float | None:
     """Return a judge's held-out AUROC, mean of the basic six; None where one of them was not measured."""
-    values = [judge.auroc(language, emotion) for emotion in BASIC]
-    return None if None in values else float(np.mean(values))  # type: ignore[arg-type]
+    mean = float(np.mean(np.array([judge.auroc(language, emotion) for emotion in BASIC], dtype=np.float64)))
+    return None if np.isnan(mean) else mean
 
 
 def _unfit(spec: CrossingSpec, language: str, sets: ConceptSets, judge: Judge) -> str:
@@ -224,25 +224,17 @@ def source_vectors(
     """
     vectors: dict[str, dict[str, SteeringVector]] = {}
     missing: list[NotComputed] = []
-    as_calibrated = [
-        language
-        for language in planned.sources
-        if language == planned.home
-        and all(
-            vector.note.get("concepts") == sets.select([language]).content_hash
-            for vector in planned.calibrated.values()
-        )
-    ]
-    is_dense = all(v.note["recipe"].get("source") == "dense" for v in planned.calibrated.values())
+    home, notes = planned.home, [vector.note for vector in planned.calibrated.values()]
+    concepts = sets.select([home]).content_hash if home in planned.sources else None
+    keeps_home = concepts is not None and all(note.get("concepts") == concepts for note in notes)
+    is_dense = all(note["recipe"].get("source") == "dense" for note in notes)
     sae = None
-    if not is_dense and as_calibrated != list(planned.sources):
+    if not is_dense and not (keeps_home and planned.sources == (home,)):
         sae = sae_for(model, bank.note["spec"].get("sae", "auto"))
     for language in track(planned.sources, "Vectors of each language", "languages"):
-        made, why = (
-            (dict(planned.calibrated), "")
-            if language in as_calibrated
-            else language_vectors(model, sae, sets, language, planned.calibrated, seed=spec.seed)
-        )
+        made, why = dict(planned.calibrated), ""
+        if language != home or not keeps_home:
+            made, why = language_vectors(model, sae, sets, language, planned.calibrated, seed=spec.seed)
         if made:
             vectors[language] = made
         lacking = [emotion for emotion in planned.calibrated if emotion not in made]
