@@ -126,7 +126,8 @@ def _draw(axis: Axes, panel: Panel, width: int) -> None:
         _label(axis, data[0], labels)
     axis.set_title(panel.heading, fontsize=8)
     clauses = re.split(r"; |\. (?=n = )", panel.caption)
-    rests_on = next((clause for clause in clauses if "n = " in clause), "")
+    rows_are, sizes = ([c for c in clauses if mark in c] for mark in ("Rows: ", "n = "))
+    rests_on = "; ".join([*rows_are, *sizes[:1]])
     axis.set_xlabel("\n".join([axis.get_xlabel(), *wrap(rests_on, width)]).strip(), fontsize=6.5)
 
 
