@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,6 +21,9 @@ from emospace.records import (
     Results,
     SaeRecord,
     Source,
+    cross_tabulated,
+    grouped,
+    matching,
     to_frame,
 )
 
@@ -170,3 +174,12 @@ def test_records_and_results_of_functions_are_tables():
     assert row["target"] == "valence"
     assert row["all_words_r"] == predicted[0].r
     assert "out_of_fold" not in row
+
+
+def test_rows_are_grouped_tabulated_and_matched():
+    rows = [SimpleNamespace(run=run, n=n) for run, n in (("b", 1), ("a", 1), ("b", 2), ("b", 1))]
+    assert list(grouped(rows, lambda row: row.run)) == ["b", "a"]
+    table = cross_tabulated(rows, lambda row: row.run, lambda row: row.n)
+    assert list(table["b"]) == [1, 2]
+    assert table["b"][1] is rows[3], "of several of one name the last"
+    assert matching(rows, run="b", n=1) == [rows[0], rows[3]]

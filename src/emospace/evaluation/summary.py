@@ -9,9 +9,10 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from emospace.display import get_value
 from emospace.evaluation.cross_lingual_tables import ALL
 from emospace.judges import BASIC, weakness
-from emospace.records import SIGNIFICANT, SteeringRecord, SummaryRecord, summarised
+from emospace.records import SIGNIFICANT, SteeringRecord, SummaryRecord, grouped, summarised
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,11 +79,29 @@ def tried(records: Records) -> list[SteeringRecord]:
 
 def tried_in(records: Records) -> dict[str, list[SteeringRecord]]:
     """Return by language those of `tried` whose emotion the judge is not too weak for."""
-    by_language: dict[str, list[SteeringRecord]] = {}
-    for record in tried(records):
-        if is_accepted(record):
-            by_language.setdefault(record.language, []).append(record)
-    return by_language
+    accepted = (record for record in tried(records) if is_accepted(record))
+    return grouped(accepted, lambda record: record.language)
+
+
+def steered(records: Records) -> list[SteeringRecord]:
+    """Return the records of vectors, without those of controls and of an instruction alone."""
+    return [record for record in records if record.vector not in (*CONTROLS, "prompt")]
+
+
+def is_beyond_controls(row: Mapping[str, Any]) -> bool:
+    """Return whether the target is likelier than under random directions, and its rate clear of both controls.
+
+    A vector that makes answers emotional in any way is beyond random directions too, so the rate of other emotions
+    decides.
+
+    Parameters
+    ----------
+    row
+        Of the table ``crossing_means``.
+    """
+    p_fdr, *controls = (get_value(row, name) for name in ("p_fdr", "control_rate", "others_rate"))
+    highest = max(rate or 0.0 for rate in controls)
+    return p_fdr is not None and p_fdr < SIGNIFICANT and row["rate_low"] > highest
 
 
 def is_illustration(records: Records) -> bool:
@@ -199,15 +218,15 @@ def _of_matrix(records: Records) -> Iterator[SummaryRecord]:
 
     And the judge's mean AUROC over all that were tried.
     """
-    steered = [record for record in records if record.vector not in (*CONTROLS, "prompt")]
-    basic = {record.emotion for record in steered} & set(BASIC)
+    of_vectors = steered(records)
+    basic = {record.emotion for record in of_vectors} & set(BASIC)
     for (row, language), by in matrix_rows(records).items():
         accepted = [record for emotion, record in by.items() if emotion in basic and is_accepted(record)]
         for name in MATRIX:
             among = {"source": row, "language": language}
             yield from summarised("steering", name, among, (getattr(record, name) for record in accepted))
-    for language in dict.fromkeys(record.language for record in steered):
-        values = (record.judge_auroc for record in steered if record.language == language)
+    for language in dict.fromkeys(record.language for record in of_vectors):
+        values = (record.judge_auroc for record in of_vectors if record.language == language)
         yield from summarised("steering", "judge_auroc", {"language": language}, values)
 
 
@@ -230,9 +249,8 @@ def _of_means(means: pd.DataFrame) -> Iterator[SummaryRecord]:
 
 def _of_cosines(cosines: pd.DataFrame) -> Iterator[SummaryRecord]:
     for apart in ((), ("emotion", "layer"), ("a", "b")):
-        groups: dict[tuple[str, ...], list[Any]] = {}
-        for row in cosines.to_dict("records"):
-            groups.setdefault(tuple(str(row[name]) for name in apart), []).append(row)
+        rows: list[Any] = cosines.to_dict("records")
+        groups = grouped(rows, lambda row, apart=apart: tuple(str(row[name]) for name in apart))  # type: ignore[misc]
         for key, chosen in groups.items():
             for name in ("cosine", "others"):
                 among = dict(zip(apart, key, strict=True))

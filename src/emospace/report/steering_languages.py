@@ -8,11 +8,20 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from emospace.display import get_value
 from emospace.evaluation.cross_lingual_tables import ALL
-from emospace.evaluation.summary import ANOTHER, EVERY, OWN, POOLED, is_illustration, matrix_rows, source_of
+from emospace.evaluation.summary import (
+    ANOTHER,
+    EVERY,
+    OWN,
+    POOLED,
+    is_beyond_controls,
+    is_illustration,
+    matrix_rows,
+    source_of,
+    steered,
+)
 from emospace.judges import AUROC_FLOOR, BASIC
-from emospace.records import SIGNIFICANT, Results, SteeringRecord
+from emospace.records import Results, SteeringRecord
 from emospace.report.blocks import (
     Block,
     Cell,
@@ -60,7 +69,7 @@ COSINES = ("a", "b", "emotion", "layer", "cosine", "others")
 def is_crossing_run(run: Run) -> bool:
     """Return whether a run's steering figures are of several languages' concepts or answers."""
     records = () if is_illustration(run.results.steering) else run.results.steering
-    pairs = {(source_of(record), record.language) for record in _steered(records)}
+    pairs = {(source_of(record), record.language) for record in steered(records)}
     return len(pairs) > 1 or (run.folder / "tables" / "crossing_means.parquet").is_file()
 
 
@@ -86,7 +95,7 @@ def crossing_verdict(title: str, means: pd.DataFrame, results: Results) -> tuple
     across = [row for row in rows if row["source"] not in (ALL, row["output"])]
     if not across:
         return (phrase("crossing.untried", title=title),)
-    beyond = [row for row in across if _is_beyond_controls(row)]
+    beyond = [row for row in across if is_beyond_controls(row)]
     counts_of = Counter(row["output"] for row in beyond)
     where = [
         phrase("crossing.where", beyond=counts_of[name], n=n, language=name)
@@ -140,10 +149,10 @@ def matrix(results: Results) -> Chart:
     Random directions, at the dose and layers of each target's vectors, and unsteered answers are the last rows.
     """
     records = results.steering
-    steered = _steered(records)
-    sources = list(dict.fromkeys(source_of(record) for record in steered))
-    outputs = list(dict.fromkeys(record.language for record in steered))
-    emotions = list(dict.fromkeys(record.emotion for record in steered))
+    of_vectors = steered(records)
+    sources = list(dict.fromkeys(source_of(record) for record in of_vectors))
+    outputs = list(dict.fromkeys(record.language for record in of_vectors))
+    emotions = list(dict.fromkeys(record.emotion for record in of_vectors))
     rows = [*sources, *(kind for kind in CONTROLS if any(record.vector == kind for record in records))]
     by_emotion = matrix_rows(records)
 
@@ -195,7 +204,7 @@ def _answer(run: Run) -> Iterator[Block]:
     if means is not None:
         yield Prose(crossing_verdict(run.title, means, run.results), role="answer")
     yield Prose(_judged(run.results))
-    if not _steered(records):
+    if not steered(records):
         yield Reason("Source by output", "results.json holds no vector's figures")
         return
     chart = matrix(run.results)
@@ -214,13 +223,13 @@ def _answer(run: Run) -> Iterator[Block]:
 
 def _judged(results: Results) -> list[str]:
     """Return how good the judge is in each output language, and whose dose is applied."""
-    steered = _steered(results.steering)
+    of_vectors = steered(results.steering)
     aurocs = [
         phrase("crossing.auroc", language=name, auroc=results.mean("steering", "judge_auroc", language=name))
-        for name in dict.fromkeys(record.language for record in steered)
+        for name in dict.fromkeys(record.language for record in of_vectors)
     ]
-    judges = list(dict.fromkeys(f"“{record.judge}”" for record in steered))
-    options = (part.partition("=") for record in steered for part in (record.options or "").split())
+    judges = list(dict.fromkeys(f"“{record.judge}”" for record in of_vectors))
+    options = (part.partition("=") for record in of_vectors for part in (record.options or "").split())
     doses = sorted({value for name, _, value in options if name == "dose_of"})
     sentences = [phrase("crossing.judge", judges=judges, aurocs=aurocs)]
     return sentences + ([phrase("crossing.doses", languages=doses)] if doses else [])
@@ -266,8 +275,8 @@ def means_table(means: pd.DataFrame) -> Table:
 def _emotions(run: Run) -> Iterator[Block]:
     records = run.results.steering
     random = {(r.language, r.emotion): r.target_rate for r in records if r.vector == "random"}
-    steered = _steered(records)
-    if not steered:
+    of_vectors = steered(records)
+    if not of_vectors:
         yield Reason("Emotions", "results.json holds no vector's figures")
         return
     yield build(
@@ -277,7 +286,7 @@ def _emotions(run: Run) -> Iterator[Block]:
             language_column("Answers"),
             Column("Emotion", "emotion", emotion_name),
             plain("Dose", "dose", note="options"),
-            JUDGED if judged_of(steered) else None,
+            JUDGED if judged_of(of_vectors) else None,
             *RATES[:-1],
             score("Random", lambda r: random.get((r.language, r.emotion))),
             RATES[-1],
@@ -287,8 +296,8 @@ def _emotions(run: Run) -> Iterator[Block]:
             *FLUENCY,
             score("Δ valence", "valence_shift", digits=3),
         ),
-        steered,
-        prompts=counted(steered[0].n_prompts, "prompt"),
+        of_vectors,
+        prompts=counted(of_vectors[0].n_prompts, "prompt"),
         least=figure(AUROC_FLOOR),
     )
 
@@ -356,17 +365,3 @@ def _samples(run: Run) -> Iterator[Block]:
         ),
         shown.to_dict("records"),
     )
-
-
-def _steered(records: Records) -> list[SteeringRecord]:
-    return [record for record in records if record.vector not in (*CONTROLS, "prompt")]
-
-
-def _is_beyond_controls(row: Mapping[str, Any]) -> bool:
-    """Return whether the target is likelier than under random directions, and its rate clear of both controls.
-
-    A vector that makes answers emotional in any way is beyond random directions too, so the rate of other emotions decides.
-    """
-    p_fdr, *controls = (get_value(row, name) for name in ("p_fdr", "control_rate", "others_rate"))
-    highest = max(rate or 0.0 for rate in controls)
-    return p_fdr is not None and p_fdr < SIGNIFICANT and row["rate_low"] > highest
