@@ -18,7 +18,7 @@ from emospace.errors import EmospaceError
 from emospace.prediction import correlation
 from emospace.records import QUESTIONS, AnswerRecord, Results
 from emospace.report import write_report
-from emospace.study import StudySpec, draws, predicting, run_study, selecting
+from emospace.study import StudySpec, predicting, run_study, selecting
 from emospace.study.inputs import load_inputs
 from emospace.study.selecting import select
 from emospace.study.stage import Stage
@@ -461,6 +461,15 @@ def test_a_language_without_any_feature_is_said_and_the_others_stand(study_files
     assert found.results.cross_language == ()
 
 
+def test_fewer_carriers_than_asked_for_are_said(study_files, tmp_path):
+    spec = study_files.spec(n_carriers=100)
+    inputs = load_inputs(spec, tmp_path / "run")
+    assert len(inputs.languages["en"].words.carriers) == 2
+    (gap,) = inputs.missing
+    assert (gap.what, gap.language) == ("means over 100 carriers", "en")
+    assert load_inputs(study_files.spec(n_carriers=2), tmp_path / "run").missing == ()
+
+
 def test_a_report_of_two_languages_can_be_written(both):
     assert write_report(both.out).stat().st_size < 10_000_000
 
@@ -704,7 +713,9 @@ def test_words_without_a_rating_are_left_out_where_all_targets_are_taken_togethe
 
 
 def test_too_few_latents_outside_are_said_and_the_rest_is_given(study_files, tmp_path):
-    with mock.patch.object(draws, "matched_draws", side_effect=EmospaceError("24 latents", "few", "Mend.")):
+    with mock.patch.object(
+        predicting, "matched_draws", side_effect=EmospaceError("24 latents", "few", "Mend.")
+    ):
         results = run_study(study_files.spec(), tmp_path)
     assert "outside" not in {row.features for row in results.prediction}
     assert "outside controls" in {row.what for row in results.not_computed}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,8 @@ from typer.testing import CliRunner
 import emospace.reading.building as building
 from conftest import D_MODEL, tiny
 from emospace.cli.read import file_texts, read, show
-from emospace.errors import EmospaceError
+from emospace.concepts import load_concepts
+from emospace.errors import EmospaceError, InvalidInput
 from emospace.reading import Reader, ReaderWeights, fit_ridge, over_tokens, tokenise
 from emospace.reading.reader import pool_tokens
 
@@ -252,3 +254,10 @@ def test_a_cached_reader_is_used_again(monkeypatch, reader):
     assert made == [1]
     assert second.weights.directions == pytest.approx(first.weights.directions, rel=1e-6)
     assert Path(building.cache_dir() / "readers").is_dir()
+
+
+def test_a_layer_that_is_not_the_saes_is_refused():
+    sae = SimpleNamespace(layer=2)
+    with pytest.raises(InvalidInput) as refused:
+        building.build_reader(tiny(), sae, load_concepts(["en"]), "en", None, layer=1)
+    assert (refused.value.what, refused.value.why) == ("layer 1", "the SAE reads layer 2")

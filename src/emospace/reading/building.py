@@ -11,6 +11,7 @@ import numpy as np
 
 from emospace.artefacts import cache_dir, content_hash
 from emospace.display import say
+from emospace.errors import InvalidInput
 from emospace.features import encode_words, neutral_pool, select_features, usable
 from emospace.reading.fitting import fit_ridge
 from emospace.reading.reader import AFFECT, Reader, ReaderWeights, pool_tokens, token_features
@@ -154,7 +155,7 @@ def build_reader(
         Neutral texts that give scores their unit; None: lists of words from the neutral pool, drawn by `seed`.
     layer
         Layer of dense directions: the residual stream after `layer` blocks (SAELens'
-        ``blocks.{layer-1}.hook_resid_post``). None: two thirds of the depth. With an SAE it is the SAE's.
+        ``blocks.{layer-1}.hook_resid_post``). None: two thirds of the depth. With an SAE it is the SAE's, and no other may be named.
     store
         As in `extract_words`.
     seed
@@ -162,11 +163,19 @@ def build_reader(
 
     Raises
     ------
+    InvalidInput
+        If `layer` is another one than the SAE reads.
     EmospaceError
         If the language lacks concept-sets or a frequency table, or no latent is a feature of it.
     """
     from emospace.space import build_space
 
+    if sae is not None and layer not in (None, sae.layer):
+        raise InvalidInput(
+            f"layer {layer}",
+            f"the SAE reads layer {sae.layer}",
+            "Leave it out, or give sae=None or an SAE of that layer.",
+        )
     at = sae.layer if sae else round(model.n_blocks * 2 / 3) if layer is None else layer
     inputs = _inputs(model, sae, sets, norms, language)
     kept = usable(model, sets.table["word"].tolist())

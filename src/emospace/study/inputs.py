@@ -138,6 +138,14 @@ def load_inputs(spec: StudySpec, out: Path, *, command: str = "emospace study") 
             missing.append(NotComputed(what=NOTHING, why=str(error), language=language))
             continue
         of_figures = figure_sets(sets, language)
+        carriers = tuple(sets.carriers[language][: spec.n_carriers])
+        if len(carriers) < spec.n_carriers:
+            why = (
+                f"the concept-sets of '{language}' have {len(carriers)} carriers, and all of them were taken"
+            )
+            missing.append(
+                NotComputed(what=f"means over {spec.n_carriers} carriers", why=why, language=language)
+            )
         words = Encoder(
             model=model,
             sae=sae,
@@ -146,7 +154,7 @@ def load_inputs(spec: StudySpec, out: Path, *, command: str = "emospace study") 
             normed=tuple(dict.fromkeys(word for rated in norms[language] for word in rated.words)),
             concepts=of_figures.words(language),
             pool=pool.words,
-            carriers=tuple(sets.carriers[language][: spec.n_carriers]),
+            carriers=carriers,
             layer=layer,
             pooling=spec.pooling,
             store=out / "activations",
