@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
     from emospace.concepts import ConceptSets
-
-log = logging.getLogger(__name__)
 
 _TOP_WORDS = 8
 

@@ -16,6 +16,7 @@ from emospace.prediction.ridge import (
     FoldSums,
     KernelFit,
     assign_folds,
+    crossed_ridge,
     fit_at,
     moments,
     nested_ridge,
@@ -357,6 +358,15 @@ class Problem:
         if self.sums is not None:
             return self.sums.without(held_out)
         return KernelFit(self.features, self.ratings, self.train_rows, held_out)
+
+    def choose(self, penalties: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the least cross-validated squared error and its penalty, `[n_targets]` each."""
+        import torch
+
+        grid = torch.as_tensor(penalties, dtype=torch.float64)
+        fits = [self.without((fold,)) for fold in range(len(self.test_rows))]
+        least, chosen = crossed_ridge(fits, grid)
+        return least[0].numpy(), grid[chosen[0]].numpy()
 
     def fit(self, penalties: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Return ridge on all training words, at a penalty for each target.

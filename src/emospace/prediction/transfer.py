@@ -10,7 +10,7 @@ import numpy as np
 
 from emospace.errors import InvalidInput
 from emospace.prediction.ratings import Problem, checked, each_layer, layer_of
-from emospace.prediction.ridge import PENALTIES, assign_folds, crossed_ridge
+from emospace.prediction.ridge import PENALTIES, assign_folds
 from emospace.prediction.scores import Score, correlation, score
 
 
@@ -115,18 +115,13 @@ def fit_ratings(
     EmospaceError
         As `predict_ratings`.
     """
-    import torch
-
     features, ratings, groups, _, everything = checked(features, ratings, groups, None, None)
     n_layers = features.shape[1] if features.ndim == 3 else 1
     names = tuple(range(n_layers)) if layers is None else tuple(int(layer) for layer in layers)
     fold_of = assign_folds(groups, folds, seed)
-    grid = torch.as_tensor(penalties, dtype=torch.float64)
 
     def one_layer(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        problem = Problem(values, ratings, fold_of, everything)
-        least, chosen = crossed_ridge([problem.without((fold,)) for fold in range(folds)], grid)
-        return least[0].numpy(), grid[chosen][0].numpy()
+        return Problem(values, ratings, fold_of, everything).choose(penalties)
 
     errors, chosen = (np.stack(part) for part in zip(*each_layer(one_layer, features), strict=True))
     best = errors.argmin(axis=0)

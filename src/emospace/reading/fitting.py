@@ -10,7 +10,6 @@ import numpy as np
 
 from emospace.errors import InvalidInput
 from emospace.prediction.ratings import Problem
-from emospace.prediction.ridge import crossed_ridge
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,8 +60,6 @@ def fit_ridge(
     EmospaceError
         If values are not finite, or there are fewer than two rows a fold.
     """
-    import torch
-
     x, y = np.asarray(features, dtype=np.float64), np.asarray(values, dtype=np.float64)
     if not np.isfinite(y).all():
         raise InvalidInput(
@@ -74,11 +71,8 @@ def fit_ridge(
         )
     fold = np.random.default_rng(seed).permutation(len(x)) % folds
     problem = Problem(x, y, fold, np.ones(len(x), dtype=bool))
-    grid = torch.as_tensor(penalties, dtype=torch.float64)
-    chosen = torch.zeros(y.shape[1], dtype=torch.long)
-    if len(penalties) > 1:
-        _, (chosen,) = crossed_ridge([problem.without((held,)) for held in range(folds)], grid)
-    penalty = grid[chosen].numpy()
+    only = len(penalties) == 1
+    penalty = np.full(y.shape[1], penalties[0]) if only else problem.choose(penalties)[1]
     mean, scale, weights, intercept = problem.fit(penalty)
     weights *= scale[:, None]
     return Ridge(weights, intercept - mean @ weights, penalty)
