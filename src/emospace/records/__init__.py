@@ -51,8 +51,9 @@ from emospace.records.results import (
     Results as Results,
     SaeRecord as SaeRecord,
     Source as Source,
+    SummaryRecord as SummaryRecord,
+    summarised as summarised,
 )
-from emospace.records.summary import SummaryRecord as SummaryRecord, summarised as summarised
 from emospace.records.verdict import (
     EARLIER as EARLIER,
     INPUT as INPUT,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from statistics import fmean, median
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -21,8 +24,7 @@ from emospace.records.figures import (
     SteeringRecord,
     UniversalRecord,
 )
-from emospace.records.flat import Flat, P, Provenance, Record, Saved, to_frame
-from emospace.records.summary import SummaryRecord
+from emospace.records.flat import Explained, Flat, P, Provenance, Record, Saved, to_frame
 from emospace.records.verdict import AnswerRecord, Verdict, verdicts
 
 if TYPE_CHECKING:
@@ -123,6 +125,47 @@ class Manifest(Record):
             return ""
         name, n = Path(self.categories).name, len(self.category_names)
         return f"{n} {'category' if n == 1 else 'categories'} ({name})" if n else f"categories: {name}"
+
+
+class SummaryRecord(Explained):
+    """The mean or median of one field over records of one kind, as pages state it; n counts the records with a value.
+
+    ``of`` names the records as `Results` does, ``figure`` their field; ``among`` says which of them, field by field.
+    """
+
+    figure_field = "value"
+
+    statistic: Literal["mean", "median"] = "mean"
+    of: str
+    figure: str
+    among: dict[str, str]
+    value: float | None
+    n: int = Field(ge=0)
+
+
+def summarised(
+    of: str,
+    figure: str,
+    among: Mapping[str, str],
+    values: Iterable[float | None],
+    statistic: Literal["mean", "median"] = "mean",
+) -> tuple[SummaryRecord, ...]:
+    """Return the record of the mean or median of the values that are known and finite; none where there is none.
+
+    Parameters
+    ----------
+    of, figure, among
+        As in `SummaryRecord`.
+    """
+    finite = [float(value) for value in values if value is not None and math.isfinite(value)]
+    if not finite:
+        return ()
+    value = fmean(finite) if statistic == "mean" else median(finite)
+    return (
+        SummaryRecord(
+            statistic=statistic, of=of, figure=figure, among=dict(among), value=value, n=len(finite)
+        ),
+    )
 
 
 class Results(Saved):
