@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from emospace.display import Get, bare, between, say, table
-from emospace.records import cross_tabulated, grouped
+from emospace.records import cross_tabulated, grouped, main_space, matching
 from emospace.report.columns import of_named
 from emospace.report.verdict import about_name, answer_rows
 from emospace.report.wording import MANY
@@ -165,15 +165,14 @@ def _rating(record: PredictionRecord) -> tuple[str, str, str]:
     return record.language, record.norms, record.target
 
 
-def _own(results: Results) -> list[AlignmentRecord]:
-    """Return the figures of the model's own space (SAE, else dense)."""
-    kind = "sae" if any(record.space == "sae" for record in results.alignment) else "dense"
-    return [record for record in results.alignment if record.space == kind and record.value is not None]
+def _of_main_space(results: Results) -> list[AlignmentRecord]:
+    records = matching(results.alignment, space=main_space(results.alignment))
+    return [record for record in records if record.value is not None]
 
 
 def alignment_rows(results: Results) -> Iterator[AlignmentRecord]:
     """Yield the axes and RSA figures of the model's own space."""
-    return (record for record in _own(results) if figure_name(record))
+    return (record for record in _of_main_space(results) if figure_name(record))
 
 
 def alignment_by_language(results: Results) -> Iterator[dict[str, AlignmentRecord | None]]:
@@ -181,19 +180,20 @@ def alignment_by_language(results: Results) -> Iterator[dict[str, AlignmentRecor
 
     Of several norms the first counts; of several structures of a kind the one of most categories.
     """
+    by_language = grouped(_of_main_space(results), lambda record: record.language)
     for language in results.manifest.languages:
-        records = [record for record in _own(results) if record.language == language]
+        records = by_language.get(language)
         if not records:
             continue
-        rsa = [r for r in sorted(records, key=lambda r: -r.n) if r.statistic == "rsa_spearman"]
-        people = [r for r in records if (r.statistic, r.against) == ("rsa_spearman", "valence_arousal")]
+        rsa = sorted(matching(records, statistic="rsa_spearman"), key=lambda r: -r.n)
         words = [r for r in rsa if r.against.startswith("clics")]
-        texts = [r for r in rsa if r.against != "valence_arousal" and r not in words]
-        best = {
-            name: [r for r in records if (r.statistic, r.target) == ("best_pc_r", name)]
-            for name in ("valence", "arousal")
+        kinds = {
+            "people": matching(records, statistic="rsa_spearman", against="valence_arousal"),
+            "words": words,
+            "texts": [r for r in rsa if r.against != "valence_arousal" and r not in words],
+            "valence": matching(records, statistic="best_pc_r", target="valence"),
+            "arousal": matching(records, statistic="best_pc_r", target="arousal"),
         }
-        kinds = {"people": people, "words": words, "texts": texts, **best}
         yield {
             "largest": max(records, key=lambda r: r.n),
             **{name: next(iter(matches), None) for name, matches in kinds.items()},
