@@ -47,7 +47,7 @@ def _arrangement(comparison: Comparison) -> str:
     if not given:
         reason = next((record.reason for record in comparison.rsa if record.reason), "no pair of runs")
         return phrase("compared.unsaid", reason=reason)
-    alike = [record for record in given if is_alike(record)]
+    alike = [record for record in given if _is_alike(record)]
     if len(comparison.runs) > 2:
         languages = [language_name(language) for language in comparison.languages]
         return phrase(
@@ -79,7 +79,7 @@ def _by_language(records: Sequence[ModelRSARecord]) -> str:
     )
 
 
-def is_alike(record: ModelRSARecord) -> bool:
+def _is_alike(record: ModelRSARecord) -> bool:
     """Return whether two RDMs agree more than relabelled ones, over all pairs tested."""
     return record.p_fdr is not None and record.p_fdr < SIGNIFICANT and (record.value or 0) > 0
 

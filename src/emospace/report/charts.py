@@ -131,15 +131,10 @@ def layer_curve(table: pd.DataFrame, chosen: int | None) -> Chart:
 def prediction_bars(records: Mapping[str, Sequence[PredictionRecord]]) -> Chart:
     """Draw r of each feature set with its interval, the matched draws' band and the ceiling; one variant per key."""
     given = [record for part in records.values() for record in part if record.r is not None]
-    names = bar_names(given)
+    names = list(dict.fromkeys(set_name(r) for r in sorted(given, key=lambda r: ORDER[r.features])))
     low = min([0.0, *(bound for r in given for bound in (r.r, bounds(r)[1]) if bound is not None)])
     variants = {key: _bars(part, names, low - (0.03 if low < 0 else 0)) for key, part in records.items()}
     return Chart(variants, height=70 + 27 * len(names))
-
-
-def bar_names(records: Sequence[PredictionRecord]) -> list[str]:
-    """Return the feature sets of records in the order of the bars."""
-    return list(dict.fromkeys(set_name(r) for r in sorted(records, key=lambda r: ORDER[r.features])))
 
 
 def bounds(record: PredictionRecord) -> tuple[float, float | None, float | None]:
@@ -147,15 +142,6 @@ def bounds(record: PredictionRecord) -> tuple[float, float | None, float | None]
     low = record.ci_low if record.draws_low is None else record.draws_low
     high = record.ci_high if record.draws_high is None else record.draws_high
     return record.r or 0.0, low, high
-
-
-def band_and_ceiling(records: Sequence[PredictionRecord]) -> tuple[tuple[float, float] | None, float | None]:
-    """Return the central 95% of the matched draws, and the highest r that the ratings' reliability allows."""
-    matched = next((r for r in records if r.features == "outside"), None)
-    band = None
-    if matched and matched.draws_low is not None and matched.draws_high is not None:
-        band = matched.draws_low, matched.draws_high
-    return band, next((r.ceiling for r in records if r.ceiling is not None), None)
 
 
 def _bars(records: Sequence[PredictionRecord], names: list[str], start: float) -> plots.Json:
@@ -169,7 +155,7 @@ def _bars(records: Sequence[PredictionRecord], names: list[str], start: float) -
         "x": plots.numbers([r for r, _, _ in ends]),
         "marker": {"color": [f"var(--c-{FEATURE_SETS[record.features][1]})" for record in shown]},
         "error_x": plots.whiskers(ends, "var(--ink)"),
-        "hovertext": [bar_hover(record) for record in shown],
+        "hovertext": [_bar_hover(record) for record in shown],
         "hoverinfo": "text",
     }
     values = plots.marks(
@@ -181,12 +167,13 @@ def _bars(records: Sequence[PredictionRecord], names: list[str], start: float) -
         textposition="middle right",
         cliponaxis=False,
     )
-    band, ceiling = band_and_ceiling(shown)
-    lines = plots.reference(ceiling, "ceiling")
-    if band:
+    matched = next((r for r in shown if r.features == "outside"), None)
+    lines = plots.reference(next((r.ceiling for r in shown if r.ceiling is not None), None), "ceiling")
+    if matched and matched.draws_low is not None and matched.draws_high is not None:
         box = {"type": "rect", "layer": "below", "xref": "x", "yref": "paper", "y0": 0, "y1": 1}
+        ends_of_band = {"x0": matched.draws_low, "x1": matched.draws_high}
         style = {"line": {"width": 0}, "fillcolor": "var(--band)"}
-        lines["shapes"] = [{**box, "x0": band[0], "x1": band[1], **style}, *lines["shapes"]]
+        lines["shapes"] = [{**box, **ends_of_band, **style}, *lines["shapes"]]
     return plots.drawing(
         [bars, values],
         plots.axis("r, out of fold", range=[start, 1.08], tickvals=[0, 0.2, 0.4, 0.6, 0.8, 1]),
@@ -197,20 +184,20 @@ def _bars(records: Sequence[PredictionRecord], names: list[str], start: float) -
     )
 
 
-def bar_hover(record: PredictionRecord) -> str:
-    """Return what hovering over a bar says: r, interval, n, number of features, p."""
-    lines = [f"<b>{set_name(record)}</b>: r = {figure(record.r)}"]
+def _bar_hover(record: PredictionRecord) -> str:
     _, low, high = bounds(record)
+    span = "" if record.ci_low is None else f"95% CI {interval(low, high)}"
     if record.draws_low is not None:
-        lines.append(f"mean of {counted(record.n_draws or 0, 'draw')}; 95% of them {interval(low, high)}")
-    elif record.ci_low is not None:
-        lines.append(f"95% CI {interval(low, high)}")
-    lines.append(f"{counted(record.n, 'word')}, {counted(record.n_features, 'feature')}")
-    if clause := p_clause(record.p_fdr):
-        lines.append(f"{clause} (FDR)")
-    if record.static_source:
-        lines.append(plots.text(plain_name(record.static_source)))
-    return "<br>".join(lines)
+        span = f"mean of {counted(record.n_draws or 0, 'draw')}; 95% of them {interval(low, high)}"
+    clause = p_clause(record.p_fdr)
+    lines = (
+        f"<b>{set_name(record)}</b>: r = {figure(record.r)}",
+        span,
+        f"{counted(record.n, 'word')}, {counted(record.n_features, 'feature')}",
+        f"{clause} (FDR)" if clause else "",
+        plots.text(plain_name(record.static_source or "")),
+    )
+    return "<br>".join(filter(None, lines))
 
 
 def draws(table: pd.DataFrame, space: float | None) -> plots.Json:

@@ -76,22 +76,22 @@ def languages_section(run: Run) -> Iterator[Block]:
     yield from _more(run, order)
 
 
-def of_statistic(run: Run, statistic: str) -> list[LanguageRSARecord]:
+def _of_statistic(run: Run, statistic: str) -> list[LanguageRSARecord]:
     """Return the given figures of pairs of languages, those of the space in which all languages are compared."""
     given = [r for r in run.results.language_rsa if r.statistic == statistic and r.value is not None]
-    compared = compared_in(run)
+    compared = _compared_in(run)
     return [r for r in given if r.space == compared] or given
 
 
-def compared_in(run: Run) -> str:
+def _compared_in(run: Run) -> str:
     """Return what stands for the model where all languages are compared: its own space, else dense states."""
     return next((record.space for record in run.results.families), run.main_space)
 
 
 def likeness(run: Run) -> tuple[str, ...]:
     """Return in words how alike the languages are, and whether families matter."""
-    sentences = [phrase("likeness.figures", what=space_name(compared_in(run)))]
-    if given := of_statistic(run, "rsa_spearman"):
+    sentences = [phrase("likeness.figures", what=space_name(_compared_in(run)))]
+    if given := _of_statistic(run, "rsa_spearman"):
         low, high = (pick(given, key=lambda r: r.value or 0.0) for pick in (min, max))
         static = [r for r in given if r.baseline is not None]
         reached, below = (
@@ -154,7 +154,7 @@ def _more(run: Run, order: Sequence[str]) -> Iterator[Block]:
 
 
 def _matrices(run: Run, order: Sequence[str]) -> Figures:
-    rsa, fits = of_statistic(run, "rsa_spearman"), of_statistic(run, "procrustes")
+    rsa, fits = _of_statistic(run, "rsa_spearman"), _of_statistic(run, "procrustes")
     values: dict[Pair, float | None] = {(r.a, r.b): r.value for r in rsa}
     static: dict[Pair, float | None] = {(r.a, r.b): r.baseline for r in rsa if r.baseline is not None}
     fitted: dict[Pair, float | None] = {(r.a, r.b): r.value for r in fits}
@@ -189,7 +189,7 @@ def _matrices(run: Run, order: Sequence[str]) -> Figures:
 
 def likeness_figures(run: Run, keys: Sequence[str]) -> Iterator[Block]:
     """Yield some of the figures of how alike many languages are, or the reason there are none."""
-    records = of_statistic(run, "rsa_spearman")
+    records = _of_statistic(run, "rsa_spearman")
     spoken = tuple(dict.fromkeys(name for record in records for name in (record.a, record.b)))
     if len(spoken) < MANY:
         yield Reason("Languages", "results.json holds no RSA between three languages or more")

@@ -75,11 +75,7 @@ PREDICTION = (
     Column("Features", set_name, note=lambda r: FEATURE_SETS[r.features][2]),
     Column("Test words", _test_words),
     score("r", "r", note="reason"),
-    ci(
-        lambda r: r.ci_low if r.draws_low is None else r.draws_low,
-        lambda r: r.ci_high if r.draws_low is None else r.draws_high,
-        "95% interval",
-    ),
+    ci(lambda r: charts.bounds(r)[1], lambda r: charts.bounds(r)[2], "95% interval"),
     score("R²", "r2"),
     p("p (FDR)", lambda r: r.p if r.p_fdr is None else r.p_fdr),
     counts("Words", "n"),

@@ -80,7 +80,7 @@ def reading_section(run: Run) -> tuple[Section, ...]:
     """Return the section of a study that holds figures of reading, or none."""
     if not run.results.reading:
         return ()
-    blocks = (Prose([reading_verdict(run.results.reading)], role="answer"), reading_table(run))
+    blocks = (Prose([_reading_verdict(run.results.reading)], role="answer"), reading_table(run))
     return (Section("reading", "Reading the emotion of texts", "Reading", blocks),)
 
 
@@ -308,7 +308,7 @@ def _samples(run: Run) -> Iterator[Block]:
     yield build("table-steering-samples", columns, table.to_dict("records"))
 
 
-def reading_verdict(records: Sequence[ReadingRecord]) -> str:
+def _reading_verdict(records: Sequence[ReadingRecord]) -> str:
     """Return in words how well valence is read, the method without labelled text first, with baselines beside."""
     given = [record for record in records if record.subset == "all" and record.value is not None]
     order = ["valence", *(record.target for record in records)]

@@ -84,8 +84,7 @@ def crossing_page(run: Run) -> tuple[Section, ...]:
     return build_sections(run, made)
 
 
-def source_name(source: str) -> str:
-    """Return the name of a source of vectors."""
+def _source_name(source: str) -> str:
     return "All languages" if source == ALL else language_name(source)
 
 
@@ -184,7 +183,7 @@ def _heat(values: np.ndarray, rows: Sequence[str], outputs: Sequence[str], top: 
     ]
     return heat(
         values,
-        [CONTROLS.get(row) or text(source_name(row)) for row in rows],
+        [CONTROLS.get(row) or text(_source_name(row)) for row in rows],
         [text(language_name(output)) for output in outputs],
         "concepts: %{y}<br>answers: %{x}<br>judged as the target: %{z:.0%}",
         top=top,
@@ -209,7 +208,7 @@ def _answer(run: Run) -> Iterator[Block]:
         return
     chart = matrix(run.results)
     rates = "; ".join(
-        f"{source_name(row['source'])} to {language_name(row['output'])} {figure(row['rate'])}"
+        f"{_source_name(row['source'])} to {language_name(row['output'])} {figure(row['rate'])}"
         for row in (means.to_dict("records") if means is not None else ())
     )
     drawn = panel("crossing-matrix", chart, rates=rates)
@@ -260,7 +259,7 @@ def means_table(means: pd.DataFrame) -> Table:
     return build(
         "table-crossing-means",
         (
-            Column("Concepts", "source", source_name),
+            Column("Concepts", "source", _source_name),
             language_column("Answers", "output"),
             counts("Emotions", "n_emotions"),
             Column("Judged", _n_judged) if unjudged else None,
@@ -282,7 +281,7 @@ def _emotions(run: Run) -> Iterator[Block]:
     yield build(
         "table-crossing-rates",
         (
-            Column("Concepts", source_of, source_name),
+            Column("Concepts", source_of, _source_name),
             language_column("Answers"),
             Column("Emotion", "emotion", emotion_name),
             plain("Dose", "dose", note="options"),
@@ -356,7 +355,9 @@ def _samples(run: Run) -> Iterator[Block]:
     yield build(
         "table-crossing-samples",
         (
-            Column("Concepts", lambda row: CONTROLS.get(str(row["kind"])) or source_name(str(row["source"]))),
+            Column(
+                "Concepts", lambda row: CONTROLS.get(str(row["kind"])) or _source_name(str(row["source"]))
+            ),
             language_column("Answers in", "output"),
             Column("Target", lambda row: target_name(row["emotion"])),
             Column("Judged as", "judged"),

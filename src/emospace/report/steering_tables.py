@@ -46,8 +46,7 @@ SEARCHED = 12
 """Tables of more rows have a filter."""
 
 
-def vector_name(kind: object) -> str:
-    """Return the name of a kind of vector."""
+def _vector_name(kind: object) -> str:
     return upper_first(VECTORS.get(str(kind), str(kind)))
 
 
@@ -56,7 +55,7 @@ def emotion_name(emotion: object) -> str:
     return upper_first(plain_name(str(emotion)))
 
 
-def auroc_cell(record: SteeringRecord) -> Cell:
+def _auroc_cell(record: SteeringRecord) -> Cell:
     """Return a cell of the judge's held-out AUROC, which says where it is too low for the rates to be evidence."""
     weak = weakness(record.judge_auroc)
     return Cell(
@@ -97,7 +96,7 @@ RATES = (
     score("Masked", "target_rate_masked"),
     score("Unsteered", "base_rate"),
 )
-AUROC = Column("AUROC", auroc_cell, numeric=True)
+AUROC = Column("AUROC", _auroc_cell, numeric=True)
 FLUENCY = (plain("Perplexity ratio", "perplexity_ratio"), score("Distinct-2", "distinct2_ratio"))
 
 
@@ -108,7 +107,7 @@ def emotion_table(records: Sequence[SteeringRecord], key: str, note: str = "") -
         (
             language_column() if len({record.language for record in records}) > 1 else None,
             Column("Emotion", "emotion", emotion_name),
-            Column("Vector", way, way_name) if len(set(map(way, records))) > 1 else None,
+            Column("Vector", way, _way_name) if len(set(map(way, records))) > 1 else None,
             plain("Dose", "dose", note=_acting),
             JUDGED if judged_of(records) else None,
             *RATES,
@@ -124,13 +123,13 @@ def emotion_table(records: Sequence[SteeringRecord], key: str, note: str = "") -
             else None,
         ),
         records,
-        way=way_name(way(records[0])),
+        way=_way_name(way(records[0])),
         note=note,
         more_than=SEARCHED,
     )
 
 
-def way_name(made: str) -> str:
+def _way_name(made: str) -> str:
     """Return what was done (`way`): the kind of vector and the mode of its dose."""
     kind, comma, mode = made.partition(",")
     return upper_first(VECTORS[kind]) + comma + mode
@@ -150,7 +149,7 @@ def comparison_table(results: Results) -> Table:
     return build(
         "table-steering-compared",
         (
-            Column("Answers", way_name),
+            Column("Answers", _way_name),
             counts("Emotions", lambda made: len(groups[made])),
             Column("Judged", lambda made: judged_of(groups[made]) or "all")
             if any(map(judged_of, groups.values()))
@@ -182,7 +181,7 @@ def _figure_interval(row: Mapping[str, Any]) -> str:
     return interval(low, high)
 
 
-VECTOR = Column("Vector", "kind", vector_name)
+VECTOR = Column("Vector", "kind", _vector_name)
 FIGURE_COLUMNS = (
     VECTOR,
     Column("Figure", "figure", lambda name: STEERING_FIGURES.get(name, plain_name(name)), wrap=True),

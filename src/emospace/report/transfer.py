@@ -159,7 +159,7 @@ def _sets_panel(transfers: Transfers, records: Records, target: str) -> Panel:
     alt = [f"{CROSSED[t.features][0].lower()} {figure(t.r)}, same language {figure(t.same)}" for t in sets]
     return panel(
         f"transfer-{target}",
-        sets_chart(sets),
+        _sets_chart(sets),
         text="transfer",
         directions=most,
         n=span(rows, "word"),
@@ -178,7 +178,7 @@ def _matrix_panel(results: Results, order: Sequence[str], target: str) -> Panel:
     best = max(space, key=lambda r: r.r or 0.0)
     return panel(
         f"transfer-matrix-{target}",
-        matrix_chart(results, given, order),
+        _matrix_chart(results, given, order),
         text="transfer-matrix",
         same=SAME,
         n=span(given, "word"),
@@ -189,7 +189,7 @@ def _matrix_panel(results: Results, order: Sequence[str], target: str) -> Panel:
     )
 
 
-def matrix_chart(results: Results, records: Records, order: Sequence[str]) -> Chart:
+def _matrix_chart(results: Results, records: Records, order: Sequence[str]) -> Chart:
     """Draw r of one rating, training language [rows] by test language [columns]; one variant a feature set.
 
     The last two rows are what the same features reach within the test language, and on permuted ratings.
@@ -229,7 +229,7 @@ def matrix_chart(results: Results, records: Records, order: Sequence[str]) -> Ch
     return Chart(variants, height=150 + 30 * len(rows))
 
 
-def sets_chart(sets: Sequence[Transfer]) -> Chart:
+def _sets_chart(sets: Sequence[Transfer]) -> Chart:
     """Draw, for each feature set, r within and across languages and on permuted ratings: means, whiskers the range."""
     kinds: tuple[tuple[str, str, str, list[tuple[float | None, float | None, float | None]]], ...] = (
         ("same language", "circle-open", "var(--c-other)", [(t.same, t.same_low, t.same_high) for t in sets]),

@@ -148,7 +148,7 @@ def overview_table(results: Results, languages: Sequence[str]) -> Table:
 
 
 def answer_columns(
-    cell: Callable[[Any], Cell] = lambda answered: answer_cell(answered), wrap: bool = False
+    cell: Callable[[Any], Cell] = lambda answered: _answer_cell(answered), wrap: bool = False
 ) -> tuple[Column, ...]:
     """Return a column for each question, of rows that hold the three answers."""
     return tuple(
@@ -167,13 +167,13 @@ def reasons(answers: Iterable[Answered]) -> str:
     return f" {DASH}: {'; or '.join(why)}." if why else ""
 
 
-def answer_cell(given: Answered) -> Cell:
+def _answer_cell(given: Answered) -> Cell:
     """Return an answer alone, or a dash that carries the reason."""
     return Cell(DASH, note=given.reason) if given.answer is None else Cell(upper_first(given.answer))
 
 
 def _with_figures(verdict: Verdict) -> Cell:
-    cell, parts = answer_cell(verdict), figures_of(verdict)
+    cell, parts = _answer_cell(verdict), figures_of(verdict)
     return Cell(f"{cell.text}. {parts}") if parts else cell
 
 
