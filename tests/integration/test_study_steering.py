@@ -108,7 +108,7 @@ def steering_stage(study: Trial) -> StageResult:
         for language in study.spec.languages
     }
     results = [
-        steering.steering_stage(asked, model, study.out / "stages")
+        steering.steering_stage(asked, study.out / "stages")
         for asked in steering.prepare(study.spec, model, norms, study.out / "steering")
     ]
     records = [record for result in results for record in result.records.get("steering", ())]
@@ -301,7 +301,7 @@ def test_a_language_without_stems_is_named(study):
 def test_a_chat_model_is_illustrated_on_questions(study):
     keep(bank(("joy",)))
     (asked,) = steering.prepare(study().spec, with_chat_template(tiny("llama")), {}, study().out)
-    assert asked.prompts == load_prompts("en", "evaluation")[:8]
+    assert asked.arguments["prompts"] == load_prompts("en", "evaluation")[:8]
 
 
 def test_a_vector_that_cannot_be_applied_costs_the_study_nothing_else(study):

@@ -70,7 +70,7 @@ def run_study(spec: StudySpec, out: Path | str, *, command: str = "emospace stud
         if len(languages) > 1:
             stages += list(_between_languages(inputs, languages, folder, stages))
         trials = prepare(spec, inputs.model, inputs.norms, out / "steering") if spec.steering else []
-        stages += [steering_stage(trial, inputs.model, folder) for trial in trials]
+        stages += [steering_stage(trial, folder) for trial in trials]
         with timed("results"):
             results = _results(inputs, stages, tuple(languages), command, files_of(trials))
             _write_tables(out, stages)

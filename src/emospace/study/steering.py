@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from emospace.artefacts import content_hash
 from emospace.errors import EmospaceError
@@ -39,66 +39,29 @@ class Illustration:
 
     Attributes
     ----------
+    arguments
+        Those of `illustrate`.
     hashes
         Of the answers each cell asks for.
     judge
-        The one that reports.
-    note
-        Said in the options of all records: doses that were calibrated in another language, or by this very judge.
-    sets
-        Concept-sets whose words are masked.
-    norms
-        Those of the language, for word shifts.
+        Hash of the weights of the judge.
     """
 
-    spec: SteeringSpec
-    cells: tuple[Cell, ...]
+    language: str
+    arguments: Mapping[str, Any]
     hashes: tuple[str, ...]
-    prompts: tuple[str, ...]
-    judge: EmbeddedJudge
-    note: str
-    sets: ConceptSets
-    norms: WordNorms | None
-
-    def result(self, model: LanguageModel, folder: Path) -> StageResult:
-        """Return the stage's result from `folder`, else try it on the model.
-
-        Raises
-        ------
-        EmospaceError
-            If a vector cannot be applied to the model; answers already generated are kept.
-        """
-        spec = self.spec.model_dump(
-            mode="json", exclude={*ChatModelSpec.model_fields, "source", "baselines", "batch_size", "out"}
-        )
-        named = [(cell.emotion, cell.kind) for cell in self.cells]
-        return illustrate.kept(
-            folder,
-            f"steering-{self.spec.language}",
-            name=str(model.identity.get("name")),
-            model=Deferred(model.content_hash, lambda: model),
-            # Where answers lie, and how many are made at once, changes none of them.
-            spec=Deferred(content_hash(spec), lambda: self.spec),
-            cells=Deferred(content_hash(named, list(self.hashes)), lambda: self.cells),
-            prompts=self.prompts,
-            judge=Deferred(self.judge.content_hash, lambda: self.judge),
-            note=self.note,
-            sets=figure_sets(self.sets, self.spec.language),
-            norms=self.norms and figure_norms(self.norms),
-        )
+    judge: str
 
 
-def steering_stage(
-    illustration: Illustration | NotComputed, model: LanguageModel, folder: Path
-) -> StageResult:
+def steering_stage(illustration: Illustration | NotComputed, folder: Path) -> StageResult:
     """Try the model's calibrated vectors on a few prompts of a language, or say why not."""
     if isinstance(illustration, NotComputed):
         return StageResult(not_computed=[illustration])
     try:
-        return illustration.result(model, folder)
+        return illustrate.kept(folder, f"steering-{illustration.language}", **illustration.arguments)
     except EmospaceError as error:
         # The other figures do not need it.
-        missing = NotComputed(what=WHAT, why=str(error), language=illustration.spec.language)
+        missing = NotComputed(what=WHAT, why=str(error), language=illustration.language)
         return StageResult(not_computed=[missing])
 
 
@@ -139,10 +102,8 @@ def files_of(prepared: Sequence[Illustration | NotComputed]) -> dict[str, str]:
     tried = [each for each in prepared if isinstance(each, Illustration)]
     if not tried:
         return {}
-    return {
-        "steering vectors": content_hash([hashed for each in tried for hashed in each.hashes]),
-        "judge": str(tried[0].judge.card["weights_sha256"]),
-    }
+    hashes = [hashed for each in tried for hashed in each.hashes]
+    return {"steering vectors": content_hash(hashes), "judge": tried[0].judge}
 
 
 @stage(version=2)
@@ -160,7 +121,16 @@ def illustrate(
 ) -> StageResult:
     """Return one record for each emotion, steered and unsteered, and the table ``steering_samples``.
 
-    Intervals are left out: so few prompts bear none.
+    Intervals are left out: there are too few prompts.
+
+    Parameters
+    ----------
+    note
+        Goes into the options of all records: doses calibrated in another language, or by this very judge.
+    sets
+        Concept-sets whose words are masked.
+    norms
+        Those of the language, for word shifts.
     """
     evaluation = evaluate(spec, model, cells, judge, sets=sets, norms=norms, prompts=prompts, factual=())
     tried = {cell.emotion for cell in cells}
@@ -204,18 +174,25 @@ def _prepare(
         seed=study.seed,
         out=out,
     )
-    made = bank.note.get("spec", {})
-    return Illustration(
-        spec=spec,
-        cells=cells,
-        hashes=tuple(cell_hash(spec, model, cell, prompts, ()) for cell in cells),
-        prompts=prompts,
-        judge=judge,
-        note=_note(bank, language, judge),
-        # The words that the vectors were made of are masked: custom sets only if the vectors come from custom sets.
-        sets=load_concepts([language], path=study.concepts if made.get("concepts") else None),
-        norms=norms,
-    )
+    # Where answers are kept, and how many are made at once, changes none of them.
+    unused = {*ChatModelSpec.model_fields, "source", "baselines", "batch_size", "out"}
+    settings = spec.model_dump(mode="json", exclude=unused)
+    hashes = tuple(cell_hash(spec, model, cell, prompts, ()) for cell in cells)
+    named = [(cell.emotion, cell.kind) for cell in cells]
+    # The words that the vectors were made of are masked: custom sets only if the vectors come from custom sets.
+    custom = study.concepts if bank.note.get("spec", {}).get("concepts") else None
+    arguments = {
+        "name": str(model.identity.get("name")),
+        "model": Deferred(model.content_hash, lambda: model),
+        "spec": Deferred(content_hash(settings), lambda: spec),
+        "cells": Deferred(content_hash(named, list(hashes)), lambda: cells),
+        "prompts": prompts,
+        "judge": Deferred(judge.content_hash, lambda: judge),
+        "note": _note(bank, language, judge),
+        "sets": figure_sets(load_concepts([language], path=custom), language),
+        "norms": norms and figure_norms(norms),
+    }
+    return Illustration(language, arguments, hashes, str(judge.card["weights_sha256"]))
 
 
 def _cells(bank: VectorBank, model: str) -> tuple[Cell, ...]:
