@@ -12,7 +12,6 @@ from emospace.report.blocks import Card, Meter
 from emospace.report.texts import phrase
 from emospace.report.wording import (
     DASH,
-    FEATURE_SETS,
     counted,
     figure,
     interval,
@@ -201,11 +200,3 @@ def _meter(record: ModelRSARecord) -> Meter:
         ticks = [(min(100.0, max(0.0, 100 * record.baseline)), "before the first block")]
     fill = min(100.0, max(0.0, 100 * record.value))
     return Meter(record.b, figure(record.value), " · ".join(filter(None, parts)), beside, fill, ticks)
-
-
-def difference_of(record: DifferenceRecord) -> str:
-    """Return what hovering over a difference says."""
-    return (
-        f"{FEATURE_SETS[record.features][0]}: r {figure(record.r)} against {figure(record.r_against)}, "
-        f"{counted(record.n, 'word')}"
-    )

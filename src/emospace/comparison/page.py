@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,8 +13,8 @@ from emospace.artefacts import write_text
 from emospace.comparison import charts, findings, tables
 from emospace.comparison.comparing import Compared
 from emospace.comparison.figures import figure_key
-from emospace.comparison.records import Comparison, DifferenceRecord
-from emospace.records import cross_tabulated, grouped
+from emospace.comparison.records import Comparison, DifferenceRecord, ModelRSARecord
+from emospace.records import cross_tabulated, grouped, matching
 from emospace.report.blocks import (
     Block,
     Cards,
@@ -33,7 +33,16 @@ from emospace.report.page import render_page
 from emospace.report.plots import Json, Point, nothing, points
 from emospace.report.texts import panel, phrase, prose
 from emospace.report.verdict import ANSWERS_IN, RULE, answer_columns, reasons
-from emospace.report.wording import counted, figure, interval, language_name, listed, p_clause, upper_first
+from emospace.report.wording import (
+    FEATURE_SETS,
+    counted,
+    figure,
+    interval,
+    language_name,
+    listed,
+    p_clause,
+    upper_first,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -157,23 +166,19 @@ def _rsa_points(comparison: Comparison) -> Chart | None:
     """Return the RSA with the baseline: rows are languages for two runs, else runs, a variant a language."""
     alone = len(comparison.runs) == 2
     number = tables.numbered(comparison)
-    rows: dict[str, list[Point]] = {"": []} if alone else {language: [] for language in comparison.languages}
-    for record in findings.with_baseline(comparison.rsa, comparison):
-        if record.value is None:
-            continue
-        details = ", ".join(filter(None, [p_clause(record.p_fdr), counted(record.n, "category")]))
-        label = language_name(record.language) if alone else number[record.b]
-        ends = (record.ci_low, record.ci_high, record.baseline)
-        rows["" if alone else record.language].append(Point(label, record.value, *ends, details))
-    if not any(rows.values()):
-        return None
-    chart = points(rows, "RSA (Spearman)", "before the first block")
-    return _with_reasons(chart, rows, "no run shares this language with the first")
+    given = [r for r in findings.with_baseline(comparison.rsa, comparison) if r.value is not None]
 
+    def point(r: ModelRSARecord) -> Point:
+        details = ", ".join(filter(None, [p_clause(r.p_fdr), counted(r.n, "category")]))
+        label = language_name(r.language) if alone else number[r.b]
+        return Point(label, r.value or 0.0, r.ci_low, r.ci_high, r.baseline, details)
 
-def _with_reasons(chart: Chart, rows: Mapping[str, list[Point]], why: str) -> Chart:
-    variants = {key: chart.variants[key] if part else nothing(why) for key, part in rows.items()}
-    return Chart(variants, height=chart.height)
+    of_language = (
+        {"": given} if alone else {name: matching(given, language=name) for name in comparison.languages}
+    )
+    rows = {key: [point(record) for record in part] for key, part in of_language.items()}
+    why = "no run shares this language with the first"
+    return points(rows, "RSA (Spearman)", "before the first block", why=why) if given else None
 
 
 def _run_matrix(comparison: Comparison, language: str) -> Json:
@@ -314,27 +319,30 @@ def _difference_figures(comparison: Comparison) -> Figures:
     norms = list(dict.fromkeys((record.language, record.norms) for record in given))
     two = len(comparison.runs) == 2
     number = tables.numbered(comparison)
-    panels: dict[str, dict[str, list[Point]]] = {}
-    for r in given:
-        if r.features != "space" or r.difference is None:
-            continue
-        name = f"{language_name(r.language)}, {r.norms}"
-        label = f"{name}: {r.target}" if two else number[r.run]
-        target, key = ("", "") if two else (r.target, f"{r.language}-{r.norms}")
-        rows = panels.setdefault(target, {} if two else {"-".join(pair): [] for pair in norms})
-        details = findings.difference_of(r)
-        point = Point(label, r.difference, r.ci_low, r.ci_high, of_dense.get(_rating(r)), details)
-        rows.setdefault(key, []).append(point)
+
+    def point(r: DifferenceRecord) -> Point:
+        label = f"{language_name(r.language)}, {r.norms}: {r.target}" if two else number[r.run]
+        details = phrase("compared.details", name=FEATURE_SETS[r.features][0], record=r)
+        return Point(label, r.difference or 0.0, r.ci_low, r.ci_high, of_dense.get(_rating(r)), details)
+
     made = []
-    for target, rows in panels.items():
-        heading = upper_first(target) if target else f"{comparison.others[0]} less {comparison.baseline}"
-        chart = points(rows, "difference in r", "dense states", zero=True)
+    for target, part in grouped(matching(given, features="space"), lambda r: "" if two else r.target).items():
+        of_norms = (
+            {"": part}
+            if two
+            else {
+                f"{language}-{name}": matching(part, language=language, norms=name)
+                for language, name in norms
+            }
+        )
+        rows = {key: [point(record) for record in records] for key, records in of_norms.items()}
+        why = "these norms do not rate it, or it could not be compared"
         made.append(
             panel(
                 f"difference-{target}",
-                _with_reasons(chart, rows, "these norms do not rate it, or it could not be compared"),
+                points(rows, "difference in r", "dense states", zero=True, why=why),
                 text="difference",
-                heading=heading,
+                heading=upper_first(target) or f"{comparison.others[0]} less {comparison.baseline}",
                 baseline=comparison.baseline,
             )
         )

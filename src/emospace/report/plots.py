@@ -237,15 +237,22 @@ class Point:
     more: str = ""
 
 
-def points(rows: Mapping[str, Sequence[Point]], title: str, beside: str = "", zero: bool = False) -> Chart:
-    """Draw points with intervals below one another, a diamond for what stands beside; one variant a key."""
+def points(
+    rows: Mapping[str, Sequence[Point]], title: str, beside: str = "", zero: bool = False, why: str = ""
+) -> Chart:
+    """Draw points with intervals below one another, a diamond for what stands beside; one variant a key.
+
+    A variant without points says `why`.
+    """
     every = [point for part in rows.values() for point in part]
     ends = [end for p in every for end in (p.value, p.low, p.high, p.beside) if end is not None] or [0.0]
     low, high = min(0.0, *ends), max(0.05, *ends)
     pad = 0.08 * (high - low)
     span = [low - pad if low < 0 else 0.0, high + pad]
     longest = max((len(part) for part in rows.values()), default=0)
-    variants = {key: _points(part, title, beside, span, zero) for key, part in rows.items()}
+    variants = {
+        key: _points(part, title, beside, span, zero) if part else nothing(why) for key, part in rows.items()
+    }
     return Chart(variants, height=112 + 40 * longest)
 
 
