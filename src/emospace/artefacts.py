@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from emospace.errors import DiskError, InvalidInput
+from emospace.errors import DiskError, InvalidInput, first_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -123,6 +123,27 @@ def read_json(path: Path) -> Any:
 def write_parquet(path: Path, frame: pd.DataFrame) -> None:
     """Write a table as parquet, atomically."""
     atomic_write(path, lambda temporary: frame.to_parquet(temporary, index=False))
+
+
+def read_parquet(path: Path) -> pd.DataFrame:
+    """Read a table that `write_parquet` wrote.
+
+    Raises
+    ------
+    DiskError
+        If there is no such file.
+    InvalidInput
+        If it is damaged.
+    """
+    import pandas as pd
+
+    try:
+        return pd.read_parquet(path)
+    except FileNotFoundError as error:
+        raise DiskError(str(path), "there is no such file", "Run again what makes it.") from error
+    except (OSError, ValueError) as error:
+        why = f"it cannot be read as a table ({first_line(error)})"
+        raise InvalidInput(str(path), why, "Delete it and run again what makes it.") from error
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> None:

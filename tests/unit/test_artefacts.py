@@ -20,6 +20,7 @@ from emospace.artefacts import (
     file_hash,
     jsonable,
     read_json,
+    read_parquet,
     write_json,
     write_parquet,
     write_tensors,
@@ -233,3 +234,15 @@ def test_an_error_is_also_the_builtin_a_caller_would_catch(kind, builtin):
 def test_an_unknown_name_brings_the_nearest_known_ones():
     assert "Did you mean admiration?" in str(unknown("category", "admiraton", ["joy", "admiration"]))
     assert "Known: awe, joy." in str(unknown("category", "zzz", ("joy", "awe")))
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"), [(None, DiskError), (b"", InvalidInput), (b"PAR1 no table PAR1", InvalidInput)]
+)
+def test_a_table_that_is_missing_or_damaged_is_named(tmp_path, content, kind):
+    path = tmp_path / "table.parquet"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(kind) as refused:
+        read_parquet(path)
+    assert refused.value.what == str(path)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from emospace.artefacts import read_json, write_json, write_parquet
+from emospace.artefacts import read_json, read_parquet, write_json, write_parquet
 from emospace.display import progress
 from emospace.engines import in_parallel
-from emospace.errors import InvalidInput, unknown, warn_of_rename
+from emospace.errors import InvalidInput, first_line, unknown, warn_of_rename
 from emospace.features.pool import MatchedPool
 from emospace.specs import MAX_FEATURES, Rule
 from emospace.stats import fdr_bh, max_t_strata, rank_scores, stratified_rank_sum, stratified_rate_test
@@ -99,11 +99,19 @@ class FeatureDictionary:
         ----------
         folder
             As given to `save`.
-        """
-        import pandas as pd
 
-        card = read_json(folder / "features.json")
-        return cls(card["language"], pd.read_parquet(folder / "features.parquet"), card["settings"])
+        Raises
+        ------
+        EmospaceError
+            If a file is missing or damaged.
+        """
+        table = read_parquet(folder / "features.parquet")
+        try:
+            card = read_json(folder / "features.json")
+            return cls(card["language"], table, card["settings"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            why = f"its card cannot be read ({first_line(error)})"
+            raise InvalidInput(str(folder), why, "Give a folder that `save` wrote.") from error
 
 
 def select_features(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from emospace.errors import EmospaceError, first_line
+from emospace.errors import EmospaceError, InvalidInput, first_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,19 +62,10 @@ def read_texts(path: Path, column: str = "text", limit_bytes: int | None = None)
     if not path.is_file():
         raise EmospaceError(f"corpus '{path}'", "there is no such file", "Check the path.")
     if path.suffix in {".txt", ".xz"}:
-        texts, size = [], 0
-        with (
-            lzma.open(path, "rt", encoding="utf-8")
-            if path.suffix == ".xz"
-            else path.open(encoding="utf-8") as file
-        ):
-            for line in file:
-                size += len(line)
-                if limit_bytes is not None and size > limit_bytes:
-                    break
-                if line.strip():
-                    texts.append(line.strip())
-        return texts
+        try:
+            return _read_lines(path, limit_bytes)
+        except (OSError, EOFError, ValueError, lzma.LZMAError) as error:
+            raise _unreadable(path, error) from error
     frame = _read_table(path, None if column.isdigit() else "infer")
     names = [str(name) for name in frame.columns]
     if column.isdigit() and 1 <= int(column) <= len(names):
@@ -90,11 +81,36 @@ def read_texts(path: Path, column: str = "text", limit_bytes: int | None = None)
     return [text for text in frame.iloc[:, names.index(column)].astype(str) if text.strip()]
 
 
+def _read_lines(path: Path, limit: int | None) -> list[str]:
+    texts, size = [], 0
+    with (
+        lzma.open(path, "rt", encoding="utf-8")
+        if path.suffix == ".xz"
+        else path.open(encoding="utf-8") as file
+    ):
+        for line in file:
+            size += len(line)
+            if limit is not None and size > limit:
+                break
+            if line.strip():
+                texts.append(line.strip())
+    return texts
+
+
+def _unreadable(path: Path, error: Exception) -> InvalidInput:
+    return InvalidInput(
+        f"corpus '{path}'", f"it cannot be read ({first_line(error)})", "Give a whole file, in UTF-8."
+    )
+
+
 def _read_table(path: Path, header: Literal["infer"] | None) -> pd.DataFrame:
     import pandas as pd
 
     if path.suffix == ".parquet":
-        return pd.read_parquet(path)
+        try:
+            return pd.read_parquet(path)
+        except (OSError, ValueError) as error:
+            raise _unreadable(path, error) from error
     if path.suffix not in {".tsv", ".csv"}:
         raise EmospaceError(
             f"corpus '{path}'", "its kind is not known", "Give .txt, .txt.xz, .tsv, .csv or .parquet."
@@ -109,7 +125,7 @@ def _read_table(path: Path, header: Literal["infer"] | None) -> pd.DataFrame:
             dtype=str,
             quoting=csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL,
         )
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise EmospaceError(
             f"corpus '{path}'",
             f"it cannot be read as a table ({first_line(error)})",

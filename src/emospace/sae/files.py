@@ -8,6 +8,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 from emospace.artefacts import atomic_write, read_json, write_json
 from emospace.errors import EmospaceError, MissingDependency, first_line, unknown
@@ -209,8 +210,9 @@ def _read_folder(folder: Path) -> SparseAutoencoder:
     try:
         config = gemma_scope_config(folder) if config_file is None else read_json(config_file)
         tensors = _read_weights(weights_file)
-    except (OSError, ValueError, SafetensorError) as error:
-        raise EmospaceError(f"SAE '{folder}'", f"it cannot be read ({error})", _GIVEN) from error
+    # An archive may hold anything: entries that are no arrays come as bytes.
+    except (OSError, ValueError, TypeError, BadZipFile, SafetensorError) as error:
+        raise EmospaceError(f"SAE '{folder}'", f"it cannot be read ({first_line(error)})", _GIVEN) from error
     if of_gemma_scope:
         config = {"apply_b_dec_to_input": False, **config}
         tensors = {name.replace("w_", "W_", 1): tensor for name, tensor in tensors.items()}
