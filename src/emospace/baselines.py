@@ -6,7 +6,6 @@ A result about a model's states says little unless these do worse. The bundled P
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -18,6 +17,7 @@ import numpy as np
 from emospace.artefacts import file_hash, write_json, write_tensors
 from emospace.errors import EmospaceError, unknown
 from emospace.lexicon import base_language, frequency_table, spelling
+from emospace.models.words import word_tokens
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,10 +25,6 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 DATA = Path(__file__).parent / "data" / "baselines"
-
-_UNSPACED = re.compile(
-    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\U00020000-\U0003ffff]"
-)
 
 
 class StaticVectors(NamedTuple):
@@ -74,18 +70,6 @@ class PpmiSettings:
     exponent: float = 0.5
     n_contexts: int = 20_000
     seed: int = 0
-
-
-def word_tokens(tokenizer: Any, words: Sequence[str]) -> list[list[int]]:
-    """Return the token ids of each word as it stands inside a sentence, without special tokens.
-
-    A word gets a space before it where the tokenizer marks word starts with one and does not add the mark
-    itself; scripts written without spaces get none.
-    """
-    alone = tokenizer.convert_ids_to_tokens(tokenizer("a", add_special_tokens=False)["input_ids"])
-    marked = bool(alone) and str(alone[0]).startswith(("▁", "Ġ"))
-    texts = [word if marked or _UNSPACED.search(word) else f" {word}" for word in words]
-    return [list(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]] if texts else []
 
 
 def input_embeddings(model: Any, words: Sequence[str]) -> NDArray[np.float32]:

@@ -18,10 +18,10 @@ from emospace.baselines import (
     surface_features,
     train_ppmi_svd,
     vector_languages,
-    word_tokens,
     write_vectors,
 )
 from emospace.errors import EmospaceError
+from emospace.models.words import word_tokens
 
 
 class Tokenizer:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from emospace.baselines import word_tokens
 from emospace.errors import InvalidInput
 from emospace.lexicon import frequency_table, pool_words
+from emospace.models.words import word_tokens
 
 if TYPE_CHECKING:
     from emospace.concepts import ConceptSets
