@@ -4,37 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from emospace.evaluation.summary import (
-    BY_DOSE,
-    JUDGED,
-    TRIED,
-    calibrated,
-    dose_curves,
-    is_above_controls,
-    is_accepted,
-    is_illustration,
-    judged,
-    random_doses,
-    tried,
-    tried_in,
-)
+from emospace.evaluation import summary
 from emospace.judges import AUROC_FLOOR, BASIC, weakness
 from emospace.records import SIGNIFICANT, ReadingRecord, Results, SteeringRecord, grouped
-from emospace.report import steering_charts as charts
+from emospace.report import steering_charts as charts, steering_tables as tables
 from emospace.report.blocks import Block, Figures, Part, Prose, Reason, Section, build_sections
 from emospace.report.columns import build, language_column
 from emospace.report.run import Absent, Run, or_reason
 from emospace.report.steering_languages import crossing_page, is_crossing_run
-from emospace.report.steering_tables import (
-    FIGURE_COLUMNS,
-    SAMPLES,
-    SEARCHED,
-    SLOPES,
-    comparison_table,
-    emotion_table,
-    judged_of,
-    reading_table,
-)
 from emospace.report.texts import panel, phrase, prose
 from emospace.report.wording import (
     METHODS,
@@ -70,7 +47,7 @@ def steering_section(run: Run) -> tuple[Section, ...]:
     """Return the section of a study that holds steering figures, or none."""
     if not run.results.steering:
         return ()
-    tested = () if is_illustration(run.results.steering) else ("doses", "confusion", "affect")
+    tested = () if summary.is_illustration(run.results.steering) else ("doses", "confusion", "affect")
     parts = (build for key, _, _, build in PARTS if key in ("answer", *tested, "categories", "samples"))
     blocks = tuple(block for part in parts for block in part(run))
     return (Section("steering", "Steering the tone of answers", "Steering", blocks),)
@@ -80,22 +57,22 @@ def reading_section(run: Run) -> tuple[Section, ...]:
     """Return the section of a study that holds figures of reading, or none."""
     if not run.results.reading:
         return ()
-    blocks = (Prose([_reading_verdict(run.results.reading)], role="answer"), reading_table(run))
+    blocks = (Prose([_reading_verdict(run.results.reading)], role="answer"), tables.reading_table(run))
     return (Section("reading", "Reading the emotion of texts", "Reading", blocks),)
 
 
 def verdict(title: str, results: Results) -> tuple[str, ...]:
     """Return the answer in words: whether the judge finds the basic emotions that were asked for, and at what cost."""
     records = results.steering
-    if is_illustration(records):
+    if summary.is_illustration(records):
         return _illustration(title, results)
-    accepted = judged(records)
-    basic = [record for record in calibrated(records) if record.emotion in BASIC]
+    accepted = summary.judged(records)
+    basic = [record for record in summary.calibrated(records) if record.emotion in BASIC]
     if not accepted:
         reasons = (record.reason or weakness(record.judge_auroc) for record in basic)
         reason = next(filter(None, reasons), "no vector at its calibrated dose")
         return (phrase("steering.unsaid", title=title, reason=reason),)
-    above = _names(record for record in accepted if is_above_controls(record))
+    above = _names(record for record in accepted if summary.is_above_controls(record))
     rest = [name for name in _names(accepted) if name not in above]
     answer = phrase(
         "steering.none" if not above else "steering.some" if rest else "steering.all",
@@ -108,7 +85,7 @@ def verdict(title: str, results: Results) -> tuple[str, ...]:
 
 def _cost(accepted: Records, results: Results) -> str:
     def mean(name: str, **among: str) -> float | None:
-        return results.mean("steering", name, group=JUDGED, **among)
+        return results.mean("steering", name, group=summary.JUDGED, **among)
 
     beside = {
         "random directions": mean("target_rate", way="random"),
@@ -117,7 +94,7 @@ def _cost(accepted: Records, results: Results) -> str:
     }
     parts = [f"unsteered {figure(mean('base_rate'))}"]
     parts += [f"{name} {figure(value)}" for name, value in beside.items() if value is not None]
-    if n_of_all := judged_of(accepted):
+    if n_of_all := tables.judged_of(accepted):
         parts.append(phrase("steering.could_judge", n_of_all=n_of_all))
     return phrase(
         "steering.cost",
@@ -125,13 +102,13 @@ def _cost(accepted: Records, results: Results) -> str:
         rate=mean("target_rate"),
         n=len(accepted),
         beside=parts,
-        ratio=results.median("steering", "perplexity_ratio", group=JUDGED),
+        ratio=results.median("steering", "perplexity_ratio", group=summary.JUDGED),
         distinct=mean("distinct2_ratio"),
     )
 
 
 def _all_categories(records: Records) -> Iterator[str]:
-    tested = [record for record in calibrated(records) if record.p_fdr is not None]
+    tested = [record for record in summary.calibrated(records) if record.p_fdr is not None]
     if len(tested) > len(BASIC):
         above = sum((record.p_fdr or 0.0) < SIGNIFICANT for record in tested)
         yield phrase("steering.categories", n=len(tested), least=AUROC_FLOOR, above=above, level=SIGNIFICANT)
@@ -139,13 +116,13 @@ def _all_categories(records: Records) -> Iterator[str]:
 
 def _illustration(title: str, results: Results) -> tuple[str, ...]:
     def mean(name: str, language: str) -> float | None:
-        return results.mean("steering", name, group=TRIED, language=language)
+        return results.mean("steering", name, group=summary.TRIED, language=language)
 
-    chosen = tried(results.steering)
+    chosen = summary.tried(results.steering)
     n = max((record.n_prompts for record in chosen), default=0)
     rates = [
         phrase("steering.rate", language=name, rate=mean("target_rate", name), base=mean("base_rate", name))
-        for name in tried_in(results.steering)
+        for name in summary.tried_in(results.steering)
         if mean("target_rate", name) is not None
     ]
     shares = phrase("steering.rates", rates=rates) if rates else ""
@@ -160,7 +137,7 @@ def _too_weak(records: Records) -> Iterator[str]:
     """Yield of which emotions the judge is too weak to say anything, in each language."""
     parts = []
     for language, part in grouped(records, lambda record: record.language).items():
-        weak = [record for record in part if not is_accepted(record)]
+        weak = [record for record in part if not summary.is_accepted(record)]
         names = [f"{plain_name(record.emotion)} ({figure(record.judge_auroc)})" for record in weak]
         parts += [phrase("steering.weak", names=names, language=language)] * bool(weak)
     if parts:
@@ -171,27 +148,27 @@ def _too_weak(records: Records) -> Iterator[str]:
 def _answer(run: Run) -> Iterator[Block]:
     records = run.results.steering
     yield Prose(verdict(run.title, run.results), role="answer")
-    illustration = is_illustration(records)
-    chosen = [record for record in calibrated(records) if record.emotion in BASIC]
+    illustration = summary.is_illustration(records)
+    chosen = [record for record in summary.calibrated(records) if record.emotion in BASIC]
     if not chosen and illustration:
         chosen = [record for record in records if record.vector not in ("none", "random")]
     if chosen:
         note = " An illustration on few prompts." if illustration else ""
-        yield emotion_table(chosen, "table-steering-basic", note=note)
+        yield tables.emotion_table(chosen, "table-steering-basic", note=note)
     else:
         yield Reason("The basic emotions", "results.json holds none at a calibrated dose")
     if illustration:
         return
-    yield comparison_table(run.results)
+    yield tables.comparison_table(run.results)
     table = run.table("steering_figures", FIGURE_FIELDS)
-    yield build("table-steering-figures", FIGURE_COLUMNS, table.to_dict("records"))
+    yield build("table-steering-figures", tables.FIGURE_COLUMNS, table.to_dict("records"))
 
 
 @or_reason("Slope and monotonicity")
 def _doses(run: Run) -> Iterator[Block]:
     records = run.results.steering
-    chosen = calibrated(records)
-    curves = dose_curves(records)
+    chosen = summary.calibrated(records)
+    curves = summary.dose_curves(records)
     if not curves:
         yield Reason("Doses", "results.json holds no basic emotion at more than one dose")
         return
@@ -199,7 +176,7 @@ def _doses(run: Run) -> Iterator[Block]:
         if record.vector == "none" and record.emotion in curves:
             curves[record.emotion].append(record)
     controls = list(_random_curve(run.results))
-    missing = phrase("steering.no_controls", why=WITHOUT_MEANS) if random_doses(records) else ""
+    missing = phrase("steering.no_controls", why=WITHOUT_MEANS) if summary.random_doses(records) else ""
     dashed = phrase("steering.controls") if controls else missing
     peaks = {name: max(curve, key=lambda record: record.target_rate or 0.0) for name, curve in curves.items()}
     panels = [
@@ -216,13 +193,13 @@ def _doses(run: Run) -> Iterator[Block]:
     yield Figures(panels)
     slopes = run.table("steering_dose_response", SLOPE_FIELDS)
     of_rate = slopes[slopes["outcome"] == "rate"].to_dict("records")
-    yield build("table-steering-slopes", SLOPES, of_rate, more_than=SEARCHED)
+    yield build("table-steering-slopes", tables.SLOPES, of_rate, more_than=tables.SEARCHED)
 
 
 def _random_curve(results: Results) -> Iterator[SteeringRecord]:
     """Yield a record a dose with the means of the random directions, of doses the results give them for."""
-    for dose, drawn in random_doses(results.steering).items():
-        of = {"group": BY_DOSE, "dose": str(dose)}
+    for dose, drawn in summary.random_doses(results.steering).items():
+        of = {"group": summary.BY_DOSE, "dose": str(dose)}
         rates = ("target_rate", "target_rate_masked")
         means = {name: results.mean("steering", name, **of) for name in rates}
         means["perplexity_ratio"] = results.median("steering", "perplexity_ratio", **of)
@@ -238,7 +215,7 @@ def _confusion(run: Run) -> Iterator[Block]:
     unsteered = [parts.pop("none")] if "none" in parts else []
     if not parts:
         raise Absent("no basic emotion was tried at its calibrated dose")
-    main = next((record.vector for record in calibrated(run.results.steering)), "")
+    main = next((record.vector for record in summary.calibrated(run.results.steering)), "")
     kinds = sorted(map(str, parts), key=lambda kind: (kind != main, list(VECTORS).index(kind)))
     variants = {
         kind: pd.concat([parts[kind], *unsteered], ignore_index=True).drop(columns="kind") for kind in kinds
@@ -257,7 +234,7 @@ def _confusion(run: Run) -> Iterator[Block]:
 @or_reason("Shift of the words")
 def _affect(run: Run) -> Iterator[Block]:
     table = run.table("steering_affect", ("target", "kind", "valence_shift", "human_valence"))
-    chosen = calibrated(run.results.steering)
+    chosen = summary.calibrated(run.results.steering)
     kind = chosen[0].vector if chosen else str(table["kind"].iloc[0])
     panels = []
     for rating in ("valence", "arousal"):
@@ -293,9 +270,9 @@ def _agreement(run: Run, kind: str, rating: str) -> str:
 
 
 def _others(run: Run) -> Iterator[Block]:
-    others = [record for record in calibrated(run.results.steering) if record.emotion not in BASIC]
+    others = [record for record in summary.calibrated(run.results.steering) if record.emotion not in BASIC]
     if others:
-        yield emotion_table(others, "table-steering-others")
+        yield tables.emotion_table(others, "table-steering-others")
     elif is_steering_run(run):
         yield Reason("Other categories", "the study was of the basic emotions alone")
 
@@ -304,7 +281,7 @@ def _others(run: Run) -> Iterator[Block]:
 def _samples(run: Run) -> Iterator[Block]:
     table = run.table("steering_samples", ("kind", "prompt", "text"))
     several = len(set(table.get("language", ()))) > 1
-    columns = (language_column() if several else None, *SAMPLES)
+    columns = (language_column() if several else None, *tables.SAMPLES)
     yield build("table-steering-samples", columns, table.to_dict("records"))
 
 

@@ -8,20 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from emospace.evaluation import summary
 from emospace.evaluation.cross_lingual_tables import ALL
-from emospace.evaluation.summary import (
-    ANOTHER,
-    EVERY,
-    OWN,
-    POOLED,
-    is_beyond_controls,
-    is_illustration,
-    matrix_rows,
-    source_of,
-    steered,
-)
 from emospace.judges import AUROC_FLOOR, BASIC
 from emospace.records import Results, SteeringRecord
+from emospace.report import steering_tables as tables
 from emospace.report.blocks import (
     Block,
     Cell,
@@ -37,16 +28,6 @@ from emospace.report.blocks import (
 from emospace.report.columns import Column, build, ci, counts, language_column, p, plain, score, shares
 from emospace.report.plots import Json, axis, heat, text
 from emospace.report.run import Absent, Run, or_reason
-from emospace.report.steering_tables import (
-    AUROC,
-    FLUENCY,
-    JUDGED,
-    RATES,
-    SEARCHED,
-    emotion_name,
-    judged_of,
-    target_name,
-)
 from emospace.report.texts import panel, phrase, prose
 from emospace.report.wording import counted, figure, language_name, plain_name, upper_first
 
@@ -68,8 +49,8 @@ COSINES = ("a", "b", "emotion", "layer", "cosine", "others")
 
 def is_crossing_run(run: Run) -> bool:
     """Return whether a run's steering figures are of several languages' concepts or answers."""
-    records = () if is_illustration(run.results.steering) else run.results.steering
-    pairs = {(source_of(record), record.language) for record in steered(records)}
+    records = () if summary.is_illustration(run.results.steering) else run.results.steering
+    pairs = {(summary.source_of(record), record.language) for record in summary.steered(records)}
     return len(pairs) > 1 or (run.folder / "tables" / "crossing_means.parquet").is_file()
 
 
@@ -94,7 +75,7 @@ def crossing_verdict(title: str, means: pd.DataFrame, results: Results) -> tuple
     across = [row for row in rows if row["source"] not in (ALL, row["output"])]
     if not across:
         return (phrase("crossing.untried", title=title),)
-    beyond = [row for row in across if is_beyond_controls(row)]
+    beyond = [row for row in across if summary.is_beyond_controls(row)]
     counts_of = Counter(row["output"] for row in beyond)
     where = [
         phrase("crossing.where", beyond=counts_of[name], n=n, language=name)
@@ -108,15 +89,15 @@ def crossing_verdict(title: str, means: pd.DataFrame, results: Results) -> tuple
         where=where,
     )
 
-    def mean(name: str, of: str = EVERY) -> float | None:
+    def mean(name: str, of: str = summary.EVERY) -> float | None:
         return results.mean("crossing_means", name, rows=of)
 
     within = any(row["source"] == row["output"] for row in rows)
     pool = any(row["source"] == ALL for row in rows)
     rates = [
-        phrase("crossing.another", rate=mean("rate", ANOTHER)),
-        *([phrase("crossing.own", rate=mean("rate", OWN))] if within else []),
-        *([phrase("crossing.pooled", rate=mean("rate", POOLED))] if pool else []),
+        phrase("crossing.another", rate=mean("rate", summary.ANOTHER)),
+        *([phrase("crossing.own", rate=mean("rate", summary.OWN))] if within else []),
+        *([phrase("crossing.pooled", rate=mean("rate", summary.POOLED))] if pool else []),
         phrase("crossing.random", rate=mean("control_rate")),
         phrase("crossing.unsteered", rate=mean("base_rate")),
     ]
@@ -148,12 +129,12 @@ def matrix(results: Results) -> Chart:
     Random directions, at the dose and layers of each target's vectors, and unsteered answers are the last rows.
     """
     records = results.steering
-    of_vectors = steered(records)
-    sources = list(dict.fromkeys(source_of(record) for record in of_vectors))
+    of_vectors = summary.steered(records)
+    sources = list(dict.fromkeys(summary.source_of(record) for record in of_vectors))
     outputs = list(dict.fromkeys(record.language for record in of_vectors))
     emotions = list(dict.fromkeys(record.emotion for record in of_vectors))
     rows = [*sources, *(kind for kind in CONTROLS if any(record.vector == kind for record in records))]
-    by_emotion = matrix_rows(records)
+    by_emotion = summary.matrix_rows(records)
 
     def rate(name: str, row: str, output: str) -> float | None:
         if name == MEAN:
@@ -162,13 +143,13 @@ def matrix(results: Results) -> Chart:
         return record.target_rate if record else None
 
     variants = [*([MEAN] if set(emotions) & set(BASIC) else []), *emotions]
-    tables = {
+    squares = {
         name: np.array([[rate(name, row, output) for output in outputs] for row in rows], dtype=np.float64)
         for name in variants
     }
-    top = max(0.2, float(np.nanmax(list(tables.values()), initial=0.0)))
+    top = max(0.2, float(np.nanmax(list(squares.values()), initial=0.0)))
     return Chart(
-        {name: _heat(table, rows, outputs, top) for name, table in tables.items()},
+        {name: _heat(table, rows, outputs, top) for name, table in squares.items()},
         height=130 + 34 * len(rows),
     )
 
@@ -203,7 +184,7 @@ def _answer(run: Run) -> Iterator[Block]:
     if means is not None:
         yield Prose(crossing_verdict(run.title, means, run.results), role="answer")
     yield Prose(_judged(run.results))
-    if not steered(records):
+    if not summary.steered(records):
         yield Reason("Source by output", "results.json holds no vector's figures")
         return
     chart = matrix(run.results)
@@ -222,7 +203,7 @@ def _answer(run: Run) -> Iterator[Block]:
 
 def _judged(results: Results) -> list[str]:
     """Return how good the judge is in each output language, and whose dose is applied."""
-    of_vectors = steered(results.steering)
+    of_vectors = summary.steered(results.steering)
     aurocs = [
         phrase("crossing.auroc", language=name, auroc=results.mean("steering", "judge_auroc", language=name))
         for name in dict.fromkeys(record.language for record in of_vectors)
@@ -243,7 +224,7 @@ MEANS_COLUMNS = (
     score("Other emotions", "others_rate"),
     p("p", "p"),
     p("p (FDR)", "p_fdr"),
-    *FLUENCY,
+    *tables.FLUENCY,
     shares("In language", "in_language"),
 )
 
@@ -266,7 +247,7 @@ def means_table(means: pd.DataFrame) -> Table:
             *MEANS_COLUMNS,
         ),
         means.to_dict("records"),
-        more_than=SEARCHED,
+        more_than=tables.SEARCHED,
         strong=lambda row: row["source"] == row["output"],
     )
 
@@ -274,25 +255,25 @@ def means_table(means: pd.DataFrame) -> Table:
 def _emotions(run: Run) -> Iterator[Block]:
     records = run.results.steering
     random = {(r.language, r.emotion): r.target_rate for r in records if r.vector == "random"}
-    of_vectors = steered(records)
+    of_vectors = summary.steered(records)
     if not of_vectors:
         yield Reason("Emotions", "results.json holds no vector's figures")
         return
     yield build(
         "table-crossing-rates",
         (
-            Column("Concepts", source_of, _source_name),
+            Column("Concepts", summary.source_of, _source_name),
             language_column("Answers"),
-            Column("Emotion", "emotion", emotion_name),
+            Column("Emotion", "emotion", tables.emotion_name),
             plain("Dose", "dose", note="options"),
-            JUDGED if judged_of(of_vectors) else None,
-            *RATES[:-1],
+            tables.JUDGED if tables.judged_of(of_vectors) else None,
+            *tables.RATES[:-1],
             score("Random", lambda r: random.get((r.language, r.emotion))),
-            RATES[-1],
+            tables.RATES[-1],
             p("p", "p"),
             p("p (FDR)", "p_fdr"),
-            AUROC,
-            *FLUENCY,
+            tables.AUROC,
+            *tables.FLUENCY,
             score("Δ valence", "valence_shift", digits=3),
         ),
         of_vectors,
@@ -315,7 +296,7 @@ def _vectors(run: Run) -> Iterator[Block]:
     yield build(
         "table-crossing-cosines",
         (
-            Column("Emotion", lambda g: emotion_name(g[0])),
+            Column("Emotion", lambda g: tables.emotion_name(g[0])),
             Column("Layer", lambda g: Cell(g[1], float(g[1])), numeric=True),
             counts("Pairs", lambda g: len(g[2])),
             score("Mean cosine", lambda g: mean("cosine", emotion=g[0], layer=g[1])),
@@ -334,7 +315,7 @@ def _vectors(run: Run) -> Iterator[Block]:
             score("Other emotions", lambda pair: mean("others", a=str(pair["a"]), b=str(pair["b"]))),
         ),
         table[["a", "b"]].drop_duplicates().to_dict("records"),
-        more_than=SEARCHED,
+        more_than=tables.SEARCHED,
     )
 
 
@@ -359,7 +340,7 @@ def _samples(run: Run) -> Iterator[Block]:
                 "Concepts", lambda row: CONTROLS.get(str(row["kind"])) or _source_name(str(row["source"]))
             ),
             language_column("Answers in", "output"),
-            Column("Target", lambda row: target_name(row["emotion"])),
+            Column("Target", lambda row: tables.target_name(row["emotion"])),
             Column("Judged as", "judged"),
             Column("Prompt", "prompt", wrap=True, lang="output"),
             Column("Answer", lambda row: Cell(str(row["text"])), wrap=True),
