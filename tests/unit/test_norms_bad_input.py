@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pandas as pd
 import pytest
 
 from emospace.concepts import bundled_languages, load_concepts
-from emospace.errors import EmospaceError
+from emospace.errors import EmospaceError, InvalidInput
 from emospace.norms import (
     ANCHORS,
     OpenQuestion,
@@ -316,3 +318,19 @@ def test_a_scale_is_not_asked_for_as_if_words_were_ratings(tmp_path):
     path.write_text("word;valence\njoy;high\nsad;low\n", encoding="utf-8")
     with pytest.raises(EmospaceError, match="none of its cells is a number"):
         load_norms(path, language="en")
+
+
+@pytest.mark.parametrize("entry", ["xl/worksheets/sheet1.xml", "mimetype"])
+def test_a_workbook_that_unpacks_to_far_more_than_it_holds_is_refused_unread(tmp_path, entry):
+    path = tmp_path / "bomb.xlsx"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open(entry, "w") as file:
+        for _ in range(300):
+            file.write(bytes(1 << 20))
+    assert path.stat().st_size < 1 << 20
+    tracemalloc.start()
+    with pytest.raises(InvalidInput) as refused:
+        load_norms(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert "256 MB" in refused.value.why
+    assert peak < 50 << 20

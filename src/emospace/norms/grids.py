@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from emospace.errors import DiskError, EmospaceError, MissingDependency, first_line
+from emospace.errors import DiskError, EmospaceError, InvalidInput, MissingDependency, first_line
 from emospace.norms.delimited import cut, decode
 
 SUFFIXES = (
@@ -59,7 +59,7 @@ REFUSED: Mapping[str, tuple[str, str]] = {
 }
 """Kind of file that is not read -> what it is, and the way out."""
 
-MOST_UNPACKED = 2**31
+MOST_UNPACKED, MOST_IN_WORKBOOK = 2**31, 2**28
 _JSON_NAMES = (".json", ".jsonl", ".ndjson")
 
 
@@ -284,6 +284,11 @@ def _zip_kind(source: str, content: bytes) -> str:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as file:
             names = file.namelist()
+            # No entry is unpacked beyond the size it declares.
+            if sum(entry.file_size for entry in file.infolist()) > MOST_IN_WORKBOOK:
+                raise InvalidInput(
+                    source, "it unpacks to more than 256 MB", "Save the sheet with the ratings as .csv."
+                )
             mime = file.read("mimetype").decode("ascii", "replace") if "mimetype" in names else ""
     except (zipfile.BadZipFile, OSError, RuntimeError) as error:
         raise _damaged(source, "workbook", error) from error
