@@ -383,6 +383,12 @@ class Problem:
         scale[self.varies], full[self.varies] = 1 / self.spread, weights[0].numpy()
         return self.mean, scale, full, np.asarray(intercepts[0].numpy() + self.centre)
 
+    def coefficients(self, penalties: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return weights `[d, n_targets]` and intercepts `[n_targets]` of features as they were given."""
+        mean, scale, weights, intercepts = self.fit(penalties)
+        weights *= scale[:, None]
+        return weights, intercepts - mean @ weights
+
 
 def out_of_fold(
     features: Any,

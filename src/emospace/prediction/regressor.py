@@ -12,8 +12,8 @@ from sklearn.utils import check_array, check_random_state, check_X_y
 from sklearn.utils.validation import check_is_fitted
 
 from emospace.errors import InvalidInput
-from emospace.prediction.ridge import PENALTIES
-from emospace.prediction.transfer import fit_ratings
+from emospace.prediction.ratings import Problem, checked
+from emospace.prediction.ridge import PENALTIES, assign_folds
 
 
 class RatingRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
@@ -80,23 +80,14 @@ class RatingRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             if isinstance(state, int | np.integer)
             else int(check_random_state(state).randint(2**31 - 1))
         )
-        fitted = fit_ratings(
-            features,
-            ratings,
-            np.arange(len(ratings)) if groups is None else np.asarray(groups),
-            targets=[str(target) for target in range(1 if ratings.ndim == 1 else ratings.shape[1])],
-            folds=self.folds,
-            penalties=self.penalties,
-            seed=seed,
-        )
-        coef = np.stack([target.scale * target.weights[:, 0] for target in fitted])
-        intercept = np.array(
-            [target.intercepts[0] - target.mean @ row for target, row in zip(fitted, coef, strict=True)]
-        )
-        penalty = np.array([target.penalty for target in fitted])
-        self.n_features_in_ = features.shape[1]
+        groups = np.arange(len(ratings)) if groups is None else np.asarray(groups)
+        features, columns, groups, _, everything = checked(features, ratings, groups, None, None)
+        problem = Problem(features, columns, assign_folds(groups, self.folds, seed), everything)
+        _, penalty = problem.choose(self.penalties)
+        weights, intercept = problem.coefficients(penalty)
         single = ratings.ndim == 1
-        self.coef_ = coef[0] if single else coef
+        self.n_features_in_ = features.shape[1]
+        self.coef_ = weights[:, 0] if single else weights.T
         self.intercept_ = intercept[0] if single else intercept
         self.penalty_ = penalty[0] if single else penalty
         return self

@@ -73,9 +73,7 @@ def fit_ridge(
     problem = Problem(x, y, fold, np.ones(len(x), dtype=bool))
     only = len(penalties) == 1
     penalty = np.full(y.shape[1], penalties[0]) if only else problem.choose(penalties)[1]
-    mean, scale, weights, intercept = problem.fit(penalty)
-    weights *= scale[:, None]
-    return Ridge(weights, intercept - mean @ weights, penalty)
+    return Ridge(*problem.coefficients(penalty), penalty)
 
 
 @dataclass(frozen=True, eq=False)
