@@ -23,7 +23,13 @@ from emospace.comparison.depth import (
 from emospace.comparison.differences import compare_predictions
 from emospace.comparison.figures import side_by_side
 from emospace.comparison.geometry import model_rsa
-from emospace.comparison.records import Comparison, DifferenceRecord, Figure, ModelRSARecord, RunAnswerRecord
+from emospace.comparison.records import (
+    ComparedFigure,
+    Comparison,
+    DifferenceRecord,
+    ModelRSARecord,
+    RunAnswerRecord,
+)
 from emospace.comparison.runs import FEWEST, NamedRun, common_languages, rdm_languages, read_runs
 from emospace.display import track
 from emospace.errors import EmospaceError
@@ -219,7 +225,7 @@ def _tables(
     if "depth" in tables:
         tables["depth_match"] = best_matches(tables["depth"])
         tables["depth_equal"] = equal_depth_curves(tables["depth"])
-    kept: dict[str, Sequence[Figure]] = {
+    kept: dict[str, Sequence[ComparedFigure]] = {
         "rsa": comparison.rsa,
         "figures": comparison.figures,
         "differences": comparison.differences,

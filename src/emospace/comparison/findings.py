@@ -12,6 +12,7 @@ from emospace.report.blocks import Card, Meter
 from emospace.report.texts import phrase
 from emospace.report.wording import (
     DASH,
+    MANY,
     counted,
     figure,
     interval,
@@ -21,7 +22,6 @@ from emospace.report.wording import (
     upper_first,
 )
 
-MANY = 3
 OfPair = TypeVar("OfPair", ModelRSARecord, DepthRecord)
 
 

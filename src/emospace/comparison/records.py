@@ -37,7 +37,7 @@ class RunRecord(Flat):
     file_hash: str
 
 
-class Figure(Explained):
+class ComparedFigure(Explained):
     """What every figure carries: its language, the cases `n` it rests on, and the reason where it is null."""
 
     language: str
@@ -45,7 +45,7 @@ class Figure(Explained):
     figure_field = "value"
 
 
-class ModelRSARecord(Figure):
+class ModelRSARecord(ComparedFigure):
     """Spearman correlation of two runs' main RDMs (Mantel p); n counts the categories both have.
 
     `baseline` is the same for the states before the first block, `partial` the correlation of the main RDMs given
@@ -71,7 +71,7 @@ class ModelRSARecord(Figure):
     seed: int
 
 
-class DepthRecord(Figure):
+class DepthRecord(ComparedFigure):
     """Mean RSA of two runs' dense states at equal relative depth; n counts the categories both have.
 
     `any_depth` is the mean over all pairs of layers. `best` is the highest RSA, at `best_depth_a` and `best_depth_b`.
@@ -95,7 +95,7 @@ class DepthRecord(Figure):
     seed: int
 
 
-class OnsetRecord(Figure):
+class OnsetRecord(ComparedFigure):
     """How early a run's dense states are arranged like people's ratings; n counts the categories.
 
     `value` is the highest RSA over layers, at `layer` and relative `depth`; `p` that of a maximum over layers. The
@@ -119,7 +119,7 @@ class OnsetRecord(Figure):
     seed: int
 
 
-class FigureRecord(Figure):
+class FigureRecord(ComparedFigure):
     """One main figure of one run, with its difference from the baseline run's.
 
     `of` is the feature set, the space (``space``: the run's own), or the kind of vector; `against` the norms, the human
@@ -139,7 +139,7 @@ class FigureRecord(Figure):
     difference: float | None = None
 
 
-class DifferenceRecord(Figure):
+class DifferenceRecord(ComparedFigure):
     """r of a run less r of the baseline run on the same words, by paired bootstrap over word groups.
 
     n counts the words both predicted that are concept words of neither. `p` is two-sided, `p_fdr` over all

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from emospace.comparison.records import Comparison, Figure, FigureRecord
+from emospace.comparison.records import ComparedFigure, Comparison, FigureRecord
 from emospace.report.blocks import Cell
 from emospace.report.columns import Column, Gap, ci, counts, language_column, of_first, p, score
 from emospace.report.wording import (
@@ -137,7 +137,7 @@ DIFFERENCES = (
 
 def gaps(comparison: Comparison) -> list[Gap]:
     """Return what could not be compared, and why."""
-    figures: list[tuple[str, Figure]] = [
+    figures: list[tuple[str, ComparedFigure]] = [
         *((f"RSA of {r.a} and {r.b}", r) for r in comparison.rsa),
         *((f"layers of {r.a} and {r.b}", r) for r in comparison.depth),
         *((f"layers of {r.run} and people's ratings", r) for r in comparison.onset),
