@@ -228,8 +228,9 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
         from rich.table import Table
 
         drawn = Table(title=title, title_justify="left", header_style="bold")
-        for column in columns:
-            drawn.add_column(column)
+        for place, column in enumerate(columns):
+            # A row is known by its first column, which is copied into the next command.
+            drawn.add_column(column, overflow="fold", no_wrap=place == 0)
         for row in rows:
             drawn.add_row(*(_cell(value) for value in row))
         Console().print(drawn)

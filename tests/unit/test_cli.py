@@ -144,8 +144,9 @@ def test_importing_the_package_loads_nothing_and_every_public_name_is_there():
         emospace.nothing  # noqa: B018
 
 
-def test_version():
-    assert run("--version").stdout.split() == ["emospace", emospace.__version__]
+@pytest.mark.parametrize("flag", ["--version", "-V"])
+def test_version(flag):
+    assert run(flag).stdout.split() == ["emospace", emospace.__version__]
 
 
 def test_python_m_is_the_command():

@@ -6,6 +6,7 @@ import io
 import sys
 
 import pytest
+from rich.text import Text
 
 from emospace import display
 
@@ -90,3 +91,15 @@ def test_a_table_on_a_terminal_is_drawn(monkeypatch):
     assert "glasgow" in stream.getvalue()
     assert "0.835" in stream.getvalue()
     assert "\t" not in stream.getvalue()
+
+
+def test_names_and_words_are_whole_on_a_narrow_terminal(monkeypatch):
+    stream = Terminal()
+    monkeypatch.setenv("COLUMNS", "50")
+    monkeypatch.setattr(sys, "stdout", stream)
+    note = "four-character words and idioms, rated by young and old adults"
+    display.table("Norms", ["name", "scale", "note"], [["pl_imbir_2016_anpw_r", "1..9", note]])
+    shown = stream.getvalue()
+    assert "pl_imbir_2016_anpw_r" in shown
+    assert "…" not in shown
+    assert max(len(Text.from_ansi(line).plain) for line in shown.splitlines()) <= 50

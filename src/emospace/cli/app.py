@@ -99,7 +99,8 @@ def _root(
         bool, typer.Option("--json", help="Write results as one JSON document: tables, texts, files written.")
     ] = False,
     version: Annotated[  # noqa: ARG001
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+        bool,
+        typer.Option("--version", "-V", callback=_version, is_eager=True, help="Show the version and exit."),
     ] = False,
 ) -> None:
     if verbose:
