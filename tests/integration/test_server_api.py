@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import re
 import threading
 
 import pytest
@@ -94,6 +96,22 @@ def test_a_tone_gives_what_the_library_gives_and_is_told(client, tone):
     assert steering["beyond_range"] == (abs(steering["dose"]) > steering["high"])
     resolved = client.post("/v1/emotions/resolve", json=tone).json()["steering"]
     assert resolved == steering | {"applications": 0}
+
+
+@pytest.mark.parametrize(
+    ("text", "weights"),
+    [
+        ("joy", {"joy": 1.0}),
+        (" joy : 0.7 , sadness:0.3", {"joy": 0.7, "sadness": 0.3}),
+        ("joy:0", {"joy": 0}),
+    ],
+)
+def test_an_emotion_may_be_written_as_on_the_command_line(client, text, weights):
+    as_text, as_weights = (complete(client, emotion=emotion).json() for emotion in (text, weights))
+    assert as_text["choices"] == as_weights["choices"]
+    assert as_text["steering"] == as_weights["steering"]
+    resolved = client.post("/v1/emotions/resolve", json={"emotion": text}).json()["steering"]
+    assert (resolved is None) == (as_text["steering"] is None)
 
 
 @pytest.mark.parametrize("emotion", [None, {}, {"joy": 0}, {"valence": 0, "arousal": 0}])
@@ -195,7 +213,14 @@ def test_several_prompts_and_token_ids(client):
         ({"emotion": {"joy": 1}, "dose": 1e9}, 400, "invalid_value", "dose"),
         ({"scope": "everything"}, 400, "invalid_value", "scope"),
         ({"emotoin": {"joy": 1}}, 400, "unsupported", "emotoin"),
-        ({"logprobs": 3}, 400, "invalid_value", "logprobs"),
+        ({"logprobs": 3}, 400, "unsupported", "logprobs"),
+        ({"frequency_penalty": 0.5}, 400, "unsupported", "frequency_penalty"),
+        ({"tools": [{"type": "function"}]}, 400, "unsupported", "tools"),
+        ({"emotion": "joi"}, 400, "unknown_emotion", "emotion"),
+        ({"emotion": "joy:much"}, 400, "invalid_value", "emotion"),
+        ({"emotion": "joy:1,joy:2"}, 400, "invalid_value", "emotion"),
+        ({"emotion": ""}, 400, "invalid_value", "emotion"),
+        ({"emotion": 5}, 400, "invalid_value", "emotion"),
         ({"max_tokens": 65}, 400, "invalid_value", "max_tokens"),
         ({"max_tokens": 0}, 400, "invalid_value", "max_tokens"),
         ({"temperature": -1}, 400, "invalid_value", "temperature"),
@@ -312,6 +337,60 @@ def test_a_message_that_cannot_be_read_is_named(client, message, param):
 
 
 @pytest.mark.parametrize(
+    ("path", "body", "said"),
+    [
+        (
+            "completions",
+            {"prompt": "a", "frequency_penalty": 0.5},
+            "this server does not support it: .*give 0",
+        ),
+        ("completions", {"prompt": "a", "web_search_options": {}}, "support it: leave it out$"),
+        ("completions", {"prompt": "a", "colour": 1}, "no such field"),
+        ("completions", {"prompt": "a", "temperature": "hot"}, "temperature: give a number, not a text"),
+        ("completions", {"prompt": "a", "max_tokens": 1.5}, "max_tokens: give a whole number, not 1.5"),
+        ("completions", {"prompt": "a", "stream": "often"}, "stream: give true or false, not a text"),
+        ("completions", {"prompt": "a", "temperature": 3}, "temperature: give at most 2"),
+        ("completions", {"prompt": "a", "top_p": 0}, "top_p: give more than 0"),
+        ("completions", {"prompt": "a", "scope": "some"}, "scope: give 'prompt', 'response' or 'all'"),
+        ("completions", {"prompt": 5}, "prompt: give a text or a list, not a number"),
+        ("completions", {"prompt": None}, "prompt: give a text or a list, not null"),
+        ("completions", {"prompt": "a", "stop": {"a": 1}}, "stop: give a text or a list, not an object"),
+        ("completions", {"prompt": "a", "emotion": 5}, "emotion: give an object or a text, not a number"),
+        ("completions", {}, "prompt: it is required"),
+        ("completions", [], "body: give an object, not a list"),
+        ("chat/completions", {"messages": "hello"}, "messages: give a list, not a text"),
+        ("chat/completions", {"messages": ["hello"]}, "messages.0: give an object, not a text"),
+        ("chat/completions", {"messages": []}, "messages: it is too short: at least 1"),
+        (
+            "chat/completions",
+            {"messages": [{"role": "user", "content": 5}]},
+            "content: give a text or a list",
+        ),
+        (
+            "chat/completions",
+            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]},
+            "'image_url' is not read here, only parts of type 'text'",
+        ),
+        (
+            "chat/completions",
+            {"messages": [{"role": "user", "content": ["a"]}]},
+            "give an object, not a text",
+        ),
+    ],
+)
+def test_messages_say_what_to_give(client, path, body, said):
+    message = client.post(f"/v1/{path}", json=body).json()["error"]["message"]
+    assert re.search(said, message), message
+    assert "Input should" not in message
+
+
+def test_an_image_is_unsupported(client):
+    parts = [{"type": "text", "text": "a"}, {"type": "image_url", "image_url": {"url": "x"}}]
+    answer = client.post("/v1/chat/completions", json={"messages": [{"role": "user", "content": parts}]})
+    assert check_error(answer, 400, "unsupported")["param"] == "messages.0.content.1.type"
+
+
+@pytest.mark.parametrize(
     "given", [{}, {"max_tokens": None}, {"max_tokens": -1}, {"max_completion_tokens": -1}]
 )
 def test_without_a_limit_an_answer_may_be_as_long_as_the_server_gives(monkeypatch, given):
@@ -326,6 +405,15 @@ def test_without_a_limit_an_answer_may_be_as_long_as_the_server_gives(monkeypatc
 def test_a_seed_of_minus_one_is_drawn(client):
     asked = {"temperature": 2, "max_tokens": 20, "seed": -1}
     assert len({complete(client, **asked).json()["choices"][0]["text"] for _ in range(4)}) > 1
+
+
+def test_the_temperature_is_that_of_the_command_line(client):
+    asked = {"max_tokens": 30, "seed": 3}
+    texts = [
+        complete(client, **asked, temperature=temperature).json()["choices"][0]["text"]
+        for temperature in (None, 0.8, 1.0)
+    ]
+    assert texts[0] == texts[1] != texts[2]
 
 
 def thinking_engine():
@@ -437,6 +525,11 @@ def test_foreign_hosts_and_origins_are_refused(client):
         assert client.get("/healthz", headers={"host": name}).status_code == 200
     check_error(client.get("/healthz", headers={"origin": "http://evil.example"}), 403, "origin_not_allowed")
     check_error(client.get("/healthz", headers={"origin": "null"}), 403, "origin_not_allowed")
+    for headers, option in (
+        ({"host": "evil.example"}, "--allow-host evil.example"),
+        ({"origin": "http://evil.example"}, "--allow-origin http://evil.example"),
+    ):
+        assert option in client.get("/healthz", headers=headers).json()["error"]["message"]
     own = client.get("/healthz", headers={"origin": HERE})
     assert own.status_code == 200
     assert not any(header.startswith("access-control") for header in own.headers)
@@ -455,6 +548,70 @@ def test_keys_are_needed_where_they_are_set():
                 assert refused.headers["www-authenticate"] == "Bearer"
         for key in (KEY, OTHER_KEY):
             assert client.get("/v1/models", headers={"authorization": f"Bearer {key}"}).status_code == 200
+
+
+ELSEWHERE = "https://lab.example"
+
+
+def test_pages_of_named_origins_may_ask_and_no_others():
+    settings = Settings(api_keys=(KEY,), origins=(ELSEWHERE,)).check()
+    with TestClient(create_app(make_engine(), settings), base_url=HERE) as client:
+        asking = {
+            "origin": ELSEWHERE,
+            "access-control-request-method": "POST",
+            "access-control-request-headers": "authorization,content-type,x-stainless-os",
+        }
+        allowed = client.options("/v1/chat/completions", headers=asking)
+        assert allowed.status_code == 204
+        assert allowed.headers["access-control-allow-origin"] == ELSEWHERE
+        assert "POST" in allowed.headers["access-control-allow-methods"]
+        assert allowed.headers["access-control-allow-headers"] == asking["access-control-request-headers"]
+        # What is refused is said to the page as well.
+        for key, status in ((KEY, 200), ("wrong", 401)):
+            headers = {"origin": ELSEWHERE, "authorization": f"Bearer {key}"}
+            answer = client.get("/v1/models", headers=headers)
+            assert answer.status_code == status
+            assert answer.headers["access-control-allow-origin"] == ELSEWHERE
+            assert "origin" in answer.headers["vary"].lower()
+            assert "x-request-id" in answer.headers["access-control-expose-headers"]
+            assert "access-control-allow-credentials" not in answer.headers
+        for origin in ("https://lab.example.evil", "http://lab.example", "https://lab.example:8443", "null"):
+            refused = client.options("/v1/chat/completions", headers=asking | {"origin": origin})
+            check_error(refused, 403, "origin_not_allowed")
+            assert "access-control-allow-origin" not in refused.headers
+        plain = client.get("/healthz")
+        assert "access-control-allow-origin" not in plain.headers
+        assert client.options("/v1/models", headers={"origin": ELSEWHERE}).status_code in (401, 405)
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/docs", "/openapi.json", "/healthz", "/metrics", "/js/main.js", "/v1/models"]
+)
+def test_head_says_what_get_would_without_the_body(client, path):
+    got, head = client.get(path), client.head(path)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-type"] == got.headers["content-type"]
+    assert "content-length" in head.headers
+    assert client.head("/nothing").status_code == 404
+    assert client.head("/v1/completions").status_code == 405
+
+
+def test_requests_are_logged_without_keys_and_queries(caplog):
+    caplog.set_level(logging.INFO, logger="emospace.server.access")
+    settings = Settings(api_keys=(KEY,))
+    with TestClient(create_app(make_engine(), settings), base_url=HERE) as client:
+        asked = client.get(f"/v1/models?api_key={KEY}", headers={"authorization": f"Bearer {KEY}"})
+        client.get("/v1/models", headers={"authorization": "Bearer another-secret"})
+        client.get(f"/v1/models/{KEY}%0d%0aforged", headers={"authorization": f"Bearer {KEY}"})
+    lines = [record.getMessage() for record in caplog.records if record.name == "emospace.server.access"]
+    assert re.fullmatch(
+        rf'key 0 "GET /v1/models" 200 \d+\.\d{{3}} s {asked.headers["x-request-id"]}', lines[0]
+    ), lines
+    assert '"GET /v1/models" 401' in lines[1]
+    assert " 404 " in lines[2]
+    assert KEY not in caplog.text
+    assert "another-secret" not in caplog.text
+    assert not any("\n" in line for line in lines)
 
 
 def test_a_full_queue_is_429_with_retry_after():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
+import httpx
 import openai
 import pytest
 
@@ -20,11 +22,13 @@ TONES = ({}, {"joy": 1.0}, {"sadness": 1.0}, {"fear": 0.6, "joy": 0.4}, {"valenc
 
 
 @contextmanager
-def running(engine, **settings):
-    """Serve on a free port of this machine."""
+def running(engine, servers=None, **settings):
+    """Serve on a free port of this machine; the server is added to `servers`."""
     asked = Settings(**{"model": "tiny", "port": 0, **settings})
     bound = bind(asked)
     running = uvicorn_server(engine, asked)
+    if servers is not None:
+        servers.append(running)
     thread = threading.Thread(target=running.run, kwargs={"sockets": [bound]})
     thread.start()
     try:
@@ -136,6 +140,121 @@ def test_a_client_that_leaves_frees_its_row(address, engine, stream, monkeypatch
     with client_of(address) as client:
         found = client.completions.create(model="tiny", prompt=PROMPTS[0], max_tokens=12, temperature=0)
     assert found.choices[0].text == alone(engine, PROMPTS[0])
+
+
+@contextmanager
+def step_held(engine, monkeypatch):
+    """Hold every token back until the event that it yields is set; the first event tells that one is held."""
+    entered, release, step = threading.Event(), threading.Event(), engine._batch.step
+
+    def held():
+        entered.set()
+        release.wait(60)
+        step()
+
+    monkeypatch.setattr(engine._batch, "step", held)
+    try:
+        yield entered, release
+    finally:
+        release.set()
+
+
+ASKED = {"prompt": PROMPTS[0], "max_tokens": 12, "temperature": 0}
+
+
+def post(address, path, body):
+    return httpx.post(f"{address}/v1/{path}", json=body, timeout=60)
+
+
+def test_requests_under_way_finish_when_the_server_is_told_to_stop(monkeypatch):
+    engine, servers = make_engine(), []
+    with step_held(engine, monkeypatch) as (entered, release), ThreadPoolExecutor(2) as clients:
+        with running(engine, servers, drain=60) as address:
+            answers = [
+                clients.submit(post, address, "completions", {**ASKED, "stream": stream})
+                for stream in (False, True)
+            ]
+            assert entered.wait(60)
+            wait_until(lambda: len(engine._batch.rows) + len(engine._waiting) == 2)
+            servers[0].should_exit = True
+            wait_until(lambda: not servers[0].servers[0].is_serving())
+            release.set()
+        whole, stream = (answer.result(60) for answer in answers)
+    text = alone(engine, PROMPTS[0])
+    assert (whole.status_code, whole.json()["choices"][0]["text"]) == (200, text)
+    pieces = [json.loads(line[6:]) for line in stream.text.split("\n\n") if line.startswith("data: {")]
+    assert "".join(piece["choices"][0]["text"] for piece in pieces) == text
+    assert stream.text.endswith("data: [DONE]\n\n")
+
+
+def test_what_is_not_finished_in_time_is_told_that_the_server_stops(monkeypatch, caplog, capsys):
+    engine, servers = make_engine(), []
+    chat = {"messages": [{"role": "user", "content": "joy"}], "max_tokens": 12}
+    with (
+        step_held(engine, monkeypatch) as (entered, release),
+        ThreadPoolExecutor(5) as clients,
+        running(engine, servers, drain=0.2) as address,
+    ):
+        whole = [
+            clients.submit(post, address, path, body)
+            for path, body in (("completions", ASKED), ("chat/completions", chat))
+        ]
+        stream = clients.submit(post, address, "completions", {**ASKED, "stream": True})
+        assert entered.wait(60)
+        # The engine is busy: readings and perplexities wait behind it.
+        whole += [
+            clients.submit(post, address, path, {"input": "joy", **more})
+            for path, more in (("read", {}), ("judge", {"prompt": "the"}))
+        ]
+        wait_until(lambda: len(engine._batch.rows) + len(engine._waiting) == 5)
+        servers[0].should_exit = True
+        for answer in whole:
+            response = answer.result(60)
+            assert response.status_code == 503, response.text
+            assert response.json()["error"]["code"] == "shutting_down"
+            assert response.json()["error"]["type"] == "server_error"
+            assert int(response.headers["retry-after"]) >= 1
+        events = stream.result(60).text.split("\n\n")
+        assert json.loads(events[-3].removeprefix("data: "))["error"]["code"] == "shutting_down"
+        assert events[-2] == "data: [DONE]"
+        release.set()
+    assert "Traceback" not in caplog.text + capsys.readouterr().err
+    assert not [record for record in caplog.records if record.levelname in ("ERROR", "CRITICAL")]
+    assert not engine.running
+
+
+def raw(address, *pieces, pause=0.0):
+    """Send bytes and return all that comes back."""
+    host, port = address.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        for piece in pieces:
+            connection.sendall(piece)
+            time.sleep(pause)
+        received = b""
+        while more := connection.recv(65536):
+            received += more
+    return received
+
+
+def test_headers_that_are_half_sent_time_out(monkeypatch):
+    monkeypatch.setattr("emospace.server.connections.HEAD_SECONDS", 0.5)
+    with running(make_engine()) as address:
+        half = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+        assert b"headers_too_slow" in raw(address, half)
+        assert raw(address) == b""
+        # A second request of a connection has no more time than the first.
+        answered = raw(address, half + b"\r\n" + half)
+        assert answered.startswith(b"HTTP/1.1 200")
+        slow = raw(address, half, *[b"x-a: b\r\n"] * 3, pause=0.1)
+        assert slow.startswith(b"HTTP/1.1 408")
+        assert b"200 OK" in raw(address, half, b"Connection: close\r\n\r\n", pause=0.1)
+
+
+def test_what_is_no_http_is_refused_in_the_shape_of_every_error():
+    with running(make_engine()) as address:
+        answer = raw(address, b"nonsense\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["code"] == "invalid_http"
 
 
 def test_ten_megabytes_and_a_wrong_key_are_refused():

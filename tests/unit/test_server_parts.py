@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pandas as pd
 import pytest
 from pydantic import ValidationError
@@ -148,6 +150,7 @@ def test_this_machine_needs_no_key(host):
 def test_keys_are_read_and_hidden(tmp_path):
     path = tmp_path / "keys.txt"
     path.write_text("# for the lab\n" + "a" * 20 + "  # Ann\n\n" + "b" * 16 + "\n" + "a" * 20 + "\n")
+    path.chmod(0o640)
     keys = read_keys(path)
     assert [key.get_secret_value() for key in keys] == ["a" * 20, "b" * 16]
     assert "aaa" not in repr(Settings(api_keys=keys))
@@ -157,10 +160,30 @@ def test_keys_are_read_and_hidden(tmp_path):
 def test_a_file_without_a_secret_key_is_refused(tmp_path, held):
     path = tmp_path / "keys.txt"
     path.write_text(held)
+    path.chmod(0o600)
     with pytest.raises(EmospaceError, match="api-key-file"):
         read_keys(path)
     with pytest.raises(EmospaceError, match="cannot be read"):
         read_keys(tmp_path / "none")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="other systems have no such permissions")
+@pytest.mark.parametrize("mode", [0o644, 0o604, 0o602])
+def test_a_key_file_open_to_all_is_refused(tmp_path, mode):
+    path = tmp_path / "keys.txt"
+    path.write_text("a" * 20)
+    path.chmod(mode)
+    with pytest.raises(EmospaceError, match="chmod 600"):
+        read_keys(path)
+
+
+@pytest.mark.parametrize(
+    "origin", ["*", "null", "lab.example", "https://lab.example/page", "ftp://lab.example"]
+)
+def test_an_origin_that_names_no_page_is_refused(origin):
+    with pytest.raises(EmospaceError, match="--allow-origin"):
+        Settings(origins=(origin,)).check()
+    Settings(origins=("https://lab.example", "http://localhost:3000")).check()
 
 
 @pytest.mark.parametrize(
@@ -180,6 +203,7 @@ def test_what_cannot_be_honoured_is_refused_by_name(given):
         ChatRequest(messages=[{"role": "user", "content": "x"}], **given)
     told = from_validation(raised.value.errors())
     assert (told.status, told.body.error.param) == (400, *given)
+    assert told.body.error.code == ("invalid_value" if "stop" in given else "unsupported")
 
 
 def test_what_common_clients_send_is_taken():
@@ -195,6 +219,7 @@ def test_what_common_clients_send_is_taken():
         messages=[message],
         **dict.fromkeys(("stop", "max_tokens", "n", "temperature", "top_p", "seed", "stream", "tools")),
         **{"logit_bias": {}, "response_format": {"type": "text"}, "user": "me", "tool_choice": "auto"},
+        **{"n_predict": -1, "dry_multiplier": 0, "skip_special_tokens": True, "repeat_last_n": 64},
         **{"presence_penalty": 0, "frequency_penalty": 0.0, "modalities": ["text"], "repeat_penalty": 1.0},
         stream_options={"include_usage": True, "include_obfuscation": False},
     )

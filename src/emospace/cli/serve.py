@@ -41,6 +41,8 @@ def serve(spec: ServeSpec) -> None:
         port=spec.port,
         api_keys=read_keys(spec.api_key_file) if spec.api_key_file else (),
         names=spec.allow_host,
+        origins=spec.allow_origin,
+        drain=spec.drain,
         runs=spec.runs or (RUNS if RUNS.is_dir() else None),
     ).check()
     model = load_model(spec.model, **spec.loading)

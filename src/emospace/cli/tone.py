@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emospace.errors import InvalidInput
-from emospace.specs import CrossingSpec, SteeringSpec, ToneSpec
+from emospace.specs import CrossingSpec, SteeringSpec, ToneSpec, weights_of
 
 if TYPE_CHECKING:
     from emospace.models import LanguageModel
@@ -37,7 +37,7 @@ def read_tone(spec: ToneSpec, commands: Sequence[str] = ()) -> dict[str, float]:
             "Give --emotion, or --valence and --arousal.",
         )
     if emotion is not None:
-        return weights_of(emotion)
+        return weights_of(emotion, "--emotion")
     if valence is None and arousal is None:
         near = get_close_matches(prompt, commands, n=1, cutoff=0.7) if prompt and " " not in prompt else []
         if near:
@@ -48,26 +48,6 @@ def read_tone(spec: ToneSpec, commands: Sequence[str] = ()) -> dict[str, float]:
             "emospace steer", "no tone is named", "Give --emotion joy, or --valence 0.8 --arousal -0.3."
         )
     return {"valence": valence or 0.0, "arousal": arousal or 0.0}
-
-
-def weights_of(given: str) -> dict[str, float]:
-    """Return the weights of ``joy`` or ``joy:0.7,surprise:0.3``; an emotion without a number weighs 1."""
-    hint = 'Write "joy", or "joy:0.7,surprise:0.3".'
-    weights: dict[str, float] = {}
-    for part in given.split(","):
-        name, colon, number = (piece.strip() for piece in part.partition(":"))
-        try:
-            weight = float(number) if colon else 1.0
-        except ValueError:
-            raise InvalidInput(f"--emotion {given}", f"'{number}' is no weight", hint) from None
-        if not name:
-            raise InvalidInput(f"--emotion {given}", "an emotion has no name", hint)
-        if weight != weight or abs(weight) == float("inf"):
-            raise InvalidInput(f"--emotion {given}", f"'{number}' is no finite weight", hint)
-        if name in weights:
-            raise InvalidInput(f"--emotion {given}", f"'{name}' stands there twice", hint)
-        weights[name] = weight
-    return weights
 
 
 def window_of(given: str | None) -> tuple[int, int | None] | None:

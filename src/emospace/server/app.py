@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import math
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -17,6 +19,7 @@ import emospace
 from emospace.display import say
 from emospace.errors import EmospaceError
 from emospace.server.completions import completion_routes
+from emospace.server.connections import LEAVING_SECONDS, Connection, Server
 from emospace.server.emotions import emotion_routes
 from emospace.server.engine import Busy, Engine, Stopped
 from emospace.server.failures import ApiError, ErrorBody, api_error, from_validation
@@ -29,7 +32,7 @@ from emospace.server.settings import Settings
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 """Of the reference, whose style stands in the page."""
 
-BACKLOG, LEAVING_SECONDS = 256, 5
+BACKLOG = 256
 
 CODES = {400: "invalid_json", 404: "not_found", 405: "method_not_allowed"}
 
@@ -48,7 +51,7 @@ def create_app(engine: Engine, settings: Settings | None = None) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         engine.start()
         yield
-        engine.stop()
+        await asyncio.to_thread(engine.stop)
 
     app = FastAPI(
         title="emospace",
@@ -129,7 +132,7 @@ def serve(engine: Engine, settings: Settings) -> None:
         uvicorn_server(engine, settings).run(sockets=[bound])
 
 
-def uvicorn_server(engine: Engine, settings: Settings) -> uvicorn.Server:
+def uvicorn_server(engine: Engine, settings: Settings) -> Server:
     """Return the server of an engine, not yet running."""
     config = uvicorn.Config(
         create_app(engine, settings),
@@ -139,9 +142,10 @@ def uvicorn_server(engine: Engine, settings: Settings) -> uvicorn.Server:
         # Whoever sits before the server must not name another client: fairness goes by address.
         proxy_headers=False,
         ws="none",
-        timeout_graceful_shutdown=LEAVING_SECONDS,
+        http=Connection,
+        timeout_graceful_shutdown=math.ceil(settings.drain) + LEAVING_SECONDS,
     )
-    return uvicorn.Server(config)
+    return Server(config, settings.drain)
 
 
 def bind(settings: Settings) -> socket.socket:

@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from emospace.generation.decoding import EMPTY
 from emospace.generation.loop import Answer, Event
-from emospace.server.engine import Engine
+from emospace.server.engine import Engine, Stopped
 from emospace.server.failures import sse_error
 from emospace.server.requests import begin_answers, check_model, describe_plan, read_prompts
 from emospace.server.schemas import (
@@ -209,6 +209,8 @@ class EventStream(Response):
             if exchange.shows_usage:
                 yield self._line(choices=[], usage=exchange.usage().model_dump())
         # The status is long sent: what went wrong can only be said in the stream.
+        except asyncio.CancelledError:
+            yield sse_error(Stopped())
         except Exception as error:
             yield sse_error(error)
         yield b"data: [DONE]\n\n"

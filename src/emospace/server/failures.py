@@ -86,25 +86,80 @@ def from_emospace(error: EmospaceError, param: str | None = None) -> ApiError:
     return ApiError(400, str(error), f"unknown_{kind[1]}" if kind else "invalid_value", param)
 
 
-_FORM = re.compile(r"(str|int|list\[.*\])$")
+_FORM = re.compile(r"(str|int|nullable|(constrained|list|dict)\b.*)$")
 """How pydantic names the forms of a field that may have several."""
+
+_NOUNS: Mapping[str, str] = {
+    "string": "a text",
+    "int": "a whole number",
+    "float": "a number",
+    "finite": "a finite number",
+    "bool": "true or false",
+    "list": "a list",
+    "dict": "an object",
+    "model": "an object",
+}
+"""First word of pydantic's name of a wrong type -> what to give instead."""
+
+_SENTENCES: Mapping[str, str] = {
+    "missing": "it is required",
+    "extra_forbidden": "this server knows no such field",
+    "literal_error": "give {expected}",
+    "greater_than": "give more than {gt:g}",
+    "greater_than_equal": "give at least {ge:g}",
+    "less_than": "give less than {lt:g}",
+    "less_than_equal": "give at most {le:g}",
+    "too_short": "it is too short: at least {min_length}",
+    "too_long": "it is too long: at most {max_length}",
+    "string_too_short": "it is too short: at least {min_length} characters",
+    "string_too_long": "it is too long: at most {max_length} characters",
+}
+"""Pydantic's name of a complaint -> what a client is told."""
 
 
 def from_validation(errors: list[Any]) -> ApiError:
     """Return the first of pydantic's complaints, its field named as in the request."""
     # Of the forms a field may have, the one that fits furthest is the most useful.
     field = errors[0]["loc"][:2]
-    first = max((error for error in errors if error["loc"][:2] == field), key=lambda error: len(error["loc"]))
-    loc = (*first["loc"], *first.get("ctx", {}).get("place", ()))
-    place = [
-        str(part) for part in loc if part not in ("body", "query", "path") and not _FORM.match(str(part))
-    ]
-    message = str(first["msg"]).removeprefix("Value error, ")
+    first = max(
+        (error for error in errors if error["loc"][:2] == field), key=lambda error: len(_place(error))
+    )
     if first["type"] == "json_invalid":
         return ApiError(400, "The body is not valid JSON.", "invalid_json")
-    if first["type"] == "extra_forbidden":
-        return ApiError(400, f"There is no field '{'.'.join(place)}'.", "unsupported", ".".join(place))
-    return ApiError(400, f"{'.'.join(place) or 'body'}: {message}", "invalid_value", ".".join(place) or None)
+    place = ".".join(_place(first))
+    wanted = [_NOUNS.get(error["type"].split("_")[0]) for error in errors if _place(error) == _place(first)]
+    context = first.get("ctx", {})
+    if first["type"] in _SENTENCES:
+        message = _SENTENCES[first["type"]].format(**context)
+    elif nouns := [noun for noun in dict.fromkeys(wanted) if noun]:
+        message = f"give {' or '.join(nouns)}, not {_noun(first['input'])}"
+    else:
+        message = first["msg"].removeprefix("Value error, ")
+    code = "unsupported" if first["type"] == "extra_forbidden" else context.get("code", "invalid_value")
+    return ApiError(400, f"{place or 'body'}: {message}", code, place or None)
+
+
+def _place(error: Mapping[str, Any]) -> list[str]:
+    loc = (*error["loc"], *error.get("ctx", {}).get("place", ()))
+    return [str(part) for part in loc if part not in ("body", "query", "path") and not _FORM.match(str(part))]
+
+
+def _noun(value: Any) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return str(value).lower()
+        case str():
+            return "a text"
+        case float():
+            return f"{value:g}"
+        case int():
+            return "a number"
+        case list():
+            return "a list"
+        case _:
+            return "an object"
 
 
 def _retry(seconds: int) -> dict[str, str]:

@@ -10,17 +10,18 @@ import uuid
 from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from emospace.server.engine import Metrics
+from emospace.server.engine import Metrics, Stopped
 from emospace.server.failures import ApiError, api_error
 from emospace.server.settings import Settings
 from emospace.specs import Limits
 
-log = logging.getLogger(__name__)
+log, access = logging.getLogger(__name__), logging.getLogger("emospace.server.access")
 
 BODY_SECONDS = 30.0
 """How long a body may take to arrive."""
@@ -54,7 +55,11 @@ class Gate:
             await self.app(scope, receive, send)
             return
         name, start = uuid.uuid4().hex, time.monotonic()
+        method, origin = scope["method"], Headers(scope=scope).get("origin", "")
         status = 0
+        if method == "HEAD":
+            # It is answered as GET: only the body is left out.
+            scope = {**scope, "method": "GET"}
 
         async def answer(message: Message) -> None:
             nonlocal status
@@ -64,13 +69,27 @@ class Gate:
                 headers["x-request-id"] = name
                 for header, value in HEADERS.items():
                     headers.setdefault(header, value)
+                if origin in self.settings.origins:
+                    headers["access-control-allow-origin"] = origin
+                    headers["access-control-expose-headers"] = "x-request-id, retry-after"
+                if self.settings.origins:
+                    headers.add_vary_header("origin")
+            elif method == "HEAD":
+                message = {**message, "body": b""}
             await send(message)
 
         try:
             scope.setdefault("state", {})["client"] = self._admit(scope)
-            await self.app(scope, await self._body(scope, receive), answer)
+            if asks_before(scope):
+                await preflight(scope)(scope, receive, answer)
+            else:
+                await self.app(scope, await self._body(scope, receive), answer)
         except ApiError as error:
             await error.response()(scope, receive, answer)
+        # Only a server that stops cancels requests, after the time they had to finish.
+        except asyncio.CancelledError:
+            if not status:
+                await api_error(Stopped()).response()(scope, receive, answer)
         except Exception as error:
             log.exception("request %s failed", name)
             if not status:
@@ -78,7 +97,16 @@ class Gate:
         finally:
             route = getattr(scope.get("route"), "path", "other")
             self.metrics.requests.labels(route, str(status or 499)).inc()
-            self.metrics.seconds.labels(route).observe(time.monotonic() - start)
+            seconds = time.monotonic() - start
+            self.metrics.seconds.labels(route).observe(seconds)
+            client = scope["state"].get("client") or _address(scope)
+            place = self._without_keys(quote(scope["path"]))
+            access.info('%s "%s %s" %s %.3f s %s', client, method, place, status or 499, seconds, name)
+
+    def _without_keys(self, text: str) -> str:
+        for key in self.settings.api_keys:
+            text = text.replace(quote(key.get_secret_value()), "KEY")
+        return text
 
     def _admit(self, scope: Scope) -> str:
         """Return who asks: the number of the key, or an address; raises `ApiError`."""
@@ -86,15 +114,27 @@ class Gate:
         if self.settings.is_loopback or self.settings.names:
             hosts = headers.getlist("host")
             if len(hosts) != 1 or _name(hosts[0]) not in self.names:
-                raise ApiError(403, "This server does not answer to that host name.", "host_not_allowed")
+                host = _name(hosts[0]) if hosts else "NAME"
+                raise ApiError(
+                    403,
+                    f"This server does not answer to that host name. Who runs it can allow it: emospace serve "
+                    f"--allow-host {host}",
+                    "host_not_allowed",
+                )
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != headers.get("host"):
-            raise ApiError(403, "Pages of other origins may not use this server.", "origin_not_allowed")
+        if origin not in (None, *self.settings.origins) and urlsplit(origin).netloc != headers.get("host"):
+            raise ApiError(
+                403,
+                "Pages of other origins may not use this server. Who runs it can allow this one: emospace serve "
+                f"--allow-origin {origin}",
+                "origin_not_allowed",
+            )
         path = scope["path"]
+        if asks_before(scope):
+            return _address(scope)
         if self.keys and (path == "/metrics" or path.startswith("/v1/")):
             return self._key(headers.get("authorization", ""))
-        client = scope.get("client")
-        return client[0] if client else "local"
+        return _address(scope)
 
     def _key(self, given: str) -> str:
         scheme, _, key = given.partition(" ")
@@ -121,7 +161,7 @@ class Gate:
         limit = self.limits.body_bytes
         too_large = ApiError(
             413,
-            f"The body has more than {limit:,} bytes.",
+            f"The body has more than {limit:,} bytes (emospace serve --max-body).",
             "body_too_large",
             headers={"Connection": "close"},
         )
@@ -153,6 +193,26 @@ class Gate:
             return first.pop() if first else await receive()
 
         return replay
+
+
+def asks_before(scope: Scope) -> bool:
+    """Return whether a browser asks if a page of a foreign origin may send a request."""
+    return scope["method"] == "OPTIONS" and "access-control-request-method" in Headers(scope=scope)
+
+
+def preflight(scope: Scope) -> Response:
+    """Return the answer to a browser that asks for a page that may."""
+    headers = {
+        "access-control-allow-methods": "GET, HEAD, POST",
+        "access-control-allow-headers": Headers(scope=scope).get("access-control-request-headers", "*"),
+        "access-control-max-age": "600",
+    }
+    return Response(status_code=204, headers=headers)
+
+
+def _address(scope: Scope) -> str:
+    client = scope.get("client")
+    return client[0] if client else "local"
 
 
 def _name(host: str) -> str:

@@ -11,7 +11,7 @@ from emospace.errors import EmospaceError
 from emospace.generation.decoding import opens_thought
 from emospace.generation.loop import Answer
 from emospace.server.failures import ApiError, from_emospace
-from emospace.server.schemas import ChatRequest, CompletionRequest, Steered
+from emospace.server.schemas import TEMPERATURE, ChatRequest, CompletionRequest, Steered
 from emospace.specs import Sampling
 from emospace.steering import SteeringPlan, plan_steering
 from emospace.steering.bank import AXES
@@ -36,7 +36,7 @@ def read_prompts(
         raise ApiError(400, "prompt: the list is empty", "invalid_value", "prompt")
     n_prompts = 1 if isinstance(request, ChatRequest) else len(request.prompts)
     if n_prompts * (request.n or 1) > limits.queue:
-        why = f"n: this server gives at most {limits.queue} answers to a request"
+        why = f"n: this server gives at most {limits.queue} answers to a request (emospace serve --queue)"
         raise ApiError(400, why, "invalid_value", "n")
     if isinstance(request, ChatRequest):
         return [chat_ids(model, request.messages, limits.prompt_tokens, request.chat_template_kwargs)]
@@ -102,12 +102,12 @@ def sampling_of(request: ChatRequest | CompletionRequest, space: int, limits: Li
     field = "max_completion_tokens" if getattr(request, "max_completion_tokens", None) else "max_tokens"
     n_tokens = getattr(request, field)
     if n_tokens is not None and n_tokens > limits.answer_tokens:
-        why = f"{field}: {n_tokens} is more than the {limits.answer_tokens} this server gives"
+        why = f"{field}: {n_tokens} is more than the {limits.answer_tokens} this server gives (emospace serve --max-tokens)"
         raise ApiError(400, why, "invalid_value", field)
     if n_tokens is not None and n_tokens > space:
         why = f"the prompt leaves room for {max(space, 0)} tokens of the {n_tokens} asked for"
         raise _too_long(why, field)
-    temperature = 1.0 if request.temperature is None else request.temperature
+    temperature = TEMPERATURE if request.temperature is None else request.temperature
     return Sampling(
         n_tokens=n_tokens or min(limits.answer_tokens, space),
         temperature=temperature if temperature >= COLDEST else 0.0,
@@ -125,8 +125,8 @@ def plan_of(model: LanguageModel, bank: VectorBank | None, tone: Tone) -> Steeri
     ApiError
         For an unknown emotion, a mix of both ways to name a tone, or a model without vectors.
     """
-    emotion = tone.emotion or {}
     try:
+        emotion = tone.weights
         if not any(emotion.values()) or tone.dose == 0:
             # A slip in a name whose weight is 0 would go unnoticed otherwise.
             for name in emotion:

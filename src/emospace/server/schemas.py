@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from emospace.specs import Mode, Scope
+from emospace.specs import Mode, Sampling, Scope, weights_of
 
 MAX_TOKENS = (
     "without it (null or -1) an answer goes on until the model ends it, or for the answer_tokens that /v1/models names, "
     "or as far as the model's context reaches"
 )
+TEMPERATURE = Sampling().temperature
+"""Unless a request gives one: that of the command line and the page."""
+
 LONGEST_STOP, MOST_STOPS, MOST_TEXTS = 200, 4, 64
 
 UNSUPPORTED: Mapping[str, tuple[Any, ...]] = {
+    "add_generation_prompt": (True,),
     "audio": (),
     "best_of": (1,),
+    "dry_multiplier": (0,),
     "dynatemp_range": (0,),
     "echo": (False,),
     "frequency_penalty": (0,),
     "function_call": ("none",),
     "functions": ([],),
     "ignore_eos": (False,),
+    "include_stop_str_in_output": (False,),
     "length_penalty": (1,),
     "logit_bias": ({}, []),
     "logprobs": (False, 0),
@@ -32,6 +39,9 @@ UNSUPPORTED: Mapping[str, tuple[Any, ...]] = {
     "min_tokens": (0,),
     "mirostat": (0,),
     "modalities": (["text"], []),
+    "n_keep": (0,),
+    "n_predict": (-1,),
+    "n_probs": (0,),
     "prediction": (),
     "presence_penalty": (0,),
     "reasoning_effort": (),
@@ -39,6 +49,7 @@ UNSUPPORTED: Mapping[str, tuple[Any, ...]] = {
     "repeat_penalty": (1,),
     "repetition_penalty": (1,),
     "response_format": ({"type": "text"},),
+    "skip_special_tokens": (True,),
     "suffix": ("",),
     "tfs_z": (1,),
     "tool_choice": ("none", "auto"),
@@ -58,12 +69,13 @@ AS_UNSET = ("max_tokens", "max_completion_tokens", "seed", "top_k")
 UNUSED = ("refusal", "annotations", "reasoning_content", "reasoning")
 """Fields of a message that are let pass: thoughts of earlier turns are not given to the model again."""
 
+LimitedText = Annotated[str, Field(max_length=2000)]
 Number = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]
 
 
-def refused(why: str, *place: str | int) -> PydanticCustomError:
+def refused(why: str, *place: str | int, code: str = "invalid_value") -> PydanticCustomError:
     """Return the error of a field of a body that pydantic has not come to yet."""
-    return PydanticCustomError("refused", "{why}", {"why": why, "place": place})
+    return PydanticCustomError("refused", "{why}", {"why": why, "place": place, "code": code})
 
 
 class Body(BaseModel):
@@ -95,14 +107,13 @@ def is_unicode(text: str) -> bool:
 class Tone(Body):
     """The tone asked for.
 
-    `emotion` holds weighted emotions or a point of the circumplex (``valence`` and ``arousal``, -1 to 1); `dose` is
-    in units of the norm, the calibrated one unless given.
+    `emotion` holds weighted emotions, as on the command line too, or a point of the circumplex (``valence`` and
+    ``arousal``, -1 to 1); `dose` is in units of the norm, the calibrated one unless given.
     """
 
-    emotion: dict[str, Number] | None = Field(
+    emotion: Annotated[dict[str, Number], Field(max_length=64)] | LimitedText | None = Field(
         default=None,
-        examples=[{"joy": 0.7}, {"valence": 0.8, "arousal": -0.3}],
-        max_length=64,
+        examples=[{"joy": 0.7, "surprise": 0.3}, "joy:0.7,surprise:0.3", {"valence": 0.8, "arousal": -0.3}],
         description="weighted emotions, or a point of the circumplex (valence, arousal)",
     )
     dose: float | None = Field(
@@ -114,6 +125,11 @@ class Tone(Body):
     )
     scope: Scope | None = Field(default=None, description="tokens steered; as calibrated unless given")
     mode: Mode = "relative"
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The emotions' weights, or the point's coordinates; raises `InvalidInput` where a text is neither."""
+        return weights_of(self.emotion) if isinstance(self.emotion, str) else self.emotion or {}
 
 
 class StreamOptions(BaseModel):
@@ -129,7 +145,9 @@ class _Generation(Tone):
 
     model: str | None = Field(default=None, max_length=500)
     max_tokens: int | None = Field(default=None, ge=1, description=MAX_TOKENS)
-    temperature: float | None = Field(default=None, ge=0, le=2, allow_inf_nan=False)
+    temperature: float | None = Field(
+        default=None, ge=0, le=2, allow_inf_nan=False, description=f"{TEMPERATURE} unless given"
+    )
     top_p: float | None = Field(default=None, gt=0, le=1)
     top_k: int | None = Field(default=None, ge=0, description="0, -1 or null: all tokens")
     n: int | None = Field(default=None, ge=1, le=64)
@@ -150,6 +168,7 @@ class _Generation(Tone):
     keep_alive: Any = None
     return_progress: Any = None
     timings_per_token: Any = None
+    repeat_last_n: Any = None
 
     @model_validator(mode="before")
     @classmethod
@@ -159,7 +178,10 @@ class _Generation(Tone):
         for name, harmless in UNSUPPORTED.items():
             value = given.get(name)
             if value is not None and value not in harmless:
-                raise refused("it is not supported by this server", name)
+                give = "".join(f", or give {json.dumps(value)}" for value in harmless[:1])
+                raise refused(
+                    f"this server does not support it: leave it out{give}", name, code="unsupported"
+                )
         return {
             name: None if name in AS_UNSET and value == -1 else value
             for name, value in given.items()
@@ -200,6 +222,12 @@ class Message(BaseModel):
     def _used(cls, given: Any) -> Any:
         if not isinstance(given, dict):
             return given
+        content = given.get("content")
+        for number, part in enumerate(content if isinstance(content, list) else []):
+            kind = part.get("type") if isinstance(part, dict) else None
+            if isinstance(kind, str) and kind != "text":
+                why = f"'{kind[:40]}' is not read here, only parts of type 'text'"
+                raise refused(why, "content", number, "type", code="unsupported")
         return {
             name: value
             for name, value in given.items()

@@ -32,8 +32,10 @@ from emospace.specs.steering import (
     SteeringSpec,
     TextSpec,
     ToneSpec,
+    weights_of,
 )
 from emospace.specs.studies import (
+    DRAIN_SECONDS,
     CacheSpec,
     CheckSpec,
     CompareSpec,
@@ -48,6 +50,7 @@ from emospace.specs.studies import (
 
 __all__ = [
     "BASIC",
+    "DRAIN_SECONDS",
     "MAX_FEATURES",
     "MODEL",
     "OUTPUT",
@@ -81,4 +84,5 @@ __all__ = [
     "Training",
     "VectorSource",
     "option",
+    "weights_of",
 ]

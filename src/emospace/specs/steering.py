@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import field_validator
 
+from emospace.errors import InvalidInput
 from emospace.specs.base import (
     BASIC,
     COMMA,
@@ -45,6 +46,39 @@ class Sampling(Spec):
     top_k: int = option(50, "0: all tokens.", panel=SAMPLED, ge=0)
     top_p: float = option(1.0, "Share of the probability.", panel=SAMPLED, gt=0, le=1)
     seed: int = option(0, SEED_HELP, panel=SAMPLED, ge=0)
+
+
+def weights_of(given: str, field: str = "emotion") -> dict[str, float]:
+    """Return the weights of ``joy`` or ``joy:0.7,surprise:0.3``; an emotion without a number weighs 1.
+
+    Parameters
+    ----------
+    given
+        The text.
+    field
+        What it was given as, for the message.
+
+    Raises
+    ------
+    InvalidInput
+        If an emotion has no name, a weight that is no finite number, or stands there twice.
+    """
+    what, hint = f"{field} {given}", 'Write "joy", or "joy:0.7,surprise:0.3".'
+    weights: dict[str, float] = {}
+    for part in given.split(","):
+        name, colon, number = (piece.strip() for piece in part.partition(":"))
+        try:
+            weight = float(number) if colon else 1.0
+        except ValueError:
+            raise InvalidInput(what, f"'{number}' is no weight", hint) from None
+        if not name:
+            raise InvalidInput(what, "an emotion has no name", hint)
+        if not math.isfinite(weight):
+            raise InvalidInput(what, f"'{number}' is no finite weight", hint)
+        if name in weights:
+            raise InvalidInput(what, f"'{name}' stands there twice", hint)
+        weights[name] = weight
+    return weights
 
 
 class ToneSpec(ModelSpec):

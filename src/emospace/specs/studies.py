@@ -225,6 +225,10 @@ class Limits(Spec):
     seconds: float = option(300.0, "Time of a request, waiting included.", panel=BOUNDS, gt=0)
 
 
+DRAIN_SECONDS = 8.0
+"""Docker ends a container 10 seconds after it told it to stop."""
+
+
 class ServeSpec(ChatModelSpec):
     """A server of one model."""
 
@@ -233,6 +237,15 @@ class ServeSpec(ChatModelSpec):
     api_key_file: Path | None = option(None, "Keys, one a line; # begins a comment.", panel=ACCESS)
     allow_host: tuple[str, ...] = option(
         (), "A further name of this machine; repeated for several.", panel=ACCESS
+    )
+    allow_origin: tuple[str, ...] = option(
+        (), "An origin whose pages may use the API (https://lab.example); repeated for several.", panel=ACCESS
+    )
+    drain: float = option(
+        DRAIN_SECONDS,
+        "Seconds that requests under way have to finish when it is stopped.",
+        panel=BOUNDS,
+        ge=0,
     )
     runs: Path | None = option(
         None, "A folder of finished studies, shown on the page; else runs, where it is here."
