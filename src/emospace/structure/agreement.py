@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from emospace.errors import InvalidInput, unknown
-from emospace.structure.ratings import FEWEST_RATED, Ratings
+from emospace.structure.ratings import FEWEST_RATED, Ratings, check_language
 
 if TYPE_CHECKING:
     from emospace.concepts import ConceptSets
@@ -140,12 +140,7 @@ def valence_agreement(
                 f"Give a TOML file with sets of '{language}', in the format of en.toml, or leave the norms out.",
             )
         for norms in several:
-            if norms.language != language:
-                raise InvalidInput(
-                    f"norms '{norms.name}'",
-                    f"they rate words of '{norms.language}', not '{language}'",
-                    f"Give norms of '{language}'.",
-                )
+            check_language(norms, language)
     standard = norms_by_language[reference][0]
     theirs = category_valence(of_reference, standard, reference)
     agreements = []

@@ -97,12 +97,7 @@ def category_ratings(sets: ConceptSets, norms: WordNorms, language: str) -> Cate
     """
     import pandas as pd
 
-    if norms.language != language:
-        raise InvalidInput(
-            f"norms '{norms.name}'",
-            f"they rate words of '{norms.language}', not '{language}'",
-            f"Give norms of '{language}'.",
-        )
+    check_language(norms, language)
     if language not in sets.languages:
         raise unknown("language of the concept-sets", language, sets.languages)
     ratings = Ratings.from_norms(norms)
@@ -126,6 +121,16 @@ def category_ratings(sets: ConceptSets, norms: WordNorms, language: str) -> Cate
     columns = [t + suffix for t in norms.targets for suffix in ("", "_sd", "_n") if t + suffix in norms.table]
     table = pd.DataFrame(rows, columns=["category", *columns, "source", "word", "n_words"])
     return CategoryRatings(language, norms.name, table, norms.targets, tuple(unrated), norms.note)
+
+
+def check_language(norms: WordNorms, language: str) -> None:
+    """Raise where norms rate the words of another language."""
+    if norms.language != language:
+        raise InvalidInput(
+            f"norms '{norms.name}'",
+            f"they rate words of '{norms.language}', not '{language}'",
+            f"Give norms of '{language}'.",
+        )
 
 
 class Ratings(NamedTuple):
