@@ -44,9 +44,10 @@ WRITERS: Mapping[str, Callable[[Any], str]] = {
 
 class _Template(Formatter):
     def format_field(self, value: Any, format_spec: str) -> str:
-        if format_spec in WRITERS:
-            return WRITERS[format_spec](value)
-        return counted(value, format_spec) if len(format_spec) > 1 and format_spec.islower() else str(value)
+        if not format_spec:
+            return str(value)
+        write = WRITERS.get(format_spec)
+        return write(value) if write else counted(value, format_spec)
 
 
 _template = _Template()
