@@ -192,7 +192,10 @@ def judgement_of(text: str) -> dict:
 
 
 class StubServer(ThreadingHTTPServer):
-    """Keeps every request; `fail` maps a path to an answer `(status, code, headers)` that is given instead."""
+    """Keeps every request; `fail` maps a path to an answer `(status, code, headers)` that is given instead.
+
+    `pace` is the time between two pieces of an answer, in seconds.
+    """
 
     daemon_threads = True
 
@@ -206,6 +209,7 @@ class StubServer(ThreadingHTTPServer):
         self.closing = threading.Event()
         self.fail: dict[str, tuple[int, str, dict[str, str]]] = {}
         self.key: str | None = None
+        self.pace = 0.0
         self.tables = {"demo": run_tables(0), "gemma": run_tables(50)}
 
     @property
@@ -332,7 +336,7 @@ class Handler(BaseHTTPRequestHandler):
             self.choice({"role": "assistant", "content": ""})
             for piece in pieces:
                 self.choice({"content": piece})
-                if endless and self.server.closing.wait(0.02):
+                if self.server.closing.wait(0.02 if endless else self.server.pace):
                     break
             self.choice({}, "stop", **({"steering": steering | {"applications": 234}} if steering else {}))
             usage = {"prompt_tokens": 12, "completion_tokens": 24, "total_tokens": 36}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from colorsys import rgb_to_hls
 
 import pytest
 from stub_api import PAGE
@@ -32,9 +33,21 @@ def test_every_word_asked_for_exists() -> None:
 
 
 def test_every_word_is_used() -> None:
-    built = re.compile(r"(emotion|kind|set|structure|scope|trouble|axis|space|heat|steer|view)\.")
+    built = re.compile(r"(emotion|kind|set|source|structure|scope|trouble|axis|space|heat|steer|view)\.")
     unused = [key for key in WORDS["en"] if not built.match(key) and f'"{key}"' not in CODE]
     assert unused == []
+
+
+def test_blue_is_what_is_set_and_clicked_and_nothing_else() -> None:
+    def is_blue(code: str) -> bool:
+        red, green, blue = (int(code[at : at + 2], 16) / 255 for at in (1, 3, 5))
+        hue, _, _ = rgb_to_hls(red, green, blue)
+        return max(red, green, blue) - min(red, green, blue) > 0.2 and 185 < 360 * hue < 255
+
+    css = (PAGE / "css" / "base.css").read_text(encoding="utf-8")
+    colours = re.findall(r"--([\w-]+): light-dark\((#\w{6}), (#\w{6})\)", css)
+    assert len(colours) > 20
+    assert {name for name, *codes in colours if any(map(is_blue, codes))} == {"accent"}
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(PAGE).as_posix())

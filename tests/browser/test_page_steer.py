@@ -117,6 +117,41 @@ def test_both_columns_stream_and_are_judged(visit, stub) -> None:
     assert stub.sent("/v1/judge")[0]["messages"] == sent["messages"]
 
 
+def test_each_sentence_is_judged_once_and_the_whole_at_the_end(visit, stub) -> None:
+    stub.pace = 0.12
+    page = visit("#/steer?v=0.8&a=0.5")
+    ready(page)
+    answered(page, stub)
+    for answer in (".steer-unsteered", ".steer-steered"):
+        page.wait_for_selector(f"{answer} .facts :text('valence')")
+    judged = [body["input"] for body in stub.sent("/v1/judge")]
+    first = [text[: re.search(r"[.!]", text).end()] for text in (PLAIN, STEERED)]
+    assert sorted(judged) == sorted([*first, PLAIN, STEERED])
+
+
+@pytest.mark.parametrize("size", ["desktop", "phone"])
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_labels_of_the_pad_do_not_collide(visit, size, language) -> None:
+    page = visit(f"?lang={language}#/steer", size=size)
+    ready(page)
+    find = """() => {
+      const boxes = [...document.querySelectorAll(".pad text, .pad .category, .knob .dot")].map((node) => {
+        const { left, right, top, bottom } = node.getBoundingClientRect();
+        const word = node.tagName === "text";
+        return { word, name: word ? node.textContent : node.dataset.name ?? "knob", left, right, top: top + (word ? 1 : 0), bottom: bottom - (word ? 1 : 0) };
+      });
+      const meet = (a, b) => a.left < b.right - 0.5 && b.left < a.right - 0.5 && a.top < b.bottom - 0.5 && b.top < a.bottom - 0.5;
+      return boxes.flatMap((a, at) => boxes.slice(at + 1).filter((b) => (a.word || b.word) && meet(a, b)).map((b) => `${a.name} / ${b.name}`));
+    }"""
+    assert page.evaluate(find) == []
+    # Names make room for the knob wherever it comes to rest.
+    page.mouse.click(*at(page, -0.55, 0.45))
+    page.wait_for_timeout(500)
+    assert page.evaluate(find) == []
+    named = page.locator(".pad .name").count()
+    assert named >= (20 if size == "desktop" else 10)
+
+
 def test_stop_closes_the_streams(visit, stub) -> None:
     page = visit()
     ready(page)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,33 @@ def test_space_layers_languages_and_dictionary(visit) -> None:
     assert page.locator(".space table tbody >> nth=2").inner_text().count("remorse") == 6
     page.hover(".heat canvas >> nth=0")
     assert "×" in page.inner_text(".heat output >> nth=0")
+
+
+def test_dissimilarities_have_the_names_of_their_categories(visit) -> None:
+    page = visit("#/space")
+    shown(page, "space")
+    for heat in page.locator(".heat").all():
+        for axis in (".rows", ".columns"):
+            names = heat.locator(f"{axis} text").all_text_contents()
+            assert len(names) > 8
+            assert len(set(names)) == len(names)
+        left, right = (heat.locator(part).bounding_box() for part in (".rows", "canvas"))
+        assert left["x"] + left["width"] <= right["x"] + 1
+        boxes = [node.bounding_box() for node in heat.locator(".rows text").all()]
+        assert all(above["y"] + above["height"] < below["y"] + 2 for above, below in pairwise(boxes))
+        assert all(box["x"] >= left["x"] for box in boxes)
+    page.click(".tools :text('中文')")
+    page.wait_for_selector(".heat .rows text:text-is('快乐')")
+
+
+def test_what_a_study_calls_its_embeddings_is_translated(visit) -> None:
+    page = visit("?lang=zh#/space")
+    shown(page, "space")
+    page.wait_for_selector(".verdict:has-text('静态词嵌入')")
+    written = page.inner_text(".space") + " ".join(
+        node.get_attribute("aria-label") or "" for node in page.locator(".space [aria-label]").all()
+    )
+    assert "input embeddings" not in written
 
 
 def test_space_answers_three_questions_of_a_language(visit) -> None:

@@ -1,4 +1,4 @@
-// Which colour stands for what: the six basic emotions as in the report, values on a diverging scale.
+// Which colour stands for what: the six basic emotions, series, values on a diverging scale. Blue is left to controls.
 
 export const BASIC = ["anger", "disgust", "fear", "joy", "sadness", "surprise"];
 
@@ -6,9 +6,9 @@ export const BASIC = ["anger", "disgust", "fear", "joy", "sadness", "surprise"];
 export const hueOf = (name) => (BASIC.includes(name) ? `var(--hue-${BASIC.indexOf(name)})` : "var(--quiet)");
 
 /** Return the colour of the n-th series. */
-export const seriesHue = (at) => `var(--hue-${[4, 0, 1, 2, 3, 5][at % 6]})`;
+export const seriesHue = (at) => `var(--hue-${at % 6})`;
 
-/** Return a background for a value between -1 and 1: orange below, blue above, clear at 0; ink stays legible on it. */
+/** Return a background for a value between -1 and 1: orange below, violet above, clear at 0; ink stays legible on it. */
 export const diverging = (value) => {
   const share = Math.round(Math.min(1, Math.abs(value)) * 55);
   return `color-mix(in srgb, var(${value < 0 ? "--low" : "--high"}) ${share}%, transparent)`;

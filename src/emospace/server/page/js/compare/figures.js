@@ -3,7 +3,7 @@
 import { makeBars } from "../charts/bars.js";
 import { h } from "../dom.js";
 import { count, figure, interval, pClause, signed } from "../numbers.js";
-import { structureName, targetName } from "../space/names.js";
+import { sourceName, structureName, targetName } from "../space/names.js";
 import { emotionName, known, languageName, t } from "../words.js";
 
 const KINDS = ["prediction", "rsa", "best_pc_r", "language_rsa", "procrustes", "steering"];
@@ -32,7 +32,7 @@ const keyOf = (one) => [one.of, one.against, one.target, one.source].join("|");
 const nameOf = (one) => {
   const set = known(`set.${one.of}`) ? t(`set.${one.of}`) : one.of;
   const plain = (text) => String(text).replaceAll("_", " ");
-  if (one.kind === "prediction") return `${targetName(one.target)}, ${set}${one.source ? ` (${plain(one.source)})` : ""}`;
+  if (one.kind === "prediction") return `${targetName(one.target)}, ${set}${one.source ? ` (${sourceName(one.source)})` : ""}`;
   if (one.kind === "steering") return `${emotionName(one.target)}, ${plain(one.of)}`;
   if (one.kind === "language_rsa" || one.kind === "procrustes") return `${languageName(one.language)}, ${languageName(one.against)}`;
   return [one.kind === "rsa" ? structureName(one.against) : targetName(one.target), set].join(", ");
@@ -42,7 +42,7 @@ const nameOf = (one) => {
 const distinct = (rows) => {
   const names = rows.map(nameOf);
   const twice = (name) => names.indexOf(name) !== names.lastIndexOf(name);
-  return rows.map((one, at) => (twice(names[at]) ? [names[at], ...[one.against, one.kind === "prediction" ? null : one.source].filter(Boolean).map((text) => text.replaceAll("_", " "))].join(", ") : names[at]));
+  return rows.map((one, at) => (twice(names[at]) ? [names[at], ...[one.against, one.kind === "prediction" ? null : one.source].filter(Boolean).map(sourceName)].join(", ") : names[at]));
 };
 
 /** Draw the figures of a language by kind, each as dots beside one another and as a table. */

@@ -7,7 +7,7 @@ import { h, paused } from "../dom.js";
 import { figure, interval, pClause } from "../numbers.js";
 import { languageName, t } from "../words.js";
 import { squareOf } from "./geometry.js";
-import { structureName } from "./names.js";
+import { sourceName, structureName } from "./names.js";
 
 /** Make the part in `box`. Returns `{show(scene), layer(n or null)}`. */
 export const makeMatrices = (box) => {
@@ -69,7 +69,7 @@ export const makeMatrices = (box) => {
     const name = structure.replace(/_([a-z]{2})$/, "/$1");
     const found = scene.run.results.alignment.find((one) => one.language === scene.language && one.statistic === "rsa_spearman" && [structure, name].includes(one.against) && one.space === scene.run.space);
     if (!found || found.value === null) return "";
-    const parts = [interval(found.ci_low, found.ci_high, t("to")), pClause(found.p), found.baseline === null ? "" : t("heat.baseline", { name: found.baseline_name ?? "", value: figure(found.baseline) }), found.ceiling === null ? "" : t("ceiling.name", { value: figure(found.ceiling) })];
+    const parts = [interval(found.ci_low, found.ci_high, t("to")), pClause(found.p), found.baseline === null ? "" : t("heat.baseline", { name: sourceName(found.baseline_name ?? ""), value: figure(found.baseline) }), found.ceiling === null ? "" : t("ceiling.name", { value: figure(found.ceiling) })];
     return `${t("heat.rsa", { value: figure(found.value) })} · ${parts.filter(Boolean).join(" · ")}`;
   };
 

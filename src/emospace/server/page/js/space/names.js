@@ -13,7 +13,13 @@ export const SETS = {
 
 export const setName = (record) => {
   const name = known(`set.${record.features}`) ? t(`set.${record.features}`) : plain(record.features);
-  return record.static_source ? `${name}, ${plain(record.static_source).replace("of the corpora", "").trim()}` : name;
+  return record.static_source ? `${name}, ${sourceName(record.static_source)}` : name;
+};
+
+/** Return what embeddings are made of, or what a figure is held against; both are written in English in results. */
+export const sourceName = (source) => {
+  const key = `source.${source.toLowerCase().replace(/\W+/g, "_")}`;
+  return known(key) ? t(key) : plain(source);
 };
 
 export const structureName = (against) => {

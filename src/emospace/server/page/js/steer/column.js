@@ -6,12 +6,18 @@ import { showTrouble } from "../trouble.js";
 import { onLanguage, t } from "../words.js";
 import { makeGauges } from "./gauges.js";
 
-const PAUSE = 1200;
 const LEAST = 20;
+const SENTENCES = new Intl.Segmenter(undefined, { granularity: "sentence" });
 const HAN = /\p{Script=Han}/gu;
 
 /** Return the language a text is judged in: Chinese where a third of it is Han characters. */
 const languageOf = (text) => ((text.match(HAN)?.length ?? 0) * 3 > text.length ? "zh" : "en");
+
+/** Return a text without the sentence that may still grow. */
+const finished = (text) => {
+  const last = [...SENTENCES.segment(text)].at(-1);
+  return text.slice(0, last?.index ?? 0).trimEnd();
+};
 
 /** Make a column named by a key of words. Returns `{node, run(request, about, signal), say(key), compareWith(perplexity)}`. */
 export const makeColumn = (key, judged = () => {}) => {
@@ -45,28 +51,24 @@ export const makeColumn = (key, judged = () => {}) => {
       if (["absent", "wrong", "reading_off"].includes(error.kind)) off.add(name);
     }
   };
-  const judgeSoFar = (messages, signal) => {
-    const whole = text.textContent;
-    return ask("judgement", () => judge(whole, messages, languageOf(whole), signal));
-  };
+  const judgeText = (whole, messages, signal) => ask("judgement", () => judge(whole, messages, languageOf(whole), signal));
 
-  // One judgement at a time, of what is there so far.
-  const follow = (messages, signal) => {
+  // One judgement at a time, of the sentences that are whole; what ends meanwhile is judged with the next.
+  const makeFollower = (messages, signal) => {
     let busy = null;
     let seen = 0;
-    const timer = setInterval(() => {
-      const { length } = text.textContent;
-      if (busy || length < LEAST || length === seen) return;
-      seen = length;
-      busy = judgeSoFar(messages, signal).finally(() => (busy = null));
-    }, PAUSE);
-    return () => {
-      clearInterval(timer);
-      return busy;
+    return {
+      look: () => {
+        const whole = finished(text.textContent);
+        if (busy || whole.length < LEAST || whole.length === seen) return;
+        seen = whole.length;
+        busy = judgeText(whole, messages, signal).finally(() => (busy = null));
+      },
+      last: () => busy,
     };
   };
 
-  const answer = async (request, mine, signal) => {
+  const answer = async (request, mine, signal, look) => {
     const began = performance.now();
     let pieces = 0;
     try {
@@ -76,6 +78,7 @@ export const makeColumn = (key, judged = () => {}) => {
           if (!pieces) say("steer.writing");
           pieces += 1;
           text.append(text.textContent ? piece : piece.trimStart());
+          look();
         },
       });
       gauges.set({ steering: end.steering });
@@ -93,7 +96,7 @@ export const makeColumn = (key, judged = () => {}) => {
 
   const conclude = async (request, mine) => {
     if (!text.textContent.trim() || mine !== round) return;
-    await judgeSoFar(request.messages);
+    await judgeText(text.textContent, request.messages);
     if (mine === round) await ask("reading", () => read(text.textContent, 0));
   };
 
@@ -107,13 +110,12 @@ export const makeColumn = (key, judged = () => {}) => {
     text.setAttribute("aria-busy", "true");
     node.classList.add("busy");
     say("steer.thinking");
-    const stop = follow(request.messages, signal);
-    await answer(request, mine, signal);
-    const judging = stop();
+    const follower = makeFollower(request.messages, signal);
+    await answer(request, mine, signal, follower.look);
     if (mine !== round) return;
     text.setAttribute("aria-busy", "false");
     node.classList.remove("busy");
-    Promise.resolve(judging).then(() => conclude(request, mine));
+    Promise.resolve(follower.last()).then(() => conclude(request, mine));
   };
   return { node, run, say, perplexity: () => gauges.perplexity(), compareWith: (other) => gauges.compareWith(other) };
 };

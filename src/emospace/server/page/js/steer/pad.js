@@ -2,7 +2,7 @@
 
 import { linear } from "../charts/scale.js";
 import { placeLabels, widthOf } from "../charts/labels.js";
-import { freshId, h, onWidth, s } from "../dom.js";
+import { freshId, h, onWidth, paused, s } from "../dom.js";
 import { BASIC, hueOf } from "../hues.js";
 import { clamp, figure } from "../numbers.js";
 import { emotionName, onLanguage, t } from "../words.js";
@@ -11,6 +11,8 @@ import { describe, isNeutral, placeOf, pointTone } from "./tone.js";
 const LIMIT = 1.06;
 const MARGIN = 22;
 const SNAP = 12;
+const KNOB = 14;
+const REST = 150;
 const STEPS = {
   ArrowLeft: ["valence", -0.05], ArrowRight: ["valence", 0.05], ArrowDown: ["arousal", -0.05], ArrowUp: ["arousal", 0.05],
   PageDown: ["arousal", -0.25], PageUp: ["arousal", 0.25], Home: ["valence", -2], End: ["valence", 2],
@@ -21,6 +23,8 @@ export const makePad = (box, change) => {
   let categories = [];
   let tone = pointTone(0, 0);
   let size = 0;
+  let held = null;
+  let rested = "";
   const help = freshId("pad-help");
   const back = s("g", { "aria-hidden": "true" });
   const ray = s("line", { class: "ray" });
@@ -41,6 +45,8 @@ export const makePad = (box, change) => {
     const away = (one) => Math.hypot(one.valence - place.valence, one.arousal - place.arousal);
     return categories.filter(({ valence }) => valence !== null).sort((a, b) => away(a) - away(b))[0];
   };
+
+  const placeName = () => Object.values(placeOf(tone, categories)).join();
 
   const drawKnob = () => {
     if (!size) return;
@@ -70,6 +76,10 @@ export const makePad = (box, change) => {
       const from = at - (anchor === "end" ? widthOf(t(key), 11.5) : 0);
       return { x0: from - 2, x1: from + widthOf(t(key), 11.5) + 2, y0: up - 12, y1: up + 4 };
     });
+    const place = placeOf(tone, categories);
+    const [left, up] = [x(place.valence), y(place.arousal)];
+    rested = placeName();
+    reserved.push({ x0: left - KNOB, x1: left + KNOB, y0: up - KNOB, y1: up + KNOB });
     const spots = placeLabels(points, size, size, font, { reachMost: size < 380 ? 40 : 60, reserved });
     back.replaceChildren(
       s("circle", { class: "unit", cx: x(0), cy: y(0), r: unit }),
@@ -82,9 +92,16 @@ export const makePad = (box, change) => {
     drawKnob();
   };
 
+  // Names make room for the knob where it rests, not on its way.
+  const settle = paused(() => {
+    if (held) settle();
+    else if (rested !== placeName()) drawBack();
+  }, REST);
+
   const moveTo = (place) => {
     tone = pointTone(place.valence, place.arousal);
     drawKnob();
+    settle();
     change(tone);
   };
 
@@ -106,7 +123,6 @@ export const makePad = (box, change) => {
   };
 
   // A finger beside the knob may want to scroll; it sets the point only where it is lifted in place.
-  let held = null;
   drawing.addEventListener("pointerdown", (event) => {
     if (event.button) return;
     const drags = event.pointerType !== "touch" || knob.contains(event.target);
@@ -147,6 +163,7 @@ export const makePad = (box, change) => {
     update: (given) => {
       tone = given;
       drawKnob();
+      settle();
     },
     fill: (given) => {
       categories = given;
