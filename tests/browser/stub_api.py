@@ -194,7 +194,7 @@ def judgement_of(text: str) -> dict:
 class StubServer(ThreadingHTTPServer):
     """Keeps every request; `fail` maps a path to an answer `(status, code, headers)` that is given instead.
 
-    `pace` is the time between two pieces of an answer, in seconds.
+    `pace` is the time between two pieces of an answer, in seconds; `breaks` the code of an error that ends it.
     """
 
     daemon_threads = True
@@ -210,6 +210,7 @@ class StubServer(ThreadingHTTPServer):
         self.fail: dict[str, tuple[int, str, dict[str, str]]] = {}
         self.key: str | None = None
         self.pace = 0.0
+        self.breaks: str | None = None
         self.tables = {"demo": run_tables(0), "gemma": run_tables(50)}
 
     @property
@@ -338,13 +339,16 @@ class Handler(BaseHTTPRequestHandler):
                 self.choice({"content": piece})
                 if self.server.closing.wait(0.02 if endless else self.server.pace):
                     break
+            if self.server.breaks:
+                return self.event({"error": {"message": "the stub says so", "code": self.server.breaks}})
             self.choice({}, "stop", **({"steering": steering | {"applications": 234}} if steering else {}))
             usage = {"prompt_tokens": 12, "completion_tokens": 24, "total_tokens": 36}
             self.event({"choices": [], "usage": usage})
             self.wfile.write(b"data: [DONE]\n\n")
         except (BrokenPipeError, ConnectionResetError):
             self.server.left.set()
-        self.close_connection = True
+        finally:
+            self.close_connection = True
 
     def choice(self, delta: dict, finish: str | None = None, **more: object) -> None:
         choice = {"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}

@@ -238,6 +238,15 @@ def test_trouble_is_said_kindly(visit, stub, status, code, headers, said) -> Non
     assert page.inner_text(".steer-steered .reason p >> nth=0") == said
 
 
+def test_trouble_within_a_stream_is_said_kindly(visit, stub) -> None:
+    stub.breaks = "shutting_down"
+    page = visit()
+    ready(page)
+    page.click(GO)
+    for answer in (".steer-unsteered", ".steer-steered"):
+        page.wait_for_selector(f"{answer} [role=alert]:has-text('The server is shutting down.')")
+
+
 def test_a_tone_that_cannot_be_is_said_until_it_is_changed(visit, stub) -> None:
     stub.fail["/v1/emotions/resolve"] = (400, "unknown_emotion", {})
     page = visit("#/steer?mix=joy:0.5")

@@ -356,6 +356,11 @@ def test_a_message_that_cannot_be_read_is_named(client, message, param):
         ("completions", {"prompt": None}, "prompt: give a text or a list, not null"),
         ("completions", {"prompt": "a", "stop": {"a": 1}}, "stop: give a text or a list, not an object"),
         ("completions", {"prompt": "a", "emotion": 5}, "emotion: give an object or a text, not a number"),
+        (
+            "completions",
+            {"prompt": "a", "emotion": "joy," * 900},
+            "emotion: it is too long: at most 2000 char",
+        ),
         ("completions", {}, "prompt: it is required"),
         ("completions", [], "body: give an object, not a list"),
         ("chat/completions", {"messages": "hello"}, "messages: give a list, not a text"),
@@ -382,6 +387,13 @@ def test_messages_say_what_to_give(client, path, body, said):
     message = client.post(f"/v1/{path}", json=body).json()["error"]["message"]
     assert re.search(said, message), message
     assert "Input should" not in message
+
+
+@pytest.mark.parametrize("role", ["tool", "function"])
+def test_the_result_of_a_tool_is_unsupported(client, role):
+    message = {"role": role, "content": "x", "tool_call_id": "1"}
+    answer = client.post("/v1/chat/completions", json={"messages": [message]})
+    assert check_error(answer, 400, "unsupported")["param"] == "messages.0.role"
 
 
 def test_an_image_is_unsupported(client):
@@ -548,6 +560,27 @@ def test_keys_are_needed_where_they_are_set():
                 assert refused.headers["www-authenticate"] == "Bearer"
         for key in (KEY, OTHER_KEY):
             assert client.get("/v1/models", headers={"authorization": f"Bearer {key}"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": "http://["},
+        {"origin": "http://[::1"},
+        {"origin": "//"},
+        {"host": "["},
+        {"host": ""},
+        {"host": ":"},
+        {"content-length": "²".encode("latin-1")},
+        {"content-type": "application/json; charset=\u00ff".encode("latin-1")},
+        {"authorization": "Bearer \u00ff".encode("latin-1")},
+    ],
+    ids=str,
+)
+def test_no_header_is_a_fault_of_the_server(client, headers):
+    given = {"content-type": "application/json", **headers}
+    answer = client.post("/v1/emotions/resolve", content=b'{"emotion": "joy"}', headers=given)
+    assert answer.status_code in (200, 400, 403, 415)
 
 
 ELSEWHERE = "https://lab.example"

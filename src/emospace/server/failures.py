@@ -121,9 +121,8 @@ def from_validation(errors: list[Any]) -> ApiError:
     """Return the first of pydantic's complaints, its field named as in the request."""
     # Of the forms a field may have, the one that fits furthest is the most useful.
     field = errors[0]["loc"][:2]
-    first = max(
-        (error for error in errors if error["loc"][:2] == field), key=lambda error: len(_place(error))
-    )
+    candidates = [error for error in errors if error["loc"][:2] == field]
+    first = max(candidates, key=lambda error: (len(_place(error)), error["type"] in _SENTENCES))
     if first["type"] == "json_invalid":
         return ApiError(400, "The body is not valid JSON.", "invalid_json")
     place = ".".join(_place(first))

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
@@ -117,16 +117,17 @@ class Gate:
                 host = _name(hosts[0]) if hosts else "NAME"
                 raise ApiError(
                     403,
-                    f"This server does not answer to that host name. Who runs it can allow it: emospace serve "
+                    "This server does not answer to that host name. Who runs it can allow it: emospace serve "
                     f"--allow-host {host}",
                     "host_not_allowed",
                 )
         origin = headers.get("origin")
-        if origin not in (None, *self.settings.origins) and urlsplit(origin).netloc != headers.get("host"):
+        is_foreign = origin is not None and origin.partition("://")[2] != headers.get("host")
+        if is_foreign and origin not in self.settings.origins:
             raise ApiError(
                 403,
-                "Pages of other origins may not use this server. Who runs it can allow this one: emospace serve "
-                f"--allow-origin {origin}",
+                "Pages of other origins may not use this server. Who runs it can allow one by its name: emospace "
+                f"serve --allow-origin {'https://HOST' if origin in ('', 'null') else origin}",
                 "origin_not_allowed",
             )
         path = scope["path"]
@@ -166,7 +167,7 @@ class Gate:
             headers={"Connection": "close"},
         )
         length = Headers(scope=scope).get("content-length", "0")
-        if length.isdigit() and int(length) > DRAINED:
+        if length.isdecimal() and int(length) > DRAINED:
             raise too_large
         parts: list[bytes] = []
         size, more = 0, True

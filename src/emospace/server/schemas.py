@@ -222,6 +222,8 @@ class Message(BaseModel):
     def _used(cls, given: Any) -> Any:
         if not isinstance(given, dict):
             return given
+        if given.get("role") in ("tool", "function"):
+            raise refused("this server calls no tools", "role", code="unsupported")
         content = given.get("content")
         for number, part in enumerate(content if isinstance(content, list) else []):
             kind = part.get("type") if isinstance(part, dict) else None

@@ -16,9 +16,11 @@ const KINDS = {
   shutting_down: "leaving", reading_off: "reading_off", host_not_allowed: "foreign", origin_not_allowed: "foreign",
 };
 
+const kindOf = (error, otherwise) => KINDS[error?.code] ?? otherwise;
+
 const refused = async (answer) => {
   const body = await answer.json().catch(() => ({}));
-  const kind = KINDS[body.error?.code] ?? (answer.status === 404 ? "absent" : answer.status < 500 ? "wrong" : "server");
+  const kind = kindOf(body.error, answer.status === 404 ? "absent" : answer.status < 500 ? "wrong" : "server");
   const wait = Number(answer.headers.get("Retry-After")) || null;
   return new ApiError(kind, body.error?.message ?? "", { status: answer.status, retryAfter: wait });
 };
@@ -88,7 +90,7 @@ export const chat = async (request, { signal, onText }) => {
   const about = { finish: null, usage: null, steering: null };
   for await (const data of events(answer.body)) {
     const chunk = JSON.parse(data);
-    if (chunk.error) throw new ApiError("server", chunk.error.message);
+    if (chunk.error) throw new ApiError(kindOf(chunk.error, "server"), chunk.error.message);
     const choice = chunk.choices?.[0];
     if (choice?.delta?.content) onText(choice.delta.content);
     about.finish = choice?.finish_reason ?? about.finish;
