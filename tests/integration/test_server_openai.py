@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import threading
 import time
@@ -220,6 +221,24 @@ def test_what_is_not_finished_in_time_is_told_that_the_server_stops(monkeypatch,
         release.set()
     assert "Traceback" not in caplog.text + capsys.readouterr().err
     assert not [record for record in caplog.records if record.levelname in ("ERROR", "CRITICAL")]
+    assert not engine.running
+
+
+def test_who_interrupts_twice_waits_for_no_answer(monkeypatch, caplog, capsys):
+    engine, servers = make_engine(), []
+    with (
+        step_held(engine, monkeypatch) as (entered, release),
+        ThreadPoolExecutor(1) as clients,
+        running(engine, servers, drain=600) as address,
+    ):
+        answer = clients.submit(post, address, "completions", ASKED)
+        assert entered.wait(60)
+        servers[0].handle_exit(signal.SIGINT, None)
+        wait_until(lambda: not servers[0].servers[0].is_serving())
+        servers[0].handle_exit(signal.SIGINT, None)
+        assert answer.result(60).json()["error"]["code"] == "shutting_down"
+        release.set()
+    assert "Traceback" not in caplog.text + capsys.readouterr().err
     assert not engine.running
 
 

@@ -254,6 +254,7 @@ def test_an_error_nobody_foresaw_tells_nothing():
     [
         (["--host", "0.0.0.0"], "--api-key-file"),
         (["--runs", "nowhere"], "it is no folder"),
+        (["--allow-origin", "*"], "it is no origin"),
         (["--api-key-file", "nowhere"], "it cannot be read"),
     ],
 )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from http import HTTPStatus
+from types import FrameType
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -81,6 +83,14 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, drain: float) -> None:
         super().__init__(config)
         self.drain = drain
+        self._hurries = False
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop; told so again, end what is under way; the third time, without a word."""
+        if self.should_exit and not self._hurries:
+            self._hurries = True
+        else:
+            super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept nothing more, wait for what is under way, then tell the rest that the server stops."""
@@ -96,7 +106,9 @@ class Server(uvicorn.Server):
             ending.cancel()
 
     async def _end_late(self) -> None:
-        await asyncio.sleep(self.drain)
+        deadline = time.monotonic() + self.drain
+        while time.monotonic() < deadline and not self._hurries:
+            await asyncio.sleep(0.1)
         # The gate makes an error of it that the client can read.
         for task in self.server_state.tasks:
             task.cancel()
