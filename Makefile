@@ -1,7 +1,7 @@
 # Every target sets up .venv first: Python 3.11 or later with venv, git and make are all that is needed.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-versions lint types results steering steering-gemma steering-gemma-en steering-gemma-zh steering-gemma-zh-by-en languages faults soak bench bench-environments setup clean
+.PHONY: help demo test test-versions lint types results steering steering-gemma steering-gemma-en steering-gemma-zh steering-gemma-zh-by-en languages steering-languages faults soak bench bench-environments setup clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -57,10 +57,14 @@ steering: $(STAMP) ## Calibrate the embedded model's vectors and make docs/resul
 	$(BIN)/$(STUDY)
 	$(BIN)/python recipes/publish_steering.py runs/steering --readme README.md --command "make steering: $(STUDY)"
 
-CROSSED := emospace steer languages --source dense --sources en,zh,es,de,fr,ja,ko --outputs en,es --out runs/steering-languages
 languages: $(STAMP) ## Study thirteen languages in Gemma; make docs/results/languages.json again (an hour)
 	$(BIN)/emospace study --model gemma --languages all --no-cebra --no-steering --dtype auto --out runs/languages
 	$(BIN)/python recipes/publish_languages.py runs/languages --command "make languages"
+
+CROSSED := emospace steer languages --source dense --sources en,zh,es,de,fr,ja,ko --outputs en,es --out runs/steering-languages
+steering-languages: $(STAMP) ## Steer answers of the embedded model by concepts of other languages; make docs/results/steering-languages.json again
+	$(BIN)/$(CROSSED)
+	$(BIN)/python recipes/publish_languages.py runs/steering-languages --command "make steering-languages: $(CROSSED)"
 
 BASIC := anger,disgust,fear,joy,sadness,surprise
 GEMMA := emospace steer evaluate --model gemma --emotions $(BASIC) --doses 1 --n-random 4 --random-doses 1,2 --n-shuffled 0 --n-prompts 32 --tokens 32 --batch-size 64 --dtype auto

@@ -1,17 +1,16 @@
 """Publish what a study in many languages found under docs/results.
 
-    python recipes/publish_languages.py RUN [--steering RUN] --command COMMAND
+    python recipes/publish_languages.py RUN --command COMMAND
 
 Writes ``docs/results/languages.json`` (the records between languages, those of the weights of valence and arousal, of
 human structures, of concepts by category and of ratings within each language, with date, machine and command) and
-``languages.md``.
+``languages.md``; of a run of `emospace steer languages`, ``steering-languages.json`` and its page.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from emospace.artefacts import write_json, write_text
@@ -266,20 +265,20 @@ def steering_section(results: Results) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse, read, write."""
-    command_line = parser(__doc__)
-    command_line.add_argument("--steering", type=Path)
-    options = command_line.parse_args(arguments)
+    options = parser(__doc__).parse_args(arguments)
     results, card = load(options.run), made_by(options.command)
-    steered = load(options.steering) if options.steering else None
-    steering = steered.model_dump(mode="json")["steering"] if steered else []
-    target = options.docs / "languages.json"
-    write_json(target, {**card, **figures(results), "steering": steering})
+    if results.language_rsa:
+        name, kept, parts = "languages", figures(results), list(sections(results))
+    else:
+        name, kept = "steering-languages", {"steering": results.model_dump(mode="json")["steering"]}
+        parts = [steering_section(results)]
+    target = options.docs / f"{name}.json"
+    write_json(target, {**card, **kept})
     head = (
-        f"# Results: languages\n\n{made_on(card)} Concept-sets are curated. Written by "
-        "`recipes/publish_languages.py` from [languages.json](languages.json).\n"
+        f"# Results: {name}\n\n{made_on(card)} Concept-sets are curated. Written by "
+        f"`recipes/publish_languages.py` from [{name}.json]({name}.json).\n"
     )
-    parts = [head, *sections(results), *([steering_section(steered)] if steered else [])]
-    write_text(target.with_suffix(".md"), "\n".join(parts) + "\n")
+    write_text(target.with_suffix(".md"), "\n".join([head, *parts]) + "\n")
     say(f"Written: {target} and {target.with_suffix('.md')}")
 
 

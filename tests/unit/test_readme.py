@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import sys
@@ -128,7 +129,7 @@ def test_published_results_carry_machine_and_command_and_no_paths(tmp_path, monk
     sys.modules.pop("test_cli", None)
 
 
-def test_a_study_in_many_languages_is_published_with_its_steering(tmp_path, monkeypatch):
+def test_a_study_in_many_languages_and_steering_across_them_are_published(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "recipes")
     monkeypatch.syspath_prepend(ROOT / "tests" / "unit")
     from test_report_languages import write_languages
@@ -137,14 +138,18 @@ def test_a_study_in_many_languages_is_published_with_its_steering(tmp_path, monk
 
     run = write_languages(tmp_path / "run", ("en", "zh", "es"))
     command = "emospace study --languages en,zh,es --out /home/someone/runs/x"
-    publish_languages.main([str(run), "--steering", str(run), "--command", command, "--docs", str(tmp_path)])
+    publish_languages.main([str(run), "--command", command, "--docs", str(tmp_path)])
     card = read_json(tmp_path / "languages.json")
     assert card["command"] == command.replace("/home/someone/runs/", "")
     results = read_json(run / "results.json")
     assert card["language_rsa"] == results["language_rsa"]
-    assert card["steering"] == results["steering"]
     page = (tmp_path / "languages.md").read_text(encoding="utf-8")
-    assert page.count("\n## ") == 2
+    assert page.count("\n## ") == 1
     assert f"## {results['model']['model']}, {len(results['manifest']['languages'])} languages" in page
+
+    (run / "results.json").write_text(json.dumps(results | {"language_rsa": []}), encoding="utf-8")
+    publish_languages.main([str(run), "--command", command, "--docs", str(tmp_path)])
+    assert read_json(tmp_path / "steering-languages.json")["steering"] == results["steering"]
+    page = (tmp_path / "steering-languages.md").read_text(encoding="utf-8")
     assert "## Steering across languages" in page
     sys.modules.pop("test_report_languages", None)
