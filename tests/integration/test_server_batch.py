@@ -273,6 +273,19 @@ def test_stopping_fails_what_waits_and_refuses_what_comes():
     assert not engine.running
 
 
+def test_stopping_waits_no_longer_than_it_is_told():
+    engine = make_engine()
+    engine.start()
+    entered, release = threading.Event(), threading.Event()
+    engine.call("reads", lambda: (entered.set(), release.wait(60)))
+    assert entered.wait(60)
+    engine.stop(0.05)
+    assert engine.running
+    release.set()
+    engine.stop()
+    assert not engine.running
+
+
 def test_the_model_is_left_without_hooks():
     engine = make_engine()
     run(Batch(engine.model), [(0, make_answer(engine, PROMPTS[0], {"emotion": {"joy": 1.0}}))])

@@ -18,7 +18,7 @@ HEAD_SECONDS = 15.0
 """How long the request line and headers may take to arrive."""
 
 LEAVING_SECONDS = 5
-"""Beyond the drain, for clients that do not read what they are told."""
+"""Beyond the drain, for clients that do not read what they are told and a computation that cannot be broken off."""
 
 
 class Connection(H11Protocol):

@@ -187,13 +187,13 @@ class Engine:
             self._thread = threading.Thread(target=self._run, name="emospace-engine", daemon=True)
             self._thread.start()
 
-    def stop(self) -> None:
-        """Fail what waits or is under way and end the thread."""
+    def stop(self, seconds: float | None = None) -> None:
+        """Fail what waits or is under way and end the thread; wait so long for it, without a limit unless given."""
         with self._work:
             self._stopping = True
             self._work.notify()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(seconds)
 
     def submit(self, client: str, answers: Sequence[Answer]) -> None:
         """Queue the answers of one request, all or none.
