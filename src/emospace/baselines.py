@@ -138,10 +138,10 @@ def ppmi_vectors(language: str, words: Sequence[str]) -> StaticVectors:
         If the language has no vectors (see `vector_languages`).
     """
     rows, vectors = _bundled(base_language(language))
-    found = np.array([rows.get(spelling(word), -1) for word in words], dtype=np.int64)
-    covered = found >= 0
+    places = np.array([rows.get(spelling(word), -1) for word in words], dtype=np.int64)
+    covered = places >= 0
     out = np.zeros((len(words), vectors.shape[1]), dtype=np.float32)
-    out[covered] = vectors[found[covered]]
+    out[covered] = vectors[places[covered]]
     return StaticVectors(out, covered)
 
 

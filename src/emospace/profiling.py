@@ -91,19 +91,19 @@ def timed(name: str) -> Iterator[None]:
     if outer is None:
         yield
         return
-    own = outer.inside.setdefault(name, Timing(name))
-    before = _open.set(own)
+    timing = outer.inside.setdefault(name, Timing(name))
+    before = _open.set(timing)
     begin = time.perf_counter()
     try:
         yield
     finally:
-        own.seconds += time.perf_counter() - begin
-        own.calls += 1
+        timing.seconds += time.perf_counter() - begin
+        timing.calls += 1
         _open.reset(before)
 
 
 def count(name: str, n: int) -> None:
     """Add to a count of the timing that is open, if one is."""
-    own = _open.get()
-    if own is not None:
-        own.counts[name] = own.counts.get(name, 0) + int(n)
+    timing = _open.get()
+    if timing is not None:
+        timing.counts[name] = timing.counts.get(name, 0) + int(n)

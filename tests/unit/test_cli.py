@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 
 import emospace
 from emospace.cli import app
-from emospace.cli.closing import alignment_rows, prediction_rows
 from emospace.cli.options import build_spec, command_line, options_of, read_config
 from emospace.cli.sae import read_corpus
+from emospace.cli.tables import alignment_rows, prediction_rows
 from emospace.errors import EmospaceError
 from emospace.records import (
     EARLIER,
@@ -392,7 +392,7 @@ def test_study_ends_with_key_figures_beside_their_baselines(asked, tmp_path):
     assert (tmp_path / "report.html").is_file()
 
 
-def test_closing_rows_leave_other_spaces_and_concept_words_out():
+def test_rows_leave_other_spaces_and_concept_words_out():
     assert len(prediction_rows(small_results())) == 1
     assert [record.value for record in alignment_rows(small_results())] == [0.83, 0.5]
 

@@ -13,7 +13,7 @@ import pytest
 import scipy.stats
 from test_report import NORMS, PEOPLE, Outline, _common, charts_of, write_run
 
-from emospace.cli.closing import show_results
+from emospace.cli.tables import show_results
 from emospace.languages import language_tree
 from emospace.records import (
     AlignmentRecord,
@@ -540,7 +540,7 @@ def test_paper_figures_of_languages_are_written(three, tmp_path):
     assert names == {"languages.pdf", "languages.png", "transfer.pdf", "transfer.png"}
 
 
-def test_closing_tables_give_each_of_many_languages_one_line(many, capsys):
+def test_tables_give_each_of_many_languages_one_line(many, capsys):
     show_results(Results.load(many / "results.json"))
     done = capsys.readouterr()
     lines = done.out.splitlines()

@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 
-from emospace.cli.closing import verdict_rows
+from emospace.cli.tables import verdict_rows
 from emospace.records import (
     AlignmentRecord,
     AnswerRecord,
@@ -345,7 +345,7 @@ def test_the_words_grow_with_the_languages():
 @pytest.mark.parametrize(
     ("differences", "p"), list(product((DIFFERENCES, unsure(*DIFFERENCES)), (0.001, 0.5)))
 )
-def test_table_closing_and_saved_answers_are_the_same(differences, p):
+def test_tables_and_saved_answers_are_the_same(differences, p):
     results = study(differences=differences, alignment=(alignment(p=p), joined(difference_p=p)))
     table = answer_table(results, ["en"])
     rows = list(verdict_rows(results))

@@ -81,9 +81,9 @@ def pooled_states(
     n_at_once = _at_once(model, layers, sum(len(span.ids) - span.start for span in spans))
     with capturing(model, layers) as forward:
         heads = {} if heads is None else heads
-        found = _batches(model, forward, spans, share_heads, token_budget, n_at_once, heads)
+        batches = _batches(model, forward, spans, share_heads, token_budget, n_at_once, heads)
         run = partial(_run_halving, model, forward, spans, layers, pooling)
-        ran = in_parallel(run, found, n_at_once) if n_at_once > 1 else map(run, found)
+        ran = in_parallel(run, batches, n_at_once) if n_at_once > 1 else map(run, batches)
         while True:
             with timed("blocks"):
                 pieces = next(ran, None)
@@ -334,18 +334,18 @@ def _run_batch(
         )
         inputs = {name: value.to(device) for name, value in inputs.items()}
         cache = batch.head.cache(len(inputs["input_ids"])) if n_head else None
-        found = torch.empty(len(paths), len(layers), model.d_model, device=device)
+        pooled_states = torch.empty(len(paths), len(layers), model.d_model, device=device)
         place = {layer: index for index, layer in enumerate(layers)}
 
     def keep(layer: int, hidden: torch.Tensor) -> None:
         states = hidden[row.to(hidden.device), column.to(hidden.device)].float()
         if pooling == "mean":
             states = torch.einsum("nk,nkd->nd", weight.to(hidden.device), states)[:, None]
-        found[:, place[layer]] = states[:, 0].to(device)
+        pooled_states[:, place[layer]] = states[:, 0].to(device)
 
     forward(inputs, keep, cache)
     with timed("copy to the host"):
-        states: np.ndarray = found.cpu().numpy()
+        states: np.ndarray = pooled_states.cpu().numpy()
     broken = ~np.isfinite(states).all(axis=2)
     if broken.any():
         first = int(broken.any(axis=0).argmax())

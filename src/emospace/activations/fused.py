@@ -74,12 +74,12 @@ def _has_onednn() -> bool:
         plain = linear(rows)
         expected = {"add": plain + other, "mul": plain * other, "swish": torch.nn.functional.silu(plain)}
         try:
-            found = {then: _product(rows, linear, then, other) for then in ("add", "mul")}
-            found["swish"] = _product(rows, linear, "swish")
+            results = {then: _product(rows, linear, then, other) for then in ("add", "mul")}
+            results["swish"] = _product(rows, linear, "swish")
         # Private operators: another torch may lack them, or want other arguments.
         except (AttributeError, RuntimeError, TypeError):
             return False
-        return all(torch.allclose(found[then], expected[then], atol=1e-5) for then in expected)
+        return all(torch.allclose(results[then], expected[then], atol=1e-5) for then in expected)
 
 
 @cache
@@ -163,9 +163,9 @@ def _forward(
     held = find_cache(options.values())
     if held is not None:
         keys, values = held.update(keys.to(dtype), values, attention.layer_idx)
-    found = _attention(queries, keys.float(), values.float(), attention_mask, attention.scaling)
-    found = found.transpose(1, 2).reshape(n_rows, n_tokens, -1).to(dtype)
-    hidden_states = _product(found, attention.o_proj, "add", hidden_states)
+    attended = _attention(queries, keys.float(), values.float(), attention_mask, attention.scaling)
+    attended = attended.transpose(1, 2).reshape(n_rows, n_tokens, -1).to(dtype)
+    hidden_states = _product(attended, attention.o_proj, "add", hidden_states)
 
     normed = _rms_norm(hidden_states, block.post_attention_layernorm)
     gated = _product(normed, mlp.up_proj, "mul", _product(normed, mlp.gate_proj, "swish"))
@@ -245,5 +245,5 @@ def _attention(
     grouped = queries.view(n_rows * n_kv, -1, head_dim)
     scores = torch.bmm(grouped, keys.reshape(n_rows * n_kv, n_keys, head_dim).transpose(1, 2))
     scores.mul_(scaling).view(n_rows, n_heads, n_tokens, n_keys).add_(mask)
-    found = torch.bmm(torch.softmax(scores, -1), values.reshape(n_rows * n_kv, n_keys, head_dim))
-    return found.view(n_rows, n_heads, n_tokens, head_dim)
+    attended = torch.bmm(torch.softmax(scores, -1), values.reshape(n_rows * n_kv, n_keys, head_dim))
+    return attended.view(n_rows, n_heads, n_tokens, head_dim)

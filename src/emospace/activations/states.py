@@ -259,13 +259,13 @@ def _shards(
         for low in range(0, len(spans), SHARD_WORDS):
             part = spans[low : low + SHARD_WORDS]
             path = _path(store, [model.content_hash, describe], part) if store else None
-            found = _read_shard(path) if path else None
-            if found is None:
+            states = _read_shard(path) if path else None
+            if states is None:
                 absent.append(Shard(low, part, layers, pooling, token_budget, path))
             else:
                 advance(len(part))
-                yield low, found
-                del found
+                yield low, states
+                del states
         work = partial(shard_states, heads={})
         for shard, batches in engine.spread(work, absent, as_held(model)):
             n = len(shard.spans)

@@ -44,7 +44,7 @@ def study(
     command = command_line("emospace study", spec, out)
     with kept_profile(folder, "emospace study") if profile else nullcontext():
         results = run_study(spec, folder, command=command)
-        from emospace.cli.closing import show_results
+        from emospace.cli.tables import show_results
         from emospace.report import write_report
 
         show_results(results)

@@ -277,8 +277,8 @@ def _threads() -> int:
 
 def _address(error: Exception) -> str:
     """Return where a worker met an error: Ray 2.60 says it in the message alone, among colours."""
-    found = re.search(r"\bip=([\w.:]+)", str(error))
-    return found[1] if found else "an address unknown"
+    match = re.search(r"\bip=([\w.:]+)", str(error))
+    return match[1] if match else "an address unknown"
 
 
 def _first_line(error: Exception) -> str:

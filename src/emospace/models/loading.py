@@ -118,9 +118,9 @@ class LanguageModel:
 
     def start_ids(self) -> tuple[int, ...]:
         """Return what stands before a text: the tokens the tokenizer puts there itself, or one BOS (or EOS)."""
-        own = self.tokenizer("", add_special_tokens=True)["input_ids"]
-        if own:
-            return tuple(int(token) for token in own[:1])
+        ids = self.tokenizer("", add_special_tokens=True)["input_ids"]
+        if ids:
+            return tuple(int(token) for token in ids[:1])
         for token in (self.tokenizer.bos_token_id, self.tokenizer.eos_token_id):
             if token is not None:
                 return (int(token),)

@@ -106,12 +106,12 @@ def model_packages() -> dict[str, Path]:
     (``sae``) and calibrated vectors (``steering``), found by `shipped`, and the weights as `transformers` saves them
     (``model``), if they are not listed in `PACKAGED`.
     """
-    found = {}
+    folders = {}
     for point in entry_points(group=PACKAGES):
         spec = find_spec(point.value)
         if spec and spec.submodule_search_locations:
-            found[point.name] = Path(spec.submodule_search_locations[0])
-    return found
+            folders[point.name] = Path(spec.submodule_search_locations[0])
+    return folders
 
 
 def shipped(kind: str) -> list[Path]:

@@ -377,10 +377,10 @@ def _check_weights(weights: Mapping[str, torch.Tensor], settings: Settings, sour
         raise EmospaceError(
             f"SAE '{source}'", f"its {', '.join(wrong)} do not fit W_enc of {d_model} x {n_latents}", _GIVEN
         )
-    said = [
+    declared = [
         size for size in zip(settings.size, (d_model, n_latents), strict=True) if isinstance(size[0], int)
     ]
-    if any(given != found for given, found in said):
+    if any(given != actual for given, actual in declared):
         raise EmospaceError(
             f"SAE '{source}'",
             f"its configuration says {settings.size[0]} x {settings.size[1]}, its weights are {d_model} x {n_latents}",

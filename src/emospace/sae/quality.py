@@ -237,9 +237,9 @@ def _starting_from(model: LanguageModel, layer: int, states: torch.Tensor, as_tu
 
     with ExitStack() as stack:
         for block in model.blocks[:layer]:
-            own = vars(block).get("forward")
+            original = vars(block).get("forward")
             block.forward = given
-            stack.callback(setattr, block, "forward", own) if own else stack.callback(
+            stack.callback(setattr, block, "forward", original) if original else stack.callback(
                 delattr, block, "forward"
             )
         if layer == 0:

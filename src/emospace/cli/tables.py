@@ -100,7 +100,7 @@ STEERING: Mapping[str, Get] = {
 
 
 def show_results(results: Results) -> None:
-    """Print the closing tables of a study.
+    """Print the tables that a study ends with.
 
     Ratings are given with concept words out of the test folds; p of the best component is that of the choice.
     """
@@ -217,7 +217,7 @@ def language_rows(results: Results) -> Iterator[dict[str, Any]]:
 
 
 def figure_name(record: AlignmentRecord) -> str:
-    """Return the name of an axis or RSA figure; empty for those that the closing tables leave out."""
+    """Return the name of an axis or RSA figure; empty for those that these tables leave out."""
     against = record.against.replace("_", "-")
     partial = not record.against.startswith(("clics", "brighter"))
     return {
