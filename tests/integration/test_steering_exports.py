@@ -201,7 +201,7 @@ def test_doses_and_models_that_do_not_fit_are_refused(llama, tmp_path, form):
     with pytest.raises(EmospaceError, match="acts at layers"):
         export_vector(make_vector((N_BLOCKS + 1,)), tmp_path / "joy", form, llama)
     if form != "safetensors":
-        with pytest.raises(EmospaceError, match="give model="):
+        with pytest.raises(EmospaceError, match="Give model="):
             export_vector(make_vector(), tmp_path / "joy", form)
     assert not list(tmp_path.iterdir())
 

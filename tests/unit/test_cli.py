@@ -35,6 +35,7 @@ from emospace.specs import (
     ExportSpec,
     ReadSpec,
     ServeSpec,
+    ShowSpec,
     SteeringSpec,
     StudySpec,
     TextSpec,
@@ -239,6 +240,7 @@ SPECS = {
     "steer calibrate": CalibrationSpec,
     "steer evaluate": SteeringSpec,
     "steer export": ExportSpec,
+    "steer show": ShowSpec,
     "steer languages": CrossingSpec,
 }
 

@@ -569,6 +569,20 @@ def test_vectors_are_of_the_language_named_or_that_of_the_prompts(monkeypatch, t
     assert asked == [language]
 
 
+def test_a_vector_is_shown(tmp_path):
+    done = run("show", "--emotion", "joy", "--top", 3)
+    assert done.exit_code == 0, done.stderr
+    assert "# Promoted tokens" in done.stdout
+    assert "# Suppressed tokens" in done.stdout
+    assert "# Nearest emotions" in done.stdout
+    BANK.vector("joy").save(tmp_path / "joy.safetensors")
+    of_file = run("show", "--vector", tmp_path / "joy.safetensors", "--top", 3)
+    assert of_file.stdout == done.stdout
+    both = run("show", "--vector", tmp_path / "joy.safetensors", "--emotion", "joy")
+    assert both.exit_code == 2
+    assert "both name what to show" in both.stderr
+
+
 def test_a_model_without_vectors_names_the_command(monkeypatch):
     import emospace.steering.bank
 

@@ -302,7 +302,7 @@ def of_model(model, judge):
 def test_ones_own_vectors_come_before_the_bundled_ones(model, tmp_path):
     with pytest.raises(EmospaceError, match="no steering vectors were calibrated") as told:
         load_vectors(model)
-    assert told.value.hint == "make them: emospace steer calibrate --model tiny"
+    assert told.value.hint == "Make them: emospace steer calibrate --model tiny"
     make_bank().save(tmp_path / "bundled" / "another-mix")
     of_model(model, "bundled").save(tmp_path / "bundled" / "tiny-mix")
     assert load_vectors(model).note["judge"] == "bundled"

@@ -14,12 +14,12 @@ from emospace.cli.steered import SteeredModel, show_answers, write_batch
 from emospace.cli.tone import load, read_batch, read_prompt, read_tone, window_of
 from emospace.display import say, table, written
 from emospace.errors import InvalidInput, unknown
-from emospace.specs import OUTPUT, CalibrationSpec, ExportSpec, Mode, TextSpec
+from emospace.specs import OUTPUT, CalibrationSpec, ExportSpec, Mode, ShowSpec, TextSpec
 
 if TYPE_CHECKING:
     from emospace.steering.bank import VectorBank
 
-COMMANDS = ("calibrate", "evaluate", "export", "languages")
+COMMANDS = ("calibrate", "evaluate", "export", "languages", "show")
 TEXT = "text"
 """The command that a prompt, or an option before it, stands for."""
 
@@ -160,3 +160,50 @@ def export(spec: ExportSpec) -> None:
     layers = ", ".join(map(str, spec.layers or vector.layers))
     written("Written", path)
     say(f"{vector.name}, constant dose {dose:g}, layers {layers}")
+
+
+@app.command("show")
+@takes(ShowSpec)
+def show(spec: ShowSpec) -> None:
+    """Show what a vector is: dose and share by layer, tokens it promotes, the nearest latents and emotions.
+
+    Promoted tokens are those of the logit lens: the direction read out as if no block followed.
+
+    For example:
+
+    emospace steer show --emotion joy
+
+    emospace steer show --emotion "joy:1,surprise:-1" --top 20
+
+    emospace steer show --vector mine.safetensors --model path/to/model
+    """
+    from emospace.sae import sae_for
+    from emospace.steering import SteeringVector
+    from emospace.steering.lens import nearest_latents, nearest_vectors, promoted_tokens
+
+    if spec.vector is not None and (spec.emotion, spec.valence, spec.arousal) != (None, None, None):
+        raise InvalidInput(
+            f"--vector {spec.vector} and a tone", "both name what to show", "Give one of them."
+        )
+    file = spec.vector and SteeringVector.load(spec.vector)
+    tone = {} if file else read_tone(spec)
+    model, bank = load(spec)
+    vector = file or bank.tone(tone)
+    vector = vector.at(spec.layers) if spec.layers else vector
+    rows = [(at, vector.shares[at], vector.medians[at]) for at in vector.layers]
+    table(
+        f"{vector.name} ({vector.kind}, made for {vector.model})",
+        ("layer", "share of the dose", "median norm"),
+        rows,
+    )
+    for title, suppressed in (("Promoted tokens", False), ("Suppressed tokens", True)):
+        tokens = promoted_tokens(model, vector, spec.top, suppressed=suppressed)
+        shown = [
+            (layer, " ".join(f"{text!r} {z:+.1f}" for text, z in ranked)) for layer, ranked in tokens.items()
+        ]
+        table(f"{title} (logit in standard deviations)", ("layer", "tokens"), shown)
+    sae = sae_for(model, "auto")
+    if sae is not None and (latents := nearest_latents(vector, sae, spec.top)):
+        table(f"Nearest latents at layer {sae.layer}", ("latent", "cosine"), latents)
+    others = {name: other for name, other in bank.in_mode("relative").items() if name != vector.name}
+    table("Nearest emotions", ("emotion", "cosine"), nearest_vectors(vector, others)[: spec.top])

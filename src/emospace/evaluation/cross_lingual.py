@@ -137,7 +137,7 @@ def plan(
         As `run_cross_lingual`; the tokens are not counted here.
     """
     if "language" not in bank.note.get("spec", {}):
-        raise EmospaceError(WHAT, "the vectors do not say how they were made", "calibrate them again")
+        raise EmospaceError(WHAT, "the vectors do not say how they were made", "Calibrate them again.")
     missing: list[NotComputed] = []
     calibrated = _calibrated(spec, bank, sets, missing)
     sources = []

@@ -157,7 +157,7 @@ def judge_cells(
         raise InvalidInput(
             "the cells of a steering study",
             "unsteered answers are what all others are compared with",
-            "give exactly one cell of kind 'none'",
+            "Give exactly one cell of kind 'none'",
         )
     check_cap(spec, cells, len(prompts), len(factual))
     judge.check_language(spec.language)

@@ -132,7 +132,7 @@ def shuffled_banks(
         return []
     if "spec" not in bank.note:
         raise EmospaceError(
-            "shuffled concept-sets", "the vectors do not say how they were made", "calibrate them again"
+            "shuffled concept-sets", "the vectors do not say how they were made", "Calibrate them again."
         )
     stored = {name: value for name, value in bank.note["spec"].items() if name != "concepts"}
     concepts = bank.note["spec"].get("concepts")

@@ -189,7 +189,7 @@ def perplexity(
         raise InvalidInput(
             f"{len(generated.tokens)} answers to {len(prompts)} prompts",
             "each answer is judged after its own prompt",
-            "give the prompts they were generated from",
+            "Give the prompts they were generated from.",
         )
     longest = max((len(answer) for answer in generated.tokens), default=0)
     return perplexities(model, _token_rows(model, prompts, system, longest), generated.tokens, batch_size)
@@ -209,7 +209,7 @@ def _plan(
         raise InvalidInput(
             "the option prompt_length",
             "where a prompt ends is known here; it is meant for a forward pass of one's own",
-            "leave it out",
+            "Leave it out.",
         )
     return plan_steering(model, vector, dose, mode=mode, **options)
 
@@ -228,7 +228,7 @@ def _begin(
             raise InvalidInput(
                 f"the vector {plan.vector.name!r} would be applied to no token",
                 f"its window {plan.window} begins after an answer of {sampling.n_tokens} tokens",
-                "choose another window, or ask for more tokens",
+                "Choose another window, or ask for more tokens.",
             )
     rows = _token_rows(model, prompts, system, sampling.n_tokens)
     return [Answer(row, sampling, plan, index) for index, row in enumerate(rows)]
@@ -245,7 +245,7 @@ def _token_rows(
             raise InvalidInput(
                 f"the prompt {prompt[:40]!r}",
                 f"it has {len(row)} tokens, and with {n_tokens} of an answer more than the {limit} the model reads",
-                "shorten it, or ask for fewer tokens",
+                "Shorten it, or ask for fewer tokens.",
             )
     return rows
 
@@ -287,7 +287,7 @@ def _check_applied(answers: Sequence[Answer]) -> None:
         raise EmospaceError(
             f"the vector {plan.vector.name!r} changed {applications} states",
             f"scope {plan.scope!r}, window {plan.window} and the tokens of the answers ask for {expected}",
-            "please report this, with the model's name and the version of transformers",
+            "Please report this, with the model's name and the version of transformers.",
         )
     if expected == 0 and not plan.is_nothing:
         warn_of_no_token(plan)

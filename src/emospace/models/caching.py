@@ -29,7 +29,7 @@ def cache_argument(arguments: Container[str], model: str) -> str:
     raise EmospaceError(
         f"the model {model!r}",
         f"its forward pass takes no key-value cache ({' or '.join(_NAMES)})",
-        "use a causal language model of transformers, in a version that emospace supports",
+        "Use a causal language model of transformers, in a version that emospace supports.",
     )
 
 
@@ -53,5 +53,5 @@ def check_cached(cache: Any, n_tokens: int, model: str) -> None:
         raise EmospaceError(
             f"the model {model!r}",
             f"after {n_tokens} tokens its key-value cache holds {length}, so the next pass would not go on from them",
-            "use a version of transformers that emospace supports, and report which model and version did this",
+            "Use a version of transformers that emospace supports, and report which model and version did this.",
         )

@@ -148,6 +148,15 @@ class ExportSpec(ToneSpec):
     )
 
 
+class ShowSpec(ToneSpec):
+    """A vector to look into."""
+
+    vector: Path | None = option(
+        None, "A vector's file, as `SteeringVector.save` writes it, in place of a tone.", panel=TONE
+    )
+    top: int = option(10, "Tokens, latents and emotions shown.", panel=OUTPUT, ge=1)
+
+
 _EMOTIONS = f"{COMMA}; without it all there are."
 _CONCEPTS = "Concept-sets of your own: a TOML file or a folder."
 _PROMPTS = "Prompts of your own: TOML as data/prompts/en.toml, with [stems] for base models."

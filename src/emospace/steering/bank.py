@@ -86,7 +86,7 @@ class VectorBank:
         raise InvalidInput(
             f"the emotion {name!r} in mode {mode!r}",
             "it was not calibrated in that mode",
-            "calibrate it: emospace steer calibrate",
+            "Calibrate it: emospace steer calibrate",
         )
 
     def tone(self, emotion: Mapping[str, float], mode: Mode = "relative") -> SteeringVector:
@@ -135,7 +135,7 @@ class VectorBank:
         wrong = {name: weight for name, weight in weights.items() if not math.isfinite(weight)}
         if wrong:
             raise InvalidInput(
-                f"the weights {wrong}", "they are no finite numbers", 'give weights: {"joy": 0.7}'
+                f"the weights {wrong}", "they are no finite numbers", 'Give weights: {"joy": 0.7}'
             )
         mixed = mix([(self.vector(name, mode), weight) for name, weight in weights.items()])
         return _scaled(mixed, min(sum(abs(weight) for weight in weights.values()), 1.0))
@@ -159,10 +159,10 @@ class VectorBank:
             raise InvalidInput(
                 f"the point valence {valence:g}, arousal {arousal:g}",
                 "it lies beyond the scale",
-                "give both between -1 and 1",
+                "Give both between -1 and 1",
             )
         if valence == arousal == 0:
-            raise InvalidInput("the point valence 0, arousal 0", "it has no direction", "leave the centre")
+            raise InvalidInput("the point valence 0, arousal 0", "it has no direction", "Leave the centre.")
         first, second = (self.vector(axis, mode) for axis in AXES)
         # An axis is a unit direction; its length says how far a unit of the rating moves a state.
         lengths = [float(np.mean(list(axis.note["relative_length"].values()))) for axis in (first, second)]
@@ -240,7 +240,7 @@ class VectorBank:
             raise EmospaceError(
                 f"no steering vectors could be read from {folder}",
                 str(error),
-                "calibrate them again: emospace steer calibrate",
+                "Calibrate them again: emospace steer calibrate",
             ) from error
         return VectorBank(
             {
@@ -289,10 +289,12 @@ def load_vectors(model: LanguageModel, source: str | None = None, language: str 
     if candidates:
         return VectorBank.load(min(candidates)[-1])
     command = missing_companion(model.identity.get("sha256"))
+    hint = f"make them: emospace steer calibrate --model {model.name}"
+    hint = f"{command}; or {hint}" if command else hint
     raise EmospaceError(
         f"the model '{model.name}'",
         f"no {f'{source} ' if source else ''}steering vectors were calibrated for it",
-        f"{f'{command}; or ' if command else ''}make them: emospace steer calibrate --model {model.name}",
+        hint[0].upper() + hint[1:],
     )
 
 

@@ -120,7 +120,7 @@ class Steering:
             raise EmospaceError(
                 f"the vector {self.plan.vector.name!r} was applied to no token",
                 f"no forward pass of this model came through its layers {list(self.plan.vector.layers)}",
-                "run the model that was given to `steer` inside the context, not another one or an exported copy",
+                "Run the model that was given to `steer` inside the context, not another one or an exported copy.",
             )
         if count == 0:
             warn_of_no_token(self.plan)

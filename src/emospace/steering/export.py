@@ -72,7 +72,7 @@ def export_vector(
     _check_constant(vector)
     dose = vector.dose("constant") if dose is None else float(dose)
     if not np.isfinite(dose) or dose == 0:
-        raise InvalidInput(f"the dose {dose:g}", "it steers nothing", "give a finite dose that is not zero")
+        raise InvalidInput(f"the dose {dose:g}", "it steers nothing", "Give a finite dose that is not zero.")
     if model is not None:
         check_fit(model.model, model.blocks, vector)
         warn_of_another_model(model, vector)
@@ -80,7 +80,7 @@ def export_vector(
         raise InvalidInput(
             f"an export as {format}",
             "it is written for one model",
-            "give model=, the one the vector was made for",
+            "Give model=, the one the vector was made for.",
         )
     return EXPORTERS[format](vector, Path(path).expanduser(), model, dose)
 

@@ -148,7 +148,7 @@ class RowSteering:
             raise EmospaceError(
                 f"the model {self.model.name!r}",
                 f"its forward pass did not reach the hooks of layers {missed}, so nothing was steered there",
-                "steer the model itself rather than an exported copy of it",
+                "Steer the model itself rather than an exported copy of it.",
             )
 
     def apply(self, layer: int, base: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
@@ -194,7 +194,7 @@ class _Pass:
             raise EmospaceError(
                 f"a forward pass over {tuple(state.shape[:2])} rows and tokens",
                 f"its steering was prepared for {tuple(self.mask.shape)}",
-                "please report this, with the model's name and the version of transformers",
+                "Please report this, with the model's name and the version of transformers.",
             )
         if self.is_whole:
             return None
@@ -369,7 +369,7 @@ class Stage:
                 f"a forward pass over {n_columns} tokens of the model that is steered",
                 "it goes on from earlier tokens, but shows no key-value cache of transformers that holds them, so "
                 "prompt and answer cannot be told apart",
-                "let the model keep its cache in a `transformers.Cache`, or run it without one (use_cache=False)",
+                "Let the model keep its cache in a `transformers.Cache`, or run it without one (use_cache=False)",
             )
 
     def _width(self, active: ContextSteering) -> Any:

@@ -113,7 +113,7 @@ def plan_steering(
     if dose is None:
         dose = 0.0 if op == "ablate" else vector.dose(mode)
     if not math.isfinite(dose):
-        raise InvalidInput(f"the dose {dose}", "it is no finite number", "give a dose such as 0.1")
+        raise InvalidInput(f"the dose {dose}", "it is no finite number", "Give a dose such as 0.1")
     window = check_window(window if window is not None else vector.window)
     return SteeringPlan(vector, float(dose), mode, scope, op, window, first_position)
 
@@ -131,14 +131,14 @@ def check_fit(root: Any, blocks: Sequence[Any], vector: SteeringVector) -> None:
         raise InvalidInput(
             f"the vector {vector.name!r} has width {vector.d_model}",
             f"the residual stream of this model has width {config.hidden_size}",
-            f"use a vector made for this model; this one was made for {vector.model}",
+            f"Use a vector made for this model; this one was made for {vector.model}",
         )
     wrong = [layer for layer in vector.layers if not 1 <= layer <= len(blocks)]
     if wrong:
         raise InvalidInput(
             f"the vector {vector.name!r} acts at layers {wrong}",
             f"steering reaches the residual stream after a block: layers 1 to {len(blocks)} of this model",
-            "use a vector made for this model",
+            "Use a vector made for this model.",
         )
 
 

@@ -102,7 +102,7 @@ class SteeringVector:
             raise InvalidInput(
                 f"the steering vector {self.name!r} has no direction",
                 "no layer was given",
-                "give one direction",
+                "Give one direction.",
             )
         units = {layer: self._unit(layer, row) for layer, row in sorted(self.directions.items())}
         missing = sorted(set(units) - set(self.medians))
@@ -110,14 +110,14 @@ class SteeringVector:
             raise InvalidInput(
                 f"the steering vector {self.name!r} lacks the median norm of layers {missing}",
                 "a constant dose is measured in it",
-                "give `medians` for each layer of `directions`",
+                "Give `medians` for each layer of `directions`",
             )
         widths = sorted({row.shape[0] for row in units.values()})
         if len(widths) > 1:
             raise InvalidInput(
                 f"the directions of {self.name!r} have the widths {widths}",
                 "the residual stream of a model has one width",
-                "give vectors of one model",
+                "Give vectors of one model.",
             )
         shares = {layer: float(self.shares.get(layer, 1.0 / len(units))) for layer in units}
         medians = {layer: float(self.medians[layer]) for layer in units}
@@ -127,7 +127,7 @@ class SteeringVector:
                 raise InvalidInput(
                     f"the {what} of {self.name!r} at layers {wrong} is {[values[layer] for layer in wrong]}",
                     "it scales the dose",
-                    "give a finite number that is not negative",
+                    "Give a finite number that is not negative.",
                 )
         object.__setattr__(self, "directions", MappingProxyType(units))
         object.__setattr__(self, "shares", MappingProxyType(shares))
@@ -141,7 +141,7 @@ class SteeringVector:
             raise InvalidInput(
                 f"the direction of {self.name!r} at layer {layer} is no direction",
                 f"its shape is {list(row.shape)} and its norm {norm:g}",
-                "give a finite vector [d_model] that is not zero",
+                "Give a finite vector [d_model] that is not zero.",
             )
         unit = (row / norm).astype(np.float32)
         unit.setflags(write=False)
@@ -175,7 +175,7 @@ class SteeringVector:
             raise InvalidInput(
                 f"the vector {self.name!r} has no calibrated dose for mode {mode!r}",
                 "how much is right differs from model to model and vector to vector",
-                "give dose=, or calibrate it: emospace steer calibrate",
+                "Give dose=, or calibrate it: emospace steer calibrate",
             )
         return self.calibration[mode].dose
 
@@ -199,7 +199,7 @@ class SteeringVector:
                 f"the vector {self.name!r} does not exist at layers {absent or layers}",
                 f"it was made at {list(self.layers)}"
                 + (": SAE directions exist at the SAE's block only" if self.kind == "sae" else ""),
-                "name layers among these, or build a dense vector at others",
+                "Name layers among these, or build a dense vector at others.",
             )
         total, kept = sum(self.shares.values()), sum(self.shares[layer] for layer in layers)
         return replace(
@@ -266,7 +266,7 @@ class SteeringVector:
             raise EmospaceError(
                 f"no steering vector could be read from {path}",
                 str(error),
-                "save one there with SteeringVector.save",
+                "Save one there with SteeringVector.save.",
             ) from error
         return from_card(directions, card, str(path))
 
@@ -277,7 +277,7 @@ def from_card(directions: Mapping[int, np.ndarray], card: Mapping[str, Any], sou
         raise InvalidInput(
             f"the steering card of {source} has format {card.get('format')!r}",
             f"this version reads format {FORMAT}",
-            "build the vectors again: emospace steer calibrate",
+            "Build the vectors again: emospace steer calibrate",
         )
     try:
         fields: dict[str, Any] = {
@@ -294,7 +294,7 @@ def from_card(directions: Mapping[int, np.ndarray], card: Mapping[str, Any], sou
         raise InvalidInput(
             f"the steering card of {source}",
             f"it is damaged ({type(error).__name__}: {error})",
-            "build the vectors again: emospace steer calibrate",
+            "Build the vectors again: emospace steer calibrate",
         ) from error
     return SteeringVector(directions=directions, **fields)
 
@@ -324,7 +324,7 @@ def mix(vectors: Mapping[SteeringVector, float] | Sequence[tuple[SteeringVector,
     parts = list(vectors.items()) if isinstance(vectors, Mapping) else list(vectors)
     parts = [(vector, float(weight)) for vector, weight in parts if weight]
     if not parts:
-        raise InvalidInput("no vector to mix", "every weight is zero", 'give weights, such as {"joy": 0.7}')
+        raise InvalidInput("no vector to mix", "every weight is zero", 'Give weights, such as {"joy": 0.7}')
     if len(parts) == 1 and parts[0][1] == 1.0:
         return parts[0][0]
     first = parts[0][0]
@@ -333,13 +333,13 @@ def mix(vectors: Mapping[SteeringVector, float] | Sequence[tuple[SteeringVector,
             raise InvalidInput(
                 f"{first.name!r} and {vector.name!r} cannot be mixed",
                 f"one was made for {first.model}, the other for {vector.model}",
-                "mix vectors of one model",
+                "Mix vectors of one model.",
             )
         if (vector.op, vector.scope, vector.window) != (first.op, first.scope, first.window):
             raise InvalidInput(
                 f"{first.name!r} and {vector.name!r} cannot be mixed",
                 "they differ in operation, scope or window",
-                "mix vectors that act alike, or nest two `steer` contexts",
+                "Mix vectors that act alike, or nest two `steer` contexts.",
             )
     sums: dict[int, np.ndarray] = {}
     for vector, weight in parts:
@@ -352,7 +352,7 @@ def mix(vectors: Mapping[SteeringVector, float] | Sequence[tuple[SteeringVector,
         raise InvalidInput(
             f"the mix of {', '.join(repr(vector.name) for vector, _ in parts)} vanishes",
             "the parts cancel each other",
-            "change the weights",
+            "Change the weights.",
         )
     share = sum(abs(weight) * sum(vector.shares.values()) for vector, weight in parts) / size
     shared = [mode for mode in MODES if all(mode in vector.calibration for vector, _ in parts)]
@@ -395,5 +395,5 @@ def check_window(window: tuple[int, int | None]) -> tuple[int, int | None]:
     except (TypeError, ValueError):
         pass
     raise InvalidInput(
-        f"the window {window}", "it holds no token of an answer", "give (start, stop) or (start, None)"
+        f"the window {window}", "it holds no token of an answer", "Give (start, stop) or (start, None)"
     )

@@ -281,7 +281,7 @@ def category_vectors(
         raise InvalidInput(
             f"vectors of source {recipe.source!r}",
             "the model has no sparse autoencoder",
-            "give one (--sae), or make dense vectors",
+            "Give one (--sae), or make dense vectors.",
         )
     names = [name for name in sets.categories if sets.words(states.language, name)]
     means = _means(states, sets, names, recipe)
@@ -335,7 +335,7 @@ def affect_axes(
         raise InvalidInput(
             f"axes from {len(names)} rated categories",
             f"valence and arousal take at least {FEWEST_RATED}",
-            "give word norms that rate the categories' labels or concepts",
+            "Give word norms that rate the categories' labels or concepts.",
         )
     plain = recipe.model_copy(update={"contrast": 0.0})
     means = _means(states, sets, names, plain)
