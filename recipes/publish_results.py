@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from emospace.artefacts import write_json, write_text
-from emospace.cli.closing import ALIGNMENT, PREDICTION, alignment_rows, prediction_rows
+from emospace.cli.tables import ALIGNMENT, PREDICTION, alignment_rows, prediction_rows
 from emospace.display import Get
 from emospace.records import Results
 from publishing import fill, gaps, load, made_by, made_on, markdown, parser
