@@ -17,6 +17,7 @@ demo: $(STAMP) ## Study Gemma 3 270M in English and Chinese and set its tone; wr
 	$(BIN)/emospace study --model gemma --languages en,zh --dtype auto --out runs/demo
 	@echo "Open this in a browser: $(CURDIR)/runs/demo/report.html"
 
+PYTEST_ARGS ?= -n auto
 test: $(STAMP) ## Lint, check types and layers, run all tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -7,6 +7,11 @@ from functools import cache
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+# Workers that have more threads than processors wait for one another: a test of one second then takes fifty.
+os.environ.setdefault(
+    "OMP_NUM_THREADS",
+    str(max(1, (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))),
+)
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import pytest
