@@ -280,6 +280,16 @@ def test_a_former_name_of_an_option_is_accepted_and_hidden(asked, tmp_path):
     assert " --draws" not in shown
 
 
+@pytest.mark.parametrize(("size", "shown"), [(2_500_000_000, True), (1_000, False)])
+def test_a_study_says_how_much_room_its_states_take(asked, tmp_path, size, shown):
+    (tmp_path / "activations" / "ab").mkdir(parents=True)
+    with (tmp_path / "activations" / "ab" / "x.safetensors").open("wb") as file:
+        file.truncate(size)
+    done = run("study", "--out", tmp_path)
+    assert done.exit_code == 0
+    assert (f"{tmp_path / 'activations'} holds 2.5 GB of states" in done.stderr) is shown
+
+
 def test_the_line_of_a_training_has_what_is_not_default():
     line = command_line("emospace sae train", TrainSpec(corpus=("a b.txt",), layer=3, k=8), Path("runs/x"))
     assert line == "emospace sae train --k 8 --corpus 'a b.txt' --layer 3 --out runs/x"

@@ -10,9 +10,12 @@ from typing import Annotated
 import typer
 
 from emospace.cli.options import command_line, run_folder, takes
-from emospace.display import table, written
+from emospace.display import say, table, written
 from emospace.profiling import timed
 from emospace.specs import WHAT, StudySpec
+
+LARGE = 0.1
+"""Gigabytes of states that are worth a word at the end."""
 
 
 @takes(StudySpec)
@@ -51,6 +54,12 @@ def study(
         with timed("report"):
             page = write_report(folder)
     written("Report", page)
+    states = folder / "activations"
+    size = sum(path.stat().st_size for path in states.rglob("*") if path.is_file()) / 1e9
+    if size > LARGE:
+        say(
+            f"{states} holds {size:.1f} GB of states. They make the same study with other settings faster; delete them at will."
+        )
 
 
 @contextmanager
