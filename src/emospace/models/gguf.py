@@ -70,14 +70,13 @@ def read_conversion(path: Path, digest: str) -> dict[str, Any] | None:
         return None
     try:
         card: dict[str, Any] = read_json(folder / CARD)
+        if card["format"] != FORMAT:
+            log.info("%s was written by another version; making it again", folder)
+            return None
         changed = [name for name, sha256 in card["files"].items() if file_hash(folder / name) != sha256]
-        if card["format"] == FORMAT and not changed:
+        if not changed:
             return card
-        log.warning(
-            "%s changed since it was written (%s); making it again",
-            folder,
-            ", ".join(changed) or "its format",
-        )
+        log.warning("%s changed since it was written (%s); making it again", folder, ", ".join(changed))
     # A damaged card can be wrong in any of these ways.
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         log.warning("%s cannot be read (%s); making it again", folder, first_line(error))
