@@ -30,7 +30,7 @@ for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "recipes")]
 
-FILES, RUN, CACHE, MODULES = "files", "run", "cache", "modules.txt"
+FILES, RUN, CACHE, MODULES, WRITES = "files", "run", "cache", "modules.txt", "writes.txt"
 KEPT = ("*/records.json", "*.safetensors")
 """What a run keeps as it goes: its stages, and shards of states."""
 
@@ -118,6 +118,38 @@ def run_command(folder: Path, place: Path, breaking: Callable[[], None]) -> int:
     return 0
 
 
+def at_write(number: int, action: Callable[[], None]) -> Callable[[], None]:
+    """Return what makes a run do something in place of its n-th write, once the bytes are out and before the rename."""
+
+    def breaking() -> None:
+        sync, counted = os.fsync, iter(range(1, 10**9))
+
+        def write(handle: int) -> None:
+            if next(counted) == number:
+                action()
+            sync(handle)
+
+        os.fsync = write
+
+    return breaking
+
+
+def kill() -> None:
+    """Kill this process as the system does where memory or power is out."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def count_writes(path: Path) -> None:
+    """Keep in a file how many writes this process has made."""
+    sync, counted = os.fsync, iter(range(1, 10**9))
+
+    def write(handle: int) -> None:
+        path.write_text(str(next(counted)), encoding="utf-8")
+        sync(handle)
+
+    os.fsync = write
+
+
 def make_files(folder: Path) -> None:
     """Write what the study reads: model, autoencoder, concepts, ratings, and the specification."""
     from small_study import make_study_files
@@ -167,13 +199,14 @@ class Bench:
         for _ in range(2):
             shutil.rmtree(self.place, ignore_errors=True)
             began = time.monotonic()
-            ended = study(self.files, self.place).wait()
+            ended = study(self.files, self.place, lambda: count_writes(self.place / WRITES)).wait()
             self.seconds = time.monotonic() - began
             if ended != "finished":
                 raise SystemExit(f"the undisturbed run failed: {ended}")
             # From here on a run finds imported what it needs, and takes a fraction of the time.
             import_all((self.place / MODULES).read_text(encoding="utf-8").split())
         self.expected = outputs(self.place)
+        self.n_writes = int((self.place / WRITES).read_text(encoding="utf-8"))
 
     def trial(
         self,
@@ -199,6 +232,10 @@ class Bench:
         ended = ended if again == "finished" else f"{ended}; then {again}"
         return Trial(fault, ended, len(before), lost, same, seconds)
 
+    def write(self) -> int:
+        """Return the number of a random write of a run."""
+        return self.random.randint(1, self.n_writes)
+
     def moment(self) -> float:
         """Return a random moment of a run, in seconds from its start."""
         return self.random.uniform(0.02, 0.98) * self.seconds
@@ -214,29 +251,22 @@ def signalled(bench: Bench, sent: signal.Signals) -> Trial:
     return bench.trial(f"{sent.name} at a random moment", during=during)
 
 
+def killed(bench: Bench) -> Trial:
+    """Kill the run at a random write."""
+    return bench.trial("SIGKILL at a random write", at_write(bench.write(), kill))
+
+
 def failing_write(bench: Bench, number: int) -> Trial:
     """Let one of the run's writes fail with an error of the system."""
-    at = bench.random.randrange(1, 60)
 
-    def breaking() -> None:
-        sync, counted = os.fsync, iter(range(1, 10**9))
+    def fail() -> None:
+        raise OSError(number, os.strerror(number))
 
-        def fail(handle: int) -> None:
-            if next(counted) == at:
-                raise OSError(number, os.strerror(number))
-            sync(handle)
-
-        os.fsync = fail
-
-    return bench.trial(f"{os.strerror(number).lower()} at a random write", breaking)
+    return bench.trial(f"{os.strerror(number).lower()} at a random write", at_write(bench.write(), fail))
 
 
 def power_cut(bench: Bench) -> Trial:
     """Kill the run, and take away what had been renamed but not certainly reached the disk: the last few files."""
-
-    def during(child: Child) -> None:
-        time.sleep(bench.moment())
-        os.kill(child.pid, signal.SIGKILL)
 
     def after(place: Path) -> None:
         files = sorted(
@@ -245,7 +275,7 @@ def power_cut(bench: Bench) -> Trial:
         for path in files[-3:]:
             path.unlink()
 
-    return bench.trial("power cut: the last three files are gone", during=during, after=after)
+    return bench.trial("power cut: the last three files are gone", at_write(bench.write(), kill), after=after)
 
 
 def damaged(bench: Bench, kind: str, damage: Callable[[bytes, random.Random], bytes], what: str) -> Trial:
@@ -277,15 +307,11 @@ def cut(content: bytes, chance: random.Random) -> bytes:
 def from_the_future(bench: Bench) -> Trial:
     """Kill the run and set all its files to a time that is yet to come, as a clock that was put back does."""
 
-    def during(child: Child) -> None:
-        time.sleep(bench.moment())
-        os.kill(child.pid, signal.SIGKILL)
-
     def after(place: Path) -> None:
         for path in place.rglob("*"):
             os.utime(path, (4e9, 4e9))
 
-    return bench.trial("the clock was put back", during=during, after=after)
+    return bench.trial("the clock was put back", at_write(bench.write(), kill), after=after)
 
 
 def two_at_once(bench: Bench) -> Trial:
@@ -305,7 +331,7 @@ def two_at_once(bench: Bench) -> Trial:
 def trials(bench: Bench, kills: int, others: int) -> Iterator[Trial]:
     """Yield each trial as it ends: `kills` by SIGKILL, and `others` of each other kind."""
     for _ in range(kills):
-        yield signalled(bench, signal.SIGKILL)
+        yield killed(bench)
     for _ in range(others):
         yield signalled(bench, signal.SIGINT)
         yield signalled(bench, signal.SIGTERM)

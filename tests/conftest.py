@@ -7,6 +7,8 @@ from functools import cache
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+# Threads that spin while they wait take the processors from those that work.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # Workers that have more threads than processors wait for one another: a test of one second then takes fifty.
 os.environ.setdefault(
     "OMP_NUM_THREADS",

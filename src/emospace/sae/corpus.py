@@ -146,15 +146,22 @@ def token_windows(
     EmospaceError
         If a corpus is too small for its share.
     """
+    return [window for _, window in cut_windows(model, corpora, n_tokens, seed)]
+
+
+def cut_windows(
+    model: LanguageModel, corpora: Sequence[Corpus], n_tokens: int, seed: int
+) -> list[tuple[str, tuple[int, ...]]]:
+    """Return what `token_windows` does, each window with the name of its corpus."""
     rng = np.random.default_rng(seed)
     total = sum(corpus.share for corpus in corpora)
-    windows: list[tuple[int, ...]] = []
+    windows: list[tuple[str, tuple[int, ...]]] = []
     for corpus in corpora:
         wanted, have = int(n_tokens * corpus.share / total), 0
         for window in _cut(model, corpus.texts, rng):
             if have >= wanted:
                 break
-            windows.append(window)
+            windows.append((corpus.name, window))
             have += len(window) - 1
         if have < wanted:
             raise EmospaceError(
