@@ -67,6 +67,15 @@ def test_what_is_dear_is_deleted_only_by_name(cache):
     assert left(cache) == {"judges/gpt/a.json"}
 
 
+def test_an_unknown_kind_deletes_nothing_and_is_named(cache):
+    before = left(cache)
+    done = CliRunner().invoke(app, ["cache", "gc", "--days", "0", "--kinds", "activation"])
+    assert done.exit_code == 2
+    assert "kind of the cache 'activation'" in done.stderr
+    assert "activations" in done.stderr
+    assert left(cache) == before
+
+
 def test_the_cache_is_listed_by_kind(cache):
     document = json.loads(run("--json", "cache", "ls").stdout)
     rows = {row[0]: row[1:] for row in document["tables"][0]["rows"]}

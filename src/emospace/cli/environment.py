@@ -15,12 +15,16 @@ from packaging.requirements import Requirement
 
 from emospace.cli.options import takes
 from emospace.display import say, table
+from emospace.errors import unknown
 from emospace.specs import CacheSpec
 
 LIBRARIES = ("emospace", "torch", "transformers", "numpy", "scipy", "scikit-learn", "pandas", "safetensors")
 
 MADE_AGAIN = ("activations", "hashes", "models", "readers")
-"""What `clean` deletes unless it is told: kinds that are made again in minutes."""
+"""What `clean` deletes unless kinds are named: those that are made again in minutes."""
+
+DEAR = ("judges", "steering")
+"""Kinds that took long or cost money, which are deleted only by name."""
 
 cache = typer.Typer(no_args_is_help=True, help="What emospace keeps to be faster the next time: list, clean.")
 
@@ -65,6 +69,9 @@ def clean(spec: CacheSpec) -> None:
 
     emospace cache gc --days 0 --kinds activations
     """
+    for kind in spec.kinds:
+        if kind not in (*MADE_AGAIN, *DEAR):
+            raise unknown("kind of the cache", kind, (*MADE_AGAIN, *DEAR))
     before = time.time() - spec.days * 86_400
     n_bytes = n_parts = 0
     for part in _parts(spec.kinds):
