@@ -569,6 +569,14 @@ def test_vectors_are_of_the_language_named_or_that_of_the_prompts(monkeypatch, t
     assert asked == [language]
 
 
+def test_a_language_without_vectors_is_named_and_not_replaced():
+    done = run("--emotion", "joy", "--concept-language", "xx", PROMPT)
+    assert done.exit_code == 2
+    assert "--concept-language xx" in done.stderr
+    assert "emospace steer calibrate --model embedded --language xx" in done.stderr
+    assert run("--emotion", "joy", "--concept-language", "en", "--n-tokens", 2, PROMPT).exit_code == 0
+
+
 def test_a_vector_is_shown(tmp_path):
     done = run("show", "--emotion", "joy", "--top", 3)
     assert done.exit_code == 0, done.stderr

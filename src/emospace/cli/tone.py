@@ -113,12 +113,26 @@ def read_batch(path: Path) -> list[str]:
 
 
 def load(spec: ModelWithVectors) -> tuple[LanguageModel, VectorBank]:
-    """Return a model and its calibrated vectors."""
+    """Return a model and its calibrated vectors.
+
+    Raises
+    ------
+    EmospaceError
+        If it has none, or none of the concepts of the language that is named.
+    """
     from emospace.models import load_model
     from emospace.steering.bank import load_vectors
 
     model = load_model(spec.model, **spec.loading)
-    return model, load_vectors(model, spec.source, vectors_language(spec))
+    bank = load_vectors(model, spec.source, vectors_language(spec))
+    named, made_in = getattr(spec, "concept_language", None), bank.note.get("spec", {}).get("language", "en")
+    if named not in (None, made_in):
+        raise InvalidInput(
+            f"--concept-language {named}",
+            f"no vectors of concepts in this language were calibrated for the model '{model.name}'",
+            f"Leave it out, or make them: emospace steer calibrate --model {spec.model} --language {named}",
+        )
+    return model, bank
 
 
 def vectors_language(spec: ModelWithVectors) -> str | None:
