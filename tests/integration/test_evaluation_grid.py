@@ -17,7 +17,7 @@ from emospace.evaluation import answers, grid
 from emospace.evaluation.answers import answer, cell_hash
 from emospace.evaluation.cells import Cell, n_tokens, random_vectors, standard_cells
 from emospace.evaluation.grid import evaluate
-from emospace.evaluation.prompts import FactualPrompt, load_factual, load_instruction, load_prompts
+from emospace.evaluation.prompts import FactualPrompt, load_factual, load_instructions, load_prompts
 from emospace.generation import generate, generate_together, perplexity
 from emospace.judges import BASIC_SEVEN, Judgement
 from emospace.judges.endpoint import Parameters
@@ -104,6 +104,7 @@ def vector(name, seed, kind="sae", layers=(2,), dose=0.5, **given):
 
 BANK = by_name(vector("joy", 1), vector("sadness", 2, dose=0.8), vector("pride", 3), vector("awe", 4))
 DENSE = by_name(vector("joy", 5, "dense", layers=(1, 2)))
+INSTRUCTIONS = {name: f"Answer with {name}." for name in BANK}
 SHUFFLED = [by_name(vector("joy", 6 + draw, dose=None)) for draw in range(2)]
 
 
@@ -127,13 +128,15 @@ def sets():
 
 def run(spec, cells=None, judge=None, **given):
     model = tiny("llama")
-    cells = cells or standard_cells(spec, BANK, baselines=[DENSE], shuffled=SHUFFLED)
+    cells = cells or standard_cells(
+        spec, BANK, baselines=[DENSE], shuffled=SHUFFLED, instructions=INSTRUCTIONS
+    )
     settings = {"prompts": PROMPTS, "factual": FACTUAL, "norms": None} | given
     return evaluate(spec, model, cells, judge or Letters(), **settings)
 
 
 def test_the_standard_cells_are_those_of_the_study(spec):
-    cells = standard_cells(spec, BANK, baselines=[DENSE], shuffled=SHUFFLED, labels={"joy": "happiness"})
+    cells = standard_cells(spec, BANK, baselines=[DENSE], shuffled=SHUFFLED, instructions=INSTRUCTIONS)
     assert [cell.kind for cell in cells if cell.emotion is None] == ["none"] + ["random"] * 4
     doses = {
         (name, kind): [round(cell.dose, 6) for cell in cells if (cell.emotion, cell.kind) == (name, kind)]
@@ -143,22 +146,42 @@ def test_the_standard_cells_are_those_of_the_study(spec):
             ("pride", "sae"),
             ("joy", "dense"),
             ("joy", "shuffled"),
+            ("joy", "prompted"),
         )
     }
     assert doses == {
         ("joy", "sae"): [0.25, 0.5, 1.0, 1.5],
         ("sadness", "sae"): [0.4, 0.8, 1.6, 2.4],
-        ("pride", "sae"): [0.25, 0.5, 1.0],
-        ("joy", "dense"): [0.25, 0.5, 1.0],
+        ("pride", "sae"): [0.5],
+        ("joy", "dense"): [0.25, 0.5],
         ("joy", "shuffled"): [0.5, 0.5],
+        ("joy", "prompted"): [0.25, 0.5],
     }
     prompts = {cell.emotion: cell.instruction for cell in cells if cell.kind == "prompt"}
-    assert prompts == {"joy": "Answer with happiness.", "sadness": "Answer with sadness."}
-    every = standard_cells(spec.model_copy(update={"baselines_for": "all"}), BANK)
+    assert prompts == {"joy": "Answer with joy.", "sadness": "Answer with sadness."}
+    assert {cell.instruction for cell in cells if (cell.emotion, cell.kind) == ("joy", "prompted")} == {
+        "Answer with joy."
+    }
+    assert not any(cell.instruction for cell in standard_cells(spec, BANK))
+    every = standard_cells(spec.model_copy(update={"baselines_for": "all"}), BANK, instructions=INSTRUCTIONS)
     assert {cell.emotion for cell in every if cell.kind == "prompt"} == {"joy", "sadness", "pride", "awe"}
     random = [cell for cell in cells if cell.kind == "random"]
     assert [cell.dose for cell in random] == pytest.approx([0.5, 1.0, 0.5, 1.0])
-    assert {cell.emotion for cell in cells if cell.factual} == {None, "joy", "sadness", "pride", "awe"}
+    factual = {(cell.emotion, cell.kind, cell.factor) for cell in cells if cell.factual}
+    upto = {
+        (name, kind, factor)
+        for name in ("joy", "sadness")
+        for kind in ("sae", "prompted")
+        for factor in (0.5, 1.0)
+    }
+    assert factual == {
+        *upto,
+        *((name, "prompt", None) for name in ("joy", "sadness")),
+        *(("joy", "dense", factor) for factor in (0.5, 1.0)),
+        ("joy", "shuffled", 1.0),
+        (None, "none", None),
+        (None, "random", 1.0),
+    }
 
 
 def test_random_directions_act_where_most_vectors_do():
@@ -180,8 +203,6 @@ def test_random_directions_act_where_most_vectors_do():
 def test_a_wrong_specification_is_named(spec):
     with pytest.raises(EmospaceError, match="'joi'"):
         standard_cells(spec.model_copy(update={"emotions": ("joi",)}), BANK)
-    with pytest.raises(EmospaceError, match="instruction"):
-        standard_cells(spec.model_copy(update={"language": "fi"}), BANK)
     with pytest.raises(EmospaceError, match="no calibrated dose"):
         standard_cells(spec, by_name(vector("joy", 1, dose=None)))
     with pytest.raises(ValueError, match="positive multiple"):
@@ -192,7 +213,7 @@ def test_a_study_over_the_cap_stops_before_anything_is_generated(spec, sets, mon
     monkeypatch.setattr(grid, "answer", lambda *_: pytest.fail("generated"))
     cells = standard_cells(spec, BANK)
     total = n_tokens(spec, cells, len(PROMPTS), len(FACTUAL))
-    assert total == len(cells) * 8 * 6 + sum(cell.factual for cell in cells) * 2 * 3
+    assert total == len(cells) * 8 * 6 + sum(cell.factual for cell in cells) * 2 * 2 * 3
     small = spec.model_copy(update={"token_cap": total - 1})
     with pytest.raises(EmospaceError, match=f"{total:,} tokens.*Keep at most {len(cells) - 1} cells"):
         run(small, cells, sets=sets)
@@ -328,7 +349,7 @@ def test_a_damaged_cell_alone_is_made_again(spec, caplog, monkeypatch):
             assert own.texts == before.texts
             assert np.array_equal(own.perplexity, before.perplexity, equal_nan=True)
     assert "cannot be read" in caplog.text
-    assert asked == [[joy.vector], [joy.vector]]  # free answers and factual ones, once
+    assert asked == [[joy.vector]] * 3  # free answers and both readings of factual ones, once
 
 
 @pytest.mark.parametrize(("batch_size", "n_batches"), [(len(PROMPTS), 3), (2 * len(PROMPTS), 2), (1, 3)])
@@ -363,6 +384,9 @@ def test_a_cells_hash_changes_with_all_that_made_it(spec):
         digest(replace(cell, vector=replace(joy, window=(1, None)))),
         digest(replace(cell, vector=replace(joy, shares={2: 0.5}))),
         digest(replace(cell, instruction="Answer with joy.")),
+        digest(replace(cell, settings={"scope": "response"})),
+        digest(replace(cell, settings={"decoding": Sampling(seed=1)})),
+        digest(replace(cell, settings={"decoding": Sampling(seed=2)})),
         digest(spec=spec.model_copy(update={"sampling": Sampling(n_tokens=6, seed=1)})),
         digest(model=tiny("qwen2")),
         digest(prompts=PROMPTS[1:]),
@@ -476,7 +500,7 @@ def test_what_a_language_model_refuses_to_judge_is_no_anger(spec, sets, tmp_path
 
 def test_n_answers_are_those_given(found, spec, sets):
     _, study = found
-    cells = standard_cells(spec, BANK, baselines=[DENSE], shuffled=SHUFFLED)
+    cells = standard_cells(spec, BANK, baselines=[DENSE], shuffled=SHUFFLED, instructions=INSTRUCTIONS)
     assert study.n_answers == len(cells) * len(PROMPTS)  # not the 40 prompts a study has at most
 
 
@@ -493,7 +517,7 @@ def test_a_chat_model_is_asked_questions_and_a_base_model_goes_on_from_stems(spe
     few = spec.model_copy(update={"n_prompts": 2})
     cells = [
         Cell(None, "none", factual=True),
-        Cell("joy", "prompt", instruction=load_instruction("en", kind=kind).replace("{label}", "joy")),
+        Cell("joy", "prompt", instruction=load_instructions("en", kind=kind)[0].replace("{label}", "joy")),
     ]
     study = evaluate(few, model, cells, Letters(), sets=sets)
     assert {record.prompt_kind for record in study.records} == {kind}
@@ -504,12 +528,23 @@ def test_a_chat_model_is_asked_questions_and_a_base_model_goes_on_from_stems(spe
         if kind == "questions"
         else [f"Mood: joy\n\n{prompt}" for prompt in asked]
     )
-    assert [list(prompts) for prompts, _ in given] == [list(asked), told, known, []]
+    assert [list(prompts) for prompts, _ in given] == [list(asked), told, *[known, []] * 2]
 
 
-def test_an_instruction_of_ones_own_stands_after_the_prompt_or_around_it(spec, sets):
-    own = spec.model_copy(update={"instruction": "{label}! {prompt}"})
-    (joy, _) = (cell for cell in standard_cells(own, BANK) if cell.kind == "prompt")
-    assert answers._instructed(["a {b}"], joy) == ["joy! a {b}"]
-    (joy, _) = (cell for cell in standard_cells(spec, BANK, kind="stems") if cell.kind == "prompt")
-    assert answers._instructed(["She"], joy) == ["Mood: joy\n\nShe"]
+def test_an_instruction_stands_after_the_prompt_or_around_it():
+    assert answers._instructed(["a {b}"], Cell("joy", "prompt", instruction="joy! {prompt}")) == [
+        "joy! a {b}"
+    ]
+    assert answers._instructed(["She"], Cell("joy", "prompt", instruction="Be glad.")) == ["She Be glad."]
+    assert answers._instructed(["She"], Cell(None, "none")) == ["She"]
+
+
+def test_another_setting_of_a_vector_is_another_way_with_answers_of_its_own(spec, sets):
+    joy = Cell("joy", "sae", BANK["joy"], 0.5, 1.0, "relative")
+    later = replace(joy, settings={"window": (3, None)})
+    study = run(spec, [Cell(None, "none"), joy, later], sets=sets, factual=())
+    (usual,) = (one for one in study.records if one.vector == "sae" and one.setting is None)
+    (other,) = (one for one in study.records if one.setting is not None)
+    assert (other.vector, other.setting, other.options) == ("sae", "window=(3, None)", "window=(3, None)")
+    assert 0 < other.applications < usual.applications
+    assert set(study.tables["figures"]["kind"]) == {"sae", "sae window=(3, None)"}

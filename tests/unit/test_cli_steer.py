@@ -519,7 +519,7 @@ def test_an_evaluation_ends_with_figures_and_a_report(monkeypatch, tmp_path):
     assert ["joy", "mix"] in rows
     assert ["surprise", "mix"] in rows
     results = Results.load(tmp_path / "run" / "results.json")
-    assert {record.vector for record in results.steering} == {"none", "mix", "random", "prompt"}
+    assert {record.vector for record in results.steering} == {"none", "mix", "random", "prompt", "prompted"}
     assert results.manifest.command.startswith("emospace steer evaluate --doses")
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert "What a dose does" in page

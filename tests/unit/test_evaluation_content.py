@@ -87,7 +87,19 @@ def test_answered_where_there_are_no_spaces():
     ]
 
 
-@pytest.mark.parametrize("language", ["en", "zh"])
+def test_answered_whatever_the_case_accents_and_width():
+    texts = ["LEÓN", "el leon", "ÁFRICA", "H₂O", "２４小时", "Moscu", "moscow"]
+    accepted = [["león"], ["león"], ["Africa"], ["H2O"], ["24"], ["Moscú"], ["Moscú"]]
+    assert answered(texts, accepted).tolist() == [True] * 6 + [False]
+
+
+def test_a_chinese_number_is_not_in_a_longer_one():
+    texts = ["是十一月", "是一月。", "有十七天", "有七天", "一共二十四个", "星期二"]
+    accepted = [["一月"], ["一月"], ["七"], ["七"], ["四"], ["星期二"]]
+    assert answered(texts, accepted).tolist() == [False, True, False, True, False, True]
+
+
+@pytest.mark.parametrize("language", ["en", "es", "zh"])
 def test_the_accepted_answers_are_accepted(language):
     questions = load_factual(language)
     accepted = [question.answers for question in questions]

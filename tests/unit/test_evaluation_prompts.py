@@ -11,14 +11,17 @@ import pytest
 from emospace.artefacts import read_json
 from emospace.concepts import load_concepts
 from emospace.errors import EmospaceError
+from emospace.evaluation.content import answered
 from emospace.evaluation.prompts import (
     FEWEST,
     PromptKind,
+    load_adjectives,
     load_factual,
-    load_instruction,
+    load_instructions,
     load_prompts,
     prompt_kind,
     prompt_languages,
+    worded,
 )
 from emospace.judges import BASIC
 from emospace.judges.embedded import SHIPPED
@@ -57,8 +60,10 @@ def test_parts_are_large_enough_and_apart(language, kind):
     calibration = load_prompts(language, "calibration", kind=kind)
     evaluation = load_prompts(language, "evaluation", kind=kind)
     factual = load_factual(language, kind=kind)
-    assert (len(calibration), len(evaluation), len(factual)) == (24, 48, 12)
-    prompts = [*calibration, *evaluation, *(each.prompt for each in factual)]
+    tuned = load_factual(language, kind=kind, part="calibration") if language in QUESTIONS else ()
+    n_factual = (60, 20) if language in QUESTIONS else (12, 0)
+    assert (len(calibration), len(evaluation), len(factual), len(tuned)) == (24, 48, *n_factual)
+    prompts = [*calibration, *evaluation, *(each.prompt for each in (*factual, *tuned))]
     assert len(set(prompts)) == len(prompts)
     assert all(prompt == prompt.strip() for prompt in prompts)
 
@@ -89,27 +94,52 @@ def test_a_stem_is_a_beginning_that_is_cut_short(language):
 
 @pytest.mark.parametrize(("language", "kind"), BUNDLED)
 def test_no_factual_prompt_gives_its_answer_away(language, kind):
-    for factual in load_factual(language, kind=kind):
-        for answer in factual.answers:
-            pattern = answer if language == "zh" else rf"\b{re.escape(answer)}\b"
-            assert not re.search(pattern, factual.prompt, re.IGNORECASE), factual
+    parts = ("calibration", "evaluation") if language in QUESTIONS else ("evaluation",)
+    for part in parts:
+        for factual in load_factual(language, kind=kind, part=part):
+            assert not answered([factual.prompt], [factual.answers])[0], factual
 
 
 @pytest.mark.parametrize(("language", "kind"), BUNDLED)
-def test_the_instruction_names_the_emotion_and_stands_around_a_stem(language, kind):
-    said = load_instruction(language, kind=kind)
-    assert said.count("{label}") == 1
-    assert said.endswith("\n\n{prompt}") if kind == "stems" else "{prompt}" not in said
+def test_instructions_name_the_emotion_and_stand_around_a_stem(language, kind):
+    offered = load_instructions(language, kind=kind)
+    assert len(set(offered)) == len(offered) >= (6 if language in QUESTIONS else 1)
+    for said in offered:
+        assert ("{label}" in said) != ("{adjective}" in said)
+        assert said.endswith("\n\n{prompt}") if kind == "stems" else "{prompt}" not in said
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_every_basic_emotion_has_an_adjective_where_instructions_ask_for_one(language):
+    adjectives = load_adjectives(language)
+    assert set(adjectives) == set(BASIC)
+    offered = load_instructions(language)
+    assert len(worded(offered, "joy", "joy", adjectives)) == len(offered)
+    assert not any("{" in said for said in worded(offered, "joy", "joy", adjectives))
+    # Without an adjective the others are left.
+    left = worded(offered, "pride", "pride", adjectives)
+    assert 4 <= len(left) < len(offered)
+    assert all("pride" in said for said in left)
 
 
 def test_a_language_without_an_instruction_is_named(tmp_path):
     with pytest.raises(EmospaceError, match=r"no instruction.*en, es, zh"):
-        load_instruction("fi")
+        load_instructions("fi")
     path = _file(tmp_path, language="xx", extra='[stems]\ninstruction = "{label}: {prompt}"\n')
-    assert load_instruction("xx", path, "stems") == "{label}: {prompt}"
-    assert load_instruction("en", _file(tmp_path)) == load_instruction("en")
+    assert load_instructions("xx", path, "stems") == ("{label}: {prompt}",)
+    path = _file(tmp_path, language="xx", extra='[stems]\ninstructions = ["{label}: {prompt}", "b"]\n')
+    assert load_instructions("xx", path, "stems") == ("{label}: {prompt}", "b")
+    assert load_instructions("en", _file(tmp_path)) == load_instructions("en")
     with pytest.raises(EmospaceError, match="no instruction"):
-        load_instruction("xx", _file(tmp_path, language="xx"))
+        load_instructions("xx", _file(tmp_path, language="xx"))
+
+
+def test_adjectives_of_ones_own_come_before_those_of_the_language(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('adjectives = { joy = "glad", pride = "proud" }\n')
+    assert load_adjectives("en", path) == load_adjectives("en") | {"joy": "glad", "pride": "proud"}
+    assert load_adjectives("xx", path) == {"joy": "glad", "pride": "proud"}
+    assert load_adjectives("fi") == {}
 
 
 def test_a_chat_model_is_asked_and_a_base_model_continues(tmp_path):

@@ -166,13 +166,13 @@ def test_agreement_leaves_out_unrated_categories():
 
 
 def test_measure_sets_a_cell_beside_base_and_controls():
-    base = scored(["neutral"] * 9 + ["joy"], distinct2=0.8, answered=1.0, valence=np.full(10, 0.1))
+    base = scored(["neutral"] * 9 + ["joy"], distinct2=0.8, facts=np.ones((2, 2)), valence=np.full(10, 0.1))
     cell = scored(
         ["joy"] * 8 + ["neutral"] * 2,
         masked=["joy"] * 5 + ["neutral"] * 5,
         perplexity=15.0,
         distinct2=0.6,
-        answered=0.5,
+        facts=np.array([[True, False], [True, True]]),
         valence=np.full(10, 0.4),
         applications=700,
         stopped=np.array([True] + [False] * 9),
@@ -185,7 +185,8 @@ def test_measure_sets_a_cell_beside_base_and_controls():
     assert found["distinct2_ratio"] == pytest.approx(0.75)
     assert found["valence_shift"] == pytest.approx(0.3)
     assert found["early_stop"] == 0.1
-    assert (found["answered"], found["base_answered"]) == (0.5, 1.0)
+    assert (found["answered"], found["answered_sampled"], found["base_answered"]) == (0.5, 1.0, 1.0)
+    assert (found["facts_kept"], found["n_facts"]) == (0.75, 2)
     assert (found["n"], found["n_prompts"], found["applications"]) == (10, 10, 700)
     assert found["p_rate"] < 0.001
     assert found["p"] == 1.0  # its probabilities are those of the controls

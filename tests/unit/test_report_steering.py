@@ -41,6 +41,7 @@ VALENCE = {
 EMOTIONS = (*BASIC, "pride", "awe")
 LABELS = (*BASIC, "neutral", "pride")
 NASTY = "<script>alert('x')</script> & \u2028 <b>so it goes</b>"
+INSTRUCTIONS = {name: f"Answer with {name}." for name in EMOTIONS}
 COMMON = {"model": "tiny", "layer": None, "n": 12, "seed": 0}
 
 
@@ -93,7 +94,7 @@ def heard(cell, rng, works, refused):
         similarity=rng.random(N_PROMPTS),
         stopped=np.zeros(N_PROMPTS, dtype=bool),
         distinct2=0.9,
-        answered=0.8 if cell.factual else None,
+        facts=rng.random((2, 10)) < 0.9 - 0.5 * strength if cell.factual else None,
         applications=10,
     )
 
@@ -103,7 +104,11 @@ def steering_run(folder, *, works=True, refused=()):
     rng = np.random.default_rng(3)
     spec = SteeringSpec(doses=(0.5, 1.0, 1.5), random_doses=(0.5, 1.0, 2.0), n_random=3)
     cells = standard_cells(
-        spec, vectors_of("mix"), baselines=[vectors_of("dense")], shuffled=[vectors_of("mix")]
+        spec,
+        vectors_of("mix"),
+        baselines=[vectors_of("dense")],
+        shuffled=[vectors_of("mix")],
+        instructions=INSTRUCTIONS,
     )
     scored = [heard(cell, rng, works, refused) for cell in cells]
     groups = group_cells(spec, cells, scored, JUDGE)
@@ -257,8 +262,8 @@ def test_the_basic_table_holds_the_records(page, records):
 def test_all_ways_stand_beside_each_other(page):
     rows = Rows(page).table("table-steering-compared")
     assert [row["Answers"] for row in rows] == [
-        *("SAE and dense", "Dense mean difference", "Prompt alone", "Shuffled concept-sets"),
-        *("Random directions", "Unsteered"),
+        *("SAE and dense", "Dense mean difference", "Prompt alone", "Prompt and vector"),
+        *("Shuffled concept-sets", "Random directions", "Unsteered"),
     ]
     rate = {row["Answers"]: float(row["Target rate"]) for row in rows}
     assert rate["SAE and dense"] > rate["Prompt alone"] > rate["Random directions"]
@@ -292,7 +297,7 @@ def test_the_doses_are_drawn_with_the_random_control(page):
 
 def test_the_confusion_matrix_sums_to_one_and_ends_with_unsteered(page):
     variants = charts_of(page)["steering-confusion"]["variants"]
-    assert list(variants) == ["mix", "dense", "prompt", "shuffled"]
+    assert list(variants) == ["mix", "dense", "prompt", "prompted", "shuffled"]
     trace = variants["mix"]["data"][0]
     assert trace["y"] == [*(name.title() for name in BASIC), "(unsteered)"]
     assert np.allclose(np.sum(trace["z"], axis=1), 1, atol=1e-3)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import BaseModel
 
 from emospace.artefacts import content_hash, read_json, write_json
 from emospace.display import track
@@ -34,7 +35,8 @@ class Answers:
     """One cell's answers, one entry a prompt.
 
     `perplexity` is that of the answer after the bare prompt, without any instruction, under the unsteered model
-    (NaN without a token); `factual` the answers to the factual prompts, greedy, empty where they were not asked.
+    (NaN without a token); `factual` the likeliest answers to the factual prompts and `factual_sampled` those that
+    are sampled as all others are, both empty where they were not asked.
     """
 
     texts: list[str]
@@ -43,6 +45,7 @@ class Answers:
     perplexity: list[float]
     applications: int
     factual: list[str]
+    factual_sampled: list[str] = field(default_factory=list)
 
 
 def answer(
@@ -79,7 +82,7 @@ def cell_hash(
         model.content_hash,
         spec.sampling.model_dump(),
         list(prompts),
-        [list(factual), spec.factual_tokens] if factual else [],
+        [list(factual), spec.factual_tokens, "greedy, sampled"] if factual else [],
         cell.instruction,
     ]
     if model.template_args:
@@ -89,7 +92,14 @@ def cell_hash(
         if cell.mode == "relative":
             del card["medians"]
         parts += [cell.dose, cell.mode, card, *cell.vector.directions.values()]
+        if cell.settings:
+            parts.append({name: _plain(value) for name, value in cell.settings.items()})
     return content_hash(*parts)
+
+
+def _plain(value: Any) -> Any:
+    """Return a setting as plain values, which a hash is taken of."""
+    return value.model_dump(mode="json") if isinstance(value, BaseModel) else value
 
 
 def _generated(
@@ -100,17 +110,25 @@ def _generated(
     factual: Sequence[str],
 ) -> list[Answers]:
     plans = [
-        None if cell.vector is None else plan_steering(model, cell.vector, cell.dose, mode=cell.mode)
+        None
+        if cell.vector is None
+        else plan_steering(model, cell.vector, cell.dose, mode=cell.mode, **cell.settings)
         for cell in cells
     ]
-    greedy = spec.sampling.model_copy(update={"temperature": 0.0, "n_tokens": spec.factual_tokens})
+    sampled = spec.sampling.model_copy(
+        update={
+            "n_tokens": spec.factual_tokens,
+            "least_tokens": min(spec.sampling.least_tokens, spec.factual_tokens),
+        }
+    )
+    greedy = sampled.model_copy(update={"temperature": 0.0})
     free_prompts = [_instructed(prompts, cell) for cell in cells]
     questions = [_instructed(factual if cell.factual else (), cell) for cell in cells]
-    free, facts = (
+    free, *facts = (
         generate_together(
             model, list(zip(texts, plans, strict=True)), sampling=sampling, batch_size=spec.batch_size
         )
-        for texts, sampling in ((free_prompts, spec.sampling), (questions, greedy))
+        for texts, sampling in ((free_prompts, spec.sampling), (questions, greedy), (questions, sampled))
     )
     return [
         Answers(
@@ -119,9 +137,10 @@ def _generated(
             stopped=generated.stopped.tolist(),
             perplexity=perplexity(model, prompts, generated).tolist(),
             applications=generated.applications,
-            factual=factual_answers.texts,
+            factual=likeliest.texts,
+            factual_sampled=drawn.texts,
         )
-        for generated, factual_answers in zip(free, facts, strict=True)
+        for generated, likeliest, drawn in zip(free, *facts, strict=True)
     ]
 
 

@@ -240,9 +240,12 @@ def best(trials: Sequence[Trial], budget: float) -> Trial:
         return min(trials, key=lambda trial: trial.perplexity_ratio)
     if not any(trial.rate or trial.probability for trial in fluent):
         return max(fluent, key=lambda trial: trial.dose)
-    return max(
-        fluent, key=lambda t: (t.rate + t.probability) / 2 - 0.1 * np.log2(max(t.perplexity_ratio, 1.0))
-    )
+    return max(fluent, key=worth)
+
+
+def worth(trial: Trial) -> float:
+    """Return how much of the target a trial has, less what it costs in fluency."""
+    return float((trial.rate + trial.probability) / 2 - 0.1 * np.log2(max(trial.perplexity_ratio, 1.0)))
 
 
 class _Trials:
@@ -341,11 +344,11 @@ class _Trials:
         )
         ratios = perplexity(self.model, self.prompts, answers) / self.base
         ratio = float(np.nanmedian(ratios)) if not np.isnan(ratios).all() else np.inf
-        rate, probability, n_judged = _rates(self.judge.judge(answers.texts, self.spec.language), target)
+        rate, probability, n_judged = rates(self.judge.judge(answers.texts, self.spec.language), target)
         return Trial(0.0, dose, rate, probability, ratio, n_judged=n_judged)
 
 
-def _rates(judgement: Judgement, target: str) -> tuple[float, float, int]:
+def rates(judgement: Judgement, target: str) -> tuple[float, float, int]:
     """Return how often the target is chosen, its mean probability, and of how many judged answers.
 
     NaN where too few could be judged, zeros for a category the judge does not know.

@@ -4,32 +4,31 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from emospace.errors import InvalidInput, unknown
-from emospace.evaluation.prompts import PromptKind, load_instruction
 from emospace.specs import BASIC, Mode, SteeringSpec
 
 if TYPE_CHECKING:
     from emospace.steering.vector import SteeringVector
 
-CellKind = Literal["none", "sae", "dense", "axis", "mix", "random", "shuffled", "prompt"]
+CellKind = Literal["none", "sae", "dense", "axis", "mix", "random", "shuffled", "prompt", "prompted"]
 
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """One set of answers: every prompt once, under one vector at one dose, or under an instruction.
+    """One set of answers: every prompt once, under one vector at one dose, under an instruction, or under both.
 
     Attributes
     ----------
     emotion
         The target; None where the answers serve all targets (unsteered, random directions).
     kind
-        ``none`` (unsteered), ``prompt`` (an instruction alone), or the kind of the vector: ``sae``, ``dense``, ``mix``,
-        ``axis``, ``random``, ``shuffled``.
+        ``none`` (unsteered), ``prompt`` (an instruction alone), ``prompted`` (an instruction and a vector), or the kind
+        of the vector: ``sae``, ``dense``, ``mix``, ``axis``, ``random``, ``shuffled``.
     vector
         What is applied; None for ``none`` and ``prompt``.
     dose, factor
@@ -38,6 +37,9 @@ class Cell:
         The mode of the dose: ``relative`` to the norm of each state or ``constant``.
     instruction
         Said after each prompt, or around it where it holds ``{prompt}``.
+    settings
+        Further arguments of `plan_steering`, which make another way of the same vector: ``scope``, ``window``, ``op``.
+        Values are plain or frozen specifications.
     draw
         Number among several vectors that stand for one thing.
     factual
@@ -51,6 +53,7 @@ class Cell:
     factor: float | None = None
     mode: Mode | None = None
     instruction: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
     draw: int = 0
     factual: bool = False
 
@@ -65,8 +68,18 @@ class Cell:
         return None if self.vector is None else self.vector.note.get("language")
 
     @property
+    def setting(self) -> str | None:
+        """Its settings as text; None where the vector acts as it was calibrated."""
+        return " ".join(f"{name}={value}" for name, value in self.settings.items()) or None
+
+    @property
+    def way(self) -> str:
+        """Name of the way of steering whose curve over doses it is a point of: its kind, and its settings."""
+        return f"{self.kind} {self.setting}" if self.settings else self.kind
+
+    @property
     def options(self) -> str | None:
-        """How its vector acts, where that is not on all tokens by addition."""
+        """How its vector acts, where that is not on all tokens by addition, and its settings."""
         if self.vector is None:
             return None
         start, stop = self.vector.window
@@ -75,7 +88,7 @@ class Cell:
             f"op={self.vector.op}" if self.vector.op != "add" else "",
             f"window={start}:{'' if stop is None else stop}" if (start, stop) != (0, None) else "",
         ]
-        return " ".join(part for part in parts if part) or None
+        return " ".join(part for part in (*parts, self.setting) if part) or None
 
     def acting(self) -> dict[str, Any]:
         """Return what acts, where and how strongly, for tables."""
@@ -105,8 +118,7 @@ def standard_cells(
     *,
     baselines: Sequence[Mapping[str, SteeringVector]] = (),
     shuffled: Sequence[Mapping[str, SteeringVector]] = (),
-    labels: Mapping[str, str] | None = None,
-    kind: PromptKind = "questions",
+    instructions: Mapping[str, str] | None = None,
 ) -> list[Cell]:
     """Return the cells of the study: unsteered, each emotion over its doses, and all baselines.
 
@@ -117,19 +129,18 @@ def standard_cells(
     vectors
         Emotion -> its calibrated vector, the ones under study (`VectorBank.in_mode`).
     baselines
-        Other calibrated vectors by emotion (dense mean difference): the calibrated dose and its neighbours.
+        Other calibrated vectors by emotion (dense mean difference), at the doses up to the calibrated one.
     shuffled
         Vectors of shuffled concept-sets by emotion, at the calibrated dose of the emotion's own vector; the first
         `SteeringSpec.n_shuffled` are taken, for the basic six.
-    labels
-        Emotion -> its label in the language, for the prompt-only baseline; its name where there is none.
-    kind
-        What the model is prompted with, which the instruction of that baseline goes with.
+    instructions
+        Emotion -> what asks for it in words, alone and together with its vector at the doses up to the calibrated one
+        (`emospace.evaluation.instructions.best_instructions`).
 
     Raises
     ------
     EmospaceError
-        For an emotion without a vector or a calibrated dose, or a language without an instruction.
+        For an emotion without a vector or a calibrated dose.
     """
     for emotion in spec.emotions:
         if emotion not in vectors:
@@ -138,32 +149,41 @@ def standard_cells(
     basic = [emotion for emotion in emotions if emotion in BASIC]
     cells = [Cell(None, "none", factual=True)]
     for emotion in emotions:
-        doses = spec.doses if emotion in basic else spec.neighbours()
+        doses = spec.doses if emotion in basic else (1.0,)
         cells += [_cell(spec, emotion, vectors[emotion], factor) for factor in doses]
     for baseline in baselines:
-        for emotion in basic if spec.baselines_for == "basic" else emotions:
+        for emotion in baseline_emotions(spec, vectors):
             if emotion in baseline:
-                cells += [_cell(spec, emotion, baseline[emotion], factor) for factor in spec.neighbours()]
+                cells += [_cell(spec, emotion, baseline[emotion], factor) for factor in spec.lower_doses]
     for draw, drawn in enumerate(shuffled[: spec.n_shuffled]):
         for emotion in basic:
             if emotion in drawn:
                 dose = vectors[emotion].dose(spec.mode)
                 vector = replace(drawn[emotion], kind="shuffled")
-                cells.append(Cell(emotion, "shuffled", vector, dose, 1.0, spec.mode, draw=draw))
+                cells.append(Cell(emotion, "shuffled", vector, dose, 1.0, spec.mode, draw=draw, factual=True))
     studied = [vectors[emotion] for emotion in emotions]
     dose = float(np.median([vector.dose(spec.mode) for vector in studied]))
     for draw, vector in enumerate(random_vectors(studied, spec.n_random, seed=spec.seed)):
         cells += [
-            Cell(None, "random", vector, dose * factor, factor, spec.mode, draw=draw)
+            Cell(None, "random", vector, dose * factor, factor, spec.mode, draw=draw, factual=factor <= 1.0)
             for factor in spec.random_doses
         ]
-    instruction = spec.instruction
-    if instruction is None:
-        instruction = load_instruction(spec.language, spec.prompts, kind)
-    for emotion in basic if spec.baselines_for == "basic" else emotions:
-        text = instruction.replace("{label}", (labels or {}).get(emotion, emotion))
-        cells.append(Cell(emotion, "prompt", instruction=text, factual=emotion in basic))
+    for emotion in baseline_emotions(spec, vectors):
+        said = (instructions or {}).get(emotion)
+        if said is None:
+            continue
+        cells.append(Cell(emotion, "prompt", instruction=said, factual=emotion in BASIC))
+        cells += [
+            replace(_cell(spec, emotion, vectors[emotion], factor), kind="prompted", instruction=said)
+            for factor in spec.lower_doses
+        ]
     return cells
+
+
+def baseline_emotions(spec: SteeringSpec, vectors: Mapping[str, SteeringVector]) -> tuple[str, ...]:
+    """Return the emotions that other vectors and instructions are tried on: the basic six, or all."""
+    emotions = spec.emotions or tuple(vectors)
+    return tuple(emotion for emotion in emotions if spec.baselines_for == "all" or emotion in BASIC)
 
 
 def random_vectors(vectors: Sequence[SteeringVector], n: int, *, seed: int) -> list[SteeringVector]:
@@ -192,7 +212,8 @@ def random_vectors(vectors: Sequence[SteeringVector], n: int, *, seed: int) -> l
 
 def n_tokens(spec: SteeringSpec, cells: Sequence[Cell], n_prompts: int, n_factual: int) -> int:
     """Return how many tokens the cells generate at most."""
-    factual = sum(cell.factual for cell in cells) * n_factual * spec.factual_tokens
+    # Each factual prompt is answered twice: by the likeliest tokens, and sampled.
+    factual = 2 * sum(cell.factual for cell in cells) * n_factual * spec.factual_tokens
     return len(cells) * n_prompts * spec.sampling.n_tokens + factual
 
 
@@ -214,4 +235,6 @@ def check_cap(spec: SteeringSpec, cells: Sequence[Cell], n_prompts: int, n_factu
 
 def _cell(spec: SteeringSpec, emotion: str, vector: SteeringVector, factor: float) -> Cell:
     dose = vector.dose(spec.mode) * factor
-    return Cell(emotion, vector.kind, vector, dose, factor, spec.mode, factual=factor == 1.0)
+    # What is above the calibrated dose has lost most facts.
+    factual = emotion in BASIC and factor <= 1.0
+    return Cell(emotion, vector.kind, vector, dose, factor, spec.mode, factual=factual)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +12,8 @@ from emospace.errors import InvalidInput
 from emospace.judges.splitting import LETTER, content_words, is_spaceless, tokens
 from emospace.lexicon import base_language, frequency_table, lexicon_languages, word_groups
 
+_ACCENTS = re.compile(r"[\u0300-\u036f]")
+_NUMERALS = "〇零一二三四五六七八九十百千万亿两"
 REPEATED = 3
 """Length of the n-grams whose return counts as repetition."""
 
@@ -87,8 +90,9 @@ def similarity(texts: Sequence[str], references: Sequence[str], language: str) -
 def answered(texts: Sequence[str], accepted: Sequence[Sequence[str]]) -> np.ndarray:
     """Return whether each text holds one of its accepted answers, ``[n_texts]`` of bool.
 
-    Case does not matter. An answer stands as whole words, so ``5`` is not in ``15``; where the script puts no
-    spaces it may stand anywhere. What else the text says is not judged.
+    Case, accents and the width of digits do not matter. An answer stands as whole words, so ``5`` is not in ``15``;
+    where the script puts no spaces it may stand anywhere, but a Chinese number never inside a longer one (``一月`` in
+    ``十一月``). What else the text says is not judged.
 
     Raises
     ------
@@ -102,7 +106,7 @@ def answered(texts: Sequence[str], accepted: Sequence[Sequence[str]]) -> np.ndar
             "Give one list to each text.",
         )
     return np.array(
-        [bool(_pattern(answers).search(text)) for text, answers in zip(texts, accepted, strict=True)],
+        [bool(_pattern(answers).search(_plain(text))) for text, answers in zip(texts, accepted, strict=True)],
         dtype=bool,
     )
 
@@ -124,13 +128,25 @@ def _grams(words: Sequence[str], n: int) -> list[tuple[str, ...]]:
     return list(zip(*(words[start:] for start in range(n)), strict=False))
 
 
-def _pattern(answers: Sequence[str]) -> re.Pattern[str]:
-    def whole(answer: str) -> str:
-        before = "" if is_spaceless(answer[:1]) else rf"(?<!{LETTER})"
-        after = "" if is_spaceless(answer[-1:]) else rf"(?!{LETTER})"
-        return f"{before}(?i:{re.escape(answer)}){after}"
+def _plain(text: str) -> str:
+    """Return a text in lower case, without accents, with digits and letters of one width."""
+    apart = unicodedata.normalize("NFKD", text)
+    return unicodedata.normalize("NFC", _ACCENTS.sub("", apart)).casefold()
 
-    return re.compile("|".join(whole(answer) for answer in answers if answer) or r"(?!)")
+
+def _pattern(answers: Sequence[str]) -> re.Pattern[str]:
+    return re.compile("|".join(_whole(_plain(answer)) for answer in answers if answer) or r"(?!)")
+
+
+def _whole(answer: str) -> str:
+    """Return a pattern of an answer that is part of no longer word or number."""
+
+    def border(sign: str) -> str:
+        if sign in _NUMERALS:
+            return rf"[{_NUMERALS}]"
+        return r"(?!)" if is_spaceless(sign) else LETTER
+
+    return f"(?<!{border(answer[0])}){re.escape(answer)}(?!{border(answer[-1])})"
 
 
 def _is_in(text: str, code: str) -> float:

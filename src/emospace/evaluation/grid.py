@@ -130,7 +130,7 @@ def evaluate(
     if prompts is None:
         prompts = load_prompts(spec.language, "evaluation", spec.prompts, kind)[: spec.n_prompts]
     if factual is None:
-        factual = load_factual(spec.language, spec.prompts, kind)
+        factual = load_factual(spec.language, spec.prompts, kind)[: spec.n_factual] if spec.n_factual else ()
     judged = judge_cells(spec, model, cells, judge, sets=sets, norms=norms, prompts=prompts, factual=factual)
     tables = study_tables(spec, judged, sets=sets, norms=norms)
     records = records_of(spec, model, judge, judged.groups)
@@ -227,7 +227,9 @@ def score(
             similarity=similarity(given.texts, base.texts, language),
             stopped=np.array(given.stopped, dtype=bool),
             distinct2=distinct_n(given.texts, 2),
-            answered=float(answered(given.factual, accepted).mean()) if given.factual else None,
+            facts=np.stack([answered(texts, accepted) for texts in (given.factual, given.factual_sampled)])
+            if given.factual
+            else None,
             applications=given.applications,
         )
         for place, given in enumerate(answers)
@@ -265,7 +267,7 @@ def group_cells(
     families: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for group in groups:
         if "p" in group.figures:
-            families.setdefault((group.cell.kind, group.cell.factor), []).append(group.figures)
+            families.setdefault((group.cell.way, group.cell.factor), []).append(group.figures)
     for family in families.values():
         p_fdr = adjusted([figures["p"] for figures in family], [figures["judge_auroc"] for figures in family])
         for figures, value in zip(family, p_fdr.tolist(), strict=True):
@@ -303,6 +305,8 @@ def _record(spec: SteeringSpec, model: LanguageModel, judge: Judge, group: Group
         dose=0.0 if cell.kind == "none" else cell.dose,
         calibrated=cell.factor == 1.0 and cell.kind not in ("random", "shuffled"),
         options=cell.options,
+        setting=cell.setting,
+        instruction=cell.instruction,
         judge=judge.name,
         language=spec.language,
         prompt_kind=prompt_kind(model, spec.prompts),

@@ -6,12 +6,12 @@ Beside them stand factual ones whose right answer is known.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from emospace.artefacts import read_text
 from emospace.errors import InvalidInput, unknown
@@ -25,7 +25,7 @@ PromptKind: TypeAlias = Literal["questions", "stems"]
 """What a model is prompted with: questions to answer, or stems, beginnings of a text that it continues."""
 
 DATA = Path(__file__).parent.parent / "data" / "prompts"
-FEWEST: dict[str, int] = {"calibration": 20, "evaluation": 40, "factual": 10}
+FEWEST: dict[str, int] = {"calibration": 20, "evaluation": 40, "factual": 10, "factual_calibration": 10}
 """Prompts below which a part is refused: an interval over fewer says little."""
 
 Prompt = Annotated[str, Field(pattern=r"\S")]
@@ -41,18 +41,36 @@ class FactualPrompt(BaseModel):
 
 
 class PromptSet(BaseModel):
-    """The prompts of one kind in one language; `instruction` is what the prompt-only baseline says."""
+    """The prompts of one kind in one language.
 
-    instruction: str | None = None
+    `instructions` are ways to ask for an emotion in words (`worded`); `factual` is reported on,
+    `factual_calibration` is what doses are chosen on.
+    """
+
+    instructions: tuple[Prompt, ...] = ()
     calibration: tuple[Prompt, ...] = ()
     evaluation: tuple[Prompt, ...] = ()
     factual: tuple[FactualPrompt, ...] = ()
+    factual_calibration: tuple[FactualPrompt, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _single(cls, given: Any) -> Any:
+        # Files of users may hold the one instruction there was room for before.
+        if isinstance(given, dict) and "instruction" in given:
+            rest = {name: value for name, value in given.items() if name != "instruction"}
+            return {"instructions": (given["instruction"],), **rest}
+        return given
 
 
 class PromptFile(PromptSet):
-    """A file in the format of ``data/prompts/en.toml``: questions, and stems for base models."""
+    """A file in the format of ``data/prompts/en.toml``: questions, and stems for base models.
+
+    `adjectives` says of a person what the emotion is: joy, joyful.
+    """
 
     language: str | None = None
+    adjectives: dict[str, Prompt] = Field(default_factory=dict)
     stems: PromptSet | None = None
 
 
@@ -116,18 +134,37 @@ def load_prompts(
 
 
 def load_factual(
-    language: str, path: Path | str | None = None, kind: PromptKind = "questions"
+    language: str,
+    path: Path | str | None = None,
+    kind: PromptKind = "questions",
+    part: Part = "evaluation",
 ) -> tuple[FactualPrompt, ...]:
-    """Return the prompts whose right answer is known; parameters and errors are those of `load_prompts`."""
+    """Return the prompts whose right answer is known; parameters and errors are those of `load_prompts`.
+
+    No prompt of one part is in the other, so that a dose is not chosen by the facts that are reported.
+    """
     prompts, where = _prompts(language, path, kind)
-    _check([factual.prompt for factual in prompts.factual], "factual", where)
-    return prompts.factual
+    name = "factual" if part == "evaluation" else "factual_calibration"
+    asked: tuple[FactualPrompt, ...] = getattr(prompts, name)
+    _check([factual.prompt for factual in asked], name, where)
+    return asked
 
 
-def load_instruction(language: str, path: Path | str | None = None, kind: PromptKind = "questions") -> str:
-    """Return what the prompt-only baseline says: ``{label}`` stands for the emotion, ``{prompt}`` for the prompt.
+def has_factual(
+    language: str, path: Path | str | None = None, kind: PromptKind = "questions", part: Part = "evaluation"
+) -> bool:
+    """Return whether there are factual prompts of a part, as `load_factual` reads them."""
+    prompts, _ = _prompts(language, path, kind)
+    return bool(prompts.factual if part == "evaluation" else prompts.factual_calibration)
 
-    Without ``{prompt}`` it stands after the prompt. A file of one's own that has none takes that of its language.
+
+def load_instructions(
+    language: str, path: Path | str | None = None, kind: PromptKind = "questions"
+) -> tuple[str, ...]:
+    """Return the ways to ask for an emotion in words, as `worded` completes them.
+
+    ``{label}`` stands for the emotion, ``{adjective}`` for what it makes of a person, ``{prompt}`` for the prompt;
+    without that the instruction stands after the prompt. A file of one's own that has none takes those of its language.
 
     Raises
     ------
@@ -138,12 +175,41 @@ def load_instruction(language: str, path: Path | str | None = None, kind: Prompt
     if kind in _bundled().get(base_language(language), ()):
         sets.append(_prompts(language, None, kind)[0])
     for prompts in sets:
-        if prompts.instruction is not None:
-            return prompts.instruction
+        if prompts.instructions:
+            return prompts.instructions
     raise InvalidInput(
         f"language '{language}'",
-        f"there is no instruction for the prompt-only baseline (there are: {', '.join(prompt_languages(kind))})",
+        f"there is no instruction to ask for an emotion (there are: {', '.join(prompt_languages(kind))})",
         "Give one with {label} in it: --instruction 'Answer with {label}.'",
+    )
+
+
+def load_adjectives(language: str, path: Path | str | None = None) -> dict[str, str]:
+    """Return emotion -> adjective, those of a file of one's own before those of its language."""
+    bundled = DATA / f"{base_language(language)}.toml"
+    files = [bundled] if bundled.is_file() else []
+    files += [Path(path)] if path is not None else []
+    return {emotion: word for file in files for emotion, word in _read(file).adjectives.items()}
+
+
+def worded(
+    instructions: Sequence[str], emotion: str, label: str, adjectives: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Return what is said to ask for an emotion; instructions with an adjective are left out where there is none.
+
+    Parameters
+    ----------
+    instructions
+        As from `load_instructions`.
+    emotion, label
+        Its name, and its word in the language of the prompts.
+    adjectives
+        Emotion -> adjective.
+    """
+    return tuple(
+        said.replace("{label}", label).replace("{adjective}", adjectives.get(emotion, ""))
+        for said in instructions
+        if "{adjective}" not in said or emotion in adjectives
     )
 
 

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 from emospace.artefacts import write_parquet
 from emospace.concepts import load_concepts
 from emospace.display import say
-from emospace.evaluation.cells import standard_cells
+from emospace.evaluation.cells import baseline_emotions, standard_cells
 from emospace.evaluation.grid import Evaluation, evaluate
+from emospace.evaluation.instructions import best_instructions
 from emospace.evaluation.materials import shuffled_banks
-from emospace.evaluation.prompts import prompt_kind
 from emospace.evaluation.summary import steering_summary
 from emospace.judges import load_judge
 from emospace.norms import norms_for
 from emospace.records import Manifest, NotComputed, Results, Source, SummaryRecord, provenance
-from emospace.specs import CrossingSpec, SteeringSpec
+from emospace.specs import CalibrationSpec, CrossingSpec, SteeringSpec
 
 if TYPE_CHECKING:
     from emospace.judges import Judge
@@ -53,13 +53,20 @@ def run_evaluation(
     norms = norms_for(spec.language, spec.norms)
     lemmas = sets.labels[spec.language]
     shuffled = shuffled_banks(model, bank, spec.n_shuffled, mode=spec.mode, seed=spec.seed)
+    vectors = bank.in_mode(spec.mode)
+    chosen = best_instructions(
+        spec,
+        model,
+        baseline_emotions(spec, vectors),
+        bank.note.get("judge", CalibrationSpec().judge),
+        labels={emotion: lemmas[emotion][0] for emotion in bank.names if lemmas.get(emotion)},
+    )
     cells = standard_cells(
         spec,
-        bank.in_mode(spec.mode),
+        vectors,
         baselines=[baseline.in_mode(spec.mode) for baseline in baselines.values() if baseline is not None],
         shuffled=[drawn.in_mode(spec.mode) for drawn in shuffled],
-        labels={emotion: lemmas[emotion][0] for emotion in bank.names if lemmas.get(emotion)},
-        kind=prompt_kind(model, spec.prompts),
+        instructions=chosen.instructions,
     )
     evaluation = evaluate(spec, model, cells, judge, sets=sets, norms=norms)
     missing = tuple(
@@ -71,7 +78,13 @@ def run_evaluation(
         for name, baseline in baselines.items()
         if baseline is None
     )
-    evaluation = evaluation._replace(not_computed=(*evaluation.not_computed, *missing))
+    if chosen.reason is not None:
+        unchosen = NotComputed(what="choice of the instruction", why=chosen.reason, language=spec.language)
+        missing = (*missing, unchosen)
+    evaluation = evaluation._replace(
+        tables={**evaluation.tables, "instructions": chosen.table},
+        not_computed=(*evaluation.not_computed, *missing),
+    )
     save_study(
         *(spec, model, bank, judge, evaluation, steering_summary(evaluation.records)),
         command=command,

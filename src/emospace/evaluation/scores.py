@@ -61,8 +61,9 @@ class Scored:
         ``[n_prompts]`` whether the answer ended by itself.
     distinct2
         Distinct bigrams over all bigrams of all answers.
-    answered
-        Share of factual prompts answered rightly; None where none was asked.
+    facts
+        ``[2, n_questions]`` whether each factual prompt was answered rightly, by the likeliest tokens and sampled; None
+        where none was asked.
     applications
         Token positions times layers changed.
     """
@@ -76,7 +77,7 @@ class Scored:
     similarity: np.ndarray
     stopped: np.ndarray
     distinct2: float
-    answered: float | None = None
+    facts: np.ndarray | None = None
     applications: int = 0
 
 
@@ -325,8 +326,7 @@ def measure(
         "early_stop": mean_of([cell.stopped for cell in cells]),
         "base_early_stop": mean_of([base.stopped]),
         "similarity": mean_of([cell.similarity for cell in cells]),
-        "answered": mean_of([cell.answered for cell in cells if cell.answered is not None]),
-        "base_answered": base.answered,
+        **_facts(cells, base, seed),
         "applications": sum(cell.applications for cell in cells),
         **_shifts("valence", [cell.valence for cell in cells], base.valence, seed),
         **_shifts("arousal", [cell.arousal for cell in cells], base.arousal, seed),
@@ -365,6 +365,45 @@ def _rates(
         "p_rate": exceeds(chosen[0], random, seed=seed),
         "p_masked": exceeds(masked[0], [hits(control.masked, target) for control in controls], seed=seed),
         "p_unsteered": exceeds(likely[0], [probability(base.judgement, target)], seed=seed),
+    }
+
+
+def facts_kept(steered: ArrayLike, base: ArrayLike, *, seed: int, n: int = 2000) -> Estimate:
+    """Return the share of facts answered rightly over the unsteered share, with a bootstrap over questions.
+
+    Parameters
+    ----------
+    steered, base
+        ``[n_questions]`` share of the readings of each question that were right.
+
+    Returns
+    -------
+    Estimate
+        NaN where the unsteered answers have no fact right; `Estimate.n` counts the questions.
+    """
+    pair = np.stack([np.asarray(steered, dtype=np.float64), np.asarray(base, dtype=np.float64)])
+    n_questions = pair.shape[1]
+    if not pair[1].any():
+        return Estimate(NAN, NAN, NAN, n_questions)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        draws = np.divide(*pair[:, _resamples(n_questions, seed, n)].mean(axis=2))
+    return interval_of(float(pair[0].sum() / pair[1].sum()), draws, n_questions)
+
+
+def _facts(cells: Sequence[Scored], base: Scored, seed: int) -> dict[str, Any]:
+    """Return the shares of facts answered rightly, greedy and sampled, and what is kept of the unsteered shares."""
+    asked = [cell.facts for cell in cells if cell.facts is not None]
+    if not asked or base.facts is None:
+        return {"answered": NAN, "answered_sampled": NAN, "n_facts": 0}
+    greedy, sampled = np.mean(asked, axis=(0, 2))
+    kept = facts_kept(np.mean(asked, axis=(0, 1)), base.facts.mean(axis=0), seed=seed)
+    return {
+        "answered": float(greedy),
+        "answered_sampled": float(sampled),
+        "base_answered": float(base.facts[0].mean()),
+        "base_answered_sampled": float(base.facts[1].mean()),
+        **kept.named("facts_kept"),
+        "n_facts": kept.n,
     }
 
 

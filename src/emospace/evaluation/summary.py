@@ -21,7 +21,7 @@ Records = Sequence[SteeringRecord]
 CONTROLS = ("random", "none")
 MEANS = (
     *("target_rate", "target_rate_masked", "base_rate", "judge_recall", "distinct2_ratio", "repetition"),
-    *("similarity", "answered"),
+    *("similarity", "answered", "answered_sampled", "facts_kept"),
 )
 MEDIANS = ("perplexity_ratio",)
 MATRIX = ("target_rate", "target_rate_masked", "base_rate", "perplexity_ratio", "in_language")
@@ -36,8 +36,9 @@ ANOTHER, OWN, POOLED, EVERY = "another language", "own language", "all languages
 
 
 def way(record: SteeringRecord) -> str:
-    """Return what was done: the kind of vector, and the mode of its dose where it is constant."""
-    return f"{record.vector}, {record.mode}" if record.mode == "constant" else record.vector
+    """Return what was done: the kind of vector, its settings where there are any, the mode of its dose where it is constant."""
+    name = f"{record.vector} {record.setting}" if record.setting else record.vector
+    return f"{name}, {record.mode}" if record.mode == "constant" else name
 
 
 def source_of(record: SteeringRecord) -> str:
@@ -85,7 +86,7 @@ def tried_in(records: Records) -> dict[str, list[SteeringRecord]]:
 
 def steered(records: Records) -> list[SteeringRecord]:
     """Return the records of vectors, without those of controls and of an instruction alone."""
-    return [record for record in records if record.vector not in (*CONTROLS, "prompt")]
+    return [record for record in records if record.vector not in (*CONTROLS, "prompt", "prompted")]
 
 
 def is_beyond_controls(row: Mapping[str, Any]) -> bool:
@@ -166,7 +167,7 @@ def matrix_rows(records: Records) -> dict[tuple[str, str], dict[str, SteeringRec
     """Return by row (source of the vectors, or control) and language of the answers the record of each emotion."""
     rows: dict[tuple[str, str], dict[str, SteeringRecord]] = {}
     for record in records:
-        if record.vector != "prompt":
+        if record.vector not in ("prompt", "prompted"):
             row = record.vector if record.vector in CONTROLS else source_of(record)
             rows.setdefault((row, record.language), {})[record.emotion] = record
     return rows

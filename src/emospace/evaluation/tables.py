@@ -56,9 +56,9 @@ def cell_table(groups: Sequence[Group]) -> pd.DataFrame:
     """Return every figure of every target and dose, one row a group of draws."""
     return pd.DataFrame(
         [
-            {"target": group.target, "kind": group.cell.kind, "n_draws": len(group.cells)}
+            {"target": group.target, "way": group.cell.way, "n_draws": len(group.cells)}
             | group.cell.acting()
-            | {"options": group.cell.options}
+            | {"options": group.cell.options, "instruction": group.cell.instruction}
             | group.figures
             for group in groups
         ]
@@ -70,7 +70,7 @@ def dose_table(groups: Sequence[Group], base: Scored, *, seed: int) -> pd.DataFr
     curves: dict[tuple[str, str], list[Group]] = {}
     for group in groups:
         if group.cell.dose is not None and len(group.cells) == 1 and is_judged(base.judgement, group.target):
-            curves.setdefault((group.target, group.cell.kind), []).append(group)
+            curves.setdefault((group.target, group.cell.way), []).append(group)
     rows = []
     for (target, kind), members in curves.items():
         if len(members) < 2:
@@ -234,11 +234,11 @@ def sample_table(judged: Judged, *, seed: int) -> pd.DataFrame:
 
 
 def _calibrated(groups: Sequence[Group]) -> dict[str, list[Group]]:
-    """Return, by kind, what was tried at the calibrated dose or has none."""
+    """Return, by way, what was tried at the calibrated dose or has none."""
     kinds: dict[str, list[Group]] = {}
     for group in groups:
         if group.cell.factor in (None, 1.0):
-            kinds.setdefault(group.cell.kind, []).append(group)
+            kinds.setdefault(group.cell.way, []).append(group)
     return kinds
 
 

@@ -323,19 +323,24 @@ class SteeringRecord(Record):
     says stands on the `n_judged` answers it could judge; `n_unjudged` are missing (refused, no usable reply).
     `source_language` is that of the concepts the vector was made of, where it is not that of the answers, and
     `in_language` the share of answers still in the language of their prompts. `prompt_kind` says whether the answers are
-    to questions, or continue stems (beginnings of a text), as a base model does.
+    to questions, or continue stems (beginnings of a text), as a base model does. `vector` ``prompt`` is an `instruction`
+    alone, ``prompted`` one together with the vector; `setting` tells another way of applying a vector from the calibrated
+    one. `answered` and `answered_sampled` are the shares of `n_facts` factual questions answered rightly, by the likeliest
+    tokens and sampled; `facts_kept` both over those of the unsteered model, with a bootstrap over questions.
     """
 
     figure_field = "target_rate"
 
     emotion: str
     source_language: str | None = None
-    vector: Literal["sae", "dense", "lda", "axis", "mix", "random", "shuffled", "prompt", "none"]
+    vector: Literal["sae", "dense", "lda", "axis", "mix", "random", "shuffled", "prompt", "prompted", "none"]
     layers: tuple[int, ...] = ()
     mode: Literal["relative", "constant"] | None = None
     dose: float | None
     calibrated: bool = False
     options: str | None = None
+    setting: str | None = None
+    instruction: str | None = None
     judge: str
     language: str
     prompt_kind: Literal["questions", "stems"] = "questions"
@@ -359,6 +364,11 @@ class SteeringRecord(Record):
     early_stop: float | None = P
     similarity: float | None = None
     answered: float | None = P
+    answered_sampled: float | None = P
+    facts_kept: float | None = None
+    facts_kept_low: float | None = None
+    facts_kept_high: float | None = None
+    n_facts: int | None = None
     in_language: float | None = P
     valence_shift: float | None = None
     arousal_shift: float | None = None

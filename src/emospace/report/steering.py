@@ -15,13 +15,13 @@ from emospace.report.steering_languages import crossing_page, is_crossing_run
 from emospace.report.texts import panel, phrase, prose
 from emospace.report.wording import (
     METHODS,
-    VECTORS,
     WITHOUT_MEANS,
     figure,
     interval,
     listed,
     plain_name,
-    upper_first,
+    way_name,
+    way_order,
 )
 
 Records = Sequence[SteeringRecord]
@@ -216,7 +216,7 @@ def _confusion(run: Run) -> Iterator[Block]:
     if not parts:
         raise Absent("no basic emotion was tried at its calibrated dose")
     main = next((record.vector for record in summary.calibrated(run.results.steering)), "")
-    kinds = sorted(map(str, parts), key=lambda kind: (kind != main, list(VECTORS).index(kind)))
+    kinds = sorted(map(str, parts), key=lambda kind: (kind != main, way_order(kind)))
     variants = {
         kind: pd.concat([parts[kind], *unsteered], ignore_index=True).drop(columns="kind") for kind in kinds
     }
@@ -227,7 +227,7 @@ def _confusion(run: Run) -> Iterator[Block]:
     }
     shares = listed([f"{name} {figure(share)}" for name, share in hit.items()])
     drawn = panel("steering-confusion", charts.confusion(variants), shares=shares)
-    switch = [(kind, upper_first(VECTORS[kind])) for kind in kinds]
+    switch = [(kind, way_name(kind)) for kind in kinds]
     yield Figures([drawn], columns=1, switch=switch, switch_label="Steered by", group="confusion")
 
 

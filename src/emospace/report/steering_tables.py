@@ -28,7 +28,6 @@ from emospace.report.wording import (
     METHODS,
     STEERING_FIGURES,
     SUBSETS,
-    VECTORS,
     figure,
     interval,
     number,
@@ -36,6 +35,8 @@ from emospace.report.wording import (
     percent,
     plain_name,
     upper_first,
+    way_name,
+    way_order,
 )
 
 if TYPE_CHECKING:
@@ -44,10 +45,6 @@ if TYPE_CHECKING:
 
 SEARCHED = 12
 """Tables of more rows have a filter."""
-
-
-def _vector_name(kind: object) -> str:
-    return upper_first(VECTORS.get(str(kind), str(kind)))
 
 
 def emotion_name(emotion: object) -> str:
@@ -107,7 +104,7 @@ def emotion_table(records: Sequence[SteeringRecord], key: str, note: str = "") -
         (
             language_column() if len({record.language for record in records}) > 1 else None,
             Column("Emotion", "emotion", emotion_name),
-            Column("Vector", way, _way_name) if len(set(map(way, records))) > 1 else None,
+            Column("Vector", way, way_name) if len(set(map(way, records))) > 1 else None,
             plain("Dose", "dose", note=_acting),
             JUDGED if judged_of(records) else None,
             *RATES,
@@ -123,24 +120,17 @@ def emotion_table(records: Sequence[SteeringRecord], key: str, note: str = "") -
             else None,
         ),
         records,
-        way=_way_name(way(records[0])),
+        way=way_name(way(records[0])),
         note=note,
         more_than=SEARCHED,
     )
-
-
-def _way_name(made: str) -> str:
-    """Return what was done (`way`): the kind of vector and the mode of its dose."""
-    kind, comma, mode = made.partition(",")
-    return upper_first(VECTORS[kind]) + comma + mode
 
 
 def comparison_table(results: Results) -> Table:
     """Return one row a kind: means over the basic six, the perplexity ratio their median."""
     groups = compared(results.steering)
     main = next((way(record) for record in calibrated(results.steering) if record.emotion in BASIC), "")
-    order = list(VECTORS)
-    ways = sorted(groups, key=lambda made: (made != main, order.index(made.partition(",")[0])))
+    ways = sorted(groups, key=lambda made: (made != main, way_order(made)))
 
     def mean(name: str) -> Callable[[str], float | None]:
         statistic = results.median if name in MEDIANS else results.mean
@@ -149,7 +139,7 @@ def comparison_table(results: Results) -> Table:
     return build(
         "table-steering-compared",
         (
-            Column("Answers", _way_name),
+            Column("Answers", way_name),
             counts("Emotions", lambda made: len(groups[made])),
             Column("Judged", lambda made: judged_of(groups[made]) or "all")
             if any(map(judged_of, groups.values()))
@@ -161,6 +151,7 @@ def comparison_table(results: Results) -> Table:
             score("Repetition", mean("repetition")),
             score("Similarity", mean("similarity")),
             score("Facts right", mean("answered")),
+            score("Facts kept", mean("facts_kept")),
             score("Δ valence (mean size)", mean(SIZE), digits=3),
         ),
         ways,
@@ -181,7 +172,7 @@ def _figure_interval(row: Mapping[str, Any]) -> str:
     return interval(low, high)
 
 
-VECTOR = Column("Vector", "kind", _vector_name)
+VECTOR = Column("Vector", "kind", lambda kind: way_name(str(kind)))
 FIGURE_COLUMNS = (
     VECTOR,
     Column("Figure", "figure", lambda name: STEERING_FIGURES.get(name, plain_name(name)), wrap=True),

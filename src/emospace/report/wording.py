@@ -32,6 +32,18 @@ MANY = 3
 """From so many languages on, what is shown of each is chosen from a list."""
 
 
+def way_name(way: str) -> str:
+    """Return the name of a way of steering: its kind of vector, then its settings and the mode of its dose as they are."""
+    kind = way.split(" ")[0].rstrip(",")
+    return upper_first(VECTORS.get(kind, kind)) + way[len(kind) :]
+
+
+def way_order(way: str) -> tuple[int, str]:
+    """Return what ways of steering are sorted by: the order of the comparison."""
+    kind, kinds = way.split(" ")[0].rstrip(","), list(VECTORS)
+    return (kinds.index(kind) if kind in kinds else len(kinds), way)
+
+
 def language_name(code: str) -> str:
     """Return the English name of a language, or its code when we have none."""
     return LANGUAGES.get(code, code)

@@ -252,7 +252,7 @@ class SteeringSpec(ChatModelSpec):
     mode: Mode = option("relative", "Mode of the dose.", panel=DOSE)
     doses: tuple[float, ...] = option(
         (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0),
-        "Multiples of each calibrated dose: 0.5,1,1.5. The basic six take all, others the neighbours of 1.",
+        "Multiples of each calibrated dose: 0.5,1,1.5. The basic six take all, others 1, baselines those up to 1.",
         panel=DOSE,
     )
     random_doses: tuple[float, ...] = option(
@@ -260,16 +260,24 @@ class SteeringSpec(ChatModelSpec):
     )
     n_random: int = option(5, "Random directions.", panel=DOSE, old="--random", ge=0)
     n_shuffled: int = option(2, "Shuffled concept-sets.", panel=DOSE, old="--shuffled", ge=0)
-    instruction: str | None = option(
-        None,
-        'Of the prompt-only baseline, after the prompt or around {prompt}: "Answer with {label}."',
+    instructions: tuple[str, ...] = option(
+        (),
+        'Of the baselines in words, in place of the bundled ones: "Answer with {label}.", repeatable. Stands after the '
+        "prompt, or around {prompt}.",
+        flag="--instruction",
         panel=DOSE,
+    )
+    instruction_prompts: int = option(
+        16, "Calibration prompts on which the best of the instructions is chosen.", panel=DOSE, gt=0
     )
     judge: str = option("subword", _JUDGE, panel=JUDGED)
     prompts: Path | None = option(None, _PROMPTS, panel=JUDGED)
     n_prompts: int = option(40, "Evaluation prompts, the first of the file.", panel=JUDGED, gt=0)
     sampling: Sampling = Sampling()
-    factual_tokens: int = option(24, "Tokens of an answer to a factual question.", panel=JUDGED, gt=0)
+    n_factual: int = option(
+        60, "Factual questions, the first of the file, each answered twice.", panel=JUDGED, ge=0
+    )
+    factual_tokens: int = option(16, "Tokens of an answer to a factual question.", panel=JUDGED, gt=0)
     token_cap: int = option(500_000, "Generated tokens in all, at most.", panel=OUTPUT, gt=0)
     batch_size: int = option(40, _AT_ONCE, panel=OUTPUT, gt=0)
     seed: int = option(0, SEED_HELP, panel=OUTPUT, ge=0)
@@ -286,10 +294,10 @@ class SteeringSpec(ChatModelSpec):
             )
         return tuple(sorted({*doses, 1.0}))
 
-    def neighbours(self) -> tuple[float, ...]:
-        """Return the calibrated dose and the doses next to it."""
-        place = self.doses.index(1.0)
-        return self.doses[max(place - 1, 0) : place + 2]
+    @property
+    def lower_doses(self) -> tuple[float, ...]:
+        """The doses up to the calibrated one."""
+        return tuple(dose for dose in self.doses if dose <= 1.0)
 
 
 class CrossingSpec(ChatModelSpec):
