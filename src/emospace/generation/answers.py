@@ -40,6 +40,8 @@ class Generated(NamedTuple):
         States changed by the vector: token positions times layers, over all answers.
     reasoning
         The thoughts before each answer, empty where there was none.
+    shifts
+        For each answer ``[n]``, the log-probability of each token steered less unsteered; zeros without guidance.
     """
 
     texts: list[str]
@@ -47,6 +49,7 @@ class Generated(NamedTuple):
     stopped: np.ndarray
     applications: int
     reasoning: Sequence[str] = ()
+    shifts: Sequence[np.ndarray] = ()
 
 
 def generate(
@@ -269,6 +272,7 @@ def _generated(model: LanguageModel, answers: Sequence[Answer]) -> Generated:
         np.array([answer.n_tokens < answer.sampling.n_tokens for answer in answers], dtype=bool),
         sum(answer.applications for answer in answers),
         [part.reasoning for part in parts],
+        [np.array(answer.shifts, dtype=np.float32) for answer in answers],
     )
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from emospace.generation.decoding import EMPTY, AnswerStream, Parts, decode
 from emospace.generation.forward import end_ids, forward, left_padded
+from emospace.generation.guidance import Pairs
 from emospace.specs import Sampling
 from emospace.steering.hooks import RowSteering
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     import torch
 
     from emospace.models import LanguageModel
+    from emospace.specs import Guidance
     from emospace.steering import SteeringPlan
 
 Finish = Literal["stop", "length"]
@@ -31,12 +33,16 @@ Finish = Literal["stop", "length"]
 
 @dataclass(frozen=True)
 class Event:
-    """What happened to an answer: a piece of text, its end, or a failure."""
+    """What happened to an answer: a piece of text, its end, or a failure.
+
+    `shift` is the log-probability, steered less unsteered, of the tokens since the last piece; 0 without guidance.
+    """
 
     index: int
     piece: Parts = EMPTY
     finish: Finish | None = None
     error: Exception | None = None
+    shift: float = 0.0
 
     @property
     def text(self) -> str:
@@ -66,6 +72,8 @@ class Answer:
         On the clock of `time.monotonic`.
     tokens
         Those so far, without the one that ends the answer.
+    shifts
+        Of each of these tokens, its log-probability steered less unsteered; 0 without guidance.
     applications
         States its vector has changed: token positions times layers.
     """
@@ -79,6 +87,7 @@ class Answer:
     opened: bool | None = None
     deadline: float = float("inf")
     tokens: list[int] = field(default_factory=list)
+    shifts: list[float] = field(default_factory=list)
     applications: int = 0
     cancelled: bool = False
     finished: bool = False
@@ -87,6 +96,17 @@ class Answer:
 
     def __post_init__(self) -> None:
         self.uniforms = uniforms(self.sampling, self.index)
+        self._untold = 0.0
+
+    @property
+    def guidance(self) -> Guidance | None:
+        """How its tokens are chosen, None where it needs no unsteered row beside the steered one."""
+        return None if self.plan is None else self.plan.acting_guidance
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of a batch that it takes."""
+        return 1 if self.guidance is None else 2
 
     @property
     def n_tokens(self) -> int:
@@ -102,19 +122,21 @@ class Answer:
         """Give the answer up; its row is free at the next token."""
         self.cancelled = True
 
-    def take(self, token: int, ends: Sequence[int]) -> None:
+    def take(self, token: int, ends: Sequence[int], shift: float = 0.0) -> None:
         """Add a token and emit what it adds to the text."""
         if token in ends:
             self._end("stop")
             return
         self.tokens.append(token)
+        self.shifts.append(shift)
+        self._untold += shift
         piece = EMPTY if self.text is None else self.text.push(token)
         if self.text is not None and self.text.stopped:
             self._end("stop", piece)
         elif self.n_tokens == self.sampling.n_tokens or time.monotonic() > self.deadline:
             self._end("length", piece)
         elif any(piece):
-            self._emit(Event(self.index, piece))
+            self._emit(Event(self.index, piece, shift=self._told()))
 
     def fail(self, error: Exception) -> None:
         """End the answer with an error."""
@@ -124,7 +146,12 @@ class Answer:
     def _end(self, finish: Finish, piece: Parts = EMPTY) -> None:
         self.finished = True
         rest = EMPTY if self.text is None else self.text.close()
-        self._emit(Event(self.index, piece.then(rest), finish))
+        self._emit(Event(self.index, piece.then(rest), finish, shift=self._told()))
+
+    def _told(self) -> float:
+        """Return the shift of the tokens since it was last asked for."""
+        shift, self._untold = self._untold, 0.0
+        return shift
 
     def _emit(self, event: Event) -> None:
         if self.emit is not None:
@@ -151,7 +178,7 @@ class Batch:
     """The rows being generated and their key-value cache, padded on the left to one width.
 
     A row's greedy answer is the one it gives alone, but for rounding: its positions count from its own first token,
-    padding is masked, its vector touches no other row.
+    padding is masked, its vector touches no other row. A guided answer has two rows (`emospace.generation.guidance`).
 
     Parameters
     ----------
@@ -180,17 +207,18 @@ class Batch:
         for answer in answers:
             if answer.emit is not None:
                 answer.text = AnswerStream(partial(decode, self.model), answer.opened, answer.stops)
-        ids, mask = left_padded([answer.prompt for answer in answers])
+        pairs = Pairs([answer.guidance for answer in answers], self.model.device)
+        ids, mask = left_padded([answers[place].prompt for place in pairs.answer_of])
         positions = torch.arange(-mask.shape[1], 0).expand(mask.shape), mask > 0
         ids, mask = ids.to(self.model.device), mask.to(self.model.device)
         # Without the config a cache keeps all keys of sliding layers too, whose masks see to the rest.
         cache = DynamicCache(config=self.model.model.config) if self.is_closed else DynamicCache()
-        state = _OnDevice(answers, self.ends, self.model.device)
+        state = _OnDevice(answers, pairs, self.ends, self.model.device)
         # Whatever fails leaves the rows under way as they are.
         alone = self._steering_of(answers)
         with ExitStack() as attached:
             attached.enter_context(alone.attached())
-            tokens = self._run(answers, state, alone, ids, mask, positions, cache)
+            tokens, shifts = self._run(answers, state, alone, ids, mask, positions, cache)
             if not self.rows:
                 self._cache, self._mask, self._state = cache, mask, state
                 self._steer(alone, attached.pop_all())
@@ -203,7 +231,7 @@ class Batch:
             self._state = None
         self.rows += answers
         self._next += tokens
-        self._take(answers, tokens)
+        self._take(answers, tokens, shifts)
 
     def step(self) -> None:
         """Give every row its next token."""
@@ -211,15 +239,20 @@ class Batch:
 
         assert self._mask is not None
         if self._state is None:
-            self._state = _OnDevice(self.rows, self.ends, self.model.device, self._next)
+            pairs = Pairs([row.guidance for row in self.rows], self.model.device)
+            self._state = _OnDevice(self.rows, pairs, self.ends, self.model.device, self._next)
         alive = [not row.over for row in self.rows]
         ids, is_alive = self._state.next_ids(alive)
         self._mask = torch.cat([self._mask, is_alive.to(self._mask.dtype)], dim=1)
-        positions = torch.tensor([[row.n_tokens - 1] for row in self.rows]), torch.tensor(alive).unsqueeze(1)
-        self._next = self._run(
+        rows = [self.rows[place] for place in self._state.pairs.answer_of]
+        positions = (
+            torch.tensor([[row.n_tokens - 1] for row in rows]),
+            torch.tensor([[not row.over] for row in rows]),
+        )
+        self._next, shifts = self._run(
             self.rows, self._state, self._steering, ids, self._mask, positions, self._cache
         )
-        self._take(self.rows, self._next)
+        self._take(self.rows, self._next, shifts)
 
     def leave(self) -> list[Answer]:
         """Take out the rows that are over and return them."""
@@ -229,13 +262,15 @@ class Batch:
         if not gone:
             return gone
         kept = [place for place, row in enumerate(self.rows) if not row.over]
+        places = [row for row in self.rows for _ in range(row.n_rows)]
+        left = [place for place, row in enumerate(places) if not row.over]
         self.rows = [self.rows[place] for place in kept]
         self._next = [self._next[place] for place in kept]
         if not kept:
             self.clear()
             return gone
         assert self._mask is not None
-        chosen = torch.tensor(kept)
+        chosen = torch.tensor(left)
         # The newest token of a row is not run yet.
         longest = max(len(row.prompt) + row.n_tokens - 1 for row in self.rows)
         unused = self._mask.shape[1] - longest
@@ -265,13 +300,14 @@ class Batch:
         self._attached.close()
         self._steering, self._attached = steering, attached
 
-    def _steering_of(self, rows: Sequence[Answer]) -> RowSteering:
-        return RowSteering(self.model, [row.plan for row in rows])
+    def _steering_of(self, answers: Sequence[Answer]) -> RowSteering:
+        plans = [plan for answer in answers for plan in (answer.plan, None)[: answer.n_rows]]
+        return RowSteering(self.model, plans)
 
-    def _take(self, answers: Sequence[Answer], tokens: Sequence[int]) -> None:
-        for answer, token in zip(answers, tokens, strict=True):
+    def _take(self, answers: Sequence[Answer], tokens: Sequence[int], shifts: Sequence[float]) -> None:
+        for answer, token, shift in zip(answers, tokens, shifts, strict=True):
             if not answer.over:
-                answer.take(token, self.ends)
+                answer.take(token, self.ends, shift)
 
     def _run(
         self,
@@ -282,17 +318,18 @@ class Batch:
         mask: torch.Tensor,
         positions: tuple[torch.Tensor, torch.Tensor],
         cache: Any,
-    ) -> list[int]:
-        """Return the next token of each row of a forward pass."""
+    ) -> tuple[list[int], Sequence[float]]:
+        """Return the next token of each answer of a forward pass, and its shift."""
         import torch
 
         with torch.inference_mode(), steering.on(*positions) as counts:
             logits = forward(self.model, ids, mask, keep=1, cache=cache)[:, -1].float()
             # A dose beyond all measure can make numbers of a row overflow; the others must not suffer for it.
-            tokens = state.draw(logits.nan_to_num_(), answers)
-        for answer, count in zip(answers, counts, strict=True):
-            answer.applications += count
-        return tokens
+            tokens = state.draw(state.pairs.guided(logits.nan_to_num_()), answers)
+            shifts = state.shifts()
+        for place, count in zip(state.pairs.answer_of, counts, strict=True):
+            answers[place].applications += count
+        return tokens, shifts
 
     def _merge(self, cache: Any, mask: torch.Tensor) -> None:
         """Put another cache's rows below, both padded on the left to the wider one; all of it, or nothing."""
@@ -329,10 +366,16 @@ class _OnDevice:
     """
 
     def __init__(
-        self, rows: Sequence[Answer], ends: Sequence[int], device: Any, next_tokens: Sequence[int] = ()
+        self,
+        rows: Sequence[Answer],
+        pairs: Pairs,
+        ends: Sequence[int],
+        device: Any,
+        next_tokens: Sequence[int] = (),
     ) -> None:
         import torch
 
+        self.pairs = pairs
         noise = np.zeros((len(rows), max(len(row.uniforms) for row in rows)), dtype=np.float32)
         alike: dict[tuple[float, int, float], list[int]] = {}
         for place, row in enumerate(rows):
@@ -350,13 +393,20 @@ class _OnDevice:
         self._is_alive = torch.ones((len(rows), 1), dtype=torch.bool, device=device)
 
     def next_ids(self, alive: list[bool]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the token ids that are run next, and which rows are alive, both ``[n_rows, 1]``."""
+        """Return the token ids that are run next, and which rows are alive, both ``[n_rows, 1]``, pairs alike."""
         import torch
 
         if alive != self._alive:
             self._alive = alive
             self._is_alive = torch.tensor(alive).unsqueeze(1).to(self._is_alive.device)
-        return self._tokens.unsqueeze(1).masked_fill(~self._is_alive, 0), self._is_alive
+        ids = self._tokens.unsqueeze(1).masked_fill(~self._is_alive, 0)
+        return self.pairs.spread(ids), self.pairs.spread(self._is_alive)
+
+    def shifts(self) -> Sequence[float]:
+        """Return the shift of each answer's token just drawn: one copy, and none where no answer is guided."""
+        if not self.pairs.n_guided:
+            return [0.0] * len(self._alive)
+        return [float(shift) for shift in self.pairs.shifts(self._tokens).tolist()]
 
     def draw(self, logits: torch.Tensor, rows: Sequence[Answer]) -> list[int]:
         """Return one token a row, each by its own sampling and its own random numbers."""

@@ -35,6 +35,60 @@ from emospace.specs.base import (
 )
 
 
+class Guidance(Spec):
+    """How each token is chosen between what the model says steered and unsteered of the same text.
+
+    A field that is None is as the vector was calibrated; where it was calibrated without guidance, the steered model
+    alone decides. ``Guidance(weight=1, plausible=0, cost=0)`` always means that.
+    """
+
+    weight: float | None = option(
+        None,
+        "Times the difference that steering makes to a token's logit; 1: the steered model alone. As calibrated.",
+        panel=DOSE,
+        flag="--guidance",
+        gt=0,
+        le=100,
+    )
+    plausible: float | None = option(
+        None,
+        "Only tokens at least this part as likely, unsteered, as the likeliest; 0: all. As calibrated.",
+        panel=DOSE,
+        ge=0,
+        le=1,
+    )
+    cost: float | None = option(
+        None,
+        "Nats of unsteered surprisal that the tone may cost a token: the weight is lowered to it; 0: any. "
+        "As calibrated.",
+        panel=DOSE,
+        ge=0,
+        le=100,
+    )
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the steered model alone decides."""
+        return self.weight in (None, 1) and not self.plausible and not self.cost
+
+    def over(self, calibrated: Guidance | None) -> Guidance:
+        """Return it with what is left open as calibrated, and everything else said."""
+        merged = {**PLAIN, **(calibrated.given if calibrated else {}), **self.given}
+        return Guidance(**merged)
+
+    @property
+    def given(self) -> dict[str, float]:
+        """What is said, by field."""
+        return {name: value for name, value in self.model_dump().items() if value is not None}
+
+    def __str__(self) -> str:
+        return " ".join(f"{name}={value:g}" for name, value in self.given.items() if value != PLAIN[name])
+
+
+PLAIN = {"weight": 1.0, "plausible": 0.0, "cost": 0.0}
+"""The guidance under which the steered model alone decides."""
+
+
 class Sampling(Spec):
     """How an answer is sampled: top-k first, then top-p among these; temperature 0 takes the likeliest token."""
 
@@ -113,6 +167,7 @@ class TextSpec(ToneSpec, ChatModelSpec):
         None, "add; clamp (raise where it is lower); ablate (take the tone out).", panel=DOSE
     )
     window: str | None = option(None, "Tokens of the answer: 0:16, or 4: for all from the fifth.", panel=DOSE)
+    guidance: Guidance = Guidance()
     sampling: Sampling = Sampling(n_tokens=96)
     beams: int = option(
         1,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from emospace.errors import InvalidInput
 from emospace.models import LanguageModel, find_blocks
-from emospace.specs import Mode, Op, Scope
+from emospace.specs import Guidance, Mode, Op, Scope
 from emospace.steering.vector import (
     MODES,
     OPS,
@@ -38,6 +38,8 @@ class SteeringPlan:
         Tokens of the answer that are steered, ``(start, stop)``.
     first_position
         Whether the first position of a row, an attention sink, is steered too.
+    guidance
+        How tokens are chosen between the steered and the unsteered model where answers are generated.
     """
 
     vector: SteeringVector
@@ -47,6 +49,12 @@ class SteeringPlan:
     op: Op
     window: tuple[int, int | None] = (0, None)
     first_position: bool = False
+    guidance: Guidance = Guidance()
+
+    @property
+    def acting_guidance(self) -> Guidance | None:
+        """Its guidance, None where the steered model alone decides."""
+        return None if self.is_nothing or self.guidance.is_plain else self.guidance
 
     @property
     def is_nothing(self) -> bool:
@@ -94,8 +102,11 @@ def plan_steering(
     layers: Sequence[int] | None = None,
     window: tuple[int, int | None] | None = None,
     first_position: bool = False,
+    guidance: Guidance | None = None,
 ) -> SteeringPlan:
     """Return how a vector is to act on a model; parameters are those of `emospace.steering.steer`.
+
+    `guidance`, what is left open of it as the vector has it, counts where answers are generated token by token.
 
     Raises
     ------
@@ -115,7 +126,10 @@ def plan_steering(
     if not math.isfinite(dose):
         raise InvalidInput(f"the dose {dose}", "it is no finite number", "Give a dose such as 0.1")
     window = check_window(window if window is not None else vector.window)
-    return SteeringPlan(vector, float(dose), mode, scope, op, window, first_position)
+    # In another mode than it was calibrated for a dose is another, and guidance with it.
+    calibrated = vector.guidance if mode == vector.mode else None
+    chosen = (guidance or Guidance()).over(calibrated)
+    return SteeringPlan(vector, float(dose), mode, scope, op, window, first_position, chosen)
 
 
 def root_of(model: Any) -> Any:

@@ -12,7 +12,7 @@ import numpy as np
 
 from emospace.artefacts import read_json, write_json, write_tensors
 from emospace.errors import EmospaceError, InvalidInput, unknown
-from emospace.specs import Mode, Op, Scope
+from emospace.specs import Guidance, Mode, Op, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,6 +73,8 @@ class SteeringVector:
         Mode -> calibrated dose and its range; empty before calibration.
     scope, op, window, mode
         How `steer` applies it unless told otherwise; `window` counts tokens of the answer, ``(start, stop)``.
+    guidance
+        How tokens are chosen where answers are generated, as calibrated; None where the steered model alone decides.
     note
         What it was made of: concept-sets, SAE, language, seed.
 
@@ -95,6 +97,7 @@ class SteeringVector:
     scope: Scope = "all"
     op: Op = "add"
     window: tuple[int, int | None] = (0, None)
+    guidance: Guidance | None = None
     note: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -238,6 +241,8 @@ class SteeringVector:
             "op": self.op,
             "window": list(self.window),
             "note": dict(self.note),
+            # Left out where there is none, as in cards written before there was any: hashes of these stay.
+            **({"guidance": self.guidance.given} if self.guidance else {}),
         }
 
     @staticmethod
@@ -289,6 +294,7 @@ def from_card(directions: Mapping[int, np.ndarray], card: Mapping[str, Any], sou
             "medians": {int(layer): float(value) for layer, value in card["medians"].items()},
             "shares": {int(layer): float(value) for layer, value in card["shares"].items()},
             "calibration": {mode: DoseRange(**value) for mode, value in card["calibration"].items()},
+            "guidance": Guidance(**card["guidance"]) if "guidance" in card else None,
         }
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InvalidInput(
@@ -335,10 +341,11 @@ def mix(vectors: Mapping[SteeringVector, float] | Sequence[tuple[SteeringVector,
                 f"one was made for {first.model}, the other for {vector.model}",
                 "Mix vectors of one model.",
             )
-        if (vector.op, vector.scope, vector.window) != (first.op, first.scope, first.window):
+        acting = [(part.op, part.scope, part.window, part.guidance) for part in (first, vector)]
+        if acting[0] != acting[1]:
             raise InvalidInput(
                 f"{first.name!r} and {vector.name!r} cannot be mixed",
-                "they differ in operation, scope or window",
+                "they differ in operation, scope, window or guidance",
                 "Mix vectors that act alike, or nest two `steer` contexts.",
             )
     sums: dict[int, np.ndarray] = {}

@@ -1,0 +1,137 @@
+"""Guidance: each token chosen between what a model says steered and unsteered of the same text.
+
+A guided answer has two rows in its batch: the steered one, and beside it the same tokens read by the model as it is. With
+the logits ``s`` and ``u`` of both, the token is drawn from ``u + weight * (s - u)``, which is classifier-free guidance
+(Sanchez et al. 2023) with a steering vector in place of a prompt: a small dose, whose direction the model still
+follows, can be made to count more. Bounds keep the answer what it is: `Guidance.plausible` leaves only tokens that the
+unsteered model finds likely (the plausibility constraint of contrastive decoding, Li et al. 2023), `Guidance.budget`
+lowers the weight where the tone would cost more than so many nats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+    from emospace.specs import Guidance
+
+LIKELIEST = 128
+"""Tokens, the likeliest of either reading, among which the cost of a weight is reckoned."""
+
+HALVINGS = 8
+"""Steps in which the weight that keeps a budget is found, to 1/256 of the weight asked for."""
+
+
+class Pairs:
+    """Which rows of a batch are answers, and which read an answer's text unsteered beside it.
+
+    An answer's rows stand next to each other, the steered one first.
+
+    Parameters
+    ----------
+    guidances
+        Of each answer; None for one that has a single row.
+    device
+        Where logits are.
+
+    Attributes
+    ----------
+    answer_of
+        ``[n_rows]``, the answer of each row.
+    is_reference
+        ``[n_rows]``, whether a row reads unsteered.
+    """
+
+    def __init__(self, guidances: Sequence[Guidance | None], device: Any) -> None:
+        import torch
+
+        self.answer_of: list[int] = []
+        self.is_reference: list[bool] = []
+        steered, references = [], []
+        for place, guidance in enumerate(guidances):
+            steered.append(len(self.answer_of))
+            self.answer_of.append(place)
+            self.is_reference.append(False)
+            if guidance is not None:
+                references.append(len(self.answer_of))
+                self.answer_of.append(place)
+                self.is_reference.append(True)
+        given = [guidance for guidance in guidances if guidance is not None]
+        self.n_guided = len(given)
+        if not given:
+            return
+        self._rows = torch.tensor(self.answer_of).to(device)
+        self._steered, self._references = (
+            torch.tensor(steered).to(device),
+            torch.tensor(references).to(device),
+        )
+        self._guided = torch.tensor([row is not None for row in guidances]).nonzero()[:, 0].to(device)
+        values = [[g.weight or 1.0, g.plausible or 0.0, g.cost or torch.inf] for g in given]
+        columns = torch.tensor(values, dtype=torch.float32).to(device)
+        self._weight, self._plausible, self._cost = columns.T.unsqueeze(-1)
+        self._is_bounded = any(g.cost for g in given)
+        self._readings: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    def spread(self, values: torch.Tensor) -> torch.Tensor:
+        """Return what is of each answer ``[n_answers, …]`` for each row ``[n_rows, …]``."""
+        return values[self._rows] if self.n_guided else values
+
+    def guided(self, logits: torch.Tensor) -> torch.Tensor:
+        """Return the logits ``[n_answers, n_vocabulary]`` that tokens are drawn from, of those of all rows."""
+        import torch
+
+        if not self.n_guided:
+            return logits
+        chosen = logits[self._steered]
+        steered = chosen[self._guided].log_softmax(dim=-1)
+        unsteered = logits[self._references].log_softmax(dim=-1)
+        self._readings = steered, unsteered
+        difference = steered - unsteered
+        floor = unsteered.amax(dim=-1, keepdim=True) + self._plausible.log()
+        is_plausible = unsteered >= floor
+        weight = self._weight
+        if self._is_bounded:
+            weight = self._within(unsteered, difference, is_plausible, torch.maximum(steered, unsteered))
+        joined = torch.addcmul(unsteered, weight, difference).masked_fill_(~is_plausible, -torch.inf)
+        return chosen.index_copy_(0, self._guided, joined)
+
+    def shifts(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Return the log-probability of each answer's token steered less unsteered ``[n_answers]``, 0 where it is alone."""
+        import torch
+
+        shifts = torch.zeros(tokens.shape, dtype=torch.float32, device=tokens.device)
+        if self._readings is not None:
+            places = tokens[self._guided].unsqueeze(1)
+            steered, unsteered = (reading.gather(1, places)[:, 0] for reading in self._readings)
+            shifts[self._guided] = steered - unsteered
+        return shifts
+
+    def _within(
+        self,
+        unsteered: torch.Tensor,
+        difference: torch.Tensor,
+        is_plausible: torch.Tensor,
+        likeliest: torch.Tensor,
+    ) -> torch.Tensor:
+        """Return the weights ``[n_guided, 1]``, lowered until the unsteered surprisal rises by the cost at most."""
+        import torch
+
+        tokens = likeliest.topk(min(LIKELIEST, likeliest.shape[-1]), dim=-1).indices
+        score, push = unsteered.gather(1, tokens), difference.gather(1, tokens)
+        allowed = score.masked_fill(~is_plausible.gather(1, tokens), -torch.inf)
+
+        def surprisal(weight: torch.Tensor | float) -> torch.Tensor:
+            share = torch.softmax(allowed + weight * push, dim=-1)
+            return -(share * score).sum(dim=-1, keepdim=True)
+
+        limit = surprisal(0.0) + self._cost
+        low, high = torch.zeros_like(self._weight), self._weight
+        whole = surprisal(high) <= limit
+        for _ in range(HALVINGS):
+            middle = (low + high) / 2
+            fits = surprisal(middle) <= limit
+            low, high = torch.where(fits, middle, low), torch.where(fits, high, middle)
+        return torch.where(whole, self._weight, low)
