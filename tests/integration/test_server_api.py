@@ -151,6 +151,21 @@ def test_a_stream_says_what_the_whole_answer_says(client, tone, sampling):
     assert {one["id"] for one in streamed} == {streamed[0]["id"]}
 
 
+def test_a_guided_answer_says_how_much_of_the_tone_each_piece_is(client):
+    guided = {"emotion": {"joy": 1.0}, "guidance": {"weight": 3, "plausible": 0.05}, "temperature": 0}
+    whole = complete(client, max_tokens=8, **guided).json()
+    assert whole["steering"]["guidance"] == {"weight": 3, "plausible": 0.05, "cost": 0}
+    choice = whole["choices"][0]
+    assert "".join(piece["text"] for piece in choice["marked"]) == choice["text"]
+    assert any(piece["shift"] for piece in choice["marked"])
+    plain = complete(client, max_tokens=8, emotion={"joy": 1.0}).json()
+    assert plain["steering"]["guidance"] is None
+    assert "marked" not in plain["choices"][0]
+    streamed = events(complete(client, max_tokens=8, stream=True, **guided))
+    shifts = [chunk["choices"][0]["shift"] for chunk in streamed]
+    assert sum(shifts) == pytest.approx(sum(piece["shift"] for piece in choice["marked"]), abs=1e-3)
+
+
 def script(monkeypatch, engine, text):
     """Let every row say a text, whatever the model would."""
     ids = [*engine.model.tokenizer(text, add_special_tokens=False)["input_ids"], 2]
@@ -689,6 +704,7 @@ def test_the_model_and_its_emotions_are_listed(client):
         "dose": 1.2,
         "low": 0.4,
         "high": 2.0,
+        "guidance": None,
     }
     assert listed["valence"]["kind"] == "axis"
 

@@ -212,6 +212,16 @@ def test_beam_search_goes_through_the_models_own_generate():
     assert int(done.stderr.split(" applications")[0].split("· ")[-1].replace(",", "")) > 0
 
 
+def test_guidance_is_said_and_changes_the_answer():
+    plain = run("--emotion", "joy", *SHORT, PROMPT)
+    guided = run("--emotion", "joy", "--guidance", 3, "--plausible", 0.05, *SHORT, PROMPT)
+    assert guided.exit_code == 0, guided.output
+    assert "guidance weight=3 plausible=0.05" in guided.stderr
+    assert "guidance" not in plain.stderr
+    assert answers_of(guided)["unsteered"] == answers_of(plain)["unsteered"]
+    assert answers_of(guided)["joy"] != answers_of(plain)["joy"]
+
+
 def test_a_batch_gives_one_object_a_prompt(tmp_path):
     prompts = ["the word is", "he wept", "a long rain"]
     file, out = tmp_path / "prompts.txt", tmp_path / "deep" / "answers.jsonl"
@@ -255,6 +265,10 @@ def test_a_batch_gives_one_object_a_prompt(tmp_path):
         (("--emotion", "joy", "--tokens", "0", PROMPT), "--n-tokens 0"),
         (("--emotion", "joy", "--top-p", "2", PROMPT), "--top-p 2"),
         (("--emotion", "joy", "--beams", "0", PROMPT), "--beams 0"),
+        (("--emotion", "joy", "--guidance", "0", PROMPT), "--guidance 0"),
+        (("--emotion", "joy", "--plausible", "2", PROMPT), "--plausible 2"),
+        (("--emotion", "joy", "--cost", "nan", PROMPT), "--cost nan"),
+        (("--emotion", "joy", "--beams", "2", "--cost", "1", PROMPT), "--beams 2 with guidance cost=1"),
         (("--emotion", "joy", "--source", "sea", PROMPT), "--source sea"),
         (("--emotion", "joy", "--out", "x", PROMPT), "it is for the answers of --batch"),
         (("--emotion", "joy", "--batch", "nowhere.txt"), "--batch nowhere.txt"),

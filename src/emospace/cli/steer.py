@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
@@ -74,9 +75,18 @@ def text(spec: TextSpec) -> None:
     from emospace.steering import plan_steering
 
     options: dict[str, Any] = {"scope": spec.scope, "op": spec.op, "window": window_of(spec.window)}
+    guidance = spec.guidance
+    if spec.beams > 1 and not guidance.is_plain:
+        raise InvalidInput(
+            f"--beams {spec.beams} with guidance {guidance}",
+            "a beam search runs through the model's own generate, which reads each text once",
+            "Leave out --beams, or --guidance, --plausible and --cost.",
+        )
     model, bank = load(spec)
     vector = bank.tone(tone, spec.mode)
-    plan = plan_steering(model, vector, spec.dose, layers=spec.layers or None, **options)
+    plan = plan_steering(model, vector, spec.dose, layers=spec.layers or None, guidance=guidance, **options)
+    if spec.beams > 1:
+        plan = replace(plan, guidance=None)
     steered = SteeredModel(model, plan, options, spec.sampling, spec.system, spec.beams)
     if spec.batch is not None:
         write_batch(steered, prompts, spec.out, baseline=spec.baseline)

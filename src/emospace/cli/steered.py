@@ -35,6 +35,7 @@ class SteeredModel(NamedTuple):
             "mode": self.plan.mode,
             "dose": self.plan.dose,
             "layers": list(self.plan.vector.layers),
+            **({"guidance": guidance.given} if (guidance := self.plan.acting_guidance) else {}),
             **{name: value for name, value in self.options.items() if value is not None},
         }
 
@@ -117,6 +118,8 @@ def summary_line(steered: SteeredModel, applications: int, cost: float | None, n
     """Return the line below an answer."""
     facts = steered.described()
     options = [f"{name} {facts[name]}" for name in ("scope", "op") if name in facts]
+    if steered.plan.acting_guidance is not None:
+        options.append(f"guidance {steered.plan.acting_guidance}")
     if "window" in facts:
         start, stop = facts["window"]
         options.append(f"window {start}:{'' if stop is None else stop}")

@@ -24,6 +24,7 @@ from emospace.server.schemas import (
     ChatMessage,
     ChatRequest,
     CompletionRequest,
+    Marked,
     Steered,
     TextChoice,
     TextCompletion,
@@ -63,6 +64,7 @@ class Exchange:
 
         self.answers = begin_answers(engine, request, prompts, emit)
         self.plan = self.answers[0].plan
+        self.is_guided = self.answers[0].guidance is not None
 
     async def each(self) -> AsyncIterator[Event]:
         """Yield the events of all answers until each has ended; raises the error of one that failed."""
@@ -132,10 +134,12 @@ async def _whole(exchange: Exchange, request: Request) -> Response:
     leaving = asyncio.create_task(exchange.cancel_when_left(request.receive))
     texts = [EMPTY] * len(exchange.answers)
     finishes: list[Any] = [None] * len(exchange.answers)
+    marked: list[list[Marked]] = [[] for _ in exchange.answers]
     try:
         async for event in exchange.each():
             texts[event.index] = texts[event.index].then(event.piece)
             finishes[event.index] = event.finish or finishes[event.index]
+            marked[event.index].append(Marked(text=event.text, shift=event.shift))
     finally:
         leaving.cancel()
         exchange.cancel()
@@ -146,7 +150,8 @@ async def _whole(exchange: Exchange, request: Request) -> Response:
         "usage": exchange.usage(),
         "steering": exchange.steering(exchange.answers),
     }
-    ends = enumerate(zip(texts, finishes, strict=True))
+    kept = marked if exchange.is_guided else [None] * len(marked)
+    ends = enumerate(zip(texts, finishes, kept, strict=True))
     completion: ChatCompletion | TextCompletion
     if exchange.is_chat:
         chats = [
@@ -154,16 +159,20 @@ async def _whole(exchange: Exchange, request: Request) -> Response:
                 index=index,
                 message=ChatMessage(content=text.answer, reasoning_content=text.reasoning or None),
                 finish_reason=finish,
+                marked=pieces,
             )
-            for index, (text, finish) in ends
+            for index, (text, finish, pieces) in ends
         ]
         completion = ChatCompletion(choices=chats, **shared)
     else:
         plain = [
-            TextChoice(index=index, text=text.answer, finish_reason=finish) for index, (text, finish) in ends
+            TextChoice(index=index, text=text.answer, finish_reason=finish, marked=pieces)
+            for index, (text, finish, pieces) in ends
         ]
         completion = TextCompletion(choices=plain, **shared)
-    return Response(completion.model_dump_json(), media_type="application/json")
+    # Clients that know OpenAI's fields alone see nothing else where nothing else was asked for.
+    left_out: Any = None if exchange.is_guided else {"choices": {"__all__": {"marked"}}}
+    return Response(completion.model_dump_json(exclude=left_out), media_type="application/json")
 
 
 class EventStream(Response):
@@ -203,9 +212,9 @@ class EventStream(Response):
                 if event.piece.reasoning:
                     yield self._chunk(answer, {"reasoning_content": event.piece.reasoning})
                 if event.text:
-                    yield self._chunk(answer, {"content": event.text})
+                    yield self._chunk(answer, {"content": event.text}, shift=event.shift)
                 if event.finish:
-                    yield self._chunk(answer, {}, event.finish)
+                    yield self._chunk(answer, {}, event.finish, shift=0.0 if event.text else event.shift)
             if exchange.shows_usage:
                 yield self._line(choices=[], usage=exchange.usage().model_dump())
         # The status is long sent: what went wrong can only be said in the stream.
@@ -215,11 +224,15 @@ class EventStream(Response):
             yield sse_error(error)
         yield b"data: [DONE]\n\n"
 
-    def _chunk(self, answer: Answer, delta: dict[str, str], finish: str | None = None) -> bytes:
+    def _chunk(
+        self, answer: Answer, delta: dict[str, str], finish: str | None = None, shift: float = 0.0
+    ) -> bytes:
         text: dict[str, Any] = (
             {"delta": delta} if self.exchange.is_chat else {"text": delta.get("content", "")}
         )
         choice = {"index": answer.index, **text, "finish_reason": finish, "logprobs": None}
+        if self.exchange.is_guided:
+            choice["shift"] = shift
         steered = self.exchange.steering([answer]) if finish else None
         more = {"steering": steered.model_dump()} if steered else {}
         return self._line(choices=[choice], **more)

@@ -107,6 +107,7 @@ def _vector(vector: SteeringVector) -> dict[str, Any]:
         "dose": calibrated and calibrated.dose,
         "low": calibrated and calibrated.low,
         "high": calibrated and calibrated.high,
+        "guidance": vector.guidance and vector.guidance.given,
     }
 
 

@@ -274,8 +274,10 @@ class Engine:
                 return call is None
             if len(self._batch.rows) + len(answers) >= self.limits.rows:
                 return False
-            width = max(len(answer.prompt) for answer in (*answers, item))
-            return not answers or width * (len(answers) + 1) <= PREFILL_TOKENS
+            together = (*answers, item)
+            width = max(len(answer.prompt) for answer in together)
+            n_rows = sum(answer.n_rows for answer in together)
+            return not answers or width * n_rows <= PREFILL_TOKENS
 
         while (item := self._waiting.take(fits)) is not None:
             if isinstance(item, _Call):

@@ -140,7 +140,9 @@ def plan_of(model: LanguageModel, bank: VectorBank | None, tone: Tone) -> Steeri
                 "Make them: emospace steer calibrate",
             )
         vector = bank.tone(emotion, tone.mode)
-        return plan_steering(model, vector, tone.dose, mode=tone.mode, scope=tone.scope)
+        return plan_steering(
+            model, vector, tone.dose, mode=tone.mode, scope=tone.scope, guidance=tone.guidance
+        )
     except EmospaceError as error:
         raise from_emospace(error, "emotion") from error
 
@@ -159,6 +161,7 @@ def describe_plan(plan: SteeringPlan) -> Steered:
         low=calibrated and calibrated.low,
         high=calibrated and calibrated.high,
         beyond_range=None if calibrated is None else abs(plan.dose) > calibrated.high,
+        guidance=plan.acting_guidance and plan.acting_guidance.given,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from emospace.specs import Mode, Sampling, Scope, weights_of
+from emospace.specs import Guidance, Mode, Sampling, Scope, weights_of
 
 MAX_TOKENS = (
     "without it (null or -1) an answer goes on until the model ends it, or for the answer_tokens that /v1/models names, "
@@ -125,6 +125,11 @@ class Tone(Body):
     )
     scope: Scope | None = Field(default=None, description="tokens steered; as calibrated unless given")
     mode: Mode = "relative"
+    guidance: Guidance | None = Field(
+        default=None,
+        examples=[{"weight": 3, "plausible": 0.02, "cost": 0.8}],
+        description="how tokens are chosen between the steered and the unsteered model; as calibrated unless given",
+    )
 
     @property
     def weights(self) -> dict[str, float]:
@@ -330,7 +335,15 @@ class Steered(BaseModel):
     low: float | None
     high: float | None
     beyond_range: bool | None
+    guidance: dict[str, float] | None = None
     applications: int = 0
+
+
+class Marked(BaseModel):
+    """A piece of a guided answer: its log-probability, steered less unsteered, says how much of the tone is its own."""
+
+    text: str
+    shift: float
 
 
 class ChatMessage(BaseModel):
@@ -351,6 +364,7 @@ class ChatChoice(BaseModel):
     message: ChatMessage
     finish_reason: Literal["stop", "length"]
     logprobs: None = None
+    marked: list[Marked] | None = Field(default=None, description="the pieces of a guided answer")
 
 
 class TextChoice(BaseModel):
@@ -360,6 +374,7 @@ class TextChoice(BaseModel):
     text: str
     finish_reason: Literal["stop", "length"]
     logprobs: None = None
+    marked: list[Marked] | None = Field(default=None, description="the pieces of a guided answer")
 
 
 class _Completion(BaseModel):

@@ -30,7 +30,9 @@ def steer(
 
     Inside it any forward pass, `generate`, pipeline or training step of the model is steered; leaving it, also
     through an exception, leaves the model as it was. Contexts nest, and their vectors add up. The first position
-    of a row is an attention sink and never steered, nor is padding. Not for use from several threads at once.
+    of a row is an attention sink and never steered, nor is padding. Guidance, which chooses tokens between two readings,
+    is for `emospace.generation` alone: here the states are steered and nothing else. Not for use from several threads
+    at once.
 
     Parameters
     ----------

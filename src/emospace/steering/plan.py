@@ -49,12 +49,13 @@ class SteeringPlan:
     op: Op
     window: tuple[int, int | None] = (0, None)
     first_position: bool = False
-    guidance: Guidance = Guidance()
+    guidance: Guidance | None = None
 
     @property
     def acting_guidance(self) -> Guidance | None:
         """Its guidance, None where the steered model alone decides."""
-        return None if self.is_nothing or self.guidance.is_plain else self.guidance
+        guidance = self.guidance
+        return None if self.is_nothing or guidance is None or guidance.is_plain else guidance
 
     @property
     def is_nothing(self) -> bool:
