@@ -87,6 +87,7 @@ class Cell:
             f"scope={self.vector.scope}" if self.vector.scope != "all" else "",
             f"op={self.vector.op}" if self.vector.op != "add" else "",
             f"window={start}:{'' if stop is None else stop}" if (start, stop) != (0, None) else "",
+            str(self.vector.guidance or ""),
         ]
         return " ".join(part for part in (*parts, self.setting) if part) or None
 
