@@ -1,7 +1,7 @@
 # Every target sets up .venv first: Python 3.11 or later with venv, git and make are all that is needed.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-versions lint types results steering steering-gemma steering-gemma-en steering-gemma-zh steering-gemma-zh-by-en languages steering-languages faults soak bench bench-environments setup clean
+.PHONY: help demo docs test test-versions lint types results steering steering-gemma steering-gemma-en steering-gemma-zh steering-gemma-zh-by-en languages steering-languages faults soak bench bench-environments setup clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -38,6 +38,13 @@ lint: $(STAMP) ## Lint, format, spelling and layers only
 types: $(STAMP) ## Type check only
 	$(BIN)/mypy
 
+docs: $(STAMP) ## Build the documentation site into site/, offline
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "Read it: $(BIN)/python -m http.server --directory site, then http://127.0.0.1:8000 (without it, open site/index.html: all but search works)"
+
+# The pages that show published figures beside the paper's claims, and the gallery.
+CLAIMS = $(BIN)/python recipes/publish_paper.py
+
 NORMED := --languages en,zh $(if $(WARRINER),--norms glasgow --norms zh_liu_2021 --norms "$(WARRINER)") --dtype auto
 PUBLISHED := make results$(if $(WARRINER), WARRINER=$(notdir $(WARRINER)))
 results: $(STAMP) ## Make docs/results/gemma.json, smollm2.json and compare.json again; WARRINER=path/to/Ratings_Warriner_et_al.csv adds your copy of these norms (never bundled)
@@ -49,6 +56,7 @@ results: $(STAMP) ## Make docs/results/gemma.json, smollm2.json and compare.json
 	$(BIN)/python recipes/publish_results.py runs/gemma-paper26 --name gemma-paper26 --command "$(PUBLISHED)"
 	$(BIN)/python recipes/publish_results.py runs/smollm2 --name smollm2 --command "$(PUBLISHED)"
 	$(BIN)/python recipes/publish_comparison.py runs/compare --name compare --command "$(PUBLISHED)"
+	$(CLAIMS)
 
 # The categories that the embedded judges know.
 JUDGED := anger,disgust,fear,joy,sadness,surprise,admiration,amusement,annoyance,approval,caring,confusion,curiosity,desire,disappointment,disapproval,embarrassment,excitement,gratitude,grief,love,nervousness,optimism,pride,relief,remorse
@@ -57,10 +65,12 @@ steering: $(STAMP) ## Calibrate the embedded model's vectors and make docs/resul
 	$(BIN)/python recipes/calibrate_steering.py
 	$(BIN)/$(STUDY)
 	$(BIN)/python recipes/publish_steering.py runs/steering --readme README.md --command "make steering: $(STUDY)"
+	$(CLAIMS)
 
 languages: $(STAMP) ## Study thirteen languages in Gemma; make docs/results/languages.json again (an hour)
 	$(BIN)/emospace study --model gemma --languages all --no-cebra --no-steering --dtype auto --out runs/languages
 	$(BIN)/python recipes/publish_languages.py runs/languages --command "make languages"
+	$(CLAIMS)
 
 CROSSED := emospace steer languages --source dense --sources en,zh,es,de,fr,ja,ko --outputs en,es --out runs/steering-languages
 steering-languages: $(STAMP) ## Steer answers of the embedded model by concepts of other languages; make docs/results/steering-languages.json again
@@ -79,6 +89,7 @@ steering-gemma-zh-by-en: EVALUATED := $(GEMMA) --baselines none --language zh --
 steering-gemma-en steering-gemma-zh steering-gemma-zh-by-en: $(STAMP)
 	$(BIN)/$(EVALUATED) --out runs/$@
 	$(BIN)/python recipes/publish_steering.py runs/$@ --name $@ --command "make $@: $(EVALUATED) --out runs/$@"
+	$(CLAIMS)
 
 faults: $(STAMP) ## Break a small study in every way a machine breaks one, and make docs/results/faults.json again (half an hour)
 	$(BIN)/python recipes/faults.py --out docs/results/faults.json
@@ -109,5 +120,5 @@ $(STAMP): uv.lock pyproject.toml packages/gemma/pyproject.toml
 	@touch $(STAMP)
 
 clean: ## Remove the environment and the caches of tools; runs/ is kept
-	rm -rf $(VENV) $(VENV)-lowest $(VENV)-newest .pytest_cache .mypy_cache .ruff_cache .import_linter_cache dist
+	rm -rf site $(VENV) $(VENV)-lowest $(VENV)-newest .pytest_cache .mypy_cache .ruff_cache .import_linter_cache dist
 	find src tests recipes benchmarks/tools -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -25,6 +25,7 @@ from emospace.judges.llm import LanguageModelJudge
 from emospace.judges.masking import mask_concepts
 from emospace.specs import Sampling, SteeringSpec
 from emospace.steering import DoseRange, SteeringVector
+from pages import undescribed
 
 PROMPTS = tuple(
     f"{subject} {verb}" for subject in ("she", "he", "they", "a dog") for verb in ("felt", "laughed")
@@ -316,6 +317,11 @@ def test_tables_hold_the_study(found):
     samples = tables["samples"]
     assert (samples.groupby(["emotion", "kind", "dose", "draw"], dropna=False).size() == 3).all()
     assert samples["prompt"].nunique() == 3
+
+
+def test_every_column_of_the_tables_is_in_the_data_dictionary(found):
+    _, study = found
+    assert not undescribed({f"steering_{name}": table.columns for name, table in study.tables.items()})
 
 
 def test_a_second_run_generates_nothing_and_finds_the_same(found, sets, monkeypatch):

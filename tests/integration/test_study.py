@@ -22,6 +22,7 @@ from emospace.study import StudySpec, predicting, run_study, selecting
 from emospace.study.inputs import load_inputs
 from emospace.study.selecting import select
 from emospace.study.stage import Stage
+from pages import undescribed_in
 from small_study import (
     CHINESE,
     ENGLISH,
@@ -758,3 +759,7 @@ def test_concepts_no_latent_stands_for_are_an_error(study_files, tmp_path):
     write_concepts(tmp_path / "mixed.toml", "en", mixed)
     with pytest.raises(EmospaceError, match="no latent passes"):
         run_study(study_files.spec(concepts=tmp_path / "mixed.toml", q=1e-6), tmp_path / "run")
+
+
+def test_every_column_of_the_tables_is_in_the_data_dictionary(both):
+    assert not undescribed_in(both.out)
