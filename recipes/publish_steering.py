@@ -3,7 +3,7 @@
     python recipes/publish_steering.py runs/steering --command COMMAND [--readme README.md]
 
 Writes ``docs/results/NAME.json`` (``--name``, steering; records with date, machine, command) and ``NAME.md`` (the basic six, the
-study in figures, the other categories); with ``--readme`` the short table goes between its ``<!-- steering -->`` marks.
+ways at equal cost, the study in figures, the other categories); with ``--readme`` the short table goes between its ``<!-- steering -->`` marks.
 No generated text is published.
 """
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -20,6 +21,10 @@ from emospace.display import Get
 from emospace.judges import BASIC
 from publishing import fill, gaps, load, made_by, made_on, markdown, markdown_table, parser
 
+AT_EQUAL_COST = (
+    "Means over the basic emotions, read off each way's curve over doses where it meets the cost: perplexity "
+    "ratios 1.5 and 2, and 80% of the facts kept. Never extrapolated."
+)
 COLUMNS: Mapping[str, Get] = {
     "emotion": "emotion",
     "vector": "vector",
@@ -37,6 +42,7 @@ COLUMNS: Mapping[str, Get] = {
     "valence shift": "valence_shift",
     "arousal shift": "arousal_shift",
     "facts right": "answered",
+    "facts kept": "facts_kept",
 }
 FIGURES: Mapping[str, Get] = {
     "vectors": "kind",
@@ -45,6 +51,40 @@ FIGURES: Mapping[str, Get] = {
     "low": "value_low",
     "high": "value_high",
     "n": "n",
+}
+AT_COST: Mapping[str, Get] = {
+    "way": "way",
+    "at": "at",
+    "level": "level",
+    "figure": "figure",
+    "value": "value",
+    "low": "value_low",
+    "high": "value_high",
+    "emotions": "n_emotions",
+    "reason": "reason",
+}
+TESTS: Mapping[str, Get] = {
+    "way": "way",
+    "against": "other",
+    "ratio": "level",
+    "figure": "figure",
+    "difference": "difference",
+    "low": "difference_low",
+    "high": "difference_high",
+    "p (FDR)": "p_fdr",
+    "reason": "reason",
+}
+CURVE: Mapping[str, Get] = {
+    "way": "way",
+    "dose": "factor",
+    "rate": "target_rate",
+    "low": "target_rate_low",
+    "high": "target_rate_high",
+    "masked": "target_rate_masked",
+    "perplexity ratio": "perplexity_ratio",
+    "facts kept": "facts_kept",
+    "facts low": "facts_kept_low",
+    "facts high": "facts_kept_high",
 }
 
 
@@ -67,6 +107,12 @@ def key_figures(figures: pd.DataFrame) -> str:
     return markdown_table(("vectors", *names.values()), rows)
 
 
+def means(table: pd.DataFrame) -> list[dict[Any, Any]]:
+    """Return the rows of a table of the frontier that are means over emotions."""
+    rows: list[dict[Any, Any]] = table[table["emotion"].isna()].to_dict("records")
+    return rows
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse, read, write."""
     command_line = parser(__doc__)
@@ -74,16 +120,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command_line.add_argument("--readme", type=Path)
     options = command_line.parse_args(arguments)
     results, card = load(options.run), made_by(options.command)
-    figures = pd.read_parquet(options.run / "tables" / "steering_figures.parquet")
+    names = ("figures", "frontier", "frontier_figures", "frontier_tests", "instructions")
+    tables = {name: pd.read_parquet(options.run / "tables" / f"steering_{name}.parquet") for name in names}
+    figures = tables["figures"]
     write_json(
         options.docs / f"{options.name}.json",
-        {**card, "figures": figures.to_dict("records"), "results": results.model_dump(mode="json")},
+        {
+            **card,
+            **{name: table.to_dict("records") for name, table in tables.items()},
+            "results": results.model_dump(mode="json"),
+        },
     )
     short = key_figures(figures)
     basic = [record for record in results.steering if record.emotion in BASIC]
     others = [r for r in results.steering if r.emotion not in BASIC and r.vector == "mix" and r.calibrated]
     parts = {
         "The basic six, calibrated": f"{short}\n\n{markdown(COLUMNS, (r for r in basic if r.calibrated))}",
+        "Ways at equal cost": f"{AT_EQUAL_COST}\n\n{markdown(AT_COST, means(tables['frontier_figures']))}",
+        "Ways beside each other": markdown(TESTS, tables["frontier_tests"].to_dict("records")),
+        "The curve of each way": markdown(CURVE, means(tables["frontier"])),
         "The study in figures": markdown(FIGURES, figures.to_dict("records")),
         "Other doses": markdown(COLUMNS, (r for r in basic if r.vector == "mix" and not r.calibrated)),
         "Random directions": markdown(COLUMNS, (r for r in basic if r.vector == "random")),

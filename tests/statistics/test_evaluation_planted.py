@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from emospace.evaluation.frontier import Curve, paired_tests, resamples
 from emospace.evaluation.scores import adjusted, dose_response, exceeds, rate, shift
 
 N_PROMPTS, N_CONTROLS = 40, 5
@@ -85,3 +86,39 @@ def test_a_dose_that_does_nothing_has_no_slope():
         risen += dose_response(doses, rng.random((6, N_PROMPTS)) < rates, seed=seed, n=300).slope.low > 0
     assert crossed / 200 > 0.88
     assert risen / 200 > 0.9
+
+
+# --- ways at equal cost
+
+
+def way(rng, name, slope):
+    """Return a way whose rate grows with the log of its perplexity ratio, by a slope, with a part common to a prompt."""
+    ratios = np.array([1.0, 1.3, 1.8, 2.6])
+    common = rng.normal(0, 0.1, N_PROMPTS)
+    likely = np.clip(0.15 + slope * np.log(ratios)[:, None] + common, 0, 1)
+    chosen = (rng.random((len(ratios), N_PROMPTS)) < likely).astype(float)[:, None]
+    logs = np.log(ratios)[:, None] + rng.normal(0, 0.15, (len(ratios), N_PROMPTS))
+    logs[0] = 0.0
+    none = np.full((len(ratios), 1, 0), np.nan)
+    return Curve(name, ("joy",), (0.0, 0.5, 1.0, 1.5), chosen, chosen, logs[:, None], none, np.zeros(0))
+
+
+def compared(seed, slopes):
+    rng = np.random.default_rng(seed)
+    curves = [way(rng, f"way {place}", slope) for place, slope in enumerate(slopes)]
+    return paired_tests(curves, resamples(N_PROMPTS, 0, seed=seed, n=300))
+
+
+def test_ways_that_are_alike_are_told_apart_no_more_often_than_the_level_says():
+    p = np.concatenate([compared(seed, (0.5, 0.5))["p"].iloc[:1] for seed in range(300)])
+    assert np.isfinite(p).mean() > 0.9
+    assert np.nanmean(p <= 0.05) < 0.05 + 4 * np.sqrt(0.05 * 0.95 / 300)
+
+
+def test_a_way_with_more_tone_at_equal_cost_is_found_and_its_gain_covered():
+    tables = [compared(seed, (0.9, 0.3)) for seed in range(60)]
+    at = [table[table["figure"] == "target_rate"].iloc[1] for table in tables]  # at ratio 2
+    gain = (0.9 - 0.3) * np.log(2)
+    assert np.mean([row["p_fdr"] < 0.05 for row in at]) > 0.8
+    covered = np.mean([row["difference_low"] <= gain <= row["difference_high"] for row in at])
+    assert covered > 0.85

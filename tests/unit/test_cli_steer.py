@@ -408,8 +408,11 @@ def test_the_command_in_the_manifest_asks_for_the_same_evaluation(monkeypatch, t
     def run_evaluation(spec, model, bank, baselines, *, command):
         import pandas as pd
 
+        from emospace.evaluation.frontier import FIGURE_COLUMNS
+
         asked.append((spec, set(baselines), command))
-        return Evaluation((), {"figures": pd.DataFrame()}, (), 0)
+        tables = {"figures": pd.DataFrame(), "frontier_figures": pd.DataFrame(columns=FIGURE_COLUMNS)}
+        return Evaluation((), tables, (), 0)
 
     monkeypatch.setattr(emospace.evaluation.running, "run_evaluation", run_evaluation)
     monkeypatch.setattr(emospace.report, "write_report", lambda folder: folder)

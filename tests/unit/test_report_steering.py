@@ -211,7 +211,17 @@ def charts_of(page):
 def test_the_page_has_its_own_sections_and_no_study(page):
     found = Rows(page)
     assert [attrs["id"] for tag, attrs in found.tags if tag == "section"] == [
-        *("answer", "doses", "confusion", "affect", "categories", "samples", "missing", "manifest"),
+        *(
+            "answer",
+            "frontier",
+            "doses",
+            "confusion",
+            "affect",
+            "categories",
+            "samples",
+            "missing",
+            "manifest",
+        ),
     ]
     words = " ".join(found.words)
     assert "emospace steer evaluate" in words
@@ -293,6 +303,31 @@ def test_the_doses_are_drawn_with_the_random_control(page):
     assert len(chart["data"][-1]["x"]) == 3
     assert charts_of(page)["steering-ratio"]["variants"][""]["layout"]["yaxis"]["type"] == "log"
     assert {row["Emotion"] for row in Rows(page).table("table-steering-slopes")} >= {"Joy", "Surprise"}
+
+
+def test_ways_are_compared_at_equal_cost(page, folder):
+    charts = charts_of(page)
+    assert list(charts["steering-frontier-ratio"]["variants"]) == ["target_rate", "target_rate_masked"]
+    lines = {
+        trace["name"]: trace for trace in charts["steering-frontier-ratio"]["variants"]["target_rate"]["data"]
+    }
+    assert set(lines) == {
+        *("SAE and dense", "Dense mean difference", "Prompt alone", "Prompt and vector"),
+        *("Shuffled concept-sets", "Random directions"),
+    }
+    points = pd.read_parquet(folder / "tables" / "steering_frontier.parquet")
+    mix = points[(points["way"] == "mix") & points["emotion"].isna()]
+    assert lines["SAE and dense"]["x"] == pytest.approx(mix["perplexity_ratio"].tolist(), abs=1e-4)
+    assert lines["SAE and dense"]["y"] == pytest.approx(mix["target_rate"].tolist(), abs=1e-4)
+    assert len(lines["Prompt alone"]["x"]) == 1
+    figures = pd.read_parquet(folder / "tables" / "steering_frontier_figures.parquet")
+    of = figures[figures["emotion"].isna() & (figures["way"] == "mix") & (figures["level"] == 1.5)]
+    rate = of.set_index("figure").loc["target_rate", "value"]
+    rows = {row["Answers"]: row for row in Rows(page).table("table-steering-frontier")}
+    assert rows["SAE and dense"]["Rate at 1.5"] == f"{rate:.2f}"[1:]
+    assert rows["Prompt alone"]["Rate at 1.5"] == "–"
+    tests = Rows(page).table("table-steering-frontier-tests")
+    assert {row["Against"] for row in tests} == set(lines) - {"SAE and dense"}
 
 
 def test_the_confusion_matrix_sums_to_one_and_ends_with_unsteered(page):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from emospace.cli.compare import p_value, show_missing
 from emospace.cli.options import command_line, keep_spec, takes
@@ -13,6 +13,8 @@ from emospace.errors import EmospaceError
 from emospace.specs import BASIC, CrossingSpec, SteeringSpec
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from emospace.evaluation import Evaluation
     from emospace.models import LanguageModel
     from emospace.steering.bank import VectorBank
@@ -102,7 +104,26 @@ def show_evaluation(evaluation: Evaluation) -> None:
         columns = {"vector": "kind", "figure": "figure", "value": "value"}
         columns |= {"low": "value_low", "high": "value_high", "n": "n"}
         table("The study in figures", *bare(columns, figures.to_dict("records")))
+    show_frontier(evaluation.tables["frontier_figures"])
     show_missing(evaluation.not_computed)
+
+
+def show_frontier(figures: pd.DataFrame) -> None:
+    """Print what each way of steering gives at equal cost, mean over the basic emotions."""
+    means: list[Any] = figures[figures["emotion"].isna()].to_dict("records")
+    rows = [row for row in means if row["figure"] == "target_rate"]
+    masked = {
+        (row["way"], row["at"], row["level"]): row["value"]
+        for row in means
+        if row["figure"] == "target_rate_masked"
+    }
+    if rows:
+        columns: dict[str, Get] = {
+            **{"way": "way", "at": "at", "level": "level", "rate": "value"},
+            **{"95% CI": between("value_low", "value_high")},
+            **{"masked": lambda row: masked[row["way"], row["at"], row["level"]], "why": "reason"},
+        }
+        table("Ways of steering at equal cost", *bare(columns, rows))
 
 
 def show_crossing(crossing: Evaluation) -> None:

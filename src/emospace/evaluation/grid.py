@@ -35,7 +35,9 @@ class Evaluation(NamedTuple):
 
     Tables: ``cells`` (every figure of every cell), ``dose_response``, ``confusion``, ``affect`` (word shifts beside
     people's ratings of the categories), ``random`` (random directions at matched perplexity), ``figures`` (the
-    study in a few numbers), ``samples`` (three answers a cell). `n_answers` counts the answers to evaluation prompts.
+    study in a few numbers), ``samples`` (three answers a cell), ``frontier``, ``frontier_figures`` and
+    ``frontier_tests`` (each way's curve of tone over cost, and ways at equal cost: `emospace.evaluation.frontier`).
+    `n_answers` counts the answers to evaluation prompts.
     """
 
     records: tuple[SteeringRecord, ...]

@@ -9,6 +9,7 @@ from emospace.artefacts import write_parquet
 from emospace.concepts import load_concepts
 from emospace.display import say
 from emospace.evaluation.cells import baseline_emotions, standard_cells
+from emospace.evaluation.frontier import frontier_summary
 from emospace.evaluation.grid import Evaluation, evaluate
 from emospace.evaluation.instructions import best_instructions
 from emospace.evaluation.materials import shuffled_banks
@@ -85,8 +86,12 @@ def run_evaluation(
         tables={**evaluation.tables, "instructions": chosen.table},
         not_computed=(*evaluation.not_computed, *missing),
     )
+    summary = (
+        *steering_summary(evaluation.records),
+        *frontier_summary(evaluation.tables["frontier_figures"]),
+    )
     save_study(
-        *(spec, model, bank, judge, evaluation, steering_summary(evaluation.records)),
+        *(spec, model, bank, judge, evaluation, summary),
         command=command,
         prefix="steering",
         languages=(spec.language,),

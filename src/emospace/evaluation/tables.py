@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from emospace.evaluation.frontier import frontier_tables
 from emospace.evaluation.scores import (
     Estimate,
     Scored,
@@ -49,6 +50,7 @@ def study_tables(
         "random": random_table(groups, base, seed=spec.seed),
         "figures": figure_table(groups, base, affect, seed=spec.seed),
         "samples": sample_table(judged, seed=spec.seed),
+        **frontier_tables(groups, base, seed=spec.seed),
     }
 
 

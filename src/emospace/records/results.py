@@ -130,7 +130,9 @@ class Manifest(Record):
 class SummaryRecord(Explained):
     """The mean or median of one field over records of one kind, as pages state it; n counts the records with a value.
 
-    ``of`` names the records as `Results` does, ``figure`` their field; ``among`` says which of them, field by field.
+    ``of`` names the records as `Results` does, ``figure`` their field; ``among`` says which of them, field by field. Of
+    a way of steering at a cost (``among["group"]`` is ``frontier``) there is a bootstrap interval over prompts, n counts
+    the emotions, and `reason` says why a figure is not known.
     """
 
     figure_field = "value"
@@ -140,6 +142,8 @@ class SummaryRecord(Explained):
     figure: str
     among: dict[str, str]
     value: float | None
+    ci_low: float | None = None
+    ci_high: float | None = None
     n: int = Field(ge=0)
 
 

@@ -11,6 +11,7 @@ from emospace.report import steering_charts as charts, steering_tables as tables
 from emospace.report.blocks import Block, Figures, Part, Prose, Reason, Section, build_sections
 from emospace.report.columns import build, language_column
 from emospace.report.run import Absent, Run, or_reason
+from emospace.report.steering_frontier import frontier
 from emospace.report.steering_languages import crossing_page, is_crossing_run
 from emospace.report.texts import panel, phrase, prose
 from emospace.report.wording import (
@@ -313,6 +314,7 @@ def _names(records: Iterable[SteeringRecord]) -> list[str]:
 
 PARTS: tuple[Part[Run], ...] = (
     ("answer", "Does steering set the tone of answers?", "Answer", _answer),
+    ("frontier", "What tone costs", "Cost", frontier),
     ("doses", "What a dose does", "Doses", _doses),
     ("confusion", "What is judged instead", "Confusion", _confusion),
     ("affect", "Where the words go", "Words", _affect),
