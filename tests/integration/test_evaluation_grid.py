@@ -156,7 +156,7 @@ def test_the_standard_cells_are_those_of_the_study(spec):
         ("pride", "sae"): [0.5],
         ("joy", "dense"): [0.25, 0.5],
         ("joy", "shuffled"): [0.5, 0.5],
-        ("joy", "prompted"): [0.25, 0.5],
+        ("joy", "prompted"): [0.25],
     }
     prompts = {cell.emotion: cell.instruction for cell in cells if cell.kind == "prompt"}
     assert prompts == {"joy": "Answer with joy.", "sadness": "Answer with sadness."}
@@ -164,20 +164,18 @@ def test_the_standard_cells_are_those_of_the_study(spec):
         "Answer with joy."
     }
     assert not any(cell.instruction for cell in standard_cells(spec, BANK))
+    alone = standard_cells(spec.model_copy(update={"doses": (1.0, 2.0)}), BANK, instructions=INSTRUCTIONS)
+    assert [cell.dose for cell in alone if (cell.emotion, cell.kind) == ("joy", "prompted")] == [0.5]
     every = standard_cells(spec.model_copy(update={"baselines_for": "all"}), BANK, instructions=INSTRUCTIONS)
     assert {cell.emotion for cell in every if cell.kind == "prompt"} == {"joy", "sadness", "pride", "awe"}
     random = [cell for cell in cells if cell.kind == "random"]
     assert [cell.dose for cell in random] == pytest.approx([0.5, 1.0, 0.5, 1.0])
     factual = {(cell.emotion, cell.kind, cell.factor) for cell in cells if cell.factual}
-    upto = {
-        (name, kind, factor)
-        for name in ("joy", "sadness")
-        for kind in ("sae", "prompted")
-        for factor in (0.5, 1.0)
-    }
+    upto = {(name, "sae", factor) for name in ("joy", "sadness") for factor in (0.5, 1.0)}
     assert factual == {
         *upto,
         *((name, "prompt", None) for name in ("joy", "sadness")),
+        *((name, "prompted", 0.5) for name in ("joy", "sadness")),
         *(("joy", "dense", factor) for factor in (0.5, 1.0)),
         ("joy", "shuffled", 1.0),
         (None, "none", None),

@@ -272,8 +272,8 @@ def test_the_basic_table_holds_the_records(page, records):
 def test_all_ways_stand_beside_each_other(page):
     rows = Rows(page).table("table-steering-compared")
     assert [row["Answers"] for row in rows] == [
-        *("SAE and dense", "Dense mean difference", "Prompt alone", "Prompt and vector"),
-        *("Shuffled concept-sets", "Random directions", "Unsteered"),
+        *("SAE and dense", "Dense mean difference", "Prompt alone", "Shuffled concept-sets"),
+        *("Random directions", "Unsteered"),
     ]
     rate = {row["Answers"]: float(row["Target rate"]) for row in rows}
     assert rate["SAE and dense"] > rate["Prompt alone"] > rate["Random directions"]
@@ -332,7 +332,7 @@ def test_ways_are_compared_at_equal_cost(page, folder):
 
 def test_the_confusion_matrix_sums_to_one_and_ends_with_unsteered(page):
     variants = charts_of(page)["steering-confusion"]["variants"]
-    assert list(variants) == ["mix", "dense", "prompt", "prompted", "shuffled"]
+    assert list(variants) == ["mix", "dense", "prompt", "shuffled"]
     trace = variants["mix"]["data"][0]
     assert trace["y"] == [*(name.title() for name in BASIC), "(unsteered)"]
     assert np.allclose(np.sum(trace["z"], axis=1), 1, atol=1e-3)

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 CellKind = Literal["none", "sae", "dense", "axis", "mix", "random", "shuffled", "prompt", "prompted"]
 
+N_FACTUAL = 2
+"""Draws of one thing (random directions, shuffled sets) that the factual prompts are asked of."""
+
 
 @dataclass(frozen=True, eq=False)
 class Cell:
@@ -135,7 +138,7 @@ def standard_cells(
         Vectors of shuffled concept-sets by emotion, at the calibrated dose of the emotion's own vector; the first
         `SteeringSpec.n_shuffled` are taken, for the basic six.
     instructions
-        Emotion -> what asks for it in words, alone and together with its vector at the doses up to the calibrated one
+        Emotion -> what asks for it in words, alone and together with its vector at fractions of the calibrated dose
         (`emospace.evaluation.instructions.best_instructions`).
 
     Raises
@@ -161,12 +164,25 @@ def standard_cells(
             if emotion in drawn:
                 dose = vectors[emotion].dose(spec.mode)
                 vector = replace(drawn[emotion], kind="shuffled")
-                cells.append(Cell(emotion, "shuffled", vector, dose, 1.0, spec.mode, draw=draw, factual=True))
+                cells.append(
+                    Cell(
+                        emotion, "shuffled", vector, dose, 1.0, spec.mode, draw=draw, factual=draw < N_FACTUAL
+                    )
+                )
     studied = [vectors[emotion] for emotion in emotions]
     dose = float(np.median([vector.dose(spec.mode) for vector in studied]))
     for draw, vector in enumerate(random_vectors(studied, spec.n_random, seed=spec.seed)):
         cells += [
-            Cell(None, "random", vector, dose * factor, factor, spec.mode, draw=draw, factual=factor <= 1.0)
+            Cell(
+                None,
+                "random",
+                vector,
+                dose * factor,
+                factor,
+                spec.mode,
+                draw=draw,
+                factual=factor <= 1.0 and draw < N_FACTUAL,
+            )
             for factor in spec.random_doses
         ]
     for emotion in baseline_emotions(spec, vectors):
@@ -176,7 +192,7 @@ def standard_cells(
         cells.append(Cell(emotion, "prompt", instruction=said, factual=emotion in BASIC))
         cells += [
             replace(_cell(spec, emotion, vectors[emotion], factor), kind="prompted", instruction=said)
-            for factor in spec.lower_doses
+            for factor in spec.fractions
         ]
     return cells
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 from emospace.display import get_value
@@ -33,6 +34,8 @@ TESTS = (
 )
 SHOWN = {"target_rate": "As written", "target_rate_masked": "Concept words masked"}
 RATIO, FACTS = "perplexity_ratio", "facts_kept"
+HUES = (0, 1, 2, 3, 5)
+"""Colours of the ways beside the first, whose own is that of hue 4."""
 
 
 @or_reason("Ways at equal cost")
@@ -65,9 +68,12 @@ def _chart(points: pd.DataFrame, cost: str) -> Chart:
 
 def _drawing(points: pd.DataFrame, cost: str, outcome: str) -> plots.Json:
     traces = []
+    hues = cycle(HUES)
     for place, (way, part) in enumerate(points.groupby("way", sort=False)):
         known = part[part[cost].notna() & part[outcome].notna()]
-        colour = "var(--c-control)" if way == "random" else plots.CONCEPTS if not place else plots.hue(place)
+        colour = (
+            plots.CONCEPTS if not place else "var(--c-control)" if way == "random" else plots.hue(next(hues))
+        )
         rows: list[Any] = known.to_dict("records")
         traces.append(
             plots.line(
@@ -132,9 +138,9 @@ def _figure_table(figures: pd.DataFrame) -> Table:
         columns += shown(f"Rate at {ratio:g}", RATIO, ratio, "target_rate", ranged=True)
         columns += shown(f"Masked at {ratio:g}", RATIO, ratio, "target_rate_masked")
         columns += shown(f"Facts kept at {ratio:g}", RATIO, ratio, FACTS)
-    columns += shown("Rate with facts", FACTS, KEPT, "target_rate", ranged=True)
-    columns += shown("Masked with facts", FACTS, KEPT, "target_rate_masked")
-    columns += shown("Ratio with facts", FACTS, KEPT, RATIO)
+    columns += shown(f"Rate at {KEPT:.0%} of facts", FACTS, KEPT, "target_rate", ranged=True)
+    columns += shown(f"Masked at {KEPT:.0%} of facts", FACTS, KEPT, "target_rate_masked")
+    columns += shown(f"Ratio at {KEPT:.0%} of facts", FACTS, KEPT, RATIO)
     return build(
         "table-steering-frontier", columns, ways, strong=lambda way: way == ways[0], kept=f"{KEPT:.0%}"
     )

@@ -148,7 +148,7 @@ def plan_of(model: LanguageModel, bank: VectorBank | None, tone: Tone) -> Steeri
 
 
 def describe_plan(plan: SteeringPlan) -> Steered:
-    """Return a plan as clients see it: vector, dose, and the range in which text stayed fluent."""
+    """Return a plan as clients see it: vector, dose, and the range that calibration measured."""
     calibrated = plan.vector.calibration.get(plan.mode)
     return Steered(
         vector=plan.vector.name,

@@ -307,7 +307,8 @@ class SteeringSpec(ChatModelSpec):
     mode: Mode = option("relative", "Mode of the dose.", panel=DOSE)
     doses: tuple[float, ...] = option(
         (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0),
-        "Multiples of each calibrated dose: 0.5,1,1.5. The basic six take all, others 1, baselines those up to 1.",
+        "Multiples of each calibrated dose: 0.5,1,1.5. The basic six take all, others 1, baselines those up to 1, "
+        "a vector with an instruction those below 1.",
         panel=DOSE,
     )
     random_doses: tuple[float, ...] = option(
@@ -353,6 +354,11 @@ class SteeringSpec(ChatModelSpec):
     def lower_doses(self) -> tuple[float, ...]:
         """The doses up to the calibrated one."""
         return tuple(dose for dose in self.doses if dose <= 1.0)
+
+    @property
+    def fractions(self) -> tuple[float, ...]:
+        """The doses below the calibrated one, of a vector beside an instruction; that one where there are none."""
+        return self.lower_doses[:-1] or self.lower_doses
 
 
 class CrossingSpec(ChatModelSpec):

@@ -15,7 +15,7 @@ from emospace.artefacts import cache_dir, read_json, write_json, write_tensors
 from emospace.errors import EmospaceError, InvalidInput, unknown
 from emospace.models import missing_companion, shipped
 from emospace.specs import CalibratedSource, Mode
-from emospace.steering.vector import DoseRange, SteeringVector, from_card, mix
+from emospace.steering.vector import SteeringVector, from_card, mix
 
 if TYPE_CHECKING:
     from emospace.models import LanguageModel
@@ -299,13 +299,12 @@ def load_vectors(model: LanguageModel, source: str | None = None, language: str 
 
 
 def _scaled(vector: SteeringVector, factor: float) -> SteeringVector:
-    """Return the vector with its calibrated doses times `factor`; the range it stays fluent in is as before."""
+    """Return the vector with its calibrated doses times `factor`; the range that was measured is as before."""
     if factor == 1.0:
         return vector
     return replace(
         vector,
         calibration={
-            mode: DoseRange(doses.dose * factor, doses.low * factor, doses.high)
-            for mode, doses in vector.calibration.items()
+            mode: doses._replace(dose=doses.dose * factor) for mode, doses in vector.calibration.items()
         },
     )

@@ -27,17 +27,20 @@ FORMAT = 1
 
 
 class DoseRange(NamedTuple):
-    """A calibrated dose and the range that is worth trying, in units of the norm.
+    """A calibrated dose and the range of the doses tried around it, in units of the norm.
+
+    Where no other dose was tried (axes; mode ``constant`` beyond the basic six) both bounds are the dose.
 
     Attributes
     ----------
     dose
         That of the strongest tone within the fluency budget; `steer` takes it unless told otherwise.
     low
-        Half the dose.
+        The lowest dose tried at which the judge found the tone more often than in unsteered answers (one-sided p at most
+        .05); the dose itself where no lower one was.
     high
-        The largest dose tried at which text stayed fluent; in mode ``constant``, which is tried at few doses, one and a
-        half times the dose. Above it the log warns.
+        The largest dose tried at which text stayed fluent (`CalibrationSpec.ceiling`), and at least the dose. Above it
+        the log warns.
     """
 
     dose: float

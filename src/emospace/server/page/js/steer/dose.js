@@ -1,4 +1,4 @@
-// The dose: calibrated unless somebody sets it, with the range in which text stays fluent marked on the track.
+// The dose: calibrated unless somebody sets it, with the range that calibration measured marked on the track.
 
 import { h } from "../dom.js";
 import { figure } from "../numbers.js";
