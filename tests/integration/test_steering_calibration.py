@@ -27,6 +27,7 @@ from emospace.features import FeatureDictionary
 from emospace.generation import Generated, Sampling, generate, perplexity
 from emospace.judges import BASIC, BASIC_SEVEN, Judgement
 from emospace.sae import SparseAutoencoder, save_sae
+from emospace.specs import Guidance
 from emospace.steering import DoseRange
 from emospace.steering.bank import VectorBank, load_vectors
 
@@ -331,6 +332,25 @@ def test_the_median_over_emotions_keeps_the_budget(tried, doses):
     assert tuple(chosen) == tuple(tried)
 
 
+def test_facts_are_kept_where_a_dose_keeps_them():
+    def at(facts):
+        """Return two doses; the larger one is louder and costlier, and keeps so many facts."""
+        return [
+            trial(0.5, 0.4, ratio=1.2)._replace(facts=0.9),
+            trial(0.8, 0.9, ratio=1.4)._replace(facts=facts),
+        ]
+
+    def doses(tried, facts):
+        return [one.dose for one in best_together(tried, budget=2.0, ceiling=3.0, facts=facts).values()]
+
+    assert doses({"a": at(0.8), "b": at(0.6)}, 0.7) == [0.8, 0.8]
+    assert doses({"a": at(0.6), "b": at(0.7)}, 0.7) == [0.5, 0.5]
+    # No doses keep them: as without that budget.
+    assert doses({"a": at(0.6), "b": at(0.7)}, 0.95) == [0.8, 0.8]
+    # None were asked for.
+    assert doses(named(a=(1.2, 1.4)), 0.95) == [0.8]
+
+
 class Planted:
     """Answers that say what they were steered with; their fluency and what is heard in them are planted."""
 
@@ -414,6 +434,39 @@ def test_the_planted_doses_and_contrasts_are_chosen(planted, files):
     assert bank.vector("pride").note["recipe"]["contrast"] == 0.0
     assert bank.vector("pride", "constant").dose("constant") == pytest.approx(0.6 * 0.2 / 0.9)
     assert bank.vector("valence").dose() == 0.9
+
+
+def test_doses_are_chosen_under_guidance_that_keeps_what_the_model_knows(
+    planted, files, tmp_path, monkeypatch
+):
+    """Two of ten questions the model answers wrongly anyway; above 0.6 it forgets all but two of the others."""
+    asked = "".join(f'[[factual_calibration]]\nprompt = "{n}?"\nanswers = ["yes"]\n' for n in range(10))
+    file = tmp_path / "prompts.toml"
+    file.write_text((files / "prompts.toml").read_text() + asked)
+    said = []
+
+    def told(model, prompts, plan=None, **given):
+        if not prompts[0].endswith("?"):
+            return planted.generate(model, prompts, plan, **given)
+        dose = None if plan is None else plan.dose
+        said.append((len(prompts), dose, plan and plan.guidance))
+        n_right = 8 if dose is None or dose < 0.9 else 2
+        return Generated(["yes"] * n_right + ["no"] * (len(prompts) - n_right), [], np.zeros(len(prompts)), 0)
+
+    monkeypatch.setattr(calibration, "generate", told)
+    guidance = Guidance(weight=2, cost=0.5)
+    spec = planted_spec(files, prompts=file, guidance=guidance, emotions=("joy", "sadness", "pride"))
+    bank = calibrate(spec, model=tiny("llama"))
+    # Of the two doses that keep them: at 0.6 neither is heard yet, so the more fluent.
+    assert [bank.vector(name).dose() for name in ("joy", "sadness")] == [0.3, 0.3]
+    assert bank.vector("joy").guidance == Guidance(weight=2, plausible=0, cost=0.5)
+    assert bank.vector("joy", "constant").guidance is None
+    assert said[0] == (10, None, None)
+    assert {(n, g) for n, dose, g in said[1:]} == {(8, bank.vector("joy").guidance)}
+    assert [trial["facts"] for trial in bank.note["trials"]["joy"][:3]] == [1.0, 1.0, 0.25]
+    assert all(trial["facts"] is None for trial in bank.note["trials"]["pride"])
+    free = calibrate(spec.model_copy(update={"budget_facts": 0.0}), model=tiny("llama"))
+    assert free.vector("joy").dose() == 0.9
 
 
 def test_doses_are_tried_upwards_until_text_falls_apart(planted, files):

@@ -7,7 +7,7 @@ the others take the first of `CalibrationSpec.contrasts`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,13 +17,22 @@ import numpy as np
 from emospace.artefacts import cache_dir, content_hash, read_json, write_json
 from emospace.display import say, track
 from emospace.errors import EmospaceError, unknown
+from emospace.evaluation.content import answered
 from emospace.evaluation.materials import Materials, materials
-from emospace.evaluation.prompts import load_prompts, prompt_kind
+from emospace.evaluation.prompts import (
+    FactualPrompt,
+    PromptKind,
+    has_factual,
+    load_factual,
+    load_prompts,
+    prompt_kind,
+)
 from emospace.evaluation.scores import counts, hits, is_judged, row_mean
 from emospace.generation import generate, perplexity
 from emospace.judges import BASIC, BASIC_SEVEN, Judge, Judgement, load_judge
 from emospace.specs import CalibrationSpec, Mode, Sampling, VectorSource
 from emospace.steering.bank import AXES, VectorBank, bank_folder
+from emospace.steering.plan import SteeringPlan, plan_steering
 from emospace.steering.vector import DoseRange, SteeringVector
 from emospace.steering.vectors import (
     FEWEST_RATED,
@@ -39,7 +48,7 @@ if TYPE_CHECKING:
 OTHERS = 1.25
 """An emotion beyond the basic six may cost this multiple of the budget: it is tried at two doses alone."""
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the same inputs give another trial, so that kept ones are not taken for it."""
 
 LEAST_JUDGED = 0.5
@@ -59,7 +68,8 @@ class Trial(NamedTuple):
     """A recipe at a dose on the calibration prompts: rate and mean probability of the target, fluency.
 
     `rate` and `probability` are over the `n_judged` answers the judge could judge, NaN where these are less than
-    `LEAST_JUDGED` of them.
+    `LEAST_JUDGED` of them; `facts` is the part of the factual questions answered rightly unsteered that stay right,
+    None where none were asked.
     """
 
     contrast: float
@@ -69,6 +79,7 @@ class Trial(NamedTuple):
     perplexity_ratio: float
     source: VectorSource = "mix"
     n_judged: int | None = None
+    facts: float | None = None
 
     @property
     def way(self) -> Way:
@@ -121,14 +132,14 @@ def calibrate(
     for name, trial in chosen.items():
         vector = replace(made_into[name], kind="mix") if source == "mix" else made_into[name]
         alike = [attempt for attempt in tried[name] if attempt.way == trial.way]
-        vectors[name, "relative"] = _relative(vector, trial.dose, alike, spec.ceiling)
+        vectors[name, "relative"] = _relative(vector, trial.dose, spec, alike)
         if name in constant:
             vectors[name, "constant"] = _constant(vector, constant[name].dose)
         elif proportion is not None:
             vectors[name, "constant"] = _constant(vector, trial.dose * proportion)
     dose = float(np.median([trial.dose for trial in chosen.values()]))
     for name, axis in _axes(spec, made).items():
-        vectors[name, "relative"] = _relative(axis, dose, [], spec.ceiling)
+        vectors[name, "relative"] = _relative(axis, dose, spec)
         if proportion is not None:
             vectors[name, "constant"] = _constant(axis, dose * proportion)
     note = {
@@ -196,18 +207,31 @@ def _axes(spec: CalibrationSpec, made: Materials) -> Vectors:
     return {name: axes[name].at(made.layers) for name in AXES}
 
 
-def best_together(tried: Mapping[str, Sequence[Trial]], budget: float, ceiling: float) -> dict[str, Trial]:
-    """Return the best trial of each emotion so that the median of their perplexity ratios keeps the budget.
+def best_together(
+    tried: Mapping[str, Sequence[Trial]], budget: float, ceiling: float, facts: float = 0.0
+) -> dict[str, Trial]:
+    """Return the best trial of each emotion so that together they keep the budgets.
 
-    Some emotions cost more than others: each may cost up to the ceiling, which is lowered until the median fits.
+    The median of their perplexity ratios is `budget` at most, the mean of their facts `facts` at least. Some emotions cost
+    more than others: each may cost up to the ceiling, which is lowered until both fit; where facts never do, until the
+    median fits.
     """
+    within_perplexity: dict[str, Trial] | None = None
     limits = sorted({ceiling, *(t.perplexity_ratio for ts in tried.values() for t in ts)}, reverse=True)
     chosen: dict[str, Trial] = {}
     for limit in [limit for limit in limits if limit <= ceiling] or [ceiling]:
         chosen = {name: best(trials, limit) for name, trials in tried.items()}
         if not chosen or np.median([trial.perplexity_ratio for trial in chosen.values()]) <= budget:
-            break
-    return chosen
+            within_perplexity = within_perplexity or chosen
+            if not (kept_facts(chosen.values()) < facts):
+                return chosen
+    return within_perplexity or chosen
+
+
+def kept_facts(trials: Iterable[Trial]) -> float:
+    """Return the mean of the facts kept, NaN where none were asked for."""
+    kept = [trial.facts for trial in trials if trial.facts is not None]
+    return float(np.mean(kept)) if kept else float("nan")
 
 
 def judged(name: str, trials: Sequence[Trial]) -> list[Trial]:
@@ -258,6 +282,7 @@ class _Trials:
         self.sampling = Sampling(n_tokens=spec.n_tokens, least_tokens=spec.least_tokens, seed=spec.seed)
         plain = generate(model, self.prompts, sampling=self.sampling, batch_size=spec.batch_size)
         self.base = perplexity(model, self.prompts, plain)
+        self.known = self._known(spec, kind)
         self.n_answers = self.n_unjudged = 0
 
     def choose(
@@ -273,7 +298,12 @@ class _Trials:
                 doses = spec.feature_doses if way == FEATURES_ALONE else spec.doses
                 tried[name] += self.climb(vectors[name], "relative", doses) if name in vectors else []
         usable = {name: judged(name, attempts) for name, attempts in tried.items()}
-        chosen = best_together(usable, spec.budget, spec.ceiling)
+        chosen = best_together(usable, spec.budget, spec.ceiling, spec.budget_facts)
+        if (kept := kept_facts(chosen.values())) < spec.budget_facts:
+            say(
+                f"No doses keep {spec.budget_facts:.0%} of the facts within the perplexity budget: these keep {kept:.0%}. "
+                "Lower --cost or --budget-facts."
+            )
         others = [name for name in wanted if name not in BASIC]
         for name in track(others, "Calibrating the others", "emotions"):
             tried[name] = self.bracket(first[name])
@@ -285,7 +315,8 @@ class _Trials:
         chosen = {}
         for name in track(list(vectors), "Calibrating the constant mode", "emotions"):
             trials = self.climb(vectors[name], "constant", self.spec.constant_doses)
-            chosen[name] = best(judged(name, trials), OTHERS * self.spec.budget)
+            # Without guidance, which no other engine has, the same tone costs more.
+            chosen[name] = best(judged(name, trials), self.spec.ceiling)
         return chosen
 
     def climb(self, vector: SteeringVector, mode: Mode, doses: Sequence[float]) -> list[Trial]:
@@ -307,8 +338,25 @@ class _Trials:
             return [first]
         return [first, self._trial(vector, doses[place], "relative")]
 
+    def _known(self, spec: CalibrationSpec, kind: PromptKind) -> tuple[FactualPrompt, ...]:
+        """Return the factual questions that the unsteered model answers rightly."""
+        if not (spec.n_factual and has_factual(spec.language, spec.prompts, kind, "calibration")):
+            return ()
+        asked = load_factual(spec.language, spec.prompts, kind, "calibration")[: spec.n_factual]
+        right = self._answered(asked, None)
+        return tuple(fact for fact, is_right in zip(asked, right, strict=True) if is_right)
+
+    def _answered(self, asked: Sequence[FactualPrompt], plan: SteeringPlan | None) -> np.ndarray:
+        """Return whether each question is answered rightly by the likeliest tokens."""
+        spec = self.spec
+        greedy = Sampling(n_tokens=spec.factual_tokens, temperature=0.0, seed=spec.seed)
+        questions = [fact.prompt for fact in asked]
+        answers = generate(self.model, questions, plan, sampling=greedy, batch_size=spec.batch_size)
+        return answered(answers.texts, [fact.answers for fact in asked])
+
     def _trial(self, vector: SteeringVector, dose: float, mode: Mode) -> Trial:
-        acting = _relative(vector, dose) if mode == "relative" else _constant(vector, dose)
+        acting = _relative(vector, dose, self.spec) if mode == "relative" else _constant(vector, dose)
+        asked = self.known if mode == "relative" and vector.name in BASIC else ()
         card = {name: value for name, value in acting.card().items() if name not in ("calibration", "note")}
         rows = np.stack([vector.directions[layer] for layer in vector.layers])
         if self.model.template_args:
@@ -316,10 +364,11 @@ class _Trials:
         key = content_hash(
             *(FORMAT, card, rows, dose, list(self.prompts), self.sampling.model_dump()),
             *(self.model.content_hash, self.judge.name, self.judge.content_hash, self.spec.language),
+            *([[fact.prompt for fact in asked], self.spec.factual_tokens] if asked else []),
         )
         path = self.folder / f"{key}.json"
         if not path.is_file():
-            write_json(path, self._tried(vector.name, acting, dose, mode)._asdict())
+            write_json(path, self._tried(vector.name, acting, dose, mode, asked)._asdict())
         # JSON has neither infinity nor NaN.
         blank = {"perplexity_ratio": np.inf, "rate": np.nan, "probability": np.nan}
         kept: dict[str, Any] = {
@@ -331,7 +380,9 @@ class _Trials:
         self.n_unjudged += len(self.prompts) - (trial.n_judged or 0)
         return trial
 
-    def _tried(self, target: str, acting: SteeringVector, dose: float, mode: Mode) -> Trial:
+    def _tried(
+        self, target: str, acting: SteeringVector, dose: float, mode: Mode, asked: Sequence[FactualPrompt]
+    ) -> Trial:
         """Return how often the judge finds the target in steered answers; the recipe is left to the caller."""
         answers = generate(
             self.model,
@@ -345,7 +396,10 @@ class _Trials:
         ratios = perplexity(self.model, self.prompts, answers) / self.base
         ratio = float(np.nanmedian(ratios)) if not np.isnan(ratios).all() else np.inf
         rate, probability, n_judged = rates(self.judge.judge(answers.texts, self.spec.language), target)
-        return Trial(0.0, dose, rate, probability, ratio, n_judged=n_judged)
+        facts = None
+        if asked:
+            facts = float(self._answered(asked, plan_steering(self.model, acting, dose, mode=mode)).mean())
+        return Trial(0.0, dose, rate, probability, ratio, n_judged=n_judged, facts=facts)
 
 
 def rates(judgement: Judgement, target: str) -> tuple[float, float, int]:
@@ -365,14 +419,15 @@ def rates(judgement: Judgement, target: str) -> tuple[float, float, int]:
 
 
 def _relative(
-    vector: SteeringVector, dose: float, trials: Sequence[Trial] = (), budget: float = np.inf
+    vector: SteeringVector, dose: float, spec: CalibrationSpec, trials: Sequence[Trial] = ()
 ) -> SteeringVector:
-    fluent = [trial.dose for trial in trials if trial.perplexity_ratio <= budget]
+    fluent = [trial.dose for trial in trials if trial.perplexity_ratio <= spec.ceiling]
     high = max([dose, *fluent])
     return replace(
         vector,
         mode="relative",
         op="clamp",
+        guidance=None if spec.guidance.is_plain else spec.guidance.over(None),
         calibration={"relative": DoseRange(dose, dose / 2, high)},
     )
 

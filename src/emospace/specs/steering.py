@@ -44,7 +44,7 @@ class Guidance(Spec):
 
     weight: float | None = option(
         None,
-        "Times the difference that steering makes to a token's logit; 1: the steered model alone. As calibrated.",
+        "Times the difference that steering makes to a token's logit; 1: the steered model alone.",
         panel=DOSE,
         flag="--guidance",
         gt=0,
@@ -52,15 +52,14 @@ class Guidance(Spec):
     )
     plausible: float | None = option(
         None,
-        "Only tokens at least this part as likely, unsteered, as the likeliest; 0: all. As calibrated.",
+        "Only tokens at least this part as likely, unsteered, as the likeliest; 0: all.",
         panel=DOSE,
         ge=0,
         le=1,
     )
     cost: float | None = option(
         None,
-        "Nats of unsteered surprisal that the tone may cost a token: the weight is lowered to it; 0: any. "
-        "As calibrated.",
+        "Nats of unsteered surprisal that the tone may cost a token: the weight is lowered to it; 0: any.",
         panel=DOSE,
         ge=0,
         le=100,
@@ -242,9 +241,22 @@ class CalibrationSpec(ChatModelSpec):
         panel=JUDGED,
     )
     budget: float = option(
-        2.0, "Largest perplexity ratio: median over the basic six of their medians.", panel=DOSE, gt=1
+        1.5,
+        "Largest perplexity ratio: median over the basic six of their medians.",
+        panel=DOSE,
+        flag="--budget-perplexity",
+        old="--budget",
+        gt=1,
     )
-    ceiling: float = option(3.0, "Largest median perplexity ratio of any emotion.", panel=DOSE, gt=1)
+    ceiling: float = option(2.0, "Largest median perplexity ratio of any emotion.", panel=DOSE, gt=1)
+    budget_facts: float = option(
+        0.8,
+        "Part of the factual questions answered rightly unsteered that stay right, mean over the basic six, at least.",
+        panel=DOSE,
+        ge=0,
+        le=1,
+    )
+    guidance: Guidance = Guidance(weight=3.0, plausible=0.02, cost=0.8)
     doses: tuple[float, ...] = option(
         (0.5, 0.65, 0.8, 0.95), "Relative doses tried: 0.6,0.8,1.", panel=DOSE, min_length=1
     )
@@ -261,6 +273,10 @@ class CalibrationSpec(ChatModelSpec):
     cleaned: bool = option(True, "Take directions common to all running text out of the vectors.", panel=DOSE)
     prompts: Path | None = option(None, _PROMPTS, panel=JUDGED)
     n_prompts: int = option(24, "Calibration prompts.", panel=JUDGED, gt=0)
+    n_factual: int = option(
+        20, "Factual questions of calibration, the first of the file.", panel=JUDGED, ge=0
+    )
+    factual_tokens: int = option(16, "Tokens of an answer to a factual question.", panel=JUDGED, gt=0)
     n_tokens: int = option(48, "Tokens of an answer.", panel=JUDGED, old="--tokens", gt=0)
     least_tokens: int = option(
         0, "Tokens before an answer may end, for models that end at once.", panel=JUDGED, ge=0
