@@ -23,7 +23,7 @@ from emospace.judges import BASIC_SEVEN, Judgement
 from emospace.judges.endpoint import Parameters
 from emospace.judges.llm import LanguageModelJudge
 from emospace.judges.masking import mask_concepts
-from emospace.specs import Sampling, SteeringSpec
+from emospace.specs import Guidance, Sampling, SteeringSpec
 from emospace.steering import DoseRange, SteeringVector
 from pages import undescribed
 
@@ -181,6 +181,19 @@ def test_the_standard_cells_are_those_of_the_study(spec):
         (None, "none", None),
         (None, "random", 1.0),
     }
+
+
+def test_guidance_that_is_asked_for_goes_with_every_vector(spec):
+    asked = Guidance(weight=2, cost=0.5)
+    cells = standard_cells(
+        spec.model_copy(update={"guidance": asked}), BANK, baselines=[DENSE], shuffled=SHUFFLED
+    )
+    assert {cell.settings.get("guidance") for cell in cells if cell.vector is not None} == {asked}
+    assert {cell.options for cell in cells if cell.kind == "dense"} == {"guidance=weight=2 cost=0.5"}
+    assert not any(cell.settings for cell in standard_cells(spec, BANK))
+    guided = replace(BANK["joy"], guidance=asked)
+    assert random_vectors([guided], 1, seed=0)[0].guidance == asked
+    assert Cell("joy", "sae", guided).options == "weight=2 cost=0.5"
 
 
 def test_random_directions_act_where_most_vectors_do():

@@ -278,7 +278,8 @@ def test_a_batch_gives_one_object_a_prompt(tmp_path):
         (("evaluate", "--baselines", "dens", "--out", "x"), "--baselines dens"),
         (("evaluate", "--doses", "0,1", "--out", "x"), "--doses"),
         (("evaluate", "--judge", "nobody", "--out", "x"), "judge 'nobody'"),
-        (("calibrate", "--budget", "0.5"), "--budget 0.5"),
+        (("calibrate", "--budget-perplexity", "0.5"), "--budget-perplexity 0.5"),
+        (("calibrate", "--budget", "0.5"), "--budget-perplexity 0.5"),
         (("calibrate", "--source", "sea"), "--source sea"),
     ],
 )

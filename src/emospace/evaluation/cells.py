@@ -166,7 +166,15 @@ def standard_cells(
                 vector = replace(drawn[emotion], kind="shuffled")
                 cells.append(
                     Cell(
-                        emotion, "shuffled", vector, dose, 1.0, spec.mode, draw=draw, factual=draw < N_FACTUAL
+                        emotion,
+                        "shuffled",
+                        vector,
+                        dose,
+                        1.0,
+                        spec.mode,
+                        settings=_settings(spec),
+                        draw=draw,
+                        factual=draw < N_FACTUAL,
                     )
                 )
     studied = [vectors[emotion] for emotion in emotions]
@@ -180,6 +188,7 @@ def standard_cells(
                 dose * factor,
                 factor,
                 spec.mode,
+                settings=_settings(spec),
                 draw=draw,
                 factual=factor <= 1.0 and draw < N_FACTUAL,
             )
@@ -210,9 +219,9 @@ def random_vectors(vectors: Sequence[SteeringVector], n: int, *, seed: int) -> l
     """
     if not vectors:
         return []
-    places = Counter((vector.layers, vector.scope, vector.op, vector.window) for vector in vectors)
+    places = Counter((v.layers, v.scope, v.op, v.window, v.guidance) for v in vectors)
     usual = places.most_common(1)[0][0]
-    model = next(v for v in vectors if (v.layers, v.scope, v.op, v.window) == usual)
+    model = next(v for v in vectors if (v.layers, v.scope, v.op, v.window, v.guidance) == usual)
     drawn = np.random.default_rng(seed).standard_normal((n, model.d_model))
     return [
         replace(
@@ -254,4 +263,9 @@ def _cell(spec: SteeringSpec, emotion: str, vector: SteeringVector, factor: floa
     dose = vector.dose(spec.mode) * factor
     # What is above the calibrated dose has lost most facts.
     factual = emotion in BASIC and factor <= 1.0
-    return Cell(emotion, vector.kind, vector, dose, factor, spec.mode, factual=factual)
+    settings = _settings(spec)
+    return Cell(emotion, vector.kind, vector, dose, factor, spec.mode, settings=settings, factual=factual)
+
+
+def _settings(spec: SteeringSpec) -> dict[str, Any]:
+    return {"guidance": spec.guidance} if spec.guidance.given else {}

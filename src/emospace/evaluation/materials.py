@@ -163,6 +163,7 @@ def shuffled_banks(
                     op=vector.op,
                     scope=vector.scope,
                     window=vector.window,
+                    guidance=vector.guidance,
                 )
         banks.append(VectorBank(vectors, note={"seed": seed + draw}))
     return banks

@@ -81,7 +81,8 @@ class Guidance(Spec):
         return {name: value for name, value in self.model_dump().items() if value is not None}
 
     def __str__(self) -> str:
-        return " ".join(f"{name}={value:g}" for name, value in self.given.items() if value != PLAIN[name])
+        said = [f"{name}={value:g}" for name, value in self.given.items() if value != PLAIN[name]]
+        return " ".join(said) or "plain"
 
 
 PLAIN = {"weight": 1.0, "plausible": 0.0, "cost": 0.0}
@@ -321,6 +322,7 @@ class SteeringSpec(ChatModelSpec):
         "basic", "basic or all: emotions the baselines are tried on.", panel=DOSE
     )
     mode: Mode = option("relative", "Mode of the dose.", panel=DOSE)
+    guidance: Guidance = Guidance()
     doses: tuple[float, ...] = option(
         (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0),
         "Multiples of each calibrated dose: 0.5,1,1.5. The basic six take all, others 1, baselines those up to 1, "

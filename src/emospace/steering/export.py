@@ -100,6 +100,7 @@ def _check_constant(vector: SteeringVector) -> None:
         "mode": (vector.mode, "constant", "the size of what it adds depends on each state"),
         "scope": (vector.scope, "all", "another engine does not tell prompt from answer"),
         "op": (vector.op, "add", "another engine only adds"),
+        "guidance": (vector.guidance, None, "another engine reads each text once"),
         "window": (vector.window, (0, None), "another engine does not count the tokens of the answer"),
     }
     for name, (given, needed, why) in required.items():
