@@ -221,7 +221,14 @@ _AT_ONCE = "Answers generated at once."
 
 
 class CalibrationSpec(ChatModelSpec):
-    """What to calibrate, on what, and how much fluency a tone may cost."""
+    """What to calibrate, on what, and how much a tone may cost.
+
+    Attributes
+    ----------
+    guidance
+        How tokens are chosen between the steered and the unsteered model while doses of mode ``relative`` are tried; the
+        vectors keep it.
+    """
 
     language: str = option("en", _LANGUAGE, panel=WHAT)
     source: VectorSource = option(
@@ -303,6 +310,9 @@ class SteeringSpec(ChatModelSpec):
     ----------
     sampling
         How the answers are sampled; every cell takes the same seeds.
+    guidance
+        How tokens are chosen between the steered and the unsteered model, under every vector; what is left open is as each
+        was calibrated.
     """
 
     emotions: tuple[str, ...] = option((), _EMOTIONS, panel=WHAT, comma=True)
