@@ -10,29 +10,35 @@ import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from mimetypes import guess_type
-from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
 from stub_runs import (
+    BASIC,
     CARD,
     CATEGORIES,
     UNREADABLE,
     WORDS,
     comparison,
+    run_folder,
     run_list,
     run_results,
     run_tables,
 )
 
+from emospace.artefacts import jsonable
+from emospace.comparison import Compared
+from emospace.comparison.page import sections
+from emospace.comparison.records import Comparison
+from emospace.report.figures import figure_data, run_figures
+from emospace.report.run import load_run
 from emospace.server import Limits
+from emospace.server.gate import HEADERS
+from emospace.server.pages import page_files
 from emospace.server.schemas import Steered
 from emospace.steering.bank import AXES
 
-SOURCE = Path(__file__).parents[2] / "src" / "emospace"
-PAGE = SOURCE / "server" / "page"
-BASIC = ("anger", "disgust", "fear", "joy", "sadness", "surprise")
-POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'"
+FILES = page_files()
 PLAIN = "I went to the market in the morning, bought bread and some apples, and came home. In the afternoon I read."
 STEERED = "What a wonderful day! I danced through the market, laughed with the baker, and the apples shone like the sun."
 ENDLESS = "[endless]"
@@ -244,8 +250,8 @@ class Handler(BaseHTTPRequestHandler):
         self.api(urlsplit(self.path).path, body, {})
 
     def file(self, path: str) -> None:
-        place = (PAGE / (path.lstrip("/") or "index.html")).resolve()
-        if not place.is_file() or PAGE not in place.parents:
+        place = FILES.get(path.lstrip("/") or "index.html")
+        if place is None:
             return self.give(404, b"", "text/plain")
         return self.give(200, place.read_bytes(), guess_type(place.name)[0] or "text/plain")
 
@@ -254,7 +260,7 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in {
             "Content-Type": kind,
             "Content-Length": str(len(content)),
-            "Content-Security-Policy": POLICY,
+            "Content-Security-Policy": HEADERS["content-security-policy"],
             **(headers or {}),
         }.items():
             self.send_header(name, value)
@@ -292,11 +298,29 @@ class Handler(BaseHTTPRequestHandler):
             return {"object": "list", "data": run_list(), "unreadable": [UNREADABLE]}
         if path == "/v1/compare":
             return comparison(tuple(query["run"]))
+        if path == "/v1/compare/figures":
+            compared = Compared(
+                Comparison.model_validate(comparison(tuple(query["run"]))["comparison"]), {}
+            )
+            blocks = (block for section in sections(compared) for block in section.blocks)
+            head = {"object": "figures", "run": None, "runs": query["run"]}
+            return jsonable(head | figure_data(blocks))
         _, _, _, run, *table = path.split("/")
+        if table == ["figures"]:
+            return self.figures(run, query)
         if not table:
             one = next(one for one in run_list() if one["id"] == run)
             return {**one, **run_results(0.0 if run == "demo" else -0.1)}
         return self.table(run, table[1], query)
+
+    def figures(self, run: str, query: dict[str, list[str]]) -> dict:
+        part = query["part"][0]
+        layer = int(query["layer"][0]) if "layer" in query else None
+        drawn = run_figures(
+            load_run(run_folder(run)), part, tuple(query.get("language", ())), layer,
+            query.get("categories", ["basic"])[0], query.get("people", ["true"])[0] == "true",
+        )  # fmt: skip
+        return jsonable({"object": "figures", "run": run, "part": part} | drawn)
 
     def table(self, run: str, name: str, query: dict[str, list[str]]) -> dict:
         columns, rows = self.server.tables[run][name]

@@ -7,9 +7,12 @@ import json
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
+import pandas as pd
 
+from emospace.artefacts import write_parquet
 from emospace.comparison.records import Comparison, FigureRecord, ModelRSARecord, RunRecord
 from emospace.records import AlignmentRecord, FeatureRecord, Manifest, ModelRecord, PredictionRecord, Results
 
@@ -17,6 +20,7 @@ CARD = json.loads(
     (Path(__file__).parents[2] / "src/emospace/data/steering/smollm2-135m-instruct-mix/card.json").read_text()
 )
 CATEGORIES = tuple(CARD["positions"])
+BASIC = ("anger", "disgust", "fear", "joy", "sadness", "surprise")
 WORDS = ("glad", "smile", "laugh", "happy", "cheer", "delight", "sun", "song")
 LANGUAGES = ("en", "zh", "es")
 N_BLOCKS = 6
@@ -148,7 +152,7 @@ def run_results(shift: float) -> dict:
         prediction=tuple(predictions(shift)),
         alignment=tuple(alignments(shift)),
         features=tuple(
-            FeatureRecord(**COMMON, n=4000, language=language, category=name, n_concepts=20, n_features=3)
+            FeatureRecord(**COMMON, n=4000, language=language, category=name, n_concepts=20, n_features=3, basic=name in BASIC)
             for language, name in counted
         ),
         model=ModelRecord(**COMMON, n=4000, n_blocks=N_BLOCKS),
@@ -156,6 +160,20 @@ def run_results(shift: float) -> dict:
     )
     answers = [verdict.record().model_dump(mode="json") for verdict in results.verdicts]
     return {"answers": answers, "results": results.model_dump(mode="json")}
+
+
+FOLDER = TemporaryDirectory(prefix="stub-runs-")
+SHIFTS, SEEDS = {"demo": 0.0, "gemma": -0.1}, {"demo": 0, "gemma": 50}
+
+
+@cache
+def run_folder(name: str) -> Path:
+    """Write a planted run as a study leaves it, once, and return where."""
+    folder = Path(FOLDER.name) / name
+    for table, (columns, rows) in run_tables(SEEDS[name]).items():
+        write_parquet(folder / "tables" / f"{table}.parquet", pd.DataFrame(rows, columns=columns))
+    Results.model_validate(run_results(SHIFTS[name])["results"]).save(folder / "results.json")
+    return folder
 
 
 def run_list() -> list[dict]:
@@ -191,7 +209,7 @@ FIGURES = (
 def figures(ids: tuple[str, ...]) -> Iterator[FigureRecord]:
     """Yield the figures of runs, each lower than those of the run before; languages pair in orders of their own."""
     for place, name in enumerate(ids):
-        common = {"run": TITLES[name], "n": 3773, "p": 0.001, "difference": -0.1 * place if place else None}
+        common = {"run": name, "n": 3773, "p": 0.001, "difference": -0.1 * place if place else None}
         pairs = tuple(itertools.combinations(LANGUAGES[:: -1 if place else 1], 2))
         for language, (kind, of, against, target, value) in itertools.product(LANGUAGES, FIGURES):
             told = value - 0.1 * place
@@ -208,17 +226,17 @@ def figures(ids: tuple[str, ...]) -> Iterator[FigureRecord]:
 
 @cache
 def comparison(ids: tuple[str, ...]) -> dict:
-    """Return a comparison of the planted runs, which go by their titles in it."""
+    """Return a comparison of the planted runs."""
     runs = tuple(
         RunRecord(
-            name=TITLES[name], folder=name, model=TITLES[name], layer=4, n_blocks=N_BLOCKS, n_parameters=134_515_008,
+            name=name, folder=name, model=TITLES[name], layer=4, n_blocks=N_BLOCKS, n_parameters=134_515_008,
             space="sae", languages=LANGUAGES, n_categories=len(CATEGORIES), seed=0, file_hash="0" * 64,
         )
         for name in ids
     )  # fmt: skip
     rsa = tuple(
         ModelRSARecord(
-            language=language, n=41, a=TITLES[ids[0]], b=TITLES[ids[1]], space_a="sae", space_b="sae", value=0.6,
+            language=language, n=41, a=ids[0], b=ids[1], space_a="sae", space_b="sae", value=0.6,
             ci_low=0.5, ci_high=0.7, p=0.001, p_fdr=0.001, baseline=0.4, n_permutations=999, seed=0,
         )
         for language in LANGUAGES

@@ -7,13 +7,23 @@ import re
 from colorsys import rgb_to_hls
 
 import pytest
-from stub_api import PAGE
+from stub_api import FILES
 from stub_runs import CATEGORIES
 
-SOURCES = sorted(path for path in PAGE.rglob("*") if path.suffix in {".js", ".css", ".html", ".svg"})
-WORDS = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in (PAGE / "i18n").glob("*.json")}
+from emospace.report.wording import FEATURE_SETS, STRUCTURES
+
+SOURCES = {
+    place: path
+    for place, path in FILES.items()
+    if path.suffix in {".js", ".css", ".html", ".svg"} and "plotly" not in place
+}
+WORDS = {
+    path.stem: json.loads(path.read_text(encoding="utf-8"))
+    for path in FILES.values()
+    if path.suffix == ".json"
+}
 STEMS = {key.split(".")[0] for key in WORDS["en"]}
-CODE = "\n".join(path.read_text(encoding="utf-8") for path in SOURCES)
+CODE = "\n".join(path.read_text(encoding="utf-8") for path in SOURCES.values())
 
 
 def test_languages_have_the_same_words() -> None:
@@ -33,7 +43,7 @@ def test_every_word_asked_for_exists() -> None:
 
 
 def test_every_word_is_used() -> None:
-    built = re.compile(r"(emotion|kind|set|source|structure|scope|trouble|axis|space|heat|steer|view)\.")
+    built = re.compile(r"(emotion|figure|further|kind|set|source|structure|scope|trouble|axis|space|heat|steer|view)\.")
     unused = [key for key in WORDS["en"] if not built.match(key) and f'"{key}"' not in CODE]
     assert unused == []
 
@@ -44,13 +54,28 @@ def test_blue_is_what_is_set_and_clicked_and_nothing_else() -> None:
         hue, _, _ = rgb_to_hls(red, green, blue)
         return max(red, green, blue) - min(red, green, blue) > 0.2 and 185 < 360 * hue < 255
 
-    css = (PAGE / "css" / "base.css").read_text(encoding="utf-8")
+    css = FILES["css/palette.css"].read_text(encoding="utf-8")
     colours = re.findall(r"--([\w-]+): light-dark\((#\w{6}), (#\w{6})\)", css)
     assert len(colours) > 20
     assert {name for name, *codes in colours if any(map(is_blue, codes))} == {"accent"}
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(PAGE).as_posix())
+def test_the_palette_is_declared_once() -> None:
+    for place, path in SOURCES.items():
+        declared = re.findall(r"--[\w-]+: (?:light-dark\(|#|rgba)", path.read_text(encoding="utf-8"))
+        assert place == "css/palette.css" or not declared, place
+
+
+def test_what_the_report_names_is_known_in_every_language() -> None:
+    known = {text.lower() for text in WORDS["en"].values()}
+    named = [*STRUCTURES.values(), *(name for name, _, _ in FEATURE_SETS.values())]
+    assert [name for name in named if name.lower() not in known] == []
+    for words in WORDS.values():
+        emotions = [word for key, word in words.items() if key.startswith("emotion.")]
+        assert len(set(emotions)) == len(emotions)
+
+
+@pytest.mark.parametrize("path", SOURCES.values(), ids=SOURCES)
 def test_a_strict_policy_allows_the_file(path) -> None:
     text = path.read_text(encoding="utf-8")
     assert text.count("\n") < 400

@@ -30,7 +30,11 @@ ASKED = {
     "/v1/runs/demo": None,
     "/v1/runs/demo/tables/rdm_layers?language=en&layer=2": None,
     "/v1/runs/demo/tables/rdm_en?limit=2": None,
+    "/v1/runs/demo/figures?part=rdms&language=en": None,
+    "/v1/runs/demo/figures?part=rdms&language=en&layer=2": None,
     f"/v1/compare?{RUNS}": None,
+    f"/v1/compare?{RUNS}&compute=false": None,
+    f"/v1/compare/figures?{RUNS}&compute=false": None,
 }
 KINDS = {bool: "truth", int: "number", float: "number", str: "text", list: "list", dict: "object"}
 

@@ -7,10 +7,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from stub_runs import BASIC
 from visiting import SIZES, browser_fixture, stub_fixture, visit_fixture  # noqa: F401
 
+FIGURE = "[data-figure^={}] .main-svg"
 VIEWS = ("steer", "read", "space", "compare")
-SHOWN = {"steer": ".pad .category", "read": ".token", "space": ".plane circle", "compare": ".compare table"}
+SHOWN = {"steer": ".pad .category", "read": ".token", "space": FIGURE.format("plane"), "compare": ".compare table"}
 NAMED = {
     "button", "link", "textbox", "searchbox", "slider", "combobox", "checkbox", "radio", "spinbutton", "listbox", "option",
     "image", "img", "region", "navigation",
@@ -23,9 +25,12 @@ def shown(page, view: str) -> None:
         page.click(".read button.main")
     page.wait_for_selector(SHOWN[view])
     if view == "space":
-        page.wait_for_selector(".space .ceiling-name")
-        page.wait_for_selector(".heat canvas[aria-label] >> nth=1")
+        page.wait_for_selector(FIGURE.format("bars-"))
+        page.wait_for_selector("[data-figure^=rdm-] .heatmaplayer image >> nth=1")
         page.wait_for_selector(".space .find + .table td")
+    if view == "compare":
+        page.wait_for_selector(FIGURE.format("beside-"))
+        page.wait_for_selector(".compare section h2:text-is('How alike the runs are')", state="attached")
 
 
 def test_read_colours_tokens_and_shows_features(visit, stub) -> None:
@@ -58,56 +63,97 @@ def test_read_walks_by_keys(visit) -> None:
     assert page.get_attribute("[role=listbox]", "aria-activedescendant") == "token-1"
 
 
+def traces(page, figure: str) -> list[dict]:
+    """Return what Plotly has drawn in a figure: names, places and texts."""
+    return page.evaluate(
+        "(key) => document.querySelector(`[data-figure^=${key}]`).data.map(({name, x, y}) => ({name, x, y}))",
+        figure,
+    )
+
+
 def test_space_layers_languages_and_dictionary(visit) -> None:
     page = visit("#/space")
     shown(page, "space")
-    assert page.locator(".plane circle.point").count() == 3 * 6
+    assert [(trace["name"], len(trace["x"])) for trace in traces(page, "plane")[:3]] == [
+        ("English", 6), ("Chinese", 6), ("People", 6)
+    ]  # fmt: skip
     page.click(".space label:has-text('Spanish')")
-    page.wait_for_selector(".plane circle.point >> nth=23")
+    page.wait_for_selector("[data-figure=plane] .legend :text('Spanish')")
     page.click(".space label:has-text('one layer')")
     page.get_by_label("Layer", exact=True).fill("6")
-    page.wait_for_selector("figcaption:has-text('Layer 6')")
-    page.wait_for_selector("h3:has-text('The model, layer 6')")
+    page.wait_for_selector(".note:has-text('Layer 6')")
+    page.wait_for_selector("h3:text-is('Layer 6')")
     page.wait_for_url("**layer=6**")
+    page.wait_for_selector("[data-figure=plane][aria-label*='layer 6']")
     # A late layer of the planted run is people's plane with little noise: turned back, joy lies near their joy.
-    joys = [
-        (float(node.get_attribute("cx")), float(node.get_attribute("cy")))
-        for node in page.locator(".plane circle:has(title:text-matches('^joy'))").all()
-    ]
-    assert len(joys) == 4
-    assert max(abs(x - joys[-1][0]) + abs(y - joys[-1][1]) for x, y in joys) < 160
+    *languages, people = [trace for trace in traces(page, "plane") if trace["name"]]
+    assert [trace["name"] for trace in languages] == ["English", "Chinese", "Spanish"]
+    at = BASIC.index("joy")
+    for trace in languages:
+        assert abs(trace["x"][at] - people["x"][at]) + abs(trace["y"][at] - people["y"][at]) < 0.6
+    page.click(".space label:has-text('People')")
+    page.wait_for_function("!document.querySelector('[data-figure=plane]').data.some(({name}) => name === 'People')")
     page.fill(".find input", "remorse")
     page.wait_for_selector(".find output:text-is('3 features')")
-    assert page.locator(".space table tbody >> nth=2").inner_text().count("remorse") == 6
-    page.hover(".heat canvas >> nth=0")
-    assert "×" in page.inner_text(".heat output >> nth=0")
+    assert page.locator(".space .find + .table tbody").inner_text().count("remorse") == 6
+
+
+def test_a_figure_says_what_is_under_the_pointer(visit) -> None:
+    page = visit("#/space")
+    shown(page, "space")
+    matrix = page.locator("[data-figure^=rdm-] .nsewdrag").first
+    matrix.scroll_into_view_if_needed()
+    matrix.hover(position={"x": 60, "y": 20})
+    page.wait_for_selector(".hoverlayer :text('dissimilarity')")
+    assert "×" in page.inner_text(".hoverlayer >> nth=0") or "×" in page.text_content("[data-figure^=rdm-] .hoverlayer")
 
 
 def test_dissimilarities_have_the_names_of_their_categories(visit) -> None:
     page = visit("#/space")
     shown(page, "space")
-    for heat in page.locator(".heat").all():
-        for axis in (".rows", ".columns"):
-            names = heat.locator(f"{axis} text").all_text_contents()
+    for matrix in page.locator("[data-figure^=rdm-]").all():
+        for axis in ("x", "y"):
+            names = matrix.locator(f".{axis}axislayer-above .{axis}tick text").all_text_contents()
             assert len(names) > 8
             assert len(set(names)) == len(names)
-        left, right = (heat.locator(part).bounding_box() for part in (".rows", "canvas"))
-        assert left["x"] + left["width"] <= right["x"] + 1
-        boxes = [node.bounding_box() for node in heat.locator(".rows text").all()]
-        assert all(above["y"] + above["height"] < below["y"] + 2 for above, below in pairwise(boxes))
-        assert all(box["x"] >= left["x"] for box in boxes)
+        frame = matrix.bounding_box()
+        boxes = sorted((node.bounding_box() for node in matrix.locator(".ytick text").all()), key=lambda box: box["y"])
+        assert all(above["y"] + above["height"] < below["y"] + 5 for above, below in pairwise(boxes))
+        assert all(box["x"] >= frame["x"] - 1 for box in boxes)
     page.click(".tools :text('中文')")
-    page.wait_for_selector(".heat .rows text:text-is('快乐')")
+    page.wait_for_selector("[data-figure^=rdm-] .ytick :text-is('快乐')")
 
 
-def test_what_a_study_calls_its_embeddings_is_translated(visit) -> None:
+def test_figures_are_in_the_language_of_the_page(visit) -> None:
     page = visit("?lang=zh#/space")
     shown(page, "space")
-    page.wait_for_selector(".verdict:has-text('静态词嵌入')")
+    page.wait_for_selector("figcaption:has-text('静态词嵌入')")
+    page.wait_for_selector("[data-figure=plane] .legend :text('人类')")
+    page.wait_for_selector("[data-figure^=bars-] :text('静态词嵌入')")
+    page.wait_for_selector("[data-figure^=bars-] .xtitle:has-text('折外')")
     written = page.inner_text(".space") + " ".join(
         node.get_attribute("aria-label") or "" for node in page.locator(".space [aria-label]").all()
     )
     assert "input embeddings" not in written
+    assert "Emotion space" not in page.text_content(".space")
+
+
+def test_plotly_comes_when_a_figure_is_shown(visit) -> None:
+    page = visit("#/steer")
+    page.wait_for_selector(".pad .category")
+    assert not page.evaluate("'Plotly' in window")
+    page.click("nav a[href='#/space']")
+    shown(page, "space")
+    assert page.evaluate("'Plotly' in window")
+
+
+def test_more_figures_of_the_report_are_drawn_when_asked_for(visit) -> None:
+    page = visit("#/space")
+    shown(page, "space")
+    assert page.locator("[data-figure^=circumplex-]").count() == 0
+    page.get_by_label("Show", exact=True).select_option("circumplex")
+    page.wait_for_selector("[data-figure=circumplex-en-people] .main-svg")
+    page.wait_for_selector("[data-figure=circumplex-en-model] .main-svg")
 
 
 def test_space_answers_three_questions_of_a_language(visit) -> None:
@@ -123,15 +169,17 @@ def test_space_answers_three_questions_of_a_language(visit) -> None:
 def test_space_shows_prediction_under_the_ceiling(visit) -> None:
     page = visit("#/space?run=gemma&target=arousal")
     shown(page, "space")
-    label = page.locator(".space svg[aria-label^=Prediction]")
-    assert "Emotion space .51" in label.get_attribute("aria-label")
-    assert page.text_content(".ceiling-name") == "people's ceiling .96"
+    bars = page.locator("[data-figure^=bars-]")
+    assert "emotion space r .51" in bars.get_attribute("aria-label")
+    page.wait_for_selector("[data-figure^=bars-] .annotation-text:has-text('ceiling .96')")
+    page.click("summary:text-is('As a table')")
+    assert "Emotion space\t.51" in page.inner_text(".space details table")
 
 
 def test_compare_needs_two_runs(visit) -> None:
     page = visit("#/compare")
     shown(page, "compare")
-    assert "demo (baseline)" in page.inner_text(".compare .keys")
+    page.wait_for_selector("[data-figure=beside-prediction] .legend :text('demo (baseline)')")
     assert page.locator(".compare section h2").first.inner_text() == "Predicted ratings"
     assert "colexification, indo-european, Emotion space" in page.text_content(".compare")
     page.click(".compare label:has-text('gemma')")
@@ -142,9 +190,13 @@ def test_compare_needs_two_runs(visit) -> None:
 def test_compare_pairs_languages_in_either_order(visit) -> None:
     page = visit("#/compare?of=es")
     shown(page, "compare")
-    label = page.locator(".compare svg[aria-label^='Agreement of languages']").get_attribute("aria-label")
-    assert "Spanish, English: demo .50, gemma .50" in label
-    assert "Spanish, Chinese: demo .50, gemma .50" in label
+    page.wait_for_selector("[data-figure=beside-language_rsa] .main-svg")
+    rows = "document.querySelector('[data-figure=beside-language_rsa]').layout.yaxis.ticktext"
+    assert {name.split(",")[0] for name in page.evaluate(rows)} == {"English", "Chinese"}
+    drawn = traces(page, "beside-language_rsa")
+    assert [(trace["name"], trace["x"]) for trace in drawn] == [
+        ("demo (baseline)", [0.5, 0.5]), ("gemma", [0.5, 0.5])
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("view", ["space", "compare"])

@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from emospace.report import plots
+from emospace.report.wording import figure, interval, p_clause
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from emospace.comparison.records import FigureRecord
+
 N_LINES = 4
+ROW, APART = 34, 0.62
+"""Pixels a row of figures takes for two runs, and the share of it over which runs are spread."""
 
 
 def run_matrix(values: np.ndarray, names: Sequence[str], hover: Sequence[Sequence[str]]) -> plots.Json:
@@ -27,6 +32,63 @@ def run_matrix(values: np.ndarray, names: Sequence[str], hover: Sequence[Sequenc
         x={"side": "top", "ticks": ""},
         y={"automargin": True, "ticks": ""},
         margin={"l": 60, "r": 8, "t": 30, "b": 8},
+    )
+
+
+def side_by_side(rows: Mapping[str, Sequence[FigureRecord]], runs: Sequence[str], title: str) -> plots.Json:
+    """Draw figures by name below one another, a point with its interval for each run that has one.
+
+    Parameters
+    ----------
+    rows
+        Name of a row -> the figures in it, of one run each.
+    runs
+        Names of all runs; a run's place says its colour.
+    title
+        Of the axis.
+    """
+    traces = []
+    for place, run in enumerate(runs):
+        given = [(at, r) for at, row in enumerate(rows.values()) for r in row if r.run == run]
+        if not given:
+            continue
+        offset = APART * ((place + 0.5) / len(runs) - 0.5)
+        values = [r.value or 0.0 for _, r in given]
+        hover = [
+            "<br>".join(
+                filter(
+                    None,
+                    (
+                        f"<b>{plots.text(list(rows)[at])}</b>",
+                        f"{plots.text(run)}: {figure(r.value)}",
+                        "" if r.ci_low is None else f"95% CI {interval(r.ci_low, r.ci_high)}",
+                        p_clause(r.p),
+                        f"n = {r.n:,}",
+                    ),
+                )
+            )
+            for at, r in given
+        ]
+        traces.append(
+            plots.marks(
+                values,
+                [at + offset for at, _ in given],
+                hover,
+                marker={"size": 9, "color": plots.hue(place)},
+                name=plots.text(run) + ("" if place else " (baseline)"),
+                error_x=plots.whiskers(
+                    [(value, r.ci_low, r.ci_high) for value, (_, r) in zip(values, given, strict=True)],
+                    plots.hue(place),
+                ),
+                cliponaxis=False,
+            )
+        )
+    return plots.drawing(
+        traces,
+        plots.axis(title, zeroline=True),
+        plots.rows_axis(list(rows), automargin=True),
+        plots.ABOVE,
+        margin={"l": 60, "t": 34, "b": 48},
     )
 
 

@@ -70,6 +70,8 @@ def compare_runs(
     n_permutations: int = 9999,
     seed: int = 0,
     command: str = "emospace compare",
+    names: Sequence[str] = (),
+    compute: bool = True,
 ) -> Compared:
     """Compare finished studies, in every language that at least two of them have.
 
@@ -87,6 +89,11 @@ def compare_runs(
         Decides permutations and resamples.
     command
         The command that makes this comparison again, for its manifest.
+    names
+        What to call the runs, in the order of `folders`; by their models unless given.
+    compute
+        Whether to compute what takes long: RSA between runs, layers, differences on the same words. Without, the
+        comparison holds the runs' own figures and answers side by side.
 
     Raises
     ------
@@ -94,10 +101,26 @@ def compare_runs(
         If there are fewer than two runs, one is given twice or is not finished, or none share a language and
         enough categories.
     """
-    runs = read_runs([Path(folder) for folder in folders], baseline)
+    runs = read_runs([Path(folder) for folder in folders], baseline, names)
     chosen = common_languages(runs, languages)
     options: dict[str, Any] = {"seed": seed, "n_permutations": n_permutations}
     having = {language: [item for item in runs if language in rdm_languages(item.run)] for language in chosen}
+    beside = Comparison(
+        command=command,
+        languages=chosen,
+        seed=seed,
+        n_permutations=n_permutations,
+        runs=tuple(item.record() for item in runs),
+        figures=side_by_side(runs, chosen),
+        answers=tuple(
+            RunAnswerRecord(run=item.name, **verdict.record().model_dump())
+            for item in runs
+            for verdict in item.run.results.verdicts
+            if verdict.language in chosen
+        ),
+    )
+    if not compute:
+        return Compared(beside, _tables(beside, {}))
     missing: list[NotComputed] = []
     layers = {language: _layers(having[language], language, missing) for language in chosen}
 
@@ -143,26 +166,15 @@ def compare_runs(
         if not any(item in members for members in having.values()):
             why = f"it has none of {', '.join(chosen)}"
             missing.append(NotComputed(what=f"every figure of {item.name}", why=why))
-    comparison = Comparison(
-        command=command,
-        languages=chosen,
-        seed=seed,
-        n_permutations=n_permutations,
-        runs=tuple(item.record() for item in runs),
-        rsa=_adjusted(rsa),
-        depth=tuple(record for record, _ in depths),
-        onset=tuple(record for record, _ in onsets),
-        figures=side_by_side(runs, chosen),
-        differences=_adjusted(differences),
-        answers=tuple(
-            RunAnswerRecord(run=item.name, **verdict.record().model_dump())
-            for item in runs
-            for verdict in item.run.results.verdicts
-            if verdict.language in chosen
-        ),
-        summary=onset_medians([record for record, _ in onsets]),
-        not_computed=tuple(dict.fromkeys(missing)),
-    )
+    computed = {
+        "rsa": _adjusted(rsa),
+        "depth": tuple(record for record, _ in depths),
+        "onset": tuple(record for record, _ in onsets),
+        "differences": _adjusted(differences),
+        "summary": onset_medians([record for record, _ in onsets]),
+        "not_computed": tuple(dict.fromkeys(missing)),
+    }
+    comparison = beside.model_copy(update=computed)
     frames = {"people": [table for _, table in onsets], "depth": [table for _, table in depths]}
     return Compared(comparison, _tables(comparison, frames))
 

@@ -13,7 +13,7 @@ from emospace.artefacts import write_text
 from emospace.comparison import charts, findings, tables
 from emospace.comparison.comparing import Compared
 from emospace.comparison.figures import figure_key
-from emospace.comparison.records import Comparison, DifferenceRecord, ModelRSARecord
+from emospace.comparison.records import Comparison, DifferenceRecord, FigureRecord, ModelRSARecord
 from emospace.records import cross_tabulated, grouped, matching
 from emospace.report.blocks import (
     Block,
@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MATRIX_HEIGHT = 380
+MOST_ROWS, MAIN_SETS = 14, ("space", "dense")
+"""Rows of a figure that shows runs beside one another, and the feature sets it shows; a table has all."""
 SEARCHED = 16
 """Tables of more rows have a filter."""
 
@@ -284,8 +286,37 @@ def _matrix_panels(comparison: Comparison, table: pd.DataFrame) -> Iterator[Pane
             )
 
 
+def _side_by_side(comparison: Comparison) -> Iterator[Figures]:
+    """Yield the main figures of each kind, the runs beside one another, a variant a language."""
+    panels = []
+    for kind, part in grouped(comparison.figures, lambda record: record.kind).items():
+        heading, title, caption = tables.SHOWN[kind]
+
+        def rows_of(language: str, part: Sequence[FigureRecord] = part) -> dict[str, list[FigureRecord]]:
+            given = [r for r in tables.of_language(part, language) if r.value is not None]
+            main = [r for r in given if r.kind != "prediction" or r.of in MAIN_SETS]
+            return dict(list(grouped(main, tables.row_name).items())[:MOST_ROWS])
+
+        rows = {language: rows_of(language) for language in comparison.languages}
+        if not any(rows.values()):
+            continue
+        runs = [run.name for run in comparison.runs]
+        variants = {
+            language: charts.side_by_side(given, runs, title) if given else nothing("no run has such a figure")
+            for language, given in rows.items()
+        }
+        height = 96 + max(charts.ROW, 14 * len(runs) + 8) * max(map(len, rows.values()))
+        chart = Chart(variants, height=height)
+        panels.append(
+            panel(f"beside-{kind}", chart, text="beside", heading=heading, caption=caption, runs=runs)
+        )
+    if panels:
+        yield _by_language(comparison, panels)
+
+
 def _figures(compared: Compared) -> Iterator[Block]:
     comparison = compared.comparison
+    yield from _side_by_side(comparison)
     if comparison.figures:
         yield build(
             "table-figures",

@@ -50,10 +50,13 @@ class NamedRun:
         )
 
 
-def read_runs(folders: Sequence[Path], baseline: str | None = None) -> tuple[NamedRun, ...]:
+def read_runs(
+    folders: Sequence[Path], baseline: str | None = None, names: Sequence[str] = ()
+) -> tuple[NamedRun, ...]:
     """Read run folders, the baseline first and the others in the order given.
 
-    A run goes by the name of its model; where two have the same, by that and as much of its folder as tells them apart.
+    A run goes by the name of its model; where two have the same, by that and as much of its folder as tells them apart;
+    or by `names`, where they are given.
 
     Raises
     ------
@@ -75,7 +78,7 @@ def read_runs(folders: Sequence[Path], baseline: str | None = None) -> tuple[Nam
                 "Name each run once; another run needs another --out.",
             )
     runs = [_read(folder) for folder in folders]
-    named = [NamedRun(name, run) for name, run in zip(_names(runs), runs, strict=True)]
+    named = [NamedRun(name, run) for name, run in zip(names or _names(runs), runs, strict=True)]
     if baseline is None:
         return tuple(named)
     wanted = Path(baseline).resolve()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from emospace.comparison.records import ComparedFigure, Comparison, FigureRecord
 from emospace.report.blocks import Cell
@@ -30,6 +30,56 @@ KINDS: Mapping[str, Callable[[FigureRecord], str]] = {
     "procrustes": lambda r: f"Circumplex fit with {language_name(r.against or '')}",
     "steering": lambda r: f"Answers judged as {plain_name(r.target or '')}",
 }
+
+
+SHOWN: Mapping[str, tuple[str, str, str]] = {
+    "prediction": ("Predicted ratings", "r, out of fold", "Concept words are out of the test folds."),
+    "rsa": (
+        "Agreement with people's structures",
+        "RSA (Spearman)",
+        "Categories' dissimilarities in the model and among people.",
+    ),
+    "best_pc_r": ("Best axis", "r", "The best of the first components, tested as a maximum."),
+    "language_rsa": ("Agreement of languages", "RSA (Spearman)", "Two languages' spaces in one model."),
+    "procrustes": (
+        "Fit of languages' planes",
+        "Procrustes fit",
+        "The first two components of two languages.",
+    ),
+    "steering": (
+        "Steering",
+        "rate of the target emotion",
+        "Share of answers that a judge takes for the target, at the calibrated dose.",
+    ),
+}
+"""Heading, axis and caption of the figure that shows each kind, the runs beside one another."""
+
+PAIRED = ("language_rsa", "procrustes")
+
+
+def of_language(figures: Sequence[FigureRecord], language: str) -> list[FigureRecord]:
+    """Return the figures of a language, of a pair of languages in either order."""
+    facing = [
+        r.model_copy(update={"language": language, "against": r.language})
+        if r.kind in PAIRED and r.against == language
+        else r
+        for r in figures
+    ]
+    return [r for r in facing if r.language == language]
+
+
+def row_name(record: FigureRecord) -> str:
+    """Return what a row of figures is called where its kind and language are known."""
+    features = FEATURE_SETS.get(record.of, (plain_name(record.of),))[0]
+    source = f", {STATIC_SOURCES.get(record.source, plain_name(record.source))}" if record.source else ""
+    if record.kind in PAIRED:
+        return language_name(record.against or "")
+    if record.kind == "steering":
+        return f"{plain_name(record.target or '')}, {plain_name(record.of)}"
+    if record.kind == "prediction":
+        return f"{upper_first(record.target or '')}, {plain_name(record.against or '')}, {features}{source}"
+    against = structure_name(record.against or "") if record.kind == "rsa" else record.target or ""
+    return f"{upper_first(against)}, {features}{source}"
 
 
 def numbered(comparison: Comparison) -> dict[str, str]:

@@ -75,7 +75,7 @@ def rdm(square: pd.DataFrame, order: Sequence[str], first: bool) -> Chart:
     names_axis: plots.Json = {"type": "category", "showgrid": False, "zeroline": False}
     drawn = plots.drawing(
         [trace | {"customdata": shown, "xgap": 0.4, "ygap": 0.4}],
-        names_axis | {"visible": False},
+        names_axis,
         names_axis | {"autorange": "reversed"},
         margin={"l": 4, "r": 4, "t": 4, "b": 4},
     )

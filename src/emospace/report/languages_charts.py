@@ -11,6 +11,7 @@ import numpy as np
 from emospace.records import AlignmentRecord, CategoryShiftRecord, UniversalRecord
 from emospace.report import plots
 from emospace.report.blocks import Chart
+from emospace.report.planes import Placed, overlaid
 from emospace.report.wording import figure, interval, language_name, number, p_clause, percent, plain_name
 
 if TYPE_CHECKING:
@@ -262,43 +263,20 @@ def _shift(records: Sequence[CategoryShiftRecord], pair: Pair) -> plots.Json:
 
 def planes(table: pd.DataFrame, basic: frozenset[str]) -> Chart:
     """Draw both languages' places of every category on their common plane, joined by lines; one variant a pair."""
-    variants = {
-        f"{a} {b}": _plane(part, str(a), str(b), basic)
-        for (a, b), part in table.groupby(["a", "b"], sort=False)
-    }
+    titles = ("first component", "second component")
+    variants = {}
+    for (a, b), part in table.groupby(["a", "b"], sort=False):
+        series = [
+            Placed(
+                language_name(str(language)),
+                f"var(--line-{side})",
+                dict(zip(part["category"], part[[f"{key}_x", f"{key}_y"]].to_numpy(float), strict=True)),
+                ("circle", "circle-open")[side],
+            )
+            for side, (key, language) in enumerate((("a", a), ("b", b)))
+        ]
+        variants[f"{a} {b}"] = overlaid(series, basic, titles)
     return Chart(variants, shape="square")
-
-
-def _plane(part: pd.DataFrame, a: str, b: str, basic: frozenset[str]) -> plots.Json:
-    names = [plain_name(str(name)) for name in part["category"]]
-    points = part[["a_x", "a_y", "b_x", "b_y"]].to_numpy(dtype=float)
-    traces = [
-        plots.marks(
-            points[:, 2 * side],
-            points[:, 2 * side + 1],
-            [f"{plots.text(name)}, {language_name(language)}" for name in names],
-            marker={
-                "size": 8 - side,
-                "color": f"var(--line-{side})",
-                "symbol": ("circle", "circle-open")[side],
-            },
-            name=language_name(language),
-        )
-        for side, language in enumerate((a, b))
-    ]
-    # A gap after each pair of ends keeps the lines apart.
-    joined = np.insert(points.reshape(-1, 2, 2), 2, np.nan, axis=1).reshape(-1, 2)
-    traces.append(
-        plots.line(joined[:, 0], joined[:, 1], None, plots.QUIET, mode="lines", width=0.9, showlegend=False)
-    )
-    drawn = plots.drawing(
-        traces,
-        plots.centred("first component", points),
-        plots.centred("second component", points),
-        plots.ABOVE,
-        margin={"t": 30},
-    )
-    return drawn | {"labels": plots.labels(names, [category in basic for category in part["category"]])}
 
 
 def depth(curves: Mapping[str, Sequence[tuple[float, float]]], borrowed: frozenset[str]) -> Chart:

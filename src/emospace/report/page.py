@@ -73,8 +73,8 @@ def render_page(title: str, eyebrow: str, summary: str, parts: Sequence[Section]
         eyebrow=eyebrow,
         summary=summary,
         sections=parts,
-        style=(folder / "page.css").read_text(encoding="utf-8"),
-        script=(folder / "page.js").read_text(encoding="utf-8"),
+        style=_read("palette.css", "page.css"),
+        script=_read("figures.js", "page.js"),
         plotly=_plotly() if charts else "",
         charts=script_json(charts),
     )
@@ -124,6 +124,10 @@ def script_json(value: Any) -> str:
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text
+
+
+def _read(*names: str) -> str:
+    return "".join((files("emospace.report") / name).read_text(encoding="utf-8") for name in names)
 
 
 def _plotly() -> str:

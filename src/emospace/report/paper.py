@@ -133,9 +133,9 @@ def _draw(axis: Axes, panel: Panel, width: int) -> None:
 
 @cache
 def _colours() -> Mapping[str, str]:
-    """Return the colours of the page in light, by their names in its style."""
-    style = (files("emospace.report") / "page.css").read_text(encoding="utf-8").partition("@media")[0]
-    return dict(re.findall(r"--([\w-]+): ([^;]+);", style))
+    """Return the light colours of the page, by their names."""
+    style = (files("emospace.report") / "palette.css").read_text(encoding="utf-8")
+    return dict(re.findall(r"--([\w-]+): light-dark\((#\w+|rgba\([^)]*\)),", style))
 
 
 def _colour(value: Any) -> Any:

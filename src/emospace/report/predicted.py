@@ -25,6 +25,7 @@ from emospace.report.wording import (
 SCORED = {True: ("out", "concept words out of the test folds"), False: ("in", "all words")}
 """By whether concept words are out of the test folds: the key of a figure's variant, and its name."""
 DRAWS = ("language", "norms", "target", "excluded_concepts", "kind", "r")
+CURVES = ("language", "norms", "target", "layer", "r")
 WORDS = ("language", "norms", "word", "target", "observed", "predicted")
 
 
@@ -32,34 +33,45 @@ WORDS = ("language", "norms", "word", "target", "observed", "predicted")
 def layers(run: Run) -> Iterator[Block]:
     """Yield r of ridge on the dense states of each layer, a figure a language."""
     yield prose("text-layers")
-    table = run.table("layer_curve", ("language", "norms", "target", "layer", "r"))
-    panels = {}
-    for language, part in table.groupby("language", sort=False):
-        code, prediction = str(language), run.results.prediction
-        used = headline(prediction, code, targets_of(prediction)[0]) if prediction else {}
-        sizes = {name: matching(prediction, language=code, norms=name) for name in part["norms"].unique()}
-        n = [
-            phrase("predicted.norms", norms=k, n=max(r.n for r in rows)) for k, rows in sizes.items() if rows
-        ]
-        best = part.sort_values("r", kind="stable").to_dict("records")[-1]
-        panels[code] = panel(
-            f"layers-{code}",
-            charts.layer_curve(part, used["space"].layer if used else None),
-            text="layers",
-            language=code,
-            peak=phrase(
-                "predicted.peak",
-                layer=int(best["layer"]),
-                r=best["r"],
-                target=best["target"],
-                norms=best["norms"],
-            ),
-            n=f"{'; '.join(n)}." if n else "",
-        )
+    languages = run.table("layer_curve", CURVES)["language"].unique()
+    panels = {str(language): _layers_panel(run, str(language)) for language in languages}
     if len(panels) < MANY:
         yield Figures(list(panels.values()))
     else:
         yield from by_language({code: [Figures([panel])] for code, panel in panels.items()})
+
+
+@or_reason("Layer curves")
+def layer_figures(run: Run, language: str, layer: int | None = None) -> Iterator[Block]:
+    """Yield r over the layers of one language, with the layer that the folds chose most, or another, marked."""
+    if language not in set(run.table("layer_curve", CURVES)["language"]):
+        raise Absent("no ratings were predicted in this language")
+    yield Figures([_layers_panel(run, language, layer)])
+
+
+def _layers_panel(run: Run, language: str, layer: int | None = None) -> Panel:
+    table, prediction = run.table("layer_curve", CURVES), run.results.prediction
+    part = table[table["language"] == language]
+    used = headline(prediction, language, targets_of(prediction)[0]) if prediction else {}
+    if layer is None and used:
+        layer = used["space"].layer
+    sizes = {name: matching(prediction, language=language, norms=name) for name in part["norms"].unique()}
+    n = [phrase("predicted.norms", norms=k, n=max(r.n for r in rows)) for k, rows in sizes.items() if rows]
+    best = part.sort_values("r", kind="stable").to_dict("records")[-1]
+    return panel(
+        f"layers-{language}",
+        charts.layer_curve(part, layer),
+        text="layers",
+        language=language,
+        peak=phrase(
+            "predicted.peak",
+            layer=int(best["layer"]),
+            r=best["r"],
+            target=best["target"],
+            norms=best["norms"],
+        ),
+        n=f"{'; '.join(n)}." if n else "",
+    )
 
 
 NORMED = (language_column(), Column("Norms", "norms"), Column("Rating", "target"))
@@ -117,7 +129,7 @@ def prediction(run: Run) -> Iterator[Block]:
         language: [prediction_figures(run, language, norms) for norms in run.norms(language)]
         for language in run.languages
     }
-    drawn: dict[str, list[Block]] = {language: list(_draws(run, language)) for language in run.languages}
+    drawn: dict[str, list[Block]] = {language: list(draw_figures(run, language)) for language in run.languages}
     if len(run.languages) < MANY:
         yield from by_language(bars)
         yield from by_language(drawn)
@@ -173,7 +185,8 @@ def _bars_panel(run: Run, language: str, norms: str, target: str) -> Panel:
     )
 
 
-def _draws(run: Run, language: str) -> Iterator[Block]:
+def draw_figures(run: Run, language: str) -> Iterator[Block]:
+    """Yield where the space stands among the draws of its controls, in one language."""
     try:
         table = run.table("draws", DRAWS)
     except Absent as reason:
@@ -208,20 +221,26 @@ def _draws(run: Run, language: str) -> Iterator[Block]:
 @or_reason("Words")
 def words(run: Run) -> Iterator[Block]:
     """Yield predicted and observed ratings, a point a word."""
-    table = run.table("predictions", WORDS)
+    languages = run.table("predictions", WORDS)["language"].unique()
     yield prose("text-words", most=charts.MAX_POINTS)
+    yield from by_language({str(name): list(word_figures(run, str(name))) for name in languages})
+
+
+@or_reason("Words")
+def word_figures(run: Run, language: str) -> Iterator[Block]:
+    """Yield predicted and observed ratings of one language, the panels of each norms set together."""
+    table = run.table("predictions", WORDS)
     columns = {"space": "predicted"}
     if "predicted_dense" in table.columns and table["predicted_dense"].notna().any():
         columns["dense"] = "predicted_dense"
     switch = [(key, FEATURE_SETS[key][0]) for key in columns] if len(columns) > 1 else []
-    scatters: dict[str, list[Block]] = {}
-    for (language, norms), part in table.groupby(["language", "norms"], sort=False):
+    for norms, part in table[table["language"] == language].groupby("norms", sort=False):
         panels = []
         for target, rated in part.groupby("target", sort=False):
             whole = rated.dropna(subset=["observed", "predicted"])
             if len(whole) < 3:
                 continue
-            records = run.panel(str(language), str(norms), str(target), excluded=False)
+            records = run.panel(language, str(norms), str(target), excluded=False)
             r = {record.features: record for record in records if record.features in columns}
             figures = [
                 f"{FEATURE_SETS[key][0].lower()} r = {figure(r[key].r)}, " for key in columns if key in r
@@ -229,20 +248,15 @@ def words(run: Run) -> Iterator[Block]:
             panels.append(
                 panel(
                     f"words-{language}-{norms}-{target}",
-                    charts.observed_predicted(whole, columns, run.results.manifest.seed, str(language)),
+                    charts.observed_predicted(whole, columns, run.results.manifest.seed, language),
                     text="words",
                     target=target,
                     figures=upper_first("".join(figures)),
                     n=len(whole),
                 )
             )
-        block: Block = Reason(
-            f"Words of {norms}", "fewer than three of them have both a rating and a prediction"
-        )
         if panels:
-            heading = f"{language_name(str(language))}, {norms}"
-            block = Figures(
-                panels, heading=heading, switch=switch, switch_label="Predicted from", group="from"
-            )
-        scatters.setdefault(str(language), []).append(block)
-    yield from by_language(scatters)
+            heading = f"{language_name(language)}, {norms}"
+            yield Figures(panels, heading=heading, switch=switch, switch_label="Predicted from", group="from")
+        else:
+            yield Reason(f"Words of {norms}", "fewer than three of them have both a rating and a prediction")

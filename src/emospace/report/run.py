@@ -9,6 +9,8 @@ from functools import lru_cache, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec
 
+import numpy as np
+
 from emospace.errors import unknown
 from emospace.records import (
     AlignmentRecord,
@@ -134,6 +136,33 @@ class Run:
         if set(square.index) != set(square.columns):
             raise Absent(f"tables/{name}.parquet does not hold the same categories in rows and columns")
         return square[list(square.index)].astype(float)
+
+    def rdm_of_layer(self, language: str, layer: int) -> pd.DataFrame:
+        """Return the dissimilarities of dense states at a layer, a square table as `rdm` gives; NaN where unknown.
+
+        Parameters
+        ----------
+        language
+            One of `languages`.
+        layer
+            Blocks passed: 0 enters the first block.
+
+        Raises
+        ------
+        Absent
+            If the run has none of that layer; a `LookupError`.
+        """
+        import pandas as pd
+
+        table = self.table("rdm_layers", ("language", "layer", "a", "b", "dissimilarity"))
+        pairs = table[(table["language"] == language) & (table["layer"] == layer)]
+        if pairs.empty:
+            raise Absent(f"tables/rdm_layers.parquet has no layer {layer} in {language}")
+        both = pd.concat([pairs, pairs.rename(columns={"a": "b", "b": "a"})])
+        square = both.pivot(index="a", columns="b", values="dissimilarity").astype(float)
+        names = list(dict.fromkeys([*pairs["a"], *pairs["b"]]))
+        square = square.reindex(index=names, columns=names)
+        return square.mask(np.eye(len(names), dtype=bool), 0.0)
 
     def human_structures(self, language: str) -> tuple[str, ...]:
         """Return what human RDMs there are for a language; the valence-arousal one comes first.

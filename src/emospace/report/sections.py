@@ -226,10 +226,16 @@ def _rdms(run: Run) -> Iterator[Block]:
         yield Reason("Table of alignment", "results.json holds no alignment figure")
 
 
-def rdm_figures(run: Run, language: str) -> Iterator[Block]:
-    """Yield the RDMs of one language in one order, the model's first, or why they are not given."""
+def rdm_figures(run: Run, language: str, layer: int | None = None) -> Iterator[Block]:
+    """Yield the RDMs of one language in one order, the model's first, or why they are not given.
+
+    Parameters
+    ----------
+    layer
+        Whose dense states stand for the model; the run's own space unless given.
+    """
     try:
-        model = run.rdm(f"rdm_{language}")
+        model = run.rdm(f"rdm_{language}") if layer is None else run.rdm_of_layer(language, layer)
     except Absent as absent:
         yield Reason(f"Similarity of categories in {language_name(language)}", str(absent))
         return
@@ -242,14 +248,11 @@ def rdm_figures(run: Run, language: str) -> Iterator[Block]:
             what = f"{upper_first(structure_name(against))} in {language_name(language)}"
             unread.append(Reason(what, str(absent)))
     order = category_order(model, human)
+    key, chart, n = f"rdm-{language}-model", charts.rdm(model, order, first=True), len(model)
     panels = [
-        panel(
-            f"rdm-{language}-model",
-            charts.rdm(model, order, first=True),
-            text="rdm-model",
-            heading=run.title,
-            n=len(model),
-        )
+        panel(key, chart, text="rdm-model", heading=run.title, n=n)
+        if layer is None
+        else panel(key, chart, text="rdm-layer", layer=layer, n=n)
     ]
     for against, square in human.items():
         panels.append(
@@ -258,7 +261,7 @@ def rdm_figures(run: Run, language: str) -> Iterator[Block]:
                 charts.rdm(square, order, first=False),
                 text="rdm",
                 heading=upper_first(structure_name(against)),
-                caption=_rsa_caption(run, language, against),
+                caption=_rsa_caption(run, language, against) if layer is None else "",
                 n=len(square),
             )
         )

@@ -1,9 +1,13 @@
-"""Pages: the files of the server's page, and the API's reference made of its OpenAPI schema, which work offline."""
+"""Pages: the files of the server's page, and the API's reference made of its OpenAPI schema, which work offline.
+
+The page draws figures as the report does, with the report's palette and script and the installed Plotly.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from importlib.resources import files
 from mimetypes import guess_type
 from pathlib import Path
 from typing import Any
@@ -18,14 +22,24 @@ REFERENCE = Path(__file__).with_name("reference.html")
 """Template of the reference."""
 
 
+def page_files(folder: Path = FOLDER) -> dict[str, Path]:
+    """Return the files of the page by their places under `/`: those of the folder, of the report and Plotly."""
+    of_page = sorted(path for path in folder.rglob("*") if path.is_file())
+    report, plotly = (Path(str(files(package))) for package in ("emospace.report", "plotly"))
+    return {path.relative_to(folder).as_posix(): path for path in of_page} | {
+        "css/palette.css": report / "palette.css",
+        "js/figures.js": report / "figures.js",
+        "js/plotly.min.js": plotly / "package_data" / "plotly.min.js",
+    }
+
+
 def page_routes(folder: Path = FOLDER) -> APIRouter:
-    """Return a route for each file of the page, by its place in the folder; `/` is ``index.html``.
+    """Return a route for each file of the page; `/` is ``index.html``.
 
     The files are found at the start: no path of a request reaches the disk.
     """
     router = APIRouter(include_in_schema=False)
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        place = path.relative_to(folder).as_posix()
+    for place, path in page_files(folder).items():
         router.add_api_route(f"/{place}", _serving(path), methods=["GET"])
         if place == "index.html":
             router.add_api_route("/", _serving(path), methods=["GET"])

@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse
 
 from emospace.artefacts import jsonable
 from emospace.errors import EmospaceError
+from emospace.report.figures import BASIC, figure_data, run_figures
 from emospace.report.run import Run, load_run
 from emospace.server.failures import ApiError
 
@@ -39,6 +40,17 @@ class TableQuery:
     sort: Annotated[str | None, Query(max_length=200)] = None
     limit: Annotated[int, Query(ge=1, le=MOST_ROWS)] = ROWS
     offset: Annotated[int, Query(ge=0)] = 0
+
+
+@dataclass(frozen=True)
+class FigureQuery:
+    """Which figures of a run a request wants."""
+
+    part: str
+    language: Annotated[tuple[str, ...], Query(max_length=20)] = ()
+    layer: Annotated[int | None, Query(ge=0)] = None
+    categories: Annotated[str, Query(max_length=200)] = BASIC
+    people: bool = True
 
 
 @dataclass(frozen=True)
@@ -94,14 +106,30 @@ class Runs:
                 )
         return elsewhere | in_language
 
+    def figures(self, name: str, query: FigureQuery) -> dict[str, Any]:
+        """Return figures of a run, made once; raises `ApiError` where there are none of that name."""
+        folder = self.run(name).folder
+        stamp = (folder / "results.json").stat().st_mtime_ns
+        try:
+            return _figures(folder, stamp, query)
+        except EmospaceError as error:
+            raise ApiError(400, str(error), "invalid_value") from error
+
+    def side_by_side(self, names: Sequence[str]) -> Compared:
+        """Return what the records of runs hold, without what a comparison computes; `compared` says how it fails."""
+        return self._comparison(names, compute=False)
+
     def compared(self, names: Sequence[str]) -> Compared:
         """Return the comparison of runs, the first the baseline; raises `ApiError` where it cannot be made."""
+        return self._comparison(names, compute=True)
+
+    def _comparison(self, names: Sequence[str], compute: bool) -> Compared:
         if not 2 <= len(set(names)) == len(names) <= MOST_COMPARED:
             raise ApiError(400, f"run: name 2 to {MOST_COMPARED} different runs", "invalid_value", "run")
         folders = [self.run(name).folder for name in names]
         stamps = tuple((folder, (folder / "results.json").stat().st_mtime_ns) for folder in folders)
         try:
-            return _compared(stamps)
+            return _compared(stamps, compute)
         except EmospaceError as error:
             # The message names folders, whose place on the disk is not for clients.
             message = str(error).replace(f"{folders[0].parent}/", "")
@@ -113,7 +141,11 @@ def run_routes(runs: Runs) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["runs"])
     one_at_a_time = asyncio.Semaphore(1)
 
-    async def comparing(answer: Callable[[Compared], dict[str, Any]], names: Sequence[str]) -> JSONResponse:
+    async def comparing(
+        answer: Callable[[Compared], dict[str, Any]], names: Sequence[str], compute: bool = True
+    ) -> JSONResponse:
+        if not compute:
+            return await asyncio.to_thread(lambda: _json(answer(runs.side_by_side(names))))
         # A comparison takes seconds: those that wait for it hold no thread that others need.
         async with one_at_a_time:
             return await asyncio.to_thread(lambda: _json(answer(runs.compared(names))))
@@ -148,9 +180,15 @@ def run_routes(runs: Runs) -> APIRouter:
         head = {"object": "table", "run": run, "table": table}
         return _json(head | _part(_table(study, table), query))
 
+    @router.get("/runs/{run}/figures")
+    def figures(run: str, query: Annotated[FigureQuery, Depends()]) -> JSONResponse:
+        """Give the figures of a part of the report as Plotly draws them: `?part=rdms&language=en`."""
+        head = {"object": "figures", "run": run, "part": query.part}
+        return JSONResponse(head | runs.figures(run, query))
+
     @router.get("/compare")
-    async def compare(names: Names) -> JSONResponse:
-        """Compare runs, the first the baseline."""
+    async def compare(names: Names, compute: bool = True) -> JSONResponse:
+        """Compare runs, the first the baseline; `compute=false` gives at once what their records hold."""
 
         def answer(compared: Compared) -> dict[str, Any]:
             comparison = compared.comparison.model_dump(mode="json")
@@ -159,7 +197,19 @@ def run_routes(runs: Runs) -> APIRouter:
             tables = sorted(compared.tables)
             return {"object": "comparison", "runs": names, "comparison": comparison, "tables": tables}
 
-        return await comparing(answer, names)
+        return await comparing(answer, names, compute)
+
+    @router.get("/compare/figures")
+    async def compare_figures(names: Names, compute: bool = True) -> JSONResponse:
+        """Give the figures of a comparison as Plotly draws them."""
+
+        def answer(compared: Compared) -> dict[str, Any]:
+            from emospace.comparison.page import sections
+
+            blocks = [block for section in sections(compared) for block in section.blocks]
+            return {"object": "figures", "run": None, "runs": names} | figure_data(blocks)
+
+        return await comparing(answer, names, compute)
 
     @router.get("/compare/tables/{table}")
     async def compare_table(
@@ -190,10 +240,19 @@ def _frame(path: Path, _changed: int) -> pd.DataFrame:
 
 
 @lru_cache(maxsize=8)
-def _compared(stamps: tuple[tuple[Path, int], ...]) -> Compared:
+def _compared(stamps: tuple[tuple[Path, int], ...], compute: bool) -> Compared:
     from emospace.comparison import compare_runs
 
-    return compare_runs([folder for folder, _ in stamps])
+    folders = [folder for folder, _ in stamps]
+    return compare_runs(folders, names=[folder.name for folder in folders], compute=compute)
+
+
+@lru_cache(maxsize=256)
+def _figures(folder: Path, changed: int, query: FigureQuery) -> dict[str, Any]:
+    run = _read(folder, changed)
+    return jsonable(
+        run_figures(run, query.part, query.language, query.layer, query.categories, query.people)
+    )
 
 
 def _tables(run: Run) -> list[str]:

@@ -70,16 +70,23 @@ export const judge = async (text, messages, language, signal) =>
 /** The finished runs, `{data, others, unreadable}`; `others` have no emotion space (runs of steering alone). */
 export const runs = async () => {
   const { data, unreadable = [] } = await json("v1/runs");
-  const spatial = ({ tables }) => tables.includes("circumplex");
-  return { data: data.filter(spatial), others: data.filter((one) => !spatial(one)), unreadable };
+  const spatial = ({ tables }) => tables.some((name) => /^(circumplex|rdm_[a-z]{2,3})$/.test(name));
+  return { data: data.filter(spatial), others: data.filter((listed) => !spatial(listed)), unreadable };
 };
 export const run = (id) => once(`v1/runs/${encodeURIComponent(id)}`);
-export const compare = (ids) => once(`v1/compare?${new URLSearchParams(ids.map((id) => ["run", id]))}`);
+
+const queryOf = (fields) => new URLSearchParams(Object.entries(fields).flatMap(([name, value]) => [value].flat().filter((item) => item !== null).map((item) => [name, item])));
+
+/** The figures of a part of the report, `{data, missing}`; `fields` are `language`, `layer`, `categories`, `people`. */
+export const figures = (id, part, fields) => once(`v1/runs/${encodeURIComponent(id)}/figures?${queryOf({ part, ...fields })}`);
+
+/** A comparison; without `compute` what the runs' records hold, which is there at once. */
+export const compare = (ids, compute) => once(`v1/compare?${queryOf({ run: ids, compute })}`);
+export const compareFigures = (ids, compute) => once(`v1/compare/figures?${queryOf({ run: ids, compute })}`);
 
 /** Return a run's table as `{rows, total}`, rows as objects; `query` filters and pages. */
 export const table = async (id, name, query = {}) => {
-  const entries = Object.entries(query).flatMap(([key, value]) => [value].flat().map((one) => [key, one]));
-  const path = `v1/runs/${encodeURIComponent(id)}/tables/${encodeURIComponent(name)}?${new URLSearchParams(entries)}`;
+  const path = `v1/runs/${encodeURIComponent(id)}/tables/${encodeURIComponent(name)}?${queryOf(query)}`;
   const { columns, rows, total } = await once(path);
   return { total, rows: rows.map((row) => Object.fromEntries(columns.map((column, at) => [column, row[at]]))) };
 };

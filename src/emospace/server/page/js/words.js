@@ -4,8 +4,14 @@ import { recall, remember } from "./storage.js";
 
 export const LANGUAGES = { en: "English", zh: "中文" };
 
+const OF_FIGURES = /^(emotion|set|source|structure|axis|figure)\.|^to$/;
+// What stands between the words of a label: first what parts names, then what a name may hold.
+const BETWEEN = [/(<[^>]*>|%\{[^}]*\}|[:;()<>×–·]+|[−+-]?\.?\d[\d.,]*%?)/, /([.,=]+)/];
+
 let words = {};
 let language = "en";
+let english = new Map();
+const met = new Set();
 const followers = [];
 
 /** Return the word or sentence of a key; `{name}` in it is filled in. */
@@ -20,12 +26,41 @@ export const emotionName = (name) => words[`emotion.${name}`] ?? String(name).re
 
 /** Return a language's name in the page's language. */
 export const languageName = (code) => {
+  met.add(code);
   try {
     return new Intl.DisplayNames([language], { type: "language" }).of(code) ?? code;
   } catch {
     return code;
   }
 };
+
+const piece = (text) => {
+  const known = english.get(text.trim().toLowerCase());
+  return known === undefined ? undefined : text.replace(text.trim(), known);
+};
+
+const nameLanguages = () => {
+  const names = new Intl.DisplayNames(["en"], { type: "language" });
+  for (const code of met) english.set(names.of(code).toLowerCase(), languageName(code));
+};
+
+/** Return a text in known pieces `[text, known]`, as long as can be; what stands between them is known. */
+const pieces = (text, [between, ...finer] = BETWEEN) => {
+  const known = text.trim() ? piece(text) : text;
+  if (known !== undefined) return [[known, true]];
+  if (!between) return [[text, false]];
+  return text.split(between).flatMap((part, at) => (at % 2 ? [[part, true]] : pieces(part, finer)));
+};
+
+/** Return a label of a figure, which results hold in English, in the page's language; what it does not know stays. */
+export const spoken = (text) => {
+  if (language === "en") return text;
+  nameLanguages();
+  return pieces(text).map(([part]) => part).join("");
+};
+
+/** Return whether every word of a label is known in the page's language. */
+export const isSpoken = (text) => pieces(text).every(([, known]) => known);
 
 export const currentLanguage = () => language;
 
@@ -44,12 +79,18 @@ export const translate = (root) => {
 /** Call `follow` after each change of language. */
 export const onLanguage = (follow) => followers.push(follow);
 
+const load = async (code) => {
+  const answer = await fetch(`i18n/${code}.json`);
+  if (!answer.ok) throw new Error(`i18n/${code}.json: ${answer.status}`);
+  return answer.json();
+};
+
 /** Load a language's words and put them on the page. */
 export const speak = async (code) => {
   const wanted = code in LANGUAGES ? code : "en";
-  const answer = await fetch(`i18n/${wanted}.json`);
-  if (!answer.ok) throw new Error(`i18n/${wanted}.json: ${answer.status}`);
-  words = await answer.json();
+  const [given, inEnglish] = await Promise.all([load(wanted), load("en")]);
+  words = given;
+  english = new Map(Object.keys(words).filter((key) => OF_FIGURES.test(key)).map((key) => [inEnglish[key].toLowerCase(), words[key]]));
   language = wanted;
   document.documentElement.lang = wanted === "zh" ? "zh-Hans" : wanted;
   translate(document.body);

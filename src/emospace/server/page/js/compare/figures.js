@@ -1,13 +1,11 @@
-// A comparison as it is shown: the runs, figures by kind, how alike the runs are pair by pair.
+// A comparison in tables: the runs, figures by kind, how alike the runs are pair by pair.
 
-import { makeBars } from "../charts/bars.js";
 import { h } from "../dom.js";
 import { count, figure, interval, pClause, signed } from "../numbers.js";
 import { sourceName, structureName, targetName } from "../space/names.js";
 import { emotionName, known, languageName, t } from "../words.js";
 
 const KINDS = ["prediction", "rsa", "best_pc_r", "language_rsa", "procrustes", "steering"];
-const ROWS = 14;
 const LONG = 40;
 
 /** Draw what was compared as a table. */
@@ -15,77 +13,50 @@ export const drawRuns = ({ runs }) =>
   grid(
     t("compare.runs"),
     ["col.run", "col.model", "col.parameters", "col.layer", "col.space", "col.languages", "col.categories"],
-    runs.map((one) => [
-      one.name, one.model, one.n_parameters === null ? "" : `${Math.round(one.n_parameters / 1e6)} M`, one.layer === null ? "" : `${one.layer} / ${one.n_blocks}`,
-      known(`space.${one.space}`) ? t(`space.${one.space}`) : one.space, one.languages.map(languageName).join(", "), count(one.n_categories),
+    runs.map((run) => [
+      run.name, run.model, run.n_parameters === null ? "" : `${Math.round(run.n_parameters / 1e6)} M`, run.layer === null ? "" : `${run.layer} / ${run.n_blocks}`,
+      known(`space.${run.space}`) ? t(`space.${run.space}`) : run.space, run.languages.map(languageName).join(", "), count(run.n_categories),
     ]),
     [2, 3, 6],
   );
 
 // Two languages are as alike as they are in either order, and runs list them in orders of their own.
 const PAIRED = ["language_rsa", "procrustes"];
-const about = (one, language) => one.language === language || (PAIRED.includes(one.kind) && one.against === language);
-const facing = (one, language) => (PAIRED.includes(one.kind) && one.against === language ? { ...one, language, against: one.language } : one);
+const about = (record, language) => record.language === language || (PAIRED.includes(record.kind) && record.against === language);
+const facing = (record, language) => (PAIRED.includes(record.kind) && record.against === language ? { ...record, language, against: record.language } : record);
 
-const keyOf = (one) => [one.of, one.against, one.target, one.source].join("|");
+const keyOf = (record) => [record.of, record.against, record.target, record.source].join("|");
 
-const nameOf = (one) => {
-  const set = known(`set.${one.of}`) ? t(`set.${one.of}`) : one.of;
+const nameOf = (record) => {
+  const set = known(`set.${record.of}`) ? t(`set.${record.of}`) : record.of;
   const plain = (text) => String(text).replaceAll("_", " ");
-  if (one.kind === "prediction") return `${targetName(one.target)}, ${set}${one.source ? ` (${sourceName(one.source)})` : ""}`;
-  if (one.kind === "steering") return `${emotionName(one.target)}, ${plain(one.of)}`;
-  if (one.kind === "language_rsa" || one.kind === "procrustes") return `${languageName(one.language)}, ${languageName(one.against)}`;
-  return [one.kind === "rsa" ? structureName(one.against) : targetName(one.target), set].join(", ");
+  if (record.kind === "prediction") return `${targetName(record.target)}, ${set}${record.source ? ` (${sourceName(record.source)})` : ""}`;
+  if (record.kind === "steering") return `${emotionName(record.target)}, ${plain(record.of)}`;
+  if (PAIRED.includes(record.kind)) return `${languageName(record.language)}, ${languageName(record.against)}`;
+  return [record.kind === "rsa" ? structureName(record.against) : targetName(record.target), set].join(", ");
 };
 
-// Rows of one name are told apart by their norms or structure.
-const distinct = (rows) => {
-  const names = rows.map(nameOf);
-  const twice = (name) => names.indexOf(name) !== names.lastIndexOf(name);
-  return rows.map((one, at) => (twice(names[at]) ? [names[at], ...[one.against, one.kind === "prediction" ? null : one.source].filter(Boolean).map(sourceName)].join(", ") : names[at]));
-};
-
-/** Draw the figures of a language by kind, each as dots beside one another and as a table. */
-export const drawKinds = (comparison, language, hues) =>
+/** Draw the kinds of figures of a language, each with its table; `drawn` gives the node in which the figure of a key is drawn. */
+export const drawKinds = (comparison, language, drawn) =>
   KINDS.flatMap((kind) => {
-    const given = comparison.figures.filter((one) => one.kind === kind && about(one, language) && one.value !== null).map((one) => facing(one, language));
+    const given = comparison.figures.filter((record) => record.kind === kind && about(record, language) && record.value !== null).map((record) => facing(record, language));
     if (!given.length) return [];
     const rows = [...Map.groupBy(given, keyOf).values()];
-    const plot = h("div");
-    const bars = makeBars(plot);
-    // The main rows are drawn; the table has them all.
-    const main = rows.filter(([one]) => kind !== "prediction" || ["space", "dense"].includes(one.of)).slice(0, ROWS);
-    const names = distinct(main.map(([one]) => one));
-    bars.show({
-      rows: main.map((marks, at) => ({ name: names[at], marks: comparison.runs.map(({ name }) => marks.find((one) => one.run === name)).filter(Boolean).map((one) => mark(one, hues)) })),
-      ceiling: null, band: null, title: t(`kind.${kind}.axis`),
-      alt: `${t(`kind.${kind}`)}: ${main.map((marks, at) => `${names[at]}: ${marks.map((one) => `${one.run} ${figure(one.value)}`).join(", ")}`).join("; ")}`,
-    });
-    const cells = rows.flatMap((marks) => marks.map((one) => [nameOf(one), one.against && kind === "prediction" ? one.against.replaceAll("_", " ") : "", one.run, figure(one.value), interval(one.ci_low, one.ci_high, t("to")), signed(one.difference), count(one.n)]));
-    return [
-      h("section", { class: "part" }, h("h2", {}, t(`kind.${kind}`)), h("figure", {}, plot, h("figcaption", {}, t(`kind.${kind}.about`))),
-        h("details", {}, h("summary", {}, t("compare.table", { n: rows.length })), grid(t(`kind.${kind}`), ["col.figure", "col.norms", "col.run", "col.value", "col.interval", "col.difference", "col.n"], cells, [3, 4, 5, 6]))),
-    ];
+    const cells = rows.flatMap((marks) => marks.map((record) => [nameOf(record), record.against && kind === "prediction" ? record.against.replaceAll("_", " ") : "", record.run, figure(record.value), interval(record.ci_low, record.ci_high, t("to")), signed(record.difference), count(record.n)]));
+    const table = grid(t(`kind.${kind}`), ["col.figure", "col.norms", "col.run", "col.value", "col.interval", "col.difference", "col.n"], cells, [3, 4, 5, 6]);
+    return h("section", { class: "part" }, h("h2", {}, t(`kind.${kind}`)), drawn(`beside-${kind}`), h("p", { class: "note" }, t(`kind.${kind}.about`)), h("details", {}, h("summary", {}, t("compare.table", { n: rows.length })), table));
   });
-
-const mark = (one, hues) => ({
-  value: one.value, low: one.ci_low, high: one.ci_high, hue: hues.get(one.run),
-  about: [`${one.run}: ${figure(one.value)}`, interval(one.ci_low, one.ci_high, t("to")), pClause(one.p), `n = ${count(one.n)}`].filter(Boolean).join("\n"),
-});
 
 /** Draw how alike the runs' spaces are, and their differences in r on the same words. */
 export const drawPairs = (comparison, language) => {
-  const pairs = comparison.rsa.filter((one) => one.language === language);
-  const differences = comparison.differences.filter((one) => one.language === language);
-  return h(
-    "section",
-    { class: "part" },
-    h("h2", {}, t("compare.pairs")),
+  const pairs = comparison.rsa.filter((record) => record.language === language);
+  const differences = comparison.differences.filter((record) => record.language === language);
+  return [
     pairs.length ? grid(t("compare.pairs_about"), ["col.pair", "col.value", "col.interval", "col.p", "col.baseline", "col.n"],
-      pairs.map((one) => [`${one.a} · ${one.b}`, figure(one.value), interval(one.ci_low, one.ci_high, t("to")), pClause(one.p_fdr ?? one.p), figure(one.baseline), count(one.n)]), [1, 2, 3, 4, 5]) : h("p", { class: "note" }, t("compare.no_pairs")),
+      pairs.map((record) => [`${record.a} · ${record.b}`, figure(record.value), interval(record.ci_low, record.ci_high, t("to")), pClause(record.p_fdr ?? record.p), figure(record.baseline), count(record.n)]), [1, 2, 3, 4, 5]) : h("p", { class: "note" }, t("compare.no_pairs")),
     differences.length ? grid(t("compare.differences"), ["col.run", "col.norms", "col.rating", "col.features", "col.difference", "col.interval", "col.p", "col.n"],
-      differences.map((one) => [one.run, one.norms.replaceAll("_", " "), targetName(one.target), t(`set.${one.features}`), signed(one.difference), interval(one.ci_low, one.ci_high, t("to")), pClause(one.p_fdr ?? one.p), count(one.n)]), [4, 5, 6, 7]) : null,
-  );
+      differences.map((record) => [record.run, record.norms.replaceAll("_", " "), targetName(record.target), t(`set.${record.features}`), signed(record.difference), interval(record.ci_low, record.ci_high, t("to")), pClause(record.p_fdr ?? record.p), count(record.n)]), [4, 5, 6, 7]) : null,
+  ].filter(Boolean);
 };
 
 const grid = (caption, heads, rows, numeric) =>

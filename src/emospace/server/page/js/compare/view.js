@@ -1,12 +1,11 @@
 // Compare: the figures of several runs side by side, the first chosen the one the others are held against.
 
 import { write } from "../address.js";
-import { compare, runs as askRuns } from "../api.js";
-import { keys } from "../charts/keys.js";
-import { makeSelect, switches } from "../charts/select.js";
+import { compare, compareFigures, runs as askRuns } from "../api.js";
 import { h } from "../dom.js";
-import { seriesHue } from "../hues.js";
+import { makeFigures, missing } from "../report.js";
 import { leftOut, makeOne } from "../runs.js";
+import { makeSelect, switches } from "../select.js";
 import { showTrouble } from "../trouble.js";
 import { currentLanguage, languageName, onLanguage, t } from "../words.js";
 import { drawKinds, drawPairs, drawRuns } from "./figures.js";
@@ -16,7 +15,7 @@ export const make = (node) => {
   let listed = null;
   let chosen = [];
   let language = null;
-  let found = null;
+  let shown = null;
   let given = null;
 
   const trouble = h("div", { role: "alert" });
@@ -27,54 +26,69 @@ export const make = (node) => {
   const body = h("div");
   node.append(
     h("header", {}, h("p", { class: "eyebrow", t: "compare.eyebrow" }), h("h1", { t: "compare.title" }), h("p", { class: "sub", t: "compare.sub" })),
-    choice, notes, status, trouble, h("div", { class: "row of" }, select.node), body,
+    choice, notes, trouble, h("div", { class: "row of" }, select.node), body, status,
   );
   select.node.hidden = true;
 
+  // Places outlive what they show: what is drawn in them is changed, not made anew.
+  const places = new Map();
+  const place = (key) => {
+    if (!places.has(key)) {
+      const box = h("div", { class: key ? "" : "pair" });
+      places.set(key, { box, figures: makeFigures(box) });
+    }
+    return places.get(key);
+  };
+
   const pick = () => {
     const toggle = (id, on) => {
-      chosen = on ? [...chosen, id] : chosen.filter((one) => one !== id);
+      chosen = on ? [...chosen, id] : chosen.filter((other) => other !== id);
       ask();
     };
-    choice.replaceChildren(switches("checkbox", t("compare.runs"), listed.map((one) => [one.id, one.id]), chosen, toggle));
+    choice.replaceChildren(switches("checkbox", t("compare.runs"), listed.map(({ id }) => [id, id]), chosen, toggle));
   };
 
   const show = () => {
-    if (!found) return body.replaceChildren();
-    const { comparison } = found;
+    if (!shown) return body.replaceChildren();
+    const { comparison, computed } = shown;
     const usual = [language, currentLanguage(), "en"].find((code) => comparison.languages.includes(code));
     language = select.fill(comparison.languages.map((code) => [code, languageName(code)]), usual);
-    const hues = new Map(comparison.runs.map(({ name }, at) => [name, seriesHue(at)]));
-    const key = keys(comparison.runs.map(({ name }, at) => ({ name: at ? name : t("compare.baseline", { name }), hue: hues.get(name) })));
-    body.replaceChildren(drawRuns(comparison), key, ...drawKinds(comparison, language, hues), drawPairs(comparison, language));
-    remember();
+    const of = (stem) => shown.figures.filter(({ key }) => key.startsWith("beside-") === Boolean(stem) && key.startsWith(stem));
+    const drawn = (stem) => {
+      const { box, figures } = place(stem);
+      figures.show(of(stem), { variant: language, headed: !stem, captioned: !stem });
+      return box;
+    };
+    const pairs = () => h("section", { class: "part" }, h("h2", {}, t("compare.pairs")), drawn(""), drawPairs(comparison, language), missing(shown.missing));
+    body.replaceChildren(drawRuns(comparison), ...drawKinds(comparison, language, drawn), ...(computed ? [pairs()] : []));
+    write("compare", { runs: chosen.join(","), of: language });
     return null;
   };
 
-  const remember = () => write("compare", { runs: chosen.join(","), of: language });
-
+  // What the runs hold is there at once; what is computed of them takes a while the first time.
   let latest = 0;
   const ask = async () => {
     const mine = (latest += 1);
-    remember();
+    write("compare", { runs: chosen.join(","), of: language });
     trouble.replaceChildren();
+    shown = null;
     if (chosen.length < 2) {
-      found = null;
       select.node.hidden = true;
       status.textContent = t("compare.two");
       return show();
     }
-    status.textContent = t("compare.busy");
     try {
-      const answer = await compare(chosen);
-      if (mine !== latest) return null;
-      found = { ...answer, comparison: byFolder(answer) };
+      for (const computed of [false, true]) {
+        status.textContent = t(computed ? "compare.busy" : "compare.reading");
+        const [{ comparison }, { data, missing: reasons }] = [await compare(chosen, computed), await compareFigures(chosen, computed)];
+        if (mine !== latest) return null;
+        shown = { comparison, computed, figures: data, missing: reasons };
+        show();
+      }
       status.textContent = "";
-      show();
     } catch (error) {
       if (mine !== latest) return null;
       status.textContent = "";
-      found = null;
       show();
       showTrouble(trouble, error, ask);
     }
@@ -91,7 +105,7 @@ export const make = (node) => {
       trouble.replaceChildren();
       given = await askRuns();
       listed = given.data;
-      chosen = chosen.filter((id) => listed.some((one) => one.id === id));
+      chosen = chosen.filter((id) => listed.some((run) => run.id === id));
       if (!chosen.length) chosen = listed.slice(0, 2).map(({ id }) => id);
       say();
       if (listed.length < 2) return;
@@ -105,7 +119,7 @@ export const make = (node) => {
     if (listed) say();
     if (!listed || listed.length < 2) return;
     pick();
-    status.textContent = chosen.length < 2 ? t("compare.two") : "";
+    if (chosen.length < 2) status.textContent = t("compare.two");
     show();
   });
   return {
@@ -118,18 +132,5 @@ export const make = (node) => {
         ask();
       }
     },
-  };
-};
-
-// A comparison calls runs by their models; here they are called as they were chosen.
-const byFolder = ({ runs, comparison }) => {
-  const ids = new Map(comparison.runs.map(({ name }, at) => [name, runs[at]]));
-  const renamed = (records, ...fields) => records.map((one) => ({ ...one, ...Object.fromEntries(fields.map((field) => [field, ids.get(one[field]) ?? one[field]])) }));
-  return {
-    ...comparison,
-    runs: renamed(comparison.runs, "name"),
-    figures: renamed(comparison.figures, "run"),
-    rsa: renamed(comparison.rsa, "a", "b"),
-    differences: renamed(comparison.differences, "run", "against"),
   };
 };

@@ -1,6 +1,6 @@
 // How a measure runs over the text: each token as a bar, their moving mean as a line.
 
-import { linear, ticks } from "../charts/scale.js";
+import { linear, ticks } from "../scale.js";
 import { onWidth, s } from "../dom.js";
 import { number } from "../numbers.js";
 import { t } from "../words.js";

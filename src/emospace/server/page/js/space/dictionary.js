@@ -1,7 +1,7 @@
 // The features of a language by category, searched where the tables are.
 
 import { table } from "../api.js";
-import { makeSelect } from "../charts/select.js";
+import { makeSelect } from "../select.js";
 import { h, paused } from "../dom.js";
 import { count, figure } from "../numbers.js";
 import { emotionName, t } from "../words.js";

@@ -4,12 +4,11 @@ import { known, languageName, t } from "../words.js";
 
 const plain = (name) => String(name).replaceAll("_", " ");
 
-/** Feature sets in the order of the bars, with the colour group of each. */
-export const SETS = {
-  space: "concepts", shared: "concepts", specific: "concepts", outside: "control", outside_shared: "control", outside_random: "control",
-  top_firing: "control", shuffled: "control", all: "other", dense: "other", static: "other", static_concepts: "other",
-  static_pcs: "control", dense_static: "other", space_static: "other", surface: "other",
-};
+/** Feature sets in the order of the bars. */
+export const SETS = [
+  "space", "shared", "specific", "outside", "outside_shared", "outside_random", "top_firing", "shuffled", "all", "dense", "static",
+  "static_concepts", "static_pcs", "dense_static", "space_static", "surface",
+];
 
 export const setName = (record) => {
   const name = known(`set.${record.features}`) ? t(`set.${record.features}`) : plain(record.features);

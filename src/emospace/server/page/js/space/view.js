@@ -2,7 +2,7 @@
 
 import { write } from "../address.js";
 import { run as askRun, runs as askRuns } from "../api.js";
-import { makeSelect } from "../charts/select.js";
+import { makeSelect } from "../select.js";
 import { h } from "../dom.js";
 import { leftOut, makeOne } from "../runs.js";
 import { showTrouble } from "../trouble.js";
@@ -10,9 +10,7 @@ import { count } from "../numbers.js";
 import { currentLanguage, languageName, onLanguage, t } from "../words.js";
 import { makeAnswers } from "./answers.js";
 import { makeDictionary } from "./dictionary.js";
-import { makeGeometry } from "./geometry.js";
-import { makeMatrices } from "./matrices.js";
-import { makePrediction } from "./prediction.js";
+import { makeFurther, makeGeometry, makeMatrices, makePrediction } from "./parts.js";
 
 /** Make the view in `node`. Returns `{restore(setting)}`. */
 export const make = (node) => {
@@ -26,10 +24,15 @@ export const make = (node) => {
   const facts = h("dl", { class: "facts" });
   const parts = h("div", { hidden: true });
   const select = makeSelect("space.run", (id) => open(id));
+  const language = makeSelect("space.language", (of) => {
+    remember({ of, norms: null, target: null });
+    show();
+  });
   node.append(
     h("header", {}, h("p", { class: "eyebrow", t: "space.eyebrow" }), h("h1", { t: "space.title" }), h("p", { class: "sub", t: "space.sub" })),
-    trouble, h("div", { class: "row choose" }, select.node), notes, facts, parts,
+    trouble, h("div", { class: "row choose" }, select.node, language.node), notes, facts, parts,
   );
+  language.node.hidden = true;
 
   const remember = (more) => {
     setting = { ...setting, ...more };
@@ -40,15 +43,11 @@ export const make = (node) => {
     parts.append(box);
     return make(box, remember);
   };
-  const language = makeSelect("space.language", (of) => {
-    remember({ of, norms: null, target: null });
-    show();
-  });
-  const geometry = section("space.plane", (box, tell) => makeGeometry(box, { remember: tell, layer: (layer) => matrices.layer(layer) }));
-  parts.append(h("div", { class: "row of" }, language.node));
   const answers = section("space.answers", (box) => makeAnswers(box));
+  const geometry = section("space.plane", (box, tell) => makeGeometry(box, { remember: tell, layer: (layer) => matrices.layer(layer) }));
   const matrices = section("space.matrix", (box) => makeMatrices(box));
   const prediction = section("space.prediction", (box, tell) => makePrediction(box, { remember: tell }));
+  const further = section("space.further", (box) => makeFurther(box));
   const dictionary = section("space.dictionary", (box, tell) => makeDictionary(box, { remember: tell }));
 
   const drawFacts = () => {
@@ -66,7 +65,7 @@ export const make = (node) => {
     const first = [setting.of, currentLanguage(), "en"].find((code) => run.languages.includes(code));
     setting.of = language.fill(run.languages.map((code) => [code, languageName(code)]), first);
     const scene = { run, language: setting.of, setting };
-    for (const part of [geometry, answers, matrices, prediction, dictionary]) part.show(scene);
+    for (const part of [answers, geometry, matrices, prediction, further, dictionary]) part.show(scene);
   };
 
   const open = async (id) => {

@@ -1,7 +1,7 @@
 // The circumplex as a pad: categories where people place them, and a knob that a pointer or the arrow keys move.
 
-import { linear } from "../charts/scale.js";
-import { placeLabels, widthOf } from "../charts/labels.js";
+import { linear } from "../scale.js";
+import { placeLabels, widthOf } from "../figures.js";
 import { freshId, h, onWidth, paused, s } from "../dom.js";
 import { BASIC, hueOf } from "../hues.js";
 import { clamp, figure } from "../numbers.js";

@@ -1,6 +1,6 @@
 // A labelled choice, and a set of switches, filled from data.
 
-import { freshId, h } from "../dom.js";
+import { freshId, h } from "./dom.js";
 
 /** Make a select with a label of words `key`. Returns `{node, fill(options, value), value}`; options are `[value, name]`. */
 export const makeSelect = (key, change) => {
