@@ -296,15 +296,15 @@ class Handler(BaseHTTPRequestHandler):
             return judgement_of(body["input"])
         if path == "/v1/runs":
             return {"object": "list", "data": run_list(), "unreadable": [UNREADABLE]}
-        if path == "/v1/compare":
-            return comparison(tuple(query["run"]))
-        if path == "/v1/compare/figures":
-            compared = Compared(
-                Comparison.model_validate(comparison(tuple(query["run"]))["comparison"]), {}
-            )
-            blocks = (block for section in sections(compared) for block in section.blocks)
-            head = {"object": "figures", "run": None, "runs": query["run"]}
-            return jsonable(head | figure_data(blocks))
+        if path.startswith("/v1/compare"):
+            compared = comparison(tuple(query["run"]))
+            if query.get("compute") == ["false"]:
+                compared["comparison"]["rsa"] = []
+            if path == "/v1/compare":
+                return compared
+            records = Comparison.model_validate(compared["comparison"])
+            blocks = (block for section in sections(Compared(records, {})) for block in section.blocks)
+            return jsonable({"object": "figures", "run": None, "runs": query["run"]} | figure_data(blocks))
         _, _, _, run, *table = path.split("/")
         if table == ["figures"]:
             return self.figures(run, query)

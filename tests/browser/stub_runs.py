@@ -152,7 +152,15 @@ def run_results(shift: float) -> dict:
         prediction=tuple(predictions(shift)),
         alignment=tuple(alignments(shift)),
         features=tuple(
-            FeatureRecord(**COMMON, n=4000, language=language, category=name, n_concepts=20, n_features=3, basic=name in BASIC)
+            FeatureRecord(
+                **COMMON,
+                n=4000,
+                language=language,
+                category=name,
+                n_concepts=20,
+                n_features=3,
+                basic=name in BASIC,
+            )
             for language, name in counted
         ),
         model=ModelRecord(**COMMON, n=4000, n_blocks=N_BLOCKS),
@@ -224,7 +232,6 @@ def figures(ids: tuple[str, ...]) -> Iterator[FigureRecord]:
             )  # fmt: skip
 
 
-@cache
 def comparison(ids: tuple[str, ...]) -> dict:
     """Return a comparison of the planted runs."""
     runs = tuple(

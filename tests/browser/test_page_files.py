@@ -43,7 +43,9 @@ def test_every_word_asked_for_exists() -> None:
 
 
 def test_every_word_is_used() -> None:
-    built = re.compile(r"(emotion|figure|further|kind|set|source|structure|scope|trouble|axis|space|heat|steer|view)\.")
+    built = re.compile(
+        r"(emotion|figure|further|kind|set|source|structure|scope|trouble|axis|space|heat|steer|view)\."
+    )
     unused = [key for key in WORDS["en"] if not built.match(key) and f'"{key}"' not in CODE]
     assert unused == []
 

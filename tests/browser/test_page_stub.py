@@ -36,6 +36,8 @@ ASKED = {
     f"/v1/compare?{RUNS}&compute=false": None,
     f"/v1/compare/figures?{RUNS}&compute=false": None,
 }
+DRAWN = {"variants", "options"}
+"""What Plotly and the script of figures read, made by the report itself."""
 KINDS = {bool: "truth", int: "number", float: "number", str: "text", list: "list", dict: "object"}
 
 
@@ -68,7 +70,7 @@ def asked(stub, path: str, body: dict | None = None) -> tuple[int, bytes]:
 
 def check_alike(stub, real, where: str, name: str = "") -> None:
     """Fail where two answers differ in a field or a kind; null is of every kind, an empty list tells nothing."""
-    if stub is None or real is None:
+    if stub is None or real is None or name in DRAWN:
         return
     assert KINDS[type(stub)] == KINDS[type(real)], where
     if isinstance(stub, list) and stub and real:

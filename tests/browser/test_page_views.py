@@ -12,7 +12,12 @@ from visiting import SIZES, browser_fixture, stub_fixture, visit_fixture  # noqa
 
 FIGURE = "[data-figure^={}] .main-svg"
 VIEWS = ("steer", "read", "space", "compare")
-SHOWN = {"steer": ".pad .category", "read": ".token", "space": FIGURE.format("plane"), "compare": ".compare table"}
+SHOWN = {
+    "steer": ".pad .category",
+    "read": ".token",
+    "space": FIGURE.format("plane"),
+    "compare": ".compare table",
+}
 NAMED = {
     "button", "link", "textbox", "searchbox", "slider", "combobox", "checkbox", "radio", "spinbutton", "listbox", "option",
     "image", "img", "region", "navigation",
@@ -77,9 +82,9 @@ def test_space_layers_languages_and_dictionary(visit) -> None:
     assert [(trace["name"], len(trace["x"])) for trace in traces(page, "plane")[:3]] == [
         ("English", 6), ("Chinese", 6), ("People", 6)
     ]  # fmt: skip
-    page.click(".space label:has-text('Spanish')")
+    page.click(".split label:has-text('Spanish')")
     page.wait_for_selector("[data-figure=plane] .legend :text('Spanish')")
-    page.click(".space label:has-text('one layer')")
+    page.click(".split label:has-text('one layer')")
     page.get_by_label("Layer", exact=True).fill("6")
     page.wait_for_selector(".note:has-text('Layer 6')")
     page.wait_for_selector("h3:text-is('Layer 6')")
@@ -91,8 +96,8 @@ def test_space_layers_languages_and_dictionary(visit) -> None:
     at = BASIC.index("joy")
     for trace in languages:
         assert abs(trace["x"][at] - people["x"][at]) + abs(trace["y"][at] - people["y"][at]) < 0.6
-    page.click(".space label:has-text('People')")
-    page.wait_for_function("!document.querySelector('[data-figure=plane]').data.some(({name}) => name === 'People')")
+    page.click(".split label:has-text('People')")
+    page.wait_for_selector("[data-figure=plane]:not([aria-label*=People])")
     page.fill(".find input", "remorse")
     page.wait_for_selector(".find output:text-is('3 features')")
     assert page.locator(".space .find + .table tbody").inner_text().count("remorse") == 6
@@ -105,7 +110,7 @@ def test_a_figure_says_what_is_under_the_pointer(visit) -> None:
     matrix.scroll_into_view_if_needed()
     matrix.hover(position={"x": 60, "y": 20})
     page.wait_for_selector(".hoverlayer :text('dissimilarity')")
-    assert "×" in page.inner_text(".hoverlayer >> nth=0") or "×" in page.text_content("[data-figure^=rdm-] .hoverlayer")
+    assert "×" in page.text_content("[data-figure^=rdm-] .hoverlayer")
 
 
 def test_dissimilarities_have_the_names_of_their_categories(visit) -> None:
@@ -117,7 +122,9 @@ def test_dissimilarities_have_the_names_of_their_categories(visit) -> None:
             assert len(names) > 8
             assert len(set(names)) == len(names)
         frame = matrix.bounding_box()
-        boxes = sorted((node.bounding_box() for node in matrix.locator(".ytick text").all()), key=lambda box: box["y"])
+        boxes = sorted(
+            (node.bounding_box() for node in matrix.locator(".ytick text").all()), key=lambda box: box["y"]
+        )
         assert all(above["y"] + above["height"] < below["y"] + 5 for above, below in pairwise(boxes))
         assert all(box["x"] >= frame["x"] - 1 for box in boxes)
     page.click(".tools :text('中文')")
@@ -151,7 +158,7 @@ def test_more_figures_of_the_report_are_drawn_when_asked_for(visit) -> None:
     page = visit("#/space")
     shown(page, "space")
     assert page.locator("[data-figure^=circumplex-]").count() == 0
-    page.get_by_label("Show", exact=True).select_option("circumplex")
+    page.select_option("section:has(h2:text-is('More figures of the report')) select", "circumplex")
     page.wait_for_selector("[data-figure=circumplex-en-people] .main-svg")
     page.wait_for_selector("[data-figure=circumplex-en-model] .main-svg")
 

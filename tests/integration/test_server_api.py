@@ -768,6 +768,44 @@ def test_runs_are_listed_and_their_tables_filtered(client, runs):
     check_error(client.get("/v1/runs/first/tables/rdm_en?limit=0"), 400, "invalid_value")
 
 
+def test_figures_of_a_run_are_those_of_its_report(client, runs):
+    from emospace.report.page import render
+    from emospace.report.run import load_run
+
+    page = render(load_run(runs / "first"))
+    written = json.loads(page.split('id="charts">')[1].split("</script>")[0])
+    for part in ("rdms", "prediction", "words"):
+        found = client.get(f"/v1/runs/first/figures?part={part}&language=en").json()
+        assert found["object"] == "figures"
+        assert found["data"]
+        for figure in found["data"]:
+            assert figure["heading"] and figure["alt"]
+            assert {name: figure[name] for name in ("variants", "shape", "options")} == written[figure["key"]]
+    layer = client.get("/v1/runs/first/figures?part=rdms&language=en&layer=2").json()
+    assert layer["data"][0]["heading"] == "Layer 2"
+    assert layer["data"][0]["variants"] != written["rdm-en-model"]["variants"]
+    absent = client.get("/v1/runs/first/figures?part=draws&language=en").json()
+    assert absent["data"] == []
+    assert "tables/draws.parquet" in absent["missing"][0]["why"]
+    check_error(client.get("/v1/runs/none/figures?part=rdms"), 404, "run_not_found")
+    for wrong in ("part=none", "part=rdms&language=xx", "part=rdms&layer=-1", "language=en"):
+        check_error(client.get(f"/v1/runs/first/figures?{wrong}"), 400, "invalid_value")
+
+
+def test_what_runs_hold_is_compared_at_once(client):
+    names = "run=second&run=first"
+    at_once = client.get(f"/v1/compare?{names}&compute=false").json()
+    whole = client.get(f"/v1/compare?{names}").json()
+    assert at_once["comparison"]["figures"] == whole["comparison"]["figures"]
+    assert at_once["comparison"]["rsa"] == [] != whole["comparison"]["rsa"]
+    shown, drawn = (
+        {figure["key"] for figure in client.get(f"/v1/compare/figures?{names}{more}").json()["data"]}
+        for more in ("&compute=false", "")
+    )
+    assert "beside-prediction" in shown < drawn
+    assert "arrangement-points" in drawn - shown
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -796,7 +834,8 @@ def test_runs_are_compared(client, runs):
 def test_each_table_of_a_comparison_is_whole(client, runs):
     from emospace.comparison import compare_runs
 
-    tables = compare_runs([runs / "second", runs / "first"]).tables
+    folders = [runs / "second", runs / "first"]
+    tables = compare_runs(folders, names=["second", "first"]).tables
     told = {
         name: client.get(f"/v1/compare/tables/{name}?run=second&run=first&limit=50000").json()
         for name in tables

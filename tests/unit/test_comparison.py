@@ -306,6 +306,7 @@ def test_the_page_of_two_runs_has_every_section_and_asks_for_nothing(compared, t
     assert "small and large arrange emotion categories alike beyond chance" in page
     assert set(charts_of(page)) == {
         "arrangement-points", "depth-equal", "depth-people", "depth-matrix-2", "difference-",
+        "beside-prediction", "beside-rsa", "beside-best_pc_r", "beside-steering",
     }  # fmt: skip
 
 

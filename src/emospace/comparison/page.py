@@ -302,7 +302,9 @@ def _side_by_side(comparison: Comparison) -> Iterator[Figures]:
             continue
         runs = [run.name for run in comparison.runs]
         variants = {
-            language: charts.side_by_side(given, runs, title) if given else nothing("no run has such a figure")
+            language: charts.side_by_side(given, runs, title)
+            if given
+            else nothing("no run has such a figure")
             for language, given in rows.items()
         }
         height = 96 + max(charts.ROW, 14 * len(runs) + 8) * max(map(len, rows.values()))

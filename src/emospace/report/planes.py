@@ -190,6 +190,6 @@ def turned_onto(
     goal = np.array([target[names[place]] for place in held])
     start, end = points[held].mean(axis=0), goal.mean(axis=0)
     rotation, _ = orthogonal_procrustes(points[held] - start, goal - end)
-    size = np.linalg.norm(goal - end) / max(np.linalg.norm(points[held] - start), 1e-12)
+    size = float(np.linalg.norm(goal - end)) / max(float(np.linalg.norm(points[held] - start)), 1e-12)
     turned = (points - start) @ rotation * size + end
     return {name: (float(x), float(y)) for name, (x, y) in zip(names, turned, strict=True)}

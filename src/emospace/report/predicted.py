@@ -129,7 +129,9 @@ def prediction(run: Run) -> Iterator[Block]:
         language: [prediction_figures(run, language, norms) for norms in run.norms(language)]
         for language in run.languages
     }
-    drawn: dict[str, list[Block]] = {language: list(draw_figures(run, language)) for language in run.languages}
+    drawn: dict[str, list[Block]] = {
+        language: list(draw_figures(run, language)) for language in run.languages
+    }
     if len(run.languages) < MANY:
         yield from by_language(bars)
         yield from by_language(drawn)

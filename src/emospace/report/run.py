@@ -159,7 +159,7 @@ class Run:
         if pairs.empty:
             raise Absent(f"tables/rdm_layers.parquet has no layer {layer} in {language}")
         both = pd.concat([pairs, pairs.rename(columns={"a": "b", "b": "a"})])
-        square = both.pivot(index="a", columns="b", values="dissimilarity").astype(float)
+        square = both.pivot_table("dissimilarity", index="a", columns="b", aggfunc="first").astype(float)
         names = list(dict.fromkeys([*pairs["a"], *pairs["b"]]))
         square = square.reindex(index=names, columns=names)
         return square.mask(np.eye(len(names), dtype=bool), 0.0)

@@ -16,7 +16,8 @@ from starlette.responses import JSONResponse
 
 from emospace.artefacts import jsonable
 from emospace.errors import EmospaceError
-from emospace.report.figures import BASIC, figure_data, run_figures
+from emospace.report.figures import figure_data, run_figures
+from emospace.report.planes import BASIC
 from emospace.report.run import Run, load_run
 from emospace.server.failures import ApiError
 
@@ -250,9 +251,7 @@ def _compared(stamps: tuple[tuple[Path, int], ...], compute: bool) -> Compared:
 @lru_cache(maxsize=256)
 def _figures(folder: Path, changed: int, query: FigureQuery) -> dict[str, Any]:
     run = _read(folder, changed)
-    return jsonable(
-        run_figures(run, query.part, query.language, query.layer, query.categories, query.people)
-    )
+    return jsonable(run_figures(run, query.part, query.language, query.layer, query.categories, query.people))
 
 
 def _tables(run: Run) -> list[str]:
