@@ -251,7 +251,8 @@ def _compared(stamps: tuple[tuple[Path, int], ...], compute: bool) -> Compared:
 @lru_cache(maxsize=256)
 def _figures(folder: Path, changed: int, query: FigureQuery) -> dict[str, Any]:
     run = _read(folder, changed)
-    return jsonable(run_figures(run, query.part, query.language, query.layer, query.categories, query.people))
+    data = run_figures(run, query.part, query.language, query.layer, query.categories, query.people)
+    return {name: jsonable(value) for name, value in data.items()}
 
 
 def _tables(run: Run) -> list[str]:
