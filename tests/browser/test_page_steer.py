@@ -111,6 +111,11 @@ def test_both_columns_stream_and_are_judged(visit, stub) -> None:
     assert page.inner_text(".steer-steered .answer") == STEERED
     assert "joy" in page.inner_text(".steer-steered .judged h3")
     page.wait_for_selector(".steer-steered :text('× 1.8 unsteered')")
+    assert page.inner_text(".steer-steered .change") == (
+        "Against the unsteered answer: more joy (82%, not 3%), less neutral (3%, not 82%)."
+    )
+    assert page.locator(".steer-steered .bars .before").count() == 7
+    assert page.locator(".steer-unsteered .change, .steer-unsteered .before").count() == 0
     plain = next(body for body in stub.sent("/v1/chat/completions") if "emotion" not in body)
     assert plain["seed"] == sent["seed"]
     assert plain["messages"] == sent["messages"] == [{"role": "user", "content": "Tell me about your day."}]

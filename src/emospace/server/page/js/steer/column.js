@@ -19,7 +19,7 @@ const finished = (text) => {
   return text.slice(0, last?.index ?? 0).trimEnd();
 };
 
-/** Make a column named by a key of words. Returns `{node, run(request, about, signal), say(key), compareWith(perplexity)}`. */
+/** Make a column named by a key of words. Returns `{node, run(request, about, signal), say(key), judgement(), compareWith(judgement)}`. */
 export const makeColumn = (key, judged = () => {}) => {
   const about = h("p", { class: "eyebrow" });
   const text = h("p", { class: "answer", "aria-busy": "false" });
@@ -117,5 +117,5 @@ export const makeColumn = (key, judged = () => {}) => {
     node.classList.remove("busy");
     Promise.resolve(follower.last()).then(() => conclude(request, mine));
   };
-  return { node, run, say, perplexity: () => gauges.perplexity(), compareWith: (other) => gauges.compareWith(other) };
+  return { node, run, say, judgement: () => gauges.judgement(), compareWith: (other) => gauges.compareWith(other) };
 };

@@ -5,9 +5,12 @@ import { hueOf } from "../hues.js";
 import { figure, number, signed } from "../numbers.js";
 import { emotionName, onLanguage, t } from "../words.js";
 
+const NOTABLE = 0.05; // a change below it is called none
+const MOST = 2;
+
 const percent = (share) => `${Math.round(100 * share)}%`;
 
-/** Make the gauges of one answer. Returns `{node, set({judgement, reading, steering}), clear, perplexity, compareWith}`. */
+/** Make the gauges of one answer. Returns `{node, set({judgement, reading, steering}), clear, judgement, compareWith}`. */
 export const makeGauges = () => {
   const node = h("div", { class: "gauges" });
   let known = {};
@@ -16,7 +19,7 @@ export const makeGauges = () => {
   const draw = () => {
     const { judgement, reading, steering } = known;
     node.replaceChildren(
-      ...[judgement && judged(judgement), (judgement || reading || steering) && h("dl", { class: "facts" }, ...facts(known, other))].filter(Boolean),
+      ...[judgement && judged(judgement, other), (judgement || reading || steering) && h("dl", { class: "facts" }, ...facts(known, other))].filter(Boolean),
     );
   };
   onLanguage(draw);
@@ -30,27 +33,38 @@ export const makeGauges = () => {
       [known, other] = [{}, null];
       draw();
     },
-    perplexity: () => known.judgement?.perplexity ?? null,
-    compareWith: (perplexity) => {
-      other = perplexity;
+    judgement: () => known.judgement ?? null,
+    compareWith: (judgement) => {
+      other = judgement;
       draw();
     },
   };
 };
 
-const judged = ({ choice, basic }) =>
+const judged = ({ choice, basic }, other) =>
   h(
     "div",
     { class: "judged" },
-    h("h3", {}, t("gauge.judged"), " ", h("strong", {}, emotionName(choice))),
-    h("ul", { class: "bars", "aria-label": t("gauge.judged") }, ...Object.entries(basic).map(([name, share]) => bar(name, share))),
+    h("h3", {}, t("gauge.judged"), " ", h("strong", {}, choice === null ? "–" : emotionName(choice))),
+    other && h("p", { class: "change" }, change(basic, other.basic)),
+    h("ul", { class: "bars", "aria-label": t("gauge.judged") }, ...Object.entries(basic).map(([name, share]) => bar(name, share, other?.basic[name] ?? null))),
   );
 
-const bar = (name, share) => {
+/** Say what the judge finds in this answer and not in the other, the largest changes first. */
+const change = (here, there) => {
+  const changes = Object.keys(here).map((name) => ({ name, by: here[name] - there[name] })).filter(({ by }) => Math.abs(by) >= NOTABLE).sort((a, b) => Math.abs(b.by) - Math.abs(a.by));
+  if (!changes.length) return t("gauge.alike");
+  const list = changes.slice(0, MOST).map(({ name, by }) => t(by > 0 ? "gauge.more" : "gauge.less", { name: emotionName(name), here: percent(here[name]), there: percent(there[name]) }));
+  return t("gauge.change", { list: list.join(t("gauge.and")) });
+};
+
+const bar = (name, share, before) => {
   const fill = h("i");
   fill.style.setProperty("--share", share);
   fill.style.setProperty("--hue", hueOf(name));
-  return h("li", {}, h("span", {}, emotionName(name)), h("b", { class: "bar", "aria-hidden": "true" }, fill), h("span", { class: "num" }, percent(share)));
+  const mark = before === null ? null : h("i", { class: "before" });
+  mark?.style.setProperty("--share", before);
+  return h("li", {}, h("span", {}, emotionName(name)), h("b", { class: "bar", "aria-hidden": "true" }, fill, mark), h("span", { class: "num" }, percent(share)));
 };
 
 const facts = ({ judgement, reading, steering }, other) => {
@@ -58,7 +72,7 @@ const facts = ({ judgement, reading, steering }, other) => {
   const add = (key, value, note = "") => given.push(h("div", {}, h("dt", {}, t(key)), h("dd", {}, value, note && h("small", {}, ` ${note}`))));
   const perplexity = judgement?.perplexity;
   if (perplexity !== null && perplexity !== undefined) {
-    const ratio = other ? perplexity / other : null;
+    const ratio = other?.perplexity ? perplexity / other.perplexity : null;
     add("gauge.perplexity", number(perplexity, 1), ratio === null ? "" : t("gauge.ratio", { ratio: number(ratio, 1) }));
   }
   if (reading && reading.valence !== null) add("gauge.valence", signed(reading.valence));

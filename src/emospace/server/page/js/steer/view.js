@@ -42,19 +42,20 @@ export const make = (node) => {
     h("label", { class: "field", for: "prompt" }, h("span", { t: "steer.prompt" }), prompt),
     h("div", { class: "row" }, go, stop),
     h("div", { class: "set" }, h("span", { class: "label", t: "steer.tone" }), " ", said, " ", reset),
-    axisBox, doseBox, mixBox,
   );
-  const plain = makeColumn("steer.unsteered", () => steered.compareWith(plain.perplexity()));
-  const steered = makeColumn("steer.steered", () => steered.compareWith(plain.perplexity()));
+  const plain = makeColumn("steer.unsteered", () => steered.compareWith(plain.judgement()));
+  const steered = makeColumn("steer.steered", () => steered.compareWith(plain.judgement()));
   const sampling = makeSampling(() => changed());
   const sharing = makeSharing(() => request(true));
-  form.append(sampling.node);
   const eyebrow = h("p", { class: "eyebrow" });
   node.append(
     h("header", {}, eyebrow, h("h1", { t: "steer.title" }), h("p", { class: "sub", t: "steer.sub" })),
     trouble,
-    h("div", { class: "desk" }, h("div", { class: "card" }, padBox), form),
-    h("section", { class: "part", "t-label": "steer.answers" }, h("div", { class: "columns" }, plain.node, steered.node)),
+    h("div", { class: "desk" },
+      h("div", { class: "card" }, padBox),
+      h("div", { class: "talk" }, form, h("section", { "t-label": "steer.answers" }, h("div", { class: "columns" }, plain.node, steered.node))),
+      h("div", { class: "controls" }, axisBox, doseBox, mixBox, sampling.node),
+    ),
     sharing.node,
   );
 
