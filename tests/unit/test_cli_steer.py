@@ -370,7 +370,7 @@ def test_calibration_options_are_those_of_the_specification(monkeypatch, tmp_pat
     done = run("calibrate")
     assert done.exit_code == 0, done.output
     assert asked[0] == (CalibrationSpec(), None)
-    assert "joy\t0.90 (0.40 to 2.00)\t0.90 (0.40 to 2.00)" in done.stdout
+    assert "joy\t-\t-\t-\t0.90 (0.40 to 2.00)\t0.90 (0.40 to 2.00)" in done.stdout
     assert "emospace steer --model embedded --emotion joy 'Tell me about your day.'" in done.stderr
     made[0] = replace(BANK, note={"prompt_kind": "stems"})
     hint = run("calibrate", "--model", "gemma", "--language", "zh").stderr

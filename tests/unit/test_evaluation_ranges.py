@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from emospace.evaluation.calibration import Trial
-from emospace.evaluation.ranges import Chance, is_above, measured_range
+from emospace.evaluation.ranges import Chance, is_above, measured_range, shortfall, untried
+from emospace.specs import CalibrationSpec
 
 CHANCE = Chance(0.1, 20)
 
@@ -53,3 +55,29 @@ def test_a_range_holds_what_was_measured(trials, bounds):
 )
 def test_a_dose_is_above_chance_by_fishers_test(rate, n, chance, above):
     assert is_above(trial(0.5, rate, n=n), chance) is above
+
+
+def test_nothing_is_known_around_a_dose_taken_over_from_others():
+    assert untried(0.4) == (0.4, 0.4, 0.4)
+
+
+def test_a_shortfall_names_the_budget_and_what_there_is():
+    cheap, dear = trial(0.3, 0.2, 1.3)._replace(facts=0.9), trial(0.6, 0.9, 2.0)._replace(facts=0.5)
+    tried = {"joy": [cheap, dear], "fear": [dear]}
+    spec = CalibrationSpec(budget=1.8, budget_facts=0.6)
+    assert shortfall({"joy": cheap, "fear": dear}, tried, spec) is None
+    perplexing = shortfall({"joy": dear, "fear": dear}, tried, spec)
+    assert "perplexity budget of 1.8, the best have 2.00" in perplexing
+    assert "1.30 to 2.00, 50% to 90% of the facts" in perplexing
+    forgetful = shortfall({"joy": dear, "fear": dear}, tried, CalibrationSpec(budget=2.0, budget_facts=0.6))
+    assert "keep 60% of the facts, the best keep 50%" in forgetful
+    # Where no facts were asked, none are budgeted.
+    silent = trial(0.3, 0.2, 1.3)
+    assert shortfall({"joy": silent}, {"joy": [silent]}, spec) is None
+    assert shortfall({}, {}, spec) is None
+
+
+def test_a_budget_above_the_ceiling_is_refused():
+    with pytest.raises(ValidationError, match="at least the perplexity budget, 4"):
+        CalibrationSpec(budget=4.0)
+    assert CalibrationSpec(budget=4.0, ceiling=4.0).ceiling == 4.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
@@ -18,6 +19,7 @@ from emospace.errors import InvalidInput, unknown
 from emospace.specs import OUTPUT, CalibrationSpec, ExportSpec, Mode, ShowSpec, TextSpec
 
 if TYPE_CHECKING:
+    from emospace.steering import DoseRange
     from emospace.steering.bank import VectorBank
 
 COMMANDS = ("calibrate", "evaluate", "export", "languages", "show")
@@ -115,7 +117,7 @@ def calibrate(
 
     emospace steer calibrate --model HuggingFaceTB/SmolLM2-360M-Instruct
 
-    emospace steer calibrate --source dense --emotions joy,fear --budget 1.8
+    emospace steer calibrate --source dense --emotions joy,fear --budget-perplexity 1.8 --budget-facts 0.7
     """
     from emospace.evaluation.calibration import calibrate as run
     from emospace.evaluation.prompts import load_prompts
@@ -132,16 +134,24 @@ def calibrate(
 
 
 def show_calibration(bank: VectorBank) -> None:
-    """Print the dose of each emotion in both modes, with its range."""
+    """Print the dose of each emotion in both modes with the range that was measured, and what the relative one costs."""
     rows = []
     for name in bank.names:
-        row: list[object] = [name]
+        cost: Mapping[str, Any] = bank.note.get("chosen", {}).get(name, {})
+        row: list[object] = [name, *(cost.get(part) for part in ("rate", "perplexity_ratio", "facts"))]
         for mode in get_args(Mode):
             vector = bank.vectors.get((name, mode))
             dose = vector.calibration.get(mode) if vector is not None else None
-            row.append(None if dose is None else f"{dose.dose:.2f} ({dose.low:.2f} to {dose.high:.2f})")
+            row.append(None if dose is None else _ranged(dose))
         rows.append(row)
-    table("Calibrated doses", ("emotion", "relative (range)", "constant (range)"), rows)
+    columns = ("emotion", "rate", "perplexity ratio", "facts kept", "relative (range)", "constant (range)")
+    table("Calibrated doses and what they cost on calibration prompts", columns, rows)
+
+
+def _ranged(doses: DoseRange) -> str:
+    """Return a dose with the range of those tried around it, alone where none was."""
+    low, high = doses.low, doses.high
+    return f"{doses.dose:.2f}" + ("" if low == high else f" ({low:.2f} to {high:.2f})")
 
 
 @app.command("export")

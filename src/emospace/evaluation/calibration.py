@@ -16,7 +16,7 @@ import numpy as np
 
 from emospace.artefacts import cache_dir, content_hash, read_json, write_json
 from emospace.display import say, track
-from emospace.errors import EmospaceError, unknown
+from emospace.errors import EmospaceError, InvalidInput, unknown
 from emospace.evaluation.content import answered
 from emospace.evaluation.materials import Materials, materials
 from emospace.evaluation.prompts import (
@@ -27,6 +27,7 @@ from emospace.evaluation.prompts import (
     load_prompts,
     prompt_kind,
 )
+from emospace.evaluation.ranges import Chance, measured_range, shortfall, untried
 from emospace.evaluation.scores import counts, hits, is_judged, row_mean
 from emospace.generation import generate, perplexity
 from emospace.judges import BASIC, BASIC_SEVEN, Judge, Judgement, load_judge
@@ -105,7 +106,8 @@ def calibrate(
     Raises
     ------
     EmospaceError
-        An unknown emotion, none with a feature, a language without concept-sets, prompts or a judge.
+        An unknown emotion, none with a feature, a language without concept-sets, prompts or a judge; budgets that were set
+        and that no dose keeps.
     """
     from emospace.models import load_model
 
@@ -119,7 +121,7 @@ def calibrate(
     made_into = {name: banks[trial.way][name] for name, trial in chosen.items()}
     basic = [name for name in wanted if name in BASIC]
     swept = (basic or wanted[: len(BASIC)]) if spec.constant_doses else []
-    constant = trials.choose_constant({name: made_into[name] for name in swept})
+    tried_constant, constant = trials.choose_constant({name: made_into[name] for name in swept})
     if trials.n_unjudged:
         say(
             f"Judge '{spec.judge}' could not judge {trials.n_unjudged} of {trials.n_answers} calibration answers: "
@@ -131,17 +133,22 @@ def calibrate(
     vectors: dict[tuple[str, Mode], SteeringVector] = {}
     for name, trial in chosen.items():
         vector = replace(made_into[name], kind="mix") if source == "mix" else made_into[name]
+        chance = trials.chance(name)
         alike = [attempt for attempt in tried[name] if attempt.way == trial.way]
-        vectors[name, "relative"] = _relative(vector, trial.dose, spec, alike)
-        if name in constant:
-            vectors[name, "constant"] = _constant(vector, constant[name].dose)
-        elif proportion is not None:
-            vectors[name, "constant"] = _constant(vector, trial.dose * proportion)
+        vectors[name, "relative"] = _relative(
+            vector, measured_range(trial.dose, alike, spec.ceiling, chance), spec
+        )
+        if proportion is not None:
+            dose = constant[name].dose if name in constant else trial.dose * proportion
+            swept_doses = tried_constant.get(name, ())
+            vectors[name, "constant"] = _constant(
+                vector, measured_range(dose, swept_doses, spec.ceiling, chance)
+            )
     dose = float(np.median([trial.dose for trial in chosen.values()]))
     for name, axis in _axes(spec, made).items():
-        vectors[name, "relative"] = _relative(axis, dose, spec)
+        vectors[name, "relative"] = _relative(axis, untried(dose), spec)
         if proportion is not None:
-            vectors[name, "constant"] = _constant(axis, dose * proportion)
+            vectors[name, "constant"] = _constant(axis, untried(dose * proportion))
     note = {
         "spec": spec.model_dump(mode="json", exclude={"model", "device"}),
         "source": source,
@@ -149,6 +156,8 @@ def calibrate(
         "prompt_kind": prompt_kind(model, spec.prompts),
         "n_unjudged": trials.n_unjudged,
         "trials": {name: [trial._asdict() for trial in attempts] for name, attempts in tried.items()},
+        "chosen": {name: trial._asdict() for name, trial in chosen.items()},
+        "unsteered": {name: trials.chance(name).rate for name in chosen},
         "constant_trials": {name: trial._asdict() for name, trial in constant.items()},
         "constant_proportion": proportion,
     }
@@ -282,8 +291,14 @@ class _Trials:
         self.sampling = Sampling(n_tokens=spec.n_tokens, least_tokens=spec.least_tokens, seed=spec.seed)
         plain = generate(model, self.prompts, sampling=self.sampling, batch_size=spec.batch_size)
         self.base = perplexity(model, self.prompts, plain)
+        self.unsteered = judge.judge(plain.texts, spec.language)
         self.known = self._known(spec, kind)
         self.n_answers = self.n_unjudged = 0
+
+    def chance(self, name: str) -> Chance:
+        """Return how often the judge takes unsteered answers for an emotion."""
+        rate, _, n_judged = rates(self.unsteered, name)
+        return Chance(rate, n_judged)
 
     def choose(
         self, banks: Mapping[Way, Vectors], wanted: Sequence[str]
@@ -299,25 +314,25 @@ class _Trials:
                 tried[name] += self.climb(vectors[name], "relative", doses) if name in vectors else []
         usable = {name: judged(name, attempts) for name, attempts in tried.items()}
         chosen = best_together(usable, spec.budget, spec.ceiling, spec.budget_facts)
-        if (kept := kept_facts(chosen.values())) < spec.budget_facts:
-            say(
-                f"No doses keep {spec.budget_facts:.0%} of the facts within the perplexity budget: these keep {kept:.0%}. "
-                "Lower --cost or --budget-facts."
-            )
+        why = shortfall(chosen, usable, spec)
+        if why is not None and spec.model_fields_set & {"budget", "budget_facts"}:
+            raise InvalidInput("the budgets", why, "Give wider ones, smaller --doses, or a lower --cost.")
+        if why is not None:
+            say(f"Beyond the usual budgets: {why}.")
         others = [name for name in wanted if name not in BASIC]
         for name in track(others, "Calibrating the others", "emotions"):
             tried[name] = self.bracket(first[name])
             chosen[name] = best(judged(name, tried[name]), OTHERS * spec.budget)
         return tried, chosen
 
-    def choose_constant(self, vectors: Vectors) -> dict[str, Trial]:
-        """Return the best constant dose of each vector."""
-        chosen = {}
-        for name in track(list(vectors), "Calibrating the constant mode", "emotions"):
-            trials = self.climb(vectors[name], "constant", self.spec.constant_doses)
-            # Without guidance, which no other engine has, the same tone costs more.
-            chosen[name] = best(judged(name, trials), self.spec.ceiling)
-        return chosen
+    def choose_constant(self, vectors: Vectors) -> tuple[dict[str, list[Trial]], dict[str, Trial]]:
+        """Return what was tried of each vector in the constant mode, and the best of it."""
+        tried = {
+            name: self.climb(vectors[name], "constant", self.spec.constant_doses)
+            for name in track(list(vectors), "Calibrating the constant mode", "emotions")
+        }
+        # Without guidance, which no other engine has, the same tone costs more.
+        return tried, {name: best(judged(name, trials), self.spec.ceiling) for name, trials in tried.items()}
 
     def climb(self, vector: SteeringVector, mode: Mode, doses: Sequence[float]) -> list[Trial]:
         """Try doses from low to high until text falls apart."""
@@ -355,7 +370,8 @@ class _Trials:
         return answered(answers.texts, [fact.answers for fact in asked])
 
     def _trial(self, vector: SteeringVector, dose: float, mode: Mode) -> Trial:
-        acting = _relative(vector, dose, self.spec) if mode == "relative" else _constant(vector, dose)
+        alone = untried(dose)
+        acting = _relative(vector, alone, self.spec) if mode == "relative" else _constant(vector, alone)
         asked = self.known if mode == "relative" and vector.name in BASIC else ()
         card = {name: value for name, value in acting.card().items() if name not in ("calibration", "note")}
         rows = np.stack([vector.directions[layer] for layer in vector.layers])
@@ -418,21 +434,15 @@ def rates(judgement: Judgement, target: str) -> tuple[float, float, int]:
     return row_mean(hits(judgement, target)), row_mean(likely), n_judged
 
 
-def _relative(
-    vector: SteeringVector, dose: float, spec: CalibrationSpec, trials: Sequence[Trial] = ()
-) -> SteeringVector:
-    fluent = [trial.dose for trial in trials if trial.perplexity_ratio <= spec.ceiling]
-    high = max([dose, *fluent])
+def _relative(vector: SteeringVector, doses: DoseRange, spec: CalibrationSpec) -> SteeringVector:
     return replace(
         vector,
         mode="relative",
         op="clamp",
         guidance=None if spec.guidance.is_plain else spec.guidance.over(None),
-        calibration={"relative": DoseRange(dose, dose / 2, high)},
+        calibration={"relative": doses},
     )
 
 
-def _constant(vector: SteeringVector, dose: float) -> SteeringVector:
-    return replace(
-        vector, mode="constant", op="add", calibration={"constant": DoseRange(dose, dose / 2, dose * 1.5)}
-    )
+def _constant(vector: SteeringVector, doses: DoseRange) -> SteeringVector:
+    return replace(vector, mode="constant", op="add", calibration={"constant": doses})

@@ -140,7 +140,8 @@ def save_study(
         content_hash=next(
             (str(v.note["concepts"]) for v in bank.vectors.values() if "concepts" in v.note), None
         ),
-        note=f"calibrated with judge '{bank.note.get('judge')}', perplexity budget {made.get('budget')}",
+        note=f"calibrated with judge '{bank.note.get('judge')}', perplexity budget {made.get('budget')}, "
+        f"facts {made.get('budget_facts')}",
     )
     n_answers = evaluation.n_answers
     Results(

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import field_validator
+from pydantic import ValidationInfo, field_validator
 
 from emospace.errors import InvalidInput
 from emospace.specs.base import (
@@ -256,7 +256,13 @@ class CalibrationSpec(ChatModelSpec):
         old="--budget",
         gt=1,
     )
-    ceiling: float = option(2.0, "Largest median perplexity ratio of any emotion.", panel=DOSE, gt=1)
+    ceiling: float = option(
+        2.0,
+        "Largest median perplexity ratio of any emotion.",
+        panel=DOSE,
+        gt=1,
+        validate_default=True,
+    )
     budget_facts: float = option(
         0.8,
         "Part of the factual questions answered rightly unsteered that stay right, mean over the basic six, at least.",
@@ -291,6 +297,16 @@ class CalibrationSpec(ChatModelSpec):
     )
     batch_size: int = option(48, _AT_ONCE, panel=OUTPUT, gt=0)
     seed: int = option(0, SEED_HELP, panel=OUTPUT)
+
+    @field_validator("ceiling")
+    @classmethod
+    def _not_below_the_budget(cls, ceiling: float, info: ValidationInfo) -> float:
+        budget = info.data.get("budget", 1.0)
+        if ceiling < budget:
+            raise ValueError(
+                f"should be at least the perplexity budget, {budget:g}: no emotion may exceed the ceiling"
+            )
+        return ceiling
 
     @field_validator("doses", "feature_doses", "constant_doses")
     @classmethod
