@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -11,6 +12,7 @@ from unittest import mock
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import spearmanr
 
 from conftest import D_MODEL
 from emospace.activations import capture
@@ -390,6 +392,33 @@ def test_each_language_is_compared_with_the_structures_of_its_own(both):
     assert ("zh", "goemotions") not in against
 
 
+def test_people_s_own_structure_is_compared_beside_the_bundled_ones(english, study_files, tmp_path):
+    names = list(ENGLISH)
+    points = np.random.default_rng(0).normal(size=(len(names), 2))
+    distances = np.linalg.norm(points[:, None] - points[None], axis=2)
+    path = tmp_path / "sorted.csv"
+    pd.DataFrame(distances, index=names, columns=names).to_csv(path)
+    (tmp_path / "sorted.csv.toml").write_text('language = "en"\ncitation = "A. Student (2026)"\n')
+    out = tmp_path / "run"
+    shutil.copytree(english.out, out)
+    with no_forward_pass():
+        study = done(study_files.spec(structures=(path,)), out)
+    (figure,) = (
+        record
+        for record in study.results.alignment
+        if (record.against, record.statistic, record.space) == ("sorted", "rsa_spearman", "sae")
+    )
+    rdm = pd.read_parquet(out / "tables" / "rdm_en.parquet").set_index("category").loc[names, names]
+    off = np.triu_indices(len(names), 1)
+    assert figure.n == len(names) and figure.p is not None
+    assert figure.value == pytest.approx(spearmanr(rdm.to_numpy()[off], distances[off]).statistic)
+    (source,) = (source for source in study.results.manifest.sources if source.name == "sorted")
+    assert (source.kind, source.language, source.citation) == ("structure", "en", "A. Student (2026)")
+    others = [record for record in study.results.alignment if record.against != "sorted"]
+    assert len(others) == len(english.results.alignment)
+    write_report(out)
+
+
 def test_ratings_are_predicted_across_both_languages_from_every_feature_set(both):
     rows = both.results.cross_language
     assert {(row.train, row.test) for row in rows} == {("en", "zh"), ("zh", "en")}
@@ -726,6 +755,16 @@ def test_too_few_latents_outside_are_said_and_the_rest_is_given(study_files, tmp
 # --- what is refused --------------------------------------------------------------------------------------
 
 
+def sorting(study_files, language, name="sorting") -> Path:
+    """Return a file of similarities of the study's categories, said to be of a language."""
+    path = study_files.folder / f"sorting_{language}.csv"
+    values = np.random.default_rng(0).random((len(ENGLISH), len(ENGLISH)))
+    pd.DataFrame(values + values.T, index=list(ENGLISH), columns=list(ENGLISH)).to_csv(path)
+    card = f"language = '{language}'\nname = '{name}'\nvalues = 'similarity'\n"
+    path.with_name(path.name + ".toml").write_text(card)
+    return path
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -742,6 +781,9 @@ def test_too_few_latents_outside_are_said_and_the_rest_is_given(study_files, tmp
         (lambda study_files: {"sae": "train"}, r"there is no text to train on"),
         (lambda study_files: {"norms": (str(study_files.folder / "nothing.csv"),)}, r"nothing\.csv"),
         (lambda study_files: {"concepts": study_files.folder / "nothing.toml"}, r"nothing\.toml"),
+        (lambda study_files: {"structures": (study_files.folder / "nothing.xlsx",)}, r"nothing\.xlsx"),
+        (lambda study_files: {"structures": (sorting(study_files, "de"),)}, r"study does not include"),
+        (lambda study_files: {"structures": (sorting(study_files, "en", "clics"),)}, r"another structure"),
         (lambda study_files: {"languages": ("en", "xx")}, r"language 'xx'"),
         (lambda study_files: {"model": str(study_files.folder / "nothing")}, r"nothing"),
     ],

@@ -11,6 +11,7 @@ from emospace.cli import (
     serve,
     steer,
     steer_studies,
+    structures,
     study,
 )
 from emospace.cli.app import app, main
@@ -18,6 +19,7 @@ from emospace.cli.app import app, main
 app.add_typer(sae.app, name="sae")
 app.add_typer(concepts.app, name="concepts")
 app.add_typer(norms.app, name="norms")
+app.add_typer(structures.app, name="structures")
 app.add_typer(models.app, name="models")
 app.add_typer(environment.cache, name="cache")
 app.command("doctor")(environment.doctor)

@@ -222,7 +222,7 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str
     """Return in words the keys that differ between two cards."""
 
     def shown(card: Mapping[str, Any], key: str) -> str:
-        return _toml(card[key]) if key in card else "not said"
+        return toml_value(card[key]) if key in card else "not said"
 
     keys = [key for key in CARD_KEYS if key != "found" and before.get(key) != after.get(key)]
     return [f"{key}: {shown(before, key)} -> {shown(after, key)}" for key in keys]
@@ -231,7 +231,7 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str
 def card_text(card: Mapping[str, Any]) -> str:
     """Return a card as TOML, its keys in the order of `CARD_KEYS`."""
     lines = ["# How emospace reads the ratings file beside this one; see docs/norms.md."]
-    lines += [f"{key} = {_toml(card[key])}" for key in CARD_KEYS if key in card]
+    lines += [f"{key} = {toml_value(card[key])}" for key in CARD_KEYS if key in card]
     return "\n".join(lines) + "\n"
 
 
@@ -250,13 +250,19 @@ def _dotted(card: Mapping[str, Any]) -> list[str]:
     return keys
 
 
-def _toml(value: Any) -> str:
+def toml_value(value: Any) -> str:
+    """Return a value as TOML: texts, numbers, lists, and tables in one line."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
+        return "{ " + ", ".join(f"{_key(key)} = {toml_value(item)}" for key, item in value.items()) + " }"
     if isinstance(value, Sequence):
-        return "[" + ", ".join(map(_toml, value)) + "]"
+        return "[" + ", ".join(map(toml_value, value)) + "]"
     return f"{value:g}"
+
+
+def _key(key: str) -> str:
+    """Return a key as TOML: bare where it may be."""
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else json.dumps(key, ensure_ascii=False)

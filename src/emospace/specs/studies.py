@@ -33,7 +33,7 @@ class StudySpec(ChatModelSpec):
     """A study of one model in some languages.
 
     Names are resolved when the study runs: a model by `models.load_model`, norms by `norms.load_norms` (a bundled
-    name or a file), an SAE by `sae.load_sae`.
+    name or a file), structures by `structure.structure_from_file`, an SAE by `sae.load_sae`.
     """
 
     languages: tuple[str, ...] = option(
@@ -43,6 +43,13 @@ class StudySpec(ChatModelSpec):
         (),
         "A bundled set or a file; repeatable. Languages without one keep their default set.",
         panel=WHAT,
+    )
+    structures: tuple[Path, ...] = option(
+        (),
+        "A file of how similar people find the categories, beside the bundled ones; repeatable.",
+        panel=WHAT,
+        flag="--structure",
+        metavar="FILE",
     )
     categories: str = option(
         "all", "all (42), basic (6), paper26, goemotions, or a file with a name a line.", panel=WHAT

@@ -7,6 +7,11 @@ from emospace.structure.agreement import (
     ValenceAgreement as ValenceAgreement,
     valence_agreement as valence_agreement,
 )
+from emospace.structure.files import (
+    read_structure_card as read_structure_card,
+    structure_from_file as structure_from_file,
+    write_structure_card as write_structure_card,
+)
 from emospace.structure.ratings import (
     FEWEST_RATED as FEWEST_RATED,
     CategoryRatings as CategoryRatings,

@@ -110,7 +110,7 @@ def align(
     for structure in structures:
         figures += rsa(rsa_structure, structure)
         names = [category for category in main.categories if category in structure.categories]
-        if structure.kind == "co-annotation" and len(names) >= FEWEST_RATED:
+        if structure.kind != "colexification" and len(names) >= FEWEST_RATED:
             tables[f"rdm_human_{language}_{structure.name}"] = _square(structure.select(names).rdm(), names)
     if not any(structure.kind == "co-annotation" for structure in structures):
         why = "no bundled co-annotation labels our categories in this language"

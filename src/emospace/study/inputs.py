@@ -12,11 +12,11 @@ from emospace.artefacts import content_hash, file_hash
 from emospace.concepts import bundled_languages, load_concepts
 from emospace.display import say
 from emospace.engines import current
-from emospace.errors import EmospaceError
+from emospace.errors import EmospaceError, InvalidInput
 from emospace.features import neutral_pool, usable
 from emospace.profiling import timed
 from emospace.records import NotComputed
-from emospace.structure import load_structure, structures_for
+from emospace.structure import list_structures, load_structure, structures_for
 from emospace.study.concepts import LanguageConcepts
 from emospace.study.encoding import Encoder
 from emospace.study.stage import Deferred, deferred
@@ -119,6 +119,7 @@ def load_inputs(spec: StudySpec, out: Path, *, command: str = "emospace study") 
     """
     # Report a typo now, not after the model is loaded.
     sets, norms = load_concepts(spec.languages, spec.categories, path=spec.concepts), _load_norms(spec)
+    given = _load_structures(spec, sets)
     model = open_model(spec)
     sae = _load_sae(spec, model, out, command)
     sae_hash, layer = sae.content_hash if sae else None, _layer(spec, model, sae)
@@ -159,9 +160,10 @@ def load_inputs(spec: StudySpec, out: Path, *, command: str = "emospace study") 
             pooling=spec.pooling,
             store=out / "activations",
         )
-        structures = map(load_structure, structures_for(language, sets.families.get(language)))
+        bundled = map(load_structure, structures_for(language, sets.families.get(language)))
+        structures = (*bundled, *(of for of in given if of.language in (language, "multi")))
         languages[language] = LanguageInputs(
-            of_figures, tuple(map(figure_norms, norms[language])), pool, tuple(structures), words
+            of_figures, tuple(map(figure_norms, norms[language])), pool, structures, words
         )
     return Inputs(spec, model, sae, sae_hash, layer, sets, norms, languages, tuple(missing))
 
@@ -224,6 +226,30 @@ def _load_norms(spec: StudySpec) -> Mapping[str, Sequence[WordNorms]]:
         if not given and (bundled := norms_for(language)):
             given.append(bundled.without_senses())
     return by_language
+
+
+def _load_structures(spec: StudySpec, sets: ConceptSets) -> tuple[CategoryStructure, ...]:
+    """Return the structures of the files that a study names, in languages that it includes."""
+    from emospace.structure import structure_from_file
+
+    structures: list[CategoryStructure] = []
+    for path in spec.structures:
+        structure, _ = structure_from_file(path, known=sets.categories)
+        if structure.language not in (*spec.languages, "multi"):
+            raise InvalidInput(
+                f"--structure {path}",
+                f"it is of '{structure.language}', which the study does not include",
+                f"Add --languages {','.join((*spec.languages, structure.language))}, or leave it out.",
+            )
+        names = (*(other.name for other in structures), *list_structures()["name"])
+        if structure.name in names:
+            raise InvalidInput(
+                f"--structure {path}",
+                f"another structure is called '{structure.name}'",
+                "Give it a name: name = 'mine' in its card.",
+            )
+        structures.append(structure)
+    return tuple(structures)
 
 
 def _load_sae(spec: StudySpec, model: LanguageModel, out: Path, command: str) -> SparseAutoencoder | None:
