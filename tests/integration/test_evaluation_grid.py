@@ -24,7 +24,7 @@ from emospace.judges.endpoint import Parameters
 from emospace.judges.llm import LanguageModelJudge
 from emospace.judges.masking import mask_concepts
 from emospace.specs import Guidance, Sampling, SteeringSpec
-from emospace.steering import DoseRange, SteeringVector
+from emospace.steering import DoseRange, SteeringVector, plan_steering
 from pages import undescribed
 
 PROMPTS = tuple(
@@ -188,7 +188,9 @@ def test_guidance_that_is_asked_for_goes_with_every_vector(spec):
     cells = standard_cells(
         spec.model_copy(update={"guidance": asked}), BANK, baselines=[DENSE], shuffled=SHUFFLED
     )
-    assert {cell.settings.get("guidance") for cell in cells if cell.vector is not None} == {asked}
+    plain = Guidance(weight=1, plausible=0, cost=0)
+    assert {cell.settings.get("guidance") for cell in cells if cell.vector is not None} == {asked, plain}
+    assert {cell.kind for cell in cells if cell.settings.get("guidance") == plain} == {"sae"}
     assert {cell.options for cell in cells if cell.kind == "dense"} == {"guidance=weight=2 cost=0.5"}
     assert not any(cell.settings for cell in standard_cells(spec, BANK))
     guided = replace(BANK["joy"], guidance=asked)
@@ -565,3 +567,30 @@ def test_another_setting_of_a_vector_is_another_way_with_answers_of_its_own(spec
     assert (other.vector, other.setting, other.options) == ("sae", "window=(3, None)", "window=(3, None)")
     assert 0 < other.applications < usual.applications
     assert set(study.tables["figures"]["kind"]) == {"sae", "sae window=(3, None)"}
+
+
+def test_guided_vectors_are_tried_without_guidance_too_and_an_instruction_takes_them_without(spec):
+    few = spec.model_copy(update={"emotions": ("joy",), "n_random": 0, "n_shuffled": 0})
+    guided = by_name(replace(BANK["joy"], guidance=Guidance(weight=3, cost=0.5)))
+
+    def ways(spec, bank):
+        cells = standard_cells(spec, bank, instructions=INSTRUCTIONS)
+        return {way: [c.factor for c in cells if c.way == way] for way in dict.fromkeys(c.way for c in cells)}
+
+    alone = {"none": [None], "sae": [0.5, 1.0, 2.0, 3.0], "prompt": [None], "prompted": [0.5]}
+    assert ways(few, BANK) == alone
+    assert ways(few, guided) == alone | {"sae guidance=plain": [0.5, 1.0]}
+    asked = few.model_copy(update={"guidance": Guidance(plausible=0.1)})
+    assert set(ways(asked, BANK)) == {
+        "none",
+        "sae guidance=plausible=0.1",
+        "sae guidance=plain",
+        "prompt",
+        "prompted",
+    }
+    for cell in standard_cells(few, guided, instructions=INSTRUCTIONS):
+        acting = (
+            cell.vector
+            and plan_steering(tiny("llama"), cell.vector, cell.dose, **cell.settings).acting_guidance
+        )
+        assert (acting is not None) == (cell.way == "sae")

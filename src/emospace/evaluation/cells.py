@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from emospace.errors import InvalidInput, unknown
-from emospace.specs import BASIC, Mode, SteeringSpec
+from emospace.specs import BASIC, Guidance, Mode, SteeringSpec
 
 if TYPE_CHECKING:
     from emospace.steering.vector import SteeringVector
 
 CellKind = Literal["none", "sae", "dense", "axis", "mix", "random", "shuffled", "prompt", "prompted"]
 
+UNGUIDED = Guidance(weight=1, plausible=0, cost=0)
+"""The steered model alone decides."""
 N_FACTUAL = 2
 """Draws of one thing (random directions, shuffled sets) that the factual prompts are asked of."""
 
@@ -131,15 +133,16 @@ def standard_cells(
     spec
         Emotions, doses, and how many random and shuffled vectors; its seed decides the random directions.
     vectors
-        Emotion -> its calibrated vector, the ones under study (`VectorBank.in_mode`).
+        Emotion -> its calibrated vector, the ones under study (`VectorBank.in_mode`). Where they act under guidance, they
+        are tried without it too, at the doses up to the calibrated one.
     baselines
         Other calibrated vectors by emotion (dense mean difference), at the doses up to the calibrated one.
     shuffled
         Vectors of shuffled concept-sets by emotion, at the calibrated dose of the emotion's own vector; the first
         `SteeringSpec.n_shuffled` are taken, for the basic six.
     instructions
-        Emotion -> what asks for it in words, alone and together with its vector at fractions of the calibrated dose
-        (`emospace.evaluation.instructions.best_instructions`).
+        Emotion -> what asks for it in words, alone and together with its vector, without guidance, at fractions of the
+        calibrated dose (`emospace.evaluation.instructions.best_instructions`).
 
     Raises
     ------
@@ -159,6 +162,10 @@ def standard_cells(
         for emotion in baseline_emotions(spec, vectors):
             if emotion in baseline:
                 cells += [_cell(spec, emotion, baseline[emotion], factor) for factor in spec.lower_doses]
+    for emotion in baseline_emotions(spec, vectors):
+        if not spec.guidance.over(vectors[emotion].guidance).is_plain:
+            alone = (_cell(spec, emotion, vectors[emotion], factor) for factor in spec.lower_doses)
+            cells += [replace(cell, settings={"guidance": UNGUIDED}) for cell in alone]
     for draw, drawn in enumerate(shuffled[: spec.n_shuffled]):
         for emotion in basic:
             if emotion in drawn:
@@ -199,10 +206,9 @@ def standard_cells(
         if said is None:
             continue
         cells.append(Cell(emotion, "prompt", instruction=said, factual=emotion in BASIC))
-        cells += [
-            replace(_cell(spec, emotion, vectors[emotion], factor), kind="prompted", instruction=said)
-            for factor in spec.fractions
-        ]
+        vector = replace(vectors[emotion], guidance=None)
+        added = (_cell(spec, emotion, vector, factor) for factor in spec.fractions)
+        cells += [replace(cell, kind="prompted", instruction=said, settings={}) for cell in added]
     return cells
 
 

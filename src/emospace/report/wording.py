@@ -35,7 +35,8 @@ MANY = 3
 def way_name(way: str) -> str:
     """Return the name of a way of steering: its kind of vector, then its settings and the mode of its dose as they are."""
     kind = way.split(" ")[0].rstrip(",")
-    return upper_first(VECTORS.get(kind, kind)) + way[len(kind) :]
+    rest = way[len(kind) :].replace(" guidance=plain", ", no guidance")
+    return upper_first(VECTORS.get(kind, kind)) + rest
 
 
 def way_order(way: str) -> tuple[int, str]:
