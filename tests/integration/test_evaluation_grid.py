@@ -154,7 +154,7 @@ def test_the_standard_cells_are_those_of_the_study(spec):
         ("joy", "sae"): [0.25, 0.5, 1.0, 1.5],
         ("sadness", "sae"): [0.4, 0.8, 1.6, 2.4],
         ("pride", "sae"): [0.5],
-        ("joy", "dense"): [0.25, 0.5],
+        ("joy", "dense"): [0.25, 0.5, 1.0, 1.5],
         ("joy", "shuffled"): [0.5, 0.5],
         ("joy", "prompted"): [0.25],
     }
@@ -171,12 +171,12 @@ def test_the_standard_cells_are_those_of_the_study(spec):
     random = [cell for cell in cells if cell.kind == "random"]
     assert [cell.dose for cell in random] == pytest.approx([0.5, 1.0, 0.5, 1.0])
     factual = {(cell.emotion, cell.kind, cell.factor) for cell in cells if cell.factual}
-    upto = {(name, "sae", factor) for name in ("joy", "sadness") for factor in (0.5, 1.0)}
+    upto = {(name, "sae", factor) for name in ("joy", "sadness") for factor in (0.5, 1.0, 2.0, 3.0)}
     assert factual == {
         *upto,
         *((name, "prompt", None) for name in ("joy", "sadness")),
         *((name, "prompted", 0.5) for name in ("joy", "sadness")),
-        *(("joy", "dense", factor) for factor in (0.5, 1.0)),
+        *(("joy", "dense", factor) for factor in (0.5, 1.0, 2.0, 3.0)),
         ("joy", "shuffled", 1.0),
         (None, "none", None),
         (None, "random", 1.0),

@@ -136,7 +136,7 @@ def standard_cells(
         Emotion -> its calibrated vector, the ones under study (`VectorBank.in_mode`). Where they act under guidance, they
         are tried without it too, at the doses up to the calibrated one.
     baselines
-        Other calibrated vectors by emotion (dense mean difference), at the doses up to the calibrated one.
+        Other calibrated vectors by emotion (dense mean difference), at the same doses.
     shuffled
         Vectors of shuffled concept-sets by emotion, at the calibrated dose of the emotion's own vector; the first
         `SteeringSpec.n_shuffled` are taken, for the basic six.
@@ -161,7 +161,7 @@ def standard_cells(
     for baseline in baselines:
         for emotion in baseline_emotions(spec, vectors):
             if emotion in baseline:
-                cells += [_cell(spec, emotion, baseline[emotion], factor) for factor in spec.lower_doses]
+                cells += [_cell(spec, emotion, baseline[emotion], factor) for factor in spec.doses]
     for emotion in baseline_emotions(spec, vectors):
         if not spec.guidance.over(vectors[emotion].guidance).is_plain:
             alone = (_cell(spec, emotion, vectors[emotion], factor) for factor in spec.lower_doses)
@@ -267,10 +267,8 @@ def check_cap(spec: SteeringSpec, cells: Sequence[Cell], n_prompts: int, n_factu
 
 def _cell(spec: SteeringSpec, emotion: str, vector: SteeringVector, factor: float) -> Cell:
     dose = vector.dose(spec.mode) * factor
-    # What is above the calibrated dose has lost most facts.
-    factual = emotion in BASIC and factor <= 1.0
-    settings = _settings(spec)
-    return Cell(emotion, vector.kind, vector, dose, factor, spec.mode, settings=settings, factual=factual)
+    known = {"settings": _settings(spec), "factual": emotion in BASIC}
+    return Cell(emotion, vector.kind, vector, dose, factor, spec.mode, **known)
 
 
 def _settings(spec: SteeringSpec) -> dict[str, Any]:

@@ -350,9 +350,9 @@ class SteeringSpec(ChatModelSpec):
     mode: Mode = option("relative", "Mode of the dose.", panel=DOSE)
     guidance: Guidance = Guidance()
     doses: tuple[float, ...] = option(
-        (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0),
-        "Multiples of each calibrated dose: 0.5,1,1.5. The basic six take all, others 1, baselines those up to 1, "
-        "a vector with an instruction those below 1.",
+        (0.5, 0.75, 1.0, 1.5, 2.0),
+        "Multiples of each calibrated dose: 0.5,1,1.5. The basic six and their baselines take all, others 1; "
+        "a vector without its guidance those up to 1, with an instruction those below.",
         panel=DOSE,
     )
     random_doses: tuple[float, ...] = option(
@@ -378,7 +378,7 @@ class SteeringSpec(ChatModelSpec):
         60, "Factual questions, the first of the file, each answered twice.", panel=JUDGED, ge=0
     )
     factual_tokens: int = option(16, "Tokens of an answer to a factual question.", panel=JUDGED, gt=0)
-    token_cap: int = option(500_000, "Generated tokens in all, at most.", panel=OUTPUT, gt=0)
+    token_cap: int = option(600_000, "Generated tokens in all, at most.", panel=OUTPUT, gt=0)
     batch_size: int = option(40, _AT_ONCE, panel=OUTPUT, gt=0)
     seed: int = option(0, SEED_HELP, panel=OUTPUT, ge=0)
     out: Path = option(
