@@ -249,6 +249,17 @@ def with_a_foreign_tensor(folder):
     save_file({"weight": np.ones(D, dtype=np.float16)}, folder / "vectors.safetensors")
 
 
+def test_a_card_of_format_1_keeps_no_bound_that_was_not_measured(made, tmp_path):
+    made.save(tmp_path)
+    assert VectorBank.load(tmp_path).vector("joy").calibration["relative"] == (0.6, 0.3, pytest.approx(0.9))
+    change(tmp_path, format=1)
+    old = VectorBank.load(tmp_path)
+    dose = made.vector("joy").dose("relative")
+    assert old.vector("joy").calibration["relative"] == (dose, dose, pytest.approx(1.5 * dose))
+    dose = made.vector("joy", "constant").dose("constant")
+    assert old.vector("joy", "constant").calibration["constant"] == (dose, dose, dose)
+
+
 @pytest.mark.parametrize(
     "damage",
     [

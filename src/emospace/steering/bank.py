@@ -20,7 +20,8 @@ from emospace.steering.vector import SteeringVector, from_card, mix
 if TYPE_CHECKING:
     from emospace.models import LanguageModel
 
-FORMAT = 1
+FORMAT = 2
+"""1: its ranges of doses were not all measured (`_as_measured`)."""
 AXES = ("valence", "arousal")
 SOURCES = get_args(CalibratedSource)
 """What vectors are made of, the first choice first."""
@@ -223,8 +224,8 @@ class VectorBank:
         try:
             card = read_json(folder / CARD)
             rows = load_file(folder / "vectors.safetensors")
-            if card.get("format") != FORMAT:
-                raise ValueError(f"format {card.get('format')!r}, this version reads {FORMAT}")
+            if card.get("format") not in (1, FORMAT):
+                raise ValueError(f"format {card.get('format')!r}, this version reads 1 and {FORMAT}")
             entries = [(entry["name"], entry["mode"], entry["card"]) for entry in card["vectors"]]
             positions = {name: (float(v), float(a)) for name, (v, a) in card["positions"].items()}
             note = dict(card["note"])
@@ -242,14 +243,13 @@ class VectorBank:
                 str(error),
                 "Calibrate them again: emospace steer calibrate",
             ) from error
-        return VectorBank(
-            {
-                (name, mode): from_card(directions[name, mode], vector_card, f"{folder}, {name}")
-                for name, mode, vector_card in entries
-            },
-            positions,
-            note,
-        )
+        vectors = {
+            (name, mode): from_card(directions[name, mode], vector_card, f"{folder}, {name}")
+            for name, mode, vector_card in entries
+        }
+        if card["format"] == 1:
+            vectors = {key: _as_measured(vector) for key, vector in vectors.items()}
+        return VectorBank(vectors, positions, note)
 
 
 def bank_folder(model_hash: str, source: str = "mix", language: str = "en") -> Path:
@@ -296,6 +296,15 @@ def load_vectors(model: LanguageModel, source: str | None = None, language: str 
         f"no {f'{source} ' if source else ''}steering vectors were calibrated for it",
         hint[0].upper() + hint[1:],
     )
+
+
+def _as_measured(vector: SteeringVector) -> SteeringVector:
+    """Return a vector of format 1 without the bounds of its doses that were computed from the dose and never tried."""
+    calibration = {
+        mode: doses._replace(low=doses.dose, high=doses.dose if mode == "constant" else doses.high)
+        for mode, doses in vector.calibration.items()
+    }
+    return replace(vector, calibration=calibration)
 
 
 def _scaled(vector: SteeringVector, factor: float) -> SteeringVector:
