@@ -267,8 +267,11 @@ def check_cap(spec: SteeringSpec, cells: Sequence[Cell], n_prompts: int, n_factu
 
 def _cell(spec: SteeringSpec, emotion: str, vector: SteeringVector, factor: float) -> Cell:
     dose = vector.dose(spec.mode) * factor
-    known = {"settings": _settings(spec), "factual": emotion in BASIC}
-    return Cell(emotion, vector.kind, vector, dose, factor, spec.mode, **known)
+    return Cell(
+        *(emotion, vector.kind, vector, dose, factor, spec.mode),
+        settings=_settings(spec),
+        factual=emotion in BASIC,
+    )
 
 
 def _settings(spec: SteeringSpec) -> dict[str, Any]:
