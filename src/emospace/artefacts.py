@@ -11,7 +11,9 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -117,7 +119,26 @@ def write_json(path: Path, value: Any) -> None:
 
 def read_json(path: Path) -> Any:
     """Read a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    return parse_json(path.read_text(encoding="utf-8"))
+
+
+def parse_json(text: str) -> Any:
+    """Return what a JSON text holds; raises `ValueError` where it is none or is nested too deeply."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError(TOO_DEEP) from None
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Return what a TOML text holds; raises `tomllib.TOMLDecodeError` where it is none or is nested too deeply."""
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise tomllib.TOMLDecodeError(TOO_DEEP) from None
+
+
+TOO_DEEP = "it is nested too deeply"
 
 
 def write_parquet(path: Path, frame: pd.DataFrame) -> None:
@@ -170,9 +191,18 @@ def read_tensors(path: Path, key: str, what: str) -> tuple[dict[str, Any], dict[
         raise DiskError(str(path), "there is no such file", f"Make the {what} and save it first.")
     try:
         with safe_open(str(path), framework="np") as file:
-            card = json.loads((file.metadata() or {})[key])
+            card = parse_json((file.metadata() or {})[key])
             return {name: file.get_tensor(name) for name in file.keys()}, card  # noqa: SIM118
     except (SafetensorError, KeyError, ValueError) as error:
+        raise InvalidInput(str(path), f"it holds no {what}", "Give a file that `save` wrote.") from error
+
+
+@contextmanager
+def read_as(path: Path, what: str) -> Iterator[None]:
+    """Turn what goes wrong when tensors and a card do not fit together into `InvalidInput`; `what` was to be read."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InvalidInput(str(path), f"it holds no {what}", "Give a file that `save` wrote.") from error
 
 

@@ -120,6 +120,14 @@ def test_states_are_the_residual_stream_at_every_layer(model):
     assert relative_error(ours.numpy(), theirs[-1].numpy()) > 0.05, "the last layer is after the final norm"
 
 
+def test_states_are_those_that_transformers_returns(model):
+    ids = torch.tensor([word_spans(model, ["happiness"], CARRIER)[0].ids])
+    with torch.inference_mode():
+        theirs = model.model(ids, output_hidden_states=True, use_cache=False).hidden_states
+    for layer, expected in enumerate(theirs[:-1]):
+        torch.testing.assert_close(token_states(model, ids, layer), expected, rtol=1e-5, atol=1e-5)
+
+
 def test_every_way_to_run_gives_the_same_states(model):
     spans = word_spans(model, WORDS, CARRIER)
     reference = single_runs(model, spans, "last")

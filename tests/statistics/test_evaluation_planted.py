@@ -88,6 +88,28 @@ def test_a_dose_that_does_nothing_has_no_slope():
     assert risen / 200 > 0.9
 
 
+def test_intervals_of_rare_tones_cover_their_rate():
+    """Resampled prompts without a hit have none: their interval was from 0 to 0, and covered 86% at a rate of .05."""
+    rng = np.random.default_rng(6)
+    for chance in (0.02, 0.05, 0.95):
+        found = [rate(rng.random(N_PROMPTS) < chance, seed=seed, n=200) for seed in range(400)]
+        assert np.mean([each.low <= chance <= each.high for each in found]) >= 0.93
+    none = rate(np.zeros((2, N_PROMPTS)), seed=0)
+    assert (none.value, none.low) == (0, 0)
+    assert 0.05 < none.high < 0.12
+
+
+def test_intervals_of_a_rate_over_vectors_know_that_prompts_repeat():
+    rng = np.random.default_rng(7)
+    covered = 0
+    for seed in range(400):
+        prompts = rng.random(N_PROMPTS) < 0.3
+        rows = np.where(rng.random((4, N_PROMPTS)) < 0.8, prompts, rng.random((4, N_PROMPTS)) < 0.3)
+        found = rate(rows, seed=seed, n=300)
+        covered += found.low <= 0.3 <= found.high
+    assert 0.93 <= covered / 400 <= 0.98
+
+
 # --- ways at equal cost
 
 

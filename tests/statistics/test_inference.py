@@ -214,3 +214,27 @@ def test_max_t_holds_the_family_wise_level():
     assert nominal(rejected)
     values[label, 5] += 2 * rng.random(label.sum())
     assert stats.max_t_strata(values, label, strata, seed=0, n_permutations=199)[5] == 1 / 200
+
+
+@pytest.mark.parametrize("n", [15, 24])
+def test_intervals_over_few_categories_cover_the_correlation(n):
+    """Plain percentiles cover 91% of 15: they lack the factor of Student's t, and that of n over n - 1."""
+    rng = np.random.default_rng(10)
+    component, plane = [], []
+    for seed in range(2000):
+        x = rng.normal(size=(n, 2))
+        y = 0.7 * x + np.sqrt(1 - 0.7**2) * rng.normal(size=(n, 2))
+        best = stats.best_of_components(x[:, :1], y[:, 0], seed=seed, n_permutations=1, n_bootstrap=1000)
+        component.append(best.low <= 0.7 <= best.high)
+        if seed >= 600:
+            continue
+        fit = stats.procrustes_fit(x, y, seed=seed, n_permutations=1, n_bootstrap=500)
+        plane.append(fit.low <= 0.7 <= fit.high)
+    assert 0.93 <= np.mean(component) <= 0.97
+    assert 0.93 <= np.mean(plane) <= 0.97
+
+
+def test_a_percentile_interval_of_many_is_the_plain_one():
+    draws = np.random.default_rng(11).normal(size=5000)
+    assert stats.percentile_interval(draws, 10**7) == pytest.approx(tuple(np.quantile(draws, [0.025, 0.975])))
+    assert all(np.isnan(stats.percentile_interval(np.full(3, np.nan), 9)))

@@ -7,6 +7,7 @@ import numpy as np
 from emospace.prediction import (
     above_draws,
     compare_predictions,
+    correlation,
     latent_profile,
     matched_draws,
     predict_draws,
@@ -135,3 +136,42 @@ def test_a_space_without_signal_is_not_above_its_draws_and_one_with_signal_is():
 
     assert standing(np.arange(15)).p < 0.02
     assert standing(np.arange(100, 115)).p > 0.02
+
+
+def new_words_beside(rng, sets, y, n):
+    """Return the predictions of the first n words from each set, and the r of the same models on all other words."""
+    known, options = np.arange(len(y)) < n, {"penalties": (0.1, 1, 10), "n_bootstrap": 300}
+    found = [
+        predict_ratings(x, y, np.arange(len(y)), targets=["y"], scored=known, train_mask=known, **options)[0]
+        for x in sets
+    ]
+    return found, [
+        correlation(one.out_of_fold[~known], one.observed[~known], one.folds[~known]).item() for one in found
+    ]
+
+
+def test_the_interval_of_cross_validated_r_covers_what_its_models_reach_on_new_words():
+    """Of predictions that are taken as given it holds hardly more than 80%: every pair of words serves twice."""
+    rng = np.random.default_rng(8)
+    covered = []
+    for _ in range(150):
+        x, noise = rng.standard_normal((1150, 20)), rng.standard_normal((1150, 1))
+        y = 0.4 * x @ rng.standard_normal((20, 1)) / np.sqrt(20) + 0.9 * noise
+        (one,), (truth,) = new_words_beside(rng, [x], y, 150)
+        covered.append(one.without_concepts.ci_low <= truth <= one.without_concepts.ci_high)
+    assert 0.91 <= np.mean(covered) <= 0.995
+
+
+def test_two_feature_sets_that_are_as_good_are_seldom_called_different():
+    rng = np.random.default_rng(9)
+    p, covered = [], []
+    for seed in range(150):
+        core = rng.standard_normal((1200, 8))
+        y = core @ rng.standard_normal((8, 1)) / np.sqrt(8) + rng.standard_normal((1200, 1))
+        sets = [core + rng.standard_normal(core.shape) for _ in range(2)]
+        pair, truth = new_words_beside(rng, sets, y, 200)
+        found = compare_predictions(*pair, without_concepts=True, n_bootstrap=300, seed=seed)
+        p.append(found.p)
+        covered.append(found.ci_low <= truth[0] - truth[1] <= found.ci_high)
+    assert np.mean(np.array(p) <= 0.05) <= 0.09
+    assert np.mean(covered) >= 0.91

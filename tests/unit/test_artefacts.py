@@ -19,6 +19,8 @@ from emospace.artefacts import (
     content_hash,
     file_hash,
     jsonable,
+    parse_json,
+    parse_toml,
     read_json,
     read_parquet,
     write_json,
@@ -246,3 +248,54 @@ def test_a_table_that_is_missing_or_damaged_is_named(tmp_path, content, kind):
     with pytest.raises(kind) as refused:
         read_parquet(path)
     assert refused.value.what == str(path)
+
+
+@pytest.mark.parametrize(
+    ("parse", "text"), [(parse_toml, "x = " + "[" * 5000), (parse_json, '{"a":' * 200_000)]
+)
+def test_text_that_is_nested_too_deeply_is_no_such_text(parse, text):
+    with pytest.raises(ValueError, match="deep"):
+        parse(text)
+
+
+def readers():
+    from emospace.concepts import load_concepts
+    from emospace.concepts.loading import category_lists
+    from emospace.evaluation.prompts import load_prompts
+    from emospace.norms import read_card
+    from emospace.records import Results
+
+    def card(path):
+        return read_card(path.with_suffix(""))
+
+    yield "concepts.toml", lambda path: load_concepts(path=path)
+    yield "categories.toml", lambda path: category_lists(path.parent)
+    yield "prompts.toml", lambda path: load_prompts("en", "calibration", path)
+    yield "ratings.csv.toml", card
+    yield "results.json", Results.load
+
+
+@pytest.mark.parametrize(("name", "read"), readers())
+def test_files_that_are_nested_too_deeply_are_refused(tmp_path, name, read):
+    path = tmp_path / name
+    path.write_text('{"a":' * 200_000 if name.endswith("json") else "x = " + "[" * 5000, encoding="utf-8")
+    with pytest.raises(EmospaceError):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    "card",
+    [{}, [], {"categories": 1}, {"language": "en", "categories": ["joy"], "n_words": [1], "unknown": 2}],
+)
+def test_tensors_beside_another_card_are_named(tmp_path, card):
+    import json
+
+    from emospace.reading.reader import ReaderWeights
+    from emospace.space import EmotionSpace
+    from emospace.space.matrix import _CARD
+
+    path = tmp_path / "x.safetensors"
+    write_tensors(path, {"matrix": np.zeros((1, 1))}, {_CARD: json.dumps(card), "reader": json.dumps(card)})
+    for kind in (EmotionSpace, ReaderWeights):
+        with pytest.raises(InvalidInput):
+            kind.load(path)

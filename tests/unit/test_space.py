@@ -190,6 +190,15 @@ def test_pca_gives_ordered_orthogonal_scores_with_a_fixed_sign(codes):
     assert np.allclose(np.abs(flipped.scores), np.abs(found.scores))
 
 
+def test_pca_is_that_of_scikit_learn_but_for_signs(codes):
+    from sklearn.decomposition import PCA
+
+    space = build_space(codes, WORDS, concept_sets(), "en", scale="none")
+    found, theirs = space.pca(3), PCA(3)
+    np.testing.assert_allclose(np.abs(found.scores), np.abs(theirs.fit_transform(space.matrix)), atol=1e-10)
+    np.testing.assert_allclose(found.explained, theirs.explained_variance_ratio_, atol=1e-10)
+
+
 def test_a_space_survives_saving_and_selects_by_name(tmp_path, codes):
     space = build_space(codes, WORDS, concept_sets(), "en", scale="none")
     space.save(tmp_path / "space.safetensors")

@@ -558,6 +558,29 @@ def test_rate_test_matches_cochran_mantel_haenszel():
         assert found.difference[row] == pytest.approx(excess / weight)
 
 
+def test_strata_and_false_discoveries_are_those_of_statsmodels():
+    from statsmodels.stats.contingency_tables import StratifiedTable
+    from statsmodels.stats.multitest import multipletests
+
+    rng = np.random.default_rng(23)
+    values, labels, strata = words_in_strata(rng, n_words=200)
+    found = stats.stratified_rate_test(values, labels[0], strata)
+    for latent, fires in enumerate((values > 0).T):
+        tables = [
+            np.array(
+                [
+                    [(fires & side)[strata == s].sum(), (~fires & side)[strata == s].sum()]
+                    for side in (labels[0], ~labels[0])
+                ]
+            )
+            for s in range(4)
+        ]
+        theirs = StratifiedTable(tables).test_null_odds(correction=False).statistic
+        assert found.z[latent] ** 2 == pytest.approx(theirs)
+    p = rng.random(60) ** 3
+    assert stats.fdr_bh(p) == pytest.approx(multipletests(p, method="fdr_bh")[1], abs=1e-12)
+
+
 def test_rate_test_is_exact_in_one_stratum_and_over_several():
     values = np.zeros((50, 1))
     values[[0, 1, 2, 30, 45]] = 1

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from emospace.artefacts import parse_toml
 from emospace.cli.options import takes
 from emospace.display import say, table, written
 from emospace.errors import InvalidInput
@@ -234,7 +235,7 @@ def read_labels(path: Path) -> dict[str, list[str]]:
     from emospace.concepts.files import read_text
 
     try:
-        labels = tomllib.loads(read_text(path))
+        labels = parse_toml(read_text(path))
     except tomllib.TOMLDecodeError as error:
         raise InvalidInput(
             str(path), f"it is no TOML ({error})", 'Write lines like joy = ["joy"].'

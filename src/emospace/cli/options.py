@@ -241,13 +241,11 @@ def _put(values: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
 
 def read_config(path: Path) -> dict[str, Any]:
     """Return the settings of a TOML or JSON file."""
-    import tomllib
-
-    from emospace.artefacts import read_text
+    from emospace.artefacts import parse_json, parse_toml, read_text
 
     text = read_text(path, f"--config {path}", "Name a TOML or JSON file, in UTF-8.")
     try:
-        settings = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+        settings = parse_json(text) if path.suffix == ".json" else parse_toml(text)
     except ValueError as error:
         raise InvalidInput(
             f"--config {path}", f"it is not valid ({error})", "Give TOML, or JSON in a file named .json."

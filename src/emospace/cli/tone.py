@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -88,7 +87,7 @@ def read_batch(path: Path) -> list[str]:
     EmospaceError
         If the file cannot be read, holds no prompt, or a line of JSONL has none.
     """
-    from emospace.artefacts import read_text
+    from emospace.artefacts import parse_json, read_text
 
     lines = read_text(path, f"--batch {path}", "Name a file of prompts, saved as UTF-8.").splitlines()
     kept = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
@@ -99,7 +98,7 @@ def read_batch(path: Path) -> list[str]:
     prompts = []
     for number, line in kept:
         try:
-            prompt = json.loads(line)["prompt"]
+            prompt = parse_json(line)["prompt"]
         except (ValueError, KeyError, TypeError):
             prompt = None
         if not isinstance(prompt, str) or not prompt.strip():

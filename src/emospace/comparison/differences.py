@@ -11,7 +11,7 @@ from emospace import stats
 from emospace.comparison.records import DifferenceRecord
 from emospace.comparison.runs import NamedRun
 from emospace.prediction import correlation
-from emospace.prediction.scores import centred
+from emospace.prediction.scores import centred, spread
 from emospace.report.run import Absent
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def compare_predictions(
     """Return r of a run less r of the baseline for the emotion space and for dense states, on their common words.
 
     Words that are concept words of either run are left out. Both are scored within their own folds, and word groups
-    are resampled for both alike.
+    are resampled for both alike; intervals and p allow for the models of the folds (`prediction.scores`).
     """
     common: dict[str, Any] = {
         "run": item.name,
@@ -105,7 +105,7 @@ def compare_predictions(
     records = []
     for place, name in enumerate(COLUMNS):
         value = float(r[0][place] - r[1][place])
-        tested = stats.difference_of(value, draws[0][:, place] - draws[1][:, place])
+        tested = stats.difference_of(value, spread(value, draws[0][:, place] - draws[1][:, place]))
         records.append(
             DifferenceRecord(
                 **common,

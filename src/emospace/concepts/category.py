@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from emospace.artefacts import parse_toml
 from emospace.errors import EmospaceError
 
 BUNDLED = Path(__file__).parent.parent / "data" / "concepts"
@@ -63,7 +64,7 @@ def read_catalogue(
         If it is not valid TOML, a table has fields of another format, or a list cannot be used.
     """
     try:
-        document = tomllib.loads(text)
+        document = parse_toml(text)
     except tomllib.TOMLDecodeError as error:
         raise EmospaceError(str(path), f"it is not valid TOML ({error})", "Mend that line.") from error
     lists = document.pop("lists", {})

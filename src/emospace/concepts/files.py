@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from emospace.artefacts import parse_toml
 from emospace.concepts.category import CATEGORIES_FILE
 from emospace.concepts.sets import COLUMNS, ConceptSets, Provenance
 from emospace.errors import DiskError, EmospaceError
@@ -59,7 +60,7 @@ def read_language(path: Path) -> ConceptSets:
     import pandas as pd
 
     try:
-        document = tomllib.loads(read_text(path))
+        document = parse_toml(read_text(path))
     except tomllib.TOMLDecodeError as error:
         raise EmospaceError(str(path), f"it is not valid TOML ({error})", "Mend that line.") from error
     language = document.pop("language", None)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from emospace.artefacts import read_text
+from emospace.artefacts import parse_toml, read_text
 from emospace.errors import InvalidInput, unknown
 from emospace.lexicon import base_language
 
@@ -251,7 +251,7 @@ def _read(path: Path) -> PromptFile:
     hint = "Follow the format of data/prompts/en.toml."
     text = read_text(path, hint="Name a TOML file, saved as UTF-8.")
     try:
-        return PromptFile.model_validate(tomllib.loads(text))
+        return PromptFile.model_validate(parse_toml(text))
     except tomllib.TOMLDecodeError as error:
         raise InvalidInput(str(path), f"it is not TOML ({error})", hint) from error
     except ValidationError as error:

@@ -122,6 +122,36 @@ def probability(judgement: Judgement, target: str) -> Floats:
 
 
 def rate(values: ArrayLike, *, seed: int, n: int = 2000) -> Estimate:
+    """Return the mean of shares (0..1) over prompts, with Wilson's interval for as many independent answers.
+
+    A bootstrap of prompts tells how many independent answers the values are worth: as many as would vary so. Where no
+    prompt has a hit, or all have, it cannot tell, and each prompt counts as one; the bootstrap's own percentiles would
+    then be a point.
+
+    Parameters
+    ----------
+    values
+        As in `mean_estimate`.
+
+    References
+    ----------
+    Wilson (1927), J. Am. Stat. Assoc. 22, 209-212; Korn & Graubard (1998), Surv. Methodol. 24, 193-201.
+    """
+    found, draws = _bootstrap_mean(values, seed, n)
+    if not found.n:
+        return found
+    share = min(max(found.value, 0.0), 1.0)
+    varied = float(np.nanvar(draws)) * found.n / max(found.n - 1, 1)
+    if 0 < share < 1 and varied < 1e-15:
+        return Estimate(found.value, found.value, found.value, found.n)
+    worth = share * (1 - share) / varied if 0 < share < 1 else found.n
+    square = 1.959964**2
+    centre = (share + square / (2 * worth)) / (1 + square / worth)
+    half = np.sqrt(square * (share * (1 - share) / worth + square / (4 * worth**2))) / (1 + square / worth)
+    return Estimate(found.value, max(0.0, float(centre - half)), min(1.0, float(centre + half)), found.n)
+
+
+def mean_estimate(values: ArrayLike, *, seed: int, n: int = 2000) -> Estimate:
     """Return the mean over prompts with a percentile bootstrap over them.
 
     Parameters
@@ -135,19 +165,25 @@ def rate(values: ArrayLike, *, seed: int, n: int = 2000) -> Estimate:
     Estimate
         `Estimate.n` counts the prompts with any value.
     """
+    return _bootstrap_mean(values, seed, n)[0]
+
+
+def _bootstrap_mean(values: ArrayLike, seed: int, n: int) -> tuple[Estimate, Floats]:
+    """Return the mean of rows over prompts with its percentile interval, and the mean in each resample."""
     rows = np.atleast_2d(np.asarray(values, dtype=np.float64))
     rows = rows[:, np.isfinite(rows).any(axis=0)]
     n_prompts = rows.shape[1]
     if not n_prompts:
-        return Estimate(NAN, NAN, NAN, 0)
+        return Estimate(NAN, NAN, NAN, 0), np.empty(0)
     drawn = _resamples(n_prompts, seed, n)
     times = np.zeros((n, n_prompts))
     np.add.at(times, (np.arange(n)[:, None], drawn), 1)
-    return interval_of(row_mean(rows), _mean_of_rows(rows, times), n_prompts)
+    draws = _mean_of_rows(rows, times)
+    return interval_of(row_mean(rows), draws, n_prompts), draws
 
 
 def row_mean(values: ArrayLike) -> float:
-    """Return the mean that `rate` estimates, without an interval."""
+    """Return the mean that `mean_estimate` and `rate` estimate, without an interval."""
     rows = np.atleast_2d(np.asarray(values, dtype=np.float64))
     return float(_mean_of_rows(rows, np.ones((1, rows.shape[1])))[0])
 
@@ -184,7 +220,7 @@ def shift(steered: ArrayLike, base: ArrayLike, *, seed: int, n: int = 2000) -> E
     """
     with np.errstate(invalid="ignore"):
         gap = np.atleast_2d(np.asarray(steered, dtype=np.float64)) - np.asarray(base, dtype=np.float64)
-    return rate(over_draws(list(gap)), seed=seed, n=n)
+    return mean_estimate(over_draws(list(gap)), seed=seed, n=n)
 
 
 def exceeds(cell: ArrayLike, controls: ArrayLike, *, seed: int, n: int = 9999) -> float:
@@ -418,12 +454,10 @@ def _shifts(name: str, cells: Sequence[np.ndarray], base: np.ndarray, seed: int)
 
 
 def interval_of(value: float, draws: Floats, n: int) -> Estimate:
-    """Return a figure with the interval in which 95% of its draws lie, those that are finite."""
-    draws = draws[np.isfinite(draws)]
-    if not len(draws) or not np.isfinite(value):
+    """Return a figure of `n` prompts with its percentile interval (`stats.percentile_interval`)."""
+    if not np.isfinite(value):
         return Estimate(NAN, NAN, NAN, n)
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return Estimate(value, float(low), float(high), n)
+    return Estimate(value, *stats.percentile_interval(draws, n), n)
 
 
 def _resamples(n_prompts: int, seed: int, n: int) -> NDArray[np.int64]:

@@ -18,6 +18,7 @@ from emospace.evaluation.scores import (
     hits,
     interval_of,
     is_judged,
+    mean_estimate,
     over_draws,
     probability,
     rate,
@@ -142,7 +143,7 @@ def random_table(groups: Sequence[Group], base: Scored, *, seed: int) -> pd.Data
             near = _matched(group, groups)
             if near is None:
                 continue
-            deviation = rate(_deviations(near, base), seed=seed)
+            deviation = mean_estimate(_deviations(near, base), seed=seed)
             rows.append(
                 {
                     "target": group.target,
@@ -208,8 +209,8 @@ def figure_table(groups: Sequence[Group], base: Scored, affect: pd.DataFrame, *,
         near = [random for group in basic if (random := _matched(group, groups)) is not None]
         if near:
             gaps = [over_draws(list(_deviations(random, base))) for random in near]
-            add(kind, "random_deviation", rate(gaps, seed=seed))
-            deviations = [deviation for gap in gaps if (deviation := rate(gap, seed=seed)).n]
+            add(kind, "random_deviation", mean_estimate(gaps, seed=seed))
+            deviations = [deviation for gap in gaps if (deviation := mean_estimate(gap, seed=seed)).n]
             if deviations:
                 worst = max(deviations, key=lambda deviation: abs(deviation.value))
                 add(kind, "random_deviation_worst", worst)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from emospace.artefacts import content_hash
+from emospace.artefacts import content_hash, parse_json
 from emospace.concepts import categories, load_concepts
 from emospace.errors import InvalidInput, first_line
 from emospace.judges.judgement import BASIC_SEVEN, Judgement, MeasuredJudge
@@ -234,7 +233,7 @@ def _load(source: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InvalidInput(str(path), f"it cannot be read as JSON ({error})", "Name a JSON file.") from error
     if not isinstance(value, dict):

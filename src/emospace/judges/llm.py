@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from emospace import display
-from emospace.artefacts import cache_dir, content_hash
+from emospace.artefacts import cache_dir, content_hash, parse_json
 from emospace.errors import EmospaceError, InvalidInput
 from emospace.judges.endpoint import Endpoint, Parameters
 from emospace.judges.judgement import BASIC_SEVEN, Judgement
@@ -164,7 +164,7 @@ class LanguageModelJudge:
         if self.answers.exists():
             for line in self.answers.read_text(encoding="utf-8", errors="replace").split("\n"):
                 try:
-                    entry = json.loads(line)
+                    entry = parse_json(line)
                     answers[entry["key"]] = entry["answer"]
                     self.endpoint.parameters = Parameters(**entry["asked"])
                 except (ValueError, KeyError, TypeError):
@@ -220,7 +220,7 @@ def scores_of(answer: str, labels: Sequence[str]) -> np.ndarray | None:
     # What a reasoning model thinks before it replies may hold braces, too.
     match = re.search(r"\{.*\}", answer.rpartition("</think>")[2], re.DOTALL)
     try:
-        scores = json.loads(match.group()) if match else None
+        scores = parse_json(match.group()) if match else None
     except ValueError:
         return None
     values: list[Any] = [scores.get(label) for label in labels] if isinstance(scores, Mapping) else [None]

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TypedDict, get_type_hints
 
 from pydantic import AfterValidator, ConfigDict, ValidationError, create_model
 
-from emospace.artefacts import write_text
+from emospace.artefacts import parse_toml, write_text
 from emospace.errors import EmospaceError, unknown
 from emospace.norms.headers import folded, language_names
 from emospace.norms.word_norms import TARGETS
@@ -161,7 +161,7 @@ def read_card(path: Path) -> dict[str, Any]:
     if path.is_dir() or not (beside := card_path(path)).exists():
         return {}
     try:
-        card = tomllib.loads(beside.read_text(encoding="utf-8"))
+        card = parse_toml(beside.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise EmospaceError(str(beside), f"it is no TOML ({error})", "Fix it or take it away.") from error
     return checked(card, str(beside))

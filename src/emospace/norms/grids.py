@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from emospace.artefacts import parse_json
 from emospace.errors import DiskError, EmospaceError, InvalidInput, MissingDependency, first_line
 from emospace.norms.delimited import cut, decode
 
@@ -193,10 +194,10 @@ def _json_rows(source: str, suffix: str, text: str) -> list[list[str]] | None:
     Records, lists of cells, ``{column: [values]}``, ``{column: {row: value}}`` and ``{word: {column: value}}`` are read.
     """
     try:
-        data = json.loads(text)
+        data = parse_json(text)
     except (ValueError, RecursionError) as whole:
         try:
-            data = [json.loads(line) for line in text.splitlines() if line.strip()]
+            data = [parse_json(line) for line in text.splitlines() if line.strip()]
         except (ValueError, RecursionError) as error:
             if suffix.lower() not in _JSON_NAMES and not re.match(r'\s*\[?\s*\{\s*"', text):
                 return None

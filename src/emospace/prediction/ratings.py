@@ -21,7 +21,7 @@ from emospace.prediction.ridge import (
     moments,
     nested_ridge,
 )
-from emospace.prediction.scores import Score, centred, correlation, score
+from emospace.prediction.scores import SPREAD, Score, centred, correlation, score
 from emospace.stats import Auc, auc
 
 Result = TypeVar("Result")
@@ -215,7 +215,7 @@ def membership_aucs(
     """Return how well the held-out words of each category are separated from all others, by ridge on membership.
 
     Layer and penalty are chosen on training folds, as for ratings (`predict_ratings`); predictions are compared within
-    folds.
+    folds. Interval and p allow for what the models of the folds add (`prediction.scores`).
 
     Parameters
     ----------
@@ -228,7 +228,7 @@ def membership_aucs(
     """
     nested = nested_predictions(features, members.astype(np.float64), groups, folds=folds, seed=seed)
     scores = centred(nested.predicted, nested.folds)
-    return tuple(auc(score, member) for score, member in zip(scores.T, members.T, strict=True))
+    return tuple(auc(score, member, spread=SPREAD) for score, member in zip(scores.T, members.T, strict=True))
 
 
 def predict_beside(

@@ -4,6 +4,11 @@ Models of different folds have different intercepts: pooling their predictions a
 below zero where there is nothing to find, because a fold whose ratings are high is predicted from the rest,
 whose ratings are low. So r is the correlation after predictions and ratings are centred within each fold. What is
 left of that bias is below zero, and vanishes with the number of words.
+
+Nor are they independent of one another: each word trains the models that predict the others, so that every pair of
+words serves twice, once each way round. Out-of-fold predictions are ``S y`` with a smoother S that is zero within
+folds, and for exchangeable ratings ``Var(y'Sy) = sigma^4 (||S||^2 + tr S^2) <= 2 sigma^4 ||S||^2``. A bootstrap that
+takes the predictions as given sees the first half alone; so every interval and p here allows for both (`SPREAD`).
 """
 
 from __future__ import annotations
@@ -32,7 +37,8 @@ class Score:
     r2
         1 - SSE/SST of the raw predictions.
     ci_low, ci_high
-        95% percentile interval of r over a bootstrap of word groups; NaN for constant predictions.
+        95% interval of r over a bootstrap of word groups, of cross-validated predictions with the spread of their
+        models (see above); NaN for constant predictions.
     p
         One-sided (r > 0), words of one group counting as one (see `prediction.scores.score`).
     n, n_groups
@@ -59,7 +65,7 @@ class Score:
 
 
 class Comparison(NamedTuple):
-    """Difference in r of two feature sets on the same words, with percentile intervals of it.
+    """Difference in r of two feature sets on the same words, with intervals of it.
 
     `equivalent` is the claim "as well as": the 90% interval, `equivalence_low` to `equivalence_high`, lies within +-`margin`, which is the two one-sided
     tests at .05 (Schuirmann, 1987). `p` is two-sided, against no difference.
@@ -74,6 +80,21 @@ class Comparison(NamedTuple):
     margin: float
     equivalent: bool
     n: int
+
+
+SPREAD = math.sqrt(2)
+"""By how much the standard error of a figure of out-of-fold predictions exceeds, at most, that of given ones."""
+
+
+def spread(value: float, draws: np.ndarray) -> np.ndarray:
+    """Return bootstrap draws of a difference of out-of-fold r, with the spread that its models add."""
+    return np.asarray(value + SPREAD * (draws - value))
+
+
+def _spread_interval(r: float, low: float, high: float) -> tuple[float, float]:
+    """Return the bounds of an out-of-fold r with the spread that its models add, on Fisher's scale."""
+    z = np.arctanh(np.clip([r, low, high], -1 + 1e-15, 1 - 1e-15))
+    return float(np.tanh(z[0] + SPREAD * (z[1] - z[0]))), float(np.tanh(z[0] + SPREAD * (z[2] - z[0])))
 
 
 class AboveDraws(NamedTuple):
@@ -112,9 +133,8 @@ def score(
     """Score predictions `[n_words]` against ratings `[n_words]`, words of one group counting as one observation.
 
     `p` is from t with n_groups - n_folds - 1 degrees of freedom. Cross-validated predictions have r's variance
-    doubled for it: they are ``S y`` with a smoother S that is zero within folds, and for exchangeable ratings
-    ``Var(y'Sy) = sigma^4 (||S||^2 + tr S^2) <= 2 sigma^4 ||S||^2``, as every pair of words serves twice, once
-    each way round. The plain t can reject nearly twice as often as it says.
+    doubled for it and for the interval, which is of what their models reach on new words. The plain t can reject
+    nearly twice as often as it says.
     """
     from scipy.stats import t as student
 
@@ -122,12 +142,14 @@ def score(
     low, high = bootstrap_r(
         centred(predicted, folds), centred(observed, folds), groups, seed=seed, n=n_bootstrap
     )
+    if cross_validated:
+        low, high = _spread_interval(r, low, high)
     n_groups = len(np.unique(groups))
     freedom = max(n_groups - len(np.unique(folds)) - 1, 1)
-    statistic = r * math.sqrt(freedom / max(1 - r * r, 1e-12) / (2 if cross_validated else 1))
+    statistic = r * math.sqrt(freedom / max(1 - r * r, 1e-12)) / (SPREAD if cross_validated else 1)
     residual, deviation = observed - predicted, observed - observed.mean()
-    spread = float(deviation @ deviation)
-    r2 = 1 - float(residual @ residual) / spread if spread > 0 else 0.0
+    total = float(deviation @ deviation)
+    r2 = 1 - float(residual @ residual) / total if total > 0 else 0.0
     p = max(float(student.sf(statistic, freedom)), 1e-300)
     return Score(r, r2, low, high, p, len(observed), n_groups)
 
@@ -142,6 +164,8 @@ def compare_predictions(
     seed: int = 0,
 ) -> Comparison:
     """Compare r of two feature sets, a - b, by a paired bootstrap over word groups on out-of-fold predictions.
+
+    Intervals and p are of what the models reach on new words: the draws are spread by what the models add.
 
     Parameters
     ----------
@@ -181,7 +205,8 @@ def compare_predictions(
     draws = bootstrap_correlations(
         centred(pair, folds).T, centred(observed, folds), a.groups[rows], seed=seed, n=n_bootstrap
     )
-    difference = difference_of(float(r[0] - r[1]), np.nan_to_num(draws[:, 0]) - np.nan_to_num(draws[:, 1]))
+    value, draws = float(r[0] - r[1]), np.nan_to_num(draws)
+    difference = difference_of(value, spread(value, draws[:, 0] - draws[:, 1]))
     return Comparison(
         difference=difference.value,
         ci_low=difference.low,

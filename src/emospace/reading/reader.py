@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from emospace.artefacts import read_tensors, write_tensors
+from emospace.artefacts import read_as, read_tensors, write_tensors
 from emospace.errors import InvalidInput
 from emospace.reading.fitting import PENALTIES, FittedReader, fit_ridge
 from emospace.reading.scores import Reading, TokenScores
@@ -95,8 +95,9 @@ class ReaderWeights:
             If the file is missing or holds no reader.
         """
         tensors, card = read_tensors(path, "reader", "reader")
-        named = {"categories": tuple(card["categories"]), "affect": tuple(card["affect"])}
-        return cls(latents=tensors.pop("latents", None), **tensors, **{**card, **named})
+        with read_as(path, "reader"):
+            named = {"categories": tuple(card["categories"]), "affect": tuple(card["affect"])}
+            return cls(latents=tensors.pop("latents", None), **tensors, **{**card, **named})
 
 
 def pool_tokens(tokens: np.ndarray, n_categories: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from emospace.artefacts import read_tensors, write_tensors
+from emospace.artefacts import read_as, read_tensors, write_tensors
 from emospace.errors import InvalidInput, unknown
 from emospace.features import latent_values
 
@@ -168,9 +168,9 @@ class EmotionSpace:
             If the file is missing or is no emotion space.
         """
         tensors, card = read_tensors(path, _CARD, "emotion space")
-        return cls(
-            **{**card, "categories": tuple(card["categories"]), "n_words": tuple(card["n_words"])}, **tensors
-        )
+        with read_as(path, "emotion space"):
+            named = {"categories": tuple(card["categories"]), "n_words": tuple(card["n_words"])}
+            return cls(**{**card, **named}, **tensors)
 
 
 def dissimilarity(rows: ArrayLike) -> Floats:

@@ -39,6 +39,7 @@ from emospace.stats.resampling import (
     difference_of,
     equivalent,
     paired_bootstrap,
+    percentile_interval,
 )
 from emospace.stats.strata import (
     RankScores,
@@ -79,6 +80,7 @@ __all__ = [
     "paired_bootstrap",
     "pearson",
     "pearson_interval",
+    "percentile_interval",
     "procrustes_fit",
     "rank_rows",
     "rank_scores",

@@ -16,11 +16,12 @@ class Auc(NamedTuple):
     p: float
 
 
-def auc(scores: np.ndarray, cases: np.ndarray) -> Auc:
+def auc(scores: np.ndarray, cases: np.ndarray, *, spread: float = 1.0) -> Auc:
     """Return how well `scores` `[n]` tell `cases` (bool `[n]`) from the rest.
 
     Interval and p are from the normal approximation with the variance of DeLong, DeLong & Clarke-Pearson (1988,
-    Biometrics 44). Without cases or without controls all four are nan.
+    Biometrics 44), its standard error times `spread` where the scores are not independent of one another. Without cases
+    or without controls all four are nan.
     """
     from scipy.stats import norm, rankdata
 
@@ -34,6 +35,6 @@ def auc(scores: np.ndarray, cases: np.ndarray) -> Auc:
     below = 1 - (ranks[~cases] - rankdata(scores[~cases])) / n_cases
     value = float(above.mean())
     variance = sum(part.var(ddof=1) / len(part) if len(part) > 1 else 0.0 for part in (above, below))
-    spread = float(max(np.sqrt(variance), 1e-12))
-    half = 1.959964 * spread
-    return Auc(value, max(0.0, value - half), min(1.0, value + half), float(norm.sf((value - 0.5) / spread)))
+    error = float(max(spread * np.sqrt(variance), 1e-12))
+    half = 1.959964 * error
+    return Auc(value, max(0.0, value - half), min(1.0, value + half), float(norm.sf((value - 0.5) / error)))

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from emospace.stats.resampling import percentile_interval
+
 Floats = NDArray[np.float64]
 
 
@@ -68,9 +70,9 @@ def procrustes_fit(
     xs, ys = xs - xs.mean(axis=1, keepdims=True), ys - ys.mean(axis=1, keepdims=True)
     sizes = np.linalg.norm(xs, axis=(1, 2)) * np.linalg.norm(ys, axis=(1, 2))
     draws = np.linalg.svd(xs.swapaxes(1, 2) @ ys, compute_uv=False).sum(axis=1) / sizes
-    low, high = np.quantile(draws, [0.025, 0.975])
+    low, high = percentile_interval(draws, n)
     turned = a @ left @ right * (size.sum() / np.linalg.norm(a) ** 2)
-    return ProcrustesFit(float(value), float(low), float(high), float(p), n, n_permutations, turned, b)
+    return ProcrustesFit(float(value), low, high, float(p), n, n_permutations, turned, b)
 
 
 def unit_columns(points: ArrayLike) -> Floats | None:

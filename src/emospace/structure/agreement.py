@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from emospace.errors import InvalidInput, unknown
+from emospace.stats import pearson, percentile_interval
 from emospace.structure.ratings import FEWEST_RATED, Ratings, check_language
 
 if TYPE_CHECKING:
@@ -179,14 +180,6 @@ def _agreement(
     if (np.ptp(points, axis=0) == 0).any():
         return None, None, None, "all categories have the same valence"
     drawn = points[np.random.default_rng(seed).integers(len(points), size=(n_bootstrap, len(points)))]
-    low, high = np.nanpercentile(_pearson(drawn), [2.5, 97.5])
-    r = float(_pearson(points[None])[0])
-    return r, float(low), float(high), "" if len(pairs) >= FEWEST_RATED else few + str(FEWEST_RATED)
-
-
-def _pearson(points: np.ndarray) -> np.ndarray:
-    """Return the correlations ``[n_draws]`` of the two columns of ``[n_draws, n, 2]``."""
-    centred = points - points.mean(axis=1, keepdims=True)
-    a, b = centred[..., 0], centred[..., 1]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray((a * b).sum(1) / np.sqrt((a**2).sum(1) * (b**2).sum(1)))
+    low, high = percentile_interval(pearson(drawn[..., 0], drawn[..., 1]), len(points))
+    r = pearson(*points.T)
+    return r, low, high, "" if len(pairs) >= FEWEST_RATED else few + str(FEWEST_RATED)

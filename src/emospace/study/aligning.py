@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 DECODING = "CEBRA"
 
 
-@stage(version=3)
+@stage(version=4)
 def align(
     *,
     model: str,

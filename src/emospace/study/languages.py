@@ -52,7 +52,7 @@ FEWEST_FEATURES = 3
 """Below, a correlation across features is plus or minus one, or none."""
 
 
-@stage(version=2)
+@stage(version=3)
 def compare_languages(
     *,
     model: str,

@@ -82,7 +82,7 @@ class Latents:
     n_draws: int
 
 
-@stage(version=3)
+@stage(version=4)
 def predict(
     *,
     model: str,

@@ -107,7 +107,7 @@ def dense_features(sets: ConceptSets, language: str) -> StageResult:
     return StageResult(tables={FEATURES: table})
 
 
-@stage(version=1)
+@stage(version=2)
 def describe(
     *,
     model: str,

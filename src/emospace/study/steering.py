@@ -106,7 +106,7 @@ def files_of(prepared: Sequence[Illustration | NotComputed]) -> dict[str, str]:
     return {"steering vectors": content_hash(hashes), "judge": tried[0].judge}
 
 
-@stage(version=2)
+@stage(version=3)
 def illustrate(
     *,
     name: str,
