@@ -1,7 +1,7 @@
 # Every target sets up .venv first: Python 3.11 or later with venv, git and make are all that is needed.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo docs test test-versions lint types results steering steering-gemma steering-gemma-en steering-gemma-zh steering-gemma-zh-by-en languages steering-languages faults soak bench bench-environments setup clean
+.PHONY: help demo docs test test-versions lint types results steering steering-gemma steering-gemma-en steering-gemma-zh steering-gemma-zh-by-en languages steering-languages faults calibration references fuzz soak reliability licences sbom bench bench-environments setup clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -91,11 +91,44 @@ steering-gemma-en steering-gemma-zh steering-gemma-zh-by-en: $(STAMP)
 	$(BIN)/python recipes/publish_steering.py runs/$@ --name $@ --command "make $@: $(EVALUATED) --out runs/$@"
 	$(CLAIMS)
 
+calibration: $(STAMP) ## Check every p-value and interval on simulated data, and make docs/results/calibration.json again (20 minutes of one core)
+	OMP_NUM_THREADS=1 $(BIN)/python recipes/calibrate_statistics.py --out docs/results/calibration.json
+	$(BIN)/python recipes/publish_reliability.py
+
+references: $(STAMP) ## Measure how far figures are from other implementations, and make docs/results/references.json again
+	OMP_NUM_THREADS=1 $(BIN)/python recipes/compare_references.py --out docs/results/references.json
+	$(BIN)/python recipes/publish_reliability.py
+
+fuzz: $(STAMP) ## Give every reader a million damaged inputs, and make docs/results/fuzz.json again (an hour of one core)
+	OMP_NUM_THREADS=1 $(BIN)/python recipes/fuzz_readers.py --out docs/results/fuzz.json
+	$(BIN)/python recipes/publish_reliability.py
+
 faults: $(STAMP) ## Break a small study in every way a machine breaks one, and make docs/results/faults.json again (half an hour)
 	$(BIN)/python recipes/faults.py --out docs/results/faults.json
+	$(BIN)/python recipes/publish_reliability.py
 
-soak: $(STAMP) ## 1,000 requests to a running server: right answers, memory flat
-	$(BIN)/python recipes/soak.py
+MINUTES := 60
+soak: $(STAMP) ## Ask a running server for MINUTES=60 with 50 clients, half of them badly behaved, and make docs/results/soak.json again
+	$(BIN)/python recipes/soak.py --minutes $(MINUTES) --out docs/results/soak.json
+	$(BIN)/python recipes/publish_reliability.py
+
+reliability: $(STAMP) ## Write docs/reliability.md anew from the figures in docs/results
+	$(BIN)/python recipes/publish_reliability.py
+
+# What a user's environment holds, without the tools of development. Tools run from an environment of their own.
+RELEASED := dist/requirements.txt
+$(RELEASED): uv.lock
+	mkdir -p dist
+	$(BIN)/uv export --frozen --no-dev --no-emit-workspace --no-header --output-file $@ >/dev/null
+
+sbom: $(STAMP) $(RELEASED) ## Write the bill of materials of a release, dist/sbom.cdx.json (CycloneDX)
+	$(BIN)/uvx --from cyclonedx-bom==7.5.0 cyclonedx-py requirements $(RELEASED) --output-reproducible --of JSON --output-file dist/sbom.cdx.json
+
+licences: $(STAMP) $(RELEASED) ## Write the licences of all that a release needs, dist/licences.md, and look for known vulnerabilities
+	UV_PYTHON_DOWNLOADS=never $(BIN)/uv venv --quiet --clear dist/environment
+	$(BIN)/uv pip install --quiet --require-hashes --python dist/environment -r $(RELEASED)
+	$(BIN)/uvx pip-licenses==5.5.5 --python dist/environment/bin/python --format markdown --with-urls --output-file dist/licences.md
+	$(BIN)/uvx pip-audit==2.10.1 --require-hashes --disable-pip -r $(RELEASED) || echo "pip-audit found something, or could not reach its database"
 
 PEERS := repeng current legacy
 bench: bench-environments ## Measure emospace beside its peers and make docs/results/benchmarks.json again (hours)

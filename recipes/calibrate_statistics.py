@@ -102,18 +102,19 @@ def kept(path: Path, make: Any) -> dict[str, Any]:
     return row
 
 
-def calibrate(case: Case, folder: Path, key: str) -> dict[str, Any]:
-    """Return all rows of a case, those that are kept among them."""
+def calibrate(case: Case, folder: Path, key: str, share: float = 1.0) -> dict[str, Any]:
+    """Return all rows of a case, those that are kept among them; `share` of its data sets are drawn."""
+    n_null, n_planted = (max(int(n * share), 20) for n in (case.n_null, case.n_planted))
     name = f"{zlib.crc32(case.name.encode()):08x}"
     row: dict[str, Any] = {"name": case.name, "reported": case.reported, "estimand": case.estimand}
     row |= {"known": case.known, "careful": case.careful, "wide": case.wide}
     if case.tested:
-        path = folder / f"{name}-null-{case.n_null}-{key}.json"
-        row["null"] = kept(path, lambda: null_row(case, draws(case, 0.0, case.n_null)))
+        path = folder / f"{name}-null-{n_null}-{key}.json"
+        row["null"] = kept(path, lambda: null_row(case, draws(case, 0.0, n_null)))
     row["planted"] = [
         kept(
-            folder / f"{name}-{effect}-{case.n_planted}-{key}.json",
-            lambda effect=effect: planted_row(case, effect, draws(case, effect, case.n_planted)),
+            folder / f"{name}-{effect}-{n_planted}-{key}.json",
+            lambda effect=effect: planted_row(case, effect, draws(case, effect, n_planted)),
         )
         for effect in case.effects
     ]
@@ -150,7 +151,7 @@ def main() -> None:
     for case in all_cases():
         if options.only in case.name:
             began = time.process_time()
-            rows.append(calibrate(case, options.runs, key))
+            rows.append(calibrate(case, options.runs, key, options.share))
             failed += failures(rows[-1])
             spent = time.process_time() - began
             print(f"{spent:6.1f} s  {case.name}", *failures(rows[-1]), sep="\n    ", file=sys.stderr)

@@ -14,6 +14,7 @@ import argparse
 import json
 import multiprocessing
 import os
+import queue
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -266,9 +267,9 @@ def readers(only: str = "") -> Iterator[tuple[str, str]]:
 
 def run(group: str, name: str, share: float, within: float, failing: Path, results: Any) -> None:
     """Watch one reader in this process and hand over what became of its inputs."""
+    sys.path[:0] = [str(ROOT / "tests")]
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
         os.environ["EMOSPACE_CACHE"] = folder
-        tempfile.tempdir = folder
         (reader,) = [reader for reader in GROUPS[group]() if reader.name == name]
         results.put(watch(reader, max(int(reader.n * share), 20), Path(folder), failing, within=within))
 
@@ -289,6 +290,13 @@ def apart(group: str, name: str, share: float, within: float, failing: Path) -> 
     return found or Outcome(name, crashes={"the process died": str(process.exitcode)})
 
 
+def together(group: str, name: str, share: float, within: float, failing: Path) -> Outcome:
+    """Watch one reader in this process, whose memory is that of all readers before it."""
+    held: queue.Queue[Outcome] = queue.Queue()
+    run(group, name, share, within, failing, held)
+    return held.get()
+
+
 def main() -> None:
     """Run all readers and publish the counts."""
     sys.path[:0] = [str(ROOT / "tests")]
@@ -298,6 +306,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--share", type=float, default=1.0, help="share of the inputs of a full run")
     parser.add_argument("--within", type=float, default=1e9, help="seconds for each reader, at most")
+    parser.add_argument("--together", action="store_true", help="all readers in one process")
     parser.add_argument("--only", default="", help="readers whose name holds this")
     parser.add_argument(
         "--failing", type=Path, default=ROOT / "runs" / "fuzz", help="where failing inputs are kept"
@@ -306,7 +315,9 @@ def main() -> None:
     options = parser.parse_args()
     rows = []
     for group, name in list(readers(options.only)):
-        found = apart(group, name, options.share, options.within, options.failing)
+        found = (together if options.together else apart)(
+            group, name, options.share, options.within, options.failing
+        )
         rows.append(asdict(found) | {"holds": found.holds})
         print(
             f"{found.inputs:9,d} {found.seconds:6.0f} s {found.peak_mb:6.0f} MB {found.slowest:4.1f} s  {name}: "

@@ -131,11 +131,16 @@ def parse_json(text: str) -> Any:
 
 
 def parse_toml(text: str) -> dict[str, Any]:
-    """Return what a TOML text holds; raises `tomllib.TOMLDecodeError` where it is none or is nested too deeply."""
+    """Return what a TOML text holds; raises `tomllib.TOMLDecodeError` where it is none or cannot be taken in."""
     try:
         return tomllib.loads(text)
     except RecursionError:
         raise tomllib.TOMLDecodeError(TOO_DEEP) from None
+    except tomllib.TOMLDecodeError:
+        raise
+    # A number of thousands of digits, a date that is none.
+    except ValueError as error:
+        raise tomllib.TOMLDecodeError(first_line(error)) from None
 
 
 TOO_DEEP = "it is nested too deeply"

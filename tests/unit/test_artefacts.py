@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import stat
+import tomllib
 
 import numpy as np
 import pandas as pd
@@ -256,6 +257,12 @@ def test_a_table_that_is_missing_or_damaged_is_named(tmp_path, content, kind):
 def test_text_that_is_nested_too_deeply_is_no_such_text(parse, text):
     with pytest.raises(ValueError, match="deep"):
         parse(text)
+
+
+@pytest.mark.parametrize("value", ["9" * 5000, "2020-13-45", "25:00:00"])
+def test_a_value_that_toml_cannot_take_in_is_an_error_of_toml(value):
+    with pytest.raises(tomllib.TOMLDecodeError):
+        parse_toml(f"x = {value}")
 
 
 def readers():

@@ -12,7 +12,7 @@ from typing import Any, get_args
 import numpy as np
 from pydantic import ValidationError
 
-from emospace.artefacts import write_text
+from emospace.artefacts import parse_toml, write_text
 from emospace.errors import DiskError, InvalidInput, unknown
 from emospace.norms.cards import OpenQuestion, card_path, toml_value
 from emospace.norms.grids import Grid, read_grids
@@ -45,7 +45,7 @@ def read_structure_card(path: Path) -> StructureCard:
     if not beside.exists():
         return StructureCard()
     try:
-        return StructureCard(**tomllib.loads(beside.read_text(encoding="utf-8")))
+        return StructureCard(**parse_toml(beside.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InvalidInput(str(beside), f"it is no TOML ({error})", "Fix it or delete it.") from error
     except ValidationError as error:

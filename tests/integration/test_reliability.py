@@ -1,0 +1,52 @@
+"""The recipes behind docs/reliability.md: a little of each, and the page as its figures have it."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.slow
+def test_readers_read_or_refuse_by_name_what_is_damaged(tmp_path):
+    out = tmp_path / "fuzz.json"
+    command = [
+        sys.executable,
+        str(ROOT / "recipes" / "fuzz_readers.py"),
+        "--share",
+        "0.01",
+        "--within",
+        "1.5",
+    ]
+    run = subprocess.run(
+        [*command, "--together", "--failing", str(tmp_path / "failing"), "--out", str(out)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    rows = json.loads(out.read_text())["rows"]
+    assert len(rows) > 12
+    assert all(row["inputs"] >= 1 and not row["crashes"] and not row["hangs"] for row in rows)
+
+
+def test_every_comparison_with_another_implementation_is_a_test_that_exists():
+    from compare_references import REFERENCES
+
+    for reference in REFERENCES:
+        for test in reference.tests:
+            path, _, name = test.partition("::")
+            assert re.search(rf"^def {name}\(", (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE), test
+
+
+def test_the_page_is_what_its_figures_say():
+    from publish_reliability import page
+
+    written = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    assert written == page(ROOT / "docs" / "results"), "run: make reliability"
