@@ -1,6 +1,6 @@
 """Compare ways of steering on calibration prompts with the calibration judge: no figure that is reported is looked at.
 
-    python recipes/pilot_steering.py [--n-prompts 12] [--first 4]
+    python recipes/pilot_steering.py [--n-prompts 12] [--ways 0,3]
 
 Each way is a set of vectors, a multiple of their calibrated dose and a guidance; it is tried on the basic six of the embedded
 model in English. Written for each: how often the judge finds the target, as it is and with the words of all concept-sets
@@ -55,26 +55,31 @@ class Way:
         return {**asdict(self), "guidance": self.guidance.given}
 
 
-def guided(weight: float, plausible: float = 0.02, cost: float = 0.0) -> Guidance:
+def guided(
+    weight: float, cost: float = 0.0, plausible: float = 0.02, candidates: int | None = None
+) -> Guidance:
     """Return a guidance with all said."""
-    return Guidance(weight=weight, plausible=plausible, cost=cost)
+    return Guidance(weight=weight, plausible=plausible, cost=cost, candidates=candidates)
 
 
 PLAIN = Guidance(weight=1, plausible=0, cost=0)
 WAYS = (
     Way(1.0, PLAIN, "shipped"),
-    Way(0.75, guided(3, 0.02, 0.8), "shipped"),
-    Way(1.0, guided(3, 0.02, 0.8), "mix 0.5"),
-    Way(1.3, guided(3, 0.02, 1.0), "mix 0.5"),
-    Way(1.0, guided(4, 0.02), "mix 0.5"),
     Way(0.75, PLAIN, "shipped"),
     Way(0.75, guided(2), "shipped"),
-    Way(0.75, guided(3, 0.02, 0.4), "shipped"),
-    Way(0.75, guided(3, 0.05), "shipped"),
+    Way(0.75, guided(3, 0.8), "shipped"),
+    Way(1.0, guided(3, 0.8), "shipped"),
+    Way(0.75, guided(2, candidates=4), "shipped"),
+    Way(1.0, guided(2), "mix 0.5"),
+    Way(1.0, guided(3, 0.8), "mix 0.5"),
+    Way(1.3, guided(2), "mix 0.5"),
+    Way(0.75, guided(3, 0.4), "shipped"),
     Way(0.75, guided(1), "shipped"),
-    Way(1.0, guided(3, 0.02, 0.8), "mix 0"),
-    Way(1.0, guided(3, 0.02, 0.8), "dense 0.5"),
-    Way(0.75, guided(3, 0.02, 0.8), "shipped", "response"),
+    Way(0.75, guided(3, plausible=0.05), "shipped"),
+    Way(1.0, PLAIN, "mix 0.5"),
+    Way(1.0, guided(2), "mix 0"),
+    Way(1.0, guided(2), "dense 0.5"),
+    Way(0.75, guided(2), "shipped", "response"),
     Way(0.5, guided(4), "shipped"),
 )
 """``mix 0.5`` names vectors made anew: source and contrast, cleaned of directions common to all text, dose 1."""
@@ -179,7 +184,7 @@ def main() -> None:
     )
     parser.add_argument("--n-prompts", type=int, default=12)
     parser.add_argument("--n-tokens", type=int, default=40)
-    parser.add_argument("--first", type=int, default=len(WAYS), help="so many of the ways")
+    parser.add_argument("--ways", default="", help="numbers of ways; all unless given")
     options = parser.parse_args()
     pilot = Pilot(options.n_prompts, options.n_tokens)
     card = made_by(shlex.join(["python", "recipes/pilot_steering.py", *sys.argv[1:]]))
@@ -191,7 +196,8 @@ def main() -> None:
         "n_facts": len(pilot.known),
     }
     found: list[dict[str, Any]] = []
-    for way in WAYS[: options.first]:
+    numbers = [int(number) for number in options.ways.split(",") if number] or range(len(WAYS))
+    for way in (WAYS[number] for number in numbers):
         figures = pilot.tried(way)
         found.append({"way": way.named(), "mean": means(figures), "by_emotion": figures})
         write_json(DOCS / "steering-ways.json", {**card, "ways": found})

@@ -55,7 +55,7 @@ def test_plain_guidance_is_the_plain_path_without_a_second_row(llama, monkeypatc
     vector = vector_for(llama)
     steered = generate(llama, PROMPTS, vector, dose=1.0, sampling=SAMPLING)
     seen = widths(monkeypatch)
-    plain = Guidance(weight=1, plausible=0, cost=0)
+    plain = Guidance(weight=1, plausible=0, cost=0, candidates=1)
     guided = generate(llama, PROMPTS, vector, dose=1.0, sampling=SAMPLING, guidance=plain)
     assert guided.texts == steered.texts
     assert set(seen) == {len(PROMPTS)}
@@ -176,7 +176,9 @@ def test_the_weight_is_lowered_to_the_cost_and_no_further():
 
 def test_what_is_left_open_is_as_calibrated(llama):
     vector = vector_for(llama, guidance=STRONG)
-    assert plan_steering(llama, vector, 1.0).guidance == Guidance(weight=3, plausible=0.05, cost=0)
+    assert plan_steering(llama, vector, 1.0).guidance == Guidance(
+        weight=3, plausible=0.05, cost=0, candidates=1
+    )
     assert plan_steering(llama, vector, 1.0, guidance=Guidance(weight=1)).guidance.plausible == 0.05
     assert plan_steering(llama, vector, 1.0, mode="constant").acting_guidance is None
     assert plan_steering(llama, vector_for(llama), 1.0).acting_guidance is None
@@ -191,3 +193,59 @@ def test_a_vector_keeps_its_guidance_on_disk(llama, tmp_path):
 def test_vectors_of_different_guidance_are_not_mixed(llama):
     with pytest.raises(EmospaceError, match="cannot be mixed"):
         mix([(vector_for(llama), 0.5), (vector_for(llama, seed=1, guidance=STRONG), 0.5)])
+
+
+def test_readings_are_cosines_of_unsteered_states_and_the_vector(llama):
+    vector = vector_for(llama, layers=(1, 2), shares={1: 0.25, 2: 0.75})
+    made = generate(llama, PROMPTS, vector, dose=1.0, sampling=SAMPLING, guidance=STRONG)
+    for prompt, tokens, reading in zip(PROMPTS, made.tokens, made.readings, strict=True):
+        ids = llama.text_ids(prompt)
+        with torch.inference_mode():
+            states = llama.model(
+                torch.tensor([[*ids, *tokens.tolist()]]), output_hidden_states=True
+            ).hidden_states
+        cosines = [
+            share
+            * torch.cosine_similarity(states[layer][0, len(ids) :], torch.tensor(vector.directions[layer]))
+            for layer, share in ((1, 0.25), (2, 0.75))
+        ]
+        # The last token of an answer cut short is never run.
+        n_run = min(len(tokens), SAMPLING.n_tokens - 1)
+        assert reading == pytest.approx(float(sum(cosines)[:n_run].mean()), abs=1e-3)
+
+
+def test_the_candidate_in_which_most_of_the_tone_is_read_is_the_answer(llama):
+    vector = vector_for(llama)
+    rows = {}
+    for n in (1, 2, 5):
+        guidance = STRONG.model_copy(update={"candidates": n})
+        rows[n] = generate(
+            llama, PROMPTS, vector, dose=1.0, sampling=SAMPLING, guidance=guidance, batch_size=3
+        )
+    assert (
+        rows[1].texts == generate(llama, PROMPTS, vector, dose=1.0, sampling=SAMPLING, guidance=STRONG).texts
+    )
+    assert len(rows[5].texts) == len(PROMPTS)
+    for few, more in ((1, 2), (2, 5)):
+        assert all(b >= a - 1e-4 for a, b in zip(rows[few].readings, rows[more].readings, strict=True))
+    assert rows[5].texts != rows[1].texts
+    asked = {"dose": 1.0, "sampling": SAMPLING, "guidance": Guidance(weight=3, plausible=0.05, candidates=5)}
+    assert "".join(stream(llama, PROMPTS[0], vector, **asked)) == rows[5].texts[0]
+
+
+def test_likeliest_tokens_have_no_candidates(llama, monkeypatch):
+    seen = widths(monkeypatch)
+    guidance = Guidance(weight=2, candidates=4)
+    generate(llama, PROMPTS, vector_for(llama), dose=1.0, sampling=GREEDY, guidance=guidance)
+    assert set(seen) == {2 * len(PROMPTS)}
+
+
+def test_candidates_alone_take_nothing_from_the_steered_model(llama):
+    """The first of them is the answer without guidance, but for rounding."""
+    vector = vector_for(llama)
+    steered = generate(llama, PROMPTS, vector, dose=1.0, sampling=SAMPLING)
+    plan = plan_steering(llama, vector, 1.0, guidance=Guidance(candidates=3))
+    answers = [Answer(llama.text_ids(prompt), SAMPLING, plan, index) for index, prompt in enumerate(PROMPTS)]
+    for _ in loop.run(llama, answers):
+        pass
+    assert [answer.tokens for answer in answers] == [row.tolist() for row in steered.tokens]

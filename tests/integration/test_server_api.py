@@ -154,7 +154,7 @@ def test_a_stream_says_what_the_whole_answer_says(client, tone, sampling):
 def test_a_guided_answer_says_how_much_of_the_tone_each_piece_is(client):
     guided = {"emotion": {"joy": 1.0}, "guidance": {"weight": 3, "plausible": 0.05}, "temperature": 0}
     whole = complete(client, max_tokens=8, **guided).json()
-    assert whole["steering"]["guidance"] == {"weight": 3, "plausible": 0.05, "cost": 0}
+    assert whole["steering"]["guidance"] == {"weight": 3, "plausible": 0.05, "cost": 0, "candidates": 1}
     choice = whole["choices"][0]
     assert "".join(piece["text"] for piece in choice["marked"]) == choice["text"]
     assert any(piece["shift"] for piece in choice["marked"])

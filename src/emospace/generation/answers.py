@@ -42,6 +42,9 @@ class Generated(NamedTuple):
         The thoughts before each answer, empty where there was none.
     shifts
         For each answer ``[n]``, the log-probability of each token steered less unsteered; zeros without guidance.
+    readings
+        How far the unsteered model's states at each answer's tokens point along the vector, a mean cosine; 0 without
+        guidance. By it one of several candidates is chosen.
     """
 
     texts: list[str]
@@ -50,6 +53,7 @@ class Generated(NamedTuple):
     applications: int
     reasoning: Sequence[str] = ()
     shifts: Sequence[np.ndarray] = ()
+    readings: Sequence[float] = ()
 
 
 def generate(
@@ -119,7 +123,9 @@ def generate_together(
     for batch in batches([answer.prompt for answer in answers], batch_size):
         for _ in run(model, [answers[place] for place in batch]):
             pass
-    return [_generated(model, part) for part in answers_of]
+    for part in answers_of:
+        _check_applied(part)
+    return [_generated(model, _chosen(part)) for part in answers_of]
 
 
 def stream(
@@ -134,6 +140,8 @@ def stream(
     **steer_options: Any,
 ) -> Generator[str, None, Generated]:
     """Yield the answer that `generate` gives to one prompt, piece by piece, never half a character nor a thought.
+
+    One of several candidates comes in one piece, when all of them are there.
 
     The model is steered only while a token is computed, so several streams may be read in turn. At its end the stream
     returns the answer as `generate` would.
@@ -151,13 +159,18 @@ def stream(
         As `generate`, when the first piece is asked for.
     """
     plan = _plan(model, vector, dose, mode, steer_options)
-    (answer,) = _begin(model, [prompt], plan, sampling or Sampling(), system)
+    answer, *others = _begin(model, [prompt], plan, sampling or Sampling(), system)
+    if others:
+        whole = generate(model, [prompt], plan, sampling=sampling, system=system)
+        yield from (text for text in whole.texts if text)
+        return whole
     events: list[Event] = []
     answer.emit, answer.opened = events.append, opens_thought(model, answer.prompt)
     with closing(run(model, [answer])) as steps:
         for _ in steps:
             yield from (event.text for event in events if event.text)
             events.clear()
+    _check_applied([answer])
     return _generated(model, [answer])
 
 
@@ -234,7 +247,22 @@ def _begin(
                 "Choose another window, or ask for more tokens.",
             )
     rows = _token_rows(model, prompts, system, sampling.n_tokens)
-    return [Answer(row, sampling, plan, index) for index, row in enumerate(rows)]
+    guidance = None if plan is None else plan.acting_guidance
+    # The likeliest tokens are always the same.
+    n = 1 if guidance is None or sampling.temperature == 0 else guidance.candidates or 1
+    return [
+        Answer(row, sampling, plan, index, branch=branch)
+        for index, row in enumerate(rows)
+        for branch in range(n)
+    ]
+
+
+def _chosen(answers: Sequence[Answer]) -> list[Answer]:
+    """Return of each answer the candidate in which most of the tone is read, the first where they are alike."""
+    candidates: dict[int, list[Answer]] = {}
+    for answer in answers:
+        candidates.setdefault(answer.index, []).append(answer)
+    return [max(rivals, key=lambda answer: answer.reading) for rivals in candidates.values()]
 
 
 def _token_rows(
@@ -254,8 +282,7 @@ def _token_rows(
 
 
 def _generated(model: LanguageModel, answers: Sequence[Answer]) -> Generated:
-    """Return finished answers under one plan; raises where it changed other states than it asks for."""
-    _check_applied(answers)
+    """Return finished answers under one plan."""
     tokens = [np.array(answer.tokens, dtype=np.int64) for answer in answers]
     parts = [answer_parts(model, answer.prompt, answer.tokens) for answer in answers]
     unanswered = sum(bool(part.reasoning and not part.answer) for part in parts)
@@ -273,6 +300,7 @@ def _generated(model: LanguageModel, answers: Sequence[Answer]) -> Generated:
         sum(answer.applications for answer in answers),
         [part.reasoning for part in parts],
         [np.array(answer.shifts, dtype=np.float32) for answer in answers],
+        [answer.reading for answer in answers],
     )
 
 

@@ -43,6 +43,8 @@ class Pairs:
         ``[n_rows]``, the answer of each row.
     is_reference
         ``[n_rows]``, whether a row reads unsteered.
+    n_guided
+        Answers with a second row.
     """
 
     def __init__(self, guidances: Sequence[Guidance | None], device: Any) -> None:
@@ -98,16 +100,20 @@ class Pairs:
         joined = torch.addcmul(unsteered, weight, difference).masked_fill_(~is_plausible, -torch.inf)
         return chosen.index_copy_(0, self._guided, joined)
 
-    def shifts(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Return the log-probability of each answer's token steered less unsteered ``[n_answers]``, 0 where it is alone."""
+    def figures(self, tokens: torch.Tensor, reading: torch.Tensor) -> torch.Tensor:
+        """Return what guidance says of each answer's token ``[2, n_answers]``, 0 where an answer is alone.
+
+        First its log-probability steered less unsteered, then the `reading` ``[n_guided]`` of the token before it.
+        """
         import torch
 
-        shifts = torch.zeros(tokens.shape, dtype=torch.float32, device=tokens.device)
-        if self._readings is not None:
-            places = tokens[self._guided].unsqueeze(1)
-            steered, unsteered = (reading.gather(1, places)[:, 0] for reading in self._readings)
-            shifts[self._guided] = steered - unsteered
-        return shifts
+        figures = torch.zeros((2, len(tokens)), dtype=torch.float32, device=tokens.device)
+        assert self._readings is not None
+        places = tokens[self._guided].unsqueeze(1)
+        steered, unsteered = (logits.gather(1, places)[:, 0] for logits in self._readings)
+        figures[0, self._guided] = steered - unsteered
+        figures[1, self._guided] = reading.to(figures.device, figures.dtype)
+        return figures
 
     def _within(
         self,

@@ -62,6 +62,8 @@ class Answer:
         How it is steered, None for not at all.
     index
         Its number, part of the seed.
+    branch
+        Its number among the candidates for one answer, part of the seed too.
     emit
         Called with each `Event`; without it no text is made while the tokens come.
     stops
@@ -74,6 +76,9 @@ class Answer:
         Those so far, without the one that ends the answer.
     shifts
         Of each of these tokens, its log-probability steered less unsteered; 0 without guidance.
+    readings
+        Of each token that was run again, how far the unsteered state points along the vector, a cosine; 0 without
+        guidance.
     applications
         States its vector has changed: token positions times layers.
     """
@@ -86,8 +91,10 @@ class Answer:
     stops: Sequence[str] = ()
     opened: bool | None = None
     deadline: float = float("inf")
+    branch: int = 0
     tokens: list[int] = field(default_factory=list)
     shifts: list[float] = field(default_factory=list)
+    readings: list[float] = field(default_factory=list)
     applications: int = 0
     cancelled: bool = False
     finished: bool = False
@@ -95,7 +102,7 @@ class Answer:
     text: AnswerStream | None = None
 
     def __post_init__(self) -> None:
-        self.uniforms = uniforms(self.sampling, self.index)
+        self.uniforms = uniforms(self.sampling, self.index, self.branch)
         self._untold = 0.0
 
     @property
@@ -112,6 +119,11 @@ class Answer:
     def n_tokens(self) -> int:
         """How many tokens it has so far."""
         return len(self.tokens)
+
+    @property
+    def reading(self) -> float:
+        """The mean of its readings, 0 where there are none."""
+        return float(np.mean(self.readings)) if self.readings else 0.0
 
     @property
     def over(self) -> bool:
@@ -218,7 +230,7 @@ class Batch:
         alone = self._steering_of(answers)
         with ExitStack() as attached:
             attached.enter_context(alone.attached())
-            tokens, shifts = self._run(answers, state, alone, ids, mask, positions, cache)
+            tokens, shifts, _ = self._run(answers, state, alone, ids, mask, positions, cache)
             if not self.rows:
                 self._cache, self._mask, self._state = cache, mask, state
                 self._steer(alone, attached.pop_all())
@@ -249,9 +261,12 @@ class Batch:
             torch.tensor([[row.n_tokens - 1] for row in rows]),
             torch.tensor([[not row.over] for row in rows]),
         )
-        self._next, shifts = self._run(
+        self._next, shifts, readings = self._run(
             self.rows, self._state, self._steering, ids, self._mask, positions, self._cache
         )
+        for row, reading in zip(self.rows, readings, strict=True):
+            if not row.over:
+                row.readings.append(reading)
         self._take(self.rows, self._next, shifts)
 
     def leave(self) -> list[Answer]:
@@ -302,7 +317,8 @@ class Batch:
 
     def _steering_of(self, answers: Sequence[Answer]) -> RowSteering:
         plans = [plan for answer in answers for plan in (answer.plan, None)[: answer.n_rows]]
-        return RowSteering(self.model, plans)
+        read = [plan for answer in answers for plan in (None, answer.plan)[: answer.n_rows]]
+        return RowSteering(self.model, plans, read)
 
     def _take(self, answers: Sequence[Answer], tokens: Sequence[int], shifts: Sequence[float]) -> None:
         for answer, token, shift in zip(answers, tokens, shifts, strict=True):
@@ -318,18 +334,18 @@ class Batch:
         mask: torch.Tensor,
         positions: tuple[torch.Tensor, torch.Tensor],
         cache: Any,
-    ) -> tuple[list[int], Sequence[float]]:
-        """Return the next token of each answer of a forward pass, and its shift."""
+    ) -> tuple[list[int], Sequence[float], Sequence[float]]:
+        """Return the next token of each answer of a forward pass, its shift, and the reading of the token before."""
         import torch
 
         with torch.inference_mode(), steering.on(*positions) as counts:
             logits = forward(self.model, ids, mask, keep=1, cache=cache)[:, -1].float()
             # A dose beyond all measure can make numbers of a row overflow; the others must not suffer for it.
             tokens = state.draw(state.pairs.guided(logits.nan_to_num_()), answers)
-            shifts = state.shifts()
+            shifts, readings = state.figures(steering)
         for place, count in zip(state.pairs.answer_of, counts, strict=True):
             answers[place].applications += count
-        return tokens, shifts
+        return tokens, shifts, readings
 
     def _merge(self, cache: Any, mask: torch.Tensor) -> None:
         """Put another cache's rows below, both padded on the left to the wider one; all of it, or nothing."""
@@ -402,11 +418,13 @@ class _OnDevice:
         ids = self._tokens.unsqueeze(1).masked_fill(~self._is_alive, 0)
         return self.pairs.spread(ids), self.pairs.spread(self._is_alive)
 
-    def shifts(self) -> Sequence[float]:
-        """Return the shift of each answer's token just drawn: one copy, and none where no answer is guided."""
+    def figures(self, steering: RowSteering) -> tuple[Sequence[float], Sequence[float]]:
+        """Return shifts and readings of the answers: one copy, and none where no answer is guided."""
         if not self.pairs.n_guided:
-            return [0.0] * len(self._alive)
-        return [float(shift) for shift in self.pairs.shifts(self._tokens).tolist()]
+            alone = [0.0] * len(self._alive)
+            return alone, alone
+        shifts, readings = self.pairs.figures(self._tokens, steering.reading()).tolist()
+        return shifts, readings
 
     def draw(self, logits: torch.Tensor, rows: Sequence[Answer]) -> list[int]:
         """Return one token a row, each by its own sampling and its own random numbers."""
@@ -428,9 +446,11 @@ class _OnDevice:
         return [int(token) for token in self._tokens.tolist()]
 
 
-def uniforms(sampling: Sampling, index: int) -> np.ndarray:
+def uniforms(sampling: Sampling, index: int, branch: int = 0) -> np.ndarray:
     """Return one number ``[n_tokens]`` in 0..1 for each token of the answer with this number."""
-    return np.random.default_rng([sampling.seed, index]).random(sampling.n_tokens, dtype=np.float32)
+    # The first candidate has the noise of an answer without rivals.
+    seed = [sampling.seed, index, branch][: 3 if branch else 2]
+    return np.random.default_rng(seed).random(sampling.n_tokens, dtype=np.float32)
 
 
 def draw(logits: torch.Tensor, uniform: torch.Tensor, sampling: Sampling) -> torch.Tensor:

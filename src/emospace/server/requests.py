@@ -139,6 +139,9 @@ def plan_of(model: LanguageModel, bank: VectorBank | None, tone: Tone) -> Steeri
                 f"no steering vectors were calibrated for the model '{model.identity.get('name')}'",
                 "Make them: emospace steer calibrate",
             )
+        if tone.guidance is not None and (tone.guidance.candidates or 1) > 1:
+            why = "guidance: this server gives an answer as it comes and chooses among no candidates"
+            raise ApiError(400, why, "unsupported", "guidance")
         vector = bank.tone(emotion, tone.mode)
         return plan_steering(
             model, vector, tone.dose, mode=tone.mode, scope=tone.scope, guidance=tone.guidance

@@ -39,7 +39,7 @@ class Guidance(Spec):
     """How each token is chosen between what the model says steered and unsteered of the same text.
 
     A field that is None is as the vector was calibrated; where it was calibrated without guidance, the steered model
-    alone decides. ``Guidance(weight=1, plausible=0, cost=0)`` always means that.
+    alone decides. ``Guidance(weight=1, plausible=0, cost=0, candidates=1)`` always means that.
     """
 
     weight: float | None = option(
@@ -65,10 +65,19 @@ class Guidance(Spec):
         le=100,
     )
 
+    candidates: int | None = option(
+        None,
+        "Answers drawn beside each other; the one is given in which the unsteered model reads most of the tone.",
+        panel=DOSE,
+        ge=1,
+        le=64,
+    )
+
     @property
     def is_plain(self) -> bool:
         """Whether the steered model alone decides."""
-        return self.weight in (None, 1) and not self.plausible and not self.cost
+        alone = self.weight in (None, 1) and not self.plausible and not self.cost
+        return alone and self.candidates in (None, 1)
 
     def over(self, calibrated: Guidance | None) -> Guidance:
         """Return it with what is left open as calibrated, and everything else said."""
@@ -85,7 +94,7 @@ class Guidance(Spec):
         return " ".join(said) or "plain"
 
 
-PLAIN = {"weight": 1.0, "plausible": 0.0, "cost": 0.0}
+PLAIN = {"weight": 1.0, "plausible": 0.0, "cost": 0.0, "candidates": 1}
 """The guidance under which the steered model alone decides."""
 
 

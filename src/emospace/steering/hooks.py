@@ -16,7 +16,7 @@ from weakref import ref
 
 from emospace.errors import EmospaceError
 from emospace.models import LanguageModel, find_cache
-from emospace.steering.kernel import Kernel
+from emospace.steering.kernel import Kernel, Probe
 from emospace.steering.plan import SteeringPlan, root_of
 from emospace.steering.vector import OPS
 
@@ -89,17 +89,38 @@ class RowSteering:
     ----------
     plans
         Of each row; None leaves a row as it is.
+    read
+        Of each row the plan whose directions its states are compared with, None for a row that is not read.
     """
 
-    def __init__(self, model: LanguageModel, plans: Sequence[SteeringPlan | None]) -> None:
+    def __init__(
+        self,
+        model: LanguageModel,
+        plans: Sequence[SteeringPlan | None],
+        read: Sequence[SteeringPlan | None] = (),
+    ) -> None:
         self.model = model
         self.plans = tuple(None if plan is None or plan.is_nothing else plan for plan in plans)
         acting = [plan for plan in self.plans if plan is not None]
         layers = sorted({layer for plan in acting for layer in plan.vector.layers})
         self.kernels = {layer: Kernel(layer, self.plans) for layer in layers}
         self.order = max((OPS.index(plan.op) for plan in acting), default=0)
+        self._probes = {
+            layer: Probe(layer, places)
+            for layer in layers
+            if (places := {place: plan for place, plan in enumerate(read) if plan is not None})
+        }
         self._acts = [plan is not None for plan in self.plans]
         self._pass: _Pass | None = None
+
+    def reading(self) -> torch.Tensor:
+        """Return how far the rows that are read point along their vectors at the last position of the pass inside `on`.
+
+        ``[n_read]``: cosine of the state with the direction, a mean over layers by their shares.
+        """
+        assert self._pass is not None
+        first, *others = self._pass.readings
+        return sum((part.to(first.device) for part in others), start=first)
 
     @contextmanager
     def attached(self) -> Iterator[RowSteering]:
@@ -135,7 +156,7 @@ class RowSteering:
             0 if plan is None else int(n) * len(plan.vector.layers)
             for plan, n in zip(self.plans, mask.sum(dim=1).tolist(), strict=True)
         ]
-        if not any(counts):
+        if not any(counts) and not self._probes:
             yield counts
             return
         self._pass = held = _Pass(mask, self._acts)
@@ -156,6 +177,8 @@ class RowSteering:
         if self._pass is None:
             return state
         self._pass.steered.add(layer)
+        if layer in self._probes:
+            self._pass.readings.append(self._probes[layer].read(base))
         return self.kernels[layer].apply(base, state, self._pass.mask_for(state))
 
     @property
@@ -185,6 +208,7 @@ class _Pass:
 
     def __init__(self, mask: torch.Tensor, acts: Sequence[bool]) -> None:
         self.mask, self.steered = mask, set[int]()
+        self.readings: list[torch.Tensor] = []
         self.is_whole = bool(mask[list(acts)].all())
         self._placed: dict[tuple[Any, Any], torch.Tensor] = {}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -98,6 +98,43 @@ class Kernel:
             move = torch.where(rows, another, move)
         change = move * directions
         return state + change if mask is None else torch.addcmul(state, change, mask)
+
+
+class Probe:
+    """Directions with which the states of some rows are compared at one layer.
+
+    Parameters
+    ----------
+    places
+        Row -> the plan whose direction and share of the dose count there.
+    """
+
+    def __init__(self, layer: int, places: Mapping[int, SteeringPlan]) -> None:
+        import torch
+
+        rows, shares = [], []
+        for plan in places.values():
+            shared = plan.vector.shares.get(layer, 0.0) / max(sum(plan.vector.shares.values()), 1e-12)
+            shares.append(shared)
+            rows.append(plan.vector.directions.get(layer))
+        width = next(iter(places.values())).vector.d_model
+        with torch.inference_mode(False):
+            self._places = torch.tensor(list(places))
+            self._directions = torch.stack(
+                [torch.zeros(width) if row is None else torch.tensor(row) for row in rows]
+            )
+            self._shares = torch.tensor(shares)
+        self._placed: dict[Any, tuple[torch.Tensor, ...]] = {}
+
+    def read(self, state: torch.Tensor) -> torch.Tensor:
+        """Return the share of each row's cosine ``[n_read]`` at the last of ``[rows, positions, d_model]``."""
+        import torch
+
+        if state.device not in self._placed:
+            parts = (self._places, self._directions, self._shares)
+            self._placed[state.device] = tuple(part.to(state.device) for part in parts)
+        places, directions, shares = self._placed[state.device]
+        return torch.cosine_similarity(state[places, -1].float(), directions, dim=-1) * shares
 
 
 def movement(op: Op, size: Any, component: torch.Tensor | None, *, raises: bool) -> Any:
