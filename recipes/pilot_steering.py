@@ -81,6 +81,9 @@ WAYS = (
     Way(1.0, guided(2), "dense 0.5"),
     Way(0.75, guided(2), "shipped", "response"),
     Way(0.5, guided(4), "shipped"),
+    Way(0.75, guided(2, 0.8), "shipped"),
+    Way(0.75, guided(2, 0.4), "shipped"),
+    Way(1.0, guided(2, 0.8), "mix 0.5"),
 )
 """``mix 0.5`` names vectors made anew: source and contrast, cleaned of directions common to all text, dose 1."""
 

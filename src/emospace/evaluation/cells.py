@@ -246,7 +246,14 @@ def n_tokens(spec: SteeringSpec, cells: Sequence[Cell], n_prompts: int, n_factua
     """Return how many tokens the cells generate at most."""
     # Each factual prompt is answered twice: by the likeliest tokens, and sampled.
     factual = 2 * sum(cell.factual for cell in cells) * n_factual * spec.factual_tokens
-    return len(cells) * n_prompts * spec.sampling.n_tokens + factual
+    answers = sum(_candidates(cell) for cell in cells) * n_prompts
+    return answers * spec.sampling.n_tokens + factual
+
+
+def _candidates(cell: Cell) -> int:
+    """Return how many answers are drawn for each that is given."""
+    guidance = cell.settings.get("guidance") or (cell.vector and cell.vector.guidance)
+    return (guidance.candidates if guidance else None) or 1
 
 
 def check_cap(spec: SteeringSpec, cells: Sequence[Cell], n_prompts: int, n_factual: int) -> None:
