@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import textwrap
 from importlib.util import find_spec
 
 import pytest
@@ -69,6 +70,18 @@ def test_the_claims_show_the_published_figures(mark):
 def test_the_gallery_shows_the_published_figures(name):
     numbers, _ = gallery.FIGURES[name]
     assert gallery.drawn(name) == gallery.digest(numbers()), "run: python recipes/publish_paper.py"
+
+
+def test_the_example_of_a_concept_set_is_one(tmp_path):
+    from emospace.concepts import check_concepts, load_concepts
+
+    example = re.search(
+        r"```toml\n(.*?)    ```", (DOCS / "languages.md").read_text(encoding="utf-8"), re.DOTALL
+    )
+    path = tmp_path / "sv.toml"
+    path.write_text(textwrap.dedent(example[1]), encoding="utf-8")
+    problems = check_concepts(load_concepts(path=path))
+    assert set(problems.problem) == {"few concepts"}
 
 
 def claimed(mark: str) -> list[dict[str, str]]:
