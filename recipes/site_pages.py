@@ -155,7 +155,7 @@ def _option(option: Any) -> str:
 
 
 def on_config(config: Any) -> Any:
-    """List the pages of the Python reference in the navigation."""
+    """List in the navigation the pages of the Python reference, and published results that it does not name."""
 
     def fill(entries: list[Any]) -> None:
         for entry in entries:
@@ -164,9 +164,21 @@ def on_config(config: Any) -> Any:
                 inner += [f"api/{package}.md" for package in public_names()]
             elif isinstance(inner, list):
                 fill(inner)
+                named = {
+                    next(iter(part.values()))
+                    for part in inner
+                    if not isinstance(next(iter(part.values())), list)
+                }
+                if any(page.startswith("results/") for page in named):
+                    inner += [page for page in results() if page not in named]
 
     fill(config.nav)
     return config
+
+
+def results() -> list[str]:
+    """Return the pages of published results."""
+    return sorted(path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs/results").glob("*.md"))
 
 
 def on_files(files: Any, config: Any) -> Any:

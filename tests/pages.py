@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import re
 import shlex
@@ -71,6 +72,18 @@ def run_page(page: Path, folder: Path) -> str:
             else:
                 shown += _shell(here, folder)
     return shown
+
+
+def run_notebook(notebook: Path, folder: Path) -> str:
+    """Run the code cells of a notebook in a folder, one after another, and return what they printed."""
+    names: dict[str, Any] = {"__name__": notebook.stem}
+    stream = io.StringIO()
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    with contextlib.chdir(folder), contextlib.redirect_stdout(stream):
+        for cell in cells:
+            if cell["cell_type"] == "code":
+                exec(compile("".join(cell["source"]), notebook.name, "exec"), names)
+    return stream.getvalue()
 
 
 def undescribed(tables: Mapping[str, Iterable[str]]) -> set[str]:

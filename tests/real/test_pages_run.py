@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from emospace.errors import EmospaceError
 from emospace.models import EMBEDDED, PACKAGED
-from pages import ROOT, blocks, digitless, run_page, undescribed, undescribed_in
+from pages import ROOT, blocks, digitless, run_notebook, run_page, undescribed, undescribed_in
 
 PAGES = (ROOT / "docs" / "start.md", *sorted((ROOT / "docs" / "tutorials").glob("*.md")))
 
+NOTEBOOKS = {
+    "four_findings": "joy |",
+    "own_language": "RSA of Swedish and English",
+    "own_norms": "input embeddings: r",
+    "steer_and_evaluate": "mixed |",
+    "compare_models": "difference",
+}
+"""Each notebook, and a part of what it prints."""
+
 try:
-    PACKAGED[EMBEDDED].parts()
+    for model in (EMBEDDED, "gemma"):
+        PACKAGED[model].parts()
 except EmospaceError as error:
     pytest.skip(str(error), allow_module_level=True)
 
@@ -26,6 +38,20 @@ def test_a_page_runs_as_it_is_written(page, tmp_path):
         run_page(ROOT / "docs" / "tables.md", tmp_path)
     for run in (tmp_path / "runs").glob("*"):
         assert not undescribed_in(run)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_notebook_runs(name, tmp_path):
+    assert NOTEBOOKS[name] in run_notebook(ROOT / "docs" / "notebooks" / f"{name}.ipynb", tmp_path)
+
+
+def test_every_notebook_is_run_and_holds_no_output():
+    folder = ROOT / "docs" / "notebooks"
+    assert {path.stem for path in folder.glob("*.ipynb")} == set(NOTEBOOKS)
+    for path in folder.glob("*.ipynb"):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)
 
 
 def test_a_page_whose_output_is_another_would_be_noticed(tmp_path):

@@ -28,7 +28,8 @@ def test_the_navigation_names_every_page_and_no_other():
         *(page for page in site_pages.ELSEWHERE.values() if page not in PAGES),
     }
     assert len(named) == len(set(named))
-    assert set(named) == {*PAGES, *made}
+    # Results that were published since are added by the build.
+    assert set(named) | set(site_pages.results()) == {*PAGES, *made}
 
 
 def test_the_reference_has_every_public_name():
