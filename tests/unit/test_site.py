@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
 import textwrap
+from importlib import import_module
 from importlib.util import find_spec
 
 import pytest
@@ -83,6 +85,20 @@ def test_the_example_of_a_concept_set_is_one(tmp_path):
     path.write_text(textwrap.dedent(example[1]), encoding="utf-8")
     problems = check_concepts(load_concepts(path=path))
     assert set(problems.problem) == {"few concepts"}
+
+
+@pytest.mark.parametrize("page", ["../README.md", *PAGES])
+def test_the_python_of_a_page_names_what_there_is(page):
+    import emospace
+
+    text = (DOCS / page).read_text(encoding="utf-8")
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        for node in ast.walk(ast.parse(textwrap.dedent(block))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("emospace"):
+                module = import_module(node.module)
+                assert all(hasattr(module, name.name) for name in node.names), ast.unparse(node)
+            elif isinstance(node, ast.Attribute) and ast.unparse(node.value) == "es":
+                assert node.attr in emospace.__all__, ast.unparse(node)
 
 
 def claimed(mark: str) -> list[dict[str, str]]:
