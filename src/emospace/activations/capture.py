@@ -147,7 +147,7 @@ def token_figures(
     """
     wanted = check_layers(model, layers)
     order = sorted(range(len(rows)), key=lambda index: len(rows[index]), reverse=True)
-    found: dict[int, list[np.ndarray]] = {layer: [np.empty(0)] * len(rows) for layer in wanted}
+    by_layer: dict[int, list[np.ndarray]] = {layer: [np.empty(0)] * len(rows) for layer in wanted}
     with capturing(model, wanted) as forward:
         for part in _rows([len(rows[index]) for index in order], token_budget, 1):
             chosen = order[part]
@@ -155,11 +155,11 @@ def token_figures(
             def keep(layer: int, hidden: torch.Tensor, chosen: Sequence[int] = chosen) -> None:
                 figures = figure(hidden.float()).cpu().numpy()
                 for index, row in zip(chosen, figures, strict=True):
-                    found[layer][index] = row[: len(rows[index])]
+                    by_layer[layer][index] = row[: len(rows[index])]
 
             inputs, _, _ = _padded([tuple(rows[index]) for index in chosen])
             forward({name: value.to(model.device) for name, value in inputs.items()}, keep)
-    return found
+    return by_layer
 
 
 def not_finite(model: LanguageModel, layer: int, ids: Sequence[int]) -> EmospaceError:

@@ -139,14 +139,14 @@ def _forward(
     # These products know neither gradients nor autocast.
     few = n_rows * n_tokens < FEWEST_TOKENS
     if few or torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"):
-        own: torch.Tensor = type(block).forward(
+        output: torch.Tensor = type(block).forward(
             block,
             hidden_states,
             attention_mask=attention_mask,
             position_embeddings=position_embeddings,
             **options,
         )
-        return own
+        return output
     attention, mlp = block.self_attn, block.mlp
     by_head = (n_rows, n_tokens, -1, attention.head_dim)
     dtype = hidden_states.dtype
@@ -179,10 +179,10 @@ def _product(
     import torch
 
     if rows.dtype == torch.float32 and _mkl_is_at_home():
-        found: torch.Tensor = torch.nn.functional.linear(rows, linear.weight, linear.bias)
+        product: torch.Tensor = torch.nn.functional.linear(rows, linear.weight, linear.bias)
         if then == "swish":
-            return torch.nn.functional.silu(found, inplace=True)
-        return found if other is None else found.mul_(other) if then == "mul" else found.add_(other)
+            return torch.nn.functional.silu(product, inplace=True)
+        return product if other is None else product.mul_(other) if then == "mul" else product.add_(other)
     apply = torch.ops.mkldnn._linear_pointwise
     if other is None:
         return apply(rows, linear.weight, linear.bias, then, [], "")

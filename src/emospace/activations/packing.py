@@ -47,7 +47,7 @@ class PackedRows:
 
 def worth_packing(paths: Sequence[Path]) -> list[bool]:
     """Return for texts in sorted order whether each is short, or shares enough with the one before or after it."""
-    beside = [_shared(one, other) for one, other in pairwise([(), *paths, ()])]
+    beside = [_shared(path, other) for path, other in pairwise([(), *paths, ()])]
     return [
         len(path) <= SHORT or max(shared) >= SHARE * len(path)
         for path, shared in zip(paths, pairwise(beside), strict=True)
@@ -149,9 +149,9 @@ def _new_tokens(paths: Sequence[Path]) -> list[int]:
     return [len(path) - _shared(before, path) for before, path in zip([(), *paths], paths, strict=False)]
 
 
-def _shared(one: Path, other: Path) -> int:
+def _shared(path: Path, other: Path) -> int:
     n = 0
-    for a, b in zip(one, other, strict=False):
+    for a, b in zip(path, other, strict=False):
         if a != b:
             break
         n += 1

@@ -84,7 +84,7 @@ def import_associations(
             )
         labels = bundled_sets.labels[language]
     wanted = [
-        c.name for c in categories(selection, own=list(labels)) if c.name in labels or selection != "all"
+        c.name for c in categories(selection, extra=list(labels)) if c.name in labels or selection != "all"
     ]
     read = read_answers(path, responses)
     answers, notes = read.table, list(read.notes)

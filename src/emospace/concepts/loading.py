@@ -27,7 +27,7 @@ Selection: TypeAlias = str | Path | Sequence[str]
 
 
 def categories(
-    selection: Selection = ALL, *, own: Sequence[str] = (), lists: Mapping[str, Sequence[str]] = LISTS
+    selection: Selection = ALL, *, extra: Sequence[str] = (), lists: Mapping[str, Sequence[str]] = LISTS
 ) -> tuple[Category, ...]:
     """Return the categories of a selection, in the order of ``categories.toml``, own ones last.
 
@@ -36,7 +36,7 @@ def categories(
     selection
         ``"all"`` (42), the name of a list (``"basic"``, ``"paper26"``, ``"goemotions"``), a sequence of names, a text
         file with a name a line (``#`` begins a comment), or a TOML file or folder of concept-sets (whatever it holds).
-    own
+    extra
         Names known besides the bundled ones.
     lists
         Name -> categories, as `category_lists` gives them.
@@ -48,9 +48,9 @@ def categories(
     """
     if _holds_sets(selection):
         in_file = read_sets(Path(cast("str | Path", selection))).categories
-        return categories(in_file, own=in_file)
+        return categories(in_file, extra=in_file)
     by_name = {category.name: category for category in CATEGORIES}
-    by_name = {name: Category(name) for name in own} | by_name
+    by_name = {name: Category(name) for name in extra} | by_name
     if selection == ALL:
         return tuple(sorted(by_name.values(), key=place))
     if isinstance(selection, str) and selection in lists:
@@ -131,7 +131,7 @@ def load_concepts(
     else:
         sets = read_sets(Path(path))
     lists = category_lists(path)
-    wanted = None if selection == ALL else categories(selection, own=sets.categories, lists=lists)
+    wanted = None if selection == ALL else categories(selection, extra=sets.categories, lists=lists)
     sets = sets.select(languages, None if wanted is None else [category.name for category in wanted])
     if strict:
         problems = check_concepts(sets)

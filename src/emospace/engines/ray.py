@@ -94,11 +94,11 @@ class Ray:
         task = ray.remote(_on_one_thread).options(num_cpus=1, max_retries=PATIENCE)
         shared = ray.put(function)
         under_way: deque[Any] = deque()
-        room = max(1, int(ray.cluster_resources().get("CPU", 1)))
+        n_at_once = max(1, int(ray.cluster_resources().get("CPU", 1)))
         try:
             for item in items:
                 under_way.append(task.remote(shared, item))
-                if len(under_way) >= room:
+                if len(under_way) >= n_at_once:
                     yield self._result(under_way.popleft())
             while under_way:
                 yield self._result(under_way.popleft())
@@ -174,8 +174,8 @@ class Ray:
                 f"device '{device}'", f"no machine of {self._where} has a GPU", "Use --device auto or cpu."
             )
         if not gpus or device in ("cpu", "mps"):
-            room = sum(int(node.get("CPU", 0)) // _threads() for node in nodes)
-            return workers or max(1, room), 0, device if device in ("map", "mps") else "cpu"
+            n_workers = sum(int(node.get("CPU", 0)) // _threads() for node in nodes)
+            return workers or max(1, n_workers), 0, device if device in ("map", "mps") else "cpu"
         if device != "map":
             return min(workers or sum(gpus), sum(gpus)), 1, "cuda"
         wanted = min(workers or len(gpus), sum(gpus))

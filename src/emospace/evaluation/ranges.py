@@ -52,9 +52,9 @@ def measured_range(dose: float, trials: Sequence[Trial], ceiling: float, chance:
     chance
         Of the unsteered answers to the same prompts.
     """
-    heard = [trial.dose for trial in trials if is_above(trial, chance)]
+    judged = [trial.dose for trial in trials if is_above(trial, chance)]
     fluent = [trial.dose for trial in trials if trial.perplexity_ratio <= ceiling]
-    return DoseRange(dose, min([dose, *heard]), max([dose, *fluent]))
+    return DoseRange(dose, min([dose, *judged]), max([dose, *fluent]))
 
 
 def untried(dose: float) -> DoseRange:

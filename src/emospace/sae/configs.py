@@ -139,7 +139,7 @@ def read_settings(config: Mapping[str, Any], source: str) -> Settings:
 def gemma_scope_config(folder: Path) -> dict[str, Any]:
     """Return the configuration of a Gemma Scope folder that has none of its own, from the names of its folders."""
     parts = folder.absolute().parts
-    layer = next((found for part in reversed(parts) if (found := re.match(r"layer_(\d+)", part))), None)
+    layer = next((match for part in reversed(parts) if (match := re.match(r"layer_(\d+)", part))), None)
     if any(
         re.match(
             r"(attn_out|mlp_out|transcoder|clt|crosscoder)|.*gemma-scope.*-(att|mlp|transcoders)\b", part

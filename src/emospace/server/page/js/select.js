@@ -11,8 +11,8 @@ export const makeSelect = (key, change) => {
     node,
     select,
     fill: (options, value) => {
-      select.replaceChildren(...options.map(([one, name]) => h("option", { value: one }, name)));
-      if (options.some(([one]) => one === value)) select.value = value;
+      select.replaceChildren(...options.map(([option, name]) => h("option", { value: option }, name)));
+      if (options.some(([option]) => option === value)) select.value = value;
       node.hidden = options.length < 2;
       return select.value;
     },

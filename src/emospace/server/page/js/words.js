@@ -103,7 +103,7 @@ export const wantedLanguage = () => {
   if (asked in LANGUAGES) return asked;
   const chosen = recall("lang");
   if (chosen in LANGUAGES) return chosen;
-  return navigator.languages?.some((one) => one.startsWith("zh")) && !navigator.language.startsWith("en") ? "zh" : "en";
+  return navigator.languages?.some((code) => code.startsWith("zh")) && !navigator.language.startsWith("en") ? "zh" : "en";
 };
 
 /** Speak a language from now on, and say so in the address so that it can be shared. */

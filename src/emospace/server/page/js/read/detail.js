@@ -52,7 +52,7 @@ export const drawDetail = (box, span, reading) => {
 // Where a span is made of several tokens a feature may be active in each: it is shown once, where it is strongest.
 const loudest = (features) => {
   const best = new Map();
-  for (const one of features) if (!(best.get(one.latent)?.activation >= one.activation)) best.set(one.latent, one);
+  for (const feature of features) if (!(best.get(feature.latent)?.activation >= feature.activation)) best.set(feature.latent, feature);
   return [...best.values()];
 };
 

@@ -122,13 +122,13 @@ export const make = (node) => {
     status.textContent = t("read.busy");
     trouble.replaceChildren();
     try {
-      const found = await read(given, N_FEATURES, asking.signal);
-      reading = found;
-      text = spansOf(given, found.tokens);
-      chosen = strongest(text.spans, measureOf(by, found.categories));
+      const answer = await read(given, N_FEATURES, asking.signal);
+      reading = answer;
+      text = spansOf(given, reading.tokens);
+      chosen = strongest(text.spans, measureOf(by, reading.categories));
       result.hidden = false;
       draw();
-      status.textContent = t("read.done", { n: found.tokens.length });
+      status.textContent = t("read.done", { n: reading.tokens.length });
     } catch (error) {
       if (error.name === "AbortError") return;
       status.textContent = "";

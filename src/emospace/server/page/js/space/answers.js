@@ -14,21 +14,21 @@ export const makeAnswers = (box) => {
   const why = h("p", { class: "note" });
   box.append(h("div", { class: "table", tabindex: 0, role: "region", "t-label": "space.answers" }, h("table", {}, h("thead", {}, head), body)), h("p", { class: "note", t: "answers.note" }), why);
 
-  const cell = (one) => h("td", {}, one.answer === null ? "–" : t(ANSWERS[one.answer]), ...[["answers.more", true], ["answers.not_more", false]].map(([key, beyond]) => against(one, key, beyond)));
+  const cell = (record) => h("td", {}, record.answer === null ? "–" : t(ANSWERS[record.answer]), ...[["answers.more", true], ["answers.not_more", false]].map(([key, beyond]) => against(record, key, beyond)));
   return {
     show: ({ run, language }) => {
-      const mine = run.answers.filter((one) => one.language === language);
-      const answer = (about, question) => mine.find((one) => one.about === about && one.question === question);
+      const mine = run.answers.filter((record) => record.language === language);
+      const answer = (about, question) => mine.find((record) => record.about === about && record.question === question);
       const row = (about) => h("tr", {}, h("th", { scope: "row" }, aboutName(about)), Object.keys(QUESTIONS).map((question) => cell(answer(about, question))));
-      body.replaceChildren(...[...new Set(mine.map((one) => one.about))].map(row));
-      why.textContent = [...new Set(mine.filter((one) => one.answer === null).map((one) => one.reason))].map((reason) => `–: ${reason}`).join("; ");
+      body.replaceChildren(...[...new Set(mine.map((record) => record.about))].map(row));
+      why.textContent = [...new Set(mine.filter((record) => record.answer === null).map((record) => record.reason))].map((reason) => `–: ${reason}`).join("; ");
     },
   };
 };
 
 const aboutName = (about) => (about === null ? t("answers.whole") : known(`axis.${about}`) ? targetName(about) : structureName(about));
 
-const against = (one, key, beyond) => {
-  const names = Object.keys(one.beyond).filter((name) => one.beyond[name] === beyond);
+const against = (record, key, beyond) => {
+  const names = Object.keys(record.beyond).filter((name) => record.beyond[name] === beyond);
   return names.length ? h("div", { class: "note" }, t(key, { list: names.map((name) => (name === "chance" ? t("answers.chance") : setName({ features: name }))).join(", ") })) : null;
 };

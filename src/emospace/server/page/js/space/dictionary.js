@@ -56,7 +56,7 @@ export const makeDictionary = (box, { remember }) => {
     show: (given) => {
       scene = given;
       if (scene.setting.q && !search.value) search.value = scene.setting.q;
-      const names = scene.run.results.features.filter((one) => one.language === scene.language && one.n_features > 0).map((one) => one.category);
+      const names = scene.run.results.features.filter((record) => record.language === scene.language && record.n_features > 0).map((record) => record.category);
       category = select.fill([["", t("dictionary.all")], ...names.map((name) => [name, emotionName(name)])], category);
       draw();
     },

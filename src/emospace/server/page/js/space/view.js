@@ -16,7 +16,7 @@ import { makeFurther, makeGeometry, makeMatrices, makePrediction } from "./parts
 export const make = (node) => {
   let setting = { run: null, languages: null, layer: null, of: null, norms: null, target: null, words: null, q: null };
   let listed = [];
-  let found = null;
+  let listing = null;
   let run = null;
 
   const trouble = h("div", { role: "alert" });
@@ -82,15 +82,15 @@ export const make = (node) => {
     }
   };
 
-  const say = () => notes.replaceChildren(...(found.data.length ? [] : [makeOne("runs.none", "mine")]), ...leftOut(found));
+  const say = () => notes.replaceChildren(...(listing.data.length ? [] : [makeOne("runs.none", "mine")]), ...leftOut(listing));
 
   const load = async () => {
     try {
       trouble.replaceChildren();
-      found = await askRuns();
-      const { data } = found;
+      listing = await askRuns();
+      const { data } = listing;
       listed = data;
-      const id = select.fill(data.map((one) => [one.id, `${one.id} · ${one.title ?? one.model}`]), setting.run);
+      const id = select.fill(data.map((run) => [run.id, `${run.id} · ${run.title ?? run.model}`]), setting.run);
       say();
       if (data.length) await open(id);
     } catch (error) {
@@ -99,7 +99,7 @@ export const make = (node) => {
   };
 
   onLanguage(() => {
-    if (found) say();
+    if (listing) say();
     if (!run) return;
     drawFacts();
     show();

@@ -43,9 +43,9 @@ export const makeColumn = (key, judged = () => {}) => {
     if (off.has(name)) return;
     const mine = round;
     try {
-      const found = await asking();
+      const given = await asking();
       if (mine !== round) return;
-      gauges.set({ [name]: found });
+      gauges.set({ [name]: given });
       if (name === "judgement") judged();
     } catch (error) {
       if (["absent", "wrong", "reading_off"].includes(error.kind)) off.add(name);

@@ -40,23 +40,23 @@ export const makeMixer = (box, change) => {
   return {
     update: (tone) => {
       mix = tone.mix;
-      for (const [one, slider] of sliders) {
-        slider.set(mix[one] ?? 0);
-        slider.node.classList.toggle("set", one in mix);
+      for (const [name, slider] of sliders) {
+        slider.set(mix[name] ?? 0);
+        slider.node.classList.toggle("set", name in mix);
       }
-      if (Object.keys(mix).some((one) => !BASIC.includes(one))) more.open = true;
+      if (Object.keys(mix).some((name) => !BASIC.includes(name))) more.open = true;
     },
     fill: (categories) => {
       sliders.clear();
       basic.replaceChildren();
       others.replaceChildren();
-      for (const { name: one } of categories) {
+      for (const { name } of categories) {
         const slider = makeSlider({
-          said: () => emotionName(one),
-          change: (weight) => change(mixTone({ ...mix, [one]: weight })),
+          said: () => emotionName(name),
+          change: (weight) => change(mixTone({ ...mix, [name]: weight })),
         });
-        sliders.set(one, slider);
-        (BASIC.includes(one) ? basic : others).append(slider.node);
+        sliders.set(name, slider);
+        (BASIC.includes(name) ? basic : others).append(slider.node);
       }
       more.hidden = !others.children.length;
       name();

@@ -42,7 +42,7 @@ export const makePad = (box, change) => {
   const y = (value) => linear([-LIMIT, LIMIT], [size - MARGIN, MARGIN])(value);
 
   const nearest = (place) => {
-    const away = (one) => Math.hypot(one.valence - place.valence, one.arousal - place.arousal);
+    const away = (emotion) => Math.hypot(emotion.valence - place.valence, emotion.arousal - place.arousal);
     return categories.filter(({ valence }) => valence !== null).sort((a, b) => away(a) - away(b))[0];
   };
 
@@ -70,7 +70,7 @@ export const makePad = (box, change) => {
       [x(0) + 6, 12, "start", "pad.excited"], [x(0) + 6, size - 5, "start", "pad.calm"],
     ];
     const placed = categories.filter(({ valence }) => valence !== null);
-    const points = placed.map((one) => ({ x: x(one.valence), y: y(one.arousal), text: emotionName(one.name), bold: BASIC.includes(one.name) }));
+    const points = placed.map((emotion) => ({ x: x(emotion.valence), y: y(emotion.arousal), text: emotionName(emotion.name), bold: BASIC.includes(emotion.name) }));
     const font = size < 380 ? 10 : 11.5;
     const reserved = ends.map(([at, up, anchor, key]) => {
       const from = at - (anchor === "end" ? widthOf(t(key), 11.5) : 0);
@@ -87,7 +87,7 @@ export const makePad = (box, change) => {
       s("line", { class: "axis", x1: 0, x2: size, y1: y(0), y2: y(0) }),
       s("line", { class: "axis", y1: 0, y2: size, x1: x(0), x2: x(0) }),
       ...ends.map(([at, up, anchor, key]) => s("text", { class: "end", x: at, y: up, "text-anchor": anchor }, t(key))),
-      ...placed.flatMap((one, at) => category(one, points[at], spots[at], font)),
+      ...placed.flatMap((emotion, at) => category(emotion, points[at], spots[at], font)),
     );
     drawKnob();
   };
@@ -172,14 +172,14 @@ export const makePad = (box, change) => {
   };
 };
 
-const category = (one, point, spot, font) => {
-  const basic = BASIC.includes(one.name);
-  const about = `${point.text}: ${t("tone.point", { valence: figure(one.valence), arousal: figure(one.arousal) })}`;
+const category = (emotion, point, spot, font) => {
+  const basic = BASIC.includes(emotion.name);
+  const about = `${point.text}: ${t("tone.point", { valence: figure(emotion.valence), arousal: figure(emotion.arousal) })}`;
   return [
     spot?.far && s("line", { class: "lead", x1: point.x, y1: point.y, x2: spot.x, y2: spot.y }),
     s(
       "circle",
-      { class: `category${one.derived ? " derived" : ""}`, "data-name": one.name, cx: point.x, cy: point.y, r: basic ? 5.5 : 3.5, color: hueOf(one.name) },
+      { class: `category${emotion.derived ? " derived" : ""}`, "data-name": emotion.name, cx: point.x, cy: point.y, r: basic ? 5.5 : 3.5, color: hueOf(emotion.name) },
       s("title", {}, about),
     ),
     spot && s("text", { class: `name${basic ? " basic" : ""}`, x: spot.x, y: spot.y, "font-size": font }, point.text),

@@ -22,7 +22,7 @@ export const placeOf = ({ point, mix }, categories) => {
   const parts = categories.filter(({ name, valence }) => mix[name] && valence !== null);
   const total = parts.reduce((sum, { name }) => sum + mix[name], 0);
   if (!total) return { valence: 0, arousal: 0 };
-  const mean = (axis) => parts.reduce((sum, one) => sum + mix[one.name] * one[axis], 0) / total;
+  const mean = (axis) => parts.reduce((sum, part) => sum + mix[part.name] * part[axis], 0) / total;
   return { valence: mean("valence"), arousal: mean("arousal") };
 };
 

@@ -89,8 +89,8 @@ export const make = (node) => {
     asking = new AbortController();
     const asked = tone;
     try {
-      const found = isNeutral(asked) || !steerable ? null : await resolve({ emotion: emotionOf(asked) }, asking.signal);
-      range = found?.calibrated_dose === null || !found ? null : { dose: found.calibrated_dose, low: found.low, high: found.high };
+      const steering = isNeutral(asked) || !steerable ? null : await resolve({ emotion: emotionOf(asked) }, asking.signal);
+      range = steering?.calibrated_dose === null || !steering ? null : { dose: steering.calibrated_dose, low: steering.low, high: steering.high };
       ranged = asked;
       if (unresolved) trouble.replaceChildren();
       unresolved = false;
@@ -143,15 +143,15 @@ export const make = (node) => {
   const load = async () => {
     try {
       trouble.replaceChildren();
-      const [found, given] = await Promise.all([emotions(), model()]);
+      const [listed, given] = await Promise.all([emotions(), model()]);
       served = given;
       eyebrow.textContent = given.name ?? given.id;
       sampling.limit(given.limits?.answer_tokens);
-      const categories = found.filter(({ kind }) => kind === "category").map((one) => ({ ...one, name: one.id }));
+      const categories = listed.filter(({ kind }) => kind === "category").map((emotion) => ({ ...emotion, name: emotion.id }));
       pad.fill(categories);
       mixer.fill(categories);
       setTone(tone);
-      steerable = found.length > 0;
+      steerable = listed.length > 0;
       if (!steerable) trouble.replaceChildren(h("div", { class: "reason" }, h("p", { t: "steer.no_vectors" }, t("steer.no_vectors"))));
     } catch (error) {
       showTrouble(trouble, error, load);
