@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 WIDTH, LARGEST = 1280, 200_000
-LAST = {"steer": ".columns", "read": ".reading", "space": ".verdict", "compare": ".compare .part >> nth=1"}
+LAST = {"steer": ".columns", "read": ".reading", "space": ".space .part >> nth=2", "compare": ".compare .part >> nth=1"}
 """The element each picture ends with."""
 PROMPT, TOKENS = "Describe a street.", 60
 
@@ -34,6 +34,7 @@ def steer(page: Any) -> None:
     for column in (".steer-unsteered", ".steer-steered"):
         page.wait_for_selector(f"{column}:not(.busy) .facts div:nth-child(3)")
     page.wait_for_selector(".steer-steered .facts div:nth-child(4)")
+    page.wait_for_selector(".steer-steered .change")
 
 
 def read(page: Any) -> None:
@@ -44,14 +45,15 @@ def read(page: Any) -> None:
 
 def space(page: Any) -> None:
     """Wait until every part of the first run is drawn."""
-    page.wait_for_selector(".plane circle")
-    page.wait_for_selector(".heat canvas[aria-label] >> nth=1")
+    for figure in ("plane", "layers-", "rdm-", "bars-"):
+        page.wait_for_selector(f"[data-figure^={figure}] .main-svg")
     page.wait_for_selector(".space .find + .table td")
 
 
 def compare(page: Any) -> None:
     """Show the first two runs beside one another."""
-    page.wait_for_selector(".compare table")
+    page.wait_for_selector("[data-figure=beside-rsa] .main-svg")
+    page.wait_for_selector(".compare .pair .main-svg >> nth=1")
 
 
 VIEWS: dict[str, Callable[[Any], None]] = {"steer": steer, "read": read, "space": space, "compare": compare}

@@ -177,7 +177,7 @@ def _bars(records: Sequence[PredictionRecord], names: list[str], start: float) -
     return plots.drawing(
         [bars, values],
         plots.axis("r, out of fold", range=[start, 1.08], tickvals=[0, 0.2, 0.4, 0.6, 0.8, 1]),
-        plots.names_axis(names, range=[-0.6, len(names) - 0.4], automargin=False, tickfont={"size": 12}),
+        plots.names_axis(names, range=[-0.6, len(names) - 0.4], automargin=True, tickfont={"size": 12}),
         bargap=0.3,
         margin={"l": 138, "r": 10, "t": 26, "b": 44},
         **lines,

@@ -4,6 +4,7 @@ const measure = document.createElement("canvas").getContext("2d");
 const crosses = (a, b) => a.x0 < b.x1 && b.x0 < a.x1 && a.y0 < b.y1 && b.y0 < a.y1;
 const TURNS = [0, 8, 4, 12, 2, 14, 6, 10, 1, 15, 7, 9, 3, 13, 5, 11].map((turn) => (turn * Math.PI) / 8);
 const NARROW = 360;
+const WRAPPED = 560;
 const ROW_FONT = [8, 10.5];
 const ROWS_WIDTH = 120; // as page.css has it
 
@@ -98,6 +99,13 @@ const nameRows = (plot, layout, names, named) => {
   layout.yaxis.showticklabels = named;
 };
 
+// On a phone a long name takes several lines, so that the drawing keeps some width.
+const wrapRows = (layout) => {
+  const { yaxis } = layout;
+  yaxis.ticktext = yaxis.ticktext.map((name) => name.replaceAll(", ", ",<br>"));
+  yaxis.tickfont = { size: 9.5 };
+};
+
 const nameDots = (labels, data, layout) => {
   const { l, r, t, b } = layout.margin;
   const [width, height] = [layout.width - l - r, layout.height - t - b];
@@ -133,6 +141,7 @@ export const drawFigure = (plot, chart, variant = "", named = true) => {
   const layout = merge(common(), resolve(drawing.layout));
   const { rows, labels } = { ...chart.options, ...(drawing.labels && { labels: drawing.labels }) };
   if (rows) nameRows(plot, layout, rows, named);
+  else if (layout.yaxis.ticktext && plot.clientWidth < WRAPPED) wrapRows(layout);
   if (chart.shape === "square") {
     const { l, r, t, b } = layout.margin;
     layout.height = Math.round(plot.clientWidth - l - r + t + b);

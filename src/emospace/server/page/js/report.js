@@ -28,12 +28,15 @@ const plotly = () =>
     head.appendChild = (node) => (node.localName === "style" ? node : Node.prototype.appendChild.call(head, node));
   }));
 
-const inLanguage = (value, key) => {
-  if (typeof value === "string") return TEXTS.has(key) ? spoken(value) : value;
-  if (Array.isArray(value)) return value.map((item) => inLanguage(item, key));
-  if (value && typeof value === "object") return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, inLanguage(inner, name)]));
+const inLanguage = (value, key, kept) => {
+  if (typeof value === "string") return TEXTS.has(key) && key !== kept ? spoken(value) : value;
+  if (Array.isArray(value)) return value.map((item) => inLanguage(item, key, kept));
+  if (value && typeof value === "object") return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, inLanguage(inner, name, kept)]));
   return value;
 };
+
+/** Return what is drawn of a figure; words that people rated stay in the language they were rated in. */
+const drawnOf = ({ variants, shape, height, options }) => ({ shape, height, ...inLanguage({ variants, options }, "", options.lang ? "hovertext" : "") });
 
 /** Return the sentences of a caption that can be said in the page's language. */
 const said = (caption) =>
@@ -65,7 +68,7 @@ export const makeFigures = (box) => {
       for (const figure of figures) {
         const item = kept.get(figure.key) ?? nodesOf(figure.key);
         const caption = said(figure.caption);
-        Object.assign(item, { chart: inLanguage({ ...figure, heading: "", caption: "", alt: "" }, ""), variant });
+        Object.assign(item, { chart: drawnOf(figure), variant });
         item.heading.textContent = spoken(figure.heading);
         item.heading.hidden = !headed;
         item.caption.textContent = captioned ? caption : "";

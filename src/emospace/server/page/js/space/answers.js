@@ -30,5 +30,5 @@ const aboutName = (about) => (about === null ? t("answers.whole") : known(`axis.
 
 const against = (record, key, beyond) => {
   const names = Object.keys(record.beyond).filter((name) => record.beyond[name] === beyond);
-  return names.length ? h("div", { class: "note" }, t(key, { list: names.map((name) => (name === "chance" ? t("answers.chance") : setName({ features: name }))).join(", ") })) : null;
+  return names.length ? h("div", { class: "note" }, t(key, { list: names.map((name) => (name === "chance" ? t("answers.chance") : setName({ features: name }))).join("; ") })) : null;
 };
