@@ -95,6 +95,7 @@ def vector_of(card: dict) -> dict:
         "layers": [10, 14, 18],
         "shares": {"10": 0.33, "14": 0.33, "18": 0.34},
         **{name: known[name] for name in ("dose", "low", "high")},
+        "guidance": None,
     }
 
 
