@@ -13,7 +13,12 @@ from pathlib import Path
 from typing import Any
 
 WIDTH, LARGEST = 1280, 200_000
-LAST = {"steer": ".columns", "read": ".reading", "space": ".space .part >> nth=2", "compare": ".compare .part >> nth=1"}
+LAST = {
+    "steer": ".columns",
+    "read": ".reading",
+    "space": ".space .part >> nth=2",
+    "compare": ".compare .part >> nth=1",
+}
 """The element each picture ends with."""
 PROMPT, TOKENS = "Describe a street.", 60
 
@@ -76,7 +81,7 @@ def pictures(address: str, views: list[str]) -> list[tuple[str, bytes]]:
     from playwright.sync_api import sync_playwright
 
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
-    found, faults = [], []
+    taken, faults = [], []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         for view in views:
@@ -90,12 +95,12 @@ def pictures(address: str, views: list[str]) -> list[tuple[str, bytes]]:
             page.wait_for_timeout(1500)
             end = page.locator(LAST[view]).bounding_box()
             clip = {"x": 0, "y": 0, "width": WIDTH, "height": end["y"] + end["height"] + 24}
-            found.append((view, page.screenshot(full_page=True, clip=clip)))
+            taken.append((view, page.screenshot(full_page=True, clip=clip)))
             page.close()
         browser.close()
     if faults:
         raise SystemExit(f"the page said: {faults}")
-    return found
+    return taken
 
 
 def save(picture: bytes, path: Path) -> int:
