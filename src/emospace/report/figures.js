@@ -6,7 +6,7 @@ const TURNS = [0, 8, 4, 12, 2, 14, 6, 10, 1, 15, 7, 9, 3, 13, 5, 11].map((turn) 
 const NARROW = 360;
 const WRAPPED = 560;
 const ROW_FONT = [8, 10.5];
-const ROWS_WIDTH = 120; // as page.css has it
+const ROWS_WIDTH = 136; // as page.css has it
 
 const family = () => getComputedStyle(document.body).fontFamily;
 

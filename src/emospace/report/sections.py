@@ -21,6 +21,7 @@ from emospace.report.blocks import (
     Cards,
     Cell,
     Figures,
+    Fold,
     Part,
     Prose,
     Reason,
@@ -100,28 +101,28 @@ def _answer(run: Run) -> Iterator[Block]:
     yield Prose(answers_in_words(run.results, run.title), role="answers")
     if many and (left_out := findings.left_out(run)):
         yield Prose(left_out)
+    if made := findings.cards(run):
+        yield Cards(made)
+    else:
+        yield Reason("Key figures", "results.json holds no prediction or alignment figure")
     lines = {language: findings.language_line(run, language) for language in run.languages}
     answered = [verdict.language for verdict in run.results.verdicts if verdict.about is not None]
     if not many:
         if answered:
             yield answer_table(run.results, run.languages)
         if shown := [line for line in lines.values() if line]:
-            yield Prose(shown)
-    else:
-        if answered:
-            yield overview_table(run.results, run.languages)
-        parts: dict[str, list[Block]] = {language: [] for language in lines}
-        for language, line in lines.items():
-            if language in answered:
-                rule = f"The answers in {language_name(language)} with their figures, by the rule above."
-                key = f"table-answers-{language}"
-                parts[language].append(answer_table(run.results, [language], key, rule))
-            parts[language] += [Prose([line])] if line else []
-        yield from by_language({language: blocks for language, blocks in parts.items() if blocks})
-    if made := findings.cards(run):
-        yield Cards(made)
-    else:
-        yield Reason("Key figures", "results.json holds no prediction or alignment figure")
+            yield Fold("The key figures in words", [Prose(shown)])
+        return
+    if answered:
+        yield overview_table(run.results, run.languages)
+    parts: dict[str, list[Block]] = {language: [] for language in lines}
+    for language, line in lines.items():
+        if language in answered:
+            rule = f"The answers in {language_name(language)} with their figures, by the rule above."
+            key = f"table-answers-{language}"
+            parts[language].append(answer_table(run.results, [language], key, rule))
+        parts[language] += [Prose([line])] if line else []
+    yield from by_language({language: blocks for language, blocks in parts.items() if blocks})
 
 
 @or_reason("Circumplex")
