@@ -36,10 +36,17 @@ class Shipment(NamedTuple):
 SHIPMENTS = {
     "embedded": Shipment(
         ROOT / "src/emospace/data/steering/smollm2-135m-instruct-mix",
-        {"n_prompts": 20, "dtype": "bfloat16"},
         {
-            "sae": {"contrasts": (0.5,), "doses": (0.3, 0.4, 0.5)},
-            "dense": {"contrasts": (0.5,), "doses": (0.65, 0.8, 0.95)},
+            "n_prompts": 20,
+            "doses": (0.5, 0.6, 0.7, 0.8),
+            "feature_doses": (0.2, 0.3, 0.4),
+            # Under guidance as much tone as cleaned ones, at less perplexity (docs/results/steering-ways.md).
+            "cleaned": False,
+            "dtype": "bfloat16",
+        },
+        {
+            "sae": {"contrasts": (0.5,), "doses": (0.2, 0.3, 0.4)},
+            "dense": {"contrasts": (0.5,), "doses": (0.5, 0.6, 0.7)},
         },
     ),
     "gemma": Shipment(
