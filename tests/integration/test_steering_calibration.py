@@ -456,7 +456,8 @@ def test_doses_are_chosen_under_guidance_that_keeps_what_the_model_knows(
 
     monkeypatch.setattr(calibration, "generate", told)
     guidance = Guidance(weight=2, cost=0.5)
-    spec = planted_spec(files, prompts=file, guidance=guidance, emotions=("joy", "sadness", "pride"))
+    six = {"emotions": ("joy", "sadness", "pride"), "budget_facts": 0.8}
+    spec = planted_spec(files, prompts=file, guidance=guidance, **six)
     bank = calibrate(spec, model=tiny("llama"))
     # Of the two doses that keep them: at 0.6 neither is heard yet, so the more fluent.
     assert [bank.vector(name).dose() for name in ("joy", "sadness")] == [0.3, 0.3]

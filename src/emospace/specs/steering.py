@@ -273,13 +273,13 @@ class CalibrationSpec(ChatModelSpec):
         validate_default=True,
     )
     budget_facts: float = option(
-        0.8,
-        "Part of the factual questions answered rightly unsteered that stay right, mean over the basic six, at least.",
+        0.0,
+        "Part of the factual questions answered rightly unsteered that stay right at least, mean over the basic six.",
         panel=DOSE,
         ge=0,
         le=1,
     )
-    guidance: Guidance = Guidance(weight=3.0, plausible=0.02, cost=0.8)
+    guidance: Guidance = Guidance(weight=2.0, plausible=0.02)
     doses: tuple[float, ...] = option(
         (0.5, 0.65, 0.8, 0.95), "Relative doses tried: 0.6,0.8,1.", panel=DOSE, min_length=1
     )
