@@ -84,6 +84,8 @@ WAYS = (
     Way(0.75, guided(2, 0.8), "shipped"),
     Way(0.75, guided(2, 0.4), "shipped"),
     Way(1.0, guided(2, 0.8), "mix 0.5"),
+    Way(0.6, PLAIN, "shipped"),
+    Way(1.0, guided(1), "shipped"),
 )
 """``mix 0.5`` names vectors made anew: source and contrast, cleaned of directions common to all text, dose 1."""
 
