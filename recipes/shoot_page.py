@@ -20,7 +20,7 @@ LAST = {
     "compare": ".compare .part >> nth=1",
 }
 """The element each picture ends with."""
-PROMPT, TOKENS = "Describe a street.", 60
+PROMPT, TOKENS = "Tell me about your day.", 60
 
 
 def steer(page: Any) -> None:

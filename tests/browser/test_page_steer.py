@@ -112,7 +112,7 @@ def test_both_columns_stream_and_are_judged(visit, stub) -> None:
     assert "joy" in page.inner_text(".steer-steered .judged h3")
     page.wait_for_selector(".steer-steered :text('× 1.8 unsteered')")
     assert page.inner_text(".steer-steered .change") == (
-        "Against the unsteered answer: more joy (82%, not 3%), less neutral (3%, not 82%)."
+        "Against the unsteered answer: joy up from 3% to 82%, neutral down from 82% to 3%."
     )
     assert page.locator(".steer-steered .bars .before").count() == 7
     assert page.locator(".steer-unsteered .change, .steer-unsteered .before").count() == 0
