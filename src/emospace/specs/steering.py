@@ -386,7 +386,7 @@ class SteeringSpec(ChatModelSpec):
     n_factual: int = option(
         60, "Factual questions, the first of the file, each answered twice.", panel=JUDGED, ge=0
     )
-    factual_tokens: int = option(16, "Tokens of an answer to a factual question.", panel=JUDGED, gt=0)
+    factual_tokens: int = option(20, "Tokens of an answer to a factual question.", panel=JUDGED, gt=0)
     token_cap: int = option(600_000, "Generated tokens in all, at most.", panel=OUTPUT, gt=0)
     batch_size: int = option(40, _AT_ONCE, panel=OUTPUT, gt=0)
     seed: int = option(0, SEED_HELP, panel=OUTPUT, ge=0)
