@@ -1,6 +1,6 @@
 """Compare ways of steering on calibration prompts with the calibration judge: no figure that is reported is looked at.
 
-    python recipes/pilot_steering.py [--n-prompts 12] [--ways 0,3]
+    python recipes/pilot_steering.py [--n-prompts 12] [--ways 0,3,3:1]
 
 Each way is a set of vectors, a multiple of their calibrated dose and a guidance; it is tried on the basic six of the embedded
 model in English. Written for each: how often the judge finds the target, as it is and with the words of all concept-sets
@@ -16,7 +16,7 @@ import argparse
 import shlex
 import sys
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -36,6 +36,9 @@ from emospace.steering import SteeringVector, plan_steering
 from emospace.steering.bank import load_vectors
 from emospace.steering.vectors import Recipe, category_vectors
 from publishing import DOCS, made_by, made_on, markdown_table
+
+if TYPE_CHECKING:
+    from emospace.models import LanguageModel
 
 FORMAT = 1
 JUDGE, LANGUAGE = "ngram", "en"
@@ -93,11 +96,11 @@ WAYS = (
 class Pilot:
     """A model, what it is asked, and how it answers unsteered."""
 
-    def __init__(self, n_prompts: int, n_tokens: int) -> None:
-        self.model = load_model("embedded", dtype="bfloat16")
+    def __init__(self, model: LanguageModel, n_prompts: int, n_tokens: int, seed: int) -> None:
+        self.model = model
         self.judge, self.sets = load_judge(JUDGE), load_concepts([LANGUAGE])
         self.prompts = load_prompts(LANGUAGE, "calibration")[:n_prompts]
-        self.sampling = Sampling(n_tokens=n_tokens)
+        self.sampling = Sampling(n_tokens=n_tokens, seed=seed)
         self.greedy = Sampling(n_tokens=16, temperature=0.0)
         plain = generate(self.model, self.prompts, sampling=self.sampling)
         self.base = perplexity(self.model, self.prompts, plain)
@@ -189,25 +192,27 @@ def main() -> None:
     )
     parser.add_argument("--n-prompts", type=int, default=12)
     parser.add_argument("--n-tokens", type=int, default=40)
-    parser.add_argument("--ways", default="", help="numbers of ways; all unless given")
+    parser.add_argument("--ways", default="", help="numbers of ways, 3:1 for another seed than 0; else all")
     options = parser.parse_args()
-    pilot = Pilot(options.n_prompts, options.n_tokens)
+    numbers = [tuple(map(int, name.split(":"))) for name in options.ways.split(",") if name]
+    asked = [(WAYS[number[0]], (*number, 0)[1]) for number in numbers] or [(way, 0) for way in WAYS]
+    model = load_model("embedded", dtype="bfloat16")
+    pilots = {seed: Pilot(model, options.n_prompts, options.n_tokens, seed) for _, seed in asked}
     card = made_by(shlex.join(["python", "recipes/pilot_steering.py", *sys.argv[1:]]))
     card |= {
         "model": "embedded",
         "judge": JUDGE,
         "n_prompts": options.n_prompts,
         "n_tokens": options.n_tokens,
-        "n_facts": len(pilot.known),
+        "n_facts": len(next(iter(pilots.values())).known),
     }
     found: list[dict[str, Any]] = []
-    numbers = [int(number) for number in options.ways.split(",") if number] or range(len(WAYS))
-    for way in (WAYS[number] for number in numbers):
-        figures = pilot.tried(way)
-        found.append({"way": way.named(), "mean": means(figures), "by_emotion": figures})
+    for way, seed in asked:
+        figures = pilots[seed].tried(way)
+        found.append({"way": way.named(), "seed": seed, "mean": means(figures), "by_emotion": figures})
         write_json(DOCS / "steering-ways.json", {**card, "ways": found})
         write_text(DOCS / "steering-ways.md", page(card, found))
-        say(f"{way.vectors} {way.dose:g} {way.guidance}: {means(figures)}")
+        say(f"{way.vectors} {way.dose:g} {way.guidance} seed {seed}: {means(figures)}")
 
 
 def page(card: dict[str, Any], found: list[dict[str, Any]]) -> str:
@@ -219,12 +224,13 @@ def page(card: dict[str, Any], found: list[dict[str, Any]]) -> str:
             f"{way['dose']:g}",
             str(Guidance(**way["guidance"])),
             way["scope"] or "all",
+            entry["seed"],
             *(entry["mean"][name] for name in columns),
         ]
         for entry in found
         for way in [entry["way"]]
     ]
-    names = ("vectors", "dose", "guidance", "scope", "rate", "words masked", "probability")
+    names = ("vectors", "dose", "guidance", "scope", "seed", "rate", "words masked", "probability")
     more = ("perplexity ratio", "facts kept", "distinct-2")
     return (
         "# Ways of steering, on calibration prompts\n\n"
