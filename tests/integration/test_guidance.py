@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from emospace.generation.guidance import LIKELIEST, Pairs
 from emospace.generation.loop import Answer, Batch
 from emospace.specs import Guidance
 from emospace.steering import SteeringVector, mix, plan_steering, steer
+from emospace.steering.kernel import Kernel, Probe
 
 PROMPTS = ["She laughed", "the happiness of a quiet evening, the sadness", "他们感到快乐", "joy"]
 SAMPLING = Sampling(n_tokens=10, seed=3)
@@ -249,3 +251,29 @@ def test_candidates_alone_take_nothing_from_the_steered_model(llama):
     for _ in loop.run(llama, answers):
         pass
     assert [answer.tokens for answer in answers] == [row.tolist() for row in steered.tokens]
+
+
+def test_a_token_of_a_guided_stream_places_nothing_anew_and_copies_twice(llama, monkeypatch):
+    """What tokens are chosen by lies on the device; what comes back is the token, and its shift and reading in one."""
+    done = Counter()
+
+    def counting(name, inner):
+        def wrapped(*args, **options):
+            done[name] += 1
+            return inner(*args, **options)
+
+        return wrapped
+
+    for kind in (Pairs, Probe, Kernel):
+        monkeypatch.setattr(kind, "__init__", counting(kind.__name__, kind.__init__))
+    monkeypatch.setattr(loop, "end_ids", lambda _model: [])
+    monkeypatch.setattr(loop._OnDevice, "draw", counting("tokens", loop._OnDevice.draw))
+    monkeypatch.setattr(loop._OnDevice, "figures", counting("figures", loop._OnDevice.figures))
+    counts = []
+    for n_tokens in (2, 12):
+        done.clear()
+        sampling = Sampling(n_tokens=n_tokens)
+        list(stream(llama, "joy", vector_for(llama), dose=1.0, sampling=sampling, guidance=STRONG))
+        assert done.pop("tokens") == done.pop("figures") == n_tokens
+        counts.append(dict(done))
+    assert counts[0] == counts[1] == {"Pairs": 1, "Probe": 1, "Kernel": 1}
