@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from emospace.artefacts import parse_toml
 from emospace.cli.options import takes
 from emospace.display import say, table, written
 from emospace.errors import InvalidInput
@@ -232,6 +231,7 @@ def import_sets(spec: ImportSpec) -> None:
 
 def read_labels(path: Path) -> dict[str, list[str]]:
     """Return category -> label lemmas from a TOML file."""
+    from emospace.artefacts import parse_toml
     from emospace.concepts.files import read_text
 
     try:
