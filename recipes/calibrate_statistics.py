@@ -142,6 +142,7 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", default="", help="cases whose name holds this")
+    parser.add_argument("--share", type=float, default=1.0, help="share of the data sets of a full run")
     parser.add_argument(
         "--runs", type=Path, default=ROOT / "runs" / "calibration", help="where parts are kept"
     )

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -50,3 +51,19 @@ def test_the_page_is_what_its_figures_say():
 
     written = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
     assert written == page(ROOT / "docs" / "results"), "run: make reliability"
+
+
+def test_the_lock_has_a_hash_of_every_file_it_names():
+    lock = tomllib.loads((ROOT / "uv.lock").read_text(encoding="utf-8"))
+    fetched = [package for package in lock["package"] if "registry" in package["source"]]
+    files = [
+        file
+        for package in fetched
+        for file in [*package.get("wheels", ()), *filter(None, [package.get("sdist")])]
+    ]
+    assert len(files) > 500
+    assert all(re.fullmatch(r"sha256:[0-9a-f]{64}", file["hash"]) for file in files)
+    local = [package["name"] for package in lock["package"] if "registry" not in package["source"]]
+    assert all(
+        "git" not in package["source"] and "url" not in package["source"] for package in lock["package"]
+    ), local
