@@ -135,6 +135,15 @@ def failures(row: dict[str, Any]) -> list[str]:
     return said
 
 
+def among(rows: list[dict[str, Any]], path: Path) -> list[dict[str, Any]]:
+    """Return the rows of all cases, in their order: these, and of other cases those that a file holds already."""
+    from emospace.artefacts import read_json
+
+    known = {row["name"]: row for row in read_json(path)["rows"]} if path.is_file() else {}
+    known |= {row["name"]: row for row in rows}
+    return [known[case.name] for case in all_cases() if case.name in known]
+
+
 def main() -> None:
     """Run all cases and publish them."""
     from emospace.artefacts import write_json
@@ -157,7 +166,9 @@ def main() -> None:
             spent = time.process_time() - began
             print(f"{spent:6.1f} s  {case.name}", *failures(rows[-1]), sep="\n    ", file=sys.stderr)
     if options.out:
-        write_json(options.out, made_by("make calibration") | {"central": CENTRAL, "rows": rows})
+        write_json(
+            options.out, made_by("make calibration") | {"central": CENTRAL, "rows": among(rows, options.out)}
+        )
     if failed:
         raise SystemExit("\n".join(["does not hold:", *failed]))
 

@@ -105,7 +105,7 @@ def fuzz(card: Mapping[str, Any]) -> str:
     ]
     total = sum(row["inputs"] for row in card["rows"])
     return (
-        f"{total:,d} damaged and hostile inputs. Each is to be read, or refused by an error that names it, within five seconds, "
+        f"{total:,d} damaged and hostile inputs. Each is to be read, or refused by an error that names it, within five seconds of a processor, "
         "without a file elsewhere, in less than 2,000 MB for the whole process.\n\n"
         + markdown_table(
             (
@@ -140,8 +140,8 @@ def soak(card: Mapping[str, Any]) -> str:
         for row in card["latency"]
     ]
     return (
-        f"{card['minutes']:g} minutes, {card['clients']} clients, model `{card['model']}`: {counts}. Wrong answers: "
-        f"{card['wrong']}. Resident memory changed by {slope:.1f} MB an hour (95% interval {low:.1f} to {high:.1f}) once warm.\n\n"
+        f"{card['minutes']:g} minutes, {card['clients']} clients, model `{card['model']}`{' (a random one of two blocks)' * (card['model'] == 'planted')}: {counts}. Wrong answers: "
+        f"{card['wrong']}. {'The model is a small random one. ' * (card['model'] == 'planted')}Resident memory changed by {slope:.1f} MB an hour (95% interval {low:.1f} to {high:.1f}) once warm.\n\n"
         "Seconds to the first token and for each further one:\n\n"
         + markdown_table(("clients", "answers", "first, p50", "first, p95", "token, p50", "token, p95"), rows)
     )

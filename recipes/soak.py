@@ -32,7 +32,7 @@ TONES: tuple[dict[str, float], ...] = (
     {"joy": 1.0},
     {"sadness": 0.8, "fear": 0.2},
     {"valence": 0.8, "arousal": -0.3},
-    {"anger": 1.0},
+    {"fear": 1.0},
 )
 PROMPTS = (
     "Tell me about your day.",
@@ -45,6 +45,15 @@ CHAT, PAUSE = "/v1/chat/completions", 0.3
 """The route of most requests, and the seconds that a slow reader lets pass before each line."""
 CLIENTS = (1, 8, 32)
 """Numbers of clients at which answers are timed."""
+
+SERVE = "from emospace.cli import main; main()"
+PLANTED = f"""import sys
+sys.path[:0] = [{str(Path(__file__).parents[1] / "tests")!r}]
+from emospace.server import Settings
+from emospace.server.app import serve
+from served import make_engine
+serve(make_engine(), Settings(model="planted", port=0))"""
+"""What a server's process runs: the command line, or the random model of the tests with planted vectors."""
 
 Ask = Callable[[httpx.Client, dict[str, Any]], bool]
 
@@ -121,7 +130,7 @@ def main() -> None:
     from publishing import made_by
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--model", default="embedded")
+    parser.add_argument("--model", default="embedded", help="planted: the random model of the tests")
     parser.add_argument("--minutes", type=float, default=60.0, help="how long clients ask")
     parser.add_argument("--clients", type=int, default=50)
     parser.add_argument("--tokens", type=int, default=12, help="tokens of an answer, at most")
@@ -132,8 +141,16 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="where the figures go, as JSON")
     asked = parser.parse_args()
-    code = "from emospace.cli import main; main()"
-    command = [sys.executable, "-c", code, "serve", "--model", asked.model, "--port", "0"]
+    command = [
+        sys.executable,
+        "-c",
+        PLANTED if asked.model == "planted" else SERVE,
+        "serve",
+        "--model",
+        asked.model,
+        "--port",
+        "0",
+    ]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
         address = address_of(process)
