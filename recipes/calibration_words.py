@@ -276,9 +276,9 @@ def fluency(rng: np.random.Generator, seed: int, effect: float) -> list[Draw]:
 
 
 def doses(rng: np.random.Generator, effect: float) -> tuple[Floats, Any]:
-    """Return six doses and whether each answer was of the tone; answers to one prompt are alike."""
+    """Return six doses and whether each answer was of the tone."""
     x = np.arange(6) / 5
-    return x, rng.random(N_PROMPTS) < 0.2 + effect * x[:, None]
+    return x, rng.random((6, N_PROMPTS)) < 0.2 + effect * x[:, None]
 
 
 def slope(rng: np.random.Generator, seed: int, effect: float) -> list[Draw]:
@@ -383,7 +383,10 @@ def cases() -> Iterable[Case]:
     categories = "over the population of categories"
     for n_words, known in (
         (500, ""),
-        (150, "r of few words is too low: by .04 where it is .25, since folds are centred one by one"),
+        (
+            150,
+            "r of few words is too low, by .04 where it is .25, since folds are centred one by one; three runs of 150, 350 and 150 data sets covered 87, 91 and 95%, of which the last is above",
+        ),
     ):
         yield Case(
             f"ratings of {n_words} words predicted, cross-validated",
@@ -538,6 +541,7 @@ def cases() -> Iterable[Case]:
         (0.3,),
         f"rho over doses {prompts}",
         lambda e: 1.0,
+        known="a rate that rises at every dose has rho 1, the end of the scale, and noise only lowers it: read whether the interval is above 0",
         wide=True,
         tested=False,
     )

@@ -200,7 +200,7 @@ def compared(reference: Reference) -> dict[str, Any]:
 def main() -> None:
     """Run all comparisons and publish them."""
     from emospace.artefacts import write_json
-    from publishing import made_by
+    from publishing import command_line, made_by
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, help="where the figures go, as JSON")
@@ -210,7 +210,7 @@ def main() -> None:
     for row in rows:
         print({key: row[key] for key in row if key != "by"}, file=sys.stderr)
     if options.out:
-        write_json(options.out, made_by("make references") | {"rows": rows})
+        write_json(options.out, made_by(command_line()) | {"rows": rows})
 
 
 if __name__ == "__main__":

@@ -221,7 +221,7 @@ def bodies() -> Iterator[Reader]:
     from emospace.server import create_app
     from served import make_engine
 
-    client = TestClient(create_app(make_engine()), raise_server_exceptions=False)
+    client = TestClient(create_app(make_engine()), base_url="http://127.0.0.1", raise_server_exceptions=False)
     chat = {
         "messages": [{"role": "user", "content": "Tell me."}],
         "max_tokens": 1,
@@ -301,7 +301,7 @@ def main() -> None:
     """Run all readers and publish the counts."""
     sys.path[:0] = [str(ROOT / "tests")]
     from emospace.artefacts import write_json
-    from publishing import made_by
+    from publishing import command_line, made_by
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--share", type=float, default=1.0, help="share of the inputs of a full run")
@@ -326,7 +326,7 @@ def main() -> None:
             flush=True,
         )
     if options.out:
-        write_json(options.out, made_by("make fuzz") | {"rows": rows})
+        write_json(options.out, made_by(command_line()) | {"rows": rows})
     if not all(row["holds"] for row in rows):
         raise SystemExit(1)
 

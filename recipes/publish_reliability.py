@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from calibrate_statistics import all_cases
 from emospace.artefacts import read_json, write_text
 from publishing import made_on, markdown_table
 
@@ -26,6 +27,7 @@ def percent(value: float | None) -> str | None:
 def calibration(card: Mapping[str, Any]) -> str:
     """Return the tables of type I error and power, and of coverage."""
     tested, covered, known = [], [], []
+    absent = [case.name for case in all_cases() if case.name not in {row["name"] for row in card["rows"]}]
     for row in card["rows"]:
         if row["known"]:
             known.append(f"- {row['name']}: {row['known']}.")
@@ -62,9 +64,10 @@ def calibration(card: Mapping[str, Any]) -> str:
         + markdown_table(
             ("statistic", "reported as", "nulls", "rejected", "allowed", "holds", "power at effect"), tested
         )
-        + "\n\nIntervals of 95%, by what they are of. One that is discrete or a bound may cover more often, never less.\n\n"
+        + "\n\nIntervals of 95%, by what they are of; two standard errors of the simulation are allowed. One that is discrete or a bound may cover more often, never less.\n\n"
         + markdown_table(("statistic", "estimand", "truth", "n", "covered", "wanted", "holds"), covered)
         + ("\n\nKnown not to hold:\n\n" + "\n".join(known) if known else "")
+        + (f"\n\nNot run: {', '.join(absent)}." if absent else "")
         + "\n\nIntervals of RSA resample whole categories, which counts what is peculiar to one pair up to three times: where "
         "alignment is weak they are up to a tenth too wide."
     )

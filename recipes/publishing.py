@@ -7,6 +7,8 @@ import datetime
 import os
 import platform
 import re
+import shlex
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -55,6 +57,15 @@ def made_by(command: str) -> dict[str, Any]:
         "machine": machine(),
         "command": without_paths(command),
     }
+
+
+def command_line() -> str:
+    """Return the command of this process, without where its figures go: what makes them again."""
+    words = [f"recipes/{Path(sys.argv[0]).name}", *sys.argv[1:]]
+    if "--out" in words:
+        at = words.index("--out")
+        del words[at : at + 2]
+    return shlex.join(["python", *words])
 
 
 def made_on(card: Mapping[str, Any]) -> str:

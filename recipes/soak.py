@@ -127,7 +127,7 @@ KINDS: Mapping[str, tuple[int, Ask]] = {
 def main() -> None:
     """Run the soak and publish its figures."""
     from emospace.artefacts import write_json
-    from publishing import made_by
+    from publishing import command_line, made_by
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", default="embedded", help="planted: the random model of the tests")
@@ -169,7 +169,7 @@ def main() -> None:
     }
     print(json.dumps({name: value for name, value in figures.items() if name != "memory"}, indent=1))
     if asked.out:
-        write_json(asked.out, made_by("make soak") | figures)
+        write_json(asked.out, made_by(command_line()) | figures)
     grown = slope[1] > 0 and slope[0] * asked.minutes / 60 > asked.growth
     if wrong or left or grown:
         raise SystemExit(

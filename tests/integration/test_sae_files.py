@@ -215,6 +215,21 @@ def test_what_changes_the_meaning_and_is_not_computed_is_refused_by_name(tmp_pat
 
 
 @pytest.mark.parametrize(
+    "config",
+    [
+        {"hook_name": True},
+        {"metadata": [1]},
+        {"architecture": "topk", "k": "many"},
+        {"activation_fn_str": "topk", "activation_fn_kwargs": 3},
+        {"model_from_pretrained_kwargs": "none"},
+    ],
+)
+def test_values_of_another_type_are_refused(tmp_path, config):
+    with pytest.raises(EmospaceError):
+        load_sae(changed(tmp_path, **config))
+
+
+@pytest.mark.parametrize(
     ("name", "message"),
     [
         ("scaling_factor", "scaling factor"),

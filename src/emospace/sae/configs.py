@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from emospace.errors import EmospaceError
+from emospace.errors import EmospaceError, InvalidInput, first_line
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +100,20 @@ def read_settings(config: Mapping[str, Any], source: str) -> Settings:
     EmospaceError
         If it asks for what is not computed here, or reads another place than the residual stream.
     """
+    try:
+        return _settings(config, source)
+    except EmospaceError:
+        raise
+    # A value of another type can fail anywhere.
+    except (TypeError, ValueError, AttributeError, KeyError) as error:
+        raise InvalidInput(
+            f"SAE '{source}'",
+            f"a value of its configuration is of another type ({first_line(error)})",
+            "Take the configuration that came with the weights.",
+        ) from error
+
+
+def _settings(config: Mapping[str, Any], source: str) -> Settings:
     flat = {key: value for key, value in config.items() if key != "metadata"} | dict(
         config.get("metadata") or {}
     )
