@@ -107,6 +107,16 @@ def answers_of(done):
     return {heading: text.strip() for heading, _, text in parts}
 
 
+def test_a_mistyped_model_is_said_before_torch_is_imported():
+    code = (
+        "import sys; from emospace.cli import main; sys.argv[1:] = ['models', 'check', 'gema']\n"
+        "try: main()\nexcept SystemExit as end: assert end.code == 2\n"
+        "assert not {'torch', 'transformers'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "gemma" in done.stderr, done.stderr
+
+
 def test_help_loads_nothing_heavy_and_shows_commands_and_options():
     heavy = ("torch", "transformers", "pandas", "sklearn", "scipy", "numpy")
     for arguments in (["steer", "--help"], ["steer", "evaluate", "--help"]):

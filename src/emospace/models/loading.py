@@ -236,13 +236,15 @@ def load_model(
     EmospaceError
         If the model is not there, cannot be read, or is no causal language model, or if the device is not there.
     """
+    dtype = str(dtype).removeprefix("torch.")
+    if dtype not in DTYPES:
+        raise InvalidInput(f"dtype '{dtype}'", "it is not a precision we load", f"Use {', '.join(DTYPES)}.")
+    # A name that is none is said before torch is imported, which takes seconds.
+    source, identity = _resolve(name)
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     _keep_deprecations_in_the_log()
-    dtype = str(dtype).removeprefix("torch.")
-    if dtype not in DTYPES:
-        raise InvalidInput(f"dtype '{dtype}'", "it is not a precision we load", f"Use {', '.join(DTYPES)}.")
     quantised = quantization_config is not None
     if (quantised or device == "map") and find_spec("accelerate") is None:
         raise MissingDependency(
@@ -252,7 +254,6 @@ def load_model(
         )
     placed = None if device == "map" else find_device(device)
     dtype = faster_dtype(placed) if dtype == "auto" else dtype
-    source, identity = _resolve(name)
     options = _options(source, name, revision, trust_remote_code)
     options |= {key: model_kwargs.pop(key) for key in _FETCHING if key in model_kwargs}
     given = {"attn_implementation": attn_implementation, "quantization_config": quantization_config}
