@@ -60,7 +60,7 @@ results: $(STAMP) ## Make docs/results/gemma.json, smollm2.json and compare.json
 
 # The categories that the embedded judges know.
 JUDGED := anger,disgust,fear,joy,sadness,surprise,admiration,amusement,annoyance,approval,caring,confusion,curiosity,desire,disappointment,disapproval,embarrassment,excitement,gratitude,grief,love,nervousness,optimism,pride,relief,remorse
-STUDY := emospace steer evaluate --emotions $(JUDGED) --baselines both --doses 0.5,1,2 --n-random 2 --random-doses 1,2 --n-shuffled 1 --n-prompts 32 --tokens 32 --instruction-prompts 12 --n-factual 40 --batch-size 128 --out runs/steering
+STUDY := emospace steer evaluate --emotions $(JUDGED) --baselines none --doses 0.5,1,1.75 --n-random 2 --random-doses 1,2 --n-shuffled 1 --n-prompts 32 --tokens 32 --instruction-prompts 12 --n-factual 20 --batch-size 128 --dtype auto --out runs/steering
 steering: $(STAMP) ## Calibrate the embedded model's vectors and make docs/results/steering.json again (an hour)
 	$(BIN)/python recipes/calibrate_steering.py
 	$(BIN)/$(STUDY)
