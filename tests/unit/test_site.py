@@ -154,7 +154,7 @@ def test_what_the_page_makes_of_the_figures_is_what_they_say():
         assert all(
             number(row, "judged as the target") > number(other, "judged as the target") for other in others
         )
-        assert number(row, "share of emotions above random") == 1
+        assert number(row, "share of emotions above random") >= 0.95
 
 
 @pytest.mark.skipif(find_spec("mkdocstrings") is None, reason="the group docs is not installed (make setup)")
