@@ -17,7 +17,8 @@ import os
 import queue
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ def start(path: Path, n: int = 3) -> bytes:
     return b"\n\n[".join([head, *tables[:n]]) + b"\n"
 
 
-def text_readers() -> Iterator[Reader]:
+def text_readers() -> Generator[Reader]:
     """Yield the readers of TOML, delimited text and JSON."""
     from emospace.concepts import load_concepts
     from emospace.concepts.association_files import read_answers
@@ -122,7 +123,7 @@ def text_readers() -> Iterator[Reader]:
     yield Reader("results.json", [results], as_file(".json", Results.load), 60_000, (json_value,))
 
 
-def table_readers() -> Iterator[Reader]:
+def table_readers() -> Generator[Reader]:
     """Yield the readers of workbooks and parquet."""
     from io import BytesIO
 
@@ -149,7 +150,7 @@ def table_readers() -> Iterator[Reader]:
     yield Reader("norms parquet", parquets, as_file(".parquet", read), 20_000)
 
 
-def tensor_readers() -> Iterator[Reader]:
+def tensor_readers() -> Generator[Reader]:
     """Yield the readers of vectors, banks, spaces, autoencoders and GGUF headers."""
     import numpy as np
     from gguf import GGUFWriter
@@ -214,14 +215,14 @@ def tensor_readers() -> Iterator[Reader]:
     yield Reader("GGUF headers", models, as_file(".gguf", lambda path: from_gguf(path, "m")), 2_000)
 
 
-def bodies() -> Iterator[Reader]:
+def bodies() -> Generator[Reader]:
     """Yield the API as a reader of request bodies, each to one of its routes; an answer of 500 is a crash."""
     from fastapi.testclient import TestClient
 
     from emospace.server import create_app
     from served import make_engine
 
-    client = TestClient(create_app(make_engine()), base_url="http://127.0.0.1", raise_server_exceptions=False)
+    app = create_app(make_engine())
     chat = {
         "messages": [{"role": "user", "content": "Tell me."}],
         "max_tokens": 1,
@@ -253,7 +254,9 @@ def bodies() -> Iterator[Reader]:
         if answer.status_code >= 400:
             raise InvalidInput("body", "refused", "none")
 
-    yield Reader("API bodies", seeds, post, 20_000, (body, body, body))
+    # Until the reader is closed the server runs: without that each request finds it shutting down.
+    with TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
+        yield Reader("API bodies", seeds, post, 20_000, (body, body, body))
 
 
 GROUPS = {"text": text_readers, "tables": table_readers, "tensors": tensor_readers, "api": bodies}
@@ -270,8 +273,9 @@ def run(group: str, name: str, share: float, within: float, failing: Path, resul
     sys.path[:0] = [str(ROOT / "tests")]
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
         os.environ["EMOSPACE_CACHE"] = folder
-        (reader,) = [reader for reader in GROUPS[group]() if reader.name == name]
-        results.put(watch(reader, max(int(reader.n * share), 20), Path(folder), failing, within=within))
+        with closing(GROUPS[group]()) as made:
+            reader = next(reader for reader in made if reader.name == name)
+            results.put(watch(reader, max(int(reader.n * share), 20), Path(folder), failing, within=within))
 
 
 def apart(group: str, name: str, share: float, within: float, failing: Path) -> Outcome:
