@@ -30,7 +30,7 @@ from emospace.artefacts import jsonable
 from emospace.comparison import Compared
 from emospace.comparison.page import sections
 from emospace.comparison.records import Comparison
-from emospace.report.figures import figure_data, run_figures
+from emospace.report.figure_data import figure_data, run_figures
 from emospace.report.run import load_run
 from emospace.server import Limits
 from emospace.server.gate import HEADERS

@@ -176,7 +176,7 @@ def test_mix_dose_and_scope_are_sent_and_shared(visit, stub) -> None:
     page = visit()
     ready(page)
     page.get_by_label("joy", exact=True).fill("0.7")
-    page.click("text=35 more emotions")
+    page.click("text=36 more emotions")
     page.fill(".more input[type=search]", "nost")
     assert page.locator(".more .slide:visible").count() == 1
     page.get_by_label("nostalgia").fill("0.3")

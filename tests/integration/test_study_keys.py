@@ -162,6 +162,16 @@ def without_sae(case: Case) -> Case:
     return dense
 
 
+def other_structures(case: Case) -> Case:
+    """Return the study with a structure of the categories in English."""
+    path = case.study_files.folder / "sorting.csv"
+    names = list(load_concepts(["en"], path=case.spec.concepts).categories)
+    values = np.random.default_rng(0).random((len(names), len(names)))
+    pd.DataFrame(values + values.T, index=names, columns=names).to_csv(path)
+    path.with_name("sorting.csv.toml").write_text("language = 'en'\nvalues = 'similarity'\n")
+    return case.change(structures=(path,))
+
+
 def other_norms(case: Case) -> Case:
     folder = case.folder.parent / "other"
     folder.mkdir()
@@ -201,6 +211,7 @@ FIELDS = {
         other_norms,
         of("alignment", "cebra", "prediction", "steering", languages=CHINESE) | {"crossing"},
     ),
+    "structures": (other_structures, of("alignment", languages=ENGLISH)),
     "categories": (
         lambda case: case.change(categories=str(case.study_files.folder / "small.txt")),
         FIGURES - of("cebra"),

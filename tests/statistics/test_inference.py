@@ -230,8 +230,10 @@ def test_intervals_over_few_categories_cover_the_correlation(n):
             continue
         fit = stats.procrustes_fit(x, y, seed=seed, n_permutations=1, n_bootstrap=500)
         plane.append(fit.low <= 0.7 <= fit.high)
-    assert 0.93 <= np.mean(component) <= 0.97
-    assert 0.93 <= np.mean(plane) <= 0.97
+    for covered in (component, plane):
+        # Two standard errors of the simulation, as docs/reliability.md allows.
+        error = 2 * np.sqrt(0.93 * 0.07 / len(covered))
+        assert 0.93 - error <= np.mean(covered) <= 0.97 + error
 
 
 def test_a_percentile_interval_of_many_is_the_plain_one():

@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse
 
 from emospace.artefacts import jsonable
 from emospace.errors import EmospaceError
-from emospace.report.figures import figure_data, run_figures
+from emospace.report.figure_data import figure_data, run_figures
 from emospace.report.planes import BASIC
 from emospace.report.run import Run, load_run
 from emospace.server.failures import ApiError
