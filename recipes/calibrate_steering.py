@@ -42,6 +42,9 @@ SHIPMENTS = {
             "feature_doses": (0.3,),
             "constant_doses": (0.35, 0.5),
             "n_factual": 12,
+            # A budget of 1.5 leaves disgust, fear and surprise below .5 on calibration prompts.
+            "budget": 2.0,
+            "ceiling": 2.5,
             # Under guidance as much tone as cleaned ones, at less perplexity (docs/results/steering-ways.md).
             "cleaned": False,
             "dtype": "auto",
