@@ -409,13 +409,18 @@ class _Trials:
             sampling=self.sampling,
             batch_size=self.spec.batch_size,
         )
-        ratios = perplexity(self.model, self.prompts, answers) / self.base
-        ratio = float(np.nanmedian(ratios)) if not np.isnan(ratios).all() else np.inf
+        ratio = median_ratio(perplexity(self.model, self.prompts, answers), self.base)
         rate, probability, n_judged = rates(self.judge.judge(answers.texts, self.spec.language), target)
         facts = None
         if asked:
             facts = float(self._answered(asked, plan_steering(self.model, acting, dose, mode=mode)).mean())
         return Trial(0.0, dose, rate, probability, ratio, n_judged=n_judged, facts=facts)
+
+
+def median_ratio(perplexities: np.ndarray, unsteered: np.ndarray) -> float:
+    """Return the median ratio of perplexities ``[n_prompts]`` to those of unsteered answers; infinite without a token."""
+    ratios = perplexities / unsteered
+    return float(np.nanmedian(ratios)) if not np.isnan(ratios).all() else np.inf
 
 
 def rates(judgement: Judgement, target: str) -> tuple[float, float, int]:

@@ -11,7 +11,7 @@ import pandas as pd
 from emospace.display import say
 from emospace.errors import EmospaceError
 from emospace.evaluation.answers import answer
-from emospace.evaluation.calibration import Trial, rates, worth
+from emospace.evaluation.calibration import Trial, median_ratio, rates, worth
 from emospace.evaluation.cells import Cell, check_cap
 from emospace.evaluation.prompts import (
     load_adjectives,
@@ -80,11 +80,11 @@ def best_instructions(
     if all(len(said) == 1 for said in ways.values()):
         return Chosen(first, pd.DataFrame(columns=COLUMNS))
     try:
-        listening = load_judge(judge)
-        listening.check_language(spec.language)
+        choosing = load_judge(judge)
+        choosing.check_language(spec.language)
     except EmospaceError as error:
         return Chosen(first, pd.DataFrame(columns=COLUMNS), f"{error.what}: {error.why}; the first is taken")
-    table = _tried(spec, model, ways, listening)
+    table = _tried(spec, model, ways, choosing)
     chosen = table[table["chosen"]]
     return Chosen(dict(zip(chosen["emotion"].map(str), chosen["instruction"].map(str), strict=True)), table)
 
@@ -105,8 +105,7 @@ def _tried(
     trials = []
     for cell, given in zip(cells[1:], answers, strict=True):
         rate, probability, n_judged = rates(judge.judge(given.texts, spec.language), str(cell.emotion))
-        ratios = np.array(given.perplexity) / np.array(plain.perplexity)
-        ratio = float(np.nanmedian(ratios)) if not np.isnan(ratios).all() else np.inf
+        ratio = median_ratio(np.array(given.perplexity), np.array(plain.perplexity))
         trials.append(Trial(0.0, 0.0, rate, probability, ratio, n_judged=n_judged))
     rows = []
     for emotion, offered in ways.items():

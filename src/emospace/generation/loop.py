@@ -103,7 +103,7 @@ class Answer:
 
     def __post_init__(self) -> None:
         self.uniforms = uniforms(self.sampling, self.index, self.branch)
-        self._untold = 0.0
+        self._pending_shift = 0.0
 
     @property
     def guidance(self) -> Guidance | None:
@@ -141,14 +141,14 @@ class Answer:
             return
         self.tokens.append(token)
         self.shifts.append(shift)
-        self._untold += shift
+        self._pending_shift += shift
         piece = EMPTY if self.text is None else self.text.push(token)
         if self.text is not None and self.text.stopped:
             self._end("stop", piece)
         elif self.n_tokens == self.sampling.n_tokens or time.monotonic() > self.deadline:
             self._end("length", piece)
         elif any(piece):
-            self._emit(Event(self.index, piece, shift=self._told()))
+            self._emit(Event(self.index, piece, shift=self._shift_since_last()))
 
     def fail(self, error: Exception) -> None:
         """End the answer with an error."""
@@ -158,11 +158,11 @@ class Answer:
     def _end(self, finish: Finish, piece: Parts = EMPTY) -> None:
         self.finished = True
         rest = EMPTY if self.text is None else self.text.close()
-        self._emit(Event(self.index, piece.then(rest), finish, shift=self._told()))
+        self._emit(Event(self.index, piece.then(rest), finish, shift=self._shift_since_last()))
 
-    def _told(self) -> float:
+    def _shift_since_last(self) -> float:
         """Return the shift of the tokens since it was last asked for."""
-        shift, self._untold = self._untold, 0.0
+        shift, self._pending_shift = self._pending_shift, 0.0
         return shift
 
     def _emit(self, event: Event) -> None:

@@ -64,7 +64,6 @@ class Guidance(Spec):
         ge=0,
         le=100,
     )
-
     candidates: int | None = option(
         None,
         "Answers drawn beside each other; the one is given in which the unsteered model reads most of the tone.",
