@@ -199,6 +199,16 @@ def with_chat_template(model):
     return wrap_model(model.model, tokenizer, name=model.name, identity=dict(model.identity))
 
 
+def counting(done, name, inner):
+    """Return a function that does what `inner` does and counts its calls in ``done[name]``."""
+
+    def wrapped(*args, **options):
+        done[name] += 1
+        return inner(*args, **options)
+
+    return wrapped
+
+
 @pytest.fixture(scope="session")
 def llama():
     """Return a tiny Llama."""

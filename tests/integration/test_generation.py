@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import D_MODEL, make_hf_model, make_tokenizer, tiny
+from conftest import D_MODEL, counting, make_hf_model, make_tokenizer, tiny
 from emospace.activations import extract_words
 from emospace.errors import EmospaceError
 from emospace.generation import (
@@ -268,21 +268,14 @@ def test_a_token_of_a_stream_costs_no_hooks_no_copies_and_no_compiling_anew(llam
     """Direction and dose lie where the block runs, and a compiled model notices hooks that come and go by a reset."""
     done = Counter()
 
-    def counting(name, inner):
-        def wrapped(*args, **options):
-            done[name] += 1
-            return inner(*args, **options)
-
-        return wrapped
-
     import torch._dynamo
 
     class Block(type(llama.blocks[1])):
-        register_forward_hook = counting("hooks", torch.nn.Module.register_forward_hook)
+        register_forward_hook = counting(done, "hooks", torch.nn.Module.register_forward_hook)
 
     monkeypatch.setattr(llama.blocks[1], "__class__", Block)
-    monkeypatch.setattr(torch._dynamo, "reset", counting("resets", torch._dynamo.reset))
-    monkeypatch.setattr(Kernel, "__init__", counting("directions", Kernel.__init__))
+    monkeypatch.setattr(torch._dynamo, "reset", counting(done, "resets", torch._dynamo.reset))
+    monkeypatch.setattr(Kernel, "__init__", counting(done, "directions", Kernel.__init__))
     monkeypatch.setattr(loop, "end_ids", lambda _model: [])
     counts = []
     for n_tokens in (2, 12):

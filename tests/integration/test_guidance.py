@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import D_MODEL, tiny
+from conftest import D_MODEL, counting, tiny
 from emospace.errors import EmospaceError
 from emospace.generation import Sampling, generate, generate_together, loop, stream
 from emospace.generation.guidance import LIKELIEST, Pairs
@@ -257,18 +257,11 @@ def test_a_token_of_a_guided_stream_places_nothing_anew_and_copies_twice(llama, 
     """What tokens are chosen by lies on the device; what comes back is the token, and its shift and reading in one."""
     done = Counter()
 
-    def counting(name, inner):
-        def wrapped(*args, **options):
-            done[name] += 1
-            return inner(*args, **options)
-
-        return wrapped
-
     for kind in (Pairs, Probe, Kernel):
-        monkeypatch.setattr(kind, "__init__", counting(kind.__name__, kind.__init__))
+        monkeypatch.setattr(kind, "__init__", counting(done, kind.__name__, kind.__init__))
     monkeypatch.setattr(loop, "end_ids", lambda _model: [])
-    monkeypatch.setattr(loop._OnDevice, "draw", counting("tokens", loop._OnDevice.draw))
-    monkeypatch.setattr(loop._OnDevice, "figures", counting("figures", loop._OnDevice.figures))
+    monkeypatch.setattr(loop._OnDevice, "draw", counting(done, "tokens", loop._OnDevice.draw))
+    monkeypatch.setattr(loop._OnDevice, "figures", counting(done, "figures", loop._OnDevice.figures))
     counts = []
     for n_tokens in (2, 12):
         done.clear()
