@@ -742,6 +742,33 @@ def test_words_without_a_rating_are_left_out_where_all_targets_are_taken_togethe
     )
 
 
+def test_discrete_emotions_are_targets_as_valence_is(study_files, tmp_path):
+    paths = []
+    for language, sets in (("en", ENGLISH), ("zh", CHINESE)):
+        path = tmp_path / f"emotions_{language}.csv"
+        write_norms(path, language, sets)
+        ratings = pd.read_csv(path).rename(
+            columns={f"valence{end}": f"happiness{end}" for end in ("", "_sd", "_n")}
+        )
+        if language == "zh":
+            ratings = ratings[[name for name in ratings if not name.startswith("arousal")]]
+        ratings.to_csv(path, index=False)
+        paths.append(str(path))
+    spec = study_files.both(sae="none", layer=1).model_copy(update={"norms": tuple(paths)})
+    study = done(spec, tmp_path / "out")
+    found = study.results
+    assert {(row.language, row.target) for row in found.prediction} == {
+        ("en", "happiness"),
+        ("en", "arousal"),
+        ("zh", "happiness"),
+    }
+    assert {(row.target, row.reference) for row in found.cross_language} == {("happiness", None)}
+    assert all(np.isfinite(row.r) for row in (*found.prediction, *found.cross_language))
+    axes = {row.reason for row in found.alignment if row.against == "valence_arousal"}
+    assert all("at least" in reason for reason in axes)
+    assert "appiness" in write_report(study.out).read_text(encoding="utf-8")
+
+
 def test_too_few_latents_outside_are_said_and_the_rest_is_given(study_files, tmp_path):
     with mock.patch.object(
         predicting, "matched_draws", side_effect=EmospaceError("24 latents", "few", "Mend.")

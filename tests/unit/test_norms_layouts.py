@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from emospace.errors import EmospaceError
-from emospace.norms import LAYOUTS, check_norms, load_norms
+from emospace.norms import EMOTIONS, LAYOUTS, TARGETS, check_norms, load_norms
 
 ROOT = Path(__file__).parents[2]
 
@@ -166,8 +166,86 @@ PUBLISHED = {
         },
     ),
     "es_hinojosa_2016": (
-        "Word,Val_Mn,Val_Sd,Ar_Mn,Ar_Sd,Hap_Mn\nabrazo,8.1,1,5.5,2,4.4\n",
-        {"words": ("abrazo",), "valence": 8.1, "arousal": 5.5, "scale": (1, 9), "language": "es"},
+        "Word,Val_Mn,Val_Sd,Ar_Mn,Ar_Sd,Hap_Mn,Hap_Sd,Ang_Mn,Sad_Mn,Fear_Mn,Disg_Mn\n"
+        "abrazo,8.1,1,5.5,2,4.4,0.8,1.1,1.2,1,1.3\n",
+        {
+            "words": ("abrazo",),
+            "valence": 8.1,
+            "arousal": 5.5,
+            "happiness": 4.4,
+            "disgust": 1.3,
+            "scale": (1, 9),
+            "scales": {"happiness": (1, 5), "fear": (1, 5)},
+            "language": "es",
+        },
+    ),
+    "es_ferre_2017": (
+        "Spanish_Word,English_Word,Hap_Mean,Hap_SD,Ang_Mean,Sad_Mean,Fear_Mean,Disg_Mean\n"
+        "esperanza,hope,4.3,0.9,1.1,1.27,1.17,1.03\n",
+        {
+            "words": ("esperanza",),
+            "happiness": 4.3,
+            "anger": 1.1,
+            "sadness": 1.27,
+            "fear": 1.17,
+            "disgust": 1.03,
+            "scale": (1, 5),
+            "language": "es",
+        },
+    ),
+    "es_stadthagen_2018": (
+        "Word,Valence_Mean,Arousal_Mean,Happiness_Mean,Happiness_SD,Anger_Mean,Sadness_Mean,Fear_Mean,Disgust_Mean\n"
+        "abuela,8,4,4.1,1,1.1,2.1,1.2,1\nalegría,8,7,4.9,.2,1,1,1,1\namistad,8,4,4.6,.5,1,1.2,1,1\n"
+        "abandono,2.3,5,1,.2,3,4,3,2\n",
+        {
+            "words": ("abuela", "alegría", "amistad", "abandono"),
+            "valence": 8,
+            "happiness": 4.1,
+            "fear": 1.2,
+            "scale": (1, 9),
+            "scales": {"happiness": (1, 5)},
+            "language": "es",
+        },
+    ),
+    "en_stevenson_2007": (
+        "word,mean_hap,sd_hap,mean_ang,sd_ang,mean_sad,mean_fear,mean_dis\nabduction,1.1,.4,3.2,1,2.8,4.1,2.5\n",
+        {
+            "words": ("abduction",),
+            "happiness": 1.1,
+            "anger": 3.2,
+            "sadness": 2.8,
+            "fear": 4.1,
+            "disgust": 2.5,
+            "scale": (1, 5),
+            "language": "en",
+        },
+    ),
+    "de_briesemeister_2011": (
+        "WORD,WORD_LOWER,HAP_MEAN,HAP_SD,ANG_MEAN,SAD_MEAN,FEA_MEAN,DIS_MEAN\nLIEBE,liebe,4.6,.6,1.3,1.5,1.4,1.1\n",
+        {
+            "words": ("liebe",),
+            "happiness": 4.6,
+            "anger": 1.3,
+            "sadness": 1.5,
+            "fear": 1.4,
+            "disgust": 1.1,
+            "scale": (1, 5),
+            "language": "de",
+        },
+    ),
+    "pl_nawl_be_2015": (
+        "NAWL_ID,NAWL_word,hap_M_all,hap_SD_all,ang_M_all,sad_M_all,fea_M_all,dis_M_all,hap_M_fem\n"
+        "1,radość,6.5,.8,1.1,1.2,1.1,1,6.6\n",
+        {
+            "words": ("radość",),
+            "happiness": 6.5,
+            "anger": 1.1,
+            "sadness": 1.2,
+            "fear": 1.1,
+            "disgust": 1,
+            "scale": (1, 7),
+            "language": "pl",
+        },
     ),
     "pl_imbir_2016": (
         "No,polish word,English word,Valence_M,Valence_SD,arousal_M,arousal_SD,dominance_M\n1,aborcja,abortion,2.6,1,6.3,2,4\n",
@@ -212,7 +290,15 @@ PUBLISHED = {
     ),
     "tr_kapucu_2018": (
         "Word;ValenceM;ValenceSD;ArousalM;ArousalSD;HappyM;DisgustM\nkorku;2,1;1;6,4;2;3;20\n",
-        {"words": ("korku",), "valence": 2.1, "arousal": 6.4, "scale": (1, 9), "language": "tr"},
+        {
+            "words": ("korku",),
+            "valence": 2.1,
+            "arousal": 6.4,
+            "happiness": 3,
+            "scale": (1, 9),
+            "language": "tr",
+            "said": {"scale": {"happiness": (0, 100), "disgust": (0, 100)}},
+        },
     ),
     "id_sianipar_2016": (
         "Words (Indonesian),Translation,ALL_Valence_Mean,ALL_Valence_SD,ALL_Arousal_Mean,Male_Valence_Mean\ncinta,love,7.9,1,6,1\n",
@@ -227,9 +313,10 @@ def test_published_layouts_are_recognised(tmp_path, name):
     norms = load_norms(planted(tmp_path, content, "some file.txt"), **told.get("said", {}))
     assert norms.name == name and norms.citation and not norms.redistributable
     assert norms.words == told["words"] and norms.language == told["language"]
-    assert norms.scales["valence"] == told["scale"]
-    for target in {"valence", "arousal", "dominance"} & set(told):
+    assert norms.scales[norms.targets[0]] == told["scale"]
+    for target in set(TARGETS) & set(told):
         assert norms.ratings(target).iloc[0] == told[target]
+    assert told.get("scales", {}).items() <= norms.scales.items()
     if "n" in told:
         assert norms.table["valence_n"].tolist() == [told["n"]]
 
@@ -406,3 +493,20 @@ def test_a_common_header_is_no_proof_of_a_set(tmp_path):
     with pytest.raises(EmospaceError, match=r"on which scale valence was rated.*scale=\(lowest, highest\)"):
         load_norms(path, language="en")
     assert load_norms(path, language="en", scale=(1, 9)).name == "ratings"
+
+
+@pytest.mark.parametrize(
+    "names",
+    ["Happiness Anger Fear Sadness Disgust", "Freude Wut Angst Trauer Ekel", "快乐 愤怒 恐惧 悲伤 厌恶"],
+)
+def test_discrete_emotions_are_read_under_the_names_people_give_them(tmp_path, names):
+    content = f"word,{','.join(names.split())},anger_rt\nstorm,1.2,3,4,2.5,1.5,600\n"
+    norms = load_norms(planted(tmp_path, content), language="en", scale=(1, 5))
+    assert norms.targets == EMOTIONS[:5]
+    assert norms.table[list(EMOTIONS[:5])].iloc[0].tolist() == [1.2, 3, 4, 2.5, 1.5]
+
+
+def test_norare_norms_of_discrete_emotions_are_read(tmp_path):
+    content = "CONCEPTICON_ID\tSPANISH\tENGLISH\tSPANISH_HAPPINESS_MEAN\tSPANISH_ANGER_MEAN\n1092\tesperanza\thope\t4.3\t1.1\n"
+    norms = load_norms(planted(tmp_path, content), scale=(1, 5))
+    assert (norms.language, norms.words, norms.targets) == ("es", ("esperanza",), ("happiness", "anger"))

@@ -16,11 +16,12 @@ from emospace.norms.loading import (
     norms_from_file,
     norms_from_table,
 )
-from emospace.norms.word_norms import TARGETS, WordNorms, check_norms
+from emospace.norms.word_norms import EMOTIONS, TARGETS, WordNorms, check_norms
 
 __all__ = [
     "ANCHORS",
     "CARD_KEYS",
+    "EMOTIONS",
     "LAYOUTS",
     "TARGETS",
     "Anchors",

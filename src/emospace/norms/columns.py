@@ -206,7 +206,7 @@ def choose_columns(
             why = f"no header says plainly which column is {target}; it may be"
             questions.append(table.question(target, candidates, why, without))
             columns[target] = candidates[0]
-    if not {"valence", "arousal"} & columns.keys():
+    if not ({*TARGETS} - {"dominance"}) & columns.keys():
         return None
     if "word" not in columns:
         words, why = _words(table), ""
@@ -265,7 +265,7 @@ def _candidates(table: RatingsTable, target: str, columns: Mapping[str, int]) ->
     named = [
         at
         for at in free
-        if table.parsed[at].targets == (target,)
+        if table.parsed[at].targets[:1] == (target,)
         and not (table.parsed[at].letter and not table.parsed[at].statistics)
         and table.is_numeric(at)
     ]

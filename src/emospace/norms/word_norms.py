@@ -15,7 +15,12 @@ from emospace.norms.cells import unclean
 if TYPE_CHECKING:
     import pandas as pd
 
-TARGETS = ("valence", "arousal", "dominance")
+EMOTIONS = ("happiness", "anger", "fear", "sadness", "disgust", "surprise")
+"""How much of one emotion a word evokes, as norms of discrete emotions rate it (1 none, 5 very much)."""
+
+TARGETS = ("valence", "arousal", "dominance", *EMOTIONS)
+"""What norms rate. The names of a target's columns are those of its entry in ``data/norms/headers.toml``."""
+
 COUNTED = {
     "merged": "duplicate rows that agree, merged",
     "blank": "blank lines",
@@ -60,7 +65,7 @@ class WordNorms:
     scales
         Target -> (lowest, highest) answer the raters could give.
     targets
-        Those of valence, arousal and dominance that were rated.
+        Those of `TARGETS` that were rated.
     licence, citation, note
         The source's licence, the paper to cite, and what a reader of results should know; empty where nothing is said.
     source

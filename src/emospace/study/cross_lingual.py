@@ -9,6 +9,7 @@ import numpy as np
 
 from emospace import structure
 from emospace.display import track
+from emospace.norms import EMOTIONS
 from emospace.prediction import FittedRatings, read_ratings
 from emospace.records import INPUT, CrossLanguageRecord, PredictionRecord
 from emospace.study.rated import RatedWords, rated_words
@@ -28,9 +29,10 @@ WIDE = ("dense", "static")
 """Features that are states and no latents: the prediction stage has their r within a language."""
 
 
-def comparable(norms: WordNorms) -> WordNorms:
-    """Return the ratings that are compared between languages, of the words that have all of them."""
-    return norms.only(tuple(target for target in PEOPLE if target in norms.targets)).complete()
+def comparable(norms: WordNorms) -> WordNorms | None:
+    """Return the ratings that are compared between languages, of the words that have all of them; None without any."""
+    targets = tuple(target for target in (*PEOPLE, *EMOTIONS) if target in norms.targets)
+    return norms.only(targets).complete() if targets else None
 
 
 def r_within(
@@ -188,6 +190,6 @@ def _record(test: RatedWords, target: str, common: Mapping[str, Any], **figures:
         **figures,
         n=int(test.scored.sum()),
         target=target,
-        reference=PEOPLE[target],
-        reference_name=PEOPLE_NAME,
+        reference=PEOPLE.get(target),
+        reference_name=PEOPLE_NAME if target in PEOPLE else None,
     )

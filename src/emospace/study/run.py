@@ -219,9 +219,9 @@ def _between_languages(
         else {name: language.inputs.words.firing_rates() for name, language in languages.items()},
     )
     norms = {
-        name: comparable(language.inputs.norms[0])
+        name: compared
         for name, language in languages.items()
-        if language.inputs.norms
+        if language.inputs.norms and (compared := comparable(language.inputs.norms[0])) is not None
     }
     why = "no norms of this language are bundled or given (--norms FILE)"
     what = "prediction of ratings, within and across languages"
