@@ -16,13 +16,13 @@ from conftest import D_MODEL, tiny
 from emospace import display
 from emospace.cli import app
 from emospace.cli.steer import COMMANDS, app as steer_app
-from emospace.cli.tone import read_batch, read_tone, weights_of, window_of
+from emospace.cli.tone import read_batch, read_tone, window_of
 from emospace.errors import EmospaceError
 from emospace.evaluation import load_prompts
 from emospace.generation import generate, perplexity
 from emospace.judges import BASIC_SEVEN, Judgement
 from emospace.records import Results
-from emospace.specs import CalibrationSpec, Sampling, SteeringSpec, ToneSpec
+from emospace.specs import CalibrationSpec, Sampling, SteeringSpec, ToneSpec, WeightedTone, tone_of
 from emospace.steering import DoseRange, SteeringVector
 from emospace.steering.bank import VectorBank
 
@@ -266,6 +266,11 @@ def test_a_batch_gives_one_object_a_prompt(tmp_path):
         (("--emotion", "joy:nan", PROMPT), "no finite weight"),
         (("--emotion", "joy,,", PROMPT), "an emotion has no name"),
         (("--emotion", "joy:1,joy:2", PROMPT), "'joy' stands there twice"),
+        (("--emotion", "joy - joy", PROMPT), "'joy' is added and taken away, and nothing is left of it"),
+        (("--emotion", "joy + much*fear", PROMPT), "neither side of 'much*fear' is a weight"),
+        (("--emotion", "joy |", PROMPT), "an emotion has no name"),
+        (("--emotion", "joy | joy", PROMPT), "nothing is left of 'joy' at layer"),
+        (("--emotion", "joy | jjoy", PROMPT), "emotion 'jjoy': there is no such emotion. Did you mean joy?"),
         (("--valence", "3", PROMPT), "it lies beyond the scale"),
         (("--valence", "0", "--arousal", "0", PROMPT), "no direction"),
         (("--emotion", "joy", "--layers", "two", PROMPT), "--layers two"),
@@ -322,10 +327,10 @@ def test_a_vector_that_reached_no_token_is_an_error():
 
 
 def test_what_the_options_say():
-    assert weights_of("joy") == {"joy": 1.0}
-    assert weights_of(" joy : 0.7 , fear:-0.3") == {"joy": 0.7, "fear": -0.3}
-    assert read_tone(ToneSpec(valence=0.5)) == {"valence": 0.5, "arousal": 0.0}
-    assert read_tone(ToneSpec(arousal=-1)) == {"valence": 0.0, "arousal": -1}
+    assert tone_of("joy") == WeightedTone({"joy": 1.0})
+    assert tone_of(" joy : 0.7 , fear:-0.3") == WeightedTone({"joy": 0.7, "fear": -0.3})
+    assert read_tone(ToneSpec(valence=0.5)) == WeightedTone({"valence": 0.5, "arousal": 0.0})
+    assert read_tone(ToneSpec(arousal=-1)) == WeightedTone({"valence": 0.0, "arousal": -1})
     assert (window_of("0:16"), window_of("4:"), window_of(None)) == ((0, 16), (4, None), None)
 
 

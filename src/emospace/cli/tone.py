@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emospace.errors import InvalidInput
-from emospace.specs import CrossingSpec, SteeringSpec, ToneSpec, weights_of
+from emospace.specs import CrossingSpec, SteeringSpec, ToneSpec, WeightedTone, tone_of
 
 if TYPE_CHECKING:
     from emospace.models import LanguageModel
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     ModelWithVectors = ToneSpec | SteeringSpec | CrossingSpec
 
 
-def read_tone(spec: ToneSpec, commands: Sequence[str] = ()) -> dict[str, float]:
+def read_tone(spec: ToneSpec, commands: Sequence[str] = ()) -> WeightedTone:
     """Return the tone, as `VectorBank.tone` takes it; `commands` are what a prompt of one word may be a slip for.
 
     Raises
@@ -36,7 +36,7 @@ def read_tone(spec: ToneSpec, commands: Sequence[str] = ()) -> dict[str, float]:
             "Give --emotion, or --valence and --arousal.",
         )
     if emotion is not None:
-        return weights_of(emotion, "--emotion")
+        return tone_of(emotion, "--emotion")
     if valence is None and arousal is None:
         near = get_close_matches(prompt, commands, n=1, cutoff=0.7) if prompt and " " not in prompt else []
         if near:
@@ -46,7 +46,7 @@ def read_tone(spec: ToneSpec, commands: Sequence[str] = ()) -> dict[str, float]:
         raise InvalidInput(
             "emospace steer", "no tone is named", "Give --emotion joy, or --valence 0.8 --arousal -0.3."
         )
-    return {"valence": valence or 0.0, "arousal": arousal or 0.0}
+    return WeightedTone({"valence": valence or 0.0, "arousal": arousal or 0.0})
 
 
 def window_of(given: str | None) -> tuple[int, int | None] | None:

@@ -117,7 +117,7 @@ def sampling_of(request: ChatRequest | CompletionRequest, space: int, limits: Li
     )
 
 
-def plan_of(model: LanguageModel, bank: VectorBank | None, tone: Tone) -> SteeringPlan | None:
+def plan_of(model: LanguageModel, bank: VectorBank | None, request: Tone) -> SteeringPlan | None:
     """Return how a tone steers; None for no tone.
 
     Raises
@@ -126,25 +126,25 @@ def plan_of(model: LanguageModel, bank: VectorBank | None, tone: Tone) -> Steeri
         For an unknown emotion, a mix of both ways to name a tone, or a model without vectors.
     """
     try:
-        emotion = tone.weights
-        if not any(emotion.values()) or tone.dose == 0:
+        tone = request.tone
+        if not any(tone.weights.values()) or request.dose == 0:
             # A slip in a name whose weight is 0 would go unnoticed otherwise.
-            for name in emotion:
+            for name in tone.names:
                 if name not in AXES and bank is not None:
-                    bank.vector(name, tone.mode)
+                    bank.vector(name, request.mode)
             return None
         if bank is None:
             raise EmospaceError(
-                f"emotion {emotion}",
+                f"emotion {request.emotion}",
                 f"no steering vectors were calibrated for the model '{model.identity.get('name')}'",
                 "Make them: emospace steer calibrate",
             )
-        if tone.guidance is not None and (tone.guidance.candidates or 1) > 1:
+        if request.guidance is not None and (request.guidance.candidates or 1) > 1:
             why = "guidance: this server gives an answer as it comes and chooses among no candidates"
             raise ApiError(400, why, "unsupported", "guidance")
-        vector = bank.tone(emotion, tone.mode)
+        vector = bank.tone(tone, request.mode)
         return plan_steering(
-            model, vector, tone.dose, mode=tone.mode, scope=tone.scope, guidance=tone.guidance
+            model, vector, request.dose, mode=request.mode, scope=request.scope, guidance=request.guidance
         )
     except EmospaceError as error:
         raise from_emospace(error, "emotion") from error

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from emospace.specs import Guidance, Mode, Sampling, Scope, weights_of
+from emospace.specs import Guidance, Mode, Sampling, Scope, WeightedTone, tone_of
 
 MAX_TOKENS = (
     "without it (null or -1) an answer goes on until the model ends it, or for the answer_tokens that /v1/models names, "
@@ -107,14 +107,15 @@ def is_unicode(text: str) -> bool:
 class Tone(Body):
     """The tone asked for.
 
-    `emotion` holds weighted emotions, as on the command line too, or a point of the circumplex (``valence`` and
-    ``arousal``, -1 to 1); `dose` is in units of the norm, the calibrated one unless given.
+    `emotion` holds weighted emotions, or a text as on the command line (``joy - surprise``, ``anger | fear``), or a point
+    of the circumplex (``valence`` and ``arousal``, -1 to 1); `dose` is in units of the norm, the calibrated one unless given.
     """
 
     emotion: Annotated[dict[str, Number], Field(max_length=64)] | LimitedText | None = Field(
         default=None,
-        examples=[{"joy": 0.7, "surprise": 0.3}, "joy:0.7,surprise:0.3", {"valence": 0.8, "arousal": -0.3}],
-        description="weighted emotions, or a point of the circumplex (valence, arousal)",
+        examples=[{"joy": 0.7, "surprise": 0.3}, "joy - 0.5*surprise", {"valence": 0.8, "arousal": -0.3}],
+        description="weighted emotions, a sum as text (`|`: what follows is projected out), or a point of the circumplex "
+        "(valence, arousal)",
     )
     dose: float | None = Field(
         default=None,
@@ -132,9 +133,9 @@ class Tone(Body):
     )
 
     @property
-    def weights(self) -> dict[str, float]:
+    def tone(self) -> WeightedTone:
         """The emotions' weights, or the point's coordinates; raises `InvalidInput` where a text is neither."""
-        return weights_of(self.emotion) if isinstance(self.emotion, str) else self.emotion or {}
+        return tone_of(self.emotion) if isinstance(self.emotion, str) else WeightedTone(self.emotion or {})
 
 
 class StreamOptions(BaseModel):

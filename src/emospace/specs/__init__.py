@@ -34,7 +34,6 @@ from emospace.specs.steering import (
     SteeringSpec,
     TextSpec,
     ToneSpec,
-    weights_of,
 )
 from emospace.specs.studies import (
     DRAIN_SECONDS,
@@ -49,6 +48,7 @@ from emospace.specs.studies import (
     Training,
     TrainSpec,
 )
+from emospace.specs.tones import WeightedTone, tone_of, weights_of
 
 __all__ = [
     "BASIC",
@@ -87,6 +87,8 @@ __all__ = [
     "TrainSpec",
     "Training",
     "VectorSource",
+    "WeightedTone",
     "option",
+    "tone_of",
     "weights_of",
 ]

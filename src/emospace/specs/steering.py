@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 
 from pydantic import ValidationInfo, field_validator
 
-from emospace.errors import InvalidInput
 from emospace.specs.base import (
     BASIC,
     COMMA,
@@ -110,43 +109,15 @@ class Sampling(Spec):
     seed: int = option(0, SEED_HELP, panel=SAMPLED, ge=0)
 
 
-def weights_of(given: str, field: str = "emotion") -> dict[str, float]:
-    """Return the weights of ``joy`` or ``joy:0.7,surprise:0.3``; an emotion without a number weighs 1.
-
-    Parameters
-    ----------
-    given
-        The text.
-    field
-        What it was given as, for the message.
-
-    Raises
-    ------
-    InvalidInput
-        If an emotion has no name, a weight that is no finite number, or stands there twice.
-    """
-    what, hint = f"{field} {given}", 'Write "joy", or "joy:0.7,surprise:0.3".'
-    weights: dict[str, float] = {}
-    for part in given.split(","):
-        name, colon, number = (piece.strip() for piece in part.partition(":"))
-        try:
-            weight = float(number) if colon else 1.0
-        except ValueError:
-            raise InvalidInput(what, f"'{number}' is no weight", hint) from None
-        if not name:
-            raise InvalidInput(what, "an emotion has no name", hint)
-        if not math.isfinite(weight):
-            raise InvalidInput(what, f"'{number}' is no finite weight", hint)
-        if name in weights:
-            raise InvalidInput(what, f"'{name}' stands there twice", hint)
-        weights[name] = weight
-    return weights
-
-
 class ToneSpec(ModelSpec):
     """A tone that calibrated vectors have."""
 
-    emotion: str | None = option(None, '"joy", or weights: "joy:0.7,surprise:0.3".', panel=TONE)
+    emotion: str | None = option(
+        None,
+        '"joy", sums: "joy + 0.5*love", "joy - surprise" (or "joy:0.7,surprise:0.3"), and "anger | fear": anger with '
+        "fear projected out.",
+        panel=TONE,
+    )
     valence: float | None = option(
         None, "-1 (unpleasant) to 1 (pleasant), in place of --emotion.", panel=TONE
     )

@@ -14,8 +14,8 @@ import numpy as np
 from emospace.artefacts import cache_dir, read_json, write_json, write_tensors
 from emospace.errors import EmospaceError, InvalidInput, unknown
 from emospace.models import missing_companion, shipped
-from emospace.specs import CalibratedSource, Mode
-from emospace.steering.vector import SteeringVector, from_card, mix
+from emospace.specs import CalibratedSource, Mode, WeightedTone, tone_of
+from emospace.steering.vector import SteeringVector, from_card, mix, orthogonal
 
 if TYPE_CHECKING:
     from emospace.models import LanguageModel
@@ -90,21 +90,30 @@ class VectorBank:
             "Calibrate it: emospace steer calibrate",
         )
 
-    def tone(self, emotion: Mapping[str, float], mode: Mode = "relative") -> SteeringVector:
+    def tone(
+        self, emotion: str | WeightedTone | Mapping[str, float], mode: Mode = "relative"
+    ) -> SteeringVector:
         """Return the vector of a tone: of weighted emotions, or of a point of the circumplex.
 
         Parameters
         ----------
         emotion
-            Weights as in `mix`, or ``valence`` and ``arousal`` (one of them is enough) as in `point`.
+            Weights as in `mix`, or ``valence`` and ``arousal`` (one of them is enough) as in `point`; or the text of a sum
+            (``joy - 0.5*surprise``, see `emospace.specs.tone_of`). What follows a ``|``, as in ``anger | fear``, is
+            projected out: the part is left that is orthogonal to it, with the dose of the whole.
         mode
             As in `vector`.
 
         Raises
         ------
         EmospaceError
-            If both are named, and as `mix` and `point`.
+            If both are named, nothing is left, and as `mix` and `point`.
         """
+        if isinstance(emotion, str):
+            emotion = tone_of(emotion)
+        if isinstance(emotion, WeightedTone):
+            others = [self.tone(weights, mode) for weights in emotion.without]
+            return orthogonal(self.tone(emotion.weights, mode), others)
         axes = set(AXES) & set(emotion)
         if not axes:
             return self.mix(emotion, mode)

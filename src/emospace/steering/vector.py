@@ -24,6 +24,8 @@ SCOPES: tuple[Scope, ...] = get_args(Scope)
 OPS: tuple[Op, ...] = get_args(Op)
 """In the order in which vectors that act at one layer are applied."""
 FORMAT = 1
+LEAST_LEFT = 1e-3
+"""Length of a unit direction's part below which it is rounding: directions are kept in half precision."""
 
 
 class DoseRange(NamedTuple):
@@ -338,12 +340,7 @@ def mix(vectors: Mapping[SteeringVector, float] | Sequence[tuple[SteeringVector,
         return parts[0][0]
     first = parts[0][0]
     for vector, _ in parts[1:]:
-        if (vector.model_hash, vector.d_model) != (first.model_hash, first.d_model):
-            raise InvalidInput(
-                f"{first.name!r} and {vector.name!r} cannot be mixed",
-                f"one was made for {first.model}, the other for {vector.model}",
-                "Mix vectors of one model.",
-            )
+        _check_one_model(first, vector)
         acting = [(part.op, part.scope, part.window, part.guidance) for part in (first, vector)]
         if acting[0] != acting[1]:
             raise InvalidInput(
@@ -388,6 +385,61 @@ def mix(vectors: Mapping[SteeringVector, float] | Sequence[tuple[SteeringVector,
             "kinds": sorted({v.kind for v, _ in parts}),
         },
     )
+
+
+def orthogonal(vector: SteeringVector, others: Sequence[SteeringVector]) -> SteeringVector:
+    """Return the part of a vector that is orthogonal to others, made unit again, with the doses of the whole.
+
+    Parameters
+    ----------
+    vector
+        What is kept of; it acts as before.
+    others
+        Vectors of the same model. Their directions are projected out at the layers where both act.
+
+    Raises
+    ------
+    EmospaceError
+        Where models differ, a vector shares no layer with `vector`, or nothing is left at a layer.
+    """
+    if not others:
+        return vector
+    name = " | ".join(part.name for part in (vector, *others))
+    for other in others:
+        _check_one_model(vector, other)
+        if not set(other.layers) & set(vector.layers):
+            raise InvalidInput(
+                f"{other.name!r} cannot be projected out of {vector.name!r}",
+                f"one acts at layers {list(other.layers)}, the other at {list(vector.layers)}",
+                "Take vectors that share a layer.",
+            )
+    rest: dict[int, np.ndarray] = {}
+    for layer, row in vector.directions.items():
+        taken = [other.directions[layer].astype(np.float64) for other in others if layer in other.directions]
+        left = row.astype(np.float64)
+        if taken:
+            basis, sizes, _ = np.linalg.svd(np.stack(taken).T, full_matrices=False)
+            basis = basis[:, sizes > LEAST_LEFT]
+            left = left - basis @ (basis.T @ left)
+        if np.linalg.norm(left) < LEAST_LEFT:
+            raise InvalidInput(
+                f"the tone {name}",
+                f"nothing is left of {vector.name!r} at layer {layer} without its part along "
+                + ", ".join(repr(other.name) for other in others),
+                "Project another emotion out.",
+            )
+        rest[layer] = left
+    note = {"of": vector.name, "without": [other.name for other in others]}
+    return replace(vector, name=name, kind="mix", directions=rest, note=note)
+
+
+def _check_one_model(first: SteeringVector, second: SteeringVector) -> None:
+    if (second.model_hash, second.d_model) != (first.model_hash, first.d_model):
+        raise InvalidInput(
+            f"{first.name!r} and {second.name!r} cannot be mixed",
+            f"one was made for {first.model}, the other for {second.model}",
+            "Mix vectors of one model.",
+        )
 
 
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
