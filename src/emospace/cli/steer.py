@@ -16,7 +16,7 @@ from emospace.cli.steered import SteeredModel, show_answers, write_batch
 from emospace.cli.tone import load, read_batch, read_prompt, read_tone, window_of
 from emospace.display import say, table, written
 from emospace.errors import InvalidInput, unknown
-from emospace.specs import OUTPUT, CalibrationSpec, ExportSpec, Mode, ShowSpec, TextSpec
+from emospace.specs import OUTPUT, CalibrationSpec, ExportSpec, Mode, ShowSpec, TextSpec, WeightedTone
 
 if TYPE_CHECKING:
     from emospace.steering import DoseRange
@@ -205,8 +205,8 @@ def show(spec: ShowSpec) -> None:
         raise InvalidInput(
             f"--vector {spec.vector} and a tone", "both name what to show", "Give one of them."
         )
-    file = spec.vector and SteeringVector.load(spec.vector)
-    tone = {} if file else read_tone(spec)
+    file = None if spec.vector is None else SteeringVector.load(spec.vector)
+    tone = WeightedTone({}) if file else read_tone(spec)
     model, bank = load(spec)
     vector = file or bank.tone(tone)
     vector = vector.at(spec.layers) if spec.layers else vector
