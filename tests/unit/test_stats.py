@@ -646,3 +646,37 @@ def test_labels_that_do_not_fit_the_words_are_refused():
         stats.stratified_rank_sum(np.ones((6, 2)), np.ones(5, dtype=bool), np.zeros(6))
     with pytest.raises(ValueError, match="7 rows of values for 6 words"):
         stats.stratified_rank_sum(np.ones((7, 2)), np.ones(6, dtype=bool), np.zeros(6))
+
+
+# --- agreement of raters
+
+MISSING = np.nan
+KRIPPENDORFF = {
+    # Krippendorff (2011), examples A to C.
+    "A": ([[0, 1, 0, 0, 0, 0, 0, 0, 1, 0], [1, 1, 1, 0, 0, 1, 0, 0, 0, 0]], 0.095),
+    "B": ([[1, 1, 2, 2, 4, 3, 3, 3, 5, 4, 4, 1], [2, 1, 2, 2, 2, 3, 3, 3, 5, 4, 4, 4]], 0.692),
+    "C": (
+        [
+            [1, 2, 3, 3, 2, 1, 4, 1, 2, MISSING, MISSING, MISSING],
+            [1, 2, 3, 3, 2, 2, 4, 1, 2, 5, MISSING, 3],
+            [MISSING, 3, 3, 3, 2, 3, 4, 2, 2, 5, 1, MISSING],
+            [1, 2, 3, 3, 2, 4, 4, 1, 2, 5, 1, MISSING],
+        ],
+        0.743,
+    ),
+}
+
+
+@pytest.mark.parametrize("example", KRIPPENDORFF)
+def test_nominal_alpha_is_that_of_krippendorffs_own_examples(example):
+    ratings, published = KRIPPENDORFF[example]
+    found = stats.nominal_alpha(ratings, seed=0)
+    assert found.alpha == pytest.approx(published, abs=0.0006)
+    assert found.low < found.alpha < found.high
+
+
+def test_nominal_alpha_of_chance_is_about_zero_and_of_one_category_unknown():
+    drawn = np.random.default_rng(0).integers(0, 4, (3, 1000)).astype(float)
+    assert abs(stats.nominal_alpha(drawn, seed=0, n=10).alpha) < 0.05
+    assert np.isnan(stats.nominal_alpha(np.ones((2, 5)), seed=0).alpha)
+    assert stats.nominal_alpha(np.ones((1, 5)), seed=0).n_units == 0

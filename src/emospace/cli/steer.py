@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from emospace.steering import DoseRange
     from emospace.steering.bank import VectorBank
 
-COMMANDS = ("calibrate", "evaluate", "export", "languages", "show")
+COMMANDS = ("calibrate", "evaluate", "export", "languages", "rate", "show")
 TEXT = "text"
 """The command that a prompt, or an option before it, stands for."""
 

@@ -1,21 +1,23 @@
-"""`emospace steer evaluate` and `languages`: prove what steering does to a model's answers, also across languages."""
+"""`emospace steer evaluate`, `languages` and `rate`: prove what steering does to answers, by judges and by people."""
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from emospace.cli.compare import p_value, show_missing
 from emospace.cli.options import command_line, keep_spec, takes
 from emospace.cli.steer import app
 from emospace.cli.tone import load, vectors_language
-from emospace.display import Get, bare, between, table, written
+from emospace.display import Get, bare, between, get_value, say, table, written
 from emospace.errors import EmospaceError
-from emospace.specs import BASIC, CrossingSpec, SteeringSpec
+from emospace.specs import BASIC, CrossingSpec, RatingSpec, SteeringSpec
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from emospace.evaluation import Evaluation
+    from emospace.evaluation.rating import Ratings
     from emospace.models import LanguageModel
     from emospace.steering.bank import VectorBank
 
@@ -73,6 +75,69 @@ def languages(spec: CrossingSpec) -> None:
     command = command_line("emospace steer languages", spec)
     show_crossing(run_cross_lingual(spec, model, bank, command=command))
     written("Report", write_report(folder))
+
+
+@app.command("rate")
+@takes(RatingSpec, config=False)
+def rate(spec: RatingSpec) -> None:
+    """Let people rate a study's answers: write a blinded sheet, or read filled sheets back.
+
+    The sheet is a CSV and a page that works without a network; it shows prompts and answers in random order and not
+    how an answer was made. Read back, people's rates stand beside the judges', with the raters' agreement.
+
+    For example:
+
+    emospace steer rate runs/steering
+
+    emospace steer rate runs/steering --sheet ann.csv --sheet bo.csv
+    """
+    from emospace.evaluation.rating import read_sheets, write_sheet
+    from emospace.report import write_report
+
+    if spec.sheets:
+        show_ratings(read_sheets(spec))
+        written("Report", write_report(spec.run))
+        return
+    sheet = write_sheet(spec)
+    if sheet.n_empty:
+        say(f"{sheet.n_empty} empty answers left out.")
+    say(
+        f"{len(sheet.answers)} answers to rate, in the page or in the CSV. Send raters nothing else of the run."
+    )
+    for path in sheet.files:
+        written("Sheet", path)
+    say(f"Then: emospace steer rate {shlex.quote(str(spec.run))} --sheet NAME.csv, once for each rater")
+
+
+def show_ratings(ratings: Ratings) -> None:
+    """Print people's rates beside the judges', the agreement, and what is missing."""
+    rates: list[Any] = ratings.rates.to_dict("records")
+    columns: dict[str, Get] = {
+        **{
+            "way": "way",
+            "emotion": lambda row: get_value(row, "emotion") or "mean",
+            "rater": "rater",
+            "rate": "rate",
+        },
+        **{"95% CI": between("rate_low", "rate_high"), "n": "n"},
+    }
+    table("Answers taken for the target, the same ones by people and judges", *bare(columns, rates))
+    agreement: list[Any] = ratings.agreement.to_dict("records")
+    columns = {
+        **{
+            "between": "first",
+            "and": "second",
+            "alpha": "alpha",
+            "95% CI": between("alpha_low", "alpha_high"),
+        },
+        **{"equal": "equal", "answers": "n_answers", "ratings": "n_ratings", "why": "reason"},
+    }
+    table("Agreement (Krippendorff's alpha)", *bare(columns, agreement))
+    for rater, n in ratings.unrated.items():
+        if n:
+            say(f"{n} answers are not rated by {rater}; they are left out.")
+    for reason in ratings.not_given:
+        say(reason)
 
 
 def bank_or_none(model: LanguageModel, source: str, language: str | None) -> VectorBank | None:

@@ -51,6 +51,7 @@ def study_tables(
         "random": random_table(groups, base, seed=spec.seed),
         "figures": figure_table(groups, base, affect, seed=spec.seed),
         "samples": sample_table(judged, seed=spec.seed),
+        "answers": answer_table(judged),
         **frontier_tables(groups, base, seed=spec.seed),
     }
 
@@ -219,19 +220,27 @@ def figure_table(groups: Sequence[Group], base: Scored, affect: pd.DataFrame, *,
 
 def sample_table(judged: Judged, *, seed: int) -> pd.DataFrame:
     """Return each cell's answers to the same three prompts, drawn by the seed and not by what was answered."""
-    prompts = judged.prompts
-    drawn = np.random.default_rng(seed).choice(len(prompts), min(N_SAMPLES, len(prompts)), replace=False)
+    n_prompts = len(judged.prompts)
+    drawn = np.random.default_rng(seed).choice(n_prompts, min(N_SAMPLES, n_prompts), replace=False)
+    table = answer_table(judged)
+    return table[table["place"].isin(drawn)].drop(columns=["way", "place"]).reset_index(drop=True)
+
+
+def answer_table(judged: Judged) -> pd.DataFrame:
+    """Return every answer: its way of steering, the place of its prompt among the prompts, and what it was judged as."""
     return pd.DataFrame(
         [
-            cell.named()
+            {"way": cell.way, **cell.named(), "place": place}
             | {
-                "prompt": prompts[place],
+                "prompt": prompt,
                 "text": given.texts[place],
-                "judged": str(scores.judgement.choice[place]),
+                "judged": str(choice),
                 "perplexity": given.perplexity[place],
             }
             for cell, given, scores in zip(judged.cells, judged.answers, judged.scored, strict=True)
-            for place in sorted(drawn.tolist())
+            for place, (prompt, choice) in enumerate(
+                zip(judged.prompts, scores.judgement.choice, strict=True)
+            )
         ]
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from emospace.evaluation import summary
 from emospace.judges import AUROC_FLOOR, BASIC, weakness
@@ -41,7 +42,9 @@ def is_steering_run(run: Run) -> bool:
 
 def steering_page(run: Run) -> tuple[Section, ...]:
     """Return the sections of a page that is of steering alone; those without anything to show give the reason."""
-    return crossing_page(run) if is_crossing_run(run) else build_sections(run, PARTS)
+    if is_crossing_run(run):
+        return crossing_page(run)
+    return tuple(section for section in build_sections(run, PARTS) if section.blocks)
 
 
 def steering_section(run: Run) -> tuple[Section, ...]:
@@ -278,6 +281,18 @@ def _others(run: Run) -> Iterator[Block]:
         yield Reason("Other categories", "the study was of the basic emotions alone")
 
 
+def _people(run: Run) -> Iterator[Block]:
+    """Yield people's rates beside the judges' and the raters' agreement, nothing where no person rated."""
+    try:
+        rates = run.table("steering_people", ("way", "emotion", "rater", "rate", "rate_low", "rate_high"))
+        agreement = run.table("steering_agreement", ("first", "second", "alpha", "equal"))
+    except Absent:
+        return
+    rows: list[Any] = rates.to_dict("records")
+    yield tables.people_table(rows)
+    yield build("table-steering-agreement", tables.AGREEMENT, agreement.to_dict("records"))
+
+
 @or_reason("Answers")
 def _samples(run: Run) -> Iterator[Block]:
     table = run.table("steering_samples", ("kind", "prompt", "text"))
@@ -315,6 +330,7 @@ def _names(records: Iterable[SteeringRecord]) -> list[str]:
 PARTS: tuple[Part[Run], ...] = (
     ("answer", "Does steering set the tone of answers?", "Answer", _answer),
     ("frontier", "What tone costs", "Cost", frontier),
+    ("people", "What people hear", "People", _people),
     ("doses", "What a dose does", "Doses", _doses),
     ("confusion", "What is judged instead", "Confusion", _confusion),
     ("affect", "Where the words go", "Words", _affect),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from emospace.display import get_value
 from emospace.evaluation.summary import COMPARED, MEDIANS, SIZE, calibrated, compared, way
@@ -18,6 +18,7 @@ from emospace.report.columns import (
     counts,
     language_column,
     of_first,
+    of_named,
     plain,
     score,
     together,
@@ -39,10 +40,8 @@ from emospace.report.wording import (
     way_order,
 )
 
-if TYPE_CHECKING:
-    pass
-
-
+PEOPLE = "people"
+"""The rater of a study's tables who is all raters together."""
 SEARCHED = 12
 """Tables of more rows have a filter."""
 
@@ -206,6 +205,45 @@ SAMPLES = (
     plain("Perplexity", "perplexity", digits=1),
     Column("Prompt", lambda row: Cell(str(row["prompt"]), lang=row.get("language")), wrap=True),
     Column("Answer", lambda row: Cell(str(row["text"]), lang=row.get("language")), wrap=True),
+)
+
+
+def people_table(records: Sequence[Mapping[str, Any]]) -> Table:
+    """Return one row a way and emotion: how often people, and each judge, take the same answers for the target."""
+    rows = cross_tabulated(records, lambda row: (row["way"], row["emotion"]), lambda row: row["rater"])
+    judges = [name for name in dict.fromkeys(row["rater"] for row in records) if name != PEOPLE]
+    return build(
+        "table-steering-people",
+        (
+            Column("Answers", of_first("way"), way_name),
+            Column("Emotion", of_first(lambda row: get_value(row, "emotion") or "mean"), emotion_name),
+            score("People", of_named(PEOPLE, "rate")),
+            ci(of_named(PEOPLE, "rate_low"), of_named(PEOPLE, "rate_high")),
+            *(
+                score(name, of_named(name, "rate"), note=of_named(name, lambda row: _span(row)))
+                for name in judges
+            ),
+            counts("Prompts", of_first("n")),
+        ),
+        rows.values(),
+        more_than=SEARCHED,
+        strong=lambda row: get_value(next(iter(row.values())), "emotion") is None,
+    )
+
+
+def _span(row: Mapping[str, Any]) -> str:
+    return f"95% CI {interval(get_value(row, 'rate_low'), get_value(row, 'rate_high'))}"
+
+
+AGREEMENT = (
+    Column("Between", "first"),
+    Column("And", lambda row: "each other" if row["first"] == row["second"] else row["second"]),
+    score("Krippendorff's α", "alpha", note="reason"),
+    ci("alpha_low", "alpha_high", "95% CI of α"),
+    score("Equal", "equal"),
+    ci("equal_low", "equal_high"),
+    counts("Answers", "n_answers"),
+    counts("Ratings", "n_ratings"),
 )
 
 

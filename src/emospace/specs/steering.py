@@ -384,6 +384,30 @@ class SteeringSpec(ChatModelSpec):
         return self.lower_doses[:-1] or self.lower_doses
 
 
+class RatingSpec(Spec):
+    """Answers of a study of steering for people to rate, or the sheets they filled."""
+
+    run: Annotated[Path, option(..., "Run folder of emospace steer evaluate.", argument="RUN")]
+    sheets: tuple[Path, ...] = option(
+        (),
+        "A filled sheet, named after its rater; repeatable. Without it a blank one is written.",
+        flag="--sheet",
+        panel=JUDGED,
+    )
+    emotions: tuple[str, ...] = option(
+        (), f"{COMMA}; without it those of the basic six.", panel=WHAT, comma=True
+    )
+    ways: tuple[str, ...] = option(
+        (),
+        "Ways of steering as the run's tables name them (none: unsteered), comma-separated; without it all.",
+        panel=WHAT,
+        comma=True,
+    )
+    n_prompts: int = option(4, "Prompts, the same for each way and emotion.", panel=WHAT, gt=0)
+    seed: int = option(0, SEED_HELP, panel=OUTPUT, ge=0)
+    out: Path | None = option(None, "Folder of the sheet; else rating in the run folder.", panel=OUTPUT)
+
+
 class CrossingSpec(ChatModelSpec):
     """A study of steering in which the concepts' language and the answers' language differ."""
 

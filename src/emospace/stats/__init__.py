@@ -1,10 +1,11 @@
 """Arithmetic of inference: arrays in, named tuples out, a seed for everything that draws.
 
-Ranks and correlations (`correlation`), ROC curves (`auc`), representational dissimilarity matrices (`rdm`), fits of configurations
-(`procrustes`), resampling of categories and word groups (`resampling`), many tests at once (`multiple`), and tests of
-word sets within matching strata (`strata`).
+Ranks and correlations (`correlation`), agreement of raters (`agreement`), ROC curves (`auc`), representational
+dissimilarity matrices (`rdm`), fits of configurations (`procrustes`), resampling of categories and word groups
+(`resampling`), many tests at once (`multiple`), and tests of word sets within matching strata (`strata`).
 """
 
+from emospace.stats.agreement import Agreement, nominal_alpha
 from emospace.stats.auc import Auc, auc
 from emospace.stats.correlation import (
     disattenuate,
@@ -52,6 +53,7 @@ from emospace.stats.strata import (
 )
 
 __all__ = [
+    "Agreement",
     "Auc",
     "BestComponent",
     "Difference",
@@ -77,6 +79,7 @@ __all__ = [
     "mantel_of_highest",
     "max_t",
     "max_t_strata",
+    "nominal_alpha",
     "paired_bootstrap",
     "pearson",
     "pearson_interval",
