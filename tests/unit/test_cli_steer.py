@@ -259,7 +259,10 @@ def test_a_batch_gives_one_object_a_prompt(tmp_path):
         (("--emotion", "joy"), "there is no prompt"),
         (("--emotion", "jjoy", PROMPT), "emotion 'jjoy': there is no such emotion. Did you mean joy?"),
         (("--emotion", "joy:0.5,surprse:0.5", PROMPT), "surprise"),
-        (("--emotion", "joy", "--valence", "0.5", PROMPT), "--emotion joy and --valence: both name the tone"),
+        (
+            ("--emotion", "joy", "--valence", "0.5", PROMPT),
+            "--emotion joy and --valence 0.5: both name the tone",
+        ),
         (("--emotion", "joy", "--arousal", "0.5", PROMPT), "both name the tone"),
         (("--emotion", "joy:much", PROMPT), "'much' is no weight"),
         (("--emotion", "joy:", PROMPT), "'' is no weight"),
@@ -621,7 +624,7 @@ def test_a_vector_is_shown(tmp_path):
     assert of_file.stdout == done.stdout
     both = run("show", "--vector", tmp_path / "joy.safetensors", "--emotion", "joy")
     assert both.exit_code == 2
-    assert "both name what to show" in both.stderr
+    assert "both name the tone" in both.stderr
 
 
 def test_a_model_without_vectors_names_the_command(monkeypatch):

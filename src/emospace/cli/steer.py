@@ -13,10 +13,10 @@ from typer.core import TyperGroup
 
 from emospace.cli.options import keep_spec, takes
 from emospace.cli.steered import SteeredModel, show_answers, write_batch
-from emospace.cli.tone import load, read_batch, read_prompt, read_tone, window_of
+from emospace.cli.tone import load_vector, read_batch, read_prompt, window_of
 from emospace.display import say, table, written
 from emospace.errors import InvalidInput, unknown
-from emospace.specs import OUTPUT, CalibrationSpec, ExportSpec, Mode, ShowSpec, TextSpec, WeightedTone
+from emospace.specs import OUTPUT, CalibrationSpec, ExportSpec, Mode, ShowSpec, TextSpec
 
 if TYPE_CHECKING:
     from emospace.steering import DoseRange
@@ -64,9 +64,12 @@ def text(spec: TextSpec) -> None:
 
     emospace steer --valence 0.8 --arousal -0.3 "What did you do last weekend?"
 
+    emospace steer --emotion "anger | fear" "Describe a street."
+
+    emospace steer --latent 1234 --dose 0.3 "Describe a street."
+
     emospace steer --emotion fear --batch prompts.txt --out answers.jsonl
     """
-    tone = read_tone(spec, COMMANDS)
     prompts = read_batch(spec.batch) if spec.batch is not None else [read_prompt(spec.prompt)]
     if spec.batch is not None and spec.prompt is not None:
         raise InvalidInput("a prompt and --batch", "both say what to ask", "Give one of them.")
@@ -84,9 +87,8 @@ def text(spec: TextSpec) -> None:
             "a beam search runs through the model's own generate, which reads each text once",
             "Leave out --beams, or --guidance, --plausible and --cost.",
         )
-    model, bank = load(spec)
-    vector = bank.tone(tone, spec.mode)
-    plan = plan_steering(model, vector, spec.dose, layers=spec.layers or None, guidance=guidance, **options)
+    model, vector, _ = load_vector(spec, spec.mode, COMMANDS)
+    plan = plan_steering(model, vector, spec.dose, guidance=guidance, **options)
     if spec.beams > 1:
         plan = replace(plan, guidance=None)
     steered = SteeredModel(model, plan, options, spec.sampling, spec.system, spec.beams)
@@ -169,17 +171,13 @@ def export(spec: ExportSpec) -> None:
     """
     from emospace.steering.export import EXPORTERS, export_vector as write
 
-    tone = read_tone(spec)
     if spec.format not in EXPORTERS:
         raise unknown("export format", spec.format, sorted(EXPORTERS))
-    model, bank = load(spec)
-    vector = bank.tone(tone, "constant")
-    some = vector.at(spec.layers) if spec.layers else vector
-    path = write(some, spec.out, spec.format, model, spec.dose)
+    model, vector, _ = load_vector(spec, "constant")
+    path = write(vector, spec.out, spec.format, model, spec.dose)
     dose = vector.dose("constant") if spec.dose is None else spec.dose
-    layers = ", ".join(map(str, spec.layers or vector.layers))
     written("Written", path)
-    say(f"{vector.name}, constant dose {dose:g}, layers {layers}")
+    say(f"{vector.name}, constant dose {dose:g}, layers {', '.join(map(str, vector.layers))}")
 
 
 @app.command("show")
@@ -195,21 +193,14 @@ def show(spec: ShowSpec) -> None:
 
     emospace steer show --emotion "joy:1,surprise:-1" --top 20
 
-    emospace steer show --vector mine.safetensors --model path/to/model
+    emospace steer show --latent 1234
+
+    emospace steer show --direction mine.safetensors --model path/to/model
     """
     from emospace.sae import sae_for
-    from emospace.steering import SteeringVector
     from emospace.steering.lens import nearest_latents, nearest_vectors, promoted_tokens
 
-    if spec.vector is not None and (spec.emotion, spec.valence, spec.arousal) != (None, None, None):
-        raise InvalidInput(
-            f"--vector {spec.vector} and a tone", "both name what to show", "Give one of them."
-        )
-    file = None if spec.vector is None else SteeringVector.load(spec.vector)
-    tone = WeightedTone({}) if file else read_tone(spec)
-    model, bank = load(spec)
-    vector = file or bank.tone(tone)
-    vector = vector.at(spec.layers) if spec.layers else vector
+    model, vector, bank = load_vector(spec)
     rows = [(at, vector.shares[at], vector.medians[at]) for at in vector.layers]
     table(
         f"{vector.name} ({vector.kind}, made for {vector.model})",
@@ -222,8 +213,9 @@ def show(spec: ShowSpec) -> None:
             (layer, " ".join(f"{text!r} {z:+.1f}" for text, z in ranked)) for layer, ranked in tokens.items()
         ]
         table(f"{title} (logit in standard deviations)", ("layer", "tokens"), shown)
-    sae = sae_for(model, "auto")
+    sae = sae_for(model, spec.sae)
     if sae is not None and (latents := nearest_latents(vector, sae, spec.top)):
         table(f"Nearest latents at layer {sae.layer}", ("latent", "cosine"), latents)
-    others = {name: other for name, other in bank.in_mode("relative").items() if name != vector.name}
+    relative = {} if bank is None else bank.in_mode("relative")
+    others = {name: other for name, other in relative.items() if name != vector.name}
     table("Nearest emotions", ("emotion", "cosine"), nearest_vectors(vector, others)[: spec.top])

@@ -34,6 +34,7 @@ class SteeredModel(NamedTuple):
             "kind": self.plan.vector.kind,
             "mode": self.plan.mode,
             "dose": self.plan.dose,
+            "calibrated": self.plan.is_calibrated,
             "layers": list(self.plan.vector.layers),
             **({"guidance": guidance.given} if (guidance := self.plan.acting_guidance) else {}),
             **{name: value for name, value in self.options.items() if value is not None},
@@ -125,7 +126,7 @@ def summary_line(steered: SteeredModel, applications: int, cost: float | None, n
         options.append(f"window {start}:{'' if stop is None else stop}")
     parts = [
         f"{facts['vector']} ({facts['kind']})",
-        f"{facts['mode']} dose {facts['dose']:g}",
+        f"{facts['mode']} dose {facts['dose']:g}{'' if facts['calibrated'] else ' (no calibrated range)'}",
         f"layers {', '.join(map(str, facts['layers']))}",
         *options,
         f"{applications:,} applications",

@@ -8,14 +8,74 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emospace.errors import InvalidInput
-from emospace.specs import CrossingSpec, SteeringSpec, ToneSpec, WeightedTone, tone_of
+from emospace.errors import EmospaceError, InvalidInput
+from emospace.specs import CrossingSpec, Mode, SteeringSpec, ToneSpec, WeightedTone, tone_of
 
 if TYPE_CHECKING:
     from emospace.models import LanguageModel
+    from emospace.steering import SteeringVector
     from emospace.steering.bank import VectorBank
 
     ModelWithVectors = ToneSpec | SteeringSpec | CrossingSpec
+
+
+def load_vector(
+    spec: ToneSpec, mode: Mode = "relative", commands: Sequence[str] = ()
+) -> tuple[LanguageModel, SteeringVector, VectorBank | None]:
+    """Return a model, the vector of the tone (latent, direction) that is named, and its calibrated vectors if it has any.
+
+    Parameters
+    ----------
+    commands
+        As in `read_tone`.
+
+    Raises
+    ------
+    EmospaceError
+        As `read_tone`; for a tone where the model has no calibrated vectors, and for a latent where it has no autoencoder.
+    """
+    ways = {
+        "--emotion": spec.emotion,
+        "--valence": spec.valence,
+        "--arousal": spec.arousal,
+        "--latent": spec.latent,
+        "--direction": spec.direction,
+    }
+    given = [name for name, value in ways.items() if value is not None]
+    if len(given) > 1 and set(given) != {"--valence", "--arousal"}:
+        first, second = (f"{name} {ways[name]}" for name in (given[0], given[-1]))
+        raise InvalidInput(
+            f"{first} and {second}",
+            "both name the tone",
+            "Give --emotion, --valence and --arousal, --latent or --direction.",
+        )
+    if spec.latent is None and spec.direction is None:
+        tone = read_tone(spec, commands)
+        model, bank = load(spec)
+        vector = bank.tone(tone, mode)
+        return model, vector.at(spec.layers) if spec.layers else vector, bank
+    from emospace.models import load_model
+    from emospace.sae import automatic_sae, sae_for
+    from emospace.steering.bank import load_vectors
+    from emospace.steering.directions import latent_vector, read_direction
+
+    model = load_model(spec.model, **spec.loading)
+    try:
+        calibrated = load_vectors(model, spec.source, vectors_language(spec))
+    except EmospaceError:
+        calibrated = None
+    if spec.direction is not None:
+        return model, read_direction(spec.direction, model, spec.layers, mode), calibrated
+    assert spec.latent is not None
+    sae = sae_for(model, spec.sae)
+    if sae is None:
+        raise InvalidInput(
+            f"--latent {spec.latent}",
+            automatic_sae(model) if spec.sae == "auto" else "--sae none takes no autoencoder",
+            "Name one: --sae FOLDER or --sae release:id.",
+        )
+    vector = latent_vector(model, sae, spec.latent, mode)
+    return model, vector.at(spec.layers) if spec.layers else vector, calibrated
 
 
 def read_tone(spec: ToneSpec, commands: Sequence[str] = ()) -> WeightedTone:
@@ -24,17 +84,10 @@ def read_tone(spec: ToneSpec, commands: Sequence[str] = ()) -> WeightedTone:
     Raises
     ------
     EmospaceError
-        If none is named or it is named in both ways, or the weights are not written as they should be.
+        If none is named, or the weights are not written as they should be.
     """
     emotion, valence, arousal = spec.emotion, spec.valence, spec.arousal
     prompt = getattr(spec, "prompt", None)
-    if emotion is not None and (valence is not None or arousal is not None):
-        axis = "--valence" if valence is not None else "--arousal"
-        raise InvalidInput(
-            f"--emotion {emotion} and {axis}",
-            "both name the tone",
-            "Give --emotion, or --valence and --arousal.",
-        )
     if emotion is not None:
         return tone_of(emotion, "--emotion")
     if valence is None and arousal is None:
@@ -44,7 +97,9 @@ def read_tone(spec: ToneSpec, commands: Sequence[str] = ()) -> WeightedTone:
                 f"emospace steer {prompt}", "there is no such command", f"Did you mean {near[0]}?"
             )
         raise InvalidInput(
-            "emospace steer", "no tone is named", "Give --emotion joy, or --valence 0.8 --arousal -0.3."
+            "emospace steer",
+            "no tone is named",
+            "Give --emotion joy, --valence 0.8 --arousal -0.3, --latent 12 or --direction FILE.",
         )
     return WeightedTone({"valence": valence or 0.0, "arousal": arousal or 0.0})
 

@@ -70,7 +70,7 @@ def emotion_routes(engine: Engine, settings: Settings) -> APIRouter:
     @router.post("/emotions/resolve")
     def resolve(body: ResolveRequest) -> JSONResponse:
         """Tell what a tone would do: its vector, layers, dose and calibrated range."""
-        plan = plan_of(engine.model, engine.bank, body)
+        plan = plan_of(engine.model, engine.bank, body, engine.sae)
         steered = None if plan is None else describe_plan(plan).model_dump()
         return JSONResponse({"object": "emotion.resolved", "steering": steered})
 

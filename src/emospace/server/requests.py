@@ -7,18 +7,20 @@ from collections.abc import Callable, Mapping, Sequence
 from secrets import randbits
 from typing import TYPE_CHECKING, Any
 
-from emospace.errors import EmospaceError
+from emospace.errors import EmospaceError, InvalidInput
 from emospace.generation.decoding import opens_thought
 from emospace.generation.loop import Answer
 from emospace.server.failures import ApiError, from_emospace
 from emospace.server.schemas import TEMPERATURE, ChatRequest, CompletionRequest, Steered
 from emospace.specs import Sampling
-from emospace.steering import SteeringPlan, plan_steering
+from emospace.steering import SteeringPlan, SteeringVector, plan_steering
 from emospace.steering.bank import AXES
+from emospace.steering.directions import latent_vector
 
 if TYPE_CHECKING:
     from emospace.generation.loop import Event
     from emospace.models import LanguageModel
+    from emospace.sae import SparseAutoencoder
     from emospace.server.engine import Engine
     from emospace.server.schemas import Message, Tone
     from emospace.specs import Limits
@@ -51,7 +53,7 @@ def begin_answers(
 ) -> list[Answer]:
     """Return the answers to a request, none of them begun, each with its tone, sampling and bounds."""
     model, limits = engine.model, engine.limits
-    plan = plan_of(model, engine.bank, request)
+    plan = plan_of(model, engine.bank, request, engine.sae)
     deadline = time.monotonic() + limits.seconds
     answers: list[Answer] = []
     for prompt in prompts:
@@ -117,8 +119,10 @@ def sampling_of(request: ChatRequest | CompletionRequest, space: int, limits: Li
     )
 
 
-def plan_of(model: LanguageModel, bank: VectorBank | None, request: Tone) -> SteeringPlan | None:
-    """Return how a tone steers; None for no tone.
+def plan_of(
+    model: LanguageModel, bank: VectorBank | None, request: Tone, sae: SparseAutoencoder | None = None
+) -> SteeringPlan | None:
+    """Return how a tone, or a latent of `sae`, steers; None for no tone.
 
     Raises
     ------
@@ -126,28 +130,54 @@ def plan_of(model: LanguageModel, bank: VectorBank | None, request: Tone) -> Ste
         For an unknown emotion, a mix of both ways to name a tone, or a model without vectors.
     """
     try:
-        tone = request.tone
-        if not any(tone.weights.values()) or request.dose == 0:
-            # A slip in a name whose weight is 0 would go unnoticed otherwise.
-            for name in tone.names:
-                if name not in AXES and bank is not None:
-                    bank.vector(name, request.mode)
-            return None
-        if bank is None:
-            raise EmospaceError(
-                f"emotion {request.emotion}",
-                f"no steering vectors were calibrated for the model '{model.identity.get('name')}'",
-                "Make them: emospace steer calibrate",
-            )
         if request.guidance is not None and (request.guidance.candidates or 1) > 1:
             why = "guidance: this server gives an answer as it comes and chooses among no candidates"
             raise ApiError(400, why, "unsupported", "guidance")
-        vector = bank.tone(tone, request.mode)
+        vector = (
+            _vector_of(model, bank, request)
+            if request.latent is None
+            else _latent_of(model, bank, request, sae)
+        )
+        if vector is None or request.dose == 0:
+            return None
         return plan_steering(
             model, vector, request.dose, mode=request.mode, scope=request.scope, guidance=request.guidance
         )
     except EmospaceError as error:
-        raise from_emospace(error, "emotion") from error
+        raise from_emospace(error, "emotion" if request.latent is None else "latent") from error
+
+
+def _vector_of(model: LanguageModel, bank: VectorBank | None, request: Tone) -> SteeringVector | None:
+    """Return the vector of the emotions that are named, None for none."""
+    tone = request.tone
+    if not any(tone.weights.values()) or request.dose == 0:
+        # A slip in a name whose weight is 0 would go unnoticed otherwise.
+        for name in tone.names:
+            if name not in AXES and bank is not None:
+                bank.vector(name, request.mode)
+        return None
+    if bank is None:
+        raise EmospaceError(
+            f"emotion {request.emotion}",
+            f"no steering vectors were calibrated for the model '{model.identity.get('name')}'",
+            "Make them: emospace steer calibrate",
+        )
+    return bank.tone(tone, request.mode)
+
+
+def _latent_of(
+    model: LanguageModel, bank: VectorBank | None, request: Tone, sae: SparseAutoencoder | None
+) -> SteeringVector:
+    """Return the vector of a latent; the norms its dose is measured in are those of the calibrated vectors."""
+    what = f"latent {request.latent}"
+    if request.emotion:
+        raise InvalidInput(f"{what} and emotion {request.emotion}", "both name the tone", "Give one of them.")
+    medians = {} if bank is None else bank.medians
+    if sae is None or sae.layer not in medians:
+        why = "this server has no autoencoder of the model, or no vectors at its layer"
+        raise InvalidInput(what, why, "Serve a model that has both, with reading on.")
+    assert request.latent is not None
+    return latent_vector(model, sae, request.latent, request.mode, {sae.layer: medians[sae.layer]})
 
 
 def describe_plan(plan: SteeringPlan) -> Steered:

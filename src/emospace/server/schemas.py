@@ -117,6 +117,11 @@ class Tone(Body):
         description="weighted emotions, a sum as text (`|`: what follows is projected out), or a point of the circumplex "
         "(valence, arousal)",
     )
+    latent: int | None = Field(
+        default=None,
+        ge=0,
+        description="a latent of the model's autoencoder by its number, in place of `emotion`; takes `dose`",
+    )
     dose: float | None = Field(
         default=None,
         ge=-10,

@@ -110,7 +110,7 @@ class Sampling(Spec):
 
 
 class ToneSpec(ModelSpec):
-    """A tone that calibrated vectors have."""
+    """A tone that calibrated vectors have, or another direction."""
 
     emotion: str | None = option(
         None,
@@ -122,7 +122,21 @@ class ToneSpec(ModelSpec):
         None, "-1 (unpleasant) to 1 (pleasant), in place of --emotion.", panel=TONE
     )
     arousal: float | None = option(None, "-1 (calm) to 1 (excited).", panel=TONE)
-    layers: tuple[int, ...] = option((), "Some of the vector's layers: 14,18.", panel=DOSE)
+    latent: int | None = option(
+        None,
+        "A latent of the model's autoencoder by its number, in place of a tone; takes --dose.",
+        panel=TONE,
+    )
+    direction: Path | None = option(
+        None,
+        "A vector's file, .safetensors, .npy or .gguf, in place of a tone; takes --dose, and --layers where it names none.",
+        panel=TONE,
+        old="--vector",
+    )
+    sae: str = option("auto", f"Of --latent: {SAE_HELP}", panel=MODEL)
+    layers: tuple[int, ...] = option(
+        (), "Some of the vector's layers: 14,18; of a --direction without layers, where it acts.", panel=DOSE
+    )
     source: CalibratedSource | None = option(None, SOURCE_HELP, panel=MODEL)
     concept_language: str | None = option(None, f"{CONCEPTS_OF} English, else any there are.", panel=MODEL)
 
@@ -185,9 +199,6 @@ class ExportSpec(ToneSpec):
 class ShowSpec(ToneSpec):
     """A vector to look into."""
 
-    vector: Path | None = option(
-        None, "A vector's file, as `SteeringVector.save` writes it, in place of a tone.", panel=TONE
-    )
     top: int = option(10, "Tokens, latents and emotions shown.", panel=OUTPUT, ge=1)
 
 

@@ -54,6 +54,11 @@ class VectorBank:
         """The emotions, axes left out."""
         return tuple(dict.fromkeys(name for name, _ in self.vectors if name not in AXES))
 
+    @property
+    def medians(self) -> dict[int, float]:
+        """Layer -> median norm of the residual stream, where any of the vectors acts."""
+        return {layer: norm for vector in self.vectors.values() for layer, norm in vector.medians.items()}
+
     def in_mode(self, mode: Mode) -> dict[str, SteeringVector]:
         """Return by emotion the vectors calibrated for a mode, axes left out.
 

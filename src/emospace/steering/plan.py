@@ -58,6 +58,11 @@ class SteeringPlan:
         return None if self.is_nothing or guidance is None or guidance.is_plain else guidance
 
     @property
+    def is_calibrated(self) -> bool:
+        """Whether its vector has a calibrated dose in its mode, so that `dose` can be held against a range."""
+        return self.mode in self.vector.calibration
+
+    @property
     def is_nothing(self) -> bool:
         """Whether it leaves every state as it is."""
         return self.dose == 0 and self.op == "add"

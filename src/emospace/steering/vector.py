@@ -183,7 +183,7 @@ class SteeringVector:
             raise InvalidInput(
                 f"the vector {self.name!r} has no calibrated dose for mode {mode!r}",
                 "how much is right differs from model to model and vector to vector",
-                "Give dose=, or calibrate it: emospace steer calibrate",
+                "Give a dose (--dose 0.3: so much of the norm), or calibrate it: emospace steer calibrate",
             )
         return self.calibration[mode].dose
 
