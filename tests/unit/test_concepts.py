@@ -520,6 +520,67 @@ def test_strengths_come_from_counts_shares_or_n(tmp_path: Path, text: str, stren
     assert bool(answers.notes) == bool(note)
 
 
+USF = """<HTML>
+<BODY>
+<pre>
+CUE, TARGET, NORMED?, #G, #P, FSG, BSG
+JOY, HAPPINESS, YES, 100, 40, 0.40, 0.10
+JOY, HAPPY, YES, 100, 20, 0.20, 0.05
+</pre>
+</BODY>
+</HTML>
+"""
+EAT = (
+    '<eat-stimulus-response nb="1">\n<stimulus word="JOY" all="100">\n<response word="HAPPINESS" n="40" r="0.4"/>\n'
+    '<response word="HAPPY" n="20" r="0.2"/>\n</stimulus>\n</eat-stimulus-response>\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        (USF, "usf.html"),
+        (USF.split("<pre>\n")[1].split("</pre>")[0], "usf.csv"),
+        (EAT, "eat.xml"),
+        (
+            '<?xml version="1.0"?>\n<usf><cue word="JOY"><target word="HAPPINESS" g="100" p="40"/>'
+            '<target word="HAPPY" g="100" p="20"/></cue></usf>',
+            "usf.xml",
+        ),
+        ("stimulus\tresponse\tR1\tN\nJOY\tHAPPINESS\t40\t100\nJOY\tHAPPY\t20\t100\n", "eat.tsv"),
+    ],
+)
+def test_usf_and_eat_files_are_read_in_their_published_forms(tmp_path: Path, text: str, name: str):
+    answers = read_answers(written(tmp_path, text, name))
+    assert answers.counted
+    assert answers.table["cue"].tolist() == ["joy", "joy"]
+    assert answers.table["response"].tolist() == ["HAPPINESS", "HAPPY"]
+    assert (answers.table["count"] / answers.table["total"]).tolist() == pytest.approx([0.4, 0.2])
+
+
+def test_the_edinburgh_thesaurus_in_json_is_read(tmp_path: Path):
+    answers = read_answers(
+        written(tmp_path, '{"JOY": [{"HAPPINESS": "3"}, {"HAPPY": "1"}], "SEA": []}', "ea.json")
+    )
+    assert answers.table["count"].tolist() == [3, 1]
+    assert set(answers.table["total"]) == {4}
+    with pytest.raises(EmospaceError, match="cannot be read as associations"):
+        read_answers(written(tmp_path, '{"JOY": 3}', "ea.json"))
+
+
+def test_the_first_dutch_file_of_small_world_of_words_is_counted(tmp_path: Path):
+    text = (
+        "participantID;age;cue;asso1;asso2;asso3\n1;30;vreugde;geluk;lach;feest\n2;31;vreugde;geluk;;blij\n"
+    )
+    answers = read_answers(written(tmp_path, text, "nl.csv"))
+    assert dict(zip(answers.table["response"], answers.table["count"], strict=True)) == {
+        "geluk": 2,
+        "lach": 1,
+        "feest": 1,
+        "blij": 1,
+    }
+
+
 def test_percentages_are_not_taken_for_strengths(tmp_path: Path):
     path = written(tmp_path, "cue,response,R1\njoy,happy,30.5\njoy,glad,10\n", "swow.csv")
     with pytest.raises(EmospaceError, match=r"neither numbers of answers nor shares.*30\.5"):

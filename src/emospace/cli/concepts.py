@@ -62,7 +62,7 @@ class ImportSpec(Spec):
         Path,
         option(
             ...,
-            "Word associations: strengths (cue, response, R123 or R1, N), or participants' answers (cue, R1, R2, R3).",
+            "Word associations of Small World of Words, USF or EAT: strengths, or participants' answers.",
             argument="PATH",
         ),
     ]
@@ -209,7 +209,7 @@ def show_valence(sets: ConceptSets, given: Sequence[str]) -> None:
 @app.command("import")
 @takes(ImportSpec, config=False)
 def import_sets(spec: ImportSpec) -> None:
-    """Build concept-sets from a word-association file (Small World of Words layout)."""
+    """Build concept-sets from a word-association file (Small World of Words, USF, EAT)."""
     from emospace.concepts import import_associations
 
     out = spec.out

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from emospace.artefacts import parse_json
 from emospace.concepts.files import read_text
 from emospace.concepts.sets import folded
 from emospace.errors import EmospaceError
@@ -27,6 +30,19 @@ _COLUMNS = (
     *("cue", "response", "N", "RPOS", "R1", "R2", "R3", "R123"),
     *("R1.Strength", "R123.Strength", "Strength"),
 )
+ALIASES: Mapping[str, str] = {
+    # The University of South Florida norms: answers of #P of the #G participants who were given the cue.
+    "target": "response",
+    "#g": "N",
+    "#p": "R1",
+    "fsg": "R1.Strength",
+    # The first Dutch files of Small World of Words.
+    "asso1": "R1",
+    "asso2": "R2",
+    "asso3": "R3",
+    "stimulus": "cue",
+}
+"""Published header, case-folded -> the column it is here; a column under its name here comes first."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +65,12 @@ class Answers:
 
 
 def read_answers(path: Path, responses: Responses | None = None) -> Answers:
-    """Return the usable answers of a Small World of Words file, of strengths or of participants.
+    """Return the usable answers of a word-association file: Small World of Words, USF or EAT.
 
     Parameters
     ----------
     path
-        Comma-, semicolon- or tab-separated. Strengths: columns cue, response, and R123 or R1 with N (numbers of
+        One of the forms of `FORMATS`. Tables are comma-, semicolon- or tab-separated. Strengths: columns cue, response, and R123 or R1 with N (numbers of
         answers), or without (numbers of answers or shares), or R123.Strength alone. Participants: cue, R1, R2 and R3
         in one row for each participant and cue, or cue, response and RPOS in one for each answer.
     responses
@@ -144,16 +160,38 @@ def _counted(answers: Sequence[pd.DataFrame], places: Sequence[str]) -> Answers:
 
 def _read_table(path: Path) -> pd.DataFrame:
     """Return the cells as text, their columns under the names known here whatever their case."""
+    text = read_text(path)
+    read = next(read for looks, read in FORMATS.values() if looks.match(text))
+    try:
+        return read(path, text)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise EmospaceError(
+            str(path),
+            f"it cannot be read as associations ({error})",
+            "Save it as csv or tsv with a header line.",
+        ) from error
+
+
+def _delimited(path: Path, text: str) -> pd.DataFrame:
+    """Return a table with a header line; the web pages of the USF norms are one in a preformatted block."""
     import pandas as pd
 
-    text = read_text(path)
+    if text.lstrip().startswith("<"):
+        text = "".join(
+            line for line in text.splitlines(True) if line.strip() and not line.lstrip().startswith("<")
+        )
     header = text.split("\n", 1)[0]
     separator = max("\t,;", key=header.count)
     # In tab-separated files a quotation mark is as a rule part of an answer, and often unpaired.
     quoting: Literal[0, 3] = csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
     try:
         table = pd.read_csv(
-            io.StringIO(text), sep=separator, dtype=str, keep_default_na=False, quoting=quoting
+            io.StringIO(text),
+            sep=separator,
+            dtype=str,
+            keep_default_na=False,
+            quoting=quoting,
+            skipinitialspace=True,
         )
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise EmospaceError(
@@ -161,7 +199,9 @@ def _read_table(path: Path) -> pd.DataFrame:
         ) from error
     standard = {name.casefold(): name for name in _COLUMNS}
     names = [str(name).strip(' "') for name in table.columns]
-    table.columns = pd.Index([standard.get(name.casefold(), name) for name in names])
+    given = {name.casefold() for name in names}
+    aliases = {name: ours for name, ours in ALIASES.items() if ours.casefold() not in given}
+    table.columns = pd.Index([(standard | aliases).get(name.casefold(), name) for name in names])
     table = table.loc[:, ~table.columns.duplicated()]
     return pd.DataFrame({name: cells.str.strip(' "') for name, cells in table.items()})
 
@@ -172,3 +212,37 @@ def _no_column(path: Path, name: str, table: pd.DataFrame) -> EmospaceError:
         f"it has no column '{name}' (its columns: {', '.join(table.columns)})",
         "Use a file of strengths (cue, response, R123, N) or of participants' answers (cue, R1, R2, R3).",
     )
+
+
+def _thesaurus_json(_path: Path, text: str) -> pd.DataFrame:
+    """Return the Edinburgh Associative Thesaurus as JSON: cue -> a list of ``{answer: number of answers}``."""
+    import pandas as pd
+
+    cues = parse_json(text).items()
+    rows = [(cue, word, n) for cue, answers in cues for given in answers for word, n in given.items()]
+    return pd.DataFrame(rows, columns=["cue", "response", "R1"], dtype=str)
+
+
+def _thesaurus_xml(_path: Path, text: str) -> pd.DataFrame:
+    """Return the Edinburgh Associative Thesaurus or the USF norms as XML: answers within each cue, counts as attributes."""
+    import pandas as pd
+
+    rows, cue, total = [], "", ""
+    # Elements are flat and hold attributes alone: no parser that follows entities is needed.
+    for name, attributes in re.findall(r"<(stimulus|cue|response|target)\b([^<>]*)>", text):
+        found = {key: html.unescape(value) for key, value in re.findall(r'(\w+)\s*=\s*"([^"]*)"', attributes)}
+        if name in ("stimulus", "cue"):
+            cue, total = found["word"], found.get("all", "")
+        else:
+            rows.append((cue, found["word"], found.get("n", found.get("p")), found.get("g", total)))
+    table = pd.DataFrame(rows, columns=["cue", "response", "R1", "N"], dtype=str)
+    return table if table["N"].any() else table.drop(columns="N")
+
+
+FORMATS: Mapping[str, tuple[re.Pattern[str], Callable[[Path, str], pd.DataFrame]]] = {
+    "EAT, JSON": (re.compile(r"\s*\{"), _thesaurus_json),
+    "EAT or USF, XML": (re.compile(r"(?s)\s*<.{0,2000}?<(stimulus|cue)\s"), _thesaurus_xml),
+    "table": (re.compile(""), _delimited),
+}
+"""Form -> what its text begins with and what reads it, the first that fits. A table may be of Small World of Words (strengths,
+or participants' answers), of the USF norms, or any with a cue and an answer in each row."""

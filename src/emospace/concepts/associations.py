@@ -1,4 +1,4 @@
-"""Concept-sets from word-association norms of the Small World of Words layout."""
+"""Concept-sets from word-association norms: Small World of Words, USF, EAT."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def import_associations(
     min_words: int = 10,
     max_words: int = 50,
 ) -> ConceptSets:
-    """Build concept-sets from a word-association file of the Small World of Words layout.
+    """Build concept-sets from a word-association file: Small World of Words, USF or EAT.
 
     The cues of a category are its label lemmas. Over those found, a response's strength is the share of all
     answers it got, sum(R123) / sum(N); its weight is that strength over the strongest one's. Single-token cues
@@ -42,7 +42,8 @@ def import_associations(
     ----------
     path
         Comma-, semicolon- or tab-separated: strengths (columns cue, response, R123, N, R123.Strength, or the same of
-        R1; N may be missing) or participants' answers (cue, R1, R2, R3), which are counted.
+        R1; N may be missing) or participants' answers (cue, R1, R2, R3), which are counted; the USF norms (CUE, TARGET, #G,
+        #P, FSG) as a table, as their web pages or as XML; the Edinburgh Associative Thesaurus as JSON or XML.
     language
         ISO 639-1 code of the file's words, such as ``en``.
     selection
