@@ -769,6 +769,31 @@ def test_discrete_emotions_are_targets_as_valence_is(study_files, tmp_path):
     assert "appiness" in write_report(study.out).read_text(encoding="utf-8")
 
 
+def test_norms_of_a_language_are_held_against_one_another_beside_the_model(english, study_files, tmp_path):
+    path, same = tmp_path / "others_en.csv", tmp_path / "same_en.csv"
+    write_norms(path, "en", ENGLISH, seed=9)
+    shutil.copy(study_files.folder / "small_en.csv", same)
+    shutil.copy(study_files.folder / "small_en.csv.toml", f"{same}.toml")
+    mine = str(study_files.folder / "small_en.csv")
+    spec = study_files.spec(sae="none", layer=1, norms=(mine, str(path), str(same)))
+    study = done(spec, tmp_path / "out")
+    rows = {(row.norms, row.against, row.target): row for row in study.results.norms_agreement}
+    row, ratings = rows["small_en", "others_en", "valence"], [pd.read_csv(file) for file in (mine, path)]
+    assert row.r == pytest.approx(np.corrcoef(*(table["valence"] for table in ratings))[0, 1])
+    assert row.ci_low < row.r < row.ci_high and row.n == N_NORMED
+    of_space = next(
+        each
+        for each in study.results.prediction
+        if (each.norms, each.target, each.features) == ("small_en", "valence", "space")
+        and not each.excluded_concepts
+    )
+    assert row.n_model == of_space.n and row.r_space == pytest.approx(of_space.r)
+    copied = rows["small_en", "same_en", "valence"]
+    assert copied.r is None and "not from other people" in copied.reason
+    assert {against for _, against, _ in rows} >= {"en_glasgow_2019"}
+    assert "Norms against one another" in write_report(study.out).read_text(encoding="utf-8")
+
+
 def test_too_few_latents_outside_are_said_and_the_rest_is_given(study_files, tmp_path):
     with mock.patch.object(
         predicting, "matched_draws", side_effect=EmospaceError("24 latents", "few", "Mend.")

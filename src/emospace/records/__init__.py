@@ -16,6 +16,7 @@ from emospace.records.figures import (
     FeatureRecord as FeatureRecord,
     LanguageRSA as LanguageRSA,
     LanguageRSARecord as LanguageRSARecord,
+    NormsAgreementRecord as NormsAgreementRecord,
     PredictionRecord as PredictionRecord,
     ReadingRecord as ReadingRecord,
     Statistic as Statistic,

@@ -97,6 +97,27 @@ class ComparisonRecord(Record):
     p_fdr: float | None = P
 
 
+class NormsAgreementRecord(Record):
+    """Pearson r between the ratings of two norms sets of one language; n counts the words that both rate.
+
+    ``r_space`` and ``r_dense`` are the r of ``norms`` with their out-of-fold predictions from the emotion space and from
+    dense states over those ``n_model`` of the words that the model was tested on, within folds as in prediction.
+    """
+
+    figure_field = "r"
+
+    language: str
+    norms: str
+    against: str
+    target: str
+    r: float | None = None
+    ci_low: float | None = None
+    ci_high: float | None = None
+    r_space: float | None = None
+    r_dense: float | None = None
+    n_model: int | None = None
+
+
 class Alignment(Figure):
     """One statistic between the model's category structure and people's.
 

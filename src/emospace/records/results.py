@@ -19,6 +19,7 @@ from emospace.records.figures import (
     FamilyRecord,
     FeatureRecord,
     LanguageRSARecord,
+    NormsAgreementRecord,
     PredictionRecord,
     ReadingRecord,
     SteeringRecord,
@@ -181,6 +182,8 @@ class Results(Saved):
         Version of the file's layout.
     prediction, comparison
         Ratings predicted from each feature set, and differences between two sets.
+    norms_agreement
+        Norms of one language against one another, beside the model's predictions on the same words.
     alignment
         The model's categories against people's.
     language_rsa, cross_language, category_shift, universal, families
@@ -203,6 +206,7 @@ class Results(Saved):
     format: int = FORMAT
     prediction: tuple[PredictionRecord, ...] = ()
     comparison: tuple[ComparisonRecord, ...] = ()
+    norms_agreement: tuple[NormsAgreementRecord, ...] = ()
     alignment: tuple[AlignmentRecord, ...] = ()
     language_rsa: tuple[LanguageRSARecord, ...] = ()
     cross_language: tuple[CrossLanguageRecord, ...] = ()

@@ -116,6 +116,18 @@ COMPARISON = (
 )
 
 
+AGREEMENT = (
+    *NORMED,
+    Column("Against the norms", "against"),
+    score("People, r", "r", note="reason"),
+    ci(),
+    score("Emotion space, r", "r_space"),
+    score("Dense states, r", "r_dense"),
+    counts("Words", "n"),
+    counts("Words of the model", "n_model"),
+)
+
+
 def prediction(run: Run) -> Iterator[Block]:
     """Yield r of each feature set with its controls, and the tables of all figures and differences."""
     records, compared = run.results.prediction, run.results.comparison
@@ -146,6 +158,8 @@ def prediction(run: Run) -> Iterator[Block]:
             searched=len(run.languages) >= MANY,
             within=f" ±{figure(margins.pop())}" if len(margins) == 1 else " the margin",
         )
+    if run.results.norms_agreement:
+        yield build("table-norms-agreement", AGREEMENT, run.results.norms_agreement)
     yield build("table-prediction", PREDICTION, records, strong=lambda r: r.features == "space")
 
 

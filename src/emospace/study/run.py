@@ -20,6 +20,7 @@ from emospace.records import NotComputed, Results, verdicts
 from emospace.specs import StudySpec
 from emospace.stats import fdr_bh
 from emospace.structure import CategoryRatings, category_ratings
+from emospace.study.agreement import norms_agreement
 from emospace.study.aligning import DECODING, align, decode
 from emospace.study.cross_lingual import comparable, cross_predict, r_within
 from emospace.study.depth import follow_depth
@@ -67,6 +68,8 @@ def run_study(spec: StudySpec, out: Path | str, *, command: str = "emospace stud
         stages = [StageResult({}, {FEATURES: language.features.table}) for language in languages.values()]
         stages.append(StageResult(not_computed=missing))
         stages += _within_languages(inputs, languages, folder)
+        norms = {name: language.inputs.norms for name, language in languages.items()}
+        stages.append(norms_agreement(stages, norms, **_common(inputs)))
         if len(languages) > 1:
             stages += list(_between_languages(inputs, languages, folder, stages))
         trials = prepare(spec, inputs.model, inputs.norms, out / "steering") if spec.steering else []
