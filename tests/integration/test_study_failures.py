@@ -10,7 +10,6 @@ import pytest
 
 from emospace.concepts import load_concepts
 from emospace.errors import EmospaceError
-from emospace.models import load_model
 from emospace.study import aligning, encoding, run_study, selecting, stage
 from emospace.study.lock import LOCK, sole_writer
 from emospace.study.stage import Stage
@@ -129,7 +128,6 @@ def test_a_study_needs_none_of_the_extras(study_files, tmp_path):
         "sae_lens",
         "transformer_lens",
         "cebra",
-        "accelerate",
         "datasets",
         "wandb",
         "ray",
@@ -145,10 +143,3 @@ def test_a_study_needs_none_of_the_extras(study_files, tmp_path):
         f"assert run_study(spec, Path({str(tmp_path / 'run')!r})).alignment\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-
-
-def test_a_device_map_without_accelerate_names_the_extra(study_files, monkeypatch):
-    monkeypatch.setattr("emospace.models.loading.find_spec", lambda name: None)
-    with pytest.raises(EmospaceError) as failed:
-        load_model(str(study_files.folder / "model"), device="map")
-    assert "emospace[device-map]" in failed.value.hint

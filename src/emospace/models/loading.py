@@ -7,14 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
-from importlib.util import find_spec
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emospace.artefacts import cache_dir, content_hash, file_hash, read_json, write_json
 from emospace.display import quiet_bars
-from emospace.errors import EmospaceError, InvalidInput, MissingDependency, first_line, unknown
+from emospace.errors import EmospaceError, InvalidInput, first_line, unknown
 from emospace.models.chat import Turns, check_template_args, render_turns, turns_of
 from emospace.models.devices import faster_dtype, find_device
 from emospace.models.families import BLOCK_PATHS, find_blocks
@@ -246,12 +245,6 @@ def load_model(
 
     _keep_deprecations_in_the_log()
     quantised = quantization_config is not None
-    if (quantised or device == "map") and find_spec("accelerate") is None:
-        raise MissingDependency(
-            "device 'map'" if device == "map" else "quantization_config",
-            "it places blocks with accelerate, which is not installed",
-            "Run: pip install 'emospace[device-map]'",
-        )
     placed = None if device == "map" else find_device(device)
     dtype = faster_dtype(placed) if dtype == "auto" else dtype
     options = _options(source, name, revision, trust_remote_code)
