@@ -10,6 +10,7 @@ import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from mimetypes import guess_type
+from types import SimpleNamespace
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
@@ -33,12 +34,16 @@ from emospace.comparison.records import Comparison
 from emospace.report.figure_data import figure_data, run_figures
 from emospace.report.run import load_run
 from emospace.server import Limits
+from emospace.server.emotions import tried_doses
 from emospace.server.gate import HEADERS
 from emospace.server.pages import page_files
 from emospace.server.schemas import Steered
 from emospace.steering.bank import AXES
 
 FILES = page_files()
+BANK = SimpleNamespace(note=CARD["note"])
+SHIFTS = {"wonderful": 3.4, "danced": 1.9, "laughed": 1.2, "shone": 0.9, "sun.": 2.4, "baker,": -0.9}
+"""What the tone adds to the log-probability of words of the steered answer."""
 PLAIN = "I went to the market in the morning, bought bread and some apples, and came home. In the afternoon I read."
 STEERED = "What a wonderful day! I danced through the market, laughed with the baker, and the apples shone like the sun."
 ENDLESS = "[endless]"
@@ -78,7 +83,7 @@ def emotion_list() -> list[dict]:
                 "valence": valence,
                 "arousal": arousal,
                 "words": {"en": [name]},
-                "vectors": {"relative": vector_of(one["card"])},
+                "vectors": {"relative": vector_of(one["card"]) | tried_doses(BANK, name)},
             }
         )
     return found
@@ -95,7 +100,7 @@ def vector_of(card: dict) -> dict:
         "layers": [10, 14, 18],
         "shares": {"10": 0.33, "14": 0.33, "18": 0.34},
         **{name: known[name] for name in ("dose", "low", "high")},
-        "guidance": None,
+        "guidance": card["guidance"],
     }
 
 
@@ -358,15 +363,19 @@ class Handler(BaseHTTPRequestHandler):
         pieces = (
             itertools.cycle([*whole.split(" ")]) if endless else [f" {piece}" for piece in whole.split(" ")]
         )
+        silent = 0.0 if steering else None
         try:
-            self.choice({"role": "assistant", "content": ""})
+            self.choice({"role": "assistant", "content": ""}, shift=silent)
             for piece in pieces:
-                self.choice({"content": piece})
+                shift = SHIFTS.get(piece.strip(), 0.05) if steering else None
+                self.choice({"content": piece}, shift=shift)
                 if self.server.closing.wait(0.02 if endless else self.server.pace):
                     break
             if self.server.breaks:
                 return self.event({"error": {"message": "the stub says so", "code": self.server.breaks}})
-            self.choice({}, "stop", **({"steering": steering | {"applications": 234}} if steering else {}))
+            self.choice(
+                {}, "stop", silent, **({"steering": steering | {"applications": 234}} if steering else {})
+            )
             usage = {"prompt_tokens": 12, "completion_tokens": 24, "total_tokens": 36}
             self.event({"choices": [], "usage": usage})
             self.wfile.write(b"data: [DONE]\n\n")
@@ -375,8 +384,12 @@ class Handler(BaseHTTPRequestHandler):
         finally:
             self.close_connection = True
 
-    def choice(self, delta: dict, finish: str | None = None, **more: object) -> None:
+    def choice(
+        self, delta: dict, finish: str | None = None, shift: float | None = None, **more: object
+    ) -> None:
         choice = {"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}
+        if shift is not None:
+            choice["shift"] = shift
         self.event({"choices": [choice], **more})
 
     def event(self, fields: dict) -> None:

@@ -122,6 +122,67 @@ def test_both_columns_stream_and_are_judged(visit, stub) -> None:
     assert stub.sent("/v1/judge")[0]["messages"] == sent["messages"]
 
 
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_words_that_carry_the_tone_are_shaded_and_named(visit, stub, language) -> None:
+    page = visit(f"?lang={language}#/steer?mix=joy:1")
+    ready(page)
+    answered(page, stub)
+    assert page.inner_text(".steer-steered .answer") == STEERED
+    marks = page.locator(".steer-steered .answer mark")
+    # A piece may hold a full stop too, and the tone it carries belongs to its word.
+    assert marks.all_inner_texts() == ["wonderful", "danced", "laughed", "baker", "shone", "sun"]
+    depths = marks.evaluate_all(
+        "nodes => nodes.map(node => Number(node.style.background.match(/([\\d.]+)%/)[1]))"
+    )
+    assert depths[0] > depths[5] > depths[1] > depths[2] > depths[4] > 0
+    assert page.locator(".answer mark.against").all_inner_texts() == ["baker"]
+    legend = page.inner_text(".steer-steered .shades")
+    between = "（" if language == "zh" else " ("
+    assert f"wonderful{between}× 30" in legend
+    assert legend.index("sun") < legend.index("danced")
+    assert page.locator(".steer-unsteered .shades").is_hidden()
+    assert page.locator(".steer-unsteered mark").count() == 0
+    scheme = page.locator(".steer-steered .swatch").all_inner_texts()
+    assert scheme == ["× 2", "× 5", "× 20"]
+
+
+def test_the_cost_of_the_dose_is_drawn_and_said(visit) -> None:
+    page = visit("#/steer?mix=anger:1")
+    ready(page)
+    shown = page.locator(".cost")
+    expect = _expect()
+    trials = [
+        trial
+        for trial in CARD["note"]["trials"]["anger"]
+        if all(trial[name] == CARD["note"]["chosen"]["anger"][name] for name in ("source", "contrast"))
+    ]
+    calibrated = next(
+        t for t in trials if t["dose"] == pytest.approx(CARD["note"]["chosen"]["anger"]["dose"])
+    )
+    sentence = (
+        f"In calibration {calibrated['rate']:.0%} of 20 answers at this dose were taken for anger (unsteered: 5%), "
+        f"at {calibrated['perplexity_ratio']:.1f} times the perplexity."
+    )
+    expect(shown).to_contain_text(sentence)
+    assert shown.locator("svg.chart").first.get_attribute("aria-label") == sentence
+    assert shown.locator(".tried").count() == len(trials)
+    where = page.locator(".cost .here").first.bounding_box()
+    page.locator(".dose input").fill("0.3")
+    expect(shown).not_to_contain_text(sentence)
+    assert page.locator(".cost .here").first.bounding_box()["x"] < where["x"]
+    page.locator(".dose input").fill("1.3")
+    expect(shown).to_contain_text("beyond what calibration tried")
+    page.click(".set .link")
+    expect(shown).to_be_hidden()
+
+
+def test_the_cost_of_a_point_is_the_mean_of_the_basic_six(visit) -> None:
+    page = visit("?lang=zh#/steer?v=0.5&a=0.5", size="phone")
+    ready(page)
+    _expect()(page.locator(".cost")).to_contain_text("6 种情绪")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
 def test_each_sentence_is_judged_once_and_the_whole_at_the_end(visit, stub) -> None:
     stub.pace = 0.12
     page = visit("#/steer?v=0.8&a=0.5")
@@ -180,7 +241,7 @@ def test_mix_dose_and_scope_are_sent_and_shared(visit, stub) -> None:
     page.fill(".more input[type=search]", "nost")
     assert page.locator(".more .slide:visible").count() == 1
     page.get_by_label("nostalgia").fill("0.3")
-    page.get_by_label("Dose").fill("1.2")
+    page.get_by_role("slider", name="Dose").fill("1.2")
     page.wait_for_selector(".dose :text('Beyond the calibrated range')")
     page.click("text=Sampling")
     page.select_option("select[name=scope]", "response")

@@ -694,6 +694,7 @@ def test_the_model_and_its_emotions_are_listed(client):
     assert (joy["kind"], joy["basic"], joy["valence"], joy["arousal"]) == ("category", True, 0.8, 0.5)
     assert joy["words"]["zh"]
     assert joy["vectors"]["relative"]["op"] == "clamp"
+    assert (joy["vectors"]["relative"]["tried"], joy["vectors"]["relative"]["base_rate"]) == ([], None)
     assert joy["vectors"]["constant"] == {
         "kind": "mix",
         "op": "add",

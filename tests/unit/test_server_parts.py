@@ -11,11 +11,13 @@ from pydantic import ValidationError
 from emospace.errors import EmospaceError
 from emospace.generation.decoding import EMPTY, AnswerStream, split_reasoning
 from emospace.records import Results
+from emospace.server.emotions import tried_doses
 from emospace.server.engine import FairQueue, QueueFull
 from emospace.server.failures import api_error, from_validation
 from emospace.server.runs import Runs
 from emospace.server.schemas import ChatRequest, CompletionRequest
 from emospace.server.settings import Settings, read_keys
+from emospace.steering.bank import VectorBank
 from planted_runs import write_run
 
 
@@ -281,3 +283,28 @@ def test_words_of_a_feature_are_those_of_the_language_read_where_it_has_some(tmp
     assert runs.feature_words("abc", "en") == {1: ["luck", "joy"], 2: ["Wut"]}
     assert runs.feature_words("abc", "de")[1] == ["Glück", "Freude"]
     assert runs.feature_words("another", "en") == {}
+
+
+def test_doses_tried_are_those_of_the_vector_that_was_chosen():
+    trial = {"source": "mix", "contrast": 0.5, "probability": 0.3, "facts": None, "n_judged": 20}
+    tried = [
+        trial | {"dose": 0.5, "rate": 0.2, "perplexity_ratio": 1.2},
+        trial | {"dose": 0.8, "rate": 0.6, "perplexity_ratio": 1.6},
+        trial | {"dose": 0.8, "rate": 0.7, "perplexity_ratio": 2.9, "contrast": 0.0},
+        trial | {"dose": 0.9, "rate": None, "perplexity_ratio": None},
+    ]
+    silent = [trial | {"dose": 0.5, "rate": 0.0, "probability": 0.0, "perplexity_ratio": 1.2}]
+    note = {
+        "trials": {"joy": tried, "awe": silent},
+        "chosen": {"joy": tried[1], "awe": silent[0]},
+        "unsteered": {"joy": 0.1, "awe": 0.0},
+    }
+    bank = VectorBank({}, {}, note)
+    found = tried_doses(bank, "joy")
+    assert found["base_rate"] == 0.1
+    assert found["tried"] == [
+        {"dose": 0.5, "rate": 0.2, "perplexity_ratio": 1.2, "facts": None, "n_judged": 20},
+        {"dose": 0.8, "rate": 0.6, "perplexity_ratio": 1.6, "facts": None, "n_judged": 20},
+    ]
+    assert tried_doses(bank, "awe")["tried"] == []
+    assert tried_doses(VectorBank({}), "joy") == {"base_rate": None, "tried": []}

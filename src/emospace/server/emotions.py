@@ -15,7 +15,7 @@ from emospace.server.engine import Engine
 from emospace.server.requests import check_model, describe_plan, plan_of
 from emospace.server.schemas import ResolveRequest
 from emospace.server.settings import Settings
-from emospace.steering.bank import AXES
+from emospace.steering.bank import AXES, VectorBank
 from emospace.steering.vector import MODES, SteeringVector
 
 N_WORDS = 5
@@ -91,7 +91,32 @@ def _emotion(engine: Engine, name: str) -> dict[str, Any]:
         "valence": valence,
         "arousal": arousal,
         "words": _words().get(name, {}),
-        "vectors": {mode: _vector(vectors[name, mode]) for mode in MODES if (name, mode) in vectors},
+        "vectors": {
+            mode: _vector(vectors[name, mode])
+            | (tried_doses(engine.bank, name) if mode == "relative" else {})
+            for mode in MODES
+            if (name, mode) in vectors
+        },
+    }
+
+
+def tried_doses(bank: VectorBank, name: str) -> dict[str, Any]:
+    """Return what calibration found of an emotion's vector at each dose, none where its judge does not know the emotion."""
+    chosen = bank.note.get("chosen", {}).get(name)
+    if chosen is None:
+        return {"base_rate": None, "tried": []}
+    trials = [
+        trial
+        for trial in bank.note["trials"][name]
+        if (trial["source"], trial["contrast"]) == (chosen["source"], chosen["contrast"])
+        and trial["rate"] is not None
+        and trial["perplexity_ratio"] is not None
+    ]
+    known = any(trial["rate"] or trial["probability"] for trial in trials)
+    figures = ("dose", "rate", "perplexity_ratio", "facts", "n_judged")
+    return {
+        "base_rate": bank.note["unsteered"].get(name),
+        "tried": [{figure: trial.get(figure) for figure in figures} for trial in trials] if known else [],
     }
 
 

@@ -91,7 +91,7 @@ export const table = async (id, name, query = {}) => {
   return { total, rows: rows.map((row) => Object.fromEntries(columns.map((column, at) => [column, row[at]]))) };
 };
 
-/** Stream a chat completion: `onText` gets each piece; what the server says of the whole is returned. */
+/** Stream a chat completion: `onText` gets each piece and its shift (null without guidance); what the server says of the whole is returned. */
 export const chat = async (request, { signal, onText }) => {
   const answer = await send("v1/chat/completions", { ...request, stream: true, stream_options: { include_usage: true } }, signal);
   const about = { finish: null, usage: null, steering: null };
@@ -99,7 +99,7 @@ export const chat = async (request, { signal, onText }) => {
     const chunk = JSON.parse(data);
     if (chunk.error) throw new ApiError(kindOf(chunk.error, "server"), chunk.error.message);
     const choice = chunk.choices?.[0];
-    if (choice?.delta?.content) onText(choice.delta.content);
+    if (choice?.delta?.content) onText(choice.delta.content, choice.shift ?? null);
     about.finish = choice?.finish_reason ?? about.finish;
     about.usage = chunk.usage ?? about.usage;
     about.steering = chunk.steering ?? about.steering;

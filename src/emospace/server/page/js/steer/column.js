@@ -1,10 +1,11 @@
 // One answer as it comes: its text, what it is, and how it reads and flows, judged while it grows.
 
 import { chat, judge, read } from "../api.js";
-import { h } from "../dom.js";
+import { framed, h } from "../dom.js";
 import { showTrouble } from "../trouble.js";
 import { onLanguage, t } from "../words.js";
 import { makeGauges } from "./gauges.js";
+import { makeLegend, shadedNodes, wordsOf } from "./shade.js";
 
 const LEAST = 20;
 const SENTENCES = new Intl.Segmenter(undefined, { granularity: "sentence" });
@@ -26,16 +27,28 @@ export const makeColumn = (key, judged = () => {}) => {
   const status = h("p", { class: "note", role: "status" });
   const trouble = h("div", { role: "alert" });
   const gauges = makeGauges();
-  const node = h("article", { class: `card column ${key.replace(".", "-")}` }, h("h2", { t: key }), about, text, trouble, gauges.node, status);
+  const legend = makeLegend();
+  const node = h("article", { class: `card column ${key.replace(".", "-")}` }, h("h2", { t: key }), about, text, legend.node, trouble, gauges.node, status);
   let said = ["steer.waiting", {}];
   const off = new Set();
   let round = 0;
+  let pieces = [];
+  // Words are shaded where the server says how much of the tone each piece carries.
+  const shade = framed(() => {
+    if (!pieces.some(({ shift }) => shift)) return;
+    const words = wordsOf(pieces);
+    text.replaceChildren(...shadedNodes(words));
+    legend.show(words);
+  });
   const show = () => (status.textContent = said[0] ? t(...said) : "");
   const say = (what, given = {}) => {
     said = [what, given];
     show();
   };
-  onLanguage(show);
+  onLanguage(() => {
+    show();
+    shade();
+  });
   show();
 
   // What a server does not offer is asked for once; what comes for an answer that another has replaced is let go.
@@ -70,23 +83,25 @@ export const makeColumn = (key, judged = () => {}) => {
 
   const answer = async (request, mine, signal, look) => {
     const began = performance.now();
-    let pieces = 0;
     try {
       const end = await chat(request, {
         signal,
-        onText: (piece) => {
-          if (!pieces) say("steer.writing");
-          pieces += 1;
-          text.append(text.textContent ? piece : piece.trimStart());
+        onText: (piece, shift) => {
+          if (mine !== round) return;
+          if (!pieces.length) say("steer.writing");
+          const shown = text.textContent ? piece : piece.trimStart();
+          pieces.push({ text: shown, shift: shift ?? 0 });
+          text.append(shown);
+          if (shift) shade();
           look();
         },
       });
       gauges.set({ steering: end.steering });
-      const tokens = end.usage?.completion_tokens ?? pieces;
+      const tokens = end.usage?.completion_tokens ?? pieces.length;
       say(end.finish === "length" ? "steer.cut" : "steer.done", { tokens, seconds: ((performance.now() - began) / 1000).toFixed(1) });
     } catch (error) {
       if (mine !== round) return;
-      if (error.name === "AbortError") say("steer.stopped", { tokens: pieces });
+      if (error.name === "AbortError") say("steer.stopped", { tokens: pieces.length });
       else {
         say("");
         showTrouble(trouble, error);
@@ -104,6 +119,8 @@ export const makeColumn = (key, judged = () => {}) => {
   const run = async (request, what, signal) => {
     const mine = (round += 1);
     text.textContent = "";
+    pieces = [];
+    legend.show([]);
     trouble.replaceChildren();
     about.textContent = what;
     gauges.clear();

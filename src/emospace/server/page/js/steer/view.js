@@ -8,6 +8,7 @@ import { showTrouble } from "../trouble.js";
 import { onLanguage, t } from "../words.js";
 import { makeColumn } from "./column.js";
 import { makeDose } from "./dose.js";
+import { makeFrontier } from "./frontier.js";
 import { makeMixer } from "./mixer.js";
 import { makePad } from "./pad.js";
 import { makeSampling } from "./sampling.js";
@@ -62,6 +63,7 @@ export const make = (node) => {
   const pad = makePad(padBox, (given) => setTone(given));
   const mixer = makeMixer(mixBox, (given) => setTone(given));
   const doser = makeDose(doseBox, (given) => { dose = given; changed(); });
+  const frontier = makeFrontier(doseBox);
   const axes = Object.fromEntries(
     ["valence", "arousal"].map((axis) => {
       const move = (value) => {
@@ -95,6 +97,7 @@ export const make = (node) => {
       if (unresolved) trouble.replaceChildren();
       unresolved = false;
       doser.update(dose, range);
+      frontier.update(tone, dose, range);
     } catch (error) {
       if (error.name === "AbortError") return;
       unresolved = true;
@@ -105,6 +108,7 @@ export const make = (node) => {
   const changed = () => {
     said.textContent = describe(tone);
     reset.hidden = isNeutral(tone);
+    frontier.update(tone, dose, range);
     write("steer", { ...toneSetting(tone), dose, prompt: prompt.value.trim(), ...sampling.setting() });
     sharing.update();
   };
@@ -150,6 +154,7 @@ export const make = (node) => {
       const categories = listed.filter(({ kind }) => kind === "category").map((emotion) => ({ ...emotion, name: emotion.id }));
       pad.fill(categories);
       mixer.fill(categories);
+      frontier.fill(categories);
       setTone(tone);
       steerable = listed.length > 0;
       if (!steerable) trouble.replaceChildren(h("div", { class: "reason" }, h("p", { t: "steer.no_vectors" }, t("steer.no_vectors"))));
