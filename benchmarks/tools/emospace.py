@@ -109,14 +109,14 @@ def products(state: Any, words: Sequence[str], carrier: str, tokens: int, second
     """
     import torch
 
-    from emospace.activations.fused import products as fused_products
     from emospace.activations.spans import word_spans
+    from emospace.models.onednn import has_onednn, product
 
     spans = word_spans(state, words, carrier)
     shapes = [part.weight for part in state.blocks[0].modules() if isinstance(part, torch.nn.Linear)]
     ways = [torch.nn.functional.linear]
-    if (other := fused_products(state.device)) is not None:
-        ways.append(other)
+    if state.device.type == "cpu" and has_onednn():
+        ways.append(product)
     with torch.inference_mode():
         rows = [
             torch.randn(tokens, weight.shape[1], dtype=weight.dtype, device=weight.device)

@@ -8,7 +8,7 @@ from test_activations import CARRIER, TEXTS, TOLERANCE, WORDS, relative_error
 
 from conftest import FAMILIES, make_hf_model, make_tokenizer, tiny
 from emospace.activations import capture, extract, extract_words, fused, token_states
-from emospace.models import wrap_model
+from emospace.models import onednn, wrap_model
 
 LLAMAS = ("llama", "mistral", "qwen2", "qwen3")
 MANY = tuple(f"{word} {number}" for word in WORDS for number in range(12))
@@ -28,7 +28,7 @@ def fresh(family="llama", **settings):
     return wrap_model(make_hf_model(family, **settings), make_tokenizer())
 
 
-@pytest.mark.skipif(not fused._has_onednn(), reason="this torch has no oneDNN")
+@pytest.mark.skipif(not onednn.has_onednn(), reason="this torch has no oneDNN")
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 @pytest.mark.parametrize("family", LLAMAS)
 @pytest.mark.parametrize("short_row", [0, 160])
@@ -51,7 +51,7 @@ def test_states_are_those_of_the_modules(family, attention, short_row, passes, m
     assert not passes
 
 
-@pytest.mark.skipif(not fused._has_onednn(), reason="this torch has no oneDNN")
+@pytest.mark.skipif(not onednn.has_onednn(), reason="this torch has no oneDNN")
 def test_bfloat16_is_as_near_to_float32_as_the_modules_are(passes, monkeypatch):
     exact = extract_words(fresh(), MANY, CARRIER, [3]).states
     model = wrap_model(make_hf_model("llama").to(torch.bfloat16), make_tokenizer())
@@ -98,7 +98,7 @@ def test_a_block_that_was_changed_inside_runs_as_it_is(change, passes):
     ids = torch.tensor([[1, 40, 41, 42]])
     model = fresh()
     before = token_states(model, ids, 1)
-    assert bool(passes) is fused._has_onednn()
+    assert bool(passes) is onednn.has_onednn()
     passes.clear()
     change(model.blocks[0])
     after = token_states(model, ids, 1)
@@ -155,7 +155,7 @@ def test_asking_for_the_operators_moves_no_seed():
     torch.manual_seed(3)
     expected = torch.rand(4)
     torch.manual_seed(3)
-    fused._has_onednn.__wrapped__()
+    onednn.has_onednn.__wrapped__()
     assert torch.equal(torch.rand(4), expected)
 
 
@@ -167,7 +167,7 @@ def test_the_model_is_left_as_it_was(passes):
 
 
 def test_without_the_operators_modules_run(passes, monkeypatch):
-    monkeypatch.setattr(fused, "_has_onednn", lambda: False)
+    monkeypatch.setattr(fused, "has_onednn", lambda: False)
     token_states(fresh(), torch.tensor([[1, 40, 41]]), 2)
     assert not passes
 
@@ -181,7 +181,7 @@ def test_products_are_those_of_the_processors_maker(name, expected, monkeypatch)
 
 
 def test_the_products_are_tried_in_float32_though_the_first_caller_is_under_autocast():
-    known = fused._has_onednn()
-    fused._has_onednn.cache_clear()
+    known = onednn.has_onednn()
+    onednn.has_onednn.cache_clear()
     with torch.autocast("cpu", torch.bfloat16):
-        assert fused._has_onednn() == known
+        assert onednn.has_onednn() == known

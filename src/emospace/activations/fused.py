@@ -13,6 +13,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from emospace.models import find_cache
+from emospace.models.onednn import dtypes_of_products, has_onednn, product
 
 if TYPE_CHECKING:
     import torch
@@ -44,42 +45,11 @@ def fused(model: LanguageModel, n_blocks: int) -> Iterator[None]:
     A block with a hook inside, an adapter, quantised weights, on another device or of another family runs as it is.
     """
     with ExitStack() as stack:
-        if _has_onednn():
+        if has_onednn():
             for block in _fusible(model.blocks[:n_blocks]):
                 block.forward = partial(_forward, block)
                 stack.callback(vars(block).pop, "forward", None)
         yield
-
-
-def products(device: torch.device) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None:
-    """Return the function of rows and weights that makes the products here, None where they are torch's own."""
-    import torch
-
-    if device.type != "cpu" or not _has_onednn():
-        return None
-    return lambda rows, weight: torch.ops.mkldnn._linear_pointwise(rows, weight, None, "none", [], "")
-
-
-@cache
-def _has_onednn() -> bool:
-    """Return whether torch has the products with a step after them, and they are what they are taken for."""
-    import torch
-
-    rows, other = torch.linspace(-2, 2, 12).view(3, 4), torch.linspace(3, -1, 15).view(3, 5)
-    # Its weights are drawn, which is to move nobody's seed.
-    with torch.random.fork_rng(devices=()):
-        linear = torch.nn.Linear(4, 5)
-    # The answer is kept for the process, so it must not be that of a caller's autocast.
-    with torch.inference_mode(), torch.autocast("cpu", enabled=False):
-        plain = linear(rows)
-        expected = {"add": plain + other, "mul": plain * other, "swish": torch.nn.functional.silu(plain)}
-        try:
-            results = {then: _product(rows, linear, then, other) for then in ("add", "mul")}
-            results["swish"] = _product(rows, linear, "swish")
-        # Private operators: another torch may lack them, or want other arguments.
-        except (AttributeError, RuntimeError, TypeError):
-            return False
-        return all(torch.allclose(results[then], expected[then], atol=1e-5) for then in expected)
 
 
 @cache
@@ -99,8 +69,7 @@ def _fusible(blocks: Sequence[torch.nn.Module]) -> Iterator[Any]:
     """Yield the blocks that `_forward` can stand in for."""
     import torch
 
-    bfloat16 = torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    dtypes = {torch.float32, torch.bfloat16} if bfloat16 else {torch.float32}
+    dtypes = dtypes_of_products()
     for block in blocks:
         kind = type(block)
         if f"{kind.__module__}.{kind.__qualname__}" not in FUSED:
@@ -179,14 +148,11 @@ def _product(
     import torch
 
     if rows.dtype == torch.float32 and _mkl_is_at_home():
-        product: torch.Tensor = torch.nn.functional.linear(rows, linear.weight, linear.bias)
+        result: torch.Tensor = torch.nn.functional.linear(rows, linear.weight, linear.bias)
         if then == "swish":
-            return torch.nn.functional.silu(product, inplace=True)
-        return product if other is None else product.mul_(other) if then == "mul" else product.add_(other)
-    apply = torch.ops.mkldnn._linear_pointwise
-    if other is None:
-        return apply(rows, linear.weight, linear.bias, then, [], "")
-    return apply.binary(rows, other, linear.weight, linear.bias, then)
+            return torch.nn.functional.silu(result, inplace=True)
+        return result if other is None else result.mul_(other) if then == "mul" else result.add_(other)
+    return product(rows, linear.weight, linear.bias, then, other)
 
 
 def _rms_norm(rows: torch.Tensor, norm: Any) -> torch.Tensor:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emospace.generation.packing import packed
 from emospace.models import cache_argument, check_cached
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ def forward(
         options["logits_to_keep"] = keep
     if cache is not None:
         options[cache_argument(model.arguments, model.name)] = cache
-    logits = model.model(input_ids=ids, attention_mask=mask, **options).logits[:, -keep:]
+    with packed(model):
+        logits = model.model(input_ids=ids, attention_mask=mask, **options).logits[:, -keep:]
     if cache is not None:
         check_cached(cache, mask.shape[1], model.name)
     return logits
