@@ -56,9 +56,7 @@ def test_a_weight_that_was_written_to_is_packed_anew(model):
     before = logits(model)
     with torch.no_grad():
         model.blocks[0].mlp.up_proj.weight.mul_(3.0)
-        model.blocks[1].mlp.down_proj.weight = torch.nn.Parameter(
-            model.blocks[1].mlp.down_proj.weight * 2
-        )
+        model.blocks[1].mlp.down_proj.weight = torch.nn.Parameter(model.blocks[1].mlp.down_proj.weight * 2)
     after = logits(model)
     with torch.inference_mode():
         expected = model.model(input_ids=torch.tensor([[1, 40, 41, 42]])).logits

@@ -42,14 +42,18 @@ class _Packed:
     def is_current(self) -> bool:
         """Whether the layer's weight is still the one that was packed."""
         weight = self.layer.weight
-        return weight.data_ptr() == self.source.data_ptr() and weight._version == self.version
+        return (weight.data_ptr(), int(weight._version)) == (self.source.data_ptr(), self.version)
 
     def product(self, rows: torch.Tensor) -> torch.Tensor:
         """Return what the layer's own forward returns, but for rounding."""
         import torch
 
         # Such a product knows neither gradients nor autocast.
-        if torch.is_grad_enabled() or torch.is_autocast_enabled("cpu") or rows.dtype != self.layer.weight.dtype:
+        if (
+            torch.is_grad_enabled()
+            or torch.is_autocast_enabled("cpu")
+            or rows.dtype != self.layer.weight.dtype
+        ):
             return type(self.layer).forward(self.layer, rows)
         return product(rows, self.weight, self.layer.bias)
 

@@ -54,7 +54,9 @@ def has_onednn() -> bool:
         plain = linear(rows)
         expected = {"add": plain + other, "mul": plain * other, "swish": torch.nn.functional.silu(plain)}
         try:
-            results = {then: product(rows, linear.weight, linear.bias, then, other) for then in ("add", "mul")}
+            results = {
+                then: product(rows, linear.weight, linear.bias, then, other) for then in ("add", "mul")
+            }
             results["swish"] = product(rows, linear.weight, linear.bias, "swish")
         # Private operators: another torch may lack them, or want other arguments.
         except (AttributeError, RuntimeError, TypeError):
