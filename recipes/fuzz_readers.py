@@ -233,6 +233,25 @@ def bodies() -> Generator[Reader]:
         b"/v1/chat/completions\n" + json.dumps(chat).encode(),
         b"/v1/completions\n"
         + json.dumps({"prompt": "Once", "max_tokens": 1, "emotion": "joy", "seed": 1}).encode(),
+        b"/v1/responses\n"
+        + json.dumps(
+            {
+                "input": [{"role": "user", "content": [{"type": "input_text", "text": "Tell me."}]}],
+                "max_output_tokens": 1,
+                "emotion": {"joy": 0.5},
+                "stream": False,
+            }
+        ).encode(),
+        b"/api/chat\n"
+        + json.dumps(
+            {
+                "messages": [{"role": "user", "content": "Tell me."}],
+                "options": {"num_predict": 1, "seed": 1},
+                "emotion": "joy",
+                "stream": False,
+            }
+        ).encode(),
+        b"/v1/embeddings\n" + json.dumps({"input": "What a day"}).encode(),
         b"/v1/read\n" + json.dumps({"input": "What a day"}).encode(),
         b"/v1/emotions/resolve\n" + json.dumps({"emotion": {"valence": 0.5, "arousal": 0.1}}).encode(),
     ]

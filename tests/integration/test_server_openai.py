@@ -107,6 +107,41 @@ def test_chat_models_and_errors_through_the_client(address, engine):
             client.chat.completions.create(**{**given, "model": "gpt-4"})
 
 
+def test_responses_come_whole_and_streamed_through_the_client(address, engine):
+    expected = alone(engine, PROMPTS[0], {"joy": 1.0}, dose=0.9)
+    given = {"model": "tiny", "input": PROMPTS[0], "max_output_tokens": 12, "temperature": 0}
+    tone = {"extra_body": {"emotion": {"joy": 1.0}, "dose": 0.9}}
+    with client_of(address) as client:
+        whole = client.responses.create(**given, **tone)
+        events = list(client.responses.create(**given, **tone, stream=True))
+        assert whole.output_text == expected
+        assert whole.steering["dose"] == 0.9
+        assert "".join(e.delta for e in events if e.type == "response.output_text.delta") == expected
+        assert [e.sequence_number for e in events] == list(range(len(events)))
+        last = events[-1]
+        assert last.type == f"response.{whole.status}"
+        assert last.response.output_text == expected
+        assert last.response.usage == whole.usage and whole.usage.total_tokens > whole.usage.output_tokens > 0
+        with client.responses.stream(**given, **tone) as stream:
+            pieces = [event.delta for event in stream if event.type == "response.output_text.delta"]
+            assert "".join(pieces) == expected
+        # A conversation goes on with what was given out, and instructions stand before it.
+        turns = [{"role": "user", "content": "joy"}, *whole.output, {"role": "user", "content": "rain"}]
+        more = client.responses.create(**{**given, "input": turns}, instructions="Be brief.")
+        messages = [
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": "joy"},
+            {"role": "assistant", "content": expected},
+            {"role": "user", "content": "rain"},
+        ]
+        chat = client.chat.completions.create(model="tiny", messages=messages, max_tokens=12, temperature=0)
+        assert more.output_text == chat.choices[0].message.content
+        with pytest.raises(openai.BadRequestError, match="no such emotion"):
+            client.responses.create(**given, extra_body={"emotion": {"jou": 1}})
+        with pytest.raises(openai.BadRequestError, match="gives no embeddings"):
+            client.embeddings.create(model="tiny", input="joy")
+
+
 def wait_until(true) -> None:
     """Wait for what another thread brings about, a minute at most."""
     for _ in range(6000):

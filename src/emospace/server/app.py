@@ -24,8 +24,10 @@ from emospace.server.emotions import emotion_routes
 from emospace.server.engine import Busy, Engine, Stopped
 from emospace.server.failures import ApiError, ErrorBody, api_error, from_validation
 from emospace.server.gate import Gate
+from emospace.server.ollama import ollama_routes
 from emospace.server.pages import page_routes, reference
 from emospace.server.reading import reading_routes
+from emospace.server.responses import response_routes
 from emospace.server.runs import Runs, run_routes
 from emospace.server.settings import Settings
 
@@ -86,6 +88,8 @@ def create_app(engine: Engine, settings: Settings | None = None) -> FastAPI:
     runs = Runs(settings.runs)
     for routes in (
         completion_routes(engine, settings),
+        response_routes(engine, settings),
+        ollama_routes(engine, settings),
         emotion_routes(engine, settings),
         reading_routes(engine, settings, runs),
         run_routes(runs),

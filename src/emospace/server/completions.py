@@ -6,17 +6,17 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any, NamedTuple
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from emospace.generation.decoding import EMPTY
+from emospace.generation.decoding import EMPTY, Parts
 from emospace.generation.loop import Answer, Event
 from emospace.server.engine import Engine, Stopped
-from emospace.server.failures import sse_error
+from emospace.server.failures import ApiError, sse_error
 from emospace.server.requests import begin_answers, check_model, describe_plan, read_prompts
 from emospace.server.schemas import (
     ChatChoice,
@@ -104,17 +104,36 @@ class Exchange:
         return describe_plan(self.plan).model_copy(update={"applications": applications})
 
 
+Lines = Callable[[Exchange], AsyncIterator[bytes]]
+"""What writes the events of a request as the lines of its stream, without errors and the end."""
+
+
+class Finished(NamedTuple):
+    """All answers of a request: their texts, why each ended, and the pieces of guided ones."""
+
+    texts: list[Parts]
+    finishes: list[Any]
+    marked: list[list[Marked]]
+
+
+async def begin(
+    engine: Engine, settings: Settings, body: ChatRequest | CompletionRequest, request: Request
+) -> Exchange:
+    """Queue the answers of a request; raises `ApiError` for what cannot be done as asked."""
+    check_model(body.model, (settings.model, str(engine.model.identity.get("name")), engine.model.name))
+    prompts = await asyncio.to_thread(read_prompts, engine.model, body, engine.limits)
+    exchange = Exchange(engine, settings, body, prompts)
+    engine.submit(request.state.client, exchange.answers)
+    return exchange
+
+
 def completion_routes(engine: Engine, settings: Settings) -> APIRouter:
     """Return the routes that generate."""
     router = APIRouter(prefix="/v1", tags=["generation"])
-    names = (settings.model, str(engine.model.identity.get("name")), engine.model.name)
 
     async def respond(body: ChatRequest | CompletionRequest, request: Request) -> Response:
-        check_model(body.model, names)
-        prompts = await asyncio.to_thread(read_prompts, engine.model, body, engine.limits)
-        exchange = Exchange(engine, settings, body, prompts)
-        engine.submit(request.state.client, exchange.answers)
-        return EventStream(exchange) if body.stream else await _whole(exchange, request)
+        exchange = await begin(engine, settings, body, request)
+        return EventStream(exchange, _lines) if body.stream else await _whole(exchange, request)
 
     @router.post("/chat/completions", response_model=ChatCompletion)
     async def chat(body: ChatRequest, request: Request) -> Any:
@@ -126,11 +145,17 @@ def completion_routes(engine: Engine, settings: Settings) -> APIRouter:
         """Continue a text, in a tone where one is given."""
         return await respond(body, request)
 
+    @router.post("/embeddings")
+    async def embed() -> Any:
+        """Refuse: a model that generates has no embedding of a text that one could search with."""
+        why = "This server gives no embeddings: its model generates. POST /v1/read gives the emotions of a text."
+        raise ApiError(400, why, "unsupported")
+
     return router
 
 
-async def _whole(exchange: Exchange, request: Request) -> Response:
-    """Return all answers of a request when each has ended."""
+async def finished(exchange: Exchange, request: Request) -> Finished | None:
+    """Return all answers of a request when each has ended; None where the client left."""
     leaving = asyncio.create_task(exchange.cancel_when_left(request.receive))
     texts = [EMPTY] * len(exchange.answers)
     finishes: list[Any] = [None] * len(exchange.answers)
@@ -143,15 +168,21 @@ async def _whole(exchange: Exchange, request: Request) -> Response:
     finally:
         leaving.cancel()
         exchange.cancel()
-    if None in finishes:
+    return None if None in finishes else Finished(texts, finishes, marked)
+
+
+async def _whole(exchange: Exchange, request: Request) -> Response:
+    """Return all answers of a request in OpenAI's form."""
+    answers = await finished(exchange, request)
+    if answers is None:
         return Response(status_code=GONE)
     shared: dict[str, Any] = {
         **exchange.head,
         "usage": exchange.usage(),
         "steering": exchange.steering(exchange.answers),
     }
-    kept = marked if exchange.is_guided else [None] * len(marked)
-    ends = enumerate(zip(texts, finishes, kept, strict=True))
+    kept = answers.marked if exchange.is_guided else [None] * len(answers.marked)
+    ends = enumerate(zip(answers.texts, answers.finishes, kept, strict=True))
     completion: ChatCompletion | TextCompletion
     if exchange.is_chat:
         chats = [
@@ -176,14 +207,29 @@ async def _whole(exchange: Exchange, request: Request) -> Response:
 
 
 class EventStream(Response):
-    """Server-sent events of a request; its answers are given up when the client leaves."""
+    """A stream of a request's events; its answers are given up when the client leaves.
 
-    def __init__(self, exchange: Exchange) -> None:
-        super().__init__(media_type="text/event-stream; charset=utf-8")
+    Parameters
+    ----------
+    lines
+        Writes the events.
+    error
+        Writes what went wrong after the first byte: the status is long sent.
+    """
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        lines: Lines,
+        media_type: str = "text/event-stream; charset=utf-8",
+        error: Callable[[Exception], bytes] = sse_error,
+        end: bytes = b"data: [DONE]\n\n",
+    ) -> None:
+        super().__init__(media_type=media_type)
         del self.headers["content-length"]
         self.headers["cache-control"] = "no-store"
         self.headers["x-accel-buffering"] = "no"
-        self.exchange = exchange
+        self.exchange, self.lines, self.error, self.end = exchange, lines, error, end
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         leaving = asyncio.create_task(self.exchange.cancel_when_left(receive))
@@ -192,7 +238,7 @@ class EventStream(Response):
             await send(
                 {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
             )
-            async for line in self._lines():
+            async for line in self._all_lines():
                 await send({"type": "http.response.body", "body": line, "more_body": True})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         except OSError:
@@ -201,43 +247,48 @@ class EventStream(Response):
             leaving.cancel()
             self.exchange.cancel()
 
-    async def _lines(self) -> AsyncIterator[bytes]:
-        exchange = self.exchange
+    async def _all_lines(self) -> AsyncIterator[bytes]:
         try:
-            if exchange.is_chat:
-                for answer in exchange.answers:
-                    yield self._chunk(answer, {"role": "assistant", "content": ""})
-            async for event in exchange.each():
-                answer = exchange.answers[event.index]
-                if event.piece.reasoning:
-                    yield self._chunk(answer, {"reasoning_content": event.piece.reasoning})
-                if event.text:
-                    yield self._chunk(answer, {"content": event.text}, shift=event.shift)
-                if event.finish:
-                    yield self._chunk(answer, {}, event.finish, shift=0.0 if event.text else event.shift)
-            if exchange.shows_usage:
-                yield self._line(choices=[], usage=exchange.usage().model_dump())
-        # The status is long sent: what went wrong can only be said in the stream.
+            async for line in self.lines(self.exchange):
+                yield line
         except asyncio.CancelledError:
-            yield sse_error(Stopped())
+            yield self.error(Stopped())
         except Exception as error:
-            yield sse_error(error)
-        yield b"data: [DONE]\n\n"
+            yield self.error(error)
+        if self.end:
+            yield self.end
 
-    def _chunk(
-        self, answer: Answer, delta: dict[str, str], finish: str | None = None, shift: float = 0.0
-    ) -> bytes:
-        text: dict[str, Any] = (
-            {"delta": delta} if self.exchange.is_chat else {"text": delta.get("content", "")}
-        )
-        choice = {"index": answer.index, **text, "finish_reason": finish, "logprobs": None}
-        if self.exchange.is_guided:
-            choice["shift"] = shift
-        steered = self.exchange.steering([answer]) if finish else None
-        more = {"steering": steered.model_dump()} if steered else {}
-        return self._line(choices=[choice], **more)
 
-    def _line(self, **fields: Any) -> bytes:
-        kind = "chat.completion.chunk" if self.exchange.is_chat else "text_completion"
-        chunk = {"object": kind, **self.exchange.head, **fields}
-        return b"data: " + json.dumps(chunk, ensure_ascii=False).encode() + b"\n\n"
+async def _lines(exchange: Exchange) -> AsyncIterator[bytes]:
+    """Yield the chunks of a chat or a text in OpenAI's form."""
+    if exchange.is_chat:
+        for answer in exchange.answers:
+            yield _chunk(exchange, answer, {"role": "assistant", "content": ""})
+    async for event in exchange.each():
+        answer = exchange.answers[event.index]
+        if event.piece.reasoning:
+            yield _chunk(exchange, answer, {"reasoning_content": event.piece.reasoning})
+        if event.text:
+            yield _chunk(exchange, answer, {"content": event.text}, shift=event.shift)
+        if event.finish:
+            yield _chunk(exchange, answer, {}, event.finish, shift=0.0 if event.text else event.shift)
+    if exchange.shows_usage:
+        yield _line(exchange, choices=[], usage=exchange.usage().model_dump())
+
+
+def _chunk(
+    exchange: Exchange, answer: Answer, delta: dict[str, str], finish: str | None = None, shift: float = 0.0
+) -> bytes:
+    text: dict[str, Any] = {"delta": delta} if exchange.is_chat else {"text": delta.get("content", "")}
+    choice = {"index": answer.index, **text, "finish_reason": finish, "logprobs": None}
+    if exchange.is_guided:
+        choice["shift"] = shift
+    steered = exchange.steering([answer]) if finish else None
+    more = {"steering": steered.model_dump()} if steered else {}
+    return _line(exchange, choices=[choice], **more)
+
+
+def _line(exchange: Exchange, **fields: Any) -> bytes:
+    kind = "chat.completion.chunk" if exchange.is_chat else "text_completion"
+    chunk = {"object": kind, **exchange.head, **fields}
+    return b"data: " + json.dumps(chunk, ensure_ascii=False).encode() + b"\n\n"

@@ -135,7 +135,7 @@ class Gate:
         path = scope["path"]
         if asks_before(scope):
             return _address(scope)
-        if self.keys and (path == "/metrics" or path.startswith("/v1/")):
+        if self.keys and (path == "/metrics" or path.startswith(("/v1/", "/api/"))):
             return self._key(headers.get("authorization", ""))
         return _address(scope)
 

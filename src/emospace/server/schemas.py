@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -63,10 +63,10 @@ UNSUPPORTED: Mapping[str, tuple[Any, ...]] = {
 }
 """Fields that would change the answer and cannot be honoured -> values beside null that change nothing."""
 
-AS_UNSET = ("max_tokens", "max_completion_tokens", "seed", "top_k")
+AS_UNSET = ("max_tokens", "max_completion_tokens", "max_output_tokens", "seed", "top_k")
 """Fields in which some clients write -1 for what others leave out."""
 
-UNUSED = ("refusal", "annotations", "reasoning_content", "reasoning")
+UNUSED = ("refusal", "annotations", "reasoning_content", "reasoning", "thinking")
 """Fields of a message that are let pass: thoughts of earlier turns are not given to the model again."""
 
 LimitedText = Annotated[str, Field(max_length=2000)]
@@ -151,8 +151,11 @@ class StreamOptions(BaseModel):
     include_usage: bool = False
 
 
-class _Generation(Tone):
+class Generation(Tone):
+    """What all requests to generate have in common."""
+
     model_config = ConfigDict(extra="forbid")
+    unsupported: ClassVar[Mapping[str, tuple[Any, ...]]] = UNSUPPORTED
 
     model: str | None = Field(default=None, max_length=500)
     max_tokens: int | None = Field(default=None, ge=1, description=MAX_TOKENS)
@@ -186,7 +189,7 @@ class _Generation(Tone):
     def _no_unsupported(cls, given: Any) -> Any:
         if not isinstance(given, dict):
             return given
-        for name, harmless in UNSUPPORTED.items():
+        for name, harmless in cls.unsupported.items():
             value = given.get(name)
             if value is not None and value not in harmless:
                 give = "".join(f", or give {json.dumps(value)}" for value in harmless[:1])
@@ -196,7 +199,7 @@ class _Generation(Tone):
         return {
             name: None if name in AS_UNSET and value == -1 else value
             for name, value in given.items()
-            if name not in UNSUPPORTED
+            if name not in cls.unsupported
         }
 
     @property
@@ -206,7 +209,7 @@ class _Generation(Tone):
         return tuple(text for text in given if text)
 
     @model_validator(mode="after")
-    def _few_stops(self) -> _Generation:
+    def _few_stops(self) -> Generation:
         if len(self.stops) > MOST_STOPS or any(len(text) > LONGEST_STOP for text in self.stops):
             raise refused(f"at most {MOST_STOPS} texts of {LONGEST_STOP} characters", "stop")
         return self
@@ -255,7 +258,7 @@ class Message(BaseModel):
         return self.content or ""
 
 
-class ChatRequest(_Generation):
+class ChatRequest(Generation):
     """A conversation to be continued."""
 
     messages: list[Message] = Field(min_length=1, max_length=1000)
@@ -268,7 +271,7 @@ class ChatRequest(_Generation):
     )
 
 
-class CompletionRequest(_Generation):
+class CompletionRequest(Generation):
     """Texts to be continued, as texts or token ids."""
 
     prompt: str | list[str] | list[int] | list[list[int]]
