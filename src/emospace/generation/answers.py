@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,9 +11,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from emospace.errors import EmospaceError, InvalidInput
+from emospace.generation.answering import Answer, Event
 from emospace.generation.decoding import answer_parts, opens_thought
 from emospace.generation.forward import batches, perplexities
-from emospace.generation.loop import Answer, Event, run
+from emospace.generation.loop import run
+from emospace.generation.opening import GateState
 from emospace.models import turns_of
 from emospace.specs import Sampling
 from emospace.steering.plan import SteeringPlan, plan_steering, warn_before, warn_of_no_token
@@ -45,6 +48,10 @@ class Generated(NamedTuple):
     readings
         How far the unsteered model's states at each answer's tokens point along the vector, a mean cosine; 0 without
         guidance. By it one of several candidates is chosen.
+    steered
+        For each answer ``[n]`` of bool, whether the state that each token was drawn from was steered.
+    gates
+        What the gate of each answer read, and when it opened; empty without a gate.
     """
 
     texts: list[str]
@@ -54,6 +61,8 @@ class Generated(NamedTuple):
     reasoning: Sequence[str] = ()
     shifts: Sequence[np.ndarray] = ()
     readings: Sequence[float] = ()
+    steered: Sequence[np.ndarray] = ()
+    gates: Sequence[GateState] = ()
 
 
 def generate(
@@ -285,6 +294,18 @@ def _generated(model: LanguageModel, answers: Sequence[Answer]) -> Generated:
     """Return finished answers under one plan."""
     tokens = [np.array(answer.tokens, dtype=np.int64) for answer in answers]
     parts = [answer_parts(model, answer.prompt, answer.tokens) for answer in answers]
+    gates = [state for answer in answers if answer.opening and (state := answer.opening.state())]
+    closed = [state for state in gates if state.opened_after is None]
+    if closed:
+        read = [reading for state in closed for reading in state.readings]
+        log.warning(
+            "the gate %s never opened in %d of %d answers, which are unsteered: it read %.2f to %.2f",
+            closed[0].condition,
+            len(closed),
+            len(answers),
+            min(read, default=math.nan),
+            max(read, default=math.nan),
+        )
     unanswered = sum(bool(part.reasoning and not part.answer) for part in parts)
     if unanswered:
         log.warning(
@@ -301,6 +322,8 @@ def _generated(model: LanguageModel, answers: Sequence[Answer]) -> Generated:
         [part.reasoning for part in parts],
         [np.array(answer.shifts, dtype=np.float32) for answer in answers],
         [answer.reading for answer in answers],
+        [np.array(answer.steered, dtype=bool) for answer in answers],
+        gates,
     )
 
 
@@ -311,7 +334,7 @@ def _check_applied(answers: Sequence[Answer]) -> None:
         return
     # The token that reaches the limit is sampled, but never run.
     expected = sum(
-        plan.expected(len(answer.prompt), min(answer.n_tokens, answer.sampling.n_tokens - 1))
+        plan.expected(len(answer.prompt), min(answer.n_tokens, answer.sampling.n_tokens - 1), answer.begins)
         for answer in answers
     )
     applications = sum(answer.applications for answer in answers)
@@ -321,5 +344,6 @@ def _check_applied(answers: Sequence[Answer]) -> None:
             f"scope {plan.scope!r}, window {plan.window} and the tokens of the answers ask for {expected}",
             "Please report this, with the model's name and the version of transformers.",
         )
-    if expected == 0 and not plan.is_nothing:
+    waits = plan.gate is not None or not plan.thoughts
+    if expected == 0 and not (plan.is_nothing or waits):
         warn_of_no_token(plan)

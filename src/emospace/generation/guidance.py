@@ -81,8 +81,11 @@ class Pairs:
         """Return what is of each answer ``[n_answers, …]`` for each row ``[n_rows, …]``."""
         return values[self._rows] if self.n_guided else values
 
-    def guided(self, logits: torch.Tensor) -> torch.Tensor:
-        """Return the logits ``[n_answers, n_vocabulary]`` that tokens are drawn from, of those of all rows."""
+    def guided(self, logits: torch.Tensor, closed: Sequence[bool] = ()) -> torch.Tensor:
+        """Return the logits ``[n_answers, n_vocabulary]`` that tokens are drawn from, of those of all rows.
+
+        Answers that are `closed`, on which nothing acts yet, have those of the model as it is.
+        """
         import torch
 
         if not self.n_guided:
@@ -98,6 +101,9 @@ class Pairs:
         if self._is_bounded:
             weight = self._within(unsteered, difference, is_plausible, torch.maximum(steered, unsteered))
         joined = torch.addcmul(unsteered, weight, difference).masked_fill_(~is_plausible, -torch.inf)
+        if any(closed):
+            is_closed = torch.tensor(closed).to(logits.device)[self._guided].unsqueeze(1)
+            joined = torch.where(is_closed, chosen[self._guided], joined)
         return chosen.index_copy_(0, self._guided, joined)
 
     def figures(self, tokens: torch.Tensor, reading: torch.Tensor) -> torch.Tensor:

@@ -160,6 +160,17 @@ class TextSpec(ToneSpec, ChatModelSpec):
         None, "add; clamp (raise where it is lower); ablate (take the tone out).", panel=DOSE
     )
     window: str | None = option(None, "Tokens of the answer: 0:16, or 4: for all from the fifth.", panel=DOSE)
+    when: str | None = option(
+        None,
+        'Steer an answer only once this is read in its prompt or in what is said so far: "anger > 0.5" (in standard '
+        'deviations, as emospace read), "valence < 0".',
+        panel=DOSE,
+    )
+    steer_thought: bool = option(
+        True,
+        "Steer a reasoning model's thought as all else; --no-steer-thought: its answer alone.",
+        panel=DOSE,
+    )
     guidance: Guidance = Guidance()
     sampling: Sampling = Sampling(n_tokens=96)
     beams: int = option(
