@@ -66,6 +66,7 @@ JUDGE = SimpleNamespace(
     labels=LABELS,
     auroc=lambda language, label: {"pride": 0.7}.get(label, 0.9 if label in BASIC else None),
     recall=lambda language, label: 0.63,
+    calibration_error=lambda language, label: 0.021,
 )
 
 

@@ -263,6 +263,7 @@ def group_cells(
         controls = tuple(_controls(members[0][0], pairs))
         figures = measure([scores for _, scores in members], base, target, controls, seed=spec.seed)
         figures["judge_auroc"] = judge.auroc(spec.language, target)
+        figures["judge_calibration_error"] = judge.calibration_error(spec.language, target)
         figures["judge_recall"] = judge.recall(spec.language, target) if target in BASIC else None
         alike, scored_alike = zip(*members, strict=True)
         groups.append(Group(target, alike, scored_alike, figures, controls))

@@ -110,6 +110,9 @@ def emotion_table(records: Sequence[SteeringRecord], key: str, note: str = "") -
             Column("p (FDR)", _tested, numeric=True),
             score("Judge's recall", "judge_recall"),
             AUROC,
+            score("ECE", "judge_calibration_error", digits=3)
+            if any(record.judge_calibration_error is not None for record in records)
+            else None,
             *FLUENCY,
             score("Similarity", "similarity"),
             score("Δ valence", "valence_shift", digits=3),

@@ -217,7 +217,7 @@ _EMOTIONS = f"{COMMA}; without it all there are."
 _CONCEPTS = "Concept-sets of your own: a TOML file or a folder."
 _PROMPTS = "Prompts of your own: TOML as data/prompts/en.toml, with its table 'stems' for base models."
 _LANGUAGE = "Of concepts, prompts and judge."
-_JUDGE = "subword, ngram, hf:NAME or llm:MODEL@URL. Not the one that calibrated."
+_JUDGE = "subword, ngram, hf:NAME, llm:MODEL@URL, or several (ngram+subword). Not the one that calibrated."
 _AT_ONCE = "Answers generated at once."
 
 
