@@ -188,7 +188,14 @@ def test_rows_are_grouped_tabulated_and_matched():
 @pytest.mark.parametrize("statistic", ["rsa_spearman", "rsa_partial"])
 def test_an_rsa_of_five_categories_is_no_figure(statistic):
     given = {
-        **{"model": "tiny", "layer": 2, "seed": 0, "language": "en", "against": "brighter/en", "target": None},
+        **{
+            "model": "tiny",
+            "layer": 2,
+            "seed": 0,
+            "language": "en",
+            "against": "brighter/en",
+            "target": None,
+        },
         **{"value": 0.75, "ci_low": -1.0, "ci_high": 1.0, "p": 0.04, "baseline": 0.7},
     }
     few = AlignmentRecord(**given, statistic=statistic, n=5)
