@@ -102,7 +102,7 @@ def main() -> None:
         "kind": judge.kind,
         "date": date.today().isoformat(),
         "command": "python recipes/combine_judges.py --data DATA",
-        "licence": parts[NAMES[0]]["licence"],
+        **{key: parts[NAMES[0]][key] for key in ("licence", "sources")},
         "note": NOTE,
         **summary(held_out),
         "weights_sha256": {name: part["weights_sha256"] for name, part in parts.items()},
