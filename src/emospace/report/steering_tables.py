@@ -92,7 +92,7 @@ RATES = (
     score("Masked", "target_rate_masked"),
     score("Unsteered", "base_rate"),
 )
-AUROC = Column("AUROC", _auroc_cell, numeric=True)
+AUROC = Column("AUROC", _auroc_cell, numeric=True, wrap=True)
 FLUENCY = (plain("Perplexity ratio", "perplexity_ratio"), score("Distinct-2", "distinct2_ratio"))
 
 
