@@ -283,6 +283,7 @@ def test_records_hold_what_was_measured(found):
     none = records["joy", "none", 0.0]
     assert none.target_rate == joy.base_rate
     assert none.perplexity_ratio == none.distinct2_ratio == none.similarity == pytest.approx(1.0)
+    assert all(0 <= record.in_language <= 1 for record in study.records)
     random = records["joy", "random", 0.5]
     assert (random.n, random.n_prompts, random.p) == (16, 8, None)
     dense = records["joy", "dense", 0.5]

@@ -161,6 +161,7 @@ def show_evaluation(evaluation: Evaluation) -> None:
         **{"rate": "target_rate", "95% CI": between(), "masked": "target_rate_masked"},
         **{"unsteered": "base_rate", "p (FDR)": lambda record: p_value(record.p_fdr)},
         **{"perplexity ratio": "perplexity_ratio", "distinct-2": "distinct2_ratio"},
+        **{"in language": "in_language"},
         **({"judge": "caveat"} if weak else {}),
     }
     table("Answers judged as the target, at the calibrated dose", *bare(columns, rows))

@@ -11,7 +11,7 @@ import numpy as np
 from emospace.errors import InvalidInput
 from emospace.evaluation.answers import Answers, answer
 from emospace.evaluation.cells import Cell, check_cap
-from emospace.evaluation.content import answered, distinct_n, repetition, similarity
+from emospace.evaluation.content import answered, distinct_n, in_language, repetition, similarity
 from emospace.evaluation.prompts import FactualPrompt, load_factual, load_prompts, prompt_kind
 from emospace.evaluation.scores import Scored, adjusted, counts, measure
 from emospace.evaluation.tables import study_tables
@@ -233,6 +233,7 @@ def score(
             if given.factual
             else None,
             applications=given.applications,
+            in_language=in_language(given.texts, language),
         )
         for place, given in enumerate(answers)
     ]

@@ -66,6 +66,9 @@ class Scored:
         where none was asked.
     applications
         Token positions times layers changed.
+    in_language
+        ``[n_prompts]`` whether an answer is in the language of its prompt, NaN for one without a word; None where it was
+        not looked at.
     """
 
     judgement: Judgement
@@ -79,6 +82,7 @@ class Scored:
     distinct2: float
     facts: np.ndarray | None = None
     applications: int = 0
+    in_language: np.ndarray | None = None
 
 
 def is_judged(judgement: Judgement, target: str) -> bool:
@@ -362,6 +366,8 @@ def measure(
         "early_stop": mean_of([cell.stopped for cell in cells]),
         "base_early_stop": mean_of([base.stopped]),
         "similarity": mean_of([cell.similarity for cell in cells]),
+        "in_language": mean_of([cell.in_language for cell in cells if cell.in_language is not None]),
+        "base_in_language": mean_of([] if base.in_language is None else [base.in_language]),
         **_facts(cells, base, seed),
         "applications": sum(cell.applications for cell in cells),
         **_shifts("valence", [cell.valence for cell in cells], base.valence, seed),

@@ -21,6 +21,7 @@ from emospace.report.columns import (
     of_named,
     plain,
     score,
+    shares,
     together,
 )
 from emospace.report.run import Run
@@ -96,6 +97,10 @@ AUROC = Column("AUROC", _auroc_cell, numeric=True, wrap=True)
 FLUENCY = (plain("Perplexity ratio", "perplexity_ratio"), score("Distinct-2", "distinct2_ratio"))
 
 
+def _any_in_language(records: Sequence[SteeringRecord]) -> bool:
+    return any(record.in_language is not None for record in records)
+
+
 def emotion_table(records: Sequence[SteeringRecord], key: str, note: str = "") -> Table:
     """Return one row a record: rate with its baselines and judge, fluency, content, shift of the words."""
     return build(
@@ -114,6 +119,7 @@ def emotion_table(records: Sequence[SteeringRecord], key: str, note: str = "") -
             if any(record.judge_calibration_error is not None for record in records)
             else None,
             *FLUENCY,
+            shares("In language", "in_language") if _any_in_language(records) else None,
             score("Similarity", "similarity"),
             score("Δ valence", "valence_shift", digits=3),
             score("Δ arousal", "arousal_shift", digits=3),
@@ -150,6 +156,7 @@ def comparison_table(results: Results) -> Table:
             score("Masked", mean("target_rate_masked")),
             plain("Perplexity ratio", mean("perplexity_ratio")),
             score("Distinct-2", mean("distinct2_ratio")),
+            shares("In language", mean("in_language")) if _any_in_language(results.steering) else None,
             score("Repetition", mean("repetition")),
             score("Similarity", mean("similarity")),
             score("Facts right", mean("answered")),
