@@ -99,8 +99,8 @@ references: $(STAMP) ## Measure how far figures are from other implementations, 
 	OMP_NUM_THREADS=1 $(BIN)/python recipes/compare_references.py --out docs/results/references.json
 	$(BIN)/python recipes/publish_reliability.py
 
-fuzz: $(STAMP) ## Give every reader a million damaged inputs, and make docs/results/fuzz.json again (an hour of one core)
-	OMP_NUM_THREADS=1 $(BIN)/python recipes/fuzz_readers.py --out docs/results/fuzz.json
+fuzz: $(STAMP) ## Give every reader a million damaged inputs, chosen by coverage (atheris, Linux), and make docs/results/fuzz.json again (an hour of one core)
+	OMP_NUM_THREADS=1 $(BIN)/uv run --frozen --with atheris==3.0.0 python recipes/fuzz_readers.py --coverage --out docs/results/fuzz.json
 	$(BIN)/python recipes/publish_reliability.py
 
 faults: $(STAMP) ## Break a small study in every way a machine breaks one, and make docs/results/faults.json again (half an hour)

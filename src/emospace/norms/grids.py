@@ -312,18 +312,21 @@ def _workbook(source: str, content: bytes, kind: str, sheet: str | None) -> Iter
     engine: Any = {"xlsx": "openpyxl", "xls": "xlrd", "ods": "odf"}[kind]
     try:
         book = pd.ExcelFile(io.BytesIO(content), engine=engine)
+        names = [str(name) for name in book.sheet_names]
+        if sheet is not None and sheet not in names:
+            raise EmospaceError(source, f"it has no sheet '{sheet}'", f"Its sheets: {', '.join(names)}.")
+        formulas = _formulas(content) if kind == "xlsx" else {}
+        # A workbook is parsed sheet by sheet, so that damage shows in any of them.
+        for name in names if sheet is None else [sheet]:
+            frame = book.parse(name, header=None, dtype=object, keep_default_na=False, na_filter=False)
+            rows = [[_cell(value) for value in row] for row in frame.to_numpy(object)]
+            yield Grid.from_rows(source, rows, sheet=name, formulas=formulas.get(name, 0))
     except ImportError as error:
         raise _missing(source, "an OpenDocument sheet", "odfpy") from error
+    except EmospaceError:
+        raise
     except Exception as error:
         raise _damaged(source, "workbook", error) from error
-    names = [str(name) for name in book.sheet_names]
-    if sheet is not None and sheet not in names:
-        raise EmospaceError(source, f"it has no sheet '{sheet}'", f"Its sheets: {', '.join(names)}.")
-    formulas = _formulas(content) if kind == "xlsx" else {}
-    for name in names if sheet is None else [sheet]:
-        frame = book.parse(name, header=None, dtype=object, keep_default_na=False, na_filter=False)
-        rows = [[_cell(value) for value in row] for row in frame.to_numpy(object)]
-        yield Grid.from_rows(source, rows, sheet=name, formulas=formulas.get(name, 0))
 
 
 def _formulas(content: bytes) -> dict[str, int]:
