@@ -470,8 +470,8 @@ def give_by_coverage(watch: Watch, seed: int, hand_over: Callable[[Outcome], Non
             return bytes(atheris.Mutate(content, most))
         return mutated(watch.reader, content, random.Random(number))[:most]
 
-    # Time and memory are watched here, by the processor's time and for the whole process.
-    options = ["-timeout=0", "-rss_limit_mb=0", f"-seed={seed + 1}", f"-max_len={longest}", "-verbosity=0"]
+    # Time and memory are watched by `Watch`, by the processor's time and for the whole process.
+    options = ["-timeout=3600", "-rss_limit_mb=0", f"-seed={seed + 1}", f"-max_len={longest}", "-verbosity=0"]
     atheris.Setup(
         [watch.reader.name, *options, f"-artifact_prefix={watch.failing}/", str(corpus)],
         give,
