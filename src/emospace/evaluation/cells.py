@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 CellKind = Literal["none", "sae", "dense", "axis", "mix", "random", "shuffled", "prompt", "prompted"]
 
-UNGUIDED = Guidance(weight=1, plausible=0, cost=0)
+UNGUIDED = Guidance().over(None)
 """The steered model alone decides."""
 N_FACTUAL = 2
 """Draws of one thing (random directions, shuffled sets) that the factual prompts are asked of."""
@@ -252,8 +252,9 @@ def n_tokens(spec: SteeringSpec, cells: Sequence[Cell], n_prompts: int, n_factua
 
 def _candidates(cell: Cell) -> int:
     """Return how many answers are drawn for each that is given."""
-    guidance = cell.settings.get("guidance") or (cell.vector and cell.vector.guidance)
-    return (guidance.candidates if guidance else None) or 1
+    if cell.vector is None:
+        return 1
+    return cell.settings.get("guidance", Guidance()).over(cell.vector.guidance).candidates or 1
 
 
 def check_cap(spec: SteeringSpec, cells: Sequence[Cell], n_prompts: int, n_factual: int) -> None:
