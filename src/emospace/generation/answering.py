@@ -72,6 +72,8 @@ class Answer:
         Of each of these tokens, whether the state it was drawn from was steered.
     opening
         From which token on it is steered; there once it has joined a batch.
+    unsteered
+        Of each token, the one that ends it included, its log-probability unsteered; 0 without guidance.
     readings
         Of each token that was run again, how far the unsteered state points along the vector, a cosine; 0 without
         guidance.
@@ -92,6 +94,7 @@ class Answer:
     shifts: list[float] = field(default_factory=list)
     steered: list[bool] = field(default_factory=list)
     opening: Opening | None = None
+    unsteered: list[float] = field(default_factory=list)
     readings: list[float] = field(default_factory=list)
     applications: int = 0
     cancelled: bool = False
@@ -137,8 +140,17 @@ class Answer:
         """Index in the answer of the first token that is steered, as far as that is known."""
         return -math.inf if self.opening is None else self.opening.begins
 
-    def take(self, token: int, ends: Sequence[int], shift: float = 0.0, *, steered: bool = False) -> None:
+    def take(
+        self,
+        token: int,
+        ends: Sequence[int],
+        shift: float = 0.0,
+        unsteered: float = 0.0,
+        *,
+        steered: bool = False,
+    ) -> None:
         """Add a token and emit what it adds to the text."""
+        self.unsteered.append(unsteered)
         if token in ends:
             self._end("stop")
             return
@@ -153,6 +165,13 @@ class Answer:
             self._end("length", piece)
         elif any(piece):
             self._emit(Event(self.index, piece, **self._since_last()))
+
+    def resume(self, other: Answer) -> None:
+        """Go on from where another candidate for the same answer is."""
+        for name in ("tokens", "shifts", "steered", "unsteered", "readings"):
+            getattr(self, name)[:] = getattr(other, name)
+        self.finished, self.applications = other.finished, other.applications
+        self.opening = other.opening and other.opening.copy()
 
     def fail(self, error: Exception) -> None:
         """End the answer with an error."""

@@ -107,18 +107,20 @@ class Pairs:
         return chosen.index_copy_(0, self._guided, joined)
 
     def figures(self, tokens: torch.Tensor, reading: torch.Tensor) -> torch.Tensor:
-        """Return what guidance says of each answer's token ``[2, n_answers]``, 0 where an answer is alone.
+        """Return what guidance says of each answer's token ``[3, n_answers]``, 0 where an answer is alone.
 
-        First its log-probability steered less unsteered, then the `reading` ``[n_guided]`` of the token before it.
+        Its log-probability steered less unsteered, the unsteered one, and the `reading` ``[n_guided]`` of the token
+        before it.
         """
         import torch
 
-        figures = torch.zeros((2, len(tokens)), dtype=torch.float32, device=tokens.device)
+        figures = torch.zeros((3, len(tokens)), dtype=torch.float32, device=tokens.device)
         assert self._readings is not None
         places = tokens[self._guided].unsqueeze(1)
         steered, unsteered = (logits.gather(1, places)[:, 0] for logits in self._readings)
         figures[0, self._guided] = steered - unsteered
-        figures[1, self._guided] = reading.to(figures.device, figures.dtype)
+        figures[1, self._guided] = unsteered
+        figures[2, self._guided] = reading.to(figures.device, figures.dtype)
         return figures
 
     def _within(

@@ -10,6 +10,7 @@ import math
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack
 from functools import partial
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -26,6 +27,7 @@ from emospace.steering.watch import Watch
 if TYPE_CHECKING:
     import torch
 
+    from emospace.generation.candidates import Candidates
     from emospace.models import LanguageModel
 
 
@@ -34,21 +36,24 @@ class _Run(NamedTuple):
 
     tokens: list[int]
     shifts: Sequence[float]
+    unsteered: Sequence[float]
     readings: Sequence[float]
     steered: Sequence[bool]
 
 
-def run(model: LanguageModel, answers: Sequence[Answer]) -> Generator[None]:
+def run(model: LanguageModel, groups: Sequence[Candidates]) -> Generator[None]:
     """Generate answers together, each to its end; yields after each of their tokens.
 
     The model is steered only while a token is computed, so that several runs may take turns.
     """
+    answers = [answer for group in groups for answer in group.answers]
     batch = Batch(model, is_closed=True)
     try:
         batch.join(answers)
         yield
         while not all(answer.over for answer in answers):
             batch.step()
+            batch.choose(groups)
             yield
     finally:
         batch.clear()
@@ -140,6 +145,29 @@ class Batch:
         self._read_tokens()
         self._take(self.rows, run)
 
+    def choose(self, groups: Sequence[Candidates]) -> None:
+        """Let all candidates for an answer go on from the best of them, where a block of their tokens is full."""
+        import torch
+
+        chosen = [(group.answers, group.choose()) for group in groups if group.is_due]
+        best = {id(answer): choice for answers, choice in chosen for answer in answers}
+        changed = [answer for answer in self.rows if best.get(id(answer), answer) is not answer]
+        if not changed:
+            return
+        assert self._mask is not None
+        places = {id(answer): place for place, answer in enumerate(self.rows)}
+        sources = [places[id(best.get(id(answer), answer))] for answer in self.rows]
+        # The rows of an answer stand next to each other; those of its candidates are as many.
+        first = [0, *accumulate(answer.n_rows for answer in self.rows)]
+        places_of = [(first[source], row.n_rows) for source, row in zip(sources, self.rows, strict=True)]
+        rows = torch.tensor([start + n for start, n_rows in places_of for n in range(n_rows)])
+        self._mask = self._mask[rows.to(self._mask.device)]
+        self._cache.reorder_cache(rows.to(self.model.device))
+        self._next = [self._next[source] for source in sources]
+        for answer in changed:
+            answer.resume(best[id(answer)])
+        self._state = None
+
     def leave(self) -> list[Answer]:
         """Take out the rows that are over and return them."""
         import torch
@@ -193,9 +221,10 @@ class Batch:
         return RowSteering(self.model, plans, read, {gate.layer for gate in gates if gate})
 
     def _take(self, answers: Sequence[Answer], run: _Run) -> None:
-        for answer, token, shift, steered in zip(answers, run.tokens, run.shifts, run.steered, strict=True):
+        columns = (run.tokens, run.shifts, run.unsteered, run.steered)
+        for answer, token, shift, unsteered, steered in zip(answers, *columns, strict=True):
             if not answer.over:
-                answer.take(token, self.ends, shift, steered=steered)
+                answer.take(token, self.ends, shift, unsteered, steered=steered)
                 if answer.opening is not None:
                     answer.opening.hear(answer.tokens)
 
@@ -253,14 +282,14 @@ class Batch:
             logits = forward(self.model, ids, mask, keep=1, cache=cache)[:, -1].float()
             # A dose beyond all measure can make numbers of a row overflow; the others must not suffer for it.
             tokens = state.draw(pairs.guided(logits.nan_to_num_(), closed), answers)
-            shifts, readings = state.figures(steering)
+            shifts, unsteered, readings = state.figures(steering)
         shifts = [0.0 if is_closed else shift for shift, is_closed in zip(shifts, closed, strict=True)]
         for place, count in zip(pairs.answer_of, counts, strict=True):
             answers[place].applications += count
         steered = [
             at_end for at_end, apart in zip(steering.at_end, pairs.is_reference, strict=True) if not apart
         ]
-        return _Run(tokens, shifts, readings, steered)
+        return _Run(tokens, shifts, unsteered, readings, steered)
 
     def _merge(self, cache: Any, mask: torch.Tensor) -> None:
         """Put another cache's rows below, both padded on the left to the wider one; all of it, or nothing."""
@@ -333,13 +362,12 @@ class _OnDevice:
         ids = self._tokens.unsqueeze(1).masked_fill(~self._is_alive, 0)
         return self.pairs.spread(ids), self.pairs.spread(self._is_alive)
 
-    def figures(self, steering: RowSteering) -> tuple[Sequence[float], Sequence[float]]:
-        """Return shifts and readings of the answers: one copy, and none where no answer is guided."""
+    def figures(self, steering: RowSteering) -> Sequence[Sequence[float]]:
+        """Return the `Pairs.figures` of the answers: one copy, and none where no answer is guided."""
         if not self.pairs.n_guided:
-            alone = [0.0] * len(self._alive)
-            return alone, alone
-        shifts, readings = self.pairs.figures(self._tokens, steering.reading()).tolist()
-        return shifts, readings
+            return [[0.0] * len(self._alive)] * 3
+        figures: list[list[float]] = self.pairs.figures(self._tokens, steering.reading()).tolist()
+        return figures
 
     def draw(self, logits: torch.Tensor, rows: Sequence[Answer]) -> list[int]:
         """Return one token a row, each by its own sampling and its own random numbers."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from copy import copy
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -77,6 +78,12 @@ class Opening:
         waits = plan is not None and not plan.thoughts and expects_thought(model, prompt)
         self._from_answer = math.inf if waits else -math.inf
         self._is_opened = waits and bool(opens_thought(model, prompt))
+
+    def copy(self) -> Opening:
+        """Return another that has read the same so far."""
+        other = copy(self)
+        other.readings, other._scores = [*self.readings], [*self._scores]
+        return other
 
     @property
     def begins(self) -> float:

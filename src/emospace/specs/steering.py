@@ -65,10 +65,17 @@ class Guidance(Spec):
     )
     candidates: int | None = option(
         None,
-        "Answers drawn beside each other; the one is given in which the unsteered model reads most of the tone.",
+        "Texts drawn beside each other; the one is given that is most of the tone and likeliest to the unsteered model.",
         panel=DOSE,
         ge=1,
         le=64,
+    )
+    block: int | None = option(
+        None,
+        "Tokens after which all candidates go on from the best of them; 0: the whole answer is chosen.",
+        panel=DOSE,
+        ge=0,
+        le=4096,
     )
 
     @property
@@ -92,7 +99,7 @@ class Guidance(Spec):
         return " ".join(said) or "plain"
 
 
-PLAIN = {"weight": 1.0, "plausible": 0.0, "cost": 0.0, "candidates": 1}
+PLAIN = {"weight": 1.0, "plausible": 0.0, "cost": 0.0, "candidates": 1, "block": 0}
 """The guidance under which the steered model alone decides."""
 
 
