@@ -62,11 +62,10 @@ def guided(
     weight: float,
     cost: float = 0.0,
     plausible: float = 0.02,
-    candidates: int | None = None,
-    block: int | None = None,
+    **more: float,
 ) -> Guidance:
     """Return a guidance with all said."""
-    return Guidance(weight=weight, plausible=plausible, cost=cost, candidates=candidates, block=block)
+    return Guidance(weight=weight, plausible=plausible, cost=cost, **more)
 
 
 PLAIN = Guidance(weight=1, plausible=0, cost=0)
@@ -99,6 +98,12 @@ WAYS = (
     Way(1.0, guided(1, plausible=0, candidates=4, block=10), "shipped"),
     Way(1.0, guided(1, plausible=0.01, candidates=8, block=8), "shipped"),
     Way(1.0, guided(1, plausible=0.01, candidates=4, block=5), "shipped"),
+    Way(1.0, guided(1, plausible=0, candidates=4, block=10, sharpen=1.5), "shipped"),
+    Way(1.0, guided(1, plausible=0.01, candidates=4, block=10, sharpen=1.5), "shipped"),
+    Way(0.75, guided(2, candidates=4, block=10, sharpen=1.5), "shipped"),
+    Way(0.75, guided(1, plausible=0, candidates=4, block=10, sharpen=1.5), "shipped"),
+    Way(1.0, guided(1, plausible=0, sharpen=1.5), "shipped"),
+    Way(0.85, guided(2, candidates=4, block=10, sharpen=1.5), "shipped"),
 )
 """``mix 0.5`` names vectors made anew: source and contrast, cleaned of directions common to all text, dose 1."""
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from test_guidance import PROMPTS, vector_for
 
 from conftest import tiny
 from emospace.generation import Sampling, candidates as chosen, generate, loop, stream
+from emospace.generation.answering import Answer
 from emospace.generation.candidates import Candidates
-from emospace.generation.loop import Answer
 from emospace.specs import Guidance
 from emospace.steering import plan_steering
-from test_guidance import PROMPTS, vector_for
 
 BLOCK, N = 4, 3
 SAMPLING = Sampling(n_tokens=14, temperature=1.0, top_k=0, least_tokens=14, seed=5)

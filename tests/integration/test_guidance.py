@@ -12,8 +12,8 @@ import torch
 from conftest import D_MODEL, counting, tiny
 from emospace.errors import EmospaceError
 from emospace.generation import Sampling, generate, generate_together, loop, stream
-from emospace.generation.guidance import LIKELIEST, Pairs
 from emospace.generation.candidates import Candidates
+from emospace.generation.guidance import LIKELIEST, Pairs
 from emospace.generation.loop import Answer, Batch
 from emospace.specs import Guidance
 from emospace.steering import SteeringVector, mix, plan_steering, steer
@@ -180,7 +180,7 @@ def test_the_weight_is_lowered_to_the_cost_and_no_further():
 def test_what_is_left_open_is_as_calibrated(llama):
     vector = vector_for(llama, guidance=STRONG)
     assert plan_steering(llama, vector, 1.0).guidance == Guidance(
-        weight=3, plausible=0.05, cost=0, candidates=1, block=0
+        weight=3, plausible=0.05, cost=0, sharpen=1, candidates=1, block=0
     )
     assert plan_steering(llama, vector, 1.0, guidance=Guidance(weight=1)).guidance.plausible == 0.05
     assert plan_steering(llama, vector, 1.0, mode="constant").acting_guidance is None
@@ -232,6 +232,16 @@ def test_the_candidate_in_which_most_of_the_tone_is_read_is_the_answer(llama):
     assert rows[5].texts != rows[1].texts
     asked = {"dose": 1.0, "sampling": SAMPLING, "guidance": Guidance(weight=3, plausible=0.05, candidates=5)}
     assert "".join(stream(llama, PROMPTS[0], vector, **asked)) == rows[5].texts[0]
+
+
+def test_sharpened_tokens_are_those_of_a_lower_temperature(llama):
+    vector = vector_for(llama)
+    asked = {"dose": 1.0, "guidance": Guidance(weight=1, sharpen=2.0)}
+    sharp = generate(llama, PROMPTS, vector, sampling=SAMPLING, **asked)
+    cool = SAMPLING.model_copy(update={"temperature": SAMPLING.temperature / 2})
+    assert sharp.texts == generate(llama, PROMPTS, vector, dose=1.0, sampling=cool).texts
+    greedy = generate(llama, PROMPTS, vector, sampling=GREEDY, **asked)
+    assert greedy.texts == generate(llama, PROMPTS, vector, dose=1.0, sampling=GREEDY).texts
 
 
 def test_likeliest_tokens_have_no_candidates(llama, monkeypatch):

@@ -71,9 +71,9 @@ class Pairs:
             torch.tensor(references).to(device),
         )
         self._guided = torch.tensor([row is not None for row in guidances]).nonzero()[:, 0].to(device)
-        values = [[g.weight or 1.0, g.plausible or 0.0, g.cost or torch.inf] for g in given]
+        values = [[g.weight or 1.0, g.plausible or 0.0, g.cost or torch.inf, g.sharpen or 1.0] for g in given]
         columns = torch.tensor(values, dtype=torch.float32).to(device)
-        self._weight, self._plausible, self._cost = columns.T.unsqueeze(-1)
+        self._weight, self._plausible, self._cost, self._sharpen = columns.T.unsqueeze(-1)
         self._is_bounded = any(g.cost for g in given)
         self._readings: tuple[torch.Tensor, torch.Tensor] | None = None
 
@@ -101,6 +101,7 @@ class Pairs:
         if self._is_bounded:
             weight = self._within(unsteered, difference, is_plausible, torch.maximum(steered, unsteered))
         joined = torch.addcmul(unsteered, weight, difference).masked_fill_(~is_plausible, -torch.inf)
+        joined.mul_(self._sharpen)
         if any(closed):
             is_closed = torch.tensor(closed).to(logits.device)[self._guided].unsqueeze(1)
             joined = torch.where(is_closed, chosen[self._guided], joined)

@@ -38,7 +38,7 @@ class Guidance(Spec):
     """How each token is chosen between what the model says steered and unsteered of the same text.
 
     A field that is None is as the vector was calibrated; where it was calibrated without guidance, the steered model
-    alone decides. ``Guidance(weight=1, plausible=0, cost=0, candidates=1)`` always means that.
+    alone decides. ``Guidance(**PLAIN)`` always means that.
     """
 
     weight: float | None = option(
@@ -63,6 +63,13 @@ class Guidance(Spec):
         ge=0,
         le=100,
     )
+    sharpen: float | None = option(
+        None,
+        "Times the logits that steered tokens are drawn from: a dose makes a model less sure than it was; 1: as it is.",
+        panel=DOSE,
+        ge=1,
+        le=10,
+    )
     candidates: int | None = option(
         None,
         "Texts drawn beside each other; the one is given that is most of the tone and likeliest to the unsteered model.",
@@ -81,8 +88,8 @@ class Guidance(Spec):
     @property
     def is_plain(self) -> bool:
         """Whether the steered model alone decides."""
-        alone = self.weight in (None, 1) and not self.plausible and not self.cost
-        return alone and self.candidates in (None, 1)
+        is_alone = not self.plausible and not self.cost
+        return is_alone and all(value in (None, 1) for value in (self.weight, self.sharpen, self.candidates))
 
     def over(self, calibrated: Guidance | None) -> Guidance:
         """Return it with what is left open as calibrated, and everything else said."""
@@ -99,7 +106,7 @@ class Guidance(Spec):
         return " ".join(said) or "plain"
 
 
-PLAIN = {"weight": 1.0, "plausible": 0.0, "cost": 0.0, "candidates": 1, "block": 0}
+PLAIN = {"weight": 1.0, "plausible": 0.0, "cost": 0.0, "sharpen": 1.0, "candidates": 1, "block": 0}
 """The guidance under which the steered model alone decides."""
 
 
