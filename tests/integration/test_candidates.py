@@ -95,12 +95,34 @@ def test_a_choice_weighs_the_tone_against_what_it_costs():
     for answer, cosine, nats in zip(answers, (0.20, 0.18), (-3.0, -1.0), strict=True):
         answer.readings += [cosine] * 4
         answer.unsteered += [nats] * 4
-        answer.tokens += [1] * 4
+        answer.tokens += [1, 2, 3, 4]
     group = Candidates(answers, block=4)
     assert group.is_due
     assert group.score(answers[0]) == pytest.approx(0.20 - 3 * chosen.COSINE_OF_NAT)
     assert group.choose() is answers[1]
     assert not group.is_due
+
+
+@pytest.mark.parametrize(
+    ("tokens", "start", "expected"),
+    [
+        ([1, 2, 3, 4], 0, 0.0),
+        ([1, 2, 1, 2, 1, 2], 3, 1.0),
+        ([1, 2, 1, 2], 0, 1 / 3),
+        ([1, 1, 1], 0, 0.5),
+        ([], 0, 0.0),
+    ],
+)
+def test_pairs_that_were_there_before_are_repeats(tokens, start, expected):
+    assert chosen.repeated(tokens, start) == pytest.approx(expected)
+
+
+def test_a_refrain_costs():
+    fresh, refrain = (Answer([1], SAMPLING, branch=branch) for branch in range(2))
+    fresh.tokens += [1, 2, 3, 4, 5]
+    refrain.tokens += [1, 2, 1, 2, 1]
+    group = Candidates([refrain, fresh], block=5)
+    assert group.best is fresh
 
 
 def test_a_single_text_is_never_compared():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
 COSINE_OF_NAT = 0.015
 """Cosine of the tone that a nat of a token's unsteered log-probability is worth in a choice."""
+
+COSINE_OF_REPEATS = 0.2
+"""Cosine of the tone that a block of nothing but word pairs that were there before costs in a choice."""
 
 
 @dataclass(eq=False)
@@ -58,12 +62,27 @@ class Candidates:
         return best
 
     def score(self, answer: Answer) -> float:
-        """Return how much of the tone the unsteered model reads since the last choice, and how likely it finds the text.
+        """Return how much of the tone is read in an answer since the last choice, less what it costs, in cosines.
 
-        The mean cosine of its states with the vector and the mean log-probability of the tokens, in cosines.
+        The mean cosine of the unsteered model's states with the vector, the mean log-probability it gives the tokens,
+        and the part of them that repeat a pair of tokens of the answer: a tone must not live on a refrain.
         """
         # The last token of a block is read in the first step after it.
         readings = answer.readings[max(self.n_shared - 1, 0) :]
         likelihoods = answer.unsteered[self.n_shared :]
         reading = float(np.mean(readings)) if readings else 0.0
-        return reading + COSINE_OF_NAT * (float(np.mean(likelihoods)) if likelihoods else 0.0)
+        likelihood = float(np.mean(likelihoods)) if likelihoods else 0.0
+        repeats = repeated(answer.tokens, self.n_shared)
+        return reading + COSINE_OF_NAT * likelihood - COSINE_OF_REPEATS * repeats
+
+
+def repeated(tokens: Sequence[int], start: int) -> float:
+    """Return the part of the tokens from `start` on that end a pair of tokens seen before in the text, 0 for none."""
+    pairs = list(pairwise(tokens))
+    fresh = pairs[max(start - 1, 0) :]
+    seen = set(pairs[: len(pairs) - len(fresh)])
+    n_repeated = 0
+    for pair in fresh:
+        n_repeated += pair in seen
+        seen.add(pair)
+    return n_repeated / len(fresh) if fresh else 0.0
