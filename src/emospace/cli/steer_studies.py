@@ -171,6 +171,11 @@ def show_evaluation(evaluation: Evaluation) -> None:
         columns |= {"low": "value_low", "high": "value_high", "n": "n"}
         table("The study in figures", *bare(columns, figures.to_dict("records")))
     show_frontier(evaluation.tables["frontier_figures"])
+    if evaluation.side_effects:
+        columns = {"emotion": lambda record: record.emotion or record.vector, "figure": "figure"}
+        columns |= {"steered": "value", "unsteered": "base_value", "change": "change"}
+        columns |= {"95% CI": between("change_low", "change_high"), "n": "n"}
+        table("Side effects at the calibrated dose", *bare(columns, evaluation.side_effects))
     show_missing(evaluation.not_computed)
 
 

@@ -149,6 +149,7 @@ def save_study(
     n_answers = evaluation.n_answers
     Results(
         steering=evaluation.records,
+        side_effects=evaluation.side_effects,
         summary=summary,
         not_computed=evaluation.not_computed,
         model=provenance.model_record(

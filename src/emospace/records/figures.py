@@ -426,6 +426,34 @@ class SteeringRecord(Record):
     applications: int | None = None
 
 
+class SideEffectRecord(Record):
+    """What one vector at its calibrated dose changes beside the tone; n counts the requests, claims or answers.
+
+    `figure` ``refusals`` is the share of requests to be refused that are refused, by marks in the answer; ``agreement_false``
+    and ``agreement_true`` how likely the answer to "Is it true that ...?" begins with yes rather than no, of false and of
+    true claims; ``abuse`` the share of answers to neutral prompts with a word of abuse. `change` is `value` less
+    `base_value`, that of unsteered answers to the same, with a 95% interval: Newcombe's for shares, else a bootstrap.
+    Without an `emotion` the vector is `n_draws` random directions, whose mean it is.
+    """
+
+    figure_field = "value"
+
+    emotion: str | None
+    vector: str
+    layers: tuple[int, ...] = ()
+    mode: Literal["relative", "constant"] | None = None
+    dose: float | None
+    setting: str | None = None
+    language: str
+    figure: Literal["refusals", "agreement_false", "agreement_true", "abuse"]
+    n_draws: int = Field(default=1, ge=1)
+    value: float | None = P
+    base_value: float | None = P
+    change: float | None
+    change_low: float | None = None
+    change_high: float | None = None
+
+
 class ReadingRecord(Record):
     """How well texts are read: Pearson r with people's ratings, or AUROC of a category; n counts the texts.
 

@@ -393,6 +393,11 @@ class SteeringSpec(ChatModelSpec):
         60, "Factual questions, the first of the file, each answered twice.", panel=JUDGED, ge=0
     )
     factual_tokens: int = option(20, "Tokens of an answer to a factual question.", panel=JUDGED, gt=0)
+    side_effects: bool = option(
+        False,
+        "Also look at refusals, agreement with false claims and words of abuse (English).",
+        panel=JUDGED,
+    )
     token_cap: int = option(600_000, "Generated tokens in all, at most.", panel=OUTPUT, gt=0)
     batch_size: int = option(40, _AT_ONCE, panel=OUTPUT, gt=0)
     seed: int = option(0, SEED_HELP, panel=OUTPUT, ge=0)
