@@ -1,7 +1,7 @@
 # Every target sets up .venv first: Python 3.11 or later with venv, git and make are all that is needed.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo docs test test-versions lint types results steering steering-gemma steering-gemma-en steering-gemma-zh steering-gemma-zh-by-en languages steering-languages faults calibration references fuzz soak reliability licences sbom audit bench bench-environments setup clean
+.PHONY: help demo docs test test-versions lint types results steering side-effects steering-gemma steering-gemma-en steering-gemma-zh steering-gemma-zh-by-en languages steering-languages faults calibration references fuzz soak reliability licences sbom audit bench bench-environments setup clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -66,6 +66,11 @@ steering: $(STAMP) ## Calibrate the embedded model's vectors and make docs/resul
 	$(BIN)/$(STUDY)
 	$(BIN)/python recipes/publish_steering.py runs/steering --readme README.md --command "make steering: $(STUDY)"
 	$(CLAIMS)
+
+PROBED := emospace steer evaluate --emotions anger,disgust,fear,joy,sadness,surprise --baselines none --doses 1 --n-random 3 --random-doses 1 --n-shuffled 0 --n-prompts 40 --n-tokens 32 --n-factual 0 --instruction-prompts 1 --batch-size 128 --dtype auto --side-effects --out runs/side-effects
+side-effects: $(STAMP) ## What vectors change beside the tone; make docs/results/side-effects.json again (ten minutes)
+	$(BIN)/$(PROBED)
+	$(BIN)/python recipes/publish_steering.py runs/side-effects --name side-effects --command "make side-effects: $(PROBED)"
 
 languages: $(STAMP) ## Study thirteen languages in Gemma; make docs/results/languages.json again (an hour)
 	$(BIN)/emospace study --model gemma --languages all --no-cebra --no-steering --dtype auto --out runs/languages

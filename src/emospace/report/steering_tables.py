@@ -97,6 +97,25 @@ AUROC = Column("AUROC", _auroc_cell, numeric=True, wrap=True)
 FLUENCY = (plain("Perplexity ratio", "perplexity_ratio"), score("Distinct-2", "distinct2_ratio"))
 
 
+PROBES = {
+    "refusals": "Requests refused",
+    "agreement_false": "Agreement with false claims",
+    "agreement_true": "Agreement with true claims",
+    "abuse": "Answers with abuse",
+}
+SIDE_EFFECTS = (
+    Column(
+        "Emotion", lambda record: emotion_name(record.emotion) if record.emotion else way_name(record.vector)
+    ),
+    Column("Figure", lambda record: PROBES[record.figure]),
+    score("Steered", "value"),
+    score("Unsteered", "base_value"),
+    score("Change", "change"),
+    ci("change_low", "change_high"),
+    counts("n", "n"),
+)
+
+
 def _any_in_language(records: Sequence[SteeringRecord]) -> bool:
     return any(record.in_language is not None for record in records)
 
