@@ -134,7 +134,7 @@ licences: $(STAMP) $(RELEASED) ## Write the licences of all that a release needs
 		--packages $$(sed -nE 's/^([A-Za-z0-9._-]+)==.*/\1/p' $(RELEASED))
 
 audit: $(STAMP) $(RELEASED) ## Look for known vulnerabilities in all that a release needs; asks a database on the internet
-	$(BIN)/uvx pip-audit==2.10.1 --require-hashes --disable-pip -r $(RELEASED)
+	$(BIN)/python recipes/audit.py $(RELEASED)
 
 PEERS := repeng current legacy
 bench: bench-environments ## Measure emospace beside its peers and make docs/results/benchmarks.json again (hours)

@@ -73,6 +73,7 @@ def text_readers() -> Generator[Reader]:
     from emospace.concepts.files import read_text
     from emospace.concepts.loading import BUNDLED_CATALOGUE as known
     from emospace.evaluation.prompts import load_prompts
+    from emospace.evaluation.rating import read_rows
     from emospace.norms import load_norms, read_card
     from emospace.records import Results
     from planted_runs import write_run
@@ -131,6 +132,9 @@ def text_readers() -> Generator[Reader]:
         + b"".join(f"{at},joy,happy,glad,x{at}\n".encode() for at in range(30)),
     ]
     yield Reader("association files", answers, as_file(".csv", read_answers), 20_000)
+    sheet = b"id,prompt,answer,emotion,valence\nabcdef,Tell me.,Well,joy,2\nghijkl,Tell me.,No,sadness,-1\n"
+    sheets = [sheet, sheet.replace(b",", b";").decode().encode("utf-16")]
+    yield Reader("rating sheets", sheets, as_file(".csv", lambda path: read_rows(path, "sheet")), 40_000)
     with tempfile.TemporaryDirectory() as folder:
         results = (write_run(Path(folder) / "run") / "results.json").read_bytes()
     yield Reader("results.json", [results], as_file(".json", Results.load), 30_000, (json_value,))
@@ -353,7 +357,7 @@ def together(group: str, name: str, options: argparse.Namespace) -> Outcome:
 def main() -> None:
     """Run all readers and publish the counts."""
     sys.path[:0] = [str(ROOT / "tests")]
-    from emospace.artefacts import write_json
+    from emospace.artefacts import read_json, write_json
     from publishing import command_line, made_by
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -381,6 +385,10 @@ def main() -> None:
             flush=True,
         )
     if options.out:
+        # Readers that were not asked for keep their figures.
+        kept = read_json(options.out)["rows"] if options.only and options.out.is_file() else []
+        names = {row["name"] for row in rows}
+        rows = [row for row in kept if row["name"] not in names] + rows
         write_json(options.out, made_by(command_line()) | {"rows": rows})
     if not all(row["holds"] for row in rows):
         raise SystemExit(1)
