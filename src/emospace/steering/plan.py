@@ -128,10 +128,19 @@ def plan_steering(
     gate: Gate | None = None,
     thoughts: bool = True,
 ) -> SteeringPlan:
-    """Return how a vector is to act on a model; parameters are those of `emospace.steering.steer`.
+    """Return how a vector is to act on a model, checked against it; for `generate` and `stream`.
 
-    `guidance`, what is left open of it as the vector has it, `gate` and `thoughts` count where answers are generated token
-    by token.
+    Parameters
+    ----------
+    model, vector, dose, mode, scope, op, layers, window, first_position
+        As in `emospace.steering.steer`.
+    guidance
+        How tokens are chosen between the steered and the unsteered model; what is left open of it is as the vector has it.
+    gate
+        What has to be read in an answer's prompt, or in what is said so far, before anything of it is steered
+        (`emospace.reading.make_gate`); None steers from the prompt on.
+    thoughts
+        Whether a reasoning model's thought is steered as all else; False leaves prompt and thought as they are.
 
     Raises
     ------
