@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from emospace.artefacts import read_json
 from emospace.errors import EmospaceError, InvalidInput
 from emospace.specs import Mode
 from emospace.steering.plan import check_fit, root_of
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from emospace.models import LanguageModel
     from emospace.sae import SparseAutoencoder
 
-SUFFIXES = (".safetensors", ".npy", ".gguf")
+SUFFIXES = (".safetensors", ".npy", ".gguf", ".pt")
 TEXTS = (
     "Describe a street.",
     "What do people do on a Sunday?",
@@ -32,8 +34,15 @@ TEXTS = (
 )
 """What the median norm of a block is measured in, each as the model is asked it."""
 
-_LAYER = re.compile(r"layer\.(\d+)")
-_OF_LLAMA_CPP = re.compile(r"direction\.(\d+)")
+NAMES: tuple[tuple[re.Pattern[str], int], ...] = (
+    (re.compile(r"layer\.(\d+)"), 0),
+    # The others count blocks from 0 and act on their output: llama.cpp and repeng, saklas, steering-vectors, lm-eval.
+    (re.compile(r"direction\.(\d+)"), 1),
+    (re.compile(r"layer_(\d+)"), 1),
+    (re.compile(r"block (\d+)"), 1),
+    (re.compile(r"(?:\w+\.)*(?:layers|h|blocks|block)\.(\d+)"), 1),
+)
+"""Names of a file's tensors, and how many layers lie below the number in them. The first that all names fit is taken."""
 
 
 def latent_vector(
@@ -82,9 +91,10 @@ def read_direction(
     Parameters
     ----------
     path
-        ``.safetensors`` (as `SteeringVector.save` writes it, with everything it knows; else tensors ``layer.N``, or a
-        single one), ``.npy`` (``[d_model]``, or ``[n_layers, d_model]``) or ``.gguf`` (a control vector of llama.cpp,
-        whose ``direction.N`` acts at layer ``N + 1``).
+        ``.safetensors`` (as `SteeringVector.save` writes it, with everything it knows; saklas' ``layer_N``, which acts at
+        layer ``N + 1``; else tensors ``layer.N``, or a single one), ``.npy`` (``[d_model]``, or ``[n_layers,
+        d_model]``), ``.gguf`` (a control vector of llama.cpp or repeng, whose ``direction.N`` acts at layer ``N + 1``)
+        or ``.pt`` (the layers of steering-vectors, or a steer file of lm-evaluation-harness; tensors and numbers alone).
     model
         The model it is for.
     layers
@@ -106,7 +116,7 @@ def read_direction(
             "its ending names none of the forms that are read",
             f"Give a file that ends in {', '.join(SUFFIXES)}.",
         )
-    if path.suffix == ".safetensors" and path.with_suffix(".json").is_file():
+    if path.suffix == ".safetensors" and _has_our_card(path):
         saved = SteeringVector.load(path)
         check_fit(root_of(model), model.blocks, saved)
         return saved.at(layers) if layers else saved
@@ -128,6 +138,47 @@ def read_direction(
     return _vector(model, path.stem, "dense", rows, mode, {"file": path.name})
 
 
+DAMAGED = (
+    OSError,
+    ValueError,
+    KeyError,
+    IndexError,
+    TypeError,
+    EOFError,
+    RuntimeError,
+    AttributeError,
+    UnpicklingError,
+)
+
+
+def _has_our_card(path: Path) -> bool:
+    """Return whether the card beside a file is one of ours: saklas has one of the same name."""
+    card = path.with_suffix(".json")
+    return card.is_file() and "saklas_version" not in read_json(card)
+
+
+def _of_torch(path: Path) -> dict[str, np.ndarray]:
+    """Return name -> direction of a file of torch; one that holds other objects than tensors and numbers is refused."""
+    import torch
+
+    try:
+        held = torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:
+        raise ValueError("it is damaged, or holds other objects than tensors and numbers") from error
+    if isinstance(held, torch.Tensor):
+        return {"": held.float().numpy()}
+    if "layer_activations" in held:
+        if held.get("layer_type", "decoder_block") != "decoder_block":
+            raise ValueError(f"it acts on {held['layer_type']}, and only the output of blocks is steered")
+        held = held["layer_activations"]
+    rows = {}
+    for name, value in held.items():
+        if isinstance(value, Mapping):
+            value = value["steering_vector"] * value["steering_coefficient"]
+        rows[f"block {name}" if isinstance(name, int) else name] = value.float().numpy()
+    return rows
+
+
 def _read(path: Path) -> dict[str, np.ndarray]:
     """Return name -> tensor of a file; that of a single one without a name is empty."""
     from safetensors import SafetensorError
@@ -138,26 +189,34 @@ def _read(path: Path) -> dict[str, np.ndarray]:
             tensors = {"": np.load(path, allow_pickle=False)}
         elif path.suffix == ".safetensors":
             tensors = dict(load_file(path))
+        elif path.suffix == ".pt":
+            tensors = _of_torch(path)
         else:
             from gguf import GGUFReader
 
             tensors = {tensor.name: np.array(tensor.data) for tensor in GGUFReader(path).tensors}
         return {name: np.asarray(tensor, dtype=np.float64) for name, tensor in tensors.items()}
     # Each format has errors of its own for a file that is damaged or not what its ending says.
-    except (OSError, ValueError, KeyError, IndexError, TypeError, EOFError, SafetensorError) as error:
+    except (*DAMAGED, SafetensorError) as error:
         raise EmospaceError(
             f"no direction could be read from {path}", str(error), "Check the path, or write the file again."
         ) from error
+
+
+def _numbered(tensors: Mapping[str, np.ndarray]) -> dict[int, np.ndarray]:
+    """Return layer -> direction of tensors whose names say it, empty where they do not."""
+    for pattern, below in NAMES:
+        matches = {name: match for name in tensors if (match := pattern.fullmatch(name))}
+        if matches and len(matches) == len(tensors):
+            return {int(match[1]) + below: np.ravel(tensors[name]) for name, match in matches.items()}
+    return {}
 
 
 def _layered(
     path: Path, tensors: Mapping[str, np.ndarray], layers: Sequence[int], model: LanguageModel
 ) -> dict[int, np.ndarray]:
     """Return layer -> direction, from the names of the tensors or the layers that were named."""
-    pattern, above = (_OF_LLAMA_CPP, 1) if path.suffix == ".gguf" else (_LAYER, 0)
-    named = {name: match for name in tensors if (match := pattern.fullmatch(name))}
-    if named and len(named) == len(tensors):
-        rows = {int(match[1]) + above: np.ravel(tensors[name]) for name, match in named.items()}
+    if rows := _numbered(tensors):
         absent = sorted(set(layers) - set(rows))
         if absent:
             raise InvalidInput(

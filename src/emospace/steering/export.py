@@ -10,12 +10,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from emospace.artefacts import atomic_write, write_json
+from emospace.artefacts import atomic_write, jsonable, write_json, write_tensors
 from emospace.display import quiet_bars
 from emospace.errors import DiskError, InvalidInput, unknown
 from emospace.models import LanguageModel
@@ -24,6 +26,9 @@ from emospace.steering.vector import DoseRange, SteeringVector
 
 if TYPE_CHECKING:
     import torch
+
+SAKLAS_FORMAT = 6
+"""Version of the card of a saklas profile: that of saklas 5.3."""
 
 BIAS_SLOTS: Mapping[str, str] = {
     "bloom": "mlp.dense_4h_to_h",
@@ -55,8 +60,8 @@ def export_vector(
     path
         A file, or a folder for ``baked``; the ending is added where it is missing.
     format
-        ``safetensors`` (with a JSON card), ``gguf`` (llama.cpp control vector), ``baked`` (a model folder) or
-        ``lm-eval`` (steer file of lm-evaluation-harness).
+        ``safetensors`` (with a JSON card), ``gguf`` (control vector of llama.cpp and repeng), ``baked`` (a model folder),
+        ``lm-eval`` (steer file of lm-evaluation-harness), ``saklas`` (a profile) or ``steering-vectors`` (its layers).
     model
         The model the vector was made for; needed for every form but ``safetensors``.
     dose
@@ -235,6 +240,32 @@ def _lm_eval(vector: SteeringVector, path: Path, model: LanguageModel | None, do
     return path
 
 
+def _saklas(vector: SteeringVector, path: Path, _model: LanguageModel | None, dose: float) -> Path:
+    """Write a profile of saklas: ``layer_N`` acts on the output of the block with index `N`, counted from 0."""
+    path = _ending(path, ".safetensors")
+    write_tensors(path, {f"layer_{layer - 1}": row for layer, row in additions(vector, dose).items()})
+    card = {
+        "format_version": SAKLAS_FORMAT,
+        "saklas_version": f"emospace {version('emospace')}",
+        "method": "profile",
+        "tensor_sha256": sha256(path.read_bytes()).hexdigest(),
+        "provenance": jsonable(_with_dose(vector, dose).card()),
+    }
+    write_json(path.with_suffix(".json"), card)
+    return path
+
+
+def _steering_vectors(vector: SteeringVector, path: Path, _model: LanguageModel | None, dose: float) -> Path:
+    """Write the fields of a ``SteeringVector`` of steering-vectors, which has no form of file of its own."""
+    import torch
+
+    path = _ending(path, ".pt")
+    layers = {layer - 1: torch.tensor(row) for layer, row in additions(vector, dose).items()}
+    held = {"layer_activations": layers, "layer_type": "decoder_block"}
+    atomic_write(path, lambda temporary: torch.save(held, temporary))
+    return path
+
+
 def _ending(path: Path, ending: str) -> Path:
     return path if path.suffix == ending else path.with_name(path.name + ending)
 
@@ -245,5 +276,7 @@ EXPORTERS: Mapping[str, Exporter] = {
     "gguf": _gguf,
     "lm-eval": _lm_eval,
     "safetensors": _safetensors,
+    "saklas": _saklas,
+    "steering-vectors": _steering_vectors,
 }
 """Name of a form -> the function that writes it."""

@@ -17,6 +17,7 @@ from emospace.structure.ratings import (
     CategoryRatings as CategoryRatings,
     category_ratings as category_ratings,
 )
+from emospace.structure.rdms import from_rdms as from_rdms, to_rdms as to_rdms
 from emospace.structure.similarity import (
     FEWEST_COMPARED as FEWEST_COMPARED,
     CategoryStructure as CategoryStructure,
