@@ -1,7 +1,7 @@
 # Every target sets up .venv first: Python 3.11 or later with venv, git and make are all that is needed.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo docs test test-versions lint types results steering steering-gemma steering-gemma-en steering-gemma-zh steering-gemma-zh-by-en languages steering-languages faults calibration references fuzz soak reliability licences sbom audit bench bench-environments setup clean
+.PHONY: help demo docs test test-versions lint types results steering side-effects steering-gemma steering-gemma-en steering-gemma-zh steering-gemma-zh-by-en languages steering-languages faults calibration references fuzz soak reliability licences sbom audit llama bench bench-environments bench-llama setup clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -67,6 +67,11 @@ steering: $(STAMP) ## Calibrate the embedded model's vectors and make docs/resul
 	$(BIN)/python recipes/publish_steering.py runs/steering --readme README.md --command "make steering: $(STUDY)"
 	$(CLAIMS)
 
+PROBED := emospace steer evaluate --emotions anger,disgust,fear,joy,sadness,surprise --baselines none --doses 1 --n-random 3 --random-doses 1 --n-shuffled 0 --n-prompts 40 --n-tokens 32 --n-factual 0 --instruction-prompts 1 --batch-size 128 --dtype auto --side-effects --out runs/side-effects
+side-effects: $(STAMP) ## What vectors change beside the tone; make docs/results/side-effects.json again (ten minutes)
+	$(BIN)/$(PROBED)
+	$(BIN)/python recipes/publish_steering.py runs/side-effects --name side-effects --command "make side-effects: $(PROBED)"
+
 languages: $(STAMP) ## Study thirteen languages in Gemma; make docs/results/languages.json again (an hour)
 	$(BIN)/emospace study --model gemma --languages all --no-cebra --no-steering --dtype auto --out runs/languages
 	$(BIN)/python recipes/publish_languages.py runs/languages --command "make languages"
@@ -99,8 +104,8 @@ references: $(STAMP) ## Measure how far figures are from other implementations, 
 	OMP_NUM_THREADS=1 $(BIN)/python recipes/compare_references.py --out docs/results/references.json
 	$(BIN)/python recipes/publish_reliability.py
 
-fuzz: $(STAMP) ## Give every reader a million damaged inputs, and make docs/results/fuzz.json again (an hour of one core)
-	OMP_NUM_THREADS=1 $(BIN)/python recipes/fuzz_readers.py --out docs/results/fuzz.json
+fuzz: $(STAMP) ## Give every reader a million damaged inputs, chosen by coverage (atheris, Linux), and make docs/results/fuzz.json again (an hour of one core)
+	OMP_NUM_THREADS=1 $(BIN)/uv run --frozen --with atheris==3.0.0 python recipes/fuzz_readers.py --coverage --out docs/results/fuzz.json
 	$(BIN)/python recipes/publish_reliability.py
 
 faults: $(STAMP) ## Break a small study in every way a machine breaks one, and make docs/results/faults.json again (half an hour)
@@ -129,7 +134,7 @@ licences: $(STAMP) $(RELEASED) ## Write the licences of all that a release needs
 		--packages $$(sed -nE 's/^([A-Za-z0-9._-]+)==.*/\1/p' $(RELEASED))
 
 audit: $(STAMP) $(RELEASED) ## Look for known vulnerabilities in all that a release needs; asks a database on the internet
-	$(BIN)/uvx pip-audit==2.10.1 --require-hashes --disable-pip -r $(RELEASED)
+	$(BIN)/python recipes/audit.py $(RELEASED)
 
 PEERS := repeng current legacy
 bench: bench-environments ## Measure emospace beside its peers and make docs/results/benchmarks.json again (hours)
@@ -140,6 +145,14 @@ bench: bench-environments ## Measure emospace beside its peers and make docs/res
 bench-environments: $(STAMP)
 	for peers in $(PEERS); do \
 		UV_PYTHON_DOWNLOADS=never $(BIN)/uv sync --frozen --project benchmarks/environments/$$peers || exit; done
+
+# llama.cpp is built from the source in its package: cmake and a C++ compiler are needed, and a quarter of an hour.
+bench-llama: $(STAMP)
+	UV_PYTHON_DOWNLOADS=never $(BIN)/uv sync --frozen --project benchmarks/environments/llama
+
+llama: bench-llama ## Hold llama.cpp with our exported vectors against our hook, and make docs/results/llama.json again
+	$(BIN)/python benchmarks/compare_llama.py --out docs/results/llama.json
+	$(BIN)/python recipes/publish_reliability.py
 
 setup: $(STAMP) ## Only set up .venv
 

@@ -76,6 +76,7 @@ class Sizes:
     stories: int = 2000
     pairs: int = 200
     new_tokens: int = 128
+    served_tokens: int = 48
     batches: tuple[int, ...] = (1, 8, 32)
     permutations: int = 200_000
     bootstraps: int = 5000
@@ -98,6 +99,7 @@ QUICK = Sizes(
     stories=24,
     pairs=8,
     new_tokens=16,
+    served_tokens=8,
     batches=(1, 2),
     permutations=2000,
     bootstraps=64,

@@ -26,6 +26,7 @@ from rounds import (
     state_agreement,
     tune,
 )
+from serving import serving
 
 from emospace.display import say
 
@@ -266,6 +267,7 @@ WORKLOADS: Mapping[str, Workload] = {
     "ridge": Workload("f", False, ridge),
     "demo": Workload("g", False, demo),
     "linear": Workload("h", True, linear),
+    "serve": Workload("i", True, serving),
 }
 
 

@@ -1,9 +1,10 @@
 """Give every reader of the package damaged and hostile inputs, and see that each is read or refused by name.
 
-    python recipes/fuzz_readers.py [--share 1] [--out docs/results/fuzz.json]
+    python recipes/fuzz_readers.py [--coverage] [--share 1] [--out docs/results/fuzz.json]
 
 Inputs are made of whole ones by changes that know their structure (values of JSON, parts of archives, headers of
-tensors) and by changes that do not (bytes, lines, tokens). No input may raise anything but an `EmospaceError`, take
+tensors) and by changes that do not (bytes, lines, tokens); with ``--coverage`` atheris adds its own changes and keeps
+inputs that reach new branches of the package, to change them further. No input may raise anything but an `EmospaceError`, take
 over five seconds, write outside its folder, or bring the process to two gigabytes. Exits with 1 where one does;
 such inputs are kept under ``--failing``.
 """
@@ -12,18 +13,30 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import multiprocessing
 import os
 import queue
+import shutil
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from fuzzing import Outcome, Reader, json_value, safetensors_header, watch, zip_part
+from fuzzing import (
+    Outcome,
+    Reader,
+    Watch,
+    give_at_random,
+    give_by_coverage,
+    json_value,
+    safetensors_header,
+    zip_part,
+)
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT / "src" / "emospace" / "data"
@@ -60,6 +73,7 @@ def text_readers() -> Generator[Reader]:
     from emospace.concepts.files import read_text
     from emospace.concepts.loading import BUNDLED_CATALOGUE as known
     from emospace.evaluation.prompts import load_prompts
+    from emospace.evaluation.rating import read_rows
     from emospace.norms import load_norms, read_card
     from emospace.records import Results
     from planted_runs import write_run
@@ -69,7 +83,7 @@ def text_readers() -> Generator[Reader]:
         start(DATA / "concepts" / "en.toml"),
         start(DATA / "concepts" / "zh.toml"),
     ]
-    yield Reader("concepts TOML", concepts, as_file(".toml", lambda path: load_concepts(path=path)), 250_000)
+    yield Reader("concepts TOML", concepts, as_file(".toml", lambda path: load_concepts(path=path)), 150_000)
     yield Reader(
         "lists of categories TOML",
         [start(DATA / "concepts" / "categories.toml", 6)],
@@ -102,7 +116,7 @@ def text_readers() -> Generator[Reader]:
         "scale": {"valence": [1, 9], "arousal": [1, 9]},
         "reversed": [],
     }
-    yield Reader("norms csv", tables, as_file(".csv", lambda path: load_norms(path, **card_of)), 25_000)
+    yield Reader("norms csv", tables, as_file(".csv", lambda path: load_norms(path, **card_of)), 10_000)
     listed = json.dumps([{"word": f"word{at}", "valence": 1 + at % 9} for at in range(20)]).encode()
     yield Reader(
         "norms json",
@@ -117,10 +131,13 @@ def text_readers() -> Generator[Reader]:
         b"participantID,cue,R1,R2,R3\n"
         + b"".join(f"{at},joy,happy,glad,x{at}\n".encode() for at in range(30)),
     ]
-    yield Reader("association files", answers, as_file(".csv", read_answers), 25_000)
+    yield Reader("association files", answers, as_file(".csv", read_answers), 20_000)
+    sheet = b"id,prompt,answer,emotion,valence\nabcdef,Tell me.,Well,joy,2\nghijkl,Tell me.,No,sadness,-1\n"
+    sheets = [sheet, sheet.replace(b",", b";").decode().encode("utf-16")]
+    yield Reader("rating sheets", sheets, as_file(".csv", lambda path: read_rows(path, "sheet")), 40_000)
     with tempfile.TemporaryDirectory() as folder:
         results = (write_run(Path(folder) / "run") / "results.json").read_bytes()
-    yield Reader("results.json", [results], as_file(".json", Results.load), 60_000, (json_value,))
+    yield Reader("results.json", [results], as_file(".json", Results.load), 30_000, (json_value,))
 
 
 def table_readers() -> Generator[Reader]:
@@ -146,19 +163,19 @@ def table_readers() -> Generator[Reader]:
     books, parquets = zip(*held, strict=True)
     card: dict[str, Any] = {"language": "en", "scale": {"valence": [1, 9]}, "reversed": []}
     read = lambda path: load_norms(path, **card)  # noqa: E731
-    yield Reader("norms xlsx", books, as_file(".xlsx", read), 6_000, (zip_part, zip_part, zip_part))
+    yield Reader("norms xlsx", books, as_file(".xlsx", read), 3_000, (zip_part, zip_part, zip_part))
     yield Reader("norms parquet", parquets, as_file(".parquet", read), 20_000)
 
 
 def tensor_readers() -> Generator[Reader]:
     """Yield the readers of vectors, banks, spaces, autoencoders and GGUF headers."""
     import numpy as np
-    from gguf import GGUFWriter
 
     from emospace.models.gguf import from_gguf
     from emospace.sae import load_sae
     from emospace.space import EmotionSpace
     from emospace.steering import SteeringVector
+    from gguf_file import write_gguf
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -169,15 +186,7 @@ def tensor_readers() -> Generator[Reader]:
             "en", ("joy", "fear", "anger"), np.arange(4), np.random.default_rng(0).random((3, 4))
         )
         space.save(folder / "space.safetensors")
-        writer = GGUFWriter(folder / "m.gguf", "llama")
-        writer.add_context_length(64)
-        writer.add_embedding_length(16)
-        writer.add_block_count(1)
-        writer.add_tensor("token_embd.weight", np.zeros((8, 16), np.float32))
-        writer.write_header_to_file()
-        writer.write_kv_data_to_file()
-        writer.write_tensors_to_file()
-        writer.close()
+        write_gguf(folder / "m.gguf")
         vectors, spaces, models = (
             [(folder / name).read_bytes()] for name in ("joy.safetensors", "space.safetensors", "m.gguf")
         )
@@ -195,7 +204,7 @@ def tensor_readers() -> Generator[Reader]:
         (folder / "joy.json").write_bytes(content)
         return SteeringVector.load(folder / "joy.safetensors")
 
-    yield Reader("cards of vectors", [card.encode()], vector_card, 60_000, (json_value,))
+    yield Reader("cards of vectors", [card.encode()], vector_card, 40_000, (json_value,))
     yield Reader("spaces", spaces, as_file(".safetensors", EmotionSpace.load), 50_000, (safetensors_header,))
     case = ROOT / "tests" / "cases" / "sae" / "gated"
     weights, settings = next(case.glob("*.safetensors")), case / "cfg.json"
@@ -275,7 +284,7 @@ def bodies() -> Generator[Reader]:
 
     # Until the reader is closed the server runs: without that each request finds it shutting down.
     with TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
-        yield Reader("API bodies", seeds, post, 20_000, (body, body, body))
+        yield Reader("API bodies", seeds, post, 10_000, (body, body, body))
 
 
 GROUPS = {"text": text_readers, "tables": table_readers, "tensors": tensor_readers, "api": bodies}
@@ -287,48 +296,77 @@ def readers(only: str = "") -> Iterator[tuple[str, str]]:
         yield from ((group, reader.name) for reader in make() if only in reader.name)
 
 
-def run(group: str, name: str, share: float, within: float, failing: Path, results: Any) -> None:
+def silent() -> None:
+    """Let what readers say be formatted and encoded as in use, and be seen by nobody."""
+    logging.getLogger().addHandler(logging.FileHandler(os.devnull, encoding="utf-8"))
+    warnings.simplefilter("ignore")
+
+
+def run(group: str, name: str, options: argparse.Namespace, results: Any) -> None:
     """Watch one reader in this process and hand over what became of its inputs."""
     sys.path[:0] = [str(ROOT / "tests")]
-    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
+    silent()
+    with (
+        tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder,
+        ExitStack() as instrumented,
+    ):
         os.environ["EMOSPACE_CACHE"] = folder
+        if options.coverage:
+            import atheris
+
+            instrumented.enter_context(atheris.instrument_imports(include=["emospace"]))
         with closing(GROUPS[group]()) as made:
             reader = next(reader for reader in made if reader.name == name)
-            results.put(watch(reader, max(int(reader.n * share), 20), Path(folder), failing, within=within))
+            n = max(int(reader.n * options.share), 20)
+            watch = Watch(reader, n, Path(folder), options.failing, options.within)
+            instrumented.close()
+            if not options.coverage:
+                results.put(give_at_random(watch, options.seed))
+                return
+
+            def hand_over(outcome: Outcome) -> None:
+                results.put(outcome)
+                results.close()
+                results.join_thread()
+                shutil.rmtree(folder, ignore_errors=True)
+
+            give_by_coverage(watch, options.seed, hand_over)
 
 
-def apart(group: str, name: str, share: float, within: float, failing: Path) -> Outcome:
+def apart(group: str, name: str, options: argparse.Namespace) -> Outcome:
     """Watch one reader in a process of its own, so that its memory is its own; one that dies is a crash."""
     context = multiprocessing.get_context("spawn")
     results = context.Queue()
-    process = context.Process(target=run, args=(group, name, share, within, failing, results))
+    process = context.Process(target=run, args=(group, name, options, results))
     process.start()
-    found: Outcome | None = None
-    while found is None and (process.is_alive() or not results.empty()):
-        try:
-            found = results.get(timeout=1)
-        except Exception:
-            continue
+    outcome: Outcome | None = None
+    while outcome is None and (process.is_alive() or not results.empty()):
+        with suppress(queue.Empty):
+            outcome = results.get(timeout=1)
     process.join()
-    return found or Outcome(name, crashes={"the process died": str(process.exitcode)})
+    return outcome or Outcome(name, crashes={"the process died": str(process.exitcode)})
 
 
-def together(group: str, name: str, share: float, within: float, failing: Path) -> Outcome:
+def together(group: str, name: str, options: argparse.Namespace) -> Outcome:
     """Watch one reader in this process, whose memory is that of all readers before it."""
     held: queue.Queue[Outcome] = queue.Queue()
-    run(group, name, share, within, failing, held)
+    run(group, name, options, held)
     return held.get()
 
 
 def main() -> None:
     """Run all readers and publish the counts."""
     sys.path[:0] = [str(ROOT / "tests")]
-    from emospace.artefacts import write_json
+    from emospace.artefacts import read_json, write_json
     from publishing import command_line, made_by
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--share", type=float, default=1.0, help="share of the inputs of a full run")
     parser.add_argument("--within", type=float, default=1e9, help="seconds for each reader, at most")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--coverage", action="store_true", help="let atheris choose by the branches they reach"
+    )
     parser.add_argument("--together", action="store_true", help="all readers in one process")
     parser.add_argument("--only", default="", help="readers whose name holds this")
     parser.add_argument(
@@ -338,9 +376,7 @@ def main() -> None:
     options = parser.parse_args()
     rows = []
     for group, name in list(readers(options.only)):
-        found = (together if options.together else apart)(
-            group, name, options.share, options.within, options.failing
-        )
+        found = (together if options.together else apart)(group, name, options)
         rows.append(asdict(found) | {"holds": found.holds})
         print(
             f"{found.inputs:9,d} {found.seconds:6.0f} s {found.peak_mb:6.0f} MB {found.slowest:4.1f} s  {name}: "
@@ -349,6 +385,10 @@ def main() -> None:
             flush=True,
         )
     if options.out:
+        # Readers that were not asked for keep their figures.
+        kept = read_json(options.out)["rows"] if options.only and options.out.is_file() else []
+        names = {row["name"] for row in rows}
+        rows = [row for row in kept if row["name"] not in names] + rows
         write_json(options.out, made_by(command_line()) | {"rows": rows})
     if not all(row["holds"] for row in rows):
         raise SystemExit(1)

@@ -6,7 +6,9 @@ import faulthandler
 import hashlib
 import io
 import json
+import os
 import random
+import re
 import resource
 import signal
 import sys
@@ -21,6 +23,8 @@ from typing import Any
 
 HANG, MEMORY_MB = 5.0, 2000.0
 """Seconds of a processor and megabytes that no input may take."""
+LONG = 2e-5
+"""The share of inputs with a line of ten megabytes."""
 
 TEXTS = (
     *(
@@ -313,23 +317,31 @@ class Writes:
                 self.outside.append(f"{event} {path}")
 
 
-def inputs(reader: Reader, seed: int) -> Iterator[bytes]:
-    """Yield the whole inputs, then damaged ones without end; the same ones for a seed."""
-    chance = random.Random(f"{reader.name} {seed}")
-    yield from reader.seeds
+def mutated(reader: Reader, content: bytes, chance: random.Random) -> bytes:
+    """Return an input changed in one or two of the reader's ways."""
     ways = [*reader.shapes, *reader.shapes, lambda content, chance: damaged(content, reader.seeds, chance)]
+    for _ in range(chance.choice((1, 1, 2))):
+        content = chance.choice(ways)(content, chance)
+    return content
+
+
+def lengthened(content: bytes, chance: random.Random) -> bytes:
+    """Return an input with ten million bytes more in one of its lines."""
+    at = chance.randrange(len(content) + 1)
+    return content[:at] + b"a" * 10_000_000 + content[at:]
+
+
+def inputs(reader: Reader, chance: random.Random) -> Iterator[bytes]:
+    """Yield the whole inputs, then damaged ones without end."""
+    yield from reader.seeds
     while True:
-        content = chance.choice(reader.seeds)
-        for _ in range(chance.choice((1, 1, 2))):
-            content = chance.choice(ways)(content, chance)
-        yield content
-        if chance.random() < 2e-5:
-            at = chance.randrange(len(content) + 1)
-            yield content[:at] + b"a" * 10_000_000 + content[at:]
+        yield mutated(reader, chance.choice(reader.seeds), chance)
+        if chance.random() < LONG:
+            yield lengthened(chance.choice(reader.seeds), chance)
 
 
-def watch(reader: Reader, n: int, folder: Path, failing: Path, seed: int = 0, within: float = 1e9) -> Outcome:
-    """Give a reader its first `n` inputs, or as many as fit into so many seconds, and return what became of them.
+class Watch:
+    """Gives inputs to a reader, at most `n` or as many as fit into `within` seconds, and keeps what becomes of them.
 
     Parameters
     ----------
@@ -338,49 +350,131 @@ def watch(reader: Reader, n: int, folder: Path, failing: Path, seed: int = 0, wi
     failing
         Where inputs are kept that do what none may do.
     """
-    from emospace.errors import EmospaceError
 
-    found, began = Outcome(reader.name), time.monotonic()
-    place = folder / "given"
-    place.mkdir(exist_ok=True)
-    seen = Writes(folder)
-    # What a reader imports and compiles at its first input is no time of that input.
-    for content in reader.seeds:
-        with suppress(EmospaceError):
-            reader.read(content, place)
-    began = time.monotonic()
-    for content in inputs(reader, seed):
-        if found.inputs >= n or time.monotonic() - began > within:
-            break
-        found.inputs += 1
-        started, fault = time.process_time(), ""
-        faulthandler.dump_traceback_later(300, exit=True)
-        seen.watching = True
+    def __init__(self, reader: Reader, n: int, folder: Path, failing: Path, within: float = 1e9) -> None:
+        self.reader, self.n, self.within, self.failing = reader, n, within, failing
+        self.place = folder / "given"
+        self.place.mkdir(exist_ok=True)
+        self.writes, self.outcome = Writes(folder), Outcome(reader.name)
+        self.read_whole()
+        self.began = time.monotonic()
+
+    def read_whole(self) -> None:
+        """Read the whole inputs: what a reader imports and compiles at its first input is no time of that input."""
+        from emospace.errors import EmospaceError
+
+        for content in self.reader.seeds:
+            with suppress(EmospaceError):
+                self.reader.read(content, self.place)
+
+    @property
+    def over(self) -> bool:
+        """Whether all inputs were given, or their time is up."""
+        return self.outcome.inputs >= self.n or time.monotonic() - self.began > self.within
+
+    def give(self, content: bytes) -> None:
+        """Give the reader one input and count what becomes of it."""
+        from emospace.errors import EmospaceError
+
+        outcome, fault, started = self.outcome, "", time.process_time()
+        if outcome.inputs % 1000 == 0:
+            # Where even the signal of `timed` is not heard, the process ends with what each thread does.
+            faulthandler.dump_traceback_later(600, exit=True)
+        outcome.inputs += 1
+        self.writes.watching = True
         try:
             with timed(HANG):
-                reader.read(content, place)
-            found.read += 1
+                self.reader.read(content, self.place)
+            outcome.read += 1
         except EmospaceError:
-            found.refused += 1
+            outcome.refused += 1
         except Hang:
-            found.hangs += 1
+            outcome.hangs += 1
             fault = "hang"
         except BaseException as error:
             line = traceback.extract_tb(error.__traceback__)
             ours = [frame for frame in line if "/emospace/" in frame.filename] or list(line)
             fault = f"{type(error).__name__} at {Path(ours[-1].filename).name}:{ours[-1].lineno}"
-            found.crashes.setdefault(fault, str(error)[:200])
+            outcome.crashes.setdefault(fault, str(error)[:200])
         finally:
-            seen.watching = False
-        faulthandler.cancel_dump_traceback_later()
-        found.slowest = max(found.slowest, time.process_time() - started)
+            self.writes.watching = False
+        outcome.slowest = max(outcome.slowest, time.process_time() - started)
         if fault:
-            failing.mkdir(parents=True, exist_ok=True)
-            digest = hashlib.sha256(content).hexdigest()[:10]
-            name = f"{reader.name} {fault} {digest}".replace("/", "_").replace(":", "_")
-            if len(list(failing.glob(f"{reader.name} {fault}*".replace(":", "_")))) < 3:
-                (failing / name).write_bytes(content)
-    found.outside = sorted(set(seen.outside))[:20]
-    found.peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    found.seconds = time.monotonic() - began
-    return found
+            self.keep(content, fault)
+
+    def keep(self, content: bytes, fault: str) -> None:
+        """Keep an input that did what none may do, and two more like it."""
+        self.failing.mkdir(parents=True, exist_ok=True)
+        kind = f"{self.reader.name} {fault}".replace("/", "_").replace(":", "_")
+        if len(list(self.failing.glob(f"{kind}*"))) < 3:
+            (self.failing / f"{kind} {hashlib.sha256(content).hexdigest()[:10]}").write_bytes(content)
+
+    def ended(self) -> Outcome:
+        """Return what became of the inputs."""
+        faulthandler.cancel_dump_traceback_later()
+        self.outcome.outside = sorted(set(self.writes.outside))[:20]
+        self.outcome.peak_mb = peak_mb()
+        self.outcome.seconds = time.monotonic() - self.began
+        return self.outcome
+
+
+def peak_mb() -> float:
+    """Return the most memory that this process has held; what its parent held before it does not count."""
+    status = Path("/proc/self/status")
+    if status.is_file() and (peak := re.search(r"VmHWM:\s*(\d+) kB", status.read_text(encoding="ascii"))):
+        return int(peak[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def give_at_random(watch: Watch, seed: int) -> Outcome:
+    """Give a reader damaged inputs, the same ones for a seed."""
+    chance = random.Random(f"{watch.reader.name} {seed}")
+    for content in inputs(watch.reader, chance):
+        if watch.over:
+            break
+        watch.give(content)
+    return watch.ended()
+
+
+def give_by_coverage(watch: Watch, seed: int, hand_over: Callable[[Outcome], None]) -> None:
+    """Give a reader inputs made of those that reached new branches of the package, by atheris; ends the process.
+
+    Half of the changes are `mutated`, half libFuzzer's. The package must have been imported by
+    ``atheris.instrument_imports``.
+
+    Parameters
+    ----------
+    hand_over
+        Called with what became of the inputs, before the process ends: libFuzzer's loop never returns.
+    """
+    import atheris
+
+    chance = random.Random(f"{watch.reader.name} {seed}")
+    corpus = watch.place.with_name("corpus")
+    corpus.mkdir()
+    watch.failing.mkdir(parents=True, exist_ok=True)
+    for number, content in enumerate(watch.reader.seeds):
+        (corpus / str(number)).write_bytes(content)
+    longest = 4 * max(map(len, watch.reader.seeds)) + 100_000
+
+    def give(content: bytes) -> None:
+        watch.give(content)
+        if chance.random() < LONG:
+            watch.give(lengthened(content, chance))
+        if watch.over:
+            hand_over(watch.ended())
+            os._exit(0)
+
+    def change(content: bytes, most: int, number: int) -> bytes:
+        if number % 2:
+            return bytes(atheris.Mutate(content, most))
+        return mutated(watch.reader, content, random.Random(number))[:most]
+
+    # Time and memory are watched by `Watch`, by the processor's time and for the whole process.
+    options = ["-timeout=3600", "-rss_limit_mb=0", f"-seed={seed + 1}", f"-max_len={longest}", "-verbosity=0"]
+    atheris.Setup(
+        [watch.reader.name, *options, f"-artifact_prefix={watch.failing}/", str(corpus)],
+        give,
+        custom_mutator=change,
+    )
+    atheris.Fuzz()

@@ -40,7 +40,7 @@ from publishing import DOCS, made_by, made_on, markdown_table
 if TYPE_CHECKING:
     from emospace.models import LanguageModel
 
-FORMAT = 1
+FORMAT = 2
 JUDGE, LANGUAGE = "ngram", "en"
 
 
@@ -59,10 +59,13 @@ class Way:
 
 
 def guided(
-    weight: float, cost: float = 0.0, plausible: float = 0.02, candidates: int | None = None
+    weight: float,
+    cost: float = 0.0,
+    plausible: float = 0.02,
+    **more: float,
 ) -> Guidance:
     """Return a guidance with all said."""
-    return Guidance(weight=weight, plausible=plausible, cost=cost, candidates=candidates)
+    return Guidance(weight=weight, plausible=plausible, cost=cost, **more)
 
 
 PLAIN = Guidance(weight=1, plausible=0, cost=0)
@@ -89,6 +92,18 @@ WAYS = (
     Way(1.0, guided(2, 0.8), "mix 0.5"),
     Way(0.6, PLAIN, "shipped"),
     Way(1.0, guided(1), "shipped"),
+    Way(1.0, guided(1, plausible=0.01, candidates=4, block=10), "shipped"),
+    Way(0.75, guided(2, candidates=4, block=10), "shipped"),
+    Way(1.2, guided(1, plausible=0.01, candidates=4, block=10), "shipped"),
+    Way(1.0, guided(1, plausible=0, candidates=4, block=10), "shipped"),
+    Way(1.0, guided(1, plausible=0.01, candidates=8, block=8), "shipped"),
+    Way(1.0, guided(1, plausible=0.01, candidates=4, block=5), "shipped"),
+    Way(1.0, guided(1, plausible=0, candidates=4, block=10, sharpen=1.5), "shipped"),
+    Way(1.0, guided(1, plausible=0.01, candidates=4, block=10, sharpen=1.5), "shipped"),
+    Way(0.75, guided(2, candidates=4, block=10, sharpen=1.5), "shipped"),
+    Way(0.75, guided(1, plausible=0, candidates=4, block=10, sharpen=1.5), "shipped"),
+    Way(1.0, guided(1, plausible=0, sharpen=1.5), "shipped"),
+    Way(0.85, guided(2, candidates=4, block=10, sharpen=1.5), "shipped"),
 )
 """``mix 0.5`` names vectors made anew: source and contrast, cleaned of directions common to all text, dose 1."""
 

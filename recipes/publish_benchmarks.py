@@ -31,6 +31,7 @@ TITLES: Mapping[str, str] = {
     "ridge": "f. Ridge: five folds, 13 penalties, two targets",
     "demo": "g. The demo study from nothing",
     "linear": "h. Cost against number of words",
+    "serve": "i. Servers under several streams at once",
 }
 SAID: Mapping[str, str] = {
     "words": "The share is of the words/s that the matrix products alone would allow: the rate at which this machine "
@@ -50,13 +51,16 @@ SAID: Mapping[str, str] = {
     "does; `grid walked` stops where the error rises on both sides, which is what a study does. RidgeCV() chooses by "
     "leave-one-out: another choice, shown for its speed. `nested` is nested cross-validation: more work.",
     "linear": "Every number of words in a process of its own, states into a store on disk.",
+    "serve": "Greedy answers to one prompt, as many at once as there are streams; steered: the bundled vector of joy as a "
+    "constant addition, in llama.cpp's server as our exported control vector. `generate` takes the prompts as one batch. "
+    "llama.cpp has the same float32 weights, and the file as it is shipped, in 4 bits.",
 }
 
 
-def spread(row: Row) -> str:
+def spread(row: Row, name: str = "rate") -> str:
     """Return a rate with its least and greatest."""
-    digits = 1 if row["rate"] < 100 else 0
-    return f"{row['rate']:,.{digits}f} ({row['rate_low']:,.{digits}f} to {row['rate_high']:,.{digits}f})"
+    digits = 1 if row[name] < 100 else 0
+    return f"{row[name]:,.{digits}f} ({row[f'{name}_low']:,.{digits}f} to {row[f'{name}_high']:,.{digits}f})"
 
 
 def times(row: Row) -> str | None:
@@ -110,6 +114,13 @@ COLUMNS: Mapping[str, Mapping[str, Get]] = {
     **dict.fromkeys(("words", "stories", "vector"), RATES),
     **dict.fromkeys(("generate", "generate-compiled"), GENERATED),
     "rsa": {**COMMON, "what": "unit", "statistic": "variant", "per second": spread, **MAYBE},
+    "serve": {
+        "tool": "name",
+        "streams": "n",
+        "tokens/s": spread,
+        "steered": lambda row: spread(row, "steered_rate") if "steered_rate" in row else None,
+        "steered/unsteered": lambda row: ratio(row, "steered_over_unsteered"),
+    },
     "ridge": {
         "data": "model",
         "tool": "name",

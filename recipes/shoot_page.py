@@ -24,16 +24,11 @@ PROMPT, TOKENS = "Tell me about your day.", 60
 
 
 def steer(page: Any) -> None:
-    """Drag the point to joy, ask, and wait until both answers are judged."""
+    """Ask for joy by its slider, and wait until both answers are judged."""
     page.wait_for_selector(".pad .category")
     page.fill("#prompt", PROMPT)
-    knob, goal = (
-        page.locator(where).bounding_box() for where in (".knob .dot", '.pad .category[data-name="joy"]')
-    )
-    page.mouse.move(knob["x"] + knob["width"] / 2, knob["y"] + knob["height"] / 2)
-    page.mouse.down()
-    page.mouse.move(goal["x"] + goal["width"] / 2, goal["y"] + goal["height"] / 2, steps=8)
-    page.mouse.up()
+    page.get_by_role("slider", name="joy", exact=True).press("End")
+    page.wait_for_selector(".cost")
     page.wait_for_timeout(1000)
     page.click(".steer button.main")
     for column in (".steer-unsteered", ".steer-steered"):

@@ -91,6 +91,7 @@ from .reading import (
     Reading as Reading,
     build_reader as build_reader,
     load_reader as load_reader,
+    make_gate as make_gate,
     read_emotions as read_emotions,
 )
 from .records import Results as Results, to_frame as to_frame
@@ -112,8 +113,15 @@ from .specs import (
     SteeringSpec as SteeringSpec,
     StudySpec as StudySpec,
 )
-from .steering import DoseRange as DoseRange, SteeringVector as SteeringVector, mix as mix, steer as steer
+from .steering import (
+    DoseRange as DoseRange,
+    SteeringVector as SteeringVector,
+    mix as mix,
+    plan_steering as plan_steering,
+    steer as steer,
+)
 from .steering.bank import VectorBank as VectorBank, load_vectors as load_vectors
+from .steering.directions import latent_vector as latent_vector, read_direction as read_direction
 from .steering.export import export_vector as export_vector
 from .steering.vectors import (
     Recipe as Recipe,

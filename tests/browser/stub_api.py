@@ -42,7 +42,7 @@ from emospace.steering.bank import AXES
 
 FILES = page_files()
 BANK = SimpleNamespace(note=CARD["note"])
-SHIFTS = {"wonderful": 3.4, "danced": 1.9, "laughed": 1.2, "shone": 0.9, "sun.": 2.4, "baker,": -0.9}
+SHIFTS = {"wonderful": 3.4, "danced": 1.9, "laughed": 1.4, "shone": 0.9, "sun.": 2.4, "baker,": -1.15}
 """What the tone adds to the log-probability of words of the steered answer."""
 PLAIN = "I went to the market in the morning, bought bread and some apples, and came home. In the afternoon I read."
 STEERED = "What a wonderful day! I danced through the market, laughed with the baker, and the apples shone like the sun."

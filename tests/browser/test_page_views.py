@@ -188,7 +188,7 @@ def test_compare_needs_two_runs(visit) -> None:
     shown(page, "compare")
     page.wait_for_selector("[data-figure=beside-prediction] .legend :text('demo (baseline)')")
     assert page.locator(".compare section h2").first.inner_text() == "Predicted ratings"
-    assert "colexification, indo-european, Emotion space" in page.text_content(".compare")
+    assert "colexification, Indo-European, Emotion space" in page.text_content(".compare")
     page.click(".compare label:has-text('gemma')")
     page.wait_for_selector("text=Choose two or more runs.")
     assert page.locator(".compare table").count() == 0

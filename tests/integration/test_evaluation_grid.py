@@ -53,6 +53,9 @@ class Letters:
     def recall(self, language, label):
         return 0.75
 
+    def calibration_error(self, language, label):
+        return 0.02
+
     def check_language(self, language):
         if language != "en":
             raise EmospaceError(f"language '{language}'", "no held-out score", "Choose en.")
@@ -188,7 +191,7 @@ def test_guidance_that_is_asked_for_goes_with_every_vector(spec):
     cells = standard_cells(
         spec.model_copy(update={"guidance": asked}), BANK, baselines=[DENSE], shuffled=SHUFFLED
     )
-    plain = Guidance(weight=1, plausible=0, cost=0)
+    plain = Guidance(weight=1, plausible=0, cost=0, candidates=1)
     assert {cell.settings.get("guidance") for cell in cells if cell.vector is not None} == {asked, plain}
     assert {cell.kind for cell in cells if cell.settings.get("guidance") == plain} == {"sae"}
     assert {cell.options for cell in cells if cell.kind == "dense"} == {"guidance=weight=2 cost=0.5"}
@@ -280,6 +283,7 @@ def test_records_hold_what_was_measured(found):
     none = records["joy", "none", 0.0]
     assert none.target_rate == joy.base_rate
     assert none.perplexity_ratio == none.distinct2_ratio == none.similarity == pytest.approx(1.0)
+    assert all(0 <= record.in_language <= 1 for record in study.records)
     random = records["joy", "random", 0.5]
     assert (random.n, random.n_prompts, random.p) == (16, 8, None)
     dense = records["joy", "dense", 0.5]
@@ -567,6 +571,20 @@ def test_another_setting_of_a_vector_is_another_way_with_answers_of_its_own(spec
     assert (other.vector, other.setting, other.options) == ("sae", "window=(3, None)", "window=(3, None)")
     assert 0 < other.applications < usual.applications
     assert set(study.tables["figures"]["kind"]) == {"sae", "sae window=(3, None)"}
+
+
+def test_answers_without_guidance_are_not_chosen_among_candidates(spec):
+    few = spec.model_copy(update={"emotions": ("joy",), "n_random": 0, "n_shuffled": 0})
+    drawn = by_name(replace(BANK["joy"], guidance=Guidance(weight=3, candidates=4)))
+    cells = standard_cells(few, drawn)
+    for cell in cells:
+        if cell.vector is not None:
+            acting = plan_steering(tiny("llama"), cell.vector, cell.dose, **cell.settings).acting_guidance
+            assert (acting and acting.candidates) == (4 if cell.way == "sae" else None)
+    guided = sum(cell.way == "sae" for cell in cells)
+    assert n_tokens(few, cells, 1, 0) == (len(cells) + 3 * guided) * few.sampling.n_tokens
+    asked = standard_cells(few.model_copy(update={"guidance": Guidance(weight=2)}), drawn)
+    assert n_tokens(few, asked, 1, 0) == n_tokens(few, cells, 1, 0)
 
 
 def test_guided_vectors_are_tried_without_guidance_too_and_an_instruction_takes_them_without(spec):

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_models import write_gguf
 
 from conftest import D_MODEL, WORDS, make_hf_model, make_tokenizer
 from emospace.activations import extract_words
@@ -30,6 +29,7 @@ from emospace.sae import bundled_sae, sae_for, save_sae
 from emospace.steering import SteeringVector
 from emospace.steering.bank import VectorBank, load_vectors
 from emospace.study.inputs import load_inputs
+from gguf_file import write_gguf
 from small_study import make_study_files, random_sae
 
 GEMMA = Path(__file__).parents[2] / "packages" / "gemma"

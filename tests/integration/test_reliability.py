@@ -67,3 +67,16 @@ def test_the_lock_has_a_hash_of_every_file_it_names():
     assert all(
         "git" not in package["source"] and "url" not in package["source"] for package in lock["package"]
     ), local
+
+
+def test_a_package_that_was_not_looked_up_is_not_called_sound():
+    from audit import UNKNOWN, VULNERABLE, verdict
+
+    sound, skipped = {"name": "a", "version": "1", "vulns": []}, {"name": "b", "skip_reason": "not found"}
+    flawed = {"name": "c", "version": "1", "vulns": [{"id": "CVE-1", "fix_versions": ["2"]}]}
+    assert verdict([sound]) == (["1 of 1 packages looked up, 0 known flaws"], 0)
+    lines, code = verdict([skipped])
+    assert code == UNKNOWN and "cannot be reached" in lines[-1]
+    lines, code = verdict([sound, skipped, flawed])
+    assert code == VULNERABLE and "repaired in 2" in lines[0] and "(b)" in lines[-1]
+    assert verdict([])[1] == UNKNOWN

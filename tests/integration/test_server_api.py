@@ -160,7 +160,8 @@ def test_a_guided_answer_says_how_much_of_the_tone_each_piece_is(client):
     assert any(piece["shift"] for piece in choice["marked"])
     plain = complete(client, max_tokens=8, emotion={"joy": 1.0}).json()
     assert plain["steering"]["guidance"] is None
-    assert "marked" not in plain["choices"][0]
+    assert {(piece["shift"], piece["steered"]) for piece in plain["choices"][0]["marked"]} == {(0.0, True)}
+    assert not {"marked", "gate"} & set(complete(client, max_tokens=8).json()["choices"][0])
     streamed = events(complete(client, max_tokens=8, stream=True, **guided))
     shifts = [chunk["choices"][0]["shift"] for chunk in streamed]
     assert sum(shifts) == pytest.approx(sum(piece["shift"] for piece in choice["marked"]), abs=1e-3)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from emospace.evaluation.frontier import Curve, paired_tests, resamples
-from emospace.evaluation.scores import adjusted, dose_response, exceeds, rate, shift
+from emospace.evaluation.scores import adjusted, dose_response, exceeds, paired_difference, rate, shift
 
 N_PROMPTS, N_CONTROLS = 40, 5
 
@@ -144,3 +145,36 @@ def test_a_way_with_more_tone_at_equal_cost_is_found_and_its_gain_covered():
     assert np.mean([row["p_fdr"] < 0.05 for row in at]) > 0.8
     covered = np.mean([row["difference_low"] <= gain <= row["difference_high"] for row in at])
     assert covered > 0.85
+
+
+def paired_shares(rng, base, change, n=24):
+    """Return 0 and 1 of the same prompts, unsteered and with a change of the share, two thirds of them alike."""
+    uniform = rng.random(n)
+    other = np.where(rng.random(n) < 2 / 3, uniform, rng.random(n))
+    return (other < base + change).astype(float), (uniform < base).astype(float)
+
+
+@pytest.mark.parametrize(("base", "change"), [(0.1, 0.0), (0.5, 0.0), (0.3, 0.3), (0.0, 0.0)])
+def test_the_interval_of_a_paired_difference_holds_the_truth(base, change):
+    rng = np.random.default_rng(5)
+    found = [paired_difference(*paired_shares(rng, base, change)) for _ in range(600)]
+    held = np.mean([estimate.low - 1e-9 <= change <= estimate.high + 1e-9 for estimate in found])
+    assert held >= 0.95 - 4 * np.sqrt(0.05 * 0.95 / 600)
+    assert np.mean([estimate.value for estimate in found]) == pytest.approx(change, abs=0.03)
+
+
+def test_a_planted_difference_of_shares_is_found_and_none_where_there_is_none():
+    rng = np.random.default_rng(6)
+    planted = [paired_difference(*paired_shares(rng, 0.2, 0.5)) for _ in range(200)]
+    assert np.mean([estimate.low > 0 for estimate in planted]) > 0.9
+    none = [paired_difference(*paired_shares(rng, 0.2, 0.0)) for _ in range(400)]
+    assert np.mean([estimate.low > 0 or estimate.high < 0 for estimate in none]) < 0.08
+
+
+def test_a_paired_difference_without_any_change_has_a_width():
+    nothing = paired_difference(np.zeros(24), np.zeros(24))
+    assert nothing.value == 0
+    assert -0.15 < nothing.low < -0.1
+    assert nothing.high == pytest.approx(-nothing.low)
+    assert paired_difference([np.nan, 1.0], [1.0, 0.0]).n == 1
+    assert np.isnan(paired_difference([np.nan], [1.0]).value)

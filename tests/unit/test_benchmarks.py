@@ -31,7 +31,7 @@ def _importable(monkeypatch):
             del sys.modules[name]
 
 
-@pytest.mark.parametrize("environment", ["repeng", "current", "legacy"])
+@pytest.mark.parametrize("environment", ["repeng", "current", "legacy", "llama"])
 def test_every_environment_is_locked_from_the_public_index_alone(environment):
     folder = SUITE / "environments" / environment
     lock = (folder / "uv.lock").read_text(encoding="utf-8")

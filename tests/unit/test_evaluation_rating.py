@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from emospace.cli import app
 from emospace.errors import DiskError, EmospaceError, InvalidInput
-from emospace.evaluation.rating import COLUMNS, ID_LENGTH, ID_LETTERS, read_sheets, write_sheet
+from emospace.evaluation.rating import COLUMNS, ID_LENGTH, ID_LETTERS, read_rows, read_sheets, write_sheet
 from emospace.judges import BASIC_SEVEN
 from emospace.report import write_report
 from emospace.specs import RatingSpec
@@ -246,3 +246,10 @@ def test_the_command_writes_a_sheet_and_reads_it_back(run):
     called = CliRunner().invoke(app, ["steer", "rate", str(run), "--sheet", str(sheet)])
     assert called.exit_code == 0, called.output
     assert "Krippendorff" in called.output
+
+
+def test_a_sheet_with_a_cell_of_any_length_is_read_or_named(tmp_path):
+    path = tmp_path / "sheet.csv"
+    path.write_text("id,emotion," + "x" * 200_000 + "\nabc,joy,\n", encoding="utf-8")
+    with pytest.raises(InvalidInput, match="it is no CSV"):
+        read_rows(path, "a sheet")

@@ -209,6 +209,14 @@ def test_measure_without_the_judges_label_has_all_but_rates():
     assert found["perplexity_ratio"] == pytest.approx(2.0)
 
 
+def test_the_share_in_the_language_of_the_prompts_leaves_out_answers_without_a_word():
+    cell = scored(["joy"] * 3, in_language=np.array([1.0, 0.0, np.nan]))
+    base = scored(["joy"] * 3, in_language=np.ones(3))
+    figures = measure([cell, cell], base, "joy", seed=0)
+    assert (figures["in_language"], figures["base_in_language"]) == (0.5, 1.0)
+    assert np.isnan(measure([scored(["joy"] * 3)], scored(["joy"] * 3), "joy", seed=0)["in_language"])
+
+
 def test_empty_answers_are_counted():
     base = scored(["neutral"] * 3, perplexity=np.array([1.0, np.nan, 2.0]))
     found = measure([scored(["joy"] * 3, perplexity=np.array([2.0, 2.0, np.nan]))], base, "joy", seed=0)

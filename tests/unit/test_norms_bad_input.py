@@ -334,3 +334,34 @@ def test_a_workbook_that_unpacks_to_far_more_than_it_holds_is_refused_unread(tmp
     tracemalloc.stop()
     assert "256 MB" in refused.value.why
     assert peak < 50 << 20
+
+
+@pytest.mark.parametrize(
+    "change", [lambda sheet: sheet[:200], lambda sheet: sheet.replace(b"<v>", b"<v>&c;", 1)]
+)
+def test_a_workbook_whose_sheet_is_no_whole_xml_is_named(tmp_path, change):
+    whole, damaged = tmp_path / "whole.xlsx", tmp_path / "damaged.xlsx"
+    pd.DataFrame({"word": ["joy", "fear"], "valence": [8.2, 2.1]}).to_excel(whole, index=False)
+    with zipfile.ZipFile(whole) as source, zipfile.ZipFile(damaged, "w") as target:
+        for name in source.namelist():
+            content = source.read(name)
+            target.writestr(name, change(content) if name == "xl/worksheets/sheet1.xml" else content)
+    with pytest.raises(EmospaceError, match="it is no whole workbook"):
+        load_norms(damaged, language="en")
+
+
+@pytest.mark.parametrize("name", ["ratings.csv", "ratings.json"])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[1]".encode("utf-16-le") * 9 + b"[", "cannot be read as text"),
+        (b'\xef\xbb\xbf["joy", \xff]', "cannot be read as text"),
+        (b"\xff\xfe", "the file is empty"),
+        (b"\xef\xbb\xbf\n", "the file is empty"),
+    ],
+)
+def test_a_file_that_is_not_in_the_encoding_it_says_is_named(tmp_path, name, content, message):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(EmospaceError, match=message):
+        load_norms(path, language="en")

@@ -183,3 +183,23 @@ def test_rows_are_grouped_tabulated_and_matched():
     assert list(table["b"]) == [1, 2]
     assert table["b"][1] is rows[3], "of several of one name the last"
     assert matching(rows, run="b", n=1) == [rows[0], rows[3]]
+
+
+@pytest.mark.parametrize("statistic", ["rsa_spearman", "rsa_partial"])
+def test_an_rsa_of_five_categories_is_no_figure(statistic):
+    given = {
+        **{
+            "model": "tiny",
+            "layer": 2,
+            "seed": 0,
+            "language": "en",
+            "against": "brighter/en",
+            "target": None,
+        },
+        **{"value": 0.75, "ci_low": -1.0, "ci_high": 1.0, "p": 0.04, "baseline": 0.7},
+    }
+    few = AlignmentRecord(**given, statistic=statistic, n=5)
+    assert (few.value, few.ci_low, few.p, few.baseline, few.given) == (None, None, None, None, False)
+    assert few.reason == "too few categories: 5, with which almost any value would do; at least 6 are needed"
+    assert AlignmentRecord(**given, statistic=statistic, n=6).value == 0.75
+    assert AlignmentRecord(**given, statistic="pc1_r", n=5).value == 0.75

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from types import SimpleNamespace
 
@@ -19,7 +20,7 @@ from emospace.evaluation.scores import Scored
 from emospace.evaluation.summary import calibrated, is_above_controls, nearest_random, steering_summary
 from emospace.evaluation.tables import figure_table, study_tables
 from emospace.judges import BASIC, BASIC_SEVEN, Judgement
-from emospace.records import Manifest, ModelRecord, ReadingRecord, Results, SteeringRecord
+from emospace.records import Manifest, ModelRecord, ReadingRecord, Results, SideEffectRecord, SteeringRecord
 from emospace.report import write_report
 from emospace.report.manifest import missing_table
 from emospace.report.run import load_run
@@ -66,6 +67,7 @@ JUDGE = SimpleNamespace(
     labels=LABELS,
     auroc=lambda language, label: {"pride": 0.7}.get(label, 0.9 if label in BASIC else None),
     recall=lambda language, label: 0.63,
+    calibration_error=lambda language, label: 0.021,
 )
 
 
@@ -142,6 +144,34 @@ def steering_run(folder, *, works=True, refused=()):
     )
     results.save(folder / "results.json")
     return folder
+
+
+def test_side_effects_stand_in_a_table_of_their_own(folder, tmp_path):
+    shape = {
+        "vector": "mix",
+        "dose": 0.4,
+        "language": "en",
+        "base_value": 0.25,
+        "change_low": 0.1,
+        "change_high": 0.9,
+    }
+    named = (("joy", "refusals", 0.75), (None, "abuse", 0.5))
+    records = tuple(
+        SideEffectRecord(
+            **{**COMMON, "n": 24}, **shape, emotion=emotion, figure=figure, value=value, change=value - 0.25
+        )
+        for emotion, figure, value in named
+    )
+    run = tmp_path / "run"
+    shutil.copytree(folder, run)
+    Results.load(run / "results.json").model_copy(update={"side_effects": records}).save(run / "results.json")
+    rows = Rows(write_report(run).read_text(encoding="utf-8")).tables["table-steering-side-effects"]
+    assert [[cell.replace("\xa0", " ") for cell in row[1:]] for row in rows[1:]] == [
+        ["Requests refused", ".75", ".25", ".50", ".10 to .90", "24"],
+        ["Answers with abuse", ".50", ".25", ".25", ".10 to .90", "24"],
+    ]
+    assert rows[1][0] == "Joy"
+    assert "table-steering-side-effects" not in (folder / "report.html").read_text(encoding="utf-8")
 
 
 def results_with(records):

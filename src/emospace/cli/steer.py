@@ -13,10 +13,10 @@ from typer.core import TyperGroup
 
 from emospace.cli.options import keep_spec, takes
 from emospace.cli.steered import SteeredModel, show_answers, write_batch
-from emospace.cli.tone import load_vector, read_batch, read_prompt, window_of
+from emospace.cli.tone import load_vector, read_batch, read_prompt, reader_of, window_of
 from emospace.display import say, table, written
 from emospace.errors import InvalidInput, unknown
-from emospace.specs import OUTPUT, CalibrationSpec, ExportSpec, Mode, ShowSpec, TextSpec
+from emospace.specs import OUTPUT, CalibrationSpec, ExportSpec, Mode, ShowSpec, TextSpec, condition_of
 
 if TYPE_CHECKING:
     from emospace.steering import DoseRange
@@ -68,6 +68,8 @@ def text(spec: TextSpec) -> None:
 
     emospace steer --latent 1234 --dose 0.3 "Describe a street."
 
+    emospace steer --emotion calmness --when "anger > 0.5" "I am furious that my parcel is late!"
+
     emospace steer --emotion fear --batch prompts.txt --out answers.jsonl
     """
     prompts = read_batch(spec.batch) if spec.batch is not None else [read_prompt(spec.prompt)]
@@ -77,6 +79,7 @@ def text(spec: TextSpec) -> None:
         raise InvalidInput(
             f"--out {spec.out}", "it is for the answers of --batch", "Leave it out, or give --batch."
         )
+    from emospace.reading import make_gate
     from emospace.steering import plan_steering
 
     options: dict[str, Any] = {"scope": spec.scope, "op": spec.op, "window": window_of(spec.window)}
@@ -87,8 +90,18 @@ def text(spec: TextSpec) -> None:
             "a beam search runs through the model's own generate, which reads each text once",
             "Leave out --beams, or --guidance, --plausible and --cost.",
         )
+    condition = None if spec.when is None else condition_of(spec.when, "--when")
+    if spec.beams > 1 and (condition or not spec.steer_thought):
+        raise InvalidInput(
+            f"--beams {spec.beams} with {'--when' if condition else '--no-steer-thought'}",
+            "a beam search runs through the model's own generate, which tells nothing of what is said so far",
+            "Leave out one of them.",
+        )
     model, vector, _ = load_vector(spec, spec.mode, COMMANDS)
-    plan = plan_steering(model, vector, spec.dose, guidance=guidance, **options)
+    gate = None if condition is None else make_gate(reader_of(spec, model), condition)
+    plan = plan_steering(
+        *(model, vector, spec.dose), guidance=guidance, gate=gate, thoughts=spec.steer_thought, **options
+    )
     if spec.beams > 1:
         plan = replace(plan, guidance=None)
     steered = SteeredModel(model, plan, options, spec.sampling, spec.system, spec.beams)

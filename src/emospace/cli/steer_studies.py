@@ -161,6 +161,7 @@ def show_evaluation(evaluation: Evaluation) -> None:
         **{"rate": "target_rate", "95% CI": between(), "masked": "target_rate_masked"},
         **{"unsteered": "base_rate", "p (FDR)": lambda record: p_value(record.p_fdr)},
         **{"perplexity ratio": "perplexity_ratio", "distinct-2": "distinct2_ratio"},
+        **{"in language": "in_language"},
         **({"judge": "caveat"} if weak else {}),
     }
     table("Answers judged as the target, at the calibrated dose", *bare(columns, rows))
@@ -170,6 +171,11 @@ def show_evaluation(evaluation: Evaluation) -> None:
         columns |= {"low": "value_low", "high": "value_high", "n": "n"}
         table("The study in figures", *bare(columns, figures.to_dict("records")))
     show_frontier(evaluation.tables["frontier_figures"])
+    if evaluation.side_effects:
+        columns = {"emotion": lambda record: record.emotion or record.vector, "figure": "figure"}
+        columns |= {"steered": "value", "unsteered": "base_value", "change": "change"}
+        columns |= {"95% CI": between("change_low", "change_high"), "n": "n"}
+        table("Side effects at the calibrated dose", *bare(columns, evaluation.side_effects))
     show_missing(evaluation.not_computed)
 
 

@@ -12,6 +12,7 @@ from emospace.display import add_result, remark, texts, written
 
 if TYPE_CHECKING:
     from emospace.generation import Generated
+    from emospace.generation.opening import GateState
     from emospace.models import LanguageModel
     from emospace.specs import Sampling
     from emospace.steering import SteeringPlan
@@ -37,6 +38,8 @@ class SteeredModel(NamedTuple):
             "calibrated": self.plan.is_calibrated,
             "layers": list(self.plan.vector.layers),
             **({"guidance": guidance.given} if (guidance := self.plan.acting_guidance) else {}),
+            **({"when": str(gate)} if (gate := self.plan.acting_gate) else {}),
+            **({} if self.plan.thoughts else {"steer_thought": False}),
             **{name: value for name, value in self.options.items() if value is not None},
         }
 
@@ -82,8 +85,10 @@ def show_answers(steered: SteeredModel, prompt: str, *, baseline: bool) -> None:
             remark(f"{way}: a thought of {length} characters before the answer is not shown")
     cost = median_of(paired(steered, [prompt], answers[name], answers.get("unsteered")))
     applications = answers[name].applications
-    remark(summary_line(steered, applications, cost))
+    remark(summary_line(steered, answers[name], cost))
     result = {**steered.described(), "applications": applications, "perplexity_ratio": cost}
+    if answers[name].gates:
+        result["gate"] = answers[name].gates[0]._asdict()
     add_result("steered", result)
 
 
@@ -104,6 +109,8 @@ def write_batch(steered: SteeredModel, prompts: Sequence[str], out: Path | None,
             if answer.reasoning[place]:
                 row[f"{side}_reasoning"] = answer.reasoning[place]
         row |= {"perplexity_ratio": ratios[place], "seed": steered.sampling.seed, **steered.described()}
+        if answers["steered"].gates:
+            row["gate"] = answers["steered"].gates[place]._asdict()
         row["applications_in_batch"] = applications
         rows.append(jsonable(row))
     lines = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
@@ -112,12 +119,12 @@ def write_batch(steered: SteeredModel, prompts: Sequence[str], out: Path | None,
         written("Written", out)
     elif not add_result("answers", rows):
         sys.stdout.write(lines)
-    remark(summary_line(steered, applications, median_of(ratios), len(prompts)))
+    remark(summary_line(steered, answers["steered"], median_of(ratios)))
 
 
-def summary_line(steered: SteeredModel, applications: int, cost: float | None, n: int = 1) -> str:
-    """Return the line below an answer."""
-    facts = steered.described()
+def summary_line(steered: SteeredModel, generated: Generated, cost: float | None) -> str:
+    """Return the line below answers: what steered them, and the median of what it cost."""
+    facts, n, gates = steered.described(), len(generated.texts), generated.gates
     options = [f"{name} {facts[name]}" for name in ("scope", "op") if name in facts]
     if steered.plan.acting_guidance is not None:
         options.append(f"guidance {steered.plan.acting_guidance}")
@@ -129,13 +136,25 @@ def summary_line(steered: SteeredModel, applications: int, cost: float | None, n
         f"{facts['mode']} dose {facts['dose']:g}{'' if facts['calibrated'] else ' (no calibrated range)'}",
         f"layers {', '.join(map(str, facts['layers']))}",
         *options,
-        f"{applications:,} applications",
+        *([] if steered.plan.thoughts else ["thought unsteered"]),
+        *([gates[0].said] if len(gates) == 1 else []),
+        *(
+            [f"gate {gates[0].condition} opened in {sum(map(is_open, gates))} of {n}"]
+            if len(gates) > 1
+            else []
+        ),
+        f"{generated.applications:,} applications",
         "perplexity ratio not measured" if cost is None else f"perplexity {cost:.2f} times the unsteered",
     ]
     if n > 1:
         parts[-1] += " (median)" if cost is not None else ""
         parts.append(f"{n} prompts")
     return " · ".join(parts)
+
+
+def is_open(state: GateState) -> bool:
+    """Return whether a gate opened."""
+    return state.opened_after is not None
 
 
 def beam_search(steered: SteeredModel, prompts: Sequence[str], plan: SteeringPlan | None) -> Generated:

@@ -13,6 +13,7 @@ from emospace.specs import CrossingSpec, Mode, SteeringSpec, ToneSpec, WeightedT
 
 if TYPE_CHECKING:
     from emospace.models import LanguageModel
+    from emospace.reading import Reader
     from emospace.steering import SteeringVector
     from emospace.steering.bank import VectorBank
 
@@ -187,6 +188,13 @@ def load(spec: ModelWithVectors) -> tuple[LanguageModel, VectorBank]:
             f"Leave it out, or make them: emospace steer calibrate --model {spec.model} --language {named}",
         )
     return model, bank
+
+
+def reader_of(spec: ToneSpec, model: LanguageModel) -> Reader:
+    """Return the reader of a model that answers, of the language of its vectors' concepts."""
+    from emospace.reading import load_reader
+
+    return load_reader(model, language=spec.concept_language or "en", sae=spec.sae)
 
 
 def vectors_language(spec: ModelWithVectors) -> str | None:

@@ -211,7 +211,9 @@ def _depth(compared: Compared) -> Iterator[Block]:
     if drawn := [panel for panel in lines if panel]:
         yield _by_language(comparison, drawn)
     if "depth" in frames and (panels := list(_matrix_panels(comparison, frames["depth"]))):
-        yield _by_language(comparison, panels, f"All layers against those of {comparison.baseline}")
+        yield _by_language(
+            comparison, panels, f"All layers against those of the baseline ({comparison.baseline})"
+        )
     if comparison.onset:
         yield build("table-onset", tables.ONSET, comparison.onset, more_than=SEARCHED)
     if comparison.depth:
@@ -375,14 +377,14 @@ def _difference_figures(comparison: Comparison) -> Figures:
                 f"difference-{target}",
                 points(rows, "difference in r", "dense states", zero=True, why=why),
                 text="difference",
-                heading=upper_first(target) or f"{comparison.others[0]} less {comparison.baseline}",
+                heading=upper_first(target) or comparison.others[0],
                 baseline=comparison.baseline,
             )
         )
     switch = [("-".join(pair), f"{language_name(pair[0])}, {pair[1]}") for pair in norms]
     return Figures(
         made,
-        heading=f"r less that of {comparison.baseline}, on the same words",
+        heading=f"r less the baseline's ({comparison.baseline}), on the same words",
         switch=[] if two else switch,
         switch_label="Norms",
         group="norms",

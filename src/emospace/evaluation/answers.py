@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from emospace.artefacts import content_hash, read_json, write_json
 from emospace.display import track
 from emospace.generation import generate_together, perplexity
-from emospace.steering.plan import plan_steering
+from emospace.steering.plan import SteeringPlan, plan_steering
 
 if TYPE_CHECKING:
     from emospace.evaluation.cells import Cell
@@ -97,6 +97,13 @@ def cell_hash(
     return content_hash(*parts)
 
 
+def plan_of(model: LanguageModel, cell: Cell) -> SteeringPlan | None:
+    """Return how a cell's answers are steered, None for not at all."""
+    if cell.vector is None:
+        return None
+    return plan_steering(model, cell.vector, cell.dose, mode=cell.mode, **cell.settings)
+
+
 def _plain(value: Any) -> Any:
     """Return a setting as plain values, which a hash is taken of."""
     return value.model_dump(mode="json") if isinstance(value, BaseModel) else value
@@ -109,12 +116,7 @@ def _generated(
     prompts: Sequence[str],
     factual: Sequence[str],
 ) -> list[Answers]:
-    plans = [
-        None
-        if cell.vector is None
-        else plan_steering(model, cell.vector, cell.dose, mode=cell.mode, **cell.settings)
-        for cell in cells
-    ]
+    plans = [plan_of(model, cell) for cell in cells]
     sampled = spec.sampling.model_copy(
         update={
             "n_tokens": spec.factual_tokens,

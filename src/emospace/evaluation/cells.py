@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 CellKind = Literal["none", "sae", "dense", "axis", "mix", "random", "shuffled", "prompt", "prompted"]
 
-UNGUIDED = Guidance(weight=1, plausible=0, cost=0)
+UNGUIDED = Guidance().over(None)
 """The steered model alone decides."""
 N_FACTUAL = 2
 """Draws of one thing (random directions, shuffled sets) that the factual prompts are asked of."""
@@ -95,6 +95,13 @@ class Cell:
             str(self.vector.guidance or ""),
         ]
         return " ".join(part for part in (*parts, self.setting) if part) or None
+
+    @property
+    def is_probed(self) -> bool:
+        """Whether its side effects are looked at: unsteered, or a vector as calibrated, random directions too."""
+        if self.vector is None or self.instruction is not None:
+            return self.kind == "none"
+        return self.factor == 1.0 and self.kind != "shuffled" and self.settings.get("guidance") != UNGUIDED
 
     def acting(self) -> dict[str, Any]:
         """Return what acts, where and how strongly, for tables."""
@@ -242,23 +249,29 @@ def random_vectors(vectors: Sequence[SteeringVector], n: int, *, seed: int) -> l
     ]
 
 
-def n_tokens(spec: SteeringSpec, cells: Sequence[Cell], n_prompts: int, n_factual: int) -> int:
+def n_tokens(
+    spec: SteeringSpec, cells: Sequence[Cell], n_prompts: int, n_factual: int, n_requests: int = 0
+) -> int:
     """Return how many tokens the cells generate at most."""
     # Each factual prompt is answered twice: by the likeliest tokens, and sampled.
     factual = 2 * sum(cell.factual for cell in cells) * n_factual * spec.factual_tokens
     answers = sum(_candidates(cell) for cell in cells) * n_prompts
+    answers += sum(cell.is_probed for cell in cells) * n_requests
     return answers * spec.sampling.n_tokens + factual
 
 
 def _candidates(cell: Cell) -> int:
     """Return how many answers are drawn for each that is given."""
-    guidance = cell.settings.get("guidance") or (cell.vector and cell.vector.guidance)
-    return (guidance.candidates if guidance else None) or 1
+    if cell.vector is None:
+        return 1
+    return cell.settings.get("guidance", Guidance()).over(cell.vector.guidance).candidates or 1
 
 
-def check_cap(spec: SteeringSpec, cells: Sequence[Cell], n_prompts: int, n_factual: int) -> None:
+def check_cap(
+    spec: SteeringSpec, cells: Sequence[Cell], n_prompts: int, n_factual: int, n_requests: int = 0
+) -> None:
     """Raise `EmospaceError` where the cells would generate more tokens than `SteeringSpec.token_cap`."""
-    total = n_tokens(spec, cells, n_prompts, n_factual)
+    total = n_tokens(spec, cells, n_prompts, n_factual, n_requests)
     if total <= spec.token_cap:
         return
     kinds = Counter(cell.kind for cell in cells)

@@ -16,7 +16,7 @@ from emospace.concepts import ConceptSets, load_concepts
 from emospace.display import track
 from emospace.errors import EmospaceError, InvalidInput, unknown
 from emospace.evaluation.cells import Cell, random_vectors
-from emospace.evaluation.cross_lingual_tables import ALL, cross_lingual_tables, mark_language
+from emospace.evaluation.cross_lingual_tables import ALL, cross_lingual_tables
 from emospace.evaluation.grid import Evaluation, Group, Judged, judge_cells, records_of
 from emospace.evaluation.materials import features_of, kept_states
 from emospace.evaluation.prompts import PromptKind, load_prompts, prompt_kind, prompt_languages
@@ -99,7 +99,6 @@ def run_cross_lingual(
             prompts=load_prompts(language, "evaluation", kind=planned.kind)[: spec.n_prompts],
             masked_in=planned.outputs,
         )
-        mark_language(part, language)
         groups = [group for group in part.groups if _is_published(group, cells)]
         records += (
             _with_dose_origin(record, planned.home) for record in records_of(answers_in, model, judge, groups)

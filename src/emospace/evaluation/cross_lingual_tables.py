@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from emospace import stats
-from emospace.evaluation.content import in_language
 from emospace.evaluation.scores import (
     counts,
     exceeds,
@@ -46,18 +45,6 @@ def cross_lingual_tables(
         "cosines": cosine_table(vectors),
         "samples": pd.concat(samples, ignore_index=True),
     }
-
-
-def mark_language(judged: Judged, language: str) -> None:
-    """Give every group's figures the share of answers in a language, `in_language`, and of unsteered ones."""
-    stays = {
-        id(cell): in_language(given.texts, language)
-        for cell, given in zip(judged.cells, judged.answers, strict=True)
-    }
-    base = next(stays[id(cell)] for cell in judged.cells if cell.kind == "none")
-    for group in judged.groups:
-        group.figures["in_language"] = mean_of([stays[id(cell)] for cell in group.cells])
-        group.figures["base_in_language"] = mean_of([base])
 
 
 def rate_table(language: str, judged: Judged) -> pd.DataFrame:

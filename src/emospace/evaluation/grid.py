@@ -11,14 +11,15 @@ import numpy as np
 from emospace.errors import InvalidInput
 from emospace.evaluation.answers import Answers, answer
 from emospace.evaluation.cells import Cell, check_cap
-from emospace.evaluation.content import answered, distinct_n, repetition, similarity
+from emospace.evaluation.content import answered, distinct_n, in_language, repetition, similarity
 from emospace.evaluation.prompts import FactualPrompt, load_factual, load_prompts, prompt_kind
 from emospace.evaluation.scores import Scored, adjusted, counts, measure
+from emospace.evaluation.side_effects import n_requests, side_effects
 from emospace.evaluation.tables import study_tables
 from emospace.judges import AUROC_FLOOR, BASIC, is_fit, weakness
 from emospace.judges.masking import mask_concepts
 from emospace.judges.words import rate_words
-from emospace.records import NotComputed, SteeringRecord
+from emospace.records import NotComputed, SideEffectRecord, SteeringRecord
 from emospace.specs import SteeringSpec
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ class Evaluation(NamedTuple):
     Tables: ``cells`` (every figure of every cell), ``dose_response``, ``confusion``, ``affect`` (word shifts beside
     people's ratings of the categories), ``random`` (random directions at matched perplexity), ``figures`` (the
     study in a few numbers), ``samples`` (three answers a cell), ``frontier``, ``frontier_figures`` and
-    ``frontier_tests`` (each way's curve of tone over cost, and ways at equal cost: `emospace.evaluation.frontier`).
+    ``frontier_tests`` (each way's curve of tone over cost, and ways at equal cost: `emospace.evaluation.frontier`), and
+    ``side_effects`` where they were asked for.
     `n_answers` counts the answers to evaluation prompts.
     """
 
@@ -44,6 +46,7 @@ class Evaluation(NamedTuple):
     tables: dict[str, pd.DataFrame]
     not_computed: tuple[NotComputed, ...]
     n_answers: int
+    side_effects: tuple[SideEffectRecord, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +139,12 @@ def evaluate(
     judged = judge_cells(spec, model, cells, judge, sets=sets, norms=norms, prompts=prompts, factual=factual)
     tables = study_tables(spec, judged, sets=sets, norms=norms)
     records = records_of(spec, model, judge, judged.groups)
-    return Evaluation(records, tables, judged.not_computed, judged.n_answers)
+    missing, beside = judged.not_computed, None
+    if spec.side_effects:
+        beside = side_effects(spec, model, cells, judged.answers)
+        tables["side_effects"] = beside.table
+        missing = (*missing, *beside.not_computed)
+    return Evaluation(records, tables, missing, judged.n_answers, beside.records if beside else ())
 
 
 def judge_cells(
@@ -161,7 +169,7 @@ def judge_cells(
             "unsteered answers are what all others are compared with",
             "Give exactly one cell of kind 'none'",
         )
-    check_cap(spec, cells, len(prompts), len(factual))
+    check_cap(spec, cells, len(prompts), len(factual), n_requests(spec))
     judge.check_language(spec.language)
     answers = answer(spec, model, cells, prompts, [question.prompt for question in factual])
     scored = score(
@@ -233,6 +241,7 @@ def score(
             if given.factual
             else None,
             applications=given.applications,
+            in_language=in_language(given.texts, language),
         )
         for place, given in enumerate(answers)
     ]
@@ -263,6 +272,7 @@ def group_cells(
         controls = tuple(_controls(members[0][0], pairs))
         figures = measure([scores for _, scores in members], base, target, controls, seed=spec.seed)
         figures["judge_auroc"] = judge.auroc(spec.language, target)
+        figures["judge_calibration_error"] = judge.calibration_error(spec.language, target)
         figures["judge_recall"] = judge.recall(spec.language, target) if target in BASIC else None
         alike, scored_alike = zip(*members, strict=True)
         groups.append(Group(target, alike, scored_alike, figures, controls))

@@ -156,7 +156,7 @@ def read_sheet(path: Path, texts: pd.Series, known: Mapping[str, str]) -> pd.Ser
         As `read_sheets`.
     """
     given = f"sheet {path}"
-    rows = _rows(path, given)
+    rows = read_rows(path, given)
     answer_ids: dict[str, set[str]] = {}
     for name, text in texts.items():
         answer_ids.setdefault(_letters(text), set()).add(str(name))
@@ -191,7 +191,8 @@ def read_sheet(path: Path, texts: pd.Series, known: Mapping[str, str]) -> pd.Ser
     return pd.Series(emotions, dtype=object)
 
 
-def _rows(path: Path, given: str) -> list[dict[str, str]]:
+def read_rows(path: Path, given: str) -> list[dict[str, str]]:
+    """Return the rows of a sheet that a rater filled, by the names of its columns; `given` names it in errors."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -206,14 +207,12 @@ def _rows(path: Path, given: str) -> list[dict[str, str]]:
         raise InvalidInput(given, "it is no text", "Save the sheet as CSV (UTF-8).") from error
     for separator in SEPARATORS:
         table = csv.reader(io.StringIO(text.lstrip("\ufeff"), newline=""), delimiter=separator)
-        header = [name.strip().casefold() for name in next(table, [])]
-        if {"id", "emotion"} <= set(header):
-            try:
+        try:
+            header = [name.strip().casefold() for name in next(table, [])]
+            if {"id", "emotion"} <= set(header):
                 return [dict(zip(header, [*row, "", "", "", ""], strict=False)) for row in table if any(row)]
-            except csv.Error as error:
-                raise InvalidInput(
-                    given, f"it is no CSV ({error})", "Save the sheet as CSV (UTF-8)."
-                ) from error
+        except csv.Error as error:
+            raise InvalidInput(given, f"it is no CSV ({error})", "Save the sheet as CSV (UTF-8).") from error
     raise InvalidInput(
         given,
         "its first line does not name the columns id and emotion",

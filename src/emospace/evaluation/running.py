@@ -14,7 +14,7 @@ from emospace.evaluation.grid import Evaluation, evaluate
 from emospace.evaluation.instructions import best_instructions
 from emospace.evaluation.materials import shuffled_banks
 from emospace.evaluation.summary import steering_summary
-from emospace.judges import load_judge
+from emospace.judges import judge_parts, load_judge
 from emospace.norms import norms_for
 from emospace.records import Manifest, NotComputed, Results, Source, SummaryRecord, provenance
 from emospace.specs import CalibrationSpec, CrossingSpec, SteeringSpec
@@ -101,9 +101,12 @@ def run_evaluation(
 
 
 def load_reporting_judge(name: str, bank: VectorBank) -> Judge:
-    """Return the judge of a study, and say where it is the one that chose the doses."""
-    if bank.note.get("judge") == name:
-        say(f"Warning: judge '{name}' also calibrated the doses, so its figures are too good. Name another.")
+    """Return the judge of a study, and say where it, or a part of it, is the one that chose the doses."""
+    if shared := set(judge_parts(name)) & set(judge_parts(bank.note.get("judge", ""))):
+        listed = ", ".join(sorted(shared))
+        say(
+            f"Warning: judge '{listed}' also calibrated the doses, so its figures are too good. Name another."
+        )
     return load_judge(name)
 
 
@@ -146,6 +149,7 @@ def save_study(
     n_answers = evaluation.n_answers
     Results(
         steering=evaluation.records,
+        side_effects=evaluation.side_effects,
         summary=summary,
         not_computed=evaluation.not_computed,
         model=provenance.model_record(

@@ -66,6 +66,9 @@ class Scored:
         where none was asked.
     applications
         Token positions times layers changed.
+    in_language
+        ``[n_prompts]`` whether an answer is in the language of its prompt, NaN for one without a word; None where it was
+        not looked at.
     """
 
     judgement: Judgement
@@ -79,6 +82,7 @@ class Scored:
     distinct2: float
     facts: np.ndarray | None = None
     applications: int = 0
+    in_language: np.ndarray | None = None
 
 
 def is_judged(judgement: Judgement, target: str) -> bool:
@@ -223,6 +227,45 @@ def shift(steered: ArrayLike, base: ArrayLike, *, seed: int, n: int = 2000) -> E
     return mean_estimate(over_draws(list(gap)), seed=seed, n=n)
 
 
+def paired_difference(steered: ArrayLike, base: ArrayLike) -> Estimate:
+    """Return the difference of two shares of the same prompts with Newcombe's 95% interval (method 10).
+
+    Its interval has a width where no prompt changed, too, as a bootstrap over prompts has not.
+
+    Parameters
+    ----------
+    steered, base
+        ``[n_prompts]`` of 0 and 1; prompts with a value missing on either side are left out.
+
+    References
+    ----------
+    Newcombe (1998), Stat. Med. 17, 2635-2650.
+    """
+    pair = np.stack([np.asarray(steered, dtype=np.float64), np.asarray(base, dtype=np.float64)])
+    pair = pair[:, np.isfinite(pair).all(axis=0)]
+    n = pair.shape[1]
+    if not n:
+        return Estimate(NAN, NAN, NAN, 0)
+    (p, q), square = pair.mean(axis=1), 1.959964**2
+    centre = (pair.mean(axis=1) + square / (2 * n)) / (1 + square / n)
+    spread = pair.mean(axis=1) * (1 - pair.mean(axis=1)) / n + square / (4 * n**2)
+    half = np.sqrt(square * spread) / (1 + square / n)
+    low, high = pair.mean(axis=1) - (centre - half), centre + half - pair.mean(axis=1)
+    both, first, second = (
+        float((pair[0] * pair[1]).sum()),
+        float((pair[0] * (1 - pair[1])).sum()),
+        float(((1 - pair[0]) * pair[1]).sum()),
+    )
+    neither = n - both - first - second
+    margins = (both + first) * (second + neither) * (both + second) * (first + neither)
+    product = both * neither - first * second
+    # Corrected for continuity, as method 10 has it; without a margin the shares are taken for unrelated.
+    phi = (max(product - n / 2, 0.0) if product > 0 else product) / np.sqrt(margins) if margins else 0.0
+    down = np.sqrt(low[0] ** 2 - 2 * phi * low[0] * high[1] + high[1] ** 2)
+    up = np.sqrt(high[0] ** 2 - 2 * phi * high[0] * low[1] + low[1] ** 2)
+    return Estimate(float(p - q), float(p - q - down), float(p - q + up), n)
+
+
 def exceeds(cell: ArrayLike, controls: ArrayLike, *, seed: int, n: int = 9999) -> float:
     """Return the one-sided p that a cell exceeds its controls, permuting within each prompt which is the cell.
 
@@ -362,6 +405,8 @@ def measure(
         "early_stop": mean_of([cell.stopped for cell in cells]),
         "base_early_stop": mean_of([base.stopped]),
         "similarity": mean_of([cell.similarity for cell in cells]),
+        "in_language": mean_of([cell.in_language for cell in cells if cell.in_language is not None]),
+        "base_in_language": mean_of([] if base.in_language is None else [base.in_language]),
         **_facts(cells, base, seed),
         "applications": sum(cell.applications for cell in cells),
         **_shifts("valence", [cell.valence for cell in cells], base.valence, seed),

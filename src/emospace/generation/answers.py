@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from emospace.errors import EmospaceError, InvalidInput
-from emospace.generation.decoding import answer_parts, opens_thought
+from emospace.generation.answering import Answer
+from emospace.generation.candidates import Candidates
+from emospace.generation.decoding import AnswerStream, answer_parts, decode, opens_thought
 from emospace.generation.forward import batches, perplexities
-from emospace.generation.loop import Answer, Event, run
+from emospace.generation.loop import run
+from emospace.generation.opening import GateState
 from emospace.models import turns_of
 from emospace.specs import Sampling
 from emospace.steering.plan import SteeringPlan, plan_steering, warn_before, warn_of_no_token
@@ -45,6 +50,10 @@ class Generated(NamedTuple):
     readings
         How far the unsteered model's states at each answer's tokens point along the vector, a mean cosine; 0 without
         guidance. By it one of several candidates is chosen.
+    steered
+        For each answer ``[n]`` of bool, whether the state that each token was drawn from was steered.
+    gates
+        What the gate of each answer read, and when it opened; empty without a gate.
     """
 
     texts: list[str]
@@ -54,6 +63,8 @@ class Generated(NamedTuple):
     reasoning: Sequence[str] = ()
     shifts: Sequence[np.ndarray] = ()
     readings: Sequence[float] = ()
+    steered: Sequence[np.ndarray] = ()
+    gates: Sequence[GateState] = ()
 
 
 def generate(
@@ -118,14 +129,15 @@ def generate_together(
         As `generate`.
     """
     sampling = sampling or Sampling()
-    answers_of = [_begin(model, prompts, plan, sampling, system) for prompts, plan in sets]
-    answers = [answer for part in answers_of for answer in part]
-    for batch in batches([answer.prompt for answer in answers], batch_size):
-        for _ in run(model, [answers[place] for place in batch]):
+    groups_of = [_begin(model, prompts, plan, sampling, system) for prompts, plan in sets]
+    groups = [group for part in groups_of for group in part]
+    most = max((len(group.answers) for group in groups), default=1)
+    for batch in batches([group.answers[0].prompt for group in groups], max(1, batch_size // most)):
+        for _ in run(model, [groups[place] for place in batch]):
             pass
-    for part in answers_of:
+    for part in groups_of:
         _check_applied(part)
-    return [_generated(model, _chosen(part)) for part in answers_of]
+    return [_generated(model, [group.best for group in part]) for part in groups_of]
 
 
 def stream(
@@ -141,7 +153,7 @@ def stream(
 ) -> Generator[str, None, Generated]:
     """Yield the answer that `generate` gives to one prompt, piece by piece, never half a character nor a thought.
 
-    One of several candidates comes in one piece, when all of them are there.
+    Of several candidates a piece comes when it is chosen.
 
     The model is steered only while a token is computed, so several streams may be read in turn. At its end the stream
     returns the answer as `generate` would.
@@ -159,19 +171,19 @@ def stream(
         As `generate`, when the first piece is asked for.
     """
     plan = _plan(model, vector, dose, mode, steer_options)
-    answer, *others = _begin(model, [prompt], plan, sampling or Sampling(), system)
-    if others:
-        whole = generate(model, [prompt], plan, sampling=sampling, system=system)
-        yield from (text for text in whole.texts if text)
-        return whole
-    events: list[Event] = []
-    answer.emit, answer.opened = events.append, opens_thought(model, answer.prompt)
-    with closing(run(model, [answer])) as steps:
+    (group,) = _begin(model, [prompt], plan, sampling or Sampling(), system)
+    text = AnswerStream(partial(decode, model), opens_thought(model, group.answers[0].prompt))
+    n_read = 0
+    with closing(run(model, [group])) as steps:
         for _ in steps:
-            yield from (event.text for event in events if event.text)
-            events.clear()
-    _check_applied([answer])
-    return _generated(model, [answer])
+            settled = group.answers[0].tokens[n_read : group.n_settled]
+            n_read += len(settled)
+            yield from filter(None, (text.push(token).answer for token in settled))
+    _check_applied([group])
+    best = group.best
+    yield from filter(None, (text.push(token).answer for token in best.tokens[n_read:]))
+    yield from filter(None, [text.close().answer])
+    return _generated(model, [best])
 
 
 def perplexity(
@@ -236,8 +248,8 @@ def _begin(
     plan: SteeringPlan | None,
     sampling: Sampling,
     system: str | None,
-) -> list[Answer]:
-    """Return the answers to prompts, none of them begun."""
+) -> list[Candidates]:
+    """Return the candidates for the answer to each prompt, none of them begun."""
     if plan is not None:
         warn_before(model, plan)
         if plan.scope == "response" and plan.window[0] >= sampling.n_tokens:
@@ -250,19 +262,11 @@ def _begin(
     guidance = None if plan is None else plan.acting_guidance
     # The likeliest tokens are always the same.
     n = 1 if guidance is None or sampling.temperature == 0 else guidance.candidates or 1
+    block = 0 if guidance is None else guidance.block or 0
     return [
-        Answer(row, sampling, plan, index, branch=branch)
+        Candidates([Answer(row, sampling, plan, index, branch=branch) for branch in range(n)], block)
         for index, row in enumerate(rows)
-        for branch in range(n)
     ]
-
-
-def _chosen(answers: Sequence[Answer]) -> list[Answer]:
-    """Return of each answer the candidate in which most of the tone is read, the first where they are alike."""
-    candidates: dict[int, list[Answer]] = {}
-    for answer in answers:
-        candidates.setdefault(answer.index, []).append(answer)
-    return [max(rivals, key=lambda answer: answer.reading) for rivals in candidates.values()]
 
 
 def _token_rows(
@@ -285,6 +289,18 @@ def _generated(model: LanguageModel, answers: Sequence[Answer]) -> Generated:
     """Return finished answers under one plan."""
     tokens = [np.array(answer.tokens, dtype=np.int64) for answer in answers]
     parts = [answer_parts(model, answer.prompt, answer.tokens) for answer in answers]
+    gates = [state for answer in answers if answer.opening and (state := answer.opening.state())]
+    closed = [state for state in gates if state.opened_after is None]
+    if closed:
+        read = [reading for state in closed for reading in state.readings]
+        log.warning(
+            "the gate %s never opened in %d of %d answers, which are unsteered: it read %.2f to %.2f",
+            closed[0].condition,
+            len(closed),
+            len(answers),
+            min(read, default=math.nan),
+            max(read, default=math.nan),
+        )
     unanswered = sum(bool(part.reasoning and not part.answer) for part in parts)
     if unanswered:
         log.warning(
@@ -301,17 +317,20 @@ def _generated(model: LanguageModel, answers: Sequence[Answer]) -> Generated:
         [part.reasoning for part in parts],
         [np.array(answer.shifts, dtype=np.float32) for answer in answers],
         [answer.reading for answer in answers],
+        [np.array(answer.steered, dtype=bool) for answer in answers],
+        gates,
     )
 
 
-def _check_applied(answers: Sequence[Answer]) -> None:
+def _check_applied(groups: Sequence[Candidates]) -> None:
     """Raise where a vector changed another number of states than its scope, its window and the tokens ask for."""
+    answers = [answer for group in groups for answer in group.answers]
     plan = answers[0].plan if answers else None
     if plan is None:
         return
     # The token that reaches the limit is sampled, but never run.
     expected = sum(
-        plan.expected(len(answer.prompt), min(answer.n_tokens, answer.sampling.n_tokens - 1))
+        plan.expected(len(answer.prompt), min(answer.n_tokens, answer.sampling.n_tokens - 1), answer.begins)
         for answer in answers
     )
     applications = sum(answer.applications for answer in answers)
@@ -321,5 +340,6 @@ def _check_applied(answers: Sequence[Answer]) -> None:
             f"scope {plan.scope!r}, window {plan.window} and the tokens of the answers ask for {expected}",
             "Please report this, with the model's name and the version of transformers.",
         )
-    if expected == 0 and not plan.is_nothing:
+    waits = plan.gate is not None or not plan.thoughts
+    if expected == 0 and not (plan.is_nothing or waits):
         warn_of_no_token(plan)

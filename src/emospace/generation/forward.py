@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emospace.generation.guidance import Pairs
 from emospace.generation.packing import packed
 from emospace.models import cache_argument, check_cached
+from emospace.steering.hooks import RowSteering
 
 if TYPE_CHECKING:
     import torch
 
     from emospace.models import LanguageModel
+    from emospace.steering import SteeringPlan
 
 Tokens = Sequence[int] | np.ndarray
 
@@ -68,6 +71,32 @@ def perplexities(
             ):
                 scores[index] = float(cross_entropy(row[:n].float(), tokens[:n]).exp())
     return scores
+
+
+def first_scores(
+    model: LanguageModel, prompts: Sequence[Tokens], plan: SteeringPlan | None = None, batch_size: int = 40
+) -> np.ndarray:
+    """Return the log-probability of every first token of an answer ``[n_prompts, n_vocabulary]``, steered by a plan.
+
+    Guidance counts but for `Guidance.plausible`, which would leave most tokens without a probability.
+    """
+    import torch
+
+    guidance = None if plan is None else plan.acting_guidance
+    if guidance is not None:
+        guidance = guidance.model_copy(update={"plausible": 0.0})
+    rows: list[np.ndarray] = [np.empty(0)] * len(prompts)
+    for batch in batches(prompts, batch_size):
+        pairs = Pairs([guidance] * len(batch), model.device)
+        ids, mask = left_padded([prompts[batch[place]] for place in pairs.answer_of])
+        steering = RowSteering(model, [None if apart else plan for apart in pairs.is_reference])
+        answered = torch.arange(-mask.shape[1], 0).expand(mask.shape)
+        with torch.inference_mode(), steering.attached(), steering.on(answered, mask > 0):
+            logits = forward(model, ids.to(model.device), mask.to(model.device), keep=1)[:, -1].float()
+            scores = pairs.guided(logits.nan_to_num_()).log_softmax(dim=-1).cpu().numpy()
+        for index, row in zip(batch, scores, strict=True):
+            rows[index] = row
+    return np.stack(rows)
 
 
 def batches(rows: Sequence[Tokens], size: int) -> Iterator[list[int]]:

@@ -71,9 +71,9 @@ class Pairs:
             torch.tensor(references).to(device),
         )
         self._guided = torch.tensor([row is not None for row in guidances]).nonzero()[:, 0].to(device)
-        values = [[g.weight or 1.0, g.plausible or 0.0, g.cost or torch.inf] for g in given]
+        values = [[g.weight or 1.0, g.plausible or 0.0, g.cost or torch.inf, g.sharpen or 1.0] for g in given]
         columns = torch.tensor(values, dtype=torch.float32).to(device)
-        self._weight, self._plausible, self._cost = columns.T.unsqueeze(-1)
+        self._weight, self._plausible, self._cost, self._sharpen = columns.T.unsqueeze(-1)
         self._is_bounded = any(g.cost for g in given)
         self._readings: tuple[torch.Tensor, torch.Tensor] | None = None
 
@@ -81,8 +81,11 @@ class Pairs:
         """Return what is of each answer ``[n_answers, …]`` for each row ``[n_rows, …]``."""
         return values[self._rows] if self.n_guided else values
 
-    def guided(self, logits: torch.Tensor) -> torch.Tensor:
-        """Return the logits ``[n_answers, n_vocabulary]`` that tokens are drawn from, of those of all rows."""
+    def guided(self, logits: torch.Tensor, closed: Sequence[bool] = ()) -> torch.Tensor:
+        """Return the logits ``[n_answers, n_vocabulary]`` that tokens are drawn from, of those of all rows.
+
+        Answers that are `closed`, on which nothing acts yet, have those of the model as it is.
+        """
         import torch
 
         if not self.n_guided:
@@ -98,21 +101,27 @@ class Pairs:
         if self._is_bounded:
             weight = self._within(unsteered, difference, is_plausible, torch.maximum(steered, unsteered))
         joined = torch.addcmul(unsteered, weight, difference).masked_fill_(~is_plausible, -torch.inf)
+        joined.mul_(self._sharpen)
+        if any(closed):
+            is_closed = torch.tensor(closed).to(logits.device)[self._guided].unsqueeze(1)
+            joined = torch.where(is_closed, chosen[self._guided], joined)
         return chosen.index_copy_(0, self._guided, joined)
 
     def figures(self, tokens: torch.Tensor, reading: torch.Tensor) -> torch.Tensor:
-        """Return what guidance says of each answer's token ``[2, n_answers]``, 0 where an answer is alone.
+        """Return what guidance says of each answer's token ``[3, n_answers]``, 0 where an answer is alone.
 
-        First its log-probability steered less unsteered, then the `reading` ``[n_guided]`` of the token before it.
+        Its log-probability steered less unsteered, the unsteered one, and the `reading` ``[n_guided]`` of the token
+        before it.
         """
         import torch
 
-        figures = torch.zeros((2, len(tokens)), dtype=torch.float32, device=tokens.device)
+        figures = torch.zeros((3, len(tokens)), dtype=torch.float32, device=tokens.device)
         assert self._readings is not None
         places = tokens[self._guided].unsqueeze(1)
         steered, unsteered = (logits.gather(1, places)[:, 0] for logits in self._readings)
         figures[0, self._guided] = steered - unsteered
-        figures[1, self._guided] = reading.to(figures.device, figures.dtype)
+        figures[1, self._guided] = unsteered
+        figures[2, self._guided] = reading.to(figures.device, figures.dtype)
         return figures
 
     def _within(

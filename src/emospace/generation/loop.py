@@ -6,181 +6,54 @@ token: but for rounding an answer does not depend on its batch, and steered and 
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Generator, Sequence
+import math
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from emospace.generation.decoding import EMPTY, AnswerStream, Parts, decode
+from emospace.generation.answering import Answer
+from emospace.generation.decoding import AnswerStream, decode
 from emospace.generation.forward import end_ids, forward, left_padded
 from emospace.generation.guidance import Pairs
+from emospace.generation.opening import Opening, read_states
 from emospace.specs import Sampling
 from emospace.steering.hooks import RowSteering
+from emospace.steering.watch import Watch
 
 if TYPE_CHECKING:
     import torch
 
+    from emospace.generation.candidates import Candidates
     from emospace.models import LanguageModel
-    from emospace.specs import Guidance
-    from emospace.steering import SteeringPlan
-
-Finish = Literal["stop", "length"]
 
 
-@dataclass(frozen=True)
-class Event:
-    """What happened to an answer: a piece of text, its end, or a failure.
+class _Run(NamedTuple):
+    """What a forward pass gives each answer: its next token, how that was steered, and the reading of the one before."""
 
-    `shift` is the log-probability, steered less unsteered, of the tokens since the last piece; 0 without guidance.
-    """
-
-    index: int
-    piece: Parts = EMPTY
-    finish: Finish | None = None
-    error: Exception | None = None
-    shift: float = 0.0
-
-    @property
-    def text(self) -> str:
-        """What the piece adds to the answer, without the thought before it."""
-        return self.piece.answer
+    tokens: list[int]
+    shifts: Sequence[float]
+    unsteered: Sequence[float]
+    readings: Sequence[float]
+    steered: Sequence[bool]
 
 
-@dataclass(eq=False)
-class Answer:
-    """One answer: what was asked, and how far it is.
-
-    Attributes
-    ----------
-    prompt
-        Token ids.
-    plan
-        How it is steered, None for not at all.
-    index
-        Its number, part of the seed.
-    branch
-        Its number among the candidates for one answer, part of the seed too.
-    emit
-        Called with each `Event`; without it no text is made while the tokens come.
-    stops
-        Texts that end it, where there is an `emit`.
-    opened
-        Whether the prompt ends in a thought, None where none is looked for.
-    deadline
-        On the clock of `time.monotonic`.
-    tokens
-        Those so far, without the one that ends the answer.
-    shifts
-        Of each of these tokens, its log-probability steered less unsteered; 0 without guidance.
-    readings
-        Of each token that was run again, how far the unsteered state points along the vector, a cosine; 0 without
-        guidance.
-    applications
-        States its vector has changed: token positions times layers.
-    """
-
-    prompt: Sequence[int]
-    sampling: Sampling
-    plan: SteeringPlan | None = None
-    index: int = 0
-    emit: Callable[[Event], None] | None = None
-    stops: Sequence[str] = ()
-    opened: bool | None = None
-    deadline: float = float("inf")
-    branch: int = 0
-    tokens: list[int] = field(default_factory=list)
-    shifts: list[float] = field(default_factory=list)
-    readings: list[float] = field(default_factory=list)
-    applications: int = 0
-    cancelled: bool = False
-    finished: bool = False
-    start: float = field(default_factory=time.monotonic)
-    text: AnswerStream | None = None
-
-    def __post_init__(self) -> None:
-        self.uniforms = uniforms(self.sampling, self.index, self.branch)
-        self._pending_shift = 0.0
-
-    @property
-    def guidance(self) -> Guidance | None:
-        """How its tokens are chosen, None where it needs no unsteered row beside the steered one."""
-        return None if self.plan is None else self.plan.acting_guidance
-
-    @property
-    def n_rows(self) -> int:
-        """Rows of a batch that it takes."""
-        return 1 if self.guidance is None else 2
-
-    @property
-    def n_tokens(self) -> int:
-        """How many tokens it has so far."""
-        return len(self.tokens)
-
-    @property
-    def reading(self) -> float:
-        """The mean of its readings, 0 where there are none."""
-        return float(np.mean(self.readings)) if self.readings else 0.0
-
-    @property
-    def over(self) -> bool:
-        """Whether nothing more will come."""
-        return self.finished or self.cancelled
-
-    def cancel(self) -> None:
-        """Give the answer up; its row is free at the next token."""
-        self.cancelled = True
-
-    def take(self, token: int, ends: Sequence[int], shift: float = 0.0) -> None:
-        """Add a token and emit what it adds to the text."""
-        if token in ends:
-            self._end("stop")
-            return
-        self.tokens.append(token)
-        self.shifts.append(shift)
-        self._pending_shift += shift
-        piece = EMPTY if self.text is None else self.text.push(token)
-        if self.text is not None and self.text.stopped:
-            self._end("stop", piece)
-        elif self.n_tokens == self.sampling.n_tokens or time.monotonic() > self.deadline:
-            self._end("length", piece)
-        elif any(piece):
-            self._emit(Event(self.index, piece, shift=self._shift_since_last()))
-
-    def fail(self, error: Exception) -> None:
-        """End the answer with an error."""
-        self.finished = True
-        self._emit(Event(self.index, error=error))
-
-    def _end(self, finish: Finish, piece: Parts = EMPTY) -> None:
-        self.finished = True
-        rest = EMPTY if self.text is None else self.text.close()
-        self._emit(Event(self.index, piece.then(rest), finish, shift=self._shift_since_last()))
-
-    def _shift_since_last(self) -> float:
-        """Return the shift of the tokens since it was last asked for."""
-        shift, self._pending_shift = self._pending_shift, 0.0
-        return shift
-
-    def _emit(self, event: Event) -> None:
-        if self.emit is not None:
-            self.emit(event)
-
-
-def run(model: LanguageModel, answers: Sequence[Answer]) -> Generator[None]:
+def run(model: LanguageModel, groups: Sequence[Candidates]) -> Generator[None]:
     """Generate answers together, each to its end; yields after each of their tokens.
 
     The model is steered only while a token is computed, so that several runs may take turns.
     """
+    answers = [answer for group in groups for answer in group.answers]
     batch = Batch(model, is_closed=True)
     try:
         batch.join(answers)
         yield
         while not all(answer.over for answer in answers):
             batch.step()
+            batch.choose(groups)
             yield
     finally:
         batch.clear()
@@ -203,6 +76,7 @@ class Batch:
         self.model, self.is_closed = model, is_closed
         self.rows: list[Answer] = []
         self.ends = end_ids(model)
+        self._marks = frozenset(model.tokenizer.all_special_ids)
         self._cache: Any = None
         self._next: list[int] = []
         # On the device, [rows, width]: 1 where a row has a token.
@@ -217,8 +91,10 @@ class Batch:
         from transformers import DynamicCache
 
         for answer in answers:
+            answer.opening = Opening(self.model, answer.prompt, answer.plan)
             if answer.emit is not None:
                 answer.text = AnswerStream(partial(decode, self.model), answer.opened, answer.stops)
+        self._read_prompts(answers)
         pairs = Pairs([answer.guidance for answer in answers], self.model.device)
         ids, mask = left_padded([answers[place].prompt for place in pairs.answer_of])
         positions = torch.arange(-mask.shape[1], 0).expand(mask.shape), mask > 0
@@ -230,7 +106,7 @@ class Batch:
         alone = self._steering_of(answers)
         with ExitStack() as attached:
             attached.enter_context(alone.attached())
-            tokens, shifts, _ = self._run(answers, state, alone, ids, mask, positions, cache)
+            run = self._run(answers, state, alone, ids, mask, positions, cache)
             if not self.rows:
                 self._cache, self._mask, self._state = cache, mask, state
                 self._steer(alone, attached.pop_all())
@@ -242,8 +118,8 @@ class Batch:
                 self._steer(together, attached.pop_all())
             self._state = None
         self.rows += answers
-        self._next += tokens
-        self._take(answers, tokens, shifts)
+        self._next += run.tokens
+        self._take(answers, run)
 
     def step(self) -> None:
         """Give every row its next token."""
@@ -261,13 +137,36 @@ class Batch:
             torch.tensor([[row.n_tokens - 1] for row in rows]),
             torch.tensor([[not row.over] for row in rows]),
         )
-        self._next, shifts, readings = self._run(
-            self.rows, self._state, self._steering, ids, self._mask, positions, self._cache
-        )
-        for row, reading in zip(self.rows, readings, strict=True):
+        run = self._run(self.rows, self._state, self._steering, ids, self._mask, positions, self._cache)
+        self._next = run.tokens
+        for row, reading in zip(self.rows, run.readings, strict=True):
             if not row.over:
                 row.readings.append(reading)
-        self._take(self.rows, self._next, shifts)
+        self._read_tokens()
+        self._take(self.rows, run)
+
+    def choose(self, groups: Sequence[Candidates]) -> None:
+        """Let all candidates for an answer go on from the best of them, where a block of their tokens is full."""
+        import torch
+
+        chosen = [(group.answers, group.choose()) for group in groups if group.is_due]
+        best = {id(answer): choice for answers, choice in chosen for answer in answers}
+        changed = [answer for answer in self.rows if best.get(id(answer), answer) is not answer]
+        if not changed:
+            return
+        assert self._mask is not None
+        places = {id(answer): place for place, answer in enumerate(self.rows)}
+        sources = [places[id(best.get(id(answer), answer))] for answer in self.rows]
+        # The rows of an answer stand next to each other; those of its candidates are as many.
+        first = [0, *accumulate(answer.n_rows for answer in self.rows)]
+        places_of = [(first[source], row.n_rows) for source, row in zip(sources, self.rows, strict=True)]
+        rows = torch.tensor([start + n for start, n_rows in places_of for n in range(n_rows)])
+        self._mask = self._mask[rows.to(self._mask.device)]
+        self._cache.reorder_cache(rows.to(self.model.device))
+        self._next = [self._next[source] for source in sources]
+        for answer in changed:
+            answer.resume(best[id(answer)])
+        self._state = None
 
     def leave(self) -> list[Answer]:
         """Take out the rows that are over and return them."""
@@ -318,12 +217,50 @@ class Batch:
     def _steering_of(self, answers: Sequence[Answer]) -> RowSteering:
         plans = [plan for answer in answers for plan in (answer.plan, None)[: answer.n_rows]]
         read = [plan for answer in answers for plan in (None, answer.plan)[: answer.n_rows]]
-        return RowSteering(self.model, plans, read)
+        gates = [answer.plan and answer.plan.acting_gate for answer in answers]
+        return RowSteering(self.model, plans, read, {gate.layer for gate in gates if gate})
 
-    def _take(self, answers: Sequence[Answer], tokens: Sequence[int], shifts: Sequence[float]) -> None:
-        for answer, token, shift in zip(answers, tokens, shifts, strict=True):
+    def _take(self, answers: Sequence[Answer], run: _Run) -> None:
+        columns = (run.tokens, run.shifts, run.unsteered, run.steered)
+        for answer, token, shift, unsteered, steered in zip(answers, *columns, strict=True):
             if not answer.over:
-                answer.take(token, self.ends, shift)
+                answer.take(token, self.ends, shift, unsteered, steered=steered)
+                if answer.opening is not None:
+                    answer.opening.hear(answer.tokens)
+
+    def _read_prompts(self, answers: Sequence[Answer]) -> None:
+        """Let the gates of answers read their prompts, unsteered, before any of these is run for good."""
+        import torch
+
+        openings = [
+            (answer, answer.opening) for answer in answers if answer.opening and answer.opening.is_read
+        ]
+        if not openings:
+            return
+        ids, mask = left_padded([answer.prompt for answer, _ in openings])
+        watch = Watch(self.model.blocks, {opening.gate.layer for _, opening in openings if opening.gate})
+        with torch.inference_mode(), watch.attached():
+            forward(self.model, ids.to(self.model.device), mask.to(self.model.device), keep=1)
+            parts = []
+            for place, (answer, opening) in enumerate(openings):
+                assert opening.gate is not None
+                # As a reader does: neither the first position nor the template's marks are words of the text.
+                first = ids.shape[1] - len(answer.prompt)
+                kept = [first + n for n, token in enumerate(answer.prompt) if n and token not in self._marks]
+                parts.append((opening, watch.states[opening.gate.layer][place, kept], -math.inf))
+            read_states(parts)
+
+    def _read_tokens(self) -> None:
+        """Let the gates that are closed read the tokens that were just run."""
+        places, place = [], 0
+        for row in self.rows:
+            opening = row.opening
+            if not row.over and opening and opening.is_read and row.tokens[-1] not in self._marks:
+                assert opening.gate is not None
+                state = self._steering.watch.states[opening.gate.layer][place, -1:]
+                places.append((opening, state, float(row.n_tokens)))
+            place += row.n_rows
+        read_states(places)
 
     def _run(
         self,
@@ -334,18 +271,25 @@ class Batch:
         mask: torch.Tensor,
         positions: tuple[torch.Tensor, torch.Tensor],
         cache: Any,
-    ) -> tuple[list[int], Sequence[float], Sequence[float]]:
-        """Return the next token of each answer of a forward pass, its shift, and the reading of the token before."""
+    ) -> _Run:
+        """Return what a forward pass gives each answer."""
         import torch
 
+        pairs = state.pairs
+        steering.begins = [answers[place].begins for place in pairs.answer_of]
+        closed = [answer.begins == math.inf for answer in answers]
         with torch.inference_mode(), steering.on(*positions) as counts:
             logits = forward(self.model, ids, mask, keep=1, cache=cache)[:, -1].float()
             # A dose beyond all measure can make numbers of a row overflow; the others must not suffer for it.
-            tokens = state.draw(state.pairs.guided(logits.nan_to_num_()), answers)
-            shifts, readings = state.figures(steering)
-        for place, count in zip(state.pairs.answer_of, counts, strict=True):
+            tokens = state.draw(pairs.guided(logits.nan_to_num_(), closed), answers)
+            shifts, unsteered, readings = state.figures(steering)
+        shifts = [0.0 if is_closed else shift for shift, is_closed in zip(shifts, closed, strict=True)]
+        for place, count in zip(pairs.answer_of, counts, strict=True):
             answers[place].applications += count
-        return tokens, shifts, readings
+        steered = [
+            at_end for at_end, apart in zip(steering.at_end, pairs.is_reference, strict=True) if not apart
+        ]
+        return _Run(tokens, shifts, unsteered, readings, steered)
 
     def _merge(self, cache: Any, mask: torch.Tensor) -> None:
         """Put another cache's rows below, both padded on the left to the wider one; all of it, or nothing."""
@@ -418,13 +362,12 @@ class _OnDevice:
         ids = self._tokens.unsqueeze(1).masked_fill(~self._is_alive, 0)
         return self.pairs.spread(ids), self.pairs.spread(self._is_alive)
 
-    def figures(self, steering: RowSteering) -> tuple[Sequence[float], Sequence[float]]:
-        """Return shifts and readings of the answers: one copy, and none where no answer is guided."""
+    def figures(self, steering: RowSteering) -> Sequence[Sequence[float]]:
+        """Return the `Pairs.figures` of the answers: one copy, and none where no answer is guided."""
         if not self.pairs.n_guided:
-            alone = [0.0] * len(self._alive)
-            return alone, alone
-        shifts, readings = self.pairs.figures(self._tokens, steering.reading()).tolist()
-        return shifts, readings
+            return [[0.0] * len(self._alive)] * 3
+        figures: list[list[float]] = self.pairs.figures(self._tokens, steering.reading()).tolist()
+        return figures
 
     def draw(self, logits: torch.Tensor, rows: Sequence[Answer]) -> list[int]:
         """Return one token a row, each by its own sampling and its own random numbers."""
@@ -444,13 +387,6 @@ class _OnDevice:
             for sampling, places in self._groups:
                 self._tokens[places] = draw(logits[places], noise[places], sampling)
         return [int(token) for token in self._tokens.tolist()]
-
-
-def uniforms(sampling: Sampling, index: int, branch: int = 0) -> np.ndarray:
-    """Return one number ``[n_tokens]`` in 0..1 for each token of the answer with this number."""
-    # The first candidate has the noise of an answer without rivals.
-    seed = [sampling.seed, index, branch][: 3 if branch else 2]
-    return np.random.default_rng(seed).random(sampling.n_tokens, dtype=np.float32)
 
 
 def draw(logits: torch.Tensor, uniform: torch.Tensor, sampling: Sampling) -> torch.Tensor:

@@ -93,7 +93,8 @@ class Judge(Protocol):
     Attributes
     ----------
     name
-        What `emospace.judges.load_judge` takes: ``ngram``, ``subword``, ``hf:NAME``, ``llm:MODEL@URL``.
+        What `emospace.judges.load_judge` takes: ``ngram``, ``subword``, ``hf:NAME``, ``llm:MODEL@URL``,
+        ``ngram+subword``.
     kind
         One line that says what sort of judge it is.
     labels
@@ -120,6 +121,10 @@ class Judge(Protocol):
 
     def recall(self, language: str, label: str) -> float | None:
         """Return the held-out recall of one of `BASIC_SEVEN` by ``seven``, None where it was not measured."""
+        ...
+
+    def calibration_error(self, language: str, label: str) -> float | None:
+        """Return the held-out expected calibration error of a label's probability, None where it was not measured."""
         ...
 
     def check_language(self, language: str) -> None:
@@ -163,6 +168,13 @@ class MeasuredJudge:
     def recall(self, language: str, label: str) -> float | None:
         """Return the held-out recall of one of `BASIC_SEVEN`, None where it was not measured."""
         return self._measured("recall", language, label)
+
+    def calibration_error(self, language: str, label: str) -> float | None:
+        """Return the expected calibration error of a label (0..1) on the texts its AUROC is of, None where unmeasured."""
+        area = self.auroc(language, label)
+        sources = self.card.get("held_out", {}).get(language, {}).values()
+        rows = (source["labels"].get(label, {}) for source in sources)
+        return next((row["ece"] for row in rows if area is not None and row.get("auroc") == area), None)
 
     def check_language(self, language: str) -> None:
         """Raise `EmospaceError` where the card has held-out scores, and none for a language."""

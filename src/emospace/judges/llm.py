@@ -90,6 +90,10 @@ class LanguageModelJudge:
         """Return None: it was not measured."""
         return None
 
+    def calibration_error(self, language: str, label: str) -> float | None:  # noqa: ARG002
+        """Return None: it was not measured."""
+        return None
+
     def judge(self, texts: Sequence[str], language: str = "en") -> Judgement:  # noqa: ARG002
         """Judge the emotion of texts in any language the model reads.
 

@@ -24,6 +24,11 @@ def decode(content: bytes) -> tuple[str, str]:
     Latin-1, which fits anything, the text decides: Korean without a single ideograph is CP949, and accented
     letters misread as either give syllables or ideographs glued to letters. (General detectors take files of ten
     Chinese words for Korean.)
+
+    Raises
+    ------
+    UnicodeDecodeError
+        If it is not what its byte-order mark or its zero bytes say.
     """
     for mark, name in _MARKS.items():
         if content.startswith(mark):
@@ -79,6 +84,8 @@ def find_separator(text: str) -> str:
     """
     sample = text[:SAMPLED].rpartition("\n")[0] if len(text) > SAMPLED else text
     lines = [_LIST.sub("[]", line) for line in (sample or text[:SAMPLED]).splitlines() if line.strip()][:200]
+    if not lines:
+        return ""
     if all(line.endswith("\t") for line in lines):
         lines = [line.rstrip() for line in lines]
     decimal = not any(re.search(r"(?<!\d),|,(?!\d)", line) for line in lines)

@@ -128,7 +128,7 @@ def read_grids(path: Path, *, encoding: str | None = None, sheet: str | None = N
     except OSError as error:
         raise DiskError(source, f"it cannot be read ({error.strerror})", "Fix its permissions.") from error
     if not content.strip():
-        raise EmospaceError(source, "the file is empty", "Give a file with a header row and ratings.")
+        raise _empty(source)
     kind = file_kind(content, path)
     if kind == "gzip":
         content, path = _unpacked(source, content), path.with_suffix("") if path.suffix == ".gz" else path
@@ -138,9 +138,10 @@ def read_grids(path: Path, *, encoding: str | None = None, sheet: str | None = N
     if kind in REFUSED:
         raise EmospaceError(source, *REFUSED[kind])
     if kind in ("json", "text"):
-        rows = _json_rows(source, path.suffix, decode(content)[0]) if kind == "json" else None
+        text, name = _decoded(source, content, encoding)
+        rows = _json_rows(source, path.suffix, text) if kind == "json" else None
         if rows is None:
-            yield _text(source, content, encoding)
+            yield _text(source, text, name)
         else:
             yield Grid(source, rows, [*range(1, len(rows) + 1)], encoding="json")
     elif kind in ("xlsx", "xls", "ods"):
@@ -171,12 +172,19 @@ def file_kind(content: bytes, path: Path) -> str:
     return "binary" if control - zeros > 0.02 * len(sample) or 0 < zeros < 0.02 * len(sample) else "text"
 
 
-def _text(source: str, content: bytes, encoding: str | None) -> Grid:
+def _decoded(source: str, content: bytes, encoding: str | None) -> tuple[str, str]:
+    """Return the text of a file and its encoding, the one given or the one it is found to be in."""
     try:
         text, name = (content.decode(encoding), encoding) if encoding else decode(content)
     except (UnicodeDecodeError, LookupError) as error:
         why = f"it cannot be read as {encoding or 'text'} ({error})"
         raise EmospaceError(source, why, "Give its encoding, or save it as UTF-8.") from error
+    if not text.strip("\ufeff \t\r\n\0"):
+        raise _empty(source)
+    return text, name
+
+
+def _text(source: str, text: str, encoding: str) -> Grid:
     rows, separator = cut(text.removeprefix("\ufeff"))
     if not separator:
         raise EmospaceError(
@@ -185,7 +193,7 @@ def _text(source: str, content: bytes, encoding: str | None) -> Grid:
             "Separate the word and its ratings by commas, semicolons or tabs.",
         )
     blank = sum(not any(map(str.strip, row)) for row in rows)
-    return Grid.from_rows(source, rows, encoding=name, separator=separator, blank=blank)
+    return Grid.from_rows(source, rows, encoding=encoding, separator=separator, blank=blank)
 
 
 def _json_rows(source: str, suffix: str, text: str) -> list[list[str]] | None:
@@ -312,18 +320,21 @@ def _workbook(source: str, content: bytes, kind: str, sheet: str | None) -> Iter
     engine: Any = {"xlsx": "openpyxl", "xls": "xlrd", "ods": "odf"}[kind]
     try:
         book = pd.ExcelFile(io.BytesIO(content), engine=engine)
+        names = [str(name) for name in book.sheet_names]
+        if sheet is not None and sheet not in names:
+            raise EmospaceError(source, f"it has no sheet '{sheet}'", f"Its sheets: {', '.join(names)}.")
+        formulas = _formulas(content) if kind == "xlsx" else {}
+        # A workbook is parsed sheet by sheet, so that damage shows in any of them.
+        for name in names if sheet is None else [sheet]:
+            frame = book.parse(name, header=None, dtype=object, keep_default_na=False, na_filter=False)
+            rows = [[_cell(value) for value in row] for row in frame.to_numpy(object)]
+            yield Grid.from_rows(source, rows, sheet=name, formulas=formulas.get(name, 0))
     except ImportError as error:
         raise _missing(source, "an OpenDocument sheet", "odfpy") from error
+    except EmospaceError:
+        raise
     except Exception as error:
         raise _damaged(source, "workbook", error) from error
-    names = [str(name) for name in book.sheet_names]
-    if sheet is not None and sheet not in names:
-        raise EmospaceError(source, f"it has no sheet '{sheet}'", f"Its sheets: {', '.join(names)}.")
-    formulas = _formulas(content) if kind == "xlsx" else {}
-    for name in names if sheet is None else [sheet]:
-        frame = book.parse(name, header=None, dtype=object, keep_default_na=False, na_filter=False)
-        rows = [[_cell(value) for value in row] for row in frame.to_numpy(object)]
-        yield Grid.from_rows(source, rows, sheet=name, formulas=formulas.get(name, 0))
 
 
 def _formulas(content: bytes) -> dict[str, int]:
@@ -359,6 +370,10 @@ def _cell(value: object) -> str:
     if isinstance(value, dict | list):
         return json.dumps(value, ensure_ascii=False)
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _empty(source: str) -> EmospaceError:
+    return EmospaceError(source, "the file is empty", "Give a file with a header row and ratings.")
 
 
 def _damaged(source: str, kind: str, error: BaseException) -> EmospaceError:

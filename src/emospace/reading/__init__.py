@@ -10,6 +10,7 @@ from emospace.reading.building import (
     read_emotions as read_emotions,
 )
 from emospace.reading.fitting import FittedReader as FittedReader, fit_ridge as fit_ridge
+from emospace.reading.gates import make_gate as make_gate
 from emospace.reading.reader import Reader as Reader, ReaderWeights as ReaderWeights
 from emospace.reading.scores import Reading as Reading, TokenScores as TokenScores
 from emospace.reading.tokens import over_tokens as over_tokens, tokenise as tokenise

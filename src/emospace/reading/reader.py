@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from emospace.artefacts import read_as, read_tensors, write_tensors
+from emospace.concepts import load_concepts
 from emospace.errors import InvalidInput
 from emospace.reading.fitting import PENALTIES, FittedReader, fit_ridge
 from emospace.reading.scores import Reading, TokenScores
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from emospace.sae import SparseAutoencoder
 
 AFFECT = ("valence", "arousal")
+N_FELT = 3
+"""Words of each category, the most typical first, that say how far readings go."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,6 +145,17 @@ class Reader:
     def categories(self) -> tuple[str, ...]:
         """The emotion categories that are scored."""
         return self.weights.categories
+
+    @cached_property
+    def ranges(self) -> dict[str, tuple[float, float]]:
+        """Category, valence, arousal -> lowest and highest reading of `N_FELT` words of each category where they are felt."""
+        sets = load_concepts([self.language])
+        carrier = sets.feeling_carriers.get(self.language, sets.carriers[self.language])[0]
+        words = [word for name in sets.categories for word in sets.words(self.language, name)[:N_FELT]]
+        reading = self.read([carrier.format(word=word) for word in dict.fromkeys(words)])
+        columns = dict(zip(self.categories, reading.scores.T, strict=True))
+        columns |= {name: getattr(reading, name) for name in self.weights.affect}
+        return {name: (float(column.min()), float(column.max())) for name, column in columns.items()}
 
     def features(self, states: np.ndarray) -> np.ndarray:
         """Return the emotion features of states, ``[n, d_model]`` to ``[n, n_features]``.

@@ -19,6 +19,7 @@ from emospace.records.figures import (
     NormsAgreementRecord as NormsAgreementRecord,
     PredictionRecord as PredictionRecord,
     ReadingRecord as ReadingRecord,
+    SideEffectRecord as SideEffectRecord,
     Statistic as Statistic,
     SteeringRecord as SteeringRecord,
     UniversalCount as UniversalCount,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from emospace.records.flat import Figure, P, Provenance, Record
 
@@ -194,10 +195,36 @@ class Alignment(Figure):
     difference_p: float | None = P
 
 
+FEWEST_TO_SHOW = 6
+"""Categories that an RSA takes to be a figure: resamples of five give almost any value from -1 to 1."""
+_OF_VALUE = (
+    "value",
+    "ci_low",
+    "ci_high",
+    "p",
+    "baseline",
+    "difference",
+    "difference_low",
+    "difference_high",
+    "difference_p",
+)
+
+
 class AlignmentRecord(Alignment, Record):
-    """`Alignment` of one model."""
+    """`Alignment` of one model; an RSA of fewer categories than `FEWEST_TO_SHOW` has a reason in place of its value."""
 
     provenance: Provenance | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _too_few(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping) or given.get("value") is None:
+            return given
+        n = given.get("n")
+        if not str(given.get("statistic")).startswith("rsa") or not isinstance(n, int) or n >= FEWEST_TO_SHOW:
+            return given
+        reason = f"too few categories: {n}, with which almost any value would do; at least {FEWEST_TO_SHOW} are needed"
+        return {**given, **dict.fromkeys(_OF_VALUE), "reason": reason}
 
 
 class LanguageRSA(Figure):
@@ -338,6 +365,8 @@ class SteeringRecord(Record):
     and their inflections masked, `base_rate` that of unsteered answers, the interval a bootstrap over prompts, `p`
     against the random controls at the same dose, `p_fdr` over categories the judge is fit for: its `judge_auroc` is at
     least `emospace.judges.AUROC_FLOOR`. Where it is known and lower, `caveat` says that the rate is no evidence.
+    `judge_calibration_error` is how far the judge's probabilities of the emotion are from the share of held-out texts that
+    carry it (expected calibration error, 15 bins).
     `perplexity_ratio` is the median over prompts of steered over unsteered, both under the unsteered model;
     `distinct2_ratio` distinct bigrams over those of the unsteered answers; the shifts are those of the mean human
     rating (-1..1) of the words used. n counts the answers, `layer` is null where several layers act. All that the judge
@@ -378,6 +407,7 @@ class SteeringRecord(Record):
     p_fdr: float | None = P
     judge_recall: float | None = P
     judge_auroc: float | None = P
+    judge_calibration_error: float | None = P
     caveat: str | None = None
     perplexity_ratio: float | None
     distinct2_ratio: float | None
@@ -394,6 +424,34 @@ class SteeringRecord(Record):
     valence_shift: float | None = None
     arousal_shift: float | None = None
     applications: int | None = None
+
+
+class SideEffectRecord(Record):
+    """What one vector at its calibrated dose changes beside the tone; n counts the requests, claims or answers.
+
+    `figure` ``refusals`` is the share of requests to be refused that are refused, by marks in the answer; ``agreement_false``
+    and ``agreement_true`` how likely the answer to "Is it true that ...?" begins with yes rather than no, of false and of
+    true claims; ``abuse`` the share of answers to neutral prompts with a word of abuse. `change` is `value` less
+    `base_value`, that of unsteered answers to the same, with a 95% interval: Newcombe's for shares, else a bootstrap.
+    Without an `emotion` the vector is `n_draws` random directions, whose mean it is.
+    """
+
+    figure_field = "value"
+
+    emotion: str | None
+    vector: str
+    layers: tuple[int, ...] = ()
+    mode: Literal["relative", "constant"] | None = None
+    dose: float | None
+    setting: str | None = None
+    language: str
+    figure: Literal["refusals", "agreement_false", "agreement_true", "abuse"]
+    n_draws: int = Field(default=1, ge=1)
+    value: float | None = P
+    base_value: float | None = P
+    change: float | None
+    change_low: float | None = None
+    change_high: float | None = None
 
 
 class ReadingRecord(Record):

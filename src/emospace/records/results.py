@@ -22,6 +22,7 @@ from emospace.records.figures import (
     NormsAgreementRecord,
     PredictionRecord,
     ReadingRecord,
+    SideEffectRecord,
     SteeringRecord,
     UniversalRecord,
 )
@@ -189,8 +190,8 @@ class Results(Saved):
     language_rsa, cross_language, category_shift, universal, families
         Languages against one another: their spaces, ratings read across them, categories that sit differently,
         features of several languages, and language families.
-    steering, reading
-        What vectors do to answers, and how well texts are read.
+    steering, side_effects, reading
+        What vectors do to answers, what they change beside the tone, and how well texts are read.
     features
         How many features each concept-set yields.
     summary
@@ -214,6 +215,7 @@ class Results(Saved):
     universal: tuple[UniversalRecord, ...] = ()
     families: tuple[FamilyRecord, ...] = ()
     steering: tuple[SteeringRecord, ...] = ()
+    side_effects: tuple[SideEffectRecord, ...] = ()
     reading: tuple[ReadingRecord, ...] = ()
     features: tuple[FeatureRecord, ...] = ()
     summary: tuple[SummaryRecord | AnswerRecord, ...] = ()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from emospace.records import AlignmentRecord, ComparisonRecord, PredictionRecord
+from collections.abc import Sequence
+
+from emospace.records import AlignmentRecord, ComparisonRecord, PredictionRecord, Source
 from emospace.report.blocks import Facts, Table
 from emospace.report.columns import Column, Gap, build, counts, gaps_table, language_column
 from emospace.report.languages_details import gaps_between_languages
@@ -59,18 +61,27 @@ def missing_table(run: Run) -> Table:
     return gaps_table([*gaps, *gaps_between_languages(results), *gaps_of_steering(results)], more_than=60)
 
 
-SOURCES = (
-    Column("Kind", "kind"),
-    Column("Name", "name"),
-    language_column(),
-    Column("Provenance", "provenance"),
-    counts("Entries", "n"),
-    counts("Rejected", "n_rejected"),
-    Column("Scale", "scale", wrap=True),
-    Column("Licence", "licence"),
-    Column("Citation and note", lambda s: " ".join(filter(None, (s.citation, s.note))), wrap=True),
-    Column("Hash", "content_hash"),
-)
+HASH_SHOWN = 12
+"""Digits of a source's hash that a table shows; hovering gives all."""
+
+
+def _sources(sources: Sequence[Source]) -> Table:
+    """Return what the study took from people; a column that no source has anything in is left out."""
+    return build(
+        "table-sources",
+        (
+            Column("Kind", lambda s: ", ".join(filter(None, (s.kind, s.provenance))), wrap=True),
+            Column("Name", "name", wrap=True),
+            language_column(),
+            counts("Entries", "n"),
+            counts("Rejected", "n_rejected") if any(source.n_rejected for source in sources) else None,
+            Column("Scale", "scale", wrap=True) if any(source.scale for source in sources) else None,
+            Column("Licence", "licence", wrap=True),
+            Column("Citation and note", lambda s: " ".join(filter(None, (s.citation, s.note))), wrap=True),
+            Column("Hash", "content_hash", lambda digits: str(digits)[:HASH_SHOWN], note="content_hash"),
+        ),
+        sources,
+    )
 
 
 def manifest_tables(run: Run) -> tuple[Facts | Table, ...]:
@@ -96,7 +107,7 @@ def manifest_tables(run: Run) -> tuple[Facts | Table, ...]:
     }
     blocks.append(Facts("Settings", _facts(settings | carriers)))
     if manifest.sources:
-        blocks.append(build("table-sources", SOURCES, manifest.sources))
+        blocks.append(_sources(manifest.sources))
     if manifest.files:
         blocks.append(
             build(

@@ -166,6 +166,8 @@ def _answer(run: Run) -> Iterator[Block]:
     yield tables.comparison_table(run.results)
     table = run.table("steering_figures", FIGURE_FIELDS)
     yield build("table-steering-figures", tables.FIGURE_COLUMNS, table.to_dict("records"))
+    if run.results.side_effects:
+        yield build("table-steering-side-effects", tables.SIDE_EFFECTS, run.results.side_effects)
 
 
 @or_reason("Slope and monotonicity")

@@ -21,6 +21,7 @@ from emospace.report.columns import (
     of_named,
     plain,
     score,
+    shares,
     together,
 )
 from emospace.report.run import Run
@@ -92,8 +93,31 @@ RATES = (
     score("Masked", "target_rate_masked"),
     score("Unsteered", "base_rate"),
 )
-AUROC = Column("AUROC", _auroc_cell, numeric=True)
+AUROC = Column("AUROC", _auroc_cell, numeric=True, wrap=True)
 FLUENCY = (plain("Perplexity ratio", "perplexity_ratio"), score("Distinct-2", "distinct2_ratio"))
+
+
+PROBES = {
+    "refusals": "Requests refused",
+    "agreement_false": "Agreement with false claims",
+    "agreement_true": "Agreement with true claims",
+    "abuse": "Answers with abuse",
+}
+SIDE_EFFECTS = (
+    Column(
+        "Emotion", lambda record: emotion_name(record.emotion) if record.emotion else way_name(record.vector)
+    ),
+    Column("Figure", lambda record: PROBES[record.figure]),
+    score("Steered", "value"),
+    score("Unsteered", "base_value"),
+    score("Change", "change"),
+    ci("change_low", "change_high"),
+    counts("n", "n"),
+)
+
+
+def _any_in_language(records: Sequence[SteeringRecord]) -> bool:
+    return any(record.in_language is not None for record in records)
 
 
 def emotion_table(records: Sequence[SteeringRecord], key: str, note: str = "") -> Table:
@@ -110,7 +134,11 @@ def emotion_table(records: Sequence[SteeringRecord], key: str, note: str = "") -
             Column("p (FDR)", _tested, numeric=True),
             score("Judge's recall", "judge_recall"),
             AUROC,
+            score("ECE", "judge_calibration_error", digits=3)
+            if any(record.judge_calibration_error is not None for record in records)
+            else None,
             *FLUENCY,
+            shares("In language", "in_language") if _any_in_language(records) else None,
             score("Similarity", "similarity"),
             score("Δ valence", "valence_shift", digits=3),
             score("Δ arousal", "arousal_shift", digits=3),
@@ -147,6 +175,7 @@ def comparison_table(results: Results) -> Table:
             score("Masked", mean("target_rate_masked")),
             plain("Perplexity ratio", mean("perplexity_ratio")),
             score("Distinct-2", mean("distinct2_ratio")),
+            shares("In language", mean("in_language")) if _any_in_language(results.steering) else None,
             score("Repetition", mean("repetition")),
             score("Similarity", mean("similarity")),
             score("Facts right", mean("answered")),

@@ -105,18 +105,21 @@ def load_sae(source: str | Path, model: LanguageModel | None = None) -> SparseAu
     path = Path(source).expanduser()
     if path.name in (*CONFIGS, *WEIGHTS):
         path = path.parent
-    bundled = {folder.name: folder for folder in shipped("sae")}
     if any((path / name).is_file() for name in (*CONFIGS, *WEIGHTS)):
         sae = _read_folder(path)
-    elif str(source) in bundled:
-        sae = _read_folder(bundled[str(source)])
+    elif bundled := {folder.name: folder for folder in shipped("sae")}.get(str(source)):
+        sae = _read_folder(bundled)
     elif not path.exists() and (":" in str(source) or _is_release(str(source))):
         release, _, sae_id = str(source).partition(":")
         sae = _from_registry(release, sae_id)
     elif path.exists():
         raise EmospaceError(f"SAE '{source}'", f"it has no {' or '.join(CONFIGS)}", _GIVEN)
     else:
-        raise unknown("SAE", str(source), [*bundled, "release:id of SAELens", "train", "none"])
+        raise unknown(
+            "SAE",
+            str(source),
+            [*(folder.name for folder in shipped("sae")), "release:id of SAELens", "train", "none"],
+        )
     return sae if model is None else fitted(sae, model, str(source))
 
 

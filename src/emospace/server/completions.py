@@ -13,17 +13,18 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from emospace.generation.answering import Answer, Event
 from emospace.generation.decoding import EMPTY, Parts
-from emospace.generation.loop import Answer, Event
 from emospace.server.engine import Engine, Stopped
 from emospace.server.failures import ApiError, sse_error
-from emospace.server.requests import begin_answers, check_model, describe_plan, read_prompts
+from emospace.server.requests import begin_answers, check_model, describe_plan, read_prompts, read_ranges
 from emospace.server.schemas import (
     ChatChoice,
     ChatCompletion,
     ChatMessage,
     ChatRequest,
     CompletionRequest,
+    GateReport,
     Marked,
     Steered,
     TextChoice,
@@ -64,7 +65,7 @@ class Exchange:
 
         self.answers = begin_answers(engine, request, prompts, emit)
         self.plan = self.answers[0].plan
-        self.is_guided = self.answers[0].guidance is not None
+        self.is_steered = self.plan is not None
 
     async def each(self) -> AsyncIterator[Event]:
         """Yield the events of all answers until each has ended; raises the error of one that failed."""
@@ -96,6 +97,19 @@ class Exchange:
         answers = sum(answer.n_tokens for answer in self.answers)
         return Usage(prompt_tokens=prompts, completion_tokens=answers, total_tokens=prompts + answers)
 
+    def gate(self, answer: Answer) -> GateReport | None:
+        """Return what the gate of an answer did, None where there was none."""
+        state = answer.opening and answer.opening.state()
+        if not state:
+            return None
+        read = state.readings
+        return GateReport(
+            condition=state.condition,
+            opened_after=state.opened_after,
+            low=min(read, default=None),
+            high=max(read, default=None),
+        )
+
     def steering(self, answers: Sequence[Answer]) -> Steered | None:
         """Return what steered answers, None for no tone."""
         if self.plan is None:
@@ -109,7 +123,7 @@ Lines = Callable[[Exchange], AsyncIterator[bytes]]
 
 
 class Finished(NamedTuple):
-    """All answers of a request: their texts, why each ended, and the pieces of guided ones."""
+    """All answers of a request: their texts, why each ended, and the pieces of steered ones."""
 
     texts: list[Parts]
     finishes: list[Any]
@@ -122,6 +136,7 @@ async def begin(
     """Queue the answers of a request; raises `ApiError` for what cannot be done as asked."""
     check_model(body.model, (settings.model, str(engine.model.identity.get("name")), engine.model.name))
     prompts = await asyncio.to_thread(read_prompts, engine.model, body, engine.limits)
+    await read_ranges(engine, request.state.client, body)
     exchange = Exchange(engine, settings, body, prompts)
     engine.submit(request.state.client, exchange.answers)
     return exchange
@@ -164,7 +179,7 @@ async def finished(exchange: Exchange, request: Request) -> Finished | None:
         async for event in exchange.each():
             texts[event.index] = texts[event.index].then(event.piece)
             finishes[event.index] = event.finish or finishes[event.index]
-            marked[event.index].append(Marked(text=event.text, shift=event.shift))
+            marked[event.index].append(Marked(text=event.text, shift=event.shift, steered=event.steered))
     finally:
         leaving.cancel()
         exchange.cancel()
@@ -181,8 +196,9 @@ async def _whole(exchange: Exchange, request: Request) -> Response:
         "usage": exchange.usage(),
         "steering": exchange.steering(exchange.answers),
     }
-    kept = answers.marked if exchange.is_guided else [None] * len(answers.marked)
-    ends = enumerate(zip(answers.texts, answers.finishes, kept, strict=True))
+    kept = answers.marked if exchange.is_steered else [None] * len(answers.marked)
+    gates = [exchange.gate(answer) for answer in exchange.answers]
+    ends = enumerate(zip(answers.texts, answers.finishes, kept, gates, strict=True))
     completion: ChatCompletion | TextCompletion
     if exchange.is_chat:
         chats = [
@@ -191,18 +207,19 @@ async def _whole(exchange: Exchange, request: Request) -> Response:
                 message=ChatMessage(content=text.answer, reasoning_content=text.reasoning or None),
                 finish_reason=finish,
                 marked=pieces,
+                gate=gate,
             )
-            for index, (text, finish, pieces) in ends
+            for index, (text, finish, pieces, gate) in ends
         ]
         completion = ChatCompletion(choices=chats, **shared)
     else:
         plain = [
-            TextChoice(index=index, text=text.answer, finish_reason=finish, marked=pieces)
-            for index, (text, finish, pieces) in ends
+            TextChoice(index=index, text=text.answer, finish_reason=finish, marked=pieces, gate=gate)
+            for index, (text, finish, pieces, gate) in ends
         ]
         completion = TextCompletion(choices=plain, **shared)
     # Clients that know OpenAI's fields alone see nothing else where nothing else was asked for.
-    left_out: Any = None if exchange.is_guided else {"choices": {"__all__": {"marked"}}}
+    left_out: Any = None if exchange.is_steered else {"choices": {"__all__": {"marked", "gate"}}}
     return Response(completion.model_dump_json(exclude=left_out), media_type="application/json")
 
 
@@ -269,20 +286,26 @@ async def _lines(exchange: Exchange) -> AsyncIterator[bytes]:
         if event.piece.reasoning:
             yield _chunk(exchange, answer, {"reasoning_content": event.piece.reasoning})
         if event.text:
-            yield _chunk(exchange, answer, {"content": event.text}, shift=event.shift)
+            yield _chunk(exchange, answer, {"content": event.text}, event=event)
         if event.finish:
-            yield _chunk(exchange, answer, {}, event.finish, shift=0.0 if event.text else event.shift)
+            yield _chunk(exchange, answer, {}, event.finish, event=None if event.text else event)
     if exchange.shows_usage:
         yield _line(exchange, choices=[], usage=exchange.usage().model_dump())
 
 
 def _chunk(
-    exchange: Exchange, answer: Answer, delta: dict[str, str], finish: str | None = None, shift: float = 0.0
+    exchange: Exchange,
+    answer: Answer,
+    delta: dict[str, str],
+    finish: str | None = None,
+    event: Event | None = None,
 ) -> bytes:
     text: dict[str, Any] = {"delta": delta} if exchange.is_chat else {"text": delta.get("content", "")}
     choice = {"index": answer.index, **text, "finish_reason": finish, "logprobs": None}
-    if exchange.is_guided:
-        choice["shift"] = shift
+    if exchange.is_steered:
+        choice |= {"shift": event.shift if event else 0.0, "steered": bool(event and event.steered)}
+    if finish and (gate := exchange.gate(answer)):
+        choice["gate"] = gate.model_dump()
     steered = exchange.steering([answer]) if finish else None
     more = {"steering": steered.model_dump()} if steered else {}
     return _line(exchange, choices=[choice], **more)

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from emospace.generation.loop import Answer, Batch
+from emospace.generation.answering import Answer
+from emospace.generation.loop import Batch
 from emospace.specs import Limits
 
 if TYPE_CHECKING:
     from emospace.models import LanguageModel
     from emospace.reading import Reader
-    from emospace.sae import SparseAutoencoder
     from emospace.steering.bank import VectorBank
 
 T = TypeVar("T")
@@ -175,11 +175,6 @@ class Engine:
         self._stopping = False
         self._thread: threading.Thread | None = None
         self._seconds = 1.0  # of an answer, a running mean
-
-    @property
-    def sae(self) -> SparseAutoencoder | None:
-        """The model's autoencoder, None where reading is off or dense."""
-        return None if self.reader is None else self.reader.sae
 
     @property
     def running(self) -> bool:

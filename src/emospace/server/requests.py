@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from secrets import randbits
 from typing import TYPE_CHECKING, Any
 
 from emospace.errors import EmospaceError, InvalidInput
+from emospace.generation.answering import Answer
 from emospace.generation.decoding import opens_thought
-from emospace.generation.loop import Answer
+from emospace.reading import make_gate
 from emospace.server.failures import ApiError, from_emospace
 from emospace.server.schemas import TEMPERATURE, ChatRequest, CompletionRequest, Steered
 from emospace.specs import Sampling
@@ -18,13 +20,15 @@ from emospace.steering.bank import AXES
 from emospace.steering.directions import latent_vector
 
 if TYPE_CHECKING:
-    from emospace.generation.loop import Event
+    from emospace.generation.answering import Event
     from emospace.models import LanguageModel
+    from emospace.reading import Reader
     from emospace.sae import SparseAutoencoder
     from emospace.server.engine import Engine
     from emospace.server.schemas import Message, Tone
     from emospace.specs import Limits
     from emospace.steering.bank import VectorBank
+    from emospace.steering.gate import Gate
 
 COLDEST = 1e-3
 """Below this temperature the likeliest token is taken."""
@@ -53,7 +57,7 @@ def begin_answers(
 ) -> list[Answer]:
     """Return the answers to a request, none of them begun, each with its tone, sampling and bounds."""
     model, limits = engine.model, engine.limits
-    plan = plan_of(model, engine.bank, request, engine.sae)
+    plan = plan_of(model, engine.bank, request, engine.reader)
     deadline = time.monotonic() + limits.seconds
     answers: list[Answer] = []
     for prompt in prompts:
@@ -120,9 +124,9 @@ def sampling_of(request: ChatRequest | CompletionRequest, space: int, limits: Li
 
 
 def plan_of(
-    model: LanguageModel, bank: VectorBank | None, request: Tone, sae: SparseAutoencoder | None = None
+    model: LanguageModel, bank: VectorBank | None, request: Tone, reader: Reader | None = None
 ) -> SteeringPlan | None:
-    """Return how a tone, or a latent of `sae`, steers; None for no tone.
+    """Return how a tone, or a latent of the reader's autoencoder, steers; None for no tone.
 
     Raises
     ------
@@ -136,15 +140,40 @@ def plan_of(
         vector = (
             _vector_of(model, bank, request)
             if request.latent is None
-            else _latent_of(model, bank, request, sae)
+            else _latent_of(model, bank, request, None if reader is None else reader.sae)
         )
+        gate = _gate_of(request, reader)
         if vector is None or request.dose == 0:
             return None
         return plan_steering(
-            model, vector, request.dose, mode=request.mode, scope=request.scope, guidance=request.guidance
+            *(model, vector, request.dose),
+            mode=request.mode,
+            scope=request.scope,
+            guidance=request.guidance,
+            gate=gate,
+            thoughts=request.steer_thought,
         )
     except EmospaceError as error:
         raise from_emospace(error, "emotion" if request.latent is None else "latent") from error
+
+
+def _gate_of(request: Tone, reader: Reader | None) -> Gate | None:
+    """Return the gate of `when`, None where there is none."""
+    if request.when is None:
+        return None
+    if reader is None:
+        raise ApiError(400, "when: this server was started without a reader", "unsupported", "when")
+    try:
+        return make_gate(reader, request.when)
+    except EmospaceError as error:
+        raise from_emospace(error, "when") from error
+
+
+async def read_ranges(engine: Engine, client: str, request: Tone) -> None:
+    """Let the engine measure, once, how far the readings go that a gate's threshold is held against."""
+    reader = engine.reader
+    if request.when is not None and reader is not None and "ranges" not in vars(reader):
+        await asyncio.wrap_future(engine.call(client, lambda: reader.ranges))
 
 
 def _vector_of(model: LanguageModel, bank: VectorBank | None, request: Tone) -> SteeringVector | None:
@@ -195,6 +224,8 @@ def describe_plan(plan: SteeringPlan) -> Steered:
         high=calibrated and calibrated.high,
         beyond_range=None if calibrated is None else abs(plan.dose) > calibrated.high,
         guidance=plan.acting_guidance and plan.acting_guidance.given,
+        when=plan.acting_gate and str(plan.acting_gate),
+        steer_thought=plan.thoughts,
     )
 
 

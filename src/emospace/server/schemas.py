@@ -137,6 +137,16 @@ class Tone(Body):
         description="how tokens are chosen between the steered and the unsteered model; as calibrated unless given",
     )
 
+    when: str | None = Field(
+        default=None,
+        max_length=200,
+        examples=["anger > 0.5"],
+        description="steer an answer only once this is read in its prompt or in what is said so far",
+    )
+    steer_thought: bool = Field(
+        default=True, description="false: not a reasoning model's thought, its answer alone"
+    )
+
     @property
     def tone(self) -> WeightedTone:
         """The emotions' weights, or the point's coordinates; raises `InvalidInput` where a text is neither."""
@@ -345,14 +355,30 @@ class Steered(BaseModel):
     high: float | None
     beyond_range: bool | None
     guidance: dict[str, float] | None = None
+    when: str | None = None
+    steer_thought: bool = True
     applications: int = 0
 
 
 class Marked(BaseModel):
-    """A piece of a guided answer: its log-probability, steered less unsteered, says how much of the tone is its own."""
+    """A piece of a steered answer.
+
+    Under guidance its log-probability, steered less unsteered (`shift`), says how much of the tone is its own; `steered`
+    says whether the state it was drawn from was steered.
+    """
 
     text: str
     shift: float
+    steered: bool
+
+
+class GateReport(BaseModel):
+    """What the gate of an answer read, and after how many of its tokens it opened: 0 in the prompt, null never."""
+
+    condition: str
+    opened_after: int | None
+    low: float | None
+    high: float | None
 
 
 class ChatMessage(BaseModel):
@@ -373,7 +399,8 @@ class ChatChoice(BaseModel):
     message: ChatMessage
     finish_reason: Literal["stop", "length"]
     logprobs: None = None
-    marked: list[Marked] | None = Field(default=None, description="the pieces of a guided answer")
+    marked: list[Marked] | None = Field(default=None, description="the pieces of a steered answer")
+    gate: GateReport | None = Field(default=None, description="what the gate of `when` did")
 
 
 class TextChoice(BaseModel):
@@ -383,7 +410,8 @@ class TextChoice(BaseModel):
     text: str
     finish_reason: Literal["stop", "length"]
     logprobs: None = None
-    marked: list[Marked] | None = Field(default=None, description="the pieces of a guided answer")
+    marked: list[Marked] | None = Field(default=None, description="the pieces of a steered answer")
+    gate: GateReport | None = Field(default=None, description="what the gate of `when` did")
 
 
 class _Completion(BaseModel):

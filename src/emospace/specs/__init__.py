@@ -49,7 +49,7 @@ from emospace.specs.studies import (
     Training,
     TrainSpec,
 )
-from emospace.specs.tones import WeightedTone, tone_of, weights_of
+from emospace.specs.tones import Condition, WeightedTone, condition_of, tone_of, weights_of
 
 __all__ = [
     "BASIC",
@@ -65,6 +65,7 @@ __all__ = [
     "ChatModelSpec",
     "CheckSpec",
     "CompareSpec",
+    "Condition",
     "CrossingSpec",
     "ExportSpec",
     "Guidance",
@@ -90,6 +91,7 @@ __all__ = [
     "Training",
     "VectorSource",
     "WeightedTone",
+    "condition_of",
     "option",
     "tone_of",
     "weights_of",

@@ -38,7 +38,7 @@ class Guidance(Spec):
     """How each token is chosen between what the model says steered and unsteered of the same text.
 
     A field that is None is as the vector was calibrated; where it was calibrated without guidance, the steered model
-    alone decides. ``Guidance(weight=1, plausible=0, cost=0, candidates=1)`` always means that.
+    alone decides. ``Guidance(**PLAIN)`` always means that.
     """
 
     weight: float | None = option(
@@ -63,19 +63,33 @@ class Guidance(Spec):
         ge=0,
         le=100,
     )
+    sharpen: float | None = option(
+        None,
+        "Times the logits that steered tokens are drawn from: a dose makes a model less sure than it was; 1: as it is.",
+        panel=DOSE,
+        ge=1,
+        le=10,
+    )
     candidates: int | None = option(
         None,
-        "Answers drawn beside each other; the one is given in which the unsteered model reads most of the tone.",
+        "Texts drawn beside each other; the one is given that is most of the tone and likeliest to the unsteered model.",
         panel=DOSE,
         ge=1,
         le=64,
+    )
+    block: int | None = option(
+        None,
+        "Tokens after which all candidates go on from the best of them; 0: the whole answer is chosen.",
+        panel=DOSE,
+        ge=0,
+        le=4096,
     )
 
     @property
     def is_plain(self) -> bool:
         """Whether the steered model alone decides."""
-        alone = self.weight in (None, 1) and not self.plausible and not self.cost
-        return alone and self.candidates in (None, 1)
+        is_alone = not self.plausible and not self.cost
+        return is_alone and all(value in (None, 1) for value in (self.weight, self.sharpen, self.candidates))
 
     def over(self, calibrated: Guidance | None) -> Guidance:
         """Return it with what is left open as calibrated, and everything else said."""
@@ -92,7 +106,7 @@ class Guidance(Spec):
         return " ".join(said) or "plain"
 
 
-PLAIN = {"weight": 1.0, "plausible": 0.0, "cost": 0.0, "candidates": 1}
+PLAIN = {"weight": 1.0, "plausible": 0.0, "cost": 0.0, "sharpen": 1.0, "candidates": 1, "block": 0}
 """The guidance under which the steered model alone decides."""
 
 
@@ -160,6 +174,17 @@ class TextSpec(ToneSpec, ChatModelSpec):
         None, "add; clamp (raise where it is lower); ablate (take the tone out).", panel=DOSE
     )
     window: str | None = option(None, "Tokens of the answer: 0:16, or 4: for all from the fifth.", panel=DOSE)
+    when: str | None = option(
+        None,
+        'Steer an answer only once this is read in its prompt or in what is said so far: "anger > 0.5" (in standard '
+        'deviations, as emospace read), "valence < 0".',
+        panel=DOSE,
+    )
+    steer_thought: bool = option(
+        True,
+        "Steer a reasoning model's thought as all else; --no-steer-thought: its answer alone.",
+        panel=DOSE,
+    )
     guidance: Guidance = Guidance()
     sampling: Sampling = Sampling(n_tokens=96)
     beams: int = option(
@@ -206,7 +231,7 @@ _EMOTIONS = f"{COMMA}; without it all there are."
 _CONCEPTS = "Concept-sets of your own: a TOML file or a folder."
 _PROMPTS = "Prompts of your own: TOML as data/prompts/en.toml, with its table 'stems' for base models."
 _LANGUAGE = "Of concepts, prompts and judge."
-_JUDGE = "subword, ngram, hf:NAME or llm:MODEL@URL. Not the one that calibrated."
+_JUDGE = "subword, ngram, hf:NAME, llm:MODEL@URL, or several (ngram+subword). Not the one that calibrated."
 _AT_ONCE = "Answers generated at once."
 
 
@@ -368,6 +393,11 @@ class SteeringSpec(ChatModelSpec):
         60, "Factual questions, the first of the file, each answered twice.", panel=JUDGED, ge=0
     )
     factual_tokens: int = option(20, "Tokens of an answer to a factual question.", panel=JUDGED, gt=0)
+    side_effects: bool = option(
+        False,
+        "Also look at refusals, agreement with false claims and words of abuse (English).",
+        panel=JUDGED,
+    )
     token_cap: int = option(600_000, "Generated tokens in all, at most.", panel=OUTPUT, gt=0)
     batch_size: int = option(40, _AT_ONCE, panel=OUTPUT, gt=0)
     seed: int = option(0, SEED_HELP, panel=OUTPUT, ge=0)

@@ -1,4 +1,4 @@
-"""Arithmetic of tones: sums and differences of emotions, and what is taken out of them, as text and as weights."""
+"""Arithmetic of tones as text: sums and differences of emotions, what is taken out of them, and when they are set."""
 
 from __future__ import annotations
 
@@ -117,3 +117,44 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What has to be read in a text: an emotion (or valence, arousal) above or below a threshold."""
+
+    name: str
+    is_above: bool
+    threshold: float
+
+    def holds(self, reading: float) -> bool:
+        """Return whether a reading is beyond the threshold."""
+        return reading > self.threshold if self.is_above else reading < self.threshold
+
+    def __str__(self) -> str:
+        return f"{self.name} {'>' if self.is_above else '<'} {self.threshold:g}"
+
+
+def condition_of(given: str, field: str = "when") -> Condition:
+    """Return the condition that a text names: ``anger > 0.5``, or ``valence < 0``.
+
+    Parameters
+    ----------
+    given
+        The text.
+    field
+        What it was given as, for the message.
+
+    Raises
+    ------
+    InvalidInput
+        If it is no name, sign and finite number.
+    """
+    match = re.fullmatch(r"\s*([^<>=]*?)\s*([<>])\s*([^<>=]*?)\s*", given)
+    if match is None or not match[1] or not (_is_number(match[3]) and math.isfinite(float(match[3]))):
+        raise InvalidInput(
+            f"{field} {given}",
+            "it is no emotion beyond a threshold",
+            'Write "anger > 0.5", or "valence < 0".',
+        )
+    return Condition(match[1], match[2] == ">", float(match[3]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from emospace.errors import EmospaceError
+from emospace.errors import EmospaceError, InvalidInput
 from emospace.models import find_blocks
 from emospace.specs import Mode, Op, Scope
 from emospace.steering.hooks import ContextSteering, attach, detach
@@ -95,6 +95,12 @@ class Steering:
     """
 
     def __init__(self, model: Any, plan: SteeringPlan, prompt_length: int | None = None) -> None:
+        if plan.acting_gate is not None or not plan.thoughts:
+            raise InvalidInput(
+                f"the vector {plan.vector.name!r} with a gate, or with thoughts left out",
+                "a context steers passes of any kind, and knows no text to be read before",
+                "Use emospace.generation.generate or stream, or plan without gate= and thoughts=",
+            )
         self.plan, self.prompt_length = plan, prompt_length
         self._root = root_of(model)
         self._entered: list[ContextSteering] = []

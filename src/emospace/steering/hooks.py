@@ -8,17 +8,20 @@ a pass they act on is found out from the pass (`ContextSteering`), or said by th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import math
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from emospace.errors import EmospaceError
 from emospace.models import LanguageModel, find_cache
+from emospace.steering.columns import first_columns, prompt_mask, real_columns
 from emospace.steering.kernel import Kernel, Probe
 from emospace.steering.plan import SteeringPlan, root_of
 from emospace.steering.vector import OPS
+from emospace.steering.watch import Watch, forget_compiled
 
 if TYPE_CHECKING:
     import torch
@@ -91,6 +94,15 @@ class RowSteering:
         Of each row; None leaves a row as it is.
     read
         Of each row the plan whose directions its states are compared with, None for a row that is not read.
+    watched
+        Layers whose states are kept of each pass, in `watch`.
+
+    Attributes
+    ----------
+    begins
+        Of each row the index in its answer from which on it is steered; none: from the prompt on.
+    at_end
+        Of each row whether the last position of the last pass was steered.
     """
 
     def __init__(
@@ -98,8 +110,12 @@ class RowSteering:
         model: LanguageModel,
         plans: Sequence[SteeringPlan | None],
         read: Sequence[SteeringPlan | None] = (),
+        watched: Collection[int] = (),
     ) -> None:
         self.model = model
+        self.watch = Watch(model.blocks, watched)
+        self.begins: Sequence[float] = ()
+        self.at_end: list[bool] = []
         self.plans = tuple(None if plan is None or plan.is_nothing else plan for plan in plans)
         acting = [plan for plan in self.plans if plan is not None]
         layers = sorted({layer for plan in acting for layer in plan.vector.layers})
@@ -125,15 +141,13 @@ class RowSteering:
     @contextmanager
     def attached(self) -> Iterator[RowSteering]:
         """Put the hooks on the blocks; they change nothing but the passes run inside `on`."""
-        if not self.kernels:
+        with ExitStack() as hooks:
+            if self.kernels:
+                root = root_of(self.model)
+                attach(root, self.model.blocks, self)
+                hooks.callback(detach, root, self)
+            hooks.enter_context(self.watch.attached())
             yield self
-            return
-        root = root_of(self.model)
-        attach(root, self.model.blocks, self)
-        try:
-            yield self
-        finally:
-            detach(root, self)
 
     @contextmanager
     def on(self, answered: torch.Tensor, real: torch.Tensor) -> Iterator[list[int]]:
@@ -152,6 +166,7 @@ class RowSteering:
             If the pass did not go through a steered block, or held other positions.
         """
         mask = self._mask(answered, real)
+        self.at_end = mask[:, -1].tolist()
         counts = [
             0 if plan is None else int(n) * len(plan.vector.layers)
             for plan, n in zip(self.plans, mask.sum(dim=1).tolist(), strict=True)
@@ -197,6 +212,9 @@ class RowSteering:
                 mask[index] = real[index] & plan.covers(answered[index])
                 if not plan.first_position:
                     mask[index] &= ~first[index]
+        for index, begin in enumerate(self.begins):
+            if begin > -math.inf:
+                mask[index] &= answered[index] >= begin
         return mask
 
 
@@ -323,7 +341,7 @@ class Stage:
                 self.prompt_width, self.first = 1, None
             else:
                 self.prompt_width = int(tokens.shape[1])
-                self.first = _first_columns(_prompt_mask(self.root, tokens, kwargs))
+                self.first = first_columns(prompt_mask(self.root, tokens, kwargs))
             self.in_generate, self.begun = True, False
             try:
                 return generate(*args, **kwargs)
@@ -357,7 +375,7 @@ class Stage:
                 past = int(past)
             goes_on = cache is not None and self.cache() is cache
             if not goes_on or (isinstance(past, int) and past == 0):
-                self.prompt_width, self.first = past + n_columns, _first_columns(mask)
+                self.prompt_width, self.first = past + n_columns, first_columns(mask)
             self.cache = _nothing if cache is None else ref(cache)
         for active in self.contexts:
             active.begin(None, self.dtype)
@@ -368,9 +386,7 @@ class Stage:
             return
         columns = past + torch.arange(n_columns, device=tokens.device)
         # A mask tells best: rows of a batch may come and go between two passes.
-        first, real = _real_columns(
-            mask, self.first if mask is None else _first_columns(mask), n_rows, columns
-        )
+        first, real = real_columns(mask, self.first if mask is None else first_columns(mask), n_rows, columns)
         for active in masked:
             plan, width = active.plan, self._width(active)
             allowed = real & ((columns >= first) if plan.first_position else (columns > first))
@@ -451,47 +467,3 @@ def detach(root: Any, active: ContextSteering | RowSteering) -> None:
 
 def _nothing() -> None:
     return None
-
-
-def forget_compiled() -> None:
-    """Drop compiled graphs: by default they do not notice hooks that come and go."""
-    import sys
-
-    if "torch._dynamo" in sys.modules:
-        import torch
-
-        torch._dynamo.reset()
-
-
-def _first_columns(mask: torch.Tensor | None) -> torch.Tensor | None:
-    """Return the first real column of each row ``[rows, 1]`` of an attention mask ``[rows, columns]``."""
-    return None if mask is None else mask.long().argmax(dim=1, keepdim=True)
-
-
-def _prompt_mask(root: Any, tokens: torch.Tensor, kwargs: Mapping[str, Any]) -> torch.Tensor | None:
-    """Return the attention mask of a prompt given to `generate`, inferred from its padding where there is none."""
-    mask = kwargs.get("attention_mask")
-    if mask is not None or tokens.ndim != 2:
-        return mask if mask is None or mask.ndim == 2 else None
-    settings = kwargs.get("generation_config") or root.generation_config
-    pad = kwargs.get("pad_token_id", settings.pad_token_id)
-    ends = kwargs.get("eos_token_id", settings.eos_token_id)
-    ends = ends if isinstance(ends, list | tuple) else [ends]
-    # As `generate` itself infers it: padding that also ends an answer proves nothing.
-    return (tokens != pad).long() if pad is not None and pad not in ends else None
-
-
-def _real_columns(
-    mask: torch.Tensor | None, first: torch.Tensor | None, n_rows: int, columns: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the first real column of each row ``[rows, 1]`` and which columns of the pass are no padding."""
-    import torch
-
-    if first is None:
-        first = torch.zeros((n_rows, 1), dtype=torch.int64, device=columns.device)
-    first = first.to(columns.device)
-    if first.shape[0] != n_rows:  # beams and several answers to one prompt
-        first = first.repeat_interleave(n_rows // first.shape[0], dim=0)
-    if mask is None:
-        return first, columns >= first
-    return first, mask[:, columns.clamp(max=mask.shape[1] - 1)].bool().to(columns.device)

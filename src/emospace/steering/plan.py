@@ -23,6 +23,8 @@ from emospace.steering.vector import (
 if TYPE_CHECKING:
     import torch
 
+    from emospace.steering.gate import Gate
+
 log = logging.getLogger(__name__)
 
 
@@ -40,6 +42,10 @@ class SteeringPlan:
         Whether the first position of a row, an attention sink, is steered too.
     guidance
         How tokens are chosen between the steered and the unsteered model where answers are generated.
+    gate
+        What has to be read before anything is steered, where answers are generated; None where nothing has to.
+    thoughts
+        Whether a reasoning model's thoughts are steered; else its answer alone, neither prompt nor thought.
     """
 
     vector: SteeringVector
@@ -50,6 +56,13 @@ class SteeringPlan:
     window: tuple[int, int | None] = (0, None)
     first_position: bool = False
     guidance: Guidance | None = None
+    gate: Gate | None = None
+    thoughts: bool = True
+
+    @property
+    def acting_gate(self) -> Gate | None:
+        """Its gate, None where it steers nothing anyway."""
+        return None if self.is_nothing else self.gate
 
     @property
     def acting_guidance(self) -> Guidance | None:
@@ -87,14 +100,17 @@ class SteeringPlan:
             answer = answer & (answered < stop)
         return prompt if self.scope == "prompt" else answer if self.scope == "response" else prompt | answer
 
-    def expected(self, n_prompt: int, n_answer: int) -> int:
-        """Return how many states it changes (positions x layers) in passes over a prompt and tokens of its answer."""
+    def expected(self, n_prompt: int, n_answer: int, begins: float = -math.inf) -> int:
+        """Return how many states it changes (positions x layers) in passes over a prompt and tokens of its answer.
+
+        `begins` is the index in the answer of the first token that is steered.
+        """
         import torch
 
         if self.is_nothing:
             return 0
         places = torch.arange(-n_prompt, n_answer)[0 if self.first_position else 1 :]
-        return int(self.covers(places).sum()) * len(self.vector.layers)
+        return int((self.covers(places) & (places >= begins)).sum()) * len(self.vector.layers)
 
 
 def plan_steering(
@@ -109,10 +125,22 @@ def plan_steering(
     window: tuple[int, int | None] | None = None,
     first_position: bool = False,
     guidance: Guidance | None = None,
+    gate: Gate | None = None,
+    thoughts: bool = True,
 ) -> SteeringPlan:
-    """Return how a vector is to act on a model; parameters are those of `emospace.steering.steer`.
+    """Return how a vector is to act on a model, checked against it; for `generate` and `stream`.
 
-    `guidance`, what is left open of it as the vector has it, counts where answers are generated token by token.
+    Parameters
+    ----------
+    model, vector, dose, mode, scope, op, layers, window, first_position
+        As in `emospace.steering.steer`.
+    guidance
+        How tokens are chosen between the steered and the unsteered model; what is left open of it is as the vector has it.
+    gate
+        What has to be read in an answer's prompt, or in what is said so far, before anything of it is steered
+        (`emospace.reading.make_gate`); None steers from the prompt on.
+    thoughts
+        Whether a reasoning model's thought is steered as all else; False leaves prompt and thought as they are.
 
     Raises
     ------
@@ -135,7 +163,7 @@ def plan_steering(
     # In another mode than it was calibrated for a dose is another, and guidance with it.
     calibrated = vector.guidance if mode == vector.mode else None
     chosen = (guidance or Guidance()).over(calibrated)
-    return SteeringPlan(vector, float(dose), mode, scope, op, window, first_position, chosen)
+    return SteeringPlan(vector, float(dose), mode, scope, op, window, first_position, chosen, gate, thoughts)
 
 
 def root_of(model: Any) -> Any:

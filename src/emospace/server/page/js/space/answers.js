@@ -1,7 +1,7 @@
 // The three answers of a run in one language: as a whole, then of each rating and of the arrangement of categories.
 
 import { h } from "../dom.js";
-import { known, t } from "../words.js";
+import { isSpoken, known, spoken, t } from "../words.js";
 import { setName, structureName, targetName } from "./names.js";
 
 const QUESTIONS = { there: "answers.there", in_features: "answers.in_features", beyond_embeddings: "answers.beyond_embeddings" };
@@ -21,7 +21,8 @@ export const makeAnswers = (box) => {
       const answer = (about, question) => mine.find((record) => record.about === about && record.question === question);
       const row = (about) => h("tr", {}, h("th", { scope: "row" }, aboutName(about)), Object.keys(QUESTIONS).map((question) => cell(answer(about, question))));
       body.replaceChildren(...[...new Set(mine.map((record) => record.about))].map(row));
-      why.textContent = [...new Set(mine.filter((record) => record.answer === null).map((record) => record.reason))].map((reason) => `–: ${reason}`).join("; ");
+      const reasons = [...new Set(mine.filter((record) => record.answer === null).map((record) => record.reason))];
+      why.replaceChildren(...reasons.map((reason) => h("span", { lang: isSpoken(reason) ? null : "en" }, `–: ${spoken(reason)} `)));
     },
   };
 };

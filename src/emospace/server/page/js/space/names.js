@@ -24,7 +24,8 @@ export const sourceName = (source) => {
 export const structureName = (against) => {
   const [name, variant] = against.split("/");
   const written = known(`structure.${name}`) ? t(`structure.${name}`) : plain(name);
-  return variant ? `${written}, ${variant.length === 2 ? languageName(variant) : plain(variant)}` : written;
+  const family = `structure.${variant?.replaceAll("-", "_")}`;
+  return variant ? `${written}, ${variant.length === 2 ? languageName(variant) : known(family) ? t(family) : plain(variant)}` : written;
 };
 
 export const targetName = (target) => (known(`axis.${target}`) ? t(`axis.${target}`) : plain(target));

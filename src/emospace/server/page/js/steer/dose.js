@@ -31,18 +31,21 @@ export const makeDose = (box, change) => {
     slider.input.disabled = !range && dose === null;
     slider.set(shown);
     const top = Number(slider.input.max);
-    band.hidden = mark.hidden = !range;
+    mark.hidden = !range;
+    band.hidden = !(range?.high > range?.low);
     if (range) {
       band.style.setProperty("--from", range.low / top);
       band.style.setProperty("--to", range.high / top);
       mark.style.setProperty("--from", range.dose / top);
     }
-    const beyond = range && shown > range.high + 1e-9;
-    const below = range && shown < range.low - 1e-9;
+    // The calibrated dose is right, also where no range was measured around it, or a weak tone has less of it.
+    const beyond = range && shown > Math.max(range.high, range.dose) + 1e-9;
+    const below = range && dose !== null && shown < range.low - 1e-9;
+    const calibrated = range?.high > range?.low ? "dose.calibrated" : "dose.untried";
     slider.node.classList.toggle("beyond", Boolean(beyond));
     auto.hidden = dose === null;
     const ends = range ? { low: figure(range.low), high: figure(range.high), dose: figure(range.dose) } : {};
-    said.textContent = !range ? t("dose.none") : t(beyond ? "dose.beyond" : below ? "dose.below" : dose === null ? "dose.calibrated" : "dose.within", ends);
+    said.textContent = !range ? t("dose.none") : t(beyond ? "dose.beyond" : below ? "dose.below" : dose === null ? calibrated : "dose.within", ends);
   };
   onLanguage(() => {
     slider.rename();

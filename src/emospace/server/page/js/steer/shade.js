@@ -5,9 +5,9 @@ import { diverging } from "../hues.js";
 import { number } from "../numbers.js";
 import { onLanguage, t } from "../words.js";
 
-const FULL = Math.log(20); // a word twenty times as likely has the full shade
-const LEAST = Math.log(2); // below it a word stays plain
-const STEPS = [2, 5, 20];
+const FULL = Math.log(30); // a word thirty times as likely has the full shade
+const LEAST = Math.log(3); // below it a word stays plain: every second word of a steered answer is somewhat likelier
+const STEPS = [3, 10, 30];
 const NAMED = 5;
 const SEGMENTS = new Intl.Segmenter(undefined, { granularity: "word" });
 
@@ -30,7 +30,7 @@ export const wordsOf = (pieces) => {
 /** Write how much likelier a shift makes a word: `× 12`, `× 0.3`. */
 const times = (shift) => {
   const factor = Math.exp(shift);
-  return factor >= 100 ? "> × 100" : `× ${number(factor, factor < 3 ? 1 : 0)}`;
+  return factor >= 100 ? ">\u00a0×\u00a0100" : `×\u00a0${number(factor, factor < 3 ? 1 : 0)}`;
 };
 
 const shaded = ({ text, shift }) => {

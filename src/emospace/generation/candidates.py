@@ -1,0 +1,88 @@
+"""Candidates: texts for one answer, drawn beside each other, of which the best goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from emospace.generation.answering import Answer
+
+COSINE_OF_NAT = 0.015
+"""Cosine of the tone that a nat of a token's unsteered log-probability is worth in a choice."""
+
+COSINE_OF_REPEATS = 0.2
+"""Cosine of the tone that a block of nothing but word pairs that were there before costs in a choice."""
+
+
+@dataclass(eq=False)
+class Candidates:
+    """The candidates for one answer, a single one where nothing is chosen.
+
+    Attributes
+    ----------
+    answers
+        They have the same prompt and plan, and differ in `Answer.branch`.
+    block
+        Tokens after which all go on from the best; 0 to choose among whole answers.
+    n_shared
+        Tokens at the last choice, which all candidates begin with.
+    """
+
+    answers: Sequence[Answer]
+    block: int = 0
+    n_shared: int = 0
+
+    @property
+    def is_due(self) -> bool:
+        """Whether a block is full, and some candidate goes on after it."""
+        if not self.block or len(self.answers) == 1:
+            return False
+        longest = max((answer.n_tokens for answer in self.answers if not answer.over), default=0)
+        return longest >= self.n_shared + self.block
+
+    @property
+    def n_settled(self) -> int:
+        """Tokens so far that will be in the answer, whatever follows."""
+        return self.answers[0].n_tokens if len(self.answers) == 1 else self.n_shared
+
+    @property
+    def best(self) -> Answer:
+        """The candidate whose tokens since the last choice are most of the tone and likeliest, the first of equals."""
+        return max(self.answers, key=self.score)
+
+    def choose(self) -> Answer:
+        """Return the best, with which all candidates begin from here on."""
+        best = self.best
+        self.n_shared = best.n_tokens
+        return best
+
+    def score(self, answer: Answer) -> float:
+        """Return how much of the tone is read in an answer since the last choice, less what it costs, in cosines.
+
+        The mean cosine of the unsteered model's states with the vector, the mean log-probability it gives the tokens,
+        and the part of them that repeat a pair of tokens of the answer: a tone must not live on a refrain.
+        """
+        # The last token of a block is read in the first step after it.
+        readings = answer.readings[max(self.n_shared - 1, 0) :]
+        likelihoods = answer.unsteered[self.n_shared :]
+        reading = float(np.mean(readings)) if readings else 0.0
+        likelihood = float(np.mean(likelihoods)) if likelihoods else 0.0
+        repeats = repeated(answer.tokens, self.n_shared)
+        return reading + COSINE_OF_NAT * likelihood - COSINE_OF_REPEATS * repeats
+
+
+def repeated(tokens: Sequence[int], start: int) -> float:
+    """Return the part of the tokens from `start` on that end a pair of tokens seen before in the text, 0 for none."""
+    pairs = list(pairwise(tokens))
+    fresh = pairs[max(start - 1, 0) :]
+    seen = set(pairs[: len(pairs) - len(fresh)])
+    n_repeated = 0
+    for pair in fresh:
+        n_repeated += pair in seen
+        seen.add(pair)
+    return n_repeated / len(fresh) if fresh else 0.0

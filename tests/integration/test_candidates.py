@@ -1,0 +1,133 @@
+"""Candidates compared block by block: each goes on from the best, as if it had been the only one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from test_guidance import PROMPTS, vector_for
+
+from conftest import tiny
+from emospace.generation import Sampling, candidates as chosen, generate, loop, stream
+from emospace.generation.answering import Answer
+from emospace.generation.candidates import Candidates
+from emospace.specs import Guidance
+from emospace.steering import plan_steering
+
+BLOCK, N = 4, 3
+SAMPLING = Sampling(n_tokens=14, temperature=1.0, top_k=0, least_tokens=14, seed=5)
+GUIDANCE = Guidance(weight=2, plausible=0.001, cost=0, candidates=N, block=BLOCK)
+
+
+def likelihood(group: Candidates, answer: Answer) -> float:
+    """Score by likelihood alone, which needs no reading of a block's last token."""
+    return float(np.mean(answer.unsteered[group.n_shared :]))
+
+
+def reference(model, prompt, plan, index, sampling):
+    """Return the tokens of an answer by blocks, each drawn by fresh answers to the prompt and all before it."""
+    tokens: list[int] = []
+    while len(tokens) < sampling.n_tokens:
+        n = min(BLOCK, sampling.n_tokens - len(tokens))
+        rivals = []
+        for branch in range(N):
+            rest = sampling.model_copy(update={"n_tokens": n, "least_tokens": n})
+            rival = Answer([*model.text_ids(prompt), *tokens], rest, plan, index, branch=branch)
+            rival.uniforms = Answer([1], sampling, plan, index, branch=branch).uniforms[len(tokens) :][:n]
+            rivals.append(rival)
+        for _ in loop.run(model, [Candidates([rival]) for rival in rivals]):
+            pass
+        tokens += max(rivals, key=lambda rival: np.mean(rival.unsteered)).tokens
+    return tokens
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "gemma3"])
+def test_a_block_is_drawn_as_after_the_best_text_before_it(family, monkeypatch):
+    monkeypatch.setattr(Candidates, "score", likelihood)
+    model = tiny(family)
+    plan = plan_steering(model, vector_for(model), 1.0, guidance=GUIDANCE)
+    made = generate(model, PROMPTS, plan, sampling=SAMPLING)
+    for index, (prompt, tokens) in enumerate(zip(PROMPTS, made.tokens, strict=True)):
+        assert tokens.tolist() == reference(model, prompt, plan, index, SAMPLING)
+
+
+def test_answers_are_the_same_in_any_batch_and_streamed(llama):
+    asked = {"dose": 1.0, "sampling": SAMPLING, "guidance": GUIDANCE}
+    whole = generate(llama, PROMPTS, vector_for(llama), **asked)
+    alone = generate(llama, PROMPTS, vector_for(llama), batch_size=1, **asked)
+    assert whole.texts == alone.texts
+    pieces = list(stream(llama, PROMPTS[0], vector_for(llama), **asked))
+    assert "".join(pieces) == whole.texts[0]
+    assert len(pieces) > 2
+
+
+def test_figures_follow_the_text_that_goes_on(llama):
+    made = generate(llama, PROMPTS, vector_for(llama), dose=1.0, sampling=SAMPLING, guidance=GUIDANCE)
+    for tokens, shifts in zip(made.tokens, made.shifts, strict=True):
+        assert len(tokens) == len(shifts) == SAMPLING.n_tokens
+        assert np.isfinite(shifts).all()
+    assert made.applications == llama_applications(llama, made)
+
+
+def llama_applications(model, made) -> int:
+    plan = plan_steering(model, vector_for(model), 1.0, guidance=GUIDANCE)
+    return sum(
+        plan.expected(len(model.text_ids(prompt)), len(tokens) - 1)
+        for prompt, tokens in zip(PROMPTS, made.tokens, strict=True)
+    )
+
+
+def test_an_ended_candidate_ends_the_answer_only_where_it_is_the_best(llama, monkeypatch):
+    ends = list(range(0, llama.model.config.vocab_size, 6))
+    monkeypatch.setattr(loop, "end_ids", lambda _model: ends)
+    sampling = SAMPLING.model_copy(update={"least_tokens": 0})
+    lengths = {}
+    for sign in (1, -1):
+        monkeypatch.setattr(Candidates, "score", lambda _group, answer, sign=sign: sign * answer.n_tokens)
+        made = generate(llama, PROMPTS, vector_for(llama), dose=1.0, sampling=sampling, guidance=GUIDANCE)
+        lengths[sign] = [len(tokens) for tokens in made.tokens]
+        assert made.stopped.tolist() == [n < sampling.n_tokens for n in lengths[sign]]
+    assert max(lengths[1]) > BLOCK
+    assert sum(lengths[-1]) < sum(lengths[1])
+
+
+def test_a_choice_weighs_the_tone_against_what_it_costs():
+    answers = [Answer([1], SAMPLING, index=0, branch=branch) for branch in range(2)]
+    for answer, cosine, nats in zip(answers, (0.20, 0.18), (-3.0, -1.0), strict=True):
+        answer.readings += [cosine] * 4
+        answer.unsteered += [nats] * 4
+        answer.tokens += [1, 2, 3, 4]
+    group = Candidates(answers, block=4)
+    assert group.is_due
+    assert group.score(answers[0]) == pytest.approx(0.20 - 3 * chosen.COSINE_OF_NAT)
+    assert group.choose() is answers[1]
+    assert not group.is_due
+
+
+@pytest.mark.parametrize(
+    ("tokens", "start", "expected"),
+    [
+        ([1, 2, 3, 4], 0, 0.0),
+        ([1, 2, 1, 2, 1, 2], 3, 1.0),
+        ([1, 2, 1, 2], 0, 1 / 3),
+        ([1, 1, 1], 0, 0.5),
+        ([], 0, 0.0),
+    ],
+)
+def test_pairs_that_were_there_before_are_repeats(tokens, start, expected):
+    assert chosen.repeated(tokens, start) == pytest.approx(expected)
+
+
+def test_a_refrain_costs():
+    fresh, refrain = (Answer([1], SAMPLING, branch=branch) for branch in range(2))
+    fresh.tokens += [1, 2, 3, 4, 5]
+    refrain.tokens += [1, 2, 1, 2, 1]
+    group = Candidates([refrain, fresh], block=5)
+    assert group.best is fresh
+
+
+def test_a_single_text_is_never_compared():
+    answer = Answer([1], SAMPLING)
+    answer.tokens += [1] * 9
+    group = Candidates([answer], block=4)
+    assert not group.is_due
+    assert group.n_settled == 9
