@@ -4,6 +4,7 @@ from emospace.cli import (
     compare,
     concepts,
     environment,
+    hub,
     models,
     norms,
     read,
@@ -23,6 +24,7 @@ app.add_typer(structures.app, name="structures")
 app.add_typer(models.app, name="models")
 app.add_typer(environment.cache, name="cache")
 app.command("doctor")(environment.doctor)
+app.add_typer(hub.app, name="hub")
 app.command("study")(study.study)
 app.command("compare")(compare.compare)
 app.command("report")(study.report)
