@@ -38,7 +38,7 @@ def push(
 def pull(
     repo: Repo,
     out: Annotated[Path | None, typer.Option(help="A new folder; without it the cache.")] = None,
-    revision: Annotated[str | None, typer.Option(help="A branch, tag or commit.")] = None,
+    ref: Annotated[str | None, typer.Option(help="A branch, tag or commit of the repository.")] = None,
 ) -> None:
     """Fetch what was pushed; vectors are put where 'emospace steer' finds them.
 
@@ -48,6 +48,6 @@ def pull(
     """
     from emospace.sharing import kind_of, pull as fetch
 
-    folder = fetch(repo, out, revision=revision)
+    folder = fetch(repo, out, revision=ref)
     written("Pulled", folder)
     say(f"Use it with: {kind_of(folder).use.format(path=folder)}")
