@@ -104,6 +104,7 @@ WAYS = (
     Way(0.75, guided(1, plausible=0, candidates=4, block=10, sharpen=1.5), "shipped"),
     Way(1.0, guided(1, plausible=0, sharpen=1.5), "shipped"),
     Way(0.85, guided(2, candidates=4, block=10, sharpen=1.5), "shipped"),
+    Way(1.0, guided(1, plausible=0, candidates=4, block=10, sharpen=1.25), "shipped"),
 )
 """``mix 0.5`` names vectors made anew: source and contrast, cleaned of directions common to all text, dose 1."""
 
