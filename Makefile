@@ -1,7 +1,7 @@
 # Every target sets up .venv first: Python 3.11 or later with venv, git and make are all that is needed.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo docs test test-versions lint types results steering side-effects steering-gemma steering-gemma-en steering-gemma-zh steering-gemma-zh-by-en languages steering-languages faults calibration references fuzz soak reliability licences sbom audit llama bench bench-environments bench-llama setup clean
+.PHONY: help demo docs test test-versions lint types results steering steering-candidates side-effects steering-gemma steering-gemma-en steering-gemma-zh steering-gemma-zh-by-en languages steering-languages faults calibration references fuzz soak reliability licences sbom audit llama bench bench-environments bench-llama setup clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -71,6 +71,13 @@ PROBED := emospace steer evaluate --emotions anger,disgust,fear,joy,sadness,surp
 side-effects: $(STAMP) ## What vectors change beside the tone; make docs/results/side-effects.json again (ten minutes)
 	$(BIN)/$(PROBED)
 	$(BIN)/python recipes/publish_steering.py runs/side-effects --name side-effects --command "make side-effects: $(PROBED)"
+
+# What is chosen on calibration prompts (docs/results/steering-ways.md): sharper tokens, and the best of four texts every ten tokens.
+CHOSEN := emospace steer evaluate --emotions anger,disgust,fear,joy,sadness,surprise --guidance 1 --plausible 0 --sharpen 1.5 --candidates 4 --block 10 --baselines none --doses 0.5,0.75,1,1.25 --n-random 1 --random-doses 1 --n-shuffled 1 --n-prompts 40 --tokens 32 --instruction-prompts 12 --n-factual 20 --batch-size 256 --dtype auto --out runs/steering-candidates
+steering-candidates: $(STAMP) ## Evaluate the best of four texts every ten tokens; make docs/results/steering-candidates.json again
+	$(BIN)/$(CHOSEN)
+	$(BIN)/python recipes/publish_steering.py runs/steering-candidates --name steering-candidates --command "make steering-candidates: $(CHOSEN)"
+	$(CLAIMS)
 
 languages: $(STAMP) ## Study thirteen languages in Gemma; make docs/results/languages.json again (an hour)
 	$(BIN)/emospace study --model gemma --languages all --no-cebra --no-steering --dtype auto --out runs/languages
