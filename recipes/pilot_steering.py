@@ -40,7 +40,7 @@ from publishing import DOCS, made_by, made_on, markdown_table
 if TYPE_CHECKING:
     from emospace.models import LanguageModel
 
-FORMAT = 2
+FORMAT = 3
 JUDGE, LANGUAGE = "ngram", "en"
 
 

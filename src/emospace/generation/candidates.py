@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 COSINE_OF_NAT = 0.015
 """Cosine of the tone that a nat of a token's unsteered log-probability is worth in a choice."""
 
-COSINE_OF_REPEATS = 0.2
+COSINE_OF_REPEATS = 0.4
 """Cosine of the tone that a block of nothing but word pairs that were there before costs in a choice."""
 
 
