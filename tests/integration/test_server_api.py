@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import shutil
 import threading
 
 import pytest
@@ -831,6 +832,37 @@ def test_runs_are_compared(client, runs):
     assert str(runs) not in json.dumps(found)
     check_error(client.get("/v1/compare?run=first&run=none"), 404, "run_not_found")
     check_error(client.get("/v1/compare?run=first"), 400, "invalid_value")
+
+
+def test_a_comparison_outlives_the_server_until_a_run_changes(runs, tmp_path, monkeypatch):
+    import emospace.comparison
+    from emospace.server.runs import Runs, _compared
+
+    monkeypatch.setenv("EMOSPACE_CACHE", str(tmp_path / "cache"))
+    given = shutil.copytree(runs, tmp_path / "runs")
+    made = []
+    compare = emospace.comparison.compare_runs
+    monkeypatch.setattr(
+        emospace.comparison,
+        "compare_runs",
+        lambda *a, **k: made.append(a) or compare(*a, n_permutations=19, **k),
+    )
+    first = Runs(given).compared(["second", "first"])
+    _compared.cache_clear()
+    again = Runs(given).compared(["second", "first"])
+    assert len(made) == 1
+    assert again.comparison == first.comparison
+    assert {name: table.shape for name, table in again.tables.items()} == {
+        name: table.shape for name, table in first.tables.items()
+    }
+    _compared.cache_clear()
+    Runs(given).compared(["first", "second"])
+    assert len(made) == 2
+    results = given / "first" / "results.json"
+    results.write_text(results.read_text() + " ")
+    Runs(given).compared(["first", "second"])
+    assert len(made) == 3
+    _compared.cache_clear()
 
 
 def test_each_table_of_a_comparison_is_whole(client, runs):

@@ -20,7 +20,7 @@ from emospace.specs import CacheSpec
 
 LIBRARIES = ("emospace", "torch", "transformers", "numpy", "scipy", "scikit-learn", "pandas", "safetensors")
 
-MADE_AGAIN = ("activations", "hashes", "models", "readers")
+MADE_AGAIN = ("activations", "comparisons", "hashes", "models", "readers")
 """What `clean` deletes unless kinds are named: those that are made again in minutes."""
 
 DEAR = ("judges", "steering")

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 
-from emospace.artefacts import write_parquet
+from emospace.artefacts import read_parquet, write_parquet
 from emospace.comparison.depth import (
     Layers,
     best_matches,
@@ -60,6 +60,14 @@ class Compared:
             write_parquet(out / "tables" / f"{name}.parquet", table)
         self.comparison.save(out / "comparison.json")
         return out
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote; raises `EmospaceError` where it is not there whole."""
+        comparison = Comparison.load(folder / "comparison.json")
+        return cls(
+            comparison, {path.stem: read_parquet(path) for path in (folder / "tables").glob("*.parquet")}
+        )
 
 
 def compare_runs(

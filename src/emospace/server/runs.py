@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,8 +15,9 @@ import pandas as pd
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import JSONResponse
 
-from emospace.artefacts import jsonable
-from emospace.errors import EmospaceError
+from emospace import __version__
+from emospace.artefacts import cache_dir, content_hash, file_hash, jsonable
+from emospace.errors import DiskError, EmospaceError
 from emospace.report.figure_data import figure_data, run_figures
 from emospace.report.planes import BASIC
 from emospace.report.run import Run, load_run
@@ -242,10 +244,24 @@ def _frame(path: Path, _changed: int) -> pd.DataFrame:
 
 @lru_cache(maxsize=8)
 def _compared(stamps: tuple[tuple[Path, int], ...], compute: bool) -> Compared:
-    from emospace.comparison import compare_runs
+    from emospace.comparison import Compared, compare_runs
 
     folders = [folder for folder, _ in stamps]
-    return compare_runs(folders, names=[folder.name for folder in folders], compute=compute)
+    names = [folder.name for folder in folders]
+    if not compute:
+        return compare_runs(folders, names=names, compute=False)
+    # It takes up to minutes: a server that is started again has it from the last.
+    files = [[folder / "results.json", *sorted((folder / "tables").glob("*.parquet"))] for folder in folders]
+    kept = (
+        cache_dir() / "comparisons" / content_hash(__version__, names, [file_hash(paths) for paths in files])
+    )
+    try:
+        return Compared.load(kept)
+    except EmospaceError:
+        compared = compare_runs(folders, names=names)
+    with suppress(DiskError):
+        compared.save(kept)
+    return compared
 
 
 @lru_cache(maxsize=256)
