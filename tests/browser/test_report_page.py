@@ -45,6 +45,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def page(browser: Any, report: Path) -> Any:
     context = browser.new_context(viewport=SIZES["desktop"])
     page = context.new_page()
+    page.set_default_timeout(120_000)
     faults: list[str] = []
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.goto(report.as_uri())
@@ -78,3 +79,20 @@ def test_print_keeps_the_words_of_heads_and_the_choice_that_was_made(page: Any) 
         page.locator(".switch:visible label:visible input").evaluate_all("all => all.map(n => n.checked)")
     )
     assert page.locator("nav, .save, .filter").locator("visible=true").count() == 0
+
+
+def test_sections_can_be_taken_out_and_the_page_be_dark(page: Any, report: Path) -> None:
+    page.click(".choose summary")
+    page.uncheck(".choose input[value=prediction]")
+    assert page.locator("#prediction").is_hidden()
+    assert page.locator("nav a[href='#prediction']").is_hidden()
+    page.check(".choose input[value=prediction]")
+    assert page.locator("#prediction .main-svg").first.is_visible()
+    light = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.click(".theme")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") != light
+    assert page.inner_text(".theme") == "Light"
+    page.goto(f"{report.as_uri()}?sections=answer,manifest")
+    page.wait_for_selector("html[data-script]")
+    shown = page.locator("main > section:visible").evaluate_all("all => all.map(node => node.id)")
+    assert shown == ["answer", "manifest"]

@@ -9,8 +9,9 @@ from typing import Annotated
 
 import typer
 
-from emospace.cli.options import command_line, run_folder, takes
-from emospace.display import say, table, written
+from emospace.cli.options import command_line, run_folder, split, takes
+from emospace.display import say, table, texts, written
+from emospace.errors import InvalidInput
 from emospace.profiling import timed
 from emospace.specs import WHAT, StudySpec
 
@@ -82,11 +83,38 @@ def report(
     figures: Annotated[
         bool, typer.Option("--figures", help="Also draw the figures for a paper (PDF and PNG).")
     ] = False,
+    methods: Annotated[
+        bool,
+        typer.Option("--methods", help="Also write methods.md, to be pasted, and its references.bib."),
+    ] = False,
+    pdf: Annotated[
+        bool, typer.Option("--pdf", help="Also print it as PDF, by an installed Chromium or Chrome.")
+    ] = False,
+    sections: Annotated[
+        str, typer.Option(help="Of --pdf: anchors of the page, comma-separated: answer,prediction.")
+    ] = "",
 ) -> None:
-    """Write the report of a finished study again, from its results.json and tables."""
-    from emospace.report import write_report
+    """Write the report of a finished study again, from its results.json and tables.
 
-    written("Report", write_report(run))
+    For example:
+
+    emospace report runs/first --methods
+
+    emospace report runs/first --pdf --sections answer,manifest
+    """
+    from emospace.report import write_methods, write_pdf, write_report
+
+    if sections and not pdf:
+        raise InvalidInput("--sections", "it says what --pdf prints", "Give --pdf too, or leave it out.")
+    page = write_report(run)
+    written("Report", page)
+    if pdf:
+        written("PDF", write_pdf(page, split([sections])))
+    if methods:
+        text, references = write_methods(run)
+        texts({"methods": [text.read_text(encoding="utf-8")]})
+        written("Methods", text)
+        written("References", references)
     if figures:
         from emospace.report import figures as draw
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from emospace.report.methods import write_methods
 from emospace.report.page import write_report
 from emospace.report.paper import figures
+from emospace.report.printing import write_pdf
 
-__all__ = ["figures", "write_report"]
+__all__ = ["figures", "write_methods", "write_pdf", "write_report"]

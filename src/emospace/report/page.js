@@ -86,6 +86,34 @@
     });
   }
 
+  // What a reader does not want is neither shown nor printed; the address may say so: ?sections=answer,manifest
+  document.documentElement.dataset.script = "yes";
+  const wanted = new URLSearchParams(location.search).get("sections")?.split(",");
+  for (const box of document.querySelectorAll(".choose input")) {
+    const section = document.getElementById(box.value);
+    const show = () => {
+      section.hidden = !box.checked;
+      document.querySelector(`nav a[href="#${box.value}"]`).parentElement.hidden = !box.checked;
+      plots.filter((plot) => !("width" in plot.dataset)).forEach(draw);
+    };
+    box.addEventListener("change", show);
+    if (wanted && !wanted.includes(box.value)) {
+      box.checked = false;
+      show();
+    }
+  }
+
+  const theme = document.querySelector(".theme");
+  const root = document.documentElement;
+  const isDark = () => (root.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
+  const nameTheme = () => (theme.textContent = isDark() ? "Light" : "Dark");
+  theme.addEventListener("click", () => {
+    root.dataset.theme = isDark() ? "light" : "dark";
+    nameTheme();
+    drawAll();
+  });
+  nameTheme();
+
   const links = new Map([...document.querySelectorAll("nav a")].map((link) => [link.hash.slice(1), link]));
   const seen = new IntersectionObserver((entries) => {
     for (const entry of entries) {
@@ -104,14 +132,20 @@
       waiting = requestAnimationFrame(() => plots.filter((plot) => plot.clientWidth !== Number(plot.dataset.width || 0)).forEach(draw));
     });
     plots.forEach((plot) => resized.observe(plot.parentElement));
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+      nameTheme();
+      drawAll();
+    });
+    let before;
     addEventListener("beforeprint", () => {
+      before = root.dataset.theme;
       document.documentElement.dataset.theme = "light";
       document.documentElement.dataset.print = "yes";
       drawAll();
     });
     addEventListener("afterprint", () => {
-      delete document.documentElement.dataset.theme;
+      if (before) root.dataset.theme = before;
+      else delete root.dataset.theme;
       delete document.documentElement.dataset.print;
       drawAll();
     });
