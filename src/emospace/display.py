@@ -13,10 +13,26 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
+
+
+PICTURES = "emospace.report.pictures"
+"""What draws objects of lower layers, by name: they import nothing of the report, and it loads when one is shown."""
+
+
+class Pictured:
+    """What shows itself in a notebook, drawn as the report's charts are."""
+
+    def plot(self) -> Any:
+        """Return a matplotlib figure of it."""
+        return import_module(PICTURES).plot(self)
+
+    def _repr_html_(self) -> str:
+        return str(import_module(PICTURES).html(self))
 
 
 @dataclass(frozen=True)

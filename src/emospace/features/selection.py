@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from emospace.artefacts import read_json, read_parquet, write_json, write_parquet
-from emospace.display import progress
+from emospace.display import Pictured, progress
 from emospace.engines import in_parallel
 from emospace.errors import InvalidInput, first_line, unknown, warn_of_rename
 from emospace.features.pool import MatchedPool
@@ -28,7 +28,7 @@ _TOP_WORDS = 8
 
 
 @dataclass(frozen=True)
-class FeatureDictionary:
+class FeatureDictionary(Pictured):
     """The features of one language: which latents, for which category, how strongly, and their top words.
 
     Attributes

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from emospace.display import Pictured
 from emospace.engines import LOCAL, current
 from emospace.errors import InvalidInput
 from emospace.prediction.ridge import (
@@ -28,7 +29,7 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class Predicted:
+class Predicted(Pictured):
     """Out-of-fold predictions of one target, on the scale of its ratings.
 
     Attributes

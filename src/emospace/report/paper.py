@@ -89,7 +89,7 @@ def _save(folder: Path, name: str, panels: Sequence[Panel]) -> Iterator[Path]:
     height = 6.3 / len(panels) if chart.shape == "square" else chart.height / PER_INCH
     drawn = Figure(figsize=(7, 0.6 + height), layout="constrained")
     for axis, panel in zip(drawn.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-        _draw(axis, panel, 110 // len(panels))
+        draw(axis, panel, 110 // len(panels))
         if panel is not panels[0] and _rows(panel) == _rows(panels[0]):
             axis.set_yticklabels([])
     for suffix, dates in (("pdf", {"CreationDate": None}), ("png", {"Software": None})):
@@ -110,7 +110,7 @@ def _rows(panel: Panel) -> Sequence[str]:
     return data[0]["y"] if data[0]["type"] == "heatmap" else named
 
 
-def _draw(axis: Axes, panel: Panel, width: int) -> None:
+def draw(axis: Axes, panel: Panel, width: int) -> None:
     """Draw a page's figure with what its caption says it rests on, in lines of so many letters."""
     drawing, rows = _drawing(panel), _rows(panel)
     data, layout = drawing["data"], drawing["layout"]

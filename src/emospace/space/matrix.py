@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from emospace.artefacts import read_as, read_tensors, write_tensors
+from emospace.display import Pictured
 from emospace.errors import InvalidInput, unknown
 from emospace.features import latent_values
 
@@ -44,7 +45,7 @@ class PCA(NamedTuple):
 
 
 @dataclass(frozen=True)
-class EmotionSpace:
+class EmotionSpace(Pictured):
     """Categories x features of one language.
 
     Parameters

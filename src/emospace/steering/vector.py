@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 import numpy as np
 
 from emospace.artefacts import read_json, write_json, write_tensors
+from emospace.display import Pictured
 from emospace.errors import EmospaceError, InvalidInput, unknown
 from emospace.specs import Guidance, Mode, Op, Scope
 
@@ -51,7 +52,7 @@ class DoseRange(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class SteeringVector:
+class SteeringVector(Pictured):
     """Unit directions of one tone in a model's residual stream, with everything needed to apply them.
 
     At layer ``l`` (the residual stream after ``l`` blocks) a state ``h`` becomes
