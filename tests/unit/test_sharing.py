@@ -88,13 +88,24 @@ def test_vectors_are_pulled_to_where_steering_finds_them(hub, tmp_path):
         pull("me/vectors")
 
 
-def test_an_autoencoder_goes_and_comes(hub, tmp_path):
-    folder = folder_of(
-        tmp_path / "sae", cfg__json={"architecture": "topk", "d_sae": 64}, sae_weights__safetensors="tensors"
-    )
-    push(folder, "me/sae")
-    found = pull("me/sae", tmp_path / "new")
-    assert json.loads((found / "cfg.json").read_text(encoding="utf-8"))["d_sae"] == 64
+def test_autoencoders_lie_where_saelens_looks_and_one_is_pulled(hub, tmp_path):
+    for name, n in (("layer-6", 64), ("layer-9", 32)):
+        card = {"architecture": "topk", "d_sae": n}
+        folder = folder_of(tmp_path / name, cfg__json=card, sae_weights__safetensors="tensors")
+        push(folder, "me/sae")
+        if n == 64:
+            assert (pull("me/sae", tmp_path / "first") / "cfg.json").is_file()
+    sent = hub.root / "model" / "me" / "sae"
+    assert {path.name for path in sent.iterdir()} == {"layer-6", "layer-9", "README.md", "emospace.json"}
+    assert "emospace hub pull me/sae/layer-9" in (sent / "README.md").read_text(encoding="utf-8")
+    found = pull("me/sae/layer-9", tmp_path / "new")
+    assert json.loads((found / "cfg.json").read_text(encoding="utf-8"))["d_sae"] == 32
+    with pytest.raises(EmospaceError, match="it holds several: layer-6, layer-9"):
+        pull("me/sae", tmp_path / "other")
+    with pytest.raises(EmospaceError, match="layer-7"):
+        pull("me/sae/layer-7", tmp_path / "other")
+    with pytest.raises(EmospaceError, match="no NAME/REPO"):
+        pull("me/../x", tmp_path / "other")
 
 
 def test_a_run_keeps_ratings_that_may_not_be_passed_on(hub, tmp_path):

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from emospace.artefacts import cache_dir, read_json
-from emospace.errors import DiskError, EmospaceError, InvalidInput, first_line
+from emospace.errors import DiskError, EmospaceError, InvalidInput, first_line, unknown
 from emospace.sharing.kinds import KINDS, MARK, Kind, kind_of, mark_of
 
-_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_ID = re.compile(r"([\w.-]+/[\w.-]+)(?:/([\w.-]+))?")
 _VECTORS = re.compile(r"[\w.-]+")
 CARD = "README.md"
 
@@ -41,14 +41,15 @@ def push(folder: Path | str, repo: str, *, private: bool = False, message: str |
     """
     folder = Path(folder).expanduser()
     kind = kind_of(folder)
-    _check_id(repo)
+    repo, _ = _parts(repo)
     files = kind.files(folder)
     matching = [path for pattern in kind.patterns for path in folder.glob(pattern)]
     with tempfile.TemporaryDirectory() as name:
         staged = Path(name)
+        inside = staged / folder.resolve().name if kind.in_folder else staged
         for path in files:
-            (staged / path).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(folder / path, staged / path)
+            (inside / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(folder / path, inside / path)
         (staged / CARD).write_text(kind.card(folder, repo, len(matching) - len(files)), encoding="utf-8")
         (staged / MARK).write_text(mark_of(kind, folder), encoding="utf-8")
         api = _api()
@@ -69,7 +70,7 @@ def pull(repo: str, out: Path | str | None = None, *, revision: str | None = Non
     Parameters
     ----------
     repo
-        ``NAME/REPO`` on the hub.
+        ``NAME/REPO`` on the hub; ``NAME/REPO/FOLDER`` where it holds several autoencoders.
     out
         The folder, which may not hold anything yet; None puts vectors where `load_vectors` finds them, all else
         under the cache.
@@ -83,9 +84,11 @@ def pull(repo: str, out: Path | str | None = None, *, revision: str | None = Non
     """
     from huggingface_hub.errors import RepositoryNotFoundError
 
-    _check_id(repo)
+    repo, inside = _parts(repo)
     api = _api()
-    patterns = sorted({pattern for kind in KINDS for pattern in kind.patterns} | {MARK, CARD})
+    given = [pattern for kind in KINDS for pattern in kind.patterns]
+    given += [f"*/{pattern}" for kind in KINDS if kind.in_folder for pattern in kind.patterns]
+    patterns = [*given, MARK, CARD]
     with tempfile.TemporaryDirectory() as name, _told(repo):
         fetched = Path(name) / "fetched"
         for repo_type in ("model", "dataset"):
@@ -101,6 +104,7 @@ def pull(repo: str, out: Path | str | None = None, *, revision: str | None = Non
             except RepositoryNotFoundError:
                 if repo_type == "dataset":
                     raise
+        fetched = _within(fetched, repo, inside)
         kind = kind_of(fetched)
         target = Path(out).expanduser() if out is not None else _place(kind, repo, fetched)
         if target.exists() and any(target.iterdir()):
@@ -124,11 +128,32 @@ def _place(kind: Kind, repo: str, fetched: Path) -> Path:
     return cache_dir() / "hub" / repo.replace("/", "--")
 
 
-def _check_id(repo: str) -> None:
-    if not _ID.fullmatch(repo):
+def _parts(repo: str) -> tuple[str, str | None]:
+    """Return the repository and the folder in it that an id names."""
+    match = _ID.fullmatch(repo)
+    if match is None or ".." in repo:
         raise InvalidInput(
             f"the repository '{repo}'", "it is no NAME/REPO of the hub", "Write it as me/my-vectors."
         )
+    return match[1], match[2]
+
+
+def _within(fetched: Path, repo: str, inside: str | None) -> Path:
+    """Return the folder of what was fetched that holds what is meant."""
+    if inside is None and any((fetched / kind.mark).is_file() for kind in KINDS):
+        return fetched
+    marks = [kind.mark for kind in KINDS if kind.in_folder]
+    folders = sorted({path.parent for mark in marks for path in fetched.glob(f"*/{mark}")})
+    names = [path.name for path in folders]
+    if inside is not None and inside not in names:
+        raise unknown(f"folder of the repository '{repo}'", inside, names)
+    if inside is None and len(folders) > 1:
+        raise InvalidInput(
+            f"the repository '{repo}'",
+            f"it holds several: {', '.join(names)}",
+            f"Name one: {repo}/{names[0]}.",
+        )
+    return fetched / inside if inside is not None else next(iter(folders), fetched)
 
 
 def _address(kind: Kind, repo: str) -> str:

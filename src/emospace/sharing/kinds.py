@@ -35,6 +35,10 @@ class Kind:
         The files that are shared; all others stay here.
     repo_type
         As what it lies on the hub.
+    about
+        Gives what the card says, of what the mark holds.
+    in_folder
+        Whether its files lie in a folder of the repository, as SAELens looks for them: then one may hold several.
     withheld
         Gives the patterns of files that may not be passed on.
     use
@@ -47,6 +51,7 @@ class Kind:
     repo_type: Literal["model", "dataset"]
     use: str
     about: Callable[[Mapping[str, Any]], Mapping[str, object]]
+    in_folder: bool = False
     withheld: Callable[[Mapping[str, Any]], tuple[str, ...]] = lambda _: ()
 
     def files(self, folder: Path) -> list[Path]:
@@ -78,7 +83,8 @@ class Kind:
                 "",
                 f"{left_out} files with people's ratings, which may not be passed on, are left out.",
             ]
-        get = f"emospace hub pull {repo}"
+        place = f"/{folder.resolve().name}" if self.in_folder else ""
+        get = f"emospace hub pull {repo}{place}"
         return "\n".join([*lines, "", "```sh", get, self.use.format(path="FOLDER"), "```", ""])
 
 
@@ -133,7 +139,7 @@ KINDS: tuple[Kind, ...] = (
         "dataset",
         "emospace compare {path} MINE",
         _of_run,
-        _ratings,
+        withheld=_ratings,
     ),
     Kind(
         "vectors",
@@ -150,6 +156,7 @@ KINDS: tuple[Kind, ...] = (
         "model",
         "emospace study --sae {path}",
         _of_sae,
+        in_folder=True,
     ),
 )
 """In the order in which a folder is tried."""
