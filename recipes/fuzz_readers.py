@@ -130,6 +130,12 @@ def text_readers() -> Generator[Reader]:
         + b"".join(f"joy,w{at},{at + 1},100,0.{at + 1:02d}\n".encode() for at in range(30)),
         b"participantID,cue,R1,R2,R3\n"
         + b"".join(f"{at},joy,happy,glad,x{at}\n".encode() for at in range(30)),
+        b"<HTML>\n<pre>\nCUE, TARGET, NORMED?, #G, #P, FSG\n"
+        + b"".join(f"JOY, WORD{at}, YES, 100, {at + 1}, 0.1\n".encode() for at in range(30)),
+        b'<eat><stimulus word="JOY" all="100">'
+        + b"".join(f'<response word="W{at}" n="{at + 1}" r="0.1"/>'.encode() for at in range(30))
+        + b"</stimulus></eat>",
+        json.dumps({"JOY": [{f"W{at}": str(at + 1)} for at in range(30)]}).encode(),
     ]
     yield Reader("association files", answers, as_file(".csv", read_answers), 20_000)
     sheet = b"id,prompt,answer,emotion,valence\nabcdef,Tell me.,Well,joy,2\nghijkl,Tell me.,No,sadness,-1\n"

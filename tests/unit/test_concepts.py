@@ -568,6 +568,12 @@ def test_the_edinburgh_thesaurus_in_json_is_read(tmp_path: Path):
         read_answers(written(tmp_path, '{"JOY": 3}', "ea.json"))
 
 
+def test_a_long_run_of_letters_in_xml_takes_no_time(tmp_path: Path):
+    # Read letter by letter from each of its letters, this would take minutes.
+    text = f'<eat><stimulus word="JOY"><response {"w" * 400_000} word="HAPPY" n="3"/></stimulus></eat>'
+    assert read_answers(written(tmp_path, text, "eat.xml")).table["response"].tolist() == ["HAPPY"]
+
+
 def test_the_first_dutch_file_of_small_world_of_words_is_counted(tmp_path: Path):
     text = (
         "participantID;age;cue;asso1;asso2;asso3\n1;30;vreugde;geluk;lach;feest\n2;31;vreugde;geluk;;blij\n"

@@ -230,7 +230,10 @@ def _thesaurus_xml(_path: Path, text: str) -> pd.DataFrame:
     rows, cue, total = [], "", ""
     # Elements are flat and hold attributes alone: no parser that follows entities is needed.
     for name, attributes in re.findall(r"<(stimulus|cue|response|target)\b([^<>]*)>", text):
-        found = {key: html.unescape(value) for key, value in re.findall(r'(\w+)\s*=\s*"([^"]*)"', attributes)}
+        found = {
+            key: html.unescape(value)
+            for key, value in re.findall(r'\b(\w{1,20})\s{0,3}=\s{0,3}"([^"]*)"', attributes)
+        }
         if name in ("stimulus", "cue"):
             cue, total = found["word"], found.get("all", "")
         else:
