@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+import calibration_answers
 import calibration_cases
 import calibration_words
 from calibration_cases import NAN, Case, Draw
@@ -33,7 +34,7 @@ CENTRAL = 0.999
 
 def all_cases() -> list[Case]:
     """Return every case."""
-    return list(chain(calibration_cases.cases(), calibration_words.cases()))
+    return list(chain(calibration_cases.cases(), calibration_words.cases(), calibration_answers.cases()))
 
 
 def draws(case: Case, effect: float, n: int) -> list[Draw]:
