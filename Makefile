@@ -107,8 +107,9 @@ calibration: $(STAMP) ## Check every p-value and interval on simulated data, and
 	OMP_NUM_THREADS=1 $(BIN)/python recipes/calibrate_statistics.py --out docs/results/calibration.json
 	$(BIN)/python recipes/publish_reliability.py
 
-references: $(STAMP) ## Measure how far figures are from other implementations, and make docs/results/references.json again
+references: $(STAMP) ## Measure how far figures are from other implementations and from other numbers of threads, and make docs/results/references.json and threads.json again
 	OMP_NUM_THREADS=1 $(BIN)/python recipes/compare_references.py --out docs/results/references.json
+	$(BIN)/python recipes/compare_threads.py --out docs/results/threads.json
 	$(BIN)/python recipes/publish_reliability.py
 
 fuzz: $(STAMP) ## Give every reader a million damaged inputs, chosen by coverage (atheris, Linux), and make docs/results/fuzz.json again (an hour of one core)

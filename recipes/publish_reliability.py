@@ -90,6 +90,24 @@ def references(card: Mapping[str, Any]) -> str:
     return "The largest deviation of all comparisons.\n\n" + markdown_table(names, rows)
 
 
+def threads(card: Mapping[str, Any]) -> str:
+    """Return the table of runs with other numbers of threads."""
+    rows = [
+        [
+            row["threads"],
+            "yes" if row["same_bytes"] else "no",
+            *(f"{row[name]:.1e}" for name in ("states", "predictions", "r")),
+        ]
+        for row in card["rows"]
+    ]
+    names = ("threads", "same bytes", "states, relative", "predictions", "r and RSA")
+    return (
+        f"States of {card['words']} words in five layers of the embedded model in float32, and valence predicted from them, in processes with the same seed, held "
+        f"against a first one with {card['first']} thread: the largest difference. Asked are the same bytes for the same number of threads, "
+        "and for others 1e-5 of a layer's largest state and .002 of r.\n\n" + markdown_table(names, rows)
+    )
+
+
 def llama(card: Mapping[str, Any]) -> str:
     """Return the table of what llama.cpp says of our exports."""
     rows = [
@@ -189,6 +207,7 @@ def soak(card: Mapping[str, Any]) -> str:
 PARTS: Mapping[str, tuple[str, str, Callable[[Mapping[str, Any]], str]]] = {
     "calibration": ("Statistics on simulated data", "make calibration", calibration),
     "references": ("Against other implementations", "make references", references),
+    "threads": ("Other numbers of threads", "make references", threads),
     "llama": ("Exports in llama.cpp", "make llama", llama),
     "fuzz": ("Hostile input", "make fuzz", fuzz),
     "faults": ("Faults", "make faults", faults),
