@@ -191,7 +191,8 @@ def soak(card: Mapping[str, Any]) -> str:
     return (
         f"{card['minutes']:g} minutes, {card['clients']} clients, model `{card['model']}`{random_model} in {card['dtype']}: {counts}. "
         f"{card['compared']:,d} greedy answers in {card['tones']} tones were held against what the same prompt is answered in "
-        f"each tone alone: {card['other_words']} had words of no tone (near ties fall otherwise where others are in the batch). "
+        f"each tone alone: {card['other_words']} had words of no tone (near ties fall otherwise where others are in the batch), "
+        f"{card['cut_by_time']} began right and ended where the time of a request did. "
         f"Answers wrong in status, form or tone: {card['wrong']}. Resident memory changed by {slope:.1f} MB an hour (95% interval "
         f"{low:.1f} to {high:.1f}) once warm. Rows left behind: {card['rows_left']:g}.\n\n"
         f"Overload: of {crowded['answered'] + crowded['busy'] + crowded['other']} requests at once {crowded['answered']} were answered, "

@@ -53,6 +53,8 @@ LEAVING = 6.0
 """Seconds beyond the drain within which a server that is told to stop has to be gone."""
 CLIENTS, BUSY = (1, 8, 32), 429
 """Numbers of clients at which answers are timed; the status of a server that has too much to do."""
+OTHER, CUT = "other words", "cut by the time of a request"
+"""How an answer may differ from the same alone: in words of no tone, or, where the machine is too busy, in length."""
 OTHER_WORDS = 0.01
 """The share of answers that may be in no tone's words: rounding depends on who else is in a batch, and near ties fall otherwise."""
 
@@ -84,13 +86,15 @@ class Body:
     tone: int = 0
     alone: Sequence[str] = ()
 
-    def tone_of(self, text: str) -> str:
-        """Return what is wrong with the words of an answer: those of another tone, or of none."""
+    def tone_of(self, text: str, finish: str) -> str:
+        """Return what is wrong with the words of an answer: those of another tone, or of none, or not all of them."""
         if not self.alone or text == self.alone[self.tone]:
             return ""
+        if finish == "length" and self.alone[self.tone].startswith(text.rstrip("\ufffd")):
+            return f"{CUT}: {text!r}"
         if text in self.alone:
             return f"wrong tone: {TONES[self.alone.index(text)]} instead of {TONES[self.tone]}: {text!r}"
-        return f"other words: {text!r} instead of {self.alone[self.tone]!r}"
+        return f"{OTHER}: {text!r} instead of {self.alone[self.tone]!r}"
 
 
 Ask = Callable[[httpx.Client, Body], str]
@@ -123,7 +127,8 @@ def whole(client: httpx.Client, body: Body) -> str:
     response = client.post(CHAT, json=body.content)
     if response.status_code != 200:
         return status_of(response)
-    return body.tone_of(response.json()["choices"][0]["message"]["content"])
+    choice = response.json()["choices"][0]
+    return body.tone_of(choice["message"]["content"], choice["finish_reason"])
 
 
 def streamed(pause: float = 0.0, leaves: bool = False) -> Ask:
@@ -148,7 +153,7 @@ def streamed(pause: float = 0.0, leaves: bool = False) -> Ask:
             # Its turn did not come in time, which a stream can only say in its events.
             return "" if errors[0]["code"] == "queue_timeout" else str(errors[0])
         pieces = [event["choices"][0]["delta"].get("content") or "" for event in events]
-        return body.tone_of("".join(pieces))
+        return body.tone_of("".join(pieces), events[-1]["choices"][0]["finish_reason"])
 
     return ask
 
@@ -221,8 +226,8 @@ def main() -> None:
         process.kill()
         process.wait(60)
     slope = slope_of(memory)
-    other = sum(reason.startswith("other words") for _, reason in wrong)
-    wrong = [(kind, reason) for kind, reason in wrong if not reason.startswith("other words")]
+    other, cut = (sum(reason.startswith(kind) for _, reason in wrong) for kind in (OTHER, CUT))
+    wrong = [(kind, reason) for kind, reason in wrong if not reason.startswith((OTHER, CUT))]
     compared = sum(counts[kind] for kind in ("whole", "stream", "slow reader"))
     figures = {
         **{
@@ -232,7 +237,7 @@ def main() -> None:
             "clients": asked.clients,
             "requests": counts,
         },
-        **{"tones": len(TONES), "compared": compared, "other_words": other},
+        **{"tones": len(TONES), "compared": compared, "other_words": other, "cut_by_time": cut},
         **{
             "wrong": len(wrong),
             "reasons": wrong[:20],
