@@ -67,10 +67,8 @@ steering: $(STAMP) ## Calibrate the embedded model's vectors and make docs/resul
 	$(BIN)/python recipes/publish_steering.py runs/steering --readme README.md --command "make steering: $(STUDY)"
 	$(CLAIMS)
 
-PROBED := emospace steer evaluate --emotions anger,disgust,fear,joy,sadness,surprise --baselines none --doses 1 --n-random 3 --random-doses 1 --n-shuffled 0 --n-prompts 40 --n-tokens 32 --n-factual 0 --instruction-prompts 1 --batch-size 128 --dtype auto --side-effects --out runs/side-effects
-side-effects: $(STAMP) ## What vectors change beside the tone; make docs/results/side-effects.json again (ten minutes)
-	$(BIN)/$(PROBED)
-	$(BIN)/python recipes/publish_steering.py runs/side-effects --name side-effects --command "make side-effects: $(PROBED)"
+side-effects: $(STAMP) ## What the shipped vectors change beside the tone; make docs/results/side-effects.json again (ten minutes)
+	$(BIN)/python recipes/measure_side_effects.py runs/side-effects
 
 # What is chosen on calibration prompts (docs/results/steering-ways.md): sharper tokens, and the best of four texts every ten tokens.
 CHOSEN := emospace steer evaluate --emotions anger,disgust,fear,joy,sadness,surprise --guidance 1 --plausible 0 --sharpen 1.5 --candidates 4 --block 10 --baselines none --doses 0.5,0.75,1,1.25 --n-random 1 --random-doses 1 --n-shuffled 1 --n-prompts 40 --tokens 32 --instruction-prompts 12 --n-factual 20 --batch-size 256 --dtype auto --out runs/steering-candidates

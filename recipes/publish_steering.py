@@ -44,16 +44,6 @@ COLUMNS: Mapping[str, Get] = {
     "facts right": "answered",
     "facts kept": "facts_kept",
 }
-SIDE_EFFECTS: Mapping[str, Get] = {
-    "emotion": lambda record: record.emotion or record.vector,
-    "figure": "figure",
-    "steered": "value",
-    "unsteered": "base_value",
-    "change": "change",
-    "low": "change_low",
-    "high": "change_high",
-    "n": "n",
-}
 FIGURES: Mapping[str, Get] = {
     "vectors": "kind",
     "figure": "figure",
@@ -144,8 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     short = key_figures(figures)
     basic = [record for record in results.steering if record.emotion in BASIC]
     others = [r for r in results.steering if r.emotion not in BASIC and r.vector == "mix" and r.calibrated]
-    parts = {"Side effects": markdown(SIDE_EFFECTS, results.side_effects)} if results.side_effects else {}
-    parts |= {
+    parts = {
         "The basic six, calibrated": f"{short}\n\n{markdown(COLUMNS, (r for r in basic if r.calibrated))}",
         "Ways at equal cost": f"{AT_EQUAL_COST}\n\n{markdown(AT_COST, means(tables['frontier_figures']))}",
         "Ways beside each other": markdown(TESTS, tables["frontier_tests"].to_dict("records")),
