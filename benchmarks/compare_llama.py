@@ -41,22 +41,46 @@ PROMPTS = (
     "What should I do this weekend?",
     "Tell me something about the sea.",
 )
+EXACT = [
+    "--ctx-size",
+    "2048",
+    "--parallel",
+    "1",
+    "--cache-type-k",
+    "f32",
+    "--cache-type-v",
+    "f32",
+    "--flash-attn",
+    "off",
+]
+"""Settings under which llama.cpp keeps keys and values as they were computed."""
 N_PROBABLE = 10
 """Most likely tokens of each step that are compared."""
 
 
-def continued(client: httpx.Client, ids: Sequence[int], n_tokens: int) -> list[dict[str, Any]]:
-    """Return the steps of a greedy answer: the token, and the most likely ones with their log probabilities."""
+def continued(
+    client: httpx.Client, ids: Sequence[int], n_tokens: int
+) -> tuple[list[int], list[tuple[int, dict[str, Any]]]]:
+    """Return a greedy answer's tokens, and its steps with their places: the most likely tokens and their log probabilities.
+
+    Of a token that is no whole character the server may keep the probabilities to itself.
+    """
     asked = {
         "prompt": list(ids),
         "n_predict": n_tokens,
         "temperature": 0,
         "n_probs": N_PROBABLE,
         "cache_prompt": False,
+        "return_tokens": True,
     }
-    answer = client.post("/completion", json=asked)
-    answer.raise_for_status()
-    return list(answer.json()["completion_probabilities"])
+    response = client.post("/completion", json=asked)
+    response.raise_for_status()
+    answer = response.json()
+    steps, place = [], 0
+    for step in answer["completion_probabilities"]:
+        place = answer["tokens"].index(step["id"], place) + 1
+        steps.append((place - 1, step))
+    return answer["tokens"], steps
 
 
 def log_probabilities(model: LanguageModel, ids: Sequence[int]) -> np.ndarray:
@@ -74,8 +98,7 @@ def compare(
     """Return how far our model's probabilities are from llama.cpp's, over all steps of all answers."""
     gaps, same, whole, said = [], [], [], []
     for ids in texts:
-        steps = continued(client, ids, n_tokens)
-        answer = [step["id"] for step in steps]
+        answer, steps = continued(client, ids, n_tokens)
         rows = log_probabilities(model, [*ids, *answer])[len(ids) - 1 : -1]
         likeliest = rows.argmax(1).tolist()
         # A token that differs changes the text before all later ones: ours is read after llama.cpp's.
@@ -84,7 +107,7 @@ def compare(
         said.append(answer)
         gaps += [
             abs(rows[place, token["id"]] - token["logprob"])
-            for place, step in enumerate(steps)
+            for place, step in steps
             for token in step["top_logprobs"]
         ]
     return {
@@ -136,10 +159,7 @@ def main() -> None:
                 client = stack.enter_context(
                     server(
                         file,
-                        "--ctx-size",
-                        "2048",
-                        "--parallel",
-                        "1",
+                        *EXACT,
                         *arguments,
                         threads=asked.threads,
                         log=place / "log",

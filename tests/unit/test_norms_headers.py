@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from emospace.norms import OpenQuestion, load_norms
+from emospace.norms import OpenQuestion, headers, load_norms
 from emospace.norms.headers import parse_header
 
 VALENCE, AROUSAL, DOMINANCE = "valence", "arousal", "dominance"
@@ -240,3 +240,9 @@ def test_several_sheets_with_ratings_are_asked_about(tmp_path):
     with pytest.raises(OpenQuestion, match="2 of its sheets hold ratings: 'Total', 'Children'"):
         load_norms(path, language="en", scale=(1, 9))
     assert load_norms(path, language="en", scale=(1, 9), sheet="Total").ratings("valence")["joy"] == 8
+
+
+def test_a_cell_too_long_for_a_header_is_not_read_as_one(monkeypatch):
+    monkeypatch.setattr(headers, "_labelled_ends", lambda text: pytest.fail("read"))
+    header = headers.parse_header("(1 = " + "x" * headers.LONGEST_HEADER + ")")
+    assert header.unknown and not header.targets and header.scale is None

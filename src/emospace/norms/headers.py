@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from importlib.resources import files
 
-LONGEST_NAME = 60
-"""Letters of a header without spaces that is still cut into names; what is longer is text."""
+LONGEST_NAME, LONGEST_HEADER = 60, 2000
+"""Letters of a header without spaces that is still cut into names, and of one that is read; what is longer is text."""
 
 _IDEOGRAPHIC = re.compile(r"[\u3040-\u30ff㐀-鿿가-힣]")
 _SCALE = re.compile(
@@ -90,7 +90,9 @@ def folded(text: str) -> str:
 
 @lru_cache(maxsize=2**16)
 def parse_header(cell: str) -> Header:
-    """Return what a header says."""
+    """Return what a header says; a cell too long to be one is unknown, unread."""
+    if len(cell) > LONGEST_HEADER:
+        return Header(unknown=(cell[:LONGEST_NAME],))
     text = unicodedata.normalize("NFKC", cell).replace("−", "-")
     ends = _labelled_ends(text)
     if ends is None:
