@@ -9,7 +9,9 @@ from test_guidance import PROMPTS, vector_for
 from conftest import tiny
 from emospace.generation import Sampling, candidates as chosen, generate, loop, stream
 from emospace.generation.answering import Answer
-from emospace.generation.candidates import Candidates
+from emospace.generation.candidates import Candidates, begin_answer
+from emospace.generation.decoding import decode
+from emospace.generation.loop import Batch
 from emospace.specs import Guidance
 from emospace.steering import plan_steering
 
@@ -34,7 +36,7 @@ def reference(model, prompt, plan, index, sampling):
             rival = Answer([*model.text_ids(prompt), *tokens], rest, plan, index, branch=branch)
             rival.uniforms = Answer([1], sampling, plan, index, branch=branch).uniforms[len(tokens) :][:n]
             rivals.append(rival)
-        for _ in loop.run(model, [Candidates([rival]) for rival in rivals]):
+        for _ in loop.run(model, rivals):
             pass
         tokens += max(rivals, key=lambda rival: np.mean(rival.unsteered)).tokens
     return tokens
@@ -125,9 +127,72 @@ def test_a_refrain_costs():
     assert group.best is fresh
 
 
-def test_a_single_text_is_never_compared():
-    answer = Answer([1], SAMPLING)
-    answer.tokens += [1] * 9
-    group = Candidates([answer], block=4)
-    assert not group.is_due
-    assert group.n_settled == 9
+def test_an_answer_without_rivals_is_compared_with_nothing(llama):
+    plan = plan_steering(llama, vector_for(llama), 1.0, guidance=GUIDANCE)
+    greedy = SAMPLING.model_copy(update={"temperature": 0.0})
+    assert begin_answer([1], SAMPLING, None).group is None
+    assert begin_answer([1], greedy, plan).group is None
+    assert len(begin_answer([1], SAMPLING, plan).candidates) == N
+
+
+@pytest.mark.parametrize("block", [0, 1, BLOCK])
+def test_each_token_is_said_once_and_the_end_too(llama, block):
+    events = []
+    plan = plan_steering(llama, vector_for(llama), 1.0, guidance=GUIDANCE.model_copy(update={"block": block}))
+    answers = [
+        begin_answer(llama.text_ids(prompt), SAMPLING, plan, index) for index, prompt in enumerate(PROMPTS)
+    ]
+    answers[0].emit = events.append
+    for _ in loop.run(llama, answers):
+        pass
+    assert "".join(event.text for event in events) == decode(llama, answers[0].tokens)
+    assert [event.finish for event in events if event.finish] == ["length"]
+    assert sum(event.shift for event in events) == pytest.approx(sum(answers[0].shifts), abs=1e-4)
+    assert (len(events) == 1) is (block == 0)
+
+
+def test_a_stop_ends_all_candidates(llama):
+    plan = plan_steering(llama, vector_for(llama), 1.0, guidance=GUIDANCE)
+    whole = generate(llama, PROMPTS[:1], plan, sampling=SAMPLING).texts[0]
+    stop = whole[6:8]
+    events = []
+    answer = begin_answer(llama.text_ids(PROMPTS[0]), SAMPLING, plan, emit=events.append, stops=[stop])
+    for _ in loop.run(llama, [answer]):
+        pass
+    assert "".join(event.text for event in events) == whole[: whole.index(stop)]
+    assert [event.finish for event in events if event.finish] == ["stop"]
+    assert answer.over
+
+
+def test_candidates_join_and_leave_a_batch_under_way(llama):
+    """As on a server: another answer is half way when they come, and goes on when they have left."""
+    plan = plan_steering(llama, vector_for(llama), 1.0, guidance=GUIDANCE)
+    expected = generate(llama, PROMPTS[:2], plan, sampling=SAMPLING)
+    sampling = SAMPLING.model_copy(update={"n_tokens": 40, "least_tokens": 40})
+    long = Answer(llama.text_ids(PROMPTS[2]), sampling)
+    batch = Batch(llama)
+    batch.join([long])
+    for _ in range(5):
+        batch.step()
+    answers = [
+        begin_answer(llama.text_ids(prompt), SAMPLING, plan, index)
+        for index, prompt in enumerate(PROMPTS[:2])
+    ]
+    batch.join(answers)
+    while not long.over:
+        batch.step()
+        batch.leave()
+    assert [answer.tokens for answer in answers] == [tokens.tolist() for tokens in expected.tokens]
+    alone = generate(llama, [PROMPTS[2]], sampling=sampling)
+    assert decode(llama, long.tokens) == alone.texts[0]
+
+
+def test_candidates_that_are_given_up_free_their_rows(llama):
+    plan = plan_steering(llama, vector_for(llama), 1.0, guidance=GUIDANCE)
+    answer = begin_answer(llama.text_ids(PROMPTS[0]), SAMPLING, plan)
+    batch = Batch(llama)
+    batch.join([answer])
+    assert len(batch.rows) == N
+    answer.cancel()
+    assert len(batch.leave()) == N
+    assert not batch.rows

@@ -12,7 +12,6 @@ import torch
 from conftest import D_MODEL, counting, tiny
 from emospace.errors import EmospaceError
 from emospace.generation import Sampling, generate, generate_together, loop, stream
-from emospace.generation.candidates import Candidates
 from emospace.generation.guidance import LIKELIEST, Pairs
 from emospace.generation.loop import Answer, Batch
 from emospace.specs import Guidance
@@ -142,7 +141,7 @@ def test_a_stream_is_the_answer_and_its_events_hold_all_shifts(llama):
     events = []
     plan = plan_steering(llama, vector, 1.0, guidance=STRONG)
     answer = Answer(llama.text_ids(PROMPTS[0]), SAMPLING, plan, emit=events.append)
-    for _ in loop.run(llama, [Candidates([answer])]):
+    for _ in loop.run(llama, [answer]):
         pass
     assert sum(event.shift for event in events) == pytest.approx(whole.shifts[0].sum(), abs=1e-3)
     assert np.abs(whole.shifts[0]).max() > 0.01
@@ -257,7 +256,7 @@ def test_candidates_alone_take_nothing_from_the_steered_model(llama):
     steered = generate(llama, PROMPTS, vector, dose=1.0, sampling=SAMPLING)
     plan = plan_steering(llama, vector, 1.0, guidance=Guidance(candidates=3))
     answers = [Answer(llama.text_ids(prompt), SAMPLING, plan, index) for index, prompt in enumerate(PROMPTS)]
-    for _ in loop.run(llama, [Candidates([answer]) for answer in answers]):
+    for _ in loop.run(llama, answers):
         pass
     assert [answer.tokens for answer in answers] == [row.tolist() for row in steered.tokens]
 

@@ -14,6 +14,7 @@ from emospace.generation.decoding import EMPTY, AnswerStream, Parts
 from emospace.specs import Sampling
 
 if TYPE_CHECKING:
+    from emospace.generation.candidates import Candidates
     from emospace.generation.opening import Opening
     from emospace.specs import Guidance
     from emospace.steering import SteeringPlan
@@ -56,6 +57,8 @@ class Answer:
         Its number, part of the seed.
     branch
         Its number among the candidates for one answer, part of the seed too.
+    group
+        The candidates it is one of, of which the first is what the client gets; None where it has no rivals.
     emit
         Called with each `Event`; without it no text is made while the tokens come.
     stops
@@ -90,6 +93,7 @@ class Answer:
     opened: bool | None = None
     deadline: float = float("inf")
     branch: int = 0
+    group: Candidates | None = None
     tokens: list[int] = field(default_factory=list)
     shifts: list[float] = field(default_factory=list)
     steered: list[bool] = field(default_factory=list)
@@ -105,6 +109,8 @@ class Answer:
     def __post_init__(self) -> None:
         self.uniforms = uniforms(self.sampling, self.index, self.branch)
         self._pending_shift = 0.0
+        self._n_said = 0
+        self._finish: Finish | None = None
 
     @property
     def guidance(self) -> Guidance | None:
@@ -127,13 +133,24 @@ class Answer:
         return float(np.mean(self.readings)) if self.readings else 0.0
 
     @property
-    def over(self) -> bool:
-        """Whether nothing more will come."""
+    def ended(self) -> bool:
+        """Whether it gets no more tokens, unless another candidate goes on in its row."""
         return self.finished or self.cancelled
 
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will come, of it or of its rivals."""
+        return self.ended if self.group is None else all(answer.ended for answer in self.group.answers)
+
+    @property
+    def candidates(self) -> Sequence[Answer]:
+        """It and its rivals."""
+        return (self,) if self.group is None else self.group.answers
+
     def cancel(self) -> None:
-        """Give the answer up; its row is free at the next token."""
-        self.cancelled = True
+        """Give the answer up; its rows are free at the next token."""
+        for answer in self.candidates:
+            answer.cancelled = True
 
     @property
     def begins(self) -> float:
@@ -149,20 +166,37 @@ class Answer:
         *,
         steered: bool = False,
     ) -> None:
-        """Add a token and emit what it adds to the text."""
+        """Add a token, and say what it adds to the text where nothing is chosen yet to come."""
         self.unsteered.append(unsteered)
         if token in ends:
-            self._end("stop")
-            return
-        self.tokens.append(token)
-        self.shifts.append(shift)
-        self.steered.append(steered)
-        self._pending_shift += shift
-        piece = EMPTY if self.text is None else self.text.push(token)
-        if self.text is not None and self.text.stopped:
-            self._end("stop", piece)
-        elif self.n_tokens == self.sampling.n_tokens or time.monotonic() > self.deadline:
-            self._end("length", piece)
+            self._finish = "stop"
+        else:
+            self.tokens.append(token)
+            self.shifts.append(shift)
+            self.steered.append(steered)
+            if self.n_tokens == self.sampling.n_tokens or time.monotonic() > self.deadline:
+                self._finish = "length"
+        self.finished = self._finish is not None
+        if self.group is None:
+            self.say()
+
+    def say(self, n_settled: int | None = None) -> None:
+        """Emit what the tokens up to `n_settled` (None: all, and the end) add to what was said of the answer."""
+        finish = self._finish if n_settled is None else None
+        piece = EMPTY
+        for place in range(self._n_said, self.n_tokens if n_settled is None else n_settled):
+            self._pending_shift += self.shifts[place]
+            self._n_said = place + 1
+            if self.text is not None:
+                piece = piece.then(self.text.push(self.tokens[place]))
+                if self.text.stopped:
+                    finish = "stop"
+                    break
+        if finish is not None:
+            for answer in self.candidates:
+                answer.finished = True
+            rest = EMPTY if self.text is None else self.text.close()
+            self._emit(Event(self.index, piece.then(rest), finish, **self._since_last()))
         elif any(piece):
             self._emit(Event(self.index, piece, **self._since_last()))
 
@@ -170,7 +204,8 @@ class Answer:
         """Go on from where another candidate for the same answer is."""
         for name in ("tokens", "shifts", "steered", "unsteered", "readings"):
             getattr(self, name)[:] = getattr(other, name)
-        self.finished, self.applications = other.finished, other.applications
+        self.finished, self._finish = other.finished, other._finish
+        self.applications = other.applications
         self.opening = other.opening and other.opening.copy()
 
     def fail(self, error: Exception) -> None:
@@ -178,15 +213,10 @@ class Answer:
         self.finished = True
         self._emit(Event(self.index, error=error))
 
-    def _end(self, finish: Finish, piece: Parts = EMPTY) -> None:
-        self.finished = True
-        rest = EMPTY if self.text is None else self.text.close()
-        self._emit(Event(self.index, piece.then(rest), finish, **self._since_last()))
-
     def _since_last(self) -> dict[str, Any]:
         """Return what steering did to the tokens since it was last asked for."""
         shift, self._pending_shift = self._pending_shift, 0.0
-        return {"shift": shift, "steered": bool(self.steered and self.steered[-1])}
+        return {"shift": shift, "steered": bool(self._n_said and self.steered[self._n_said - 1])}
 
     def _emit(self, event: Event) -> None:
         if self.emit is not None:

@@ -6,15 +6,14 @@ import logging
 import math
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from emospace.errors import EmospaceError, InvalidInput
-from emospace.generation.answering import Answer
-from emospace.generation.candidates import Candidates
-from emospace.generation.decoding import AnswerStream, answer_parts, decode, opens_thought
+from emospace.generation.answering import Answer, Event
+from emospace.generation.candidates import begin_answer
+from emospace.generation.decoding import answer_parts, opens_thought
 from emospace.generation.forward import batches, perplexities
 from emospace.generation.loop import run
 from emospace.generation.opening import GateState
@@ -129,15 +128,15 @@ def generate_together(
         As `generate`.
     """
     sampling = sampling or Sampling()
-    groups_of = [_begin(model, prompts, plan, sampling, system) for prompts, plan in sets]
-    groups = [group for part in groups_of for group in part]
-    most = max((len(group.answers) for group in groups), default=1)
-    for batch in batches([group.answers[0].prompt for group in groups], max(1, batch_size // most)):
-        for _ in run(model, [groups[place] for place in batch]):
+    answers_of = [_begin(model, prompts, plan, sampling, system) for prompts, plan in sets]
+    answers = [answer for part in answers_of for answer in part]
+    most = max((len(answer.candidates) for answer in answers), default=1)
+    for batch in batches([answer.prompt for answer in answers], max(1, batch_size // most)):
+        for _ in run(model, [answers[place] for place in batch]):
             pass
-    for part in groups_of:
+    for part in answers_of:
         _check_applied(part)
-    return [_generated(model, [group.best for group in part]) for part in groups_of]
+    return [_generated(model, part) for part in answers_of]
 
 
 def stream(
@@ -171,19 +170,15 @@ def stream(
         As `generate`, when the first piece is asked for.
     """
     plan = _plan(model, vector, dose, mode, steer_options)
-    (group,) = _begin(model, [prompt], plan, sampling or Sampling(), system)
-    text = AnswerStream(partial(decode, model), opens_thought(model, group.answers[0].prompt))
-    n_read = 0
-    with closing(run(model, [group])) as steps:
+    (answer,) = _begin(model, [prompt], plan, sampling or Sampling(), system)
+    events: list[Event] = []
+    answer.emit, answer.opened = events.append, opens_thought(model, answer.prompt)
+    with closing(run(model, [answer])) as steps:
         for _ in steps:
-            settled = group.answers[0].tokens[n_read : group.n_settled]
-            n_read += len(settled)
-            yield from filter(None, (text.push(token).answer for token in settled))
-    _check_applied([group])
-    best = group.best
-    yield from filter(None, (text.push(token).answer for token in best.tokens[n_read:]))
-    yield from filter(None, [text.close().answer])
-    return _generated(model, [best])
+            yield from (event.text for event in events if event.text)
+            events.clear()
+    _check_applied([answer])
+    return _generated(model, [answer])
 
 
 def perplexity(
@@ -248,8 +243,8 @@ def _begin(
     plan: SteeringPlan | None,
     sampling: Sampling,
     system: str | None,
-) -> list[Candidates]:
-    """Return the candidates for the answer to each prompt, none of them begun."""
+) -> list[Answer]:
+    """Return the answers to prompts, none of them begun."""
     if plan is not None:
         warn_before(model, plan)
         if plan.scope == "response" and plan.window[0] >= sampling.n_tokens:
@@ -259,14 +254,7 @@ def _begin(
                 "Choose another window, or ask for more tokens.",
             )
     rows = _token_rows(model, prompts, system, sampling.n_tokens)
-    guidance = None if plan is None else plan.acting_guidance
-    # The likeliest tokens are always the same.
-    n = 1 if guidance is None or sampling.temperature == 0 else guidance.candidates or 1
-    block = 0 if guidance is None else guidance.block or 0
-    return [
-        Candidates([Answer(row, sampling, plan, index, branch=branch) for branch in range(n)], block)
-        for index, row in enumerate(rows)
-    ]
+    return [begin_answer(row, sampling, plan, index) for index, row in enumerate(rows)]
 
 
 def _token_rows(
@@ -322,9 +310,8 @@ def _generated(model: LanguageModel, answers: Sequence[Answer]) -> Generated:
     )
 
 
-def _check_applied(groups: Sequence[Candidates]) -> None:
+def _check_applied(answers: Sequence[Answer]) -> None:
     """Raise where a vector changed another number of states than its scope, its window and the tokens ask for."""
-    answers = [answer for group in groups for answer in group.answers]
     plan = answers[0].plan if answers else None
     if plan is None:
         return

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emospace.generation.answering import Answer
+
 if TYPE_CHECKING:
-    from emospace.generation.answering import Answer
+    from emospace.specs import Sampling
+    from emospace.steering import SteeringPlan
 
 COSINE_OF_NAT = 0.015
 """Cosine of the tone that a nat of a token's unsteered log-probability is worth in a choice."""
@@ -19,36 +22,58 @@ COSINE_OF_REPEATS = 0.4
 """Cosine of the tone that a block of nothing but word pairs that were there before costs in a choice."""
 
 
+def begin_answer(
+    prompt: Sequence[int], sampling: Sampling, plan: SteeringPlan | None = None, index: int = 0, **client: Any
+) -> Answer:
+    """Return an answer that is not begun, with the rivals that its guidance asks for.
+
+    Parameters
+    ----------
+    client
+        What only the answer itself has: `Answer.emit`, `Answer.stops` and the like.
+    """
+    guidance = None if plan is None else plan.acting_guidance
+    answer = Answer(prompt, sampling, plan, index, **client)
+    # The likeliest tokens are always the same.
+    n = 1 if guidance is None or sampling.temperature == 0 else guidance.candidates or 1
+    if guidance is not None and n > 1:
+        rivals = (
+            Answer(prompt, sampling, plan, index, deadline=answer.deadline, branch=branch)
+            for branch in range(1, n)
+        )
+        group = Candidates((answer, *rivals), guidance.block or 0)
+        for candidate in group.answers:
+            candidate.group = group
+    return answer
+
+
 @dataclass(eq=False)
 class Candidates:
-    """The candidates for one answer, a single one where nothing is chosen.
+    """The candidates for one answer.
 
     Attributes
     ----------
     answers
-        They have the same prompt and plan, and differ in `Answer.branch`.
+        They have the same prompt and plan, and differ in `Answer.branch`. What the first says is what was chosen.
     block
         Tokens after which all go on from the best; 0 to choose among whole answers.
     n_shared
         Tokens at the last choice, which all candidates begin with.
+    is_decided
+        Whether the last choice is made.
     """
 
     answers: Sequence[Answer]
     block: int = 0
     n_shared: int = 0
+    is_decided: bool = False
 
     @property
     def is_due(self) -> bool:
-        """Whether a block is full, and some candidate goes on after it."""
-        if not self.block or len(self.answers) == 1:
-            return False
-        longest = max((answer.n_tokens for answer in self.answers if not answer.over), default=0)
-        return longest >= self.n_shared + self.block
-
-    @property
-    def n_settled(self) -> int:
-        """Tokens so far that will be in the answer, whatever follows."""
-        return self.answers[0].n_tokens if len(self.answers) == 1 else self.n_shared
+        """Whether a block is full, or every candidate has ended."""
+        going = [answer.n_tokens for answer in self.answers if not answer.ended]
+        is_full = bool(going and self.block) and max(going) >= self.n_shared + self.block
+        return not self.is_decided and (is_full or not going)
 
     @property
     def best(self) -> Answer:
@@ -60,6 +85,12 @@ class Candidates:
         best = self.best
         self.n_shared = best.n_tokens
         return best
+
+    def say(self) -> None:
+        """Let the first say what was chosen, which it has taken over by now."""
+        first = self.answers[0]
+        first.say(None if first.ended else self.n_shared)
+        self.is_decided = first.ended
 
     def score(self, answer: Answer) -> float:
         """Return how much of the tone is read in an answer since the last choice, less what it costs, in cosines.

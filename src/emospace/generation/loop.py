@@ -7,7 +7,7 @@ token: but for rounding an answer does not depend on its batch, and steered and 
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from itertools import accumulate
@@ -27,7 +27,6 @@ from emospace.steering.watch import Watch
 if TYPE_CHECKING:
     import torch
 
-    from emospace.generation.candidates import Candidates
     from emospace.models import LanguageModel
 
 
@@ -41,19 +40,17 @@ class _Run(NamedTuple):
     steered: Sequence[bool]
 
 
-def run(model: LanguageModel, groups: Sequence[Candidates]) -> Generator[None]:
+def run(model: LanguageModel, answers: Sequence[Answer]) -> Generator[None]:
     """Generate answers together, each to its end; yields after each of their tokens.
 
     The model is steered only while a token is computed, so that several runs may take turns.
     """
-    answers = [answer for group in groups for answer in group.answers]
     batch = Batch(model, is_closed=True)
     try:
         batch.join(answers)
         yield
         while not all(answer.over for answer in answers):
             batch.step()
-            batch.choose(groups)
             yield
     finally:
         batch.clear()
@@ -86,10 +83,11 @@ class Batch:
         self._attach()
 
     def join(self, answers: Sequence[Answer]) -> None:
-        """Run the prompts of answers, give each its first token and put them beside the rows there are."""
+        """Run the prompts of answers and their rivals, give each its first token and put them beside the rows there are."""
         import torch
         from transformers import DynamicCache
 
+        answers = [candidate for answer in answers for candidate in answer.candidates]
         for answer in answers:
             answer.opening = Opening(self.model, answer.prompt, answer.plan)
             if answer.emit is not None:
@@ -120,6 +118,7 @@ class Batch:
         self.rows += answers
         self._next += run.tokens
         self._take(answers, run)
+        self._choose()
 
     def step(self) -> None:
         """Give every row its next token."""
@@ -129,31 +128,39 @@ class Batch:
         if self._state is None:
             pairs = Pairs([row.guidance for row in self.rows], self.model.device)
             self._state = _OnDevice(self.rows, pairs, self.ends, self.model.device, self._next)
-        alive = [not row.over for row in self.rows]
+        alive = [not row.ended for row in self.rows]
         ids, is_alive = self._state.next_ids(alive)
         self._mask = torch.cat([self._mask, is_alive.to(self._mask.dtype)], dim=1)
         rows = [self.rows[place] for place in self._state.pairs.answer_of]
         positions = (
             torch.tensor([[row.n_tokens - 1] for row in rows]),
-            torch.tensor([[not row.over] for row in rows]),
+            torch.tensor([[not row.ended] for row in rows]),
         )
         run = self._run(self.rows, self._state, self._steering, ids, self._mask, positions, self._cache)
         self._next = run.tokens
         for row, reading in zip(self.rows, run.readings, strict=True):
-            if not row.over:
+            if not row.ended:
                 row.readings.append(reading)
         self._read_tokens()
         self._take(self.rows, run)
+        self._choose()
 
-    def choose(self, groups: Sequence[Candidates]) -> None:
+    def _choose(self) -> None:
         """Let all candidates for an answer go on from the best of them, where a block of their tokens is full."""
-        import torch
-
-        chosen = [(group.answers, group.choose()) for group in groups if group.is_due]
+        groups = {id(row.group): row.group for row in self.rows if row.group is not None}
+        due = [group for group in groups.values() if group.is_due and not group.answers[0].cancelled]
+        chosen = [(group.answers, group.choose()) for group in due]
         best = {id(answer): choice for answers, choice in chosen for answer in answers}
         changed = [answer for answer in self.rows if best.get(id(answer), answer) is not answer]
-        if not changed:
-            return
+        if changed:
+            self._take_over(best, changed)
+        for group in due:
+            group.say()
+
+    def _take_over(self, best: Mapping[int, Answer], changed: Sequence[Answer]) -> None:
+        """Put keys, values and text of the best candidates, by the `id` of each, in the places of those that changed."""
+        import torch
+
         assert self._mask is not None
         places = {id(answer): place for place, answer in enumerate(self.rows)}
         sources = [places[id(best.get(id(answer), answer))] for answer in self.rows]
@@ -223,7 +230,7 @@ class Batch:
     def _take(self, answers: Sequence[Answer], run: _Run) -> None:
         columns = (run.tokens, run.shifts, run.unsteered, run.steered)
         for answer, token, shift, unsteered, steered in zip(answers, *columns, strict=True):
-            if not answer.over:
+            if not answer.ended:
                 answer.take(token, self.ends, shift, unsteered, steered=steered)
                 if answer.opening is not None:
                     answer.opening.hear(answer.tokens)
@@ -255,7 +262,7 @@ class Batch:
         places, place = [], 0
         for row in self.rows:
             opening = row.opening
-            if not row.over and opening and opening.is_read and row.tokens[-1] not in self._marks:
+            if not row.ended and opening and opening.is_read and row.tokens[-1] not in self._marks:
                 assert opening.gate is not None
                 state = self._steering.watch.states[opening.gate.layer][place, -1:]
                 places.append((opening, state, float(row.n_tokens)))
