@@ -148,7 +148,7 @@ def test_each_token_is_said_once_and_the_end_too(llama, block):
     assert "".join(event.text for event in events) == decode(llama, answers[0].tokens)
     assert [event.finish for event in events if event.finish] == ["length"]
     assert sum(event.shift for event in events) == pytest.approx(sum(answers[0].shifts), abs=1e-4)
-    assert (len(events) == 1) is (block == 0)
+    assert len(events) > 2
 
 
 def test_a_stop_ends_all_candidates(llama):

@@ -155,7 +155,14 @@ def test_a_stream_says_what_the_whole_answer_says(client, tone, sampling):
 def test_a_guided_answer_says_how_much_of_the_tone_each_piece_is(client):
     guided = {"emotion": {"joy": 1.0}, "guidance": {"weight": 3, "plausible": 0.05}, "temperature": 0}
     whole = complete(client, max_tokens=8, **guided).json()
-    assert whole["steering"]["guidance"] == {"weight": 3, "plausible": 0.05, "cost": 0, "candidates": 1}
+    assert whole["steering"]["guidance"] == {
+        "weight": 3,
+        "plausible": 0.05,
+        "cost": 0,
+        "sharpen": 1,
+        "candidates": 1,
+        "block": 0,
+    }
     choice = whole["choices"][0]
     assert "".join(piece["text"] for piece in choice["marked"]) == choice["text"]
     assert any(piece["shift"] for piece in choice["marked"])
@@ -166,6 +173,37 @@ def test_a_guided_answer_says_how_much_of_the_tone_each_piece_is(client):
     streamed = events(complete(client, max_tokens=8, stream=True, **guided))
     shifts = [chunk["choices"][0]["shift"] for chunk in streamed]
     assert sum(shifts) == pytest.approx(sum(piece["shift"] for piece in choice["marked"]), abs=1e-3)
+
+
+def test_the_best_of_candidates_comes_block_by_block(client):
+    asked = {
+        "emotion": {"joy": 1.0},
+        "guidance": {"candidates": 3, "block": 4, "sharpen": 1.5},
+        "temperature": 1.0,
+        "seed": 4,
+        "max_tokens": 12,
+        "n": 2,
+    }
+    whole = complete(client, **asked).json()
+    assert whole["usage"]["completion_tokens"] <= 24
+    streamed = events(complete(client, **asked, stream=True))
+    for choice in whole["choices"]:
+        pieces = [
+            chunk["choices"][0] for chunk in streamed if chunk["choices"][0]["index"] == choice["index"]
+        ]
+        assert "".join(piece["text"] for piece in pieces) == choice["text"]
+        assert "".join(piece["text"] for piece in choice["marked"]) == choice["text"]
+        assert [piece["finish_reason"] for piece in pieces if piece["finish_reason"]] == [
+            choice["finish_reason"]
+        ]
+    single = complete(client, **{**asked, "guidance": {"sharpen": 1.5}}).json()
+    assert [choice["text"] for choice in single["choices"]] != [choice["text"] for choice in whole["choices"]]
+
+
+def test_more_candidates_than_rows_are_refused(client):
+    answer = complete(client, emotion={"joy": 1.0}, guidance={"candidates": 64}, temperature=1.0)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == "guidance"
 
 
 def script(monkeypatch, engine, text):

@@ -183,22 +183,24 @@ class Answer:
     def say(self, n_settled: int | None = None) -> None:
         """Emit what the tokens up to `n_settled` (None: all, and the end) add to what was said of the answer."""
         finish = self._finish if n_settled is None else None
+        end = self.n_tokens if n_settled is None else n_settled
         piece = EMPTY
-        for place in range(self._n_said, self.n_tokens if n_settled is None else n_settled):
+        for place in range(self._n_said, end):
             self._pending_shift += self.shifts[place]
             self._n_said = place + 1
-            if self.text is not None:
-                piece = piece.then(self.text.push(self.tokens[place]))
-                if self.text.stopped:
-                    finish = "stop"
-                    break
+            piece = EMPTY if self.text is None else self.text.push(self.tokens[place])
+            if self.text is not None and self.text.stopped:
+                finish = "stop"
+                break
+            # The last piece comes with the end.
+            if any(piece) and (finish is None or place + 1 < end):
+                self._emit(Event(self.index, piece, **self._since_last()))
+                piece = EMPTY
         if finish is not None:
             for answer in self.candidates:
                 answer.finished = True
             rest = EMPTY if self.text is None else self.text.close()
             self._emit(Event(self.index, piece.then(rest), finish, **self._since_last()))
-        elif any(piece):
-            self._emit(Event(self.index, piece, **self._since_last()))
 
     def resume(self, other: Answer) -> None:
         """Go on from where another candidate for the same answer is."""

@@ -273,9 +273,9 @@ class Engine:
         def fits(item: Answer | _Call) -> bool:
             if isinstance(item, _Call):
                 return call is None
-            if len(self._batch.rows) + len(answers) >= self.limits.rows:
+            together = [candidate for answer in (*answers, item) for candidate in answer.candidates]
+            if len(self._batch.rows) + len(together) > self.limits.rows:
                 return False
-            together = (*answers, item)
             width = max(len(answer.prompt) for answer in together)
             n_rows = sum(answer.n_rows for answer in together)
             return not answers or width * n_rows <= PREFILL_TOKENS
@@ -311,7 +311,8 @@ class Engine:
         metrics.rows.set(len(batch.rows))
 
     def _leave(self) -> None:
-        for answer in self._batch.leave():
+        # Of candidates, the first is the answer.
+        for answer in (answer for answer in self._batch.leave() if not answer.branch):
             self.metrics.answer_tokens.inc(answer.n_tokens)
             self.metrics.answers.labels("finished" if answer.finished else "cancelled").inc()
             if answer.finished:

@@ -9,7 +9,7 @@ from secrets import randbits
 from typing import TYPE_CHECKING, Any
 
 from emospace.errors import EmospaceError, InvalidInput
-from emospace.generation.answering import Answer
+from emospace.generation.candidates import begin_answer
 from emospace.generation.decoding import opens_thought
 from emospace.reading import make_gate
 from emospace.server.failures import ApiError, from_emospace
@@ -20,7 +20,7 @@ from emospace.steering.bank import AXES
 from emospace.steering.directions import latent_vector
 
 if TYPE_CHECKING:
-    from emospace.generation.answering import Event
+    from emospace.generation.answering import Answer, Event
     from emospace.models import LanguageModel
     from emospace.reading import Reader
     from emospace.sae import SparseAutoencoder
@@ -58,6 +58,10 @@ def begin_answers(
     """Return the answers to a request, none of them begun, each with its tone, sampling and bounds."""
     model, limits = engine.model, engine.limits
     plan = plan_of(model, engine.bank, request, engine.reader)
+    guidance = None if plan is None else plan.acting_guidance
+    if guidance is not None and (guidance.candidates or 1) > limits.rows:
+        why = f"guidance: {guidance.candidates} candidates are more than the {limits.rows} rows of this server (emospace serve --rows)"
+        raise ApiError(400, why, "invalid_value", "guidance")
     deadline = time.monotonic() + limits.seconds
     answers: list[Answer] = []
     for prompt in prompts:
@@ -66,7 +70,8 @@ def begin_answers(
         opened = opens_thought(model, prompt) if isinstance(request, ChatRequest) else None
         for _ in range(request.n or 1):
             index = len(answers)
-            answers.append(Answer(prompt, sampling, plan, index, emit, request.stops, opened, deadline))
+            client = {"emit": emit, "stops": request.stops, "opened": opened, "deadline": deadline}
+            answers.append(begin_answer(prompt, sampling, plan, index, **client))
     return answers
 
 
@@ -134,9 +139,6 @@ def plan_of(
         For an unknown emotion, a mix of both ways to name a tone, or a model without vectors.
     """
     try:
-        if request.guidance is not None and (request.guidance.candidates or 1) > 1:
-            why = "guidance: this server gives an answer as it comes and chooses among no candidates"
-            raise ApiError(400, why, "unsupported", "guidance")
         vector = (
             _vector_of(model, bank, request)
             if request.latent is None
