@@ -217,7 +217,7 @@ def main() -> None:
     try:
         address = address_of(process)
         references = alone(address, asked.tokens)
-        counts, wrong, memory = soak(address, process.pid, references, asked)
+        counts, wrong, memory = soak(address, process, references, asked)
         latency = [timed(address, n, asked) for n in CLIENTS]
         crowded = overload(address, asked.tokens)
         left = rows_left(address)
@@ -295,7 +295,10 @@ def address_of(process: subprocess.Popen[str]) -> str:
 
 
 def soak(
-    address: str, pid: int, references: Sequence[Sequence[str]], asked: argparse.Namespace
+    address: str,
+    process: subprocess.Popen[str],
+    references: Sequence[Sequence[str]],
+    asked: argparse.Namespace,
 ) -> tuple[dict[str, int], list[tuple[str, str]], list[list[float]]]:
     """Return how many requests of each kind there were, what was wrong, and the seconds and resident MB every two seconds."""
     counts: Counter[str] = Counter()
@@ -306,7 +309,7 @@ def soak(
     def client_of(number: int) -> Counter[str]:
         chance, seen = random.Random(f"{asked.seed} {number}"), Counter[str]()
         with httpx.Client(base_url=address, timeout=600) as client:
-            while time.monotonic() < ends:
+            while time.monotonic() < ends and process.poll() is None:
                 kind = chance.choices(list(KINDS), [weight for weight, _ in KINDS.values()])[0]
                 seen[kind] += 1
                 prompt, tone = chance.randrange(len(PROMPTS)), chance.randrange(len(TONES))
@@ -318,10 +321,13 @@ def soak(
     with ThreadPoolExecutor(asked.clients) as crowd:
         futures = [crowd.submit(client_of, number) for number in range(asked.clients)]
         while not all(future.done() for future in futures):
-            memory.append([time.monotonic() - began, resident(pid)])
+            if process.poll() is None:
+                memory.append([time.monotonic() - began, resident(process.pid)])
             time.sleep(2)
         for future in futures:
             counts.update(future.result())
+    if process.poll() is not None:
+        raise SystemExit(f"the server ended after {memory[-1][0]:.0f} s with exit code {process.returncode}")
     return dict(sorted(counts.items())), wrong, memory
 
 
