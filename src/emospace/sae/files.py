@@ -213,13 +213,15 @@ def _read_folder(folder: Path) -> SparseAutoencoder:
     try:
         config = gemma_scope_config(folder) if config_file is None else read_json(config_file)
         tensors = _read_weights(weights_file)
+        card = read_json(folder / "card.json") if (folder / "card.json").is_file() else {}
+        if not isinstance(card, dict) or not isinstance(config, dict):
+            raise ValueError("a card or configuration that is no JSON object")
     # An archive may hold anything: entries that are no arrays come as bytes.
     except (OSError, ValueError, TypeError, BadZipFile, SafetensorError) as error:
         raise EmospaceError(f"SAE '{folder}'", f"it cannot be read ({first_line(error)})", _GIVEN) from error
     if of_gemma_scope:
         config = {"apply_b_dec_to_input": False, **config}
         tensors = {name.replace("w_", "W_", 1): tensor for name, tensor in tensors.items()}
-    card = read_json(folder / "card.json") if (folder / "card.json").is_file() else {}
     return _build(config, tensors, card, str(folder))
 
 

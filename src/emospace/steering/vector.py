@@ -272,6 +272,8 @@ class SteeringVector(Pictured):
         try:
             rows = load_file(path)
             card = read_json(path.with_suffix(".json"))
+            if not isinstance(card, dict):
+                raise ValueError("its card is no JSON object")
             directions = {int(name.removeprefix("layer.")): row for name, row in rows.items()}
         except (OSError, SafetensorError, ValueError) as error:
             raise EmospaceError(
