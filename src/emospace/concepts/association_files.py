@@ -230,14 +230,14 @@ def _thesaurus_xml(_path: Path, text: str) -> pd.DataFrame:
     rows, cue, total = [], "", ""
     # Elements are flat and hold attributes alone: no parser that follows entities is needed.
     for name, attributes in re.findall(r"<(stimulus|cue|response|target)\b([^<>]*)>", text):
-        found = {
+        values = {
             key: html.unescape(value)
             for key, value in re.findall(r'\b(\w{1,20})\s{0,3}=\s{0,3}"([^"]*)"', attributes)
         }
         if name in ("stimulus", "cue"):
-            cue, total = found["word"], found.get("all", "")
+            cue, total = values["word"], values.get("all", "")
         else:
-            rows.append((cue, found["word"], found.get("n", found.get("p")), found.get("g", total)))
+            rows.append((cue, values["word"], values.get("n", values.get("p")), values.get("g", total)))
     table = pd.DataFrame(rows, columns=["cue", "response", "R1", "N"], dtype=str)
     return table if table["N"].any() else table.drop(columns="N")
 

@@ -394,17 +394,17 @@ def _agreement_table(ratings: pd.DataFrame, judges: Mapping[str, pd.Series], *, 
     ]
     rows = []
     for first, second, table in pairs:
-        found = stats.nominal_alpha(_codes(table), seed=seed)
+        agreement = stats.nominal_alpha(_codes(table), seed=seed)
         same = _same(table)
         alike = rate(same, seed=seed)
         rows.append(
             {
                 "first": first,
                 "second": second,
-                **{"alpha": found.alpha, "alpha_low": found.low, "alpha_high": found.high},
+                **{"alpha": agreement.alpha, "alpha_low": agreement.low, "alpha_high": agreement.high},
                 **alike.named("equal"),
-                **{"n_answers": found.n_units, "n_ratings": found.n_ratings},
-                "reason": _why_no_alpha(found, table.shape[1]),
+                **{"n_answers": agreement.n_units, "n_ratings": agreement.n_ratings},
+                "reason": _why_no_alpha(agreement, table.shape[1]),
             }
         )
     return pd.DataFrame(rows)
@@ -436,9 +436,9 @@ def _same(table: pd.DataFrame) -> NDArray[np.float64]:
     return same
 
 
-def _why_no_alpha(found: stats.Agreement, n_raters: int) -> str | None:
-    if np.isfinite(found.alpha):
+def _why_no_alpha(agreement: stats.Agreement, n_raters: int) -> str | None:
+    if np.isfinite(agreement.alpha):
         return None
     if n_raters < 2:
         return "there is one rater"
-    return "all ratings are of one emotion" if found.n_units else "no answer has two ratings"
+    return "all ratings are of one emotion" if agreement.n_units else "no answer has two ratings"

@@ -63,9 +63,11 @@ class CombinedJudge(MeasuredJudge):
         judgements = [part.judge(texts, language) for part in self.parts]
         labels = _shared(judgements)
         probability = np.mean(
-            [[found.for_category(label) for label in labels] for found in judgements], axis=0
+            [[judgement.for_category(label) for label in labels] for judgement in judgements], axis=0
         )
-        return Judgement(labels, probability.T, np.mean([found.seven for found in judgements], axis=0))
+        return Judgement(
+            labels, probability.T, np.mean([judgement.seven for judgement in judgements], axis=0)
+        )
 
 
 def combine(parts: Sequence[Judge]) -> CombinedJudge:

@@ -276,5 +276,5 @@ class ResponseWriter:
         yield self._event("response.output_item.done", output_index=place, item=item)
 
     def _event(self, kind: str, **fields: Any) -> bytes:
-        told = {"type": kind, "sequence_number": next(self.numbers), **fields}
-        return f"event: {kind}\ndata: {json.dumps(told, ensure_ascii=False)}\n\n".encode()
+        event = {"type": kind, "sequence_number": next(self.numbers), **fields}
+        return f"event: {kind}\ndata: {json.dumps(event, ensure_ascii=False)}\n\n".encode()

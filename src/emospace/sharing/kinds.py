@@ -102,8 +102,8 @@ def _ratings(results: Mapping[str, Any]) -> tuple[str, ...]:
     """Return what of a run may not be passed on: ratings of norms that are not bundled."""
     bundled = set(list_norms()["name"])
     sources = results.get("manifest", {}).get("sources", ())
-    own = [each for each in sources if each.get("kind") == "norms" and each.get("name") not in bundled]
-    return RATINGS if own else ()
+    norms = {source.get("name") for source in sources if source.get("kind") == "norms"}
+    return RATINGS if norms - bundled else ()
 
 
 def _of_vectors(card: Mapping[str, Any]) -> dict[str, object]:
