@@ -10,6 +10,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import secrets
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -23,6 +24,8 @@ from emospace.errors import DiskError, InvalidInput, first_line
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}(\.\w+)?")
 
 
 def cache_dir() -> Path:
@@ -62,6 +65,13 @@ def atomic_write(path: Path, write: Callable[[Path], None]) -> None:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove the temporary files of `atomic_write` below a folder into which nobody writes: those of killed processes."""
+    for path in folder.rglob(".*"):
+        if _TEMPORARY.fullmatch(path.name) and path.is_file():
+            path.unlink(missing_ok=True)
 
 
 def disk_error(path: Path, error: OSError) -> DiskError:

@@ -80,3 +80,13 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path, name):
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(EmospaceError, match="cannot be written"), sole_writer(tmp_path / name):
         pytest.fail("there is no such folder")
+
+
+def test_what_a_killed_run_left_half_written_is_removed_and_nothing_else(tmp_path):
+    (tmp_path / "tables").mkdir()
+    kept = ["tables/figures.parquet", "tables/.hidden", ".gitignore"]
+    left = ["tables/.figures.parquet.0123abcd.parquet", ".results.json.89abcdef.json"]
+    for name in (*kept, *left):
+        (tmp_path / name).write_text("x")
+    with sole_writer(tmp_path):
+        assert {name for name in (*kept, *left) if (tmp_path / name).exists()} == set(kept)

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from emospace.artefacts import disk_error, read_json
+from emospace.artefacts import disk_error, read_json, remove_unfinished
 from emospace.errors import EmospaceError
 
 _held: set[Path] = set()
@@ -27,6 +27,8 @@ LOCK = "running.json"
 @contextmanager
 def sole_writer(folder: Path) -> Iterator[None]:
     """Keep other runs out of a folder within; the lock of a process that died on this machine is taken over.
+
+    What such a process left half-written is removed.
 
     Raises
     ------
@@ -55,6 +57,7 @@ def sole_writer(folder: Path) -> Iterator[None]:
         raise disk_error(lock, error) from error
     _held.add(lock.resolve())
     try:
+        remove_unfinished(folder)
         yield
     finally:
         _held.discard(lock.resolve())
