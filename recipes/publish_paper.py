@@ -25,6 +25,7 @@ PAGE = DOCS.parent / "paper.md"
 STUDIES = {"Gemma": "gemma", "SmolLM2": "smollm2"}
 STEERING = {
     "SmolLM2, English": "steering",
+    "SmolLM2, English, best of four texts": "steering-candidates",
     "Gemma, English": "steering-gemma-en",
     "Gemma, Chinese": "steering-gemma-zh",
     "Gemma, Chinese by English concepts": "steering-gemma-zh-by-en",
@@ -331,7 +332,12 @@ def steering_table() -> str:
 
     def rows() -> Iterator[Sequence[object]]:
         for name, file in STEERING.items():
-            cells = {(row["kind"], row["figure"]): row for row in published(file)["figures"]}
+            # The name of vectors under guidance says which; those without it are the comparison within that study.
+            cells = {
+                (row["kind"].partition(" guidance=")[0], row["figure"]): row
+                for row in published(file)["figures"]
+                if not row["kind"].endswith("guidance=plain")
+            }
             for kind in kinds:
                 if (kind, "target_rate") in cells:
                     rate = cells[kind, "target_rate"]

@@ -99,10 +99,12 @@ def key_figures(figures: pd.DataFrame) -> str:
         "valence_r": "valence r",
     }
     values = figures.pivot_table(index="kind", columns="figure", values="value", sort=False)
-    order = [kind for kind in ("mix", "sae", "dense", "prompt", "shuffled") if kind in values.index]
+    # The name of vectors that act under guidance says which.
+    kinds = ("mix", "sae", "dense", "prompt", "shuffled")
+    order = [name for kind in kinds for name in values.index if name.partition(" guidance=")[0] == kind]
     values = values.reindex(order).reindex(columns=list(names))
     rows = [
-        (kind, *(None if pd.isna(value) else float(value) for value in values.loc[kind])) for kind in order
+        (name, *(None if pd.isna(value) else float(value) for value in values.loc[name])) for name in order
     ]
     return markdown_table(("vectors", *names.values()), rows)
 
