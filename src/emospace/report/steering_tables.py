@@ -139,9 +139,8 @@ def emotion_table(records: Sequence[SteeringRecord], key: str, note: str = "") -
             else None,
             *FLUENCY,
             shares("In language", "in_language") if _any_in_language(records) else None,
-            score("Similarity", "similarity"),
-            score("Δ valence", "valence_shift", digits=3),
-            score("Δ arousal", "arousal_shift", digits=3),
+            score("Δ valence", "valence_shift", digits=2),
+            score("Δ arousal", "arousal_shift", digits=2),
             Column("Why no rate", lambda r: Cell(r.reason or ""), wrap=True)
             if any(record.target_rate is None for record in records)
             else None,

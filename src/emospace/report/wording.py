@@ -35,7 +35,7 @@ MANY = 3
 def way_name(way: str) -> str:
     """Return the name of a way of steering: its kind of vector, then its settings and the mode of its dose as they are."""
     kind = way.split(" ")[0].rstrip(",")
-    rest = way[len(kind) :].replace(" guidance=plain", ", no guidance")
+    rest = way[len(kind) :].replace(" guidance=plain", ", no guidance").replace(" guidance=", ", ")
     return upper_first(VECTORS.get(kind, kind)) + rest
 
 
