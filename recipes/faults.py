@@ -184,8 +184,9 @@ def outputs(place: Path) -> dict[str, bytes]:
 
 
 def finished(place: Path) -> dict[Path, int]:
-    """Return the finished stages and shards of a run, and when each was written (ns)."""
-    return {path: path.stat().st_mtime_ns for pattern in KEPT for path in place.rglob(pattern)}
+    """Return the finished stages and shards of a run, and when each was written (ns); a temporary file is none."""
+    paths = (path for pattern in KEPT for path in place.rglob(pattern) if not path.name.startswith("."))
+    return {path: path.stat().st_mtime_ns for path in paths}
 
 
 class Bench:
