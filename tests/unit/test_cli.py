@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -154,6 +155,16 @@ def test_python_m_is_the_command():
     asked = [sys.executable, "-m", "emospace", "--version"]
     found = subprocess.run(asked, capture_output=True, text=True, check=True)
     assert found.stdout.split() == ["emospace", emospace.__version__]
+
+
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+def test_a_closed_pipe_ends_the_command_as_it_ends_others(flags):
+    reader, writer = os.pipe()
+    os.close(reader)
+    asked = [sys.executable, "-m", "emospace", *flags, "norms", "list"]
+    done = subprocess.run(asked, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 def commands(group, name=""):

@@ -456,6 +456,14 @@ def test_three_questions_are_answered_first_for_each_language(page):
     )
 
 
+def test_terms_of_the_key_figures_are_explained_beside_them(page):
+    answer = Outline(page.split('id="answer"')[1].split('id="circumplex"')[0]).words
+    explained = answer.split("Terms", 1)[1]
+    for term in ("Latents are", "Concept words out:", "Matched draws are", "Derived:"):
+        assert term in explained
+    assert "Equal numbers of features are a limit" in Outline(page).words
+
+
 def test_each_answer_stands_with_its_figures_and_what_they_are_held_against(page):
     words = Outline(page.split('id="table-answers"')[1].split("</table>")[0]).words.replace("\u00a0", " ")
     assert (

@@ -522,7 +522,8 @@ def test_a_demo_in_two_languages_is_one_table_that_marks_what_the_judge_is_too_w
     )
     joy = next(r for r in chinese if r.emotion == "joy")
     said = verdict("tiny", results_with(shown))
-    assert f"{figure(joy.target_rate)} in Chinese (unsteered {figure(joy.base_rate)})" in said[0]
+    masked = f"concept words masked {figure(joy.target_rate_masked)}"
+    assert f"{figure(joy.target_rate)} in Chinese (unsteered {figure(joy.base_rate)}; {masked})" in said[0]
     assert "anger (.66), disgust (.66), fear (.66), sadness (.66) and surprise (.66) in Chinese" in said[1]
     assert "English" not in said[1]
     samples = pd.read_parquet(folder / "tables" / "steering_samples.parquet")

@@ -263,6 +263,9 @@ def test_few_rated_categories_give_no_axes_and_say_why():
     assert enough.no_axes == "" and len(enough.unrated) == 5
     none = category_ratings(Sets(concepts=concepts), norms({"x": 5}), "en")
     assert none.categories == () and none.no_axes.startswith("only 0 of 20")
+    six = dict(list(concepts.items())[:6])
+    all_rated = category_ratings(Sets(concepts=six), norms({f"w{i}": 5 for i in range(6)}), "en")
+    assert all_rated.no_axes == "6 categories are too few: axes need 15 rated ones"
 
 
 def test_languages_must_agree():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated, Any
 
@@ -12,7 +13,7 @@ from emospace.display import output, say
 from emospace.errors import EmospaceError
 
 ANYWHERE = ("--debug", "--verbose", "--quiet", "--json")
-UNFORESEEN, WRONG_INPUT, INTERRUPTED = 1, 2, 130
+UNFORESEEN, WRONG_INPUT, INTERRUPTED, CLOSED_PIPE = 1, 2, 130, 141
 
 
 class GuardedGroup(TyperGroup):
@@ -27,9 +28,16 @@ class GuardedGroup(TyperGroup):
         """Run the command named; every error but the parser's own becomes a message."""
         try:
             with output(quiet=ctx.params["quiet"], as_json=ctx.params["json"]):
-                return super().invoke(ctx)
-        except (typer.Exit, typer.Abort, BrokenPipeError):
+                result = super().invoke(ctx)
+            # Here a closed pipe is noticed; at the interpreter's end it would be a traceback.
+            sys.stdout.flush()
+            return result
+        except (typer.Exit, typer.Abort):
             raise
+        except BrokenPipeError:
+            # What is still buffered has no reader (`head` has left) and goes nowhere.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(CLOSED_PIPE) from None
         except KeyboardInterrupt:
             say("Interrupted. Finished parts are kept: the same command goes on where it stopped.")
             raise typer.Exit(INTERRUPTED) from None
@@ -74,7 +82,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Does a language model represent emotion as people do? Start with: emospace study --out runs/first",
     epilog=f"{', '.join(ANYWHERE)} may stand after a command too. Exit codes: 0 fine, 1 unforeseen failure, "
-    "2 an input or a machine that cannot be used.",
+    f"2 an input or a machine that cannot be used, {INTERRUPTED} interrupted, {CLOSED_PIPE} nobody reads the output.",
 )
 
 

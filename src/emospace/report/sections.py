@@ -103,6 +103,7 @@ def _answer(run: Run) -> Iterator[Block]:
         yield Prose(left_out)
     if made := findings.cards(run):
         yield Cards(made)
+        yield Fold("Terms", [prose("text-terms")])
     else:
         yield Reason("Key figures", "results.json holds no prediction or alignment figure")
     lines = {language: findings.language_line(run, language) for language in run.languages}

@@ -124,11 +124,13 @@ def _illustration(title: str, results: Results) -> tuple[str, ...]:
 
     chosen = summary.tried(results.steering)
     n = max((record.n_prompts for record in chosen), default=0)
-    rates = [
-        phrase("steering.rate", language=name, rate=mean("target_rate", name), base=mean("base_rate", name))
-        for name in summary.tried_in(results.steering)
-        if mean("target_rate", name) is not None
-    ]
+    rates = []
+    for name in summary.tried_in(results.steering):
+        if (rate := mean("target_rate", name)) is not None:
+            beside = [f"unsteered {figure(mean('base_rate', name))}"]
+            if (masked := mean("target_rate_masked", name)) is not None:
+                beside.append(f"concept words masked {figure(masked)}")
+            rates.append(phrase("steering.rate", language=name, rate=rate, beside=beside))
     shares = phrase("steering.rates", rates=rates) if rates else ""
     return (
         phrase("steering.illustration", title=title, names=_names(chosen), rates=shares),

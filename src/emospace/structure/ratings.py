@@ -57,6 +57,8 @@ class CategoryRatings:
         n = len(self.table)
         if n >= FEWEST_RATED:
             return ""
+        if not self.unrated:
+            return f"{n} categories are too few: axes need {FEWEST_RATED} rated ones"
         return (
             f"only {n} of {n + len(self.unrated)} categories in '{self.language}' are rated by the norms "
             f"'{self.norms}', and axes need {FEWEST_RATED}"
