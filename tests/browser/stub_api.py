@@ -389,7 +389,7 @@ class Handler(BaseHTTPRequestHandler):
     ) -> None:
         choice = {"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}
         if shift is not None:
-            choice["shift"] = shift
+            choice |= {"shift": shift, "steered": True}
         self.event({"choices": [choice], **more})
 
     def event(self, fields: dict) -> None:

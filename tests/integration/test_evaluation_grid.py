@@ -191,7 +191,7 @@ def test_guidance_that_is_asked_for_goes_with_every_vector(spec):
     cells = standard_cells(
         spec.model_copy(update={"guidance": asked}), BANK, baselines=[DENSE], shuffled=SHUFFLED
     )
-    plain = Guidance(weight=1, plausible=0, cost=0, candidates=1)
+    plain = Guidance().over(None)
     assert {cell.settings.get("guidance") for cell in cells if cell.vector is not None} == {asked, plain}
     assert {cell.kind for cell in cells if cell.settings.get("guidance") == plain} == {"sae"}
     assert {cell.options for cell in cells if cell.kind == "dense"} == {"guidance=weight=2 cost=0.5"}

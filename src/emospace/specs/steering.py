@@ -38,7 +38,7 @@ class Guidance(Spec):
     """How each token is chosen between what the model says steered and unsteered of the same text.
 
     A field that is None is as the vector was calibrated; where it was calibrated without guidance, the steered model
-    alone decides. ``Guidance(**PLAIN)`` always means that.
+    alone decides. ``Guidance().over(None)`` always means that.
     """
 
     weight: float | None = option(
