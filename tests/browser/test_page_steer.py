@@ -7,7 +7,7 @@ import re
 import pytest
 from stub_api import ENDLESS, PLAIN, STEERED
 from stub_runs import CARD
-from visiting import browser_fixture, stub_fixture, visit_fixture  # noqa: F401
+from visiting import SIZES, browser_fixture, stub_fixture, visit_fixture  # noqa: F401
 
 KNOB = ".knob"
 GO = ".steer button.main"
@@ -120,6 +120,17 @@ def test_both_columns_stream_and_are_judged(visit, stub) -> None:
     assert plain["seed"] == sent["seed"]
     assert plain["messages"] == sent["messages"] == [{"role": "user", "content": "Tell me about your day."}]
     assert stub.sent("/v1/judge")[0]["messages"] == sent["messages"]
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_both_answers_stand_above_the_fold(visit, stub, language) -> None:
+    page = visit(f"?lang={language}#/steer?v=0.8&a=0.5")
+    ready(page)
+    answered(page, stub)
+    for column in (".steer-unsteered", ".steer-steered"):
+        box = page.locator(f"{column} .answer").bounding_box()
+        assert box["y"] >= 0
+        assert box["y"] + box["height"] <= SIZES["desktop"]["height"]
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

@@ -365,3 +365,10 @@ def test_a_file_that_is_not_in_the_encoding_it_says_is_named(tmp_path, name, con
     path.write_bytes(content)
     with pytest.raises(EmospaceError, match=message):
         load_norms(path, language="en")
+
+
+def test_a_column_without_ratings_is_left_out_by_an_option(tmp_path):
+    path = tmp_path / "ratings.csv"
+    path.write_text("word,valence,arousal\n" + "".join(f"{w},5,\n" for w in GOOD), encoding="utf-8")
+    with pytest.raises(EmospaceError, match=r"no arousal rating in any of its 12 rows.*--targets valence"):
+        load_norms(path, language="en", scale=(1, 9))

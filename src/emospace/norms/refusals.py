@@ -109,11 +109,11 @@ def refuse_unrated(source: str, missing: pd.DataFrame, usable: pd.Series, cause:
                 source, f"it has no {target} rating in {n:,} of {len(missing):,} rows", FORMULAS
             )
         if not (usable & ~missing[target]).any():
-            without = tuple(t for t in missing if t != target)
+            without = ",".join(t for t in missing if t != target)
             raise EmospaceError(
                 source,
                 f"it has no {target} rating in any of its {len(missing):,} rows",
-                f"Leave that target out with targets={without}, or name its column."
+                f"Leave that target out with --targets {without}, or name its column."
                 if len(missing.columns) > 1
                 else f"Name the column of ratings with --column {target}=HEADER.",
             )

@@ -174,7 +174,7 @@ class VectorBank:
             raise InvalidInput(
                 f"the point valence {valence:g}, arousal {arousal:g}",
                 "it lies beyond the scale",
-                "Give both between -1 and 1",
+                "Give both between -1 and 1.",
             )
         if valence == arousal == 0:
             raise InvalidInput("the point valence 0, arousal 0", "it has no direction", "Leave the centre.")
