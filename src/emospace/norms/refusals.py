@@ -109,7 +109,7 @@ def refuse_unrated(source: str, missing: pd.DataFrame, usable: pd.Series, cause:
                 source, f"it has no {target} rating in {n:,} of {len(missing):,} rows", FORMULAS
             )
         if not (usable & ~missing[target]).any():
-            without = ",".join(t for t in missing if t != target)
+            without = ",".join(str(t) for t in missing if t != target)
             raise EmospaceError(
                 source,
                 f"it has no {target} rating in any of its {len(missing):,} rows",
