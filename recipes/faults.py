@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
@@ -237,19 +238,18 @@ class Bench:
         """Return the number of a random write of a run."""
         return self.random.randint(1, self.n_writes)
 
-    def moment(self) -> float:
-        """Return a random moment of a run, in seconds from its start."""
-        return self.random.uniform(0.02, 0.98) * self.seconds
-
 
 def signalled(bench: Bench, sent: signal.Signals) -> Trial:
-    """Send a signal at a random moment."""
+    """Send a signal once a random number of writes is done; a run that has ended before is no trial of it."""
+    number, written = bench.random.randint(1, int(0.8 * bench.n_writes)), bench.place / WRITES
 
     def during(child: Child) -> None:
-        time.sleep(bench.moment())
+        while not written.is_file() or int(written.read_text(encoding="utf-8") or 0) < number:
+            time.sleep(0.005)
         os.kill(child.pid, sent)
 
-    return bench.trial(f"{sent.name} at a random moment", during=during)
+    trial = bench.trial(f"{sent.name} after a random write", lambda: count_writes(written), during)
+    return replace(trial, same=trial.same and trial.ended != "finished")
 
 
 def killed(bench: Bench) -> Trial:
@@ -329,22 +329,32 @@ def two_at_once(bench: Bench) -> Trial:
     return replace(trial, ended="; ".join(ended), same=trial.same and refused)
 
 
-def trials(bench: Bench, kills: int, others: int) -> Iterator[Trial]:
-    """Yield each trial as it ends: `kills` by SIGKILL, and `others` of each other kind."""
-    for _ in range(kills):
-        yield killed(bench)
-    for _ in range(others):
-        yield signalled(bench, signal.SIGINT)
-        yield signalled(bench, signal.SIGTERM)
-        yield failing_write(bench, errno.ENOSPC)
-        yield failing_write(bench, errno.EACCES)
-        yield failing_write(bench, errno.EIO)
-        yield power_cut(bench)
-        yield from_the_future(bench)
-        for kind in ("*.safetensors", "records.json", "stages/*/*.parquet"):
-            yield damaged(bench, kind, flipped, "one bit flipped")
-            yield damaged(bench, kind, cut, "cut short")
-        yield two_at_once(bench)
+DAMAGED = ("*.safetensors", "records.json", "stages/*/*.parquet")
+KINDS: Mapping[str, Callable[[Bench], Trial]] = {
+    "SIGKILL": killed,
+    "SIGINT": lambda bench: signalled(bench, signal.SIGINT),
+    "SIGTERM": lambda bench: signalled(bench, signal.SIGTERM),
+    "disk full": lambda bench: failing_write(bench, errno.ENOSPC),
+    "permission": lambda bench: failing_write(bench, errno.EACCES),
+    "input/output": lambda bench: failing_write(bench, errno.EIO),
+    "power cut": power_cut,
+    "clock": from_the_future,
+    **{
+        f"{kind} flipped": partial(damaged, kind=kind, damage=flipped, what="one bit flipped")
+        for kind in DAMAGED
+    },
+    **{f"{kind} cut": partial(damaged, kind=kind, damage=cut, what="cut short") for kind in DAMAGED},
+    "two at once": two_at_once,
+}
+"""Name of a fault -> what makes one trial of it."""
+
+
+def trials(bench: Bench, kills: int, others: int, only: str = "") -> Iterator[Trial]:
+    """Yield each trial as it ends: `kills` by SIGKILL, and `others` of each other kind whose name holds a text."""
+    for name, trial in KINDS.items():
+        if only in name:
+            for _ in range(kills if name == "SIGKILL" else others):
+                yield trial(bench)
 
 
 def summary(done: list[Trial]) -> list[dict[str, object]]:
@@ -379,6 +389,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--kills", type=int, default=25, help="runs that are killed")
     parser.add_argument("--others", type=int, default=5, help="trials of each other kind of fault")
+    parser.add_argument("--only", default="", help=f"faults whose name holds this: {', '.join(KINDS)}")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="where the figures go, as JSON")
     options = parser.parse_args()
@@ -387,7 +398,7 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder), options.seed)
-        done = list(trials(bench, options.kills, options.others))
+        done = list(trials(bench, options.kills, options.others, options.only))
     rows: list[Mapping[str, object]] = list(summary(done))
     table("Faults", list(rows[0]), [[str(value) for value in row.values()] for row in rows])
     broken = [trial for trial in done if not trial.holds]
