@@ -109,6 +109,8 @@ def run_command(folder: Path, place: Path, breaking: Callable[[], None]) -> int:
     from emospace.cli.app import main
 
     sys.argv = ["emospace", "study", "--config", str(folder / "spec.json"), "--out", str(place / RUN)]
+    # Started in the background of a shell, this process would have inherited that Ctrl-C is ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     breaking()
     try:
         main()

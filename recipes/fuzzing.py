@@ -15,6 +15,7 @@ import sys
 import time
 import traceback
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -236,7 +237,7 @@ def zip_part(content: bytes, chance: random.Random) -> bytes:
     """Return an archive with one of its parts damaged, dropped, doubled, renamed, or a bomb of zeros."""
     try:
         parts = [(info.filename, data) for info, data in unzipped(content)]
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError, EOFError):
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError, EOFError, zlib.error):
         return content
     if not parts:
         return content
