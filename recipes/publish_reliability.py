@@ -151,8 +151,8 @@ def fuzz(card: Mapping[str, Any]) -> str:
     ]
     total = sum(row["inputs"] for row in card["rows"])
     return (
-        f"{total:,d} damaged and hostile inputs, half of the changes made and all of them chosen by atheris, which keeps inputs that reach "
-        "new branches of the package. Each is to be read, or refused by an error that names it, within five seconds of a processor, "
+        f"{total:,d} damaged and hostile inputs, made by changes of our own and of atheris, which keeps inputs that reach new branches "
+        "of the package and changes them further. Each is to be read, or refused by an error that names it, within five seconds of a processor, "
         "without a file elsewhere, in less than 2,000 MB for the whole process.\n\n"
         + markdown_table(
             (
