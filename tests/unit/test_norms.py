@@ -296,7 +296,7 @@ def test_words_are_told_apart_by_case_but_not_by_unicode_form_or_spaces(tmp_path
         (
             "word,valence,arousal\njoy,8,\ngrief,1,\n",
             {},
-            r"no arousal rating.*targets=\('valence',\)",
+            "no arousal rating.*--targets valence",
         ),
         ("word,valence\nbank,8\nbank,1\n", {}, "rated more than once"),
         ("word,valence\n", {}, "no ratings"),
