@@ -1,4 +1,4 @@
-"""One answer while it is generated: what was asked, its tokens so far, and what is told of them as they come."""
+"""One answer while it is generated: what was asked, its tokens so far, and the events that report them."""
 
 from __future__ import annotations
 
