@@ -19,7 +19,7 @@ COSINE_OF_NAT = 0.015
 """Cosine of the tone that a nat of a token's unsteered log-probability is worth in a choice."""
 
 COSINE_OF_REPEATS = 0.4
-"""Cosine of the tone that a block of nothing but word pairs that were there before costs in a choice."""
+"""Cosine that a block costs in a choice whose every pair of tokens stood in the answer before."""
 
 
 def begin_answer(
@@ -29,6 +29,10 @@ def begin_answer(
 
     Parameters
     ----------
+    prompt
+        Token ids.
+    sampling, plan, index
+        As of `Answer`; at temperature 0 all candidates would be alike, so there is one.
     client
         What only the answer itself has: `Answer.emit`, `Answer.stops` and the like.
     """
@@ -96,7 +100,7 @@ class Candidates:
         """Return how much of the tone is read in an answer since the last choice, less what it costs, in cosines.
 
         The mean cosine of the unsteered model's states with the vector, the mean log-probability it gives the tokens,
-        and the part of them that repeat a pair of tokens of the answer: a tone must not live on a refrain.
+        and the part of them that repeat a pair of tokens of the answer, so that repetition does not count as tone.
         """
         # The last token of a block is read in the first step after it.
         readings = answer.readings[max(self.n_shared - 1, 0) :]
