@@ -182,24 +182,34 @@ def test_top_k_as_saelens_wrote_it_before_version_6_is_read(tmp_path):
     assert (sae.architecture, sae.k, sae.layer) == ("topk", K, 2)
 
 
-def test_codes_of_wide_autoencoders_are_made_in_blocks_of_rows(monkeypatch):
+@pytest.mark.parametrize("architecture", ["standard", "topk", "jumprelu", "gated"])
+def test_codes_of_wide_autoencoders_are_made_in_blocks_of_states_and_latents(architecture, monkeypatch):
     from emospace.sae import autoencoder
 
-    sae, states, seen = random_sae("jumprelu"), random_states(), []
-    whole = sae.encode(states)
-    inner = SparseAutoencoder.activations
+    states, seen = random_states(), []
+    if architecture == "gated":
+        plain, scale = random_sae("standard"), torch.linspace(-1, 1, N_LATENTS)
+        sae = replace(plain, architecture="gated", r_mag=scale, b_mag=scale.flip(0))
+    else:
+        sae = random_sae(architecture)
+    whole = sae.activations(torch.from_numpy(states)).numpy()
+    inner = SparseAutoencoder._rectified
 
-    def watch(self, rows):
-        seen.append(self.n_latents * len(rows))
-        return inner(self, rows)
+    def watch(self, x, latents):
+        active = inner(self, x, latents)
+        seen.append(tuple(active.shape))
+        return active
 
-    monkeypatch.setattr(SparseAutoencoder, "activations", watch)
-    monkeypatch.setattr(autoencoder, "DENSE_VALUES", 7 * N_LATENTS + 5)
-    np.testing.assert_allclose(sae.encode(states).toarray(), whole.toarray(), atol=1e-5)
-    assert max(seen) == 7 * N_LATENTS
-    assert sum(seen) == 50 * N_LATENTS
-    monkeypatch.setattr(autoencoder, "DENSE_VALUES", 1)
-    assert sae.encode(states[:3]).shape == (3, N_LATENTS)
+    monkeypatch.setattr(SparseAutoencoder, "_rectified", watch)
+    monkeypatch.setattr(autoencoder, "ROWS_AT_ONCE", 7)
+    # Fewer than the strongest that are kept, and no divisor of all.
+    monkeypatch.setattr(autoencoder, "LATENTS_AT_ONCE", K - 1)
+    codes = sae.encode(states)
+    np.testing.assert_allclose(codes.toarray(), whole, atol=1e-5)
+    assert codes.nnz == np.count_nonzero(whole)
+    assert codes.has_canonical_format
+    assert max(seen) == (7, K - 1)
+    assert sum(n_states * n_latents for n_states, n_latents in seen) == len(states) * N_LATENTS
 
 
 def test_top_k_keeps_at_most_k_and_none_that_is_negative():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emospace.artefacts import content_hash
+from emospace.engines import in_parallel
 from emospace.errors import EmospaceError
 
 if TYPE_CHECKING:
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 DENSE_VALUES = 2**24
-"""Activations that are held dense at once, before they become sparse (64 MB of float32)."""
+"""Activations of all latents that are held dense at once (64 MB of float32)."""
+
+ROWS_AT_ONCE, LATENTS_AT_ONCE = 2**10, 2**12
+"""States and latents of one product of `encode`: its 16 MB of activations become sparse while they are in the cache."""
 
 
 @dataclass(frozen=True)
@@ -101,24 +105,11 @@ class SparseAutoencoder:
             Raw states of the residual stream after `layer` blocks, ``[n, d_model]``, on any device and in any float
             type; the autoencoder normalises them itself.
         """
-        import torch
-
-        x, _ = self._normalise(states)
-        if self.subtract_decoder_bias:
-            x = x - self.b_dec.to(x)
-        projected = x @ self.w_enc.to(x)
-        hidden = projected + self.b_enc.to(x)
-        if self.architecture == "gated" and self.r_mag is not None and self.b_mag is not None:
-            magnitude = projected * self.r_mag.to(x).exp() + self.b_mag.to(x)
-            return magnitude.relu() * (hidden > 0)
-        if self.rescale_by_decoder_norm:
-            hidden = hidden * self.w_dec.to(x).norm(dim=1)
-        if self.architecture == "topk":
-            values, indices = hidden.topk(min(self.k or 1, self.n_latents), dim=-1, sorted=False)
-            return torch.zeros_like(hidden).scatter_(-1, indices, values.relu())
-        if self.architecture == "jumprelu" and self.threshold is not None:
-            return hidden.relu() * (hidden > self.threshold.to(x))
-        return hidden.relu()
+        x = self._inputs(states)
+        if self.architecture != "topk":
+            return self._rectified(x, slice(None))
+        values, latents = self._strongest(x, self.n_latents)
+        return values.new_zeros(len(x), self.n_latents).scatter_(-1, latents, values)
 
     def reconstruct(self, states: torch.Tensor, activations: torch.Tensor | None = None) -> torch.Tensor:
         """Return what the latents make of the states, ``[n, d_model]``.
@@ -140,7 +131,8 @@ class SparseAutoencoder:
     def encode(self, states: np.ndarray) -> csr_matrix:
         """Return the codes of states, sparse: float32 ``[n, d_model]`` to ``[n, n_latents]``.
 
-        No more than `DENSE_VALUES` activations are dense at a time, however many states or latents there are.
+        A thread holds no more than `ROWS_AT_ONCE` times `LATENTS_AT_ONCE` activations dense at a time, however many
+        states or latents there are.
 
         Parameters
         ----------
@@ -161,11 +153,13 @@ class SparseAutoencoder:
                 f"the states given are {states.shape[-1]} wide",
                 "Use an SAE trained on this model's residual stream.",
             )
-        parts = []
-        with torch.inference_mode():
-            for rows in self.row_blocks(len(states)):
-                block = torch.from_numpy(np.ascontiguousarray(states[rows], dtype=np.float32))
-                parts.append(csr_matrix(self.activations(block).numpy()))
+
+        def codes(rows: slice) -> csr_matrix:
+            with torch.inference_mode():
+                return self._sparse(torch.from_numpy(np.ascontiguousarray(states[rows], dtype=np.float32)))
+
+        blocks = list(_slices(len(states), ROWS_AT_ONCE))
+        parts = list(in_parallel(codes, blocks) if len(blocks) > 1 else map(codes, blocks))
         return vstack(parts, format="csr") if parts else csr_matrix((0, self.n_latents), dtype=np.float32)
 
     def row_blocks(self, n: int) -> Iterator[slice]:
@@ -176,8 +170,61 @@ class SparseAutoencoder:
         n
             Number of rows to be encoded.
         """
-        step = max(1, DENSE_VALUES // self.n_latents)
-        return (slice(low, min(low + step, n)) for low in range(0, n, step))
+        return _slices(n, max(1, DENSE_VALUES // self.n_latents))
+
+    def _inputs(self, states: torch.Tensor) -> torch.Tensor:
+        """Return what the encoder's product takes."""
+        x, _ = self._normalise(states)
+        return x - self.b_dec.to(x) if self.subtract_decoder_bias else x
+
+    def _rectified(self, x: torch.Tensor, latents: slice) -> torch.Tensor:
+        """Return activations of some latents, dense; of ``topk`` before the strongest of all are chosen."""
+        projected = x @ self.w_enc[:, latents].to(x)
+        bias = self.b_enc[latents].to(x)
+        if self.architecture == "gated" and self.r_mag is not None and self.b_mag is not None:
+            magnitude = projected * self.r_mag[latents].to(x).exp() + self.b_mag[latents].to(x)
+            return magnitude.relu() * (projected + bias > 0)
+        hidden = projected.add_(bias)
+        if self.rescale_by_decoder_norm:
+            hidden *= self.w_dec[latents].to(x).norm(dim=1)
+        active = hidden.relu_()
+        if self.architecture == "jumprelu" and self.threshold is not None:
+            active *= active > self.threshold[latents].to(x)
+        return active
+
+    def _strongest(self, x: torch.Tensor, at_once: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the `k` largest activations of each state and their latents, ``[n, k]``, of `at_once` latents a product."""
+        import torch
+
+        k = min(self.k or 1, self.n_latents)
+        values, latents = x.new_empty(len(x), 0), torch.empty(len(x), 0, dtype=torch.long, device=x.device)
+        for block in _slices(self.n_latents, at_once):
+            strong, places = self._rectified(x, block).topk(min(k, block.stop - block.start), sorted=False)
+            values, latents = torch.cat([values, strong], 1), torch.cat([latents, places + block.start], 1)
+            values, kept = values.topk(min(k, values.shape[1]), sorted=False)
+            latents = latents.gather(1, kept)
+        return values, latents
+
+    def _sparse(self, states: torch.Tensor) -> csr_matrix:
+        """Return the codes of some states."""
+        from scipy.sparse import csr_matrix
+
+        x = self._inputs(states)
+        entries = []
+        if self.architecture == "topk":
+            values, latents = (part.numpy() for part in self._strongest(x, LATENTS_AT_ONCE))
+            rows, places = np.nonzero(values)
+            entries.append((values[rows, places], rows, latents[rows, places]))
+        else:
+            for block in _slices(self.n_latents, LATENTS_AT_ONCE):
+                active = self._rectified(x, block).numpy()
+                at = np.flatnonzero(active != 0)
+                rows, places = np.divmod(at, active.shape[1])
+                entries.append((active.ravel()[at], rows, places + block.start))
+        values, rows, latents = map(np.concatenate, zip(*entries, strict=True))
+        codes = csr_matrix((values, (rows, latents)), shape=(len(x), self.n_latents))
+        codes.sort_indices()
+        return codes
 
     def _normalise(self, states: torch.Tensor) -> tuple[torch.Tensor, tuple[Any, Any]]:
         """Return the normalised states and ``(scale, shift)`` that undo it."""
@@ -191,3 +238,7 @@ class SparseAutoencoder:
             scale = self.d_model**0.5 / states.norm(dim=-1, keepdim=True)
             return states * scale, (1 / scale, centre)
         return states, (1.0, centre)
+
+
+def _slices(n: int, step: int) -> Iterator[slice]:
+    return (slice(low, min(low + step, n)) for low in range(0, n, step))
