@@ -156,6 +156,42 @@ def parse_toml(text: str) -> dict[str, Any]:
 TOO_DEEP = "it is nested too deeply"
 
 
+def read_object(
+    path: Path, given: str | None = None, hint: str = "Give a file that emospace wrote."
+) -> dict[str, Any]:
+    """Return the names and values of a JSON or TOML file, whoever wrote it.
+
+    Parameters
+    ----------
+    path
+        The file: JSON where its name ends in ``.json``, else TOML.
+    given, hint
+        As in `read_text`.
+
+    Raises
+    ------
+    DiskError
+        If it cannot be read.
+    InvalidInput
+        If it is not UTF-8, not valid, or a list, text, number or null.
+    """
+    return parse_object(read_text(path, given, hint), path, given, hint)
+
+
+def parse_object(text: str, path: Path, given: str | None, hint: str) -> dict[str, Any]:
+    """Return the names and values of a file's text; parameters and errors as in `read_object`."""
+    form, parse = ("JSON", parse_json) if path.suffix == ".json" else ("TOML", parse_toml)
+    try:
+        value = parse(text)
+    except ValueError as error:
+        raise InvalidInput(
+            given or str(path), f"it is not valid {form} ({first_line(error)})", hint
+        ) from error
+    if not isinstance(value, dict):
+        raise InvalidInput(given or str(path), f"it is no {form} object of names and values", hint)
+    return value
+
+
 def write_parquet(path: Path, frame: pd.DataFrame) -> None:
     """Write a table as parquet, atomically."""
     atomic_write(path, lambda temporary: frame.to_parquet(temporary, index=False))
@@ -207,6 +243,8 @@ def read_tensors(path: Path, key: str, what: str) -> tuple[dict[str, Any], dict[
     try:
         with safe_open(str(path), framework="np") as file:
             card = parse_json((file.metadata() or {})[key])
+            if not isinstance(card, dict):
+                raise ValueError("its card is no object")
             return {name: file.get_tensor(name) for name in file.keys()}, card  # noqa: SIM118
     except (SafetensorError, KeyError, ValueError) as error:
         raise InvalidInput(str(path), f"it holds no {what}", "Give a file that `save` wrote.") from error

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from emospace.artefacts import file_hash, read_json
+from emospace.artefacts import file_hash, read_object
 from emospace.errors import unknown
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ def frequency_table(language: str) -> WordFrequencies:
     path = DATA / f"{code}.parquet"
     if not path.exists():
         return WordFrequencies(code)
-    table, card = pd.read_parquet(path), read_json(DATA / f"{code}.json")
+    table, card = pd.read_parquet(path), read_object(DATA / f"{code}.json")
     return WordFrequencies(
         language=code,
         corpus=card["corpus"],

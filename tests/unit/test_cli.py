@@ -358,7 +358,7 @@ def test_nested_settings_are_merged_and_one_seed_serves_all(tmp_path):
         ("a.toml", "fold = 5", "setting 'fold'"),
         ("a.toml", "folds = 1", "--folds 1"),
         ("a.toml", "folds", "it is not valid"),
-        ("a.json", "[1]", "it holds no settings"),
+        ("a.json", "[1]", "it is no JSON object"),
         ("a.json", None, "it cannot be read"),
     ],
 )

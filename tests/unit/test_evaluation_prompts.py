@@ -187,7 +187,7 @@ def test_own_file(tmp_path):
     [
         ({"calibration": 3}, "at least 20"),
         ({"language": "de"}, "in 'de'"),
-        ({"extra": "["}, "not TOML"),
+        ({"extra": "["}, "not valid TOML"),
         ({"extra": "[[factual]]\nanswers = ['a']\n"}, "prompt"),
         ({"extra": "[[factual]]\nprompt = 'q'\nanswers = []\n"}, "answers"),
     ],

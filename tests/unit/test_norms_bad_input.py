@@ -306,7 +306,7 @@ def test_a_card_is_read_as_written_and_its_values_are_checked(tmp_path):
         "script = 'simplified'": "Hans",
         "language = 'German'": "as de",
         "[columns]\nwort = 'x'": "word",
-        "language = ": "no TOML",
+        "language = ": "not valid TOML",
     }.items():
         written.write_text(text, encoding="utf-8")
         with pytest.raises(EmospaceError, match=message):

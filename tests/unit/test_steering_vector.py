@@ -120,10 +120,6 @@ def test_a_damaged_file_or_card_is_a_named_error(tmp_path):
         card.write_text(json.dumps(broken))
         with pytest.raises(EmospaceError, match=said):
             SteeringVector.load(path)
-    for damaged in ("{", "[]", '"joy"', "null"):
-        card.write_text(damaged)
-        with pytest.raises(EmospaceError, match="no steering vector could be read"):
-            SteeringVector.load(path)
     card.write_text(json.dumps(whole))
     path.write_bytes(b"no safetensors")
     with pytest.raises(EmospaceError, match="no steering vector could be read"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -231,15 +230,10 @@ def import_sets(spec: ImportSpec) -> None:
 
 def read_labels(path: Path) -> dict[str, list[str]]:
     """Return category -> label lemmas from a TOML file."""
-    from emospace.artefacts import parse_toml
+    from emospace.artefacts import parse_object
     from emospace.concepts.files import read_text
 
-    try:
-        labels = parse_toml(read_text(path))
-    except tomllib.TOMLDecodeError as error:
-        raise InvalidInput(
-            str(path), f"it is no TOML ({error})", 'Write lines like joy = ["joy"].'
-        ) from error
+    labels = parse_object(read_text(path), path, None, 'Write lines like joy = ["joy"].')
     for category, lemmas in labels.items():
         if not isinstance(lemmas, list) or not all(isinstance(lemma, str) for lemma in lemmas) or not lemmas:
             raise InvalidInput(

@@ -241,17 +241,10 @@ def _put(values: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
 
 def read_config(path: Path) -> dict[str, Any]:
     """Return the settings of a TOML or JSON file."""
-    from emospace.artefacts import parse_json, parse_toml, read_text
+    from emospace.artefacts import read_object
 
-    text = read_text(path, f"--config {path}", "Name a TOML or JSON file, in UTF-8.")
-    try:
-        settings = parse_json(text) if path.suffix == ".json" else parse_toml(text)
-    except ValueError as error:
-        raise InvalidInput(
-            f"--config {path}", f"it is not valid ({error})", "Give TOML, or JSON in a file named .json."
-        ) from error
-    if not isinstance(settings, dict):
-        raise InvalidInput(f"--config {path}", "it holds no settings", "Write lines like folds = 5.")
+    hint = "Write lines like folds = 5 in TOML, or JSON in a file whose name ends in .json."
+    settings = read_object(path, f"--config {path}", hint)
     return {name.replace("-", "_"): value for name, value in settings.items()}
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from emospace.artefacts import parse_toml
+from emospace.artefacts import parse_object
 from emospace.errors import EmospaceError
 
 BUNDLED = Path(__file__).parent.parent / "data" / "concepts"
@@ -63,10 +62,7 @@ def read_catalogue(
     EmospaceError
         If it is not valid TOML, a table has fields of another format, or a list cannot be used.
     """
-    try:
-        document = parse_toml(text)
-    except tomllib.TOMLDecodeError as error:
-        raise EmospaceError(str(path), f"it is not valid TOML ({error})", "Mend that line.") from error
+    document = parse_object(text, path, None, "Fix that line.")
     lists = document.pop("lists", {})
     if not isinstance(lists, dict):
         raise EmospaceError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from emospace.artefacts import parse_toml
+from emospace.artefacts import parse_object
 from emospace.concepts.category import CATEGORIES_FILE
 from emospace.concepts.sets import COLUMNS, ConceptSets, Provenance
 from emospace.errors import DiskError, EmospaceError
@@ -59,10 +58,7 @@ def read_language(path: Path) -> ConceptSets:
     """Return the concept-sets of one language's TOML file, its format checked and its content as it is."""
     import pandas as pd
 
-    try:
-        document = parse_toml(read_text(path))
-    except tomllib.TOMLDecodeError as error:
-        raise EmospaceError(str(path), f"it is not valid TOML ({error})", "Mend that line.") from error
+    document = parse_object(read_text(path), path, None, "Fix that line.")
     language = document.pop("language", None)
     if not isinstance(language, str) or not re.fullmatch(r"[\w-]+", language):
         raise EmospaceError(

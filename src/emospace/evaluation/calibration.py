@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from emospace.artefacts import cache_dir, content_hash, read_json, write_json
+from emospace.artefacts import cache_dir, content_hash, read_as, read_object, write_json
 from emospace.display import say, track
 from emospace.errors import EmospaceError, InvalidInput, unknown
 from emospace.evaluation.content import answered
@@ -387,11 +387,12 @@ class _Trials:
             write_json(path, self._tried(vector.name, acting, dose, mode, asked)._asdict())
         # JSON has neither infinity nor NaN.
         blank = {"perplexity_ratio": np.inf, "rate": np.nan, "probability": np.nan}
-        kept: dict[str, Any] = {
-            name: blank.get(name) if value is None else value for name, value in read_json(path).items()
-        }
+        fields = read_object(path, hint="Delete it: it is made again.")
+        kept = {name: blank.get(name) if value is None else value for name, value in fields.items()}
+        with read_as(path, "trial of a calibration"):
+            trial = Trial(**kept)  # type: ignore[arg-type]
         recipe = vector.note["recipe"]
-        trial = Trial(**kept)._replace(contrast=recipe["contrast"], source=recipe["source"])
+        trial = trial._replace(contrast=recipe["contrast"], source=recipe["source"])
         self.n_answers += len(self.prompts)
         self.n_unjudged += len(self.prompts) - (trial.n_judged or 0)
         return trial

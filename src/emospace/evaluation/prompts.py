@@ -5,7 +5,6 @@ Beside them stand factual ones whose right answer is known.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from emospace.artefacts import parse_toml, read_text
+from emospace.artefacts import read_object
 from emospace.errors import InvalidInput, unknown
 from emospace.lexicon import base_language
 
@@ -249,11 +248,8 @@ def _bundled() -> dict[str, tuple[PromptKind, ...]]:
 
 def _read(path: Path) -> PromptFile:
     hint = "Follow the format of data/prompts/en.toml."
-    text = read_text(path, hint="Name a TOML file, saved as UTF-8.")
     try:
-        return PromptFile.model_validate(parse_toml(text))
-    except tomllib.TOMLDecodeError as error:
-        raise InvalidInput(str(path), f"it is not TOML ({error})", hint) from error
+        return PromptFile.model_validate(read_object(path, hint=hint))
     except ValidationError as error:
         first = error.errors()[0]
         place = ", ".join(str(part) for part in first["loc"])

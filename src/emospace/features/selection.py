@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from emospace.artefacts import read_json, read_parquet, write_json, write_parquet
+from emospace.artefacts import read_as, read_object, read_parquet, write_json, write_parquet
 from emospace.display import Pictured, progress
 from emospace.engines import in_parallel
-from emospace.errors import InvalidInput, first_line, unknown, warn_of_rename
+from emospace.errors import InvalidInput, unknown, warn_of_rename
 from emospace.features.pool import MatchedPool
 from emospace.specs import MAX_FEATURES, Rule
 from emospace.stats import fdr_bh, max_t_strata, rank_scores, stratified_rank_sum, stratified_rate_test
@@ -106,12 +106,10 @@ class FeatureDictionary(Pictured):
             If a file is missing or damaged.
         """
         table = read_parquet(folder / "features.parquet")
-        try:
-            card = read_json(folder / "features.json")
+        file = folder / "features.json"
+        card = read_object(file, hint="Give a folder that `save` wrote.")
+        with read_as(file, "card of a feature dictionary"):
             return cls(card["language"], table, card["settings"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            why = f"its card cannot be read ({first_line(error)})"
-            raise InvalidInput(str(folder), why, "Give a folder that `save` wrote.") from error
 
 
 def select_features(

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from emospace.artefacts import content_hash, parse_json
+from emospace.artefacts import content_hash, read_object
 from emospace.concepts import categories, load_concepts
 from emospace.errors import InvalidInput, first_line
 from emospace.judges.judgement import BASIC_SEVEN, Judgement, MeasuredJudge
@@ -163,12 +163,12 @@ def load_classifier(name: str, mapping: Mapping[str, str] | None = None) -> Clas
     """
     source, _, file = name.removeprefix("hf:").partition("#")
     if mapping is None and file:
-        mapping = _read(Path(file))
+        mapping = read_object(Path(file), hint='Give JSON like {"glad": "joy"}.')
     model, tokenizer = _load(source)
     given = [str(model.config.id2label[place]) for place in range(model.config.num_labels)]
     outputs = _outputs(name, given, mapping)
     path = Path(source) / CARD
-    card = _read(path) if path.is_file() else {}
+    card = read_object(path) if path.is_file() else {}
     multi_label = model.config.problem_type == "multi_label_classification"
     return Classifier(f"hf:{name.removeprefix('hf:')}", card, outputs, multi_label, model, tokenizer)
 
@@ -181,7 +181,11 @@ def _outputs(name: str, given: Sequence[str], mapping: Mapping[str, str] | None)
     )
     if mapping is not None:
         strange = [label for label in mapping if label not in given]
-        wrong = [category for category in mapping.values() if category not in targets]
+        wrong = [
+            category
+            for category in mapping.values()
+            if not isinstance(category, str) or category not in targets
+        ]
         if strange or wrong:
             why = f"the model has no label '{strange[0]}'" if strange else f"'{wrong[0]}' is no category"
             raise InvalidInput(
@@ -229,13 +233,3 @@ def _load(source: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
             "Name a model that was trained for text classification.",
         )
     return model.eval(), tokenizer
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        value = parse_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InvalidInput(str(path), f"it cannot be read as JSON ({error})", "Name a JSON file.") from error
-    if not isinstance(value, dict):
-        raise InvalidInput(str(path), "it is no JSON object", "Write it as {name: value, ...}.")
-    return value

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from emospace.artefacts import content_hash, read_json
+from emospace.artefacts import content_hash, read_object
 from emospace.judges.judgement import BASIC_SEVEN, Judgement, MeasuredJudge
 from emospace.judges.tokens import Tokens, features, gather, pair_hashes, tokenise
 
@@ -85,7 +85,7 @@ def load_embedded(name: str) -> EmbeddedJudge:
     from safetensors.numpy import load_file
 
     with as_file(SHIPPED / name) as folder:
-        card = read_json(folder / "card.json")
+        card = read_object(folder / "card.json")
         stored = load_file(str(folder / "model.safetensors"))
     kind, logits = SCORERS[name]
     blocks = {block: unpack(stored, block) for block in card["blocks"]}

@@ -12,7 +12,7 @@ from secrets import token_hex
 from shutil import rmtree
 from typing import Any
 
-from emospace.artefacts import cache_dir, file_hash, read_json, write_json
+from emospace.artefacts import cache_dir, file_hash, read_object, write_json
 from emospace.display import is_terminal, quiet_bars
 from emospace.errors import DiskError, EmospaceError, first_line
 
@@ -69,7 +69,7 @@ def read_conversion(path: Path, digest: str) -> dict[str, Any] | None:
     if not folder.exists():
         return None
     try:
-        card: dict[str, Any] = read_json(folder / CARD)
+        card = read_object(folder / CARD)
         if card["format"] != FORMAT:
             log.info("%s was written by another version; making it again", folder)
             return None

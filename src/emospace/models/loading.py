@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
@@ -449,8 +450,10 @@ def _folder_hash(folder: Path) -> str:
     files = sorted(file for file in folder.iterdir() if file.suffix in kinds and file.name != "emospace.json")
     stamp = content_hash([[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files])
     memory = cache_dir() / "hashes" / f"{stamp}.json"
-    if memory.is_file():
-        return str(read_json(memory))
+    # A note cut short by a full disk or by hand is written anew.
+    with suppress(OSError, ValueError):
+        if isinstance(known := read_json(memory), str):
+            return known
     digest = file_hash(files)
     write_json(memory, digest)
     return digest

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict, get_type_hints
 
 from pydantic import AfterValidator, ConfigDict, ValidationError, create_model
 
-from emospace.artefacts import parse_toml, write_text
+from emospace.artefacts import read_object, write_text
 from emospace.errors import EmospaceError, unknown
 from emospace.norms.headers import folded, language_names
 from emospace.norms.word_norms import TARGETS
@@ -160,11 +159,7 @@ def read_card(path: Path) -> dict[str, Any]:
     """
     if path.is_dir() or not (beside := card_path(path)).exists():
         return {}
-    try:
-        card = parse_toml(beside.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise EmospaceError(str(beside), f"it is no TOML ({error})", "Fix it or take it away.") from error
-    return checked(card, str(beside))
+    return checked(read_object(beside, hint="Fix it or delete it."), str(beside))
 
 
 def checked(card: Mapping[str, Any], source: str) -> dict[str, Any]:

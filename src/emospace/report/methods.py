@@ -8,7 +8,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from emospace.artefacts import parse_json, write_text
+from emospace.artefacts import read_object, write_text
+from emospace.errors import EmospaceError
 from emospace.evaluation.summary import calibrated
 from emospace.records import Source
 from emospace.report.run import Run, load_run
@@ -260,12 +261,10 @@ def _made_with(run: Run, works: _Works) -> str:
 
 def _spec(run: Run) -> dict[str, Any]:
     """Return the specification that lies beside a run, empty where there is none or it cannot be read."""
-    path = run.folder / "spec.json"
     try:
-        spec = parse_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_object(run.folder / "spec.json")
+    except EmospaceError:
         return {}
-    return spec if isinstance(spec, dict) else {}
 
 
 def _read(name: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
-from emospace.artefacts import atomic_write, read_json, write_json
+from emospace.artefacts import atomic_write, read_object, write_json
 from emospace.errors import EmospaceError, MissingDependency, first_line, unknown
 from emospace.models import missing_companion, shipped
 from emospace.models.hub import hub
@@ -177,7 +177,7 @@ def bundled_sae(model: LanguageModel) -> str | None:
         A loaded model; the hash of its weights (``model.identity["sha256"]``) decides, whatever it is called.
     """
     for folder in shipped("sae"):
-        card = read_json(folder / "card.json") if (folder / "card.json").is_file() else {}
+        card = _card(folder)
         if card.get("model_sha256") and card["model_sha256"] == model.identity.get("sha256"):
             return folder.name
     return None
@@ -210,12 +210,10 @@ def _read_folder(folder: Path) -> SparseAutoencoder:
     of_gemma_scope = weights_file.name != WEIGHTS[0]
     if config_file is None and not of_gemma_scope:
         raise EmospaceError(f"SAE '{folder}'", "it has no cfg.json", _GIVEN)
+    config = gemma_scope_config(folder) if config_file is None else read_object(config_file, hint=_GIVEN)
+    card = _card(folder)
     try:
-        config = gemma_scope_config(folder) if config_file is None else read_json(config_file)
         tensors = _read_weights(weights_file)
-        card = read_json(folder / "card.json") if (folder / "card.json").is_file() else {}
-        if not isinstance(card, dict) or not isinstance(config, dict):
-            raise ValueError("a card or configuration that is no JSON object")
     # An archive may hold anything: entries that are no arrays come as bytes.
     except (OSError, ValueError, TypeError, BadZipFile, SafetensorError) as error:
         raise EmospaceError(f"SAE '{folder}'", f"it cannot be read ({first_line(error)})", _GIVEN) from error
@@ -223,6 +221,12 @@ def _read_folder(folder: Path) -> SparseAutoencoder:
         config = {"apply_b_dec_to_input": False, **config}
         tensors = {name.replace("w_", "W_", 1): tensor for name, tensor in tensors.items()}
     return _build(config, tensors, card, str(folder))
+
+
+def _card(folder: Path) -> dict[str, Any]:
+    """Return the card beside an autoencoder's weights, empty where there is none."""
+    file = folder / "card.json"
+    return read_object(file, hint=_GIVEN) if file.is_file() else {}
 
 
 def _read_weights(file: Path) -> dict[str, torch.Tensor]:

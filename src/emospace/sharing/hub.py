@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from emospace.artefacts import cache_dir, read_json
+from emospace.artefacts import cache_dir, read_object
 from emospace.errors import DiskError, EmospaceError, InvalidInput, first_line, unknown
 from emospace.sharing.kinds import KINDS, MARK, Kind, kind_of, mark_of
 
@@ -122,7 +122,7 @@ def pull(repo: str, out: Path | str | None = None, *, revision: str | None = Non
 
 def _place(kind: Kind, repo: str, fetched: Path) -> Path:
     """Return where a pulled folder lies unless said otherwise."""
-    name = str(read_json(fetched / MARK).get("name")) if (fetched / MARK).is_file() else ""
+    name = str(read_object(fetched / MARK).get("name")) if (fetched / MARK).is_file() else ""
     if kind.name == "vectors" and _VECTORS.fullmatch(name) and not name.startswith("."):
         return cache_dir() / "steering" / name
     return cache_dir() / "hub" / repo.replace("/", "--")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Literal
 
 import emospace
-from emospace.artefacts import read_json
+from emospace.artefacts import read_as, read_object
 from emospace.errors import DiskError, InvalidInput
 from emospace.norms import list_norms
 
@@ -56,7 +57,8 @@ class Kind:
 
     def files(self, folder: Path) -> list[Path]:
         """Return the files of a folder that are shared, relative to it."""
-        withheld = self.withheld(read_json(folder / self.mark))
+        with self._card(folder) as card:
+            withheld = self.withheld(card)
         named = (path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file())
         return [
             path
@@ -65,9 +67,18 @@ class Kind:
             and not any(fnmatch(path.as_posix(), pattern) for pattern in withheld)
         ]
 
+    @contextmanager
+    def _card(self, folder: Path) -> Iterator[dict[str, Any]]:
+        """Give what the mark of a folder holds; what is of another form than emospace writes is the file's fault."""
+        mark = folder / self.mark
+        card = read_object(mark)
+        with read_as(mark, f"card of a folder of {self.name}"):
+            yield card
+
     def card(self, folder: Path, repo: str, left_out: int) -> str:
         """Return the README of a folder."""
-        about = {name: value for name, value in self.about(read_json(folder / self.mark)).items() if value}
+        with self._card(folder) as card:
+            about = {name: value for name, value in self.about(card).items() if value}
         head = ["---", "library_name: emospace", f"tags: [emospace, {self.name}]", "---", ""]
         rows = ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in about.items())]
         lines = [

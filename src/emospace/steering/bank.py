@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
-from emospace.artefacts import cache_dir, read_json, write_json, write_tensors
-from emospace.errors import EmospaceError, InvalidInput, unknown
+from emospace.artefacts import cache_dir, read_object, write_json, write_tensors
+from emospace.errors import EmospaceError, InvalidInput, first_line, unknown
 from emospace.models import missing_companion, shipped
 from emospace.specs import CalibratedSource, Mode, WeightedTone, tone_of
 from emospace.steering.vector import SteeringVector, from_card, mix, orthogonal
@@ -235,8 +235,9 @@ class VectorBank:
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
+        hint = "Calibrate them again: emospace steer calibrate."
+        card = read_object(folder / CARD, hint=hint)
         try:
-            card = read_json(folder / CARD)
             rows = load_file(folder / "vectors.safetensors")
             if card.get("format") not in (1, FORMAT):
                 raise ValueError(f"format {card.get('format')!r}, this version reads 1 and {FORMAT}")
@@ -253,9 +254,7 @@ class VectorBank:
                     raise ValueError(f"{name!r} in mode {mode!r} has no direction at layers {sorted(absent)}")
         except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise EmospaceError(
-                f"no steering vectors could be read from {folder}",
-                str(error),
-                "Calibrate them again: emospace steer calibrate",
+                f"no steering vectors could be read from {folder}", first_line(error), hint
             ) from error
         vectors = {
             (name, mode): from_card(directions[name, mode], vector_card, f"{folder}, {name}")
@@ -292,7 +291,9 @@ def load_vectors(model: LanguageModel, source: str | None = None, language: str 
     """
     key = model.weights_hash
     here = [folder for folder in (cache_dir() / "steering").glob(f"{key}-*") if (folder / CARD).is_file()]
-    brought = [folder for folder in shipped("steering") if read_json(folder / CARD)["model_hash"] == key]
+    brought = [
+        folder for folder in shipped("steering") if read_object(folder / CARD).get("model_hash") == key
+    ]
     candidates = []
     for folder in sorted(here) + brought:
         made_of = _MADE_OF.fullmatch(folder.name)

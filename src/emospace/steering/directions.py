@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from emospace.artefacts import read_json
+from emospace.artefacts import read_object
 from emospace.errors import EmospaceError, InvalidInput
 from emospace.specs import Mode
 from emospace.steering.plan import check_fit, root_of
@@ -154,7 +154,9 @@ DAMAGED = (
 def _has_our_card(path: Path) -> bool:
     """Return whether the card beside a file is one of ours: saklas has one of the same name."""
     card = path.with_suffix(".json")
-    return card.is_file() and "saklas_version" not in read_json(card)
+    return card.is_file() and "saklas_version" not in read_object(
+        card, hint="Put the card there that was saved with the vector."
+    )
 
 
 def _of_torch(path: Path) -> dict[str, np.ndarray]:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from emospace.artefacts import read_json, write_json, write_tensors
+from emospace.artefacts import read_object, write_json, write_tensors
 from emospace.display import Pictured
-from emospace.errors import EmospaceError, InvalidInput, unknown
+from emospace.errors import EmospaceError, InvalidInput, first_line, unknown
 from emospace.specs import Guidance, Mode, Op, Scope
 
 if TYPE_CHECKING:
@@ -269,19 +269,15 @@ class SteeringVector(Pictured):
         from safetensors.numpy import load_file
 
         path = _tensors_path(path)
+        hint = "Save one there with SteeringVector.save."
         try:
             rows = load_file(path)
-            card = read_json(path.with_suffix(".json"))
-            if not isinstance(card, dict):
-                raise ValueError("its card is no JSON object")
             directions = {int(name.removeprefix("layer.")): row for name, row in rows.items()}
         except (OSError, SafetensorError, ValueError) as error:
             raise EmospaceError(
-                f"no steering vector could be read from {path}",
-                str(error),
-                "Save one there with SteeringVector.save.",
+                f"no steering vector could be read from {path}", first_line(error), hint
             ) from error
-        return from_card(directions, card, str(path))
+        return from_card(directions, read_object(path.with_suffix(".json"), hint=hint), str(path))
 
 
 def from_card(directions: Mapping[int, np.ndarray], card: Mapping[str, Any], source: str) -> SteeringVector:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any, get_args
 import numpy as np
 from pydantic import ValidationError
 
-from emospace.artefacts import parse_toml, write_text
+from emospace.artefacts import read_object, write_text
 from emospace.errors import DiskError, InvalidInput, unknown
 from emospace.norms.cards import OpenQuestion, card_path, toml_value
 from emospace.norms.grids import Grid, read_grids
@@ -45,9 +44,7 @@ def read_structure_card(path: Path) -> StructureCard:
     if not beside.exists():
         return StructureCard()
     try:
-        return StructureCard(**parse_toml(beside.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InvalidInput(str(beside), f"it is no TOML ({error})", "Fix it or delete it.") from error
+        return StructureCard(**read_object(beside, hint="Fix it or delete it."))
     except ValidationError as error:
         problem = error.errors()[0]
         key = ".".join(map(str, problem["loc"]))

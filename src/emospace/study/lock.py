@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from emospace.artefacts import disk_error, read_json, remove_unfinished
+from emospace.artefacts import disk_error, read_object, remove_unfinished
 from emospace.errors import EmospaceError
 
 _held: set[Path] = set()
@@ -78,10 +78,9 @@ def _create(lock: Path) -> None:
 def _owner(lock: Path) -> dict[str, Any]:
     """Return what a lock says of its process; nothing where it is only just being written."""
     try:
-        owner = read_json(lock)
-    except (OSError, ValueError):
+        return read_object(lock)
+    except EmospaceError:
         return {}
-    return owner if isinstance(owner, dict) else {}
 
 
 def _is_gone(lock: Path, owner: dict[str, Any]) -> bool:
