@@ -10,7 +10,7 @@ import numpy as np
 
 from calibration_cases import Case, Draw, Floats, N, gaps_of
 from emospace.comparison.depth import Layers, compare_depths, onset
-from emospace.evaluation import scores
+from emospace.evaluation import estimates
 from emospace.structure.agreement import CategoryPair, _agreement
 
 N_PROMPTS, N_CONTROLS = 40, 5
@@ -31,7 +31,7 @@ def steered(rng: np.random.Generator, seed: int, effect: float) -> list[Draw]:
     logits = answers(rng, 1 + N_CONTROLS)
     logits[0] += effect
     table = sigmoid(logits)
-    return [Draw(scores.exceeds(table[0], table[1:], seed=seed, n=499))]
+    return [Draw(estimates.exceeds(table[0], table[1:], seed=seed, n=499))]
 
 
 def steered_hits(rng: np.random.Generator, seed: int, effect: float) -> list[Draw]:
@@ -39,14 +39,14 @@ def steered_hits(rng: np.random.Generator, seed: int, effect: float) -> list[Dra
     logits = answers(rng, 1 + N_CONTROLS)
     logits[0] += effect
     table = sigmoid(logits) > 0.3
-    return [Draw(scores.exceeds(table[0], table[1:], seed=seed, n=499))]
+    return [Draw(estimates.exceeds(table[0], table[1:], seed=seed, n=499))]
 
 
 def unsteered(rng: np.random.Generator, seed: int, effect: float) -> list[Draw]:
     """Compare with unsteered answers alone."""
     logits = answers(rng, 2)
     table = sigmoid(logits + np.array([[effect], [0]]))
-    return [Draw(scores.exceeds(table[0], table[1], seed=seed, n=499))]
+    return [Draw(estimates.exceeds(table[0], table[1], seed=seed, n=499))]
 
 
 def crossed(rng: np.random.Generator, seed: int, effect: float) -> list[Draw]:
@@ -62,30 +62,30 @@ def crossed(rng: np.random.Generator, seed: int, effect: float) -> list[Draw]:
     towards = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
     cell = towards[range(6), :, range(6)].ravel()
     controls = [draw[:, :6].T.ravel() for draw in tones(3)]
-    return [Draw(scores.exceeds(cell, controls, seed=seed, n=499))]
+    return [Draw(estimates.exceeds(cell, controls, seed=seed, n=499))]
 
 
-def estimated(found: scores.Estimate) -> list[Draw]:
+def estimated(found: estimates.Estimate) -> list[Draw]:
     """Return the draw of an estimate."""
     return [Draw(low=found.low, high=found.high, value=found.value)]
 
 
 def rate(rng: np.random.Generator, seed: int, effect: float) -> list[Draw]:
     """Return a rate of answers."""
-    return estimated(scores.rate(rng.random(N_PROMPTS) < effect, seed=seed))
+    return estimated(estimates.rate(rng.random(N_PROMPTS) < effect, seed=seed))
 
 
 def shift(rng: np.random.Generator, seed: int, effect: float) -> list[Draw]:
     """Return how far the words of answers moved."""
     base = rng.normal(0, 0.2, N_PROMPTS)
-    return estimated(scores.shift(base + rng.normal(effect, 0.15, N_PROMPTS), base, seed=seed))
+    return estimated(estimates.shift(base + rng.normal(effect, 0.15, N_PROMPTS), base, seed=seed))
 
 
 def fluency(rng: np.random.Generator, seed: int, effect: float) -> list[Draw]:
     """Return the ratio of perplexities."""
     base = np.exp(rng.normal(2, 0.5, N_PROMPTS))
     return estimated(
-        scores.median_ratio(base * effect * np.exp(rng.normal(0, 0.4, N_PROMPTS)), base, seed=seed)
+        estimates.median_ratio(base * effect * np.exp(rng.normal(0, 0.4, N_PROMPTS)), base, seed=seed)
     )
 
 
@@ -97,12 +97,12 @@ def doses(rng: np.random.Generator, effect: float) -> tuple[Floats, Any]:
 
 def slope(rng: np.random.Generator, seed: int, effect: float) -> list[Draw]:
     """Return the slope of a rate over doses."""
-    return estimated(scores.dose_response(*doses(rng, effect), seed=seed).slope)
+    return estimated(estimates.dose_response(*doses(rng, effect), seed=seed).slope)
 
 
 def monotone(rng: np.random.Generator, seed: int, effect: float) -> list[Draw]:
     """Return how monotone a rate follows the dose."""
-    return estimated(scores.dose_response(*doses(rng, effect), seed=seed).monotonicity)
+    return estimated(estimates.dose_response(*doses(rng, effect), seed=seed).monotonicity)
 
 
 def related(rng: np.random.Generator, n: int, effect: float) -> tuple[Floats, Floats]:
@@ -113,7 +113,7 @@ def related(rng: np.random.Generator, n: int, effect: float) -> tuple[Floats, Fl
 
 def words_used(rng: np.random.Generator, seed: int, effect: float) -> list[Draw]:
     """Return the agreement of word shifts with people's ratings of the categories."""
-    return estimated(scores.agreement(*related(rng, N, effect)))
+    return estimated(estimates.agreement(*related(rng, N, effect)))
 
 
 def concept_sets(rng: np.random.Generator, seed: int, effect: float) -> list[Draw]:

@@ -24,9 +24,10 @@ from emospace.artefacts import cache_dir, content_hash, read_json, write_json, w
 from emospace.concepts import load_concepts
 from emospace.display import say
 from emospace.evaluation.content import answered, distinct_n
+from emospace.evaluation.estimates import row_mean
 from emospace.evaluation.materials import Materials, materials
 from emospace.evaluation.prompts import load_factual, load_prompts
-from emospace.evaluation.scores import hits, row_mean
+from emospace.evaluation.scores import hits
 from emospace.generation import Sampling, generate, generate_together, perplexity
 from emospace.judges import BASIC, BASIC_SEVEN, load_judge
 from emospace.judges.masking import mask_concepts

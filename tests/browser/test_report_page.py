@@ -68,6 +68,14 @@ def test_tables_fit_a_window_of_1280_pixels(page: Any) -> None:
     assert max(heights) < 150
 
 
+def test_the_navigation_shows_every_section_whole_in_a_window_of_1280_pixels(page: Any) -> None:
+    cut = page.evaluate(
+        "[...document.querySelectorAll('nav a')].filter(link => link.getBoundingClientRect().right"
+        " > link.closest('ol').getBoundingClientRect().right + 1).map(link => link.textContent)"
+    )
+    assert cut == []
+
+
 def test_print_keeps_the_words_of_heads_and_the_choice_that_was_made(page: Any) -> None:
     page.emulate_media(media="print")
     # A control is not drawn in the heads that are repeated on each page of a table.

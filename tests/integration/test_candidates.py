@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from test_guidance import PROMPTS, vector_for
 
 from conftest import tiny
+from emospace.errors import InvalidInput
 from emospace.generation import Sampling, candidates as chosen, generate, loop, stream
 from emospace.generation.answering import Answer
 from emospace.generation.candidates import Candidates, begin_answer
@@ -60,6 +63,23 @@ def test_answers_are_the_same_in_any_batch_and_streamed(llama):
     pieces = list(stream(llama, PROMPTS[0], vector_for(llama), **asked))
     assert "".join(pieces) == whole.texts[0]
     assert len(pieces) > 2
+
+
+@pytest.mark.parametrize("calibrated", [None, Guidance(weight=2, candidates=1, block=0)])
+def test_a_block_with_a_single_candidate_is_refused(llama, calibrated):
+    vector = replace(vector_for(llama), guidance=calibrated)
+    for asked in (Guidance(block=4), Guidance(block=4, candidates=1)):
+        with pytest.raises(InvalidInput) as raised:
+            plan_steering(llama, vector, 1.0, guidance=asked)
+        assert "block=4" in raised.value.what
+
+
+def test_a_block_goes_with_the_candidates_of_the_vector(llama):
+    vector = replace(vector_for(llama), guidance=GUIDANCE)
+    assert plan_steering(llama, vector, 1.0, guidance=Guidance(block=2)).guidance.block == 2
+    single = plan_steering(llama, vector, 1.0, guidance=Guidance(candidates=1)).guidance
+    assert (single.candidates, single.block) == (1, 0)
+    assert single.over(vector.guidance) == single
 
 
 def test_figures_follow_the_text_that_goes_on(llama):

@@ -372,12 +372,3 @@ def test_a_width_of_the_model_is_checked_for_every_case():
     for case in READ:
         with pytest.raises(EmospaceError, match=f"16 wide, but 'tiny-llama' has {D_MODEL}"):
             load_sae(CASES / case, tiny())
-
-
-@pytest.mark.parametrize("damaged", ["{", "[]", '"joy"'])
-def test_a_damaged_card_of_an_autoencoder_is_named(tmp_path, damaged):
-    folder = tmp_path / "gated"
-    shutil.copytree(CASES / "gated", folder)
-    (folder / "card.json").write_text(damaged, encoding="utf-8")
-    with pytest.raises(EmospaceError, match="it cannot be read"):
-        load_sae(folder)

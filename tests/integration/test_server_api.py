@@ -200,6 +200,12 @@ def test_the_best_of_candidates_comes_block_by_block(client):
     assert [choice["text"] for choice in single["choices"]] != [choice["text"] for choice in whole["choices"]]
 
 
+def test_a_block_with_a_single_candidate_is_refused(client):
+    answer = complete(client, emotion={"joy": 1.0}, guidance={"block": 8}, temperature=1.0)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == "guidance"
+
+
 def test_more_candidates_than_rows_are_refused(client):
     answer = complete(client, emotion={"joy": 1.0}, guidance={"candidates": 64}, temperature=1.0)
     assert answer.status_code == 400

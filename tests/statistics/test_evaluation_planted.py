@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from emospace.evaluation.estimates import dose_response, exceeds, paired_difference, rate, shift
 from emospace.evaluation.frontier import Curve, paired_tests, resamples
-from emospace.evaluation.scores import adjusted, dose_response, exceeds, paired_difference, rate, shift
+from emospace.evaluation.scores import adjusted
 
 N_PROMPTS, N_CONTROLS = 40, 5
 

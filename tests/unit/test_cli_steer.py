@@ -287,6 +287,10 @@ def test_a_batch_gives_one_object_a_prompt(tmp_path):
         (("--emotion", "joy", "--plausible", "2", PROMPT), "--plausible 2"),
         (("--emotion", "joy", "--cost", "nan", PROMPT), "--cost nan"),
         (("--emotion", "joy", "--beams", "2", "--cost", "1", PROMPT), "--beams 2 with guidance cost=1"),
+        (("--emotion", "joy", "--beams", "2", "--block", "8", PROMPT), "--beams 2 with guidance block=8"),
+        (("--emotion", "joy", "--block", "8", PROMPT), "guidance block=8"),
+        (("--emotion", "joy", "--block", "8", "--candidates", "1", PROMPT), "guidance block=8"),
+        (("calibrate", "--block", "8"), "guidance block=8"),
         (("--emotion", "joy", "--source", "sea", PROMPT), "--source sea"),
         (("--emotion", "joy", "--out", "x", PROMPT), "it is for the answers of --batch"),
         (("--emotion", "joy", "--batch", "nowhere.txt"), "--batch nowhere.txt"),
@@ -308,6 +312,21 @@ def test_a_wrong_input_is_one_message(arguments, named, tmp_path, monkeypatch):
     assert done.stderr.startswith("Error: ")
     assert named in done.stderr
     assert done.stderr.strip().count("\n") == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "ways"),
+    [
+        (("--emotion", "joy", "--sharpen", "0.5", PROMPT), ("--sharpen", "at least 1", "at most 10")),
+        (("--emotion", "joy", "--guidance", "0", PROMPT), ("--guidance", "more than 0", "at most 100")),
+        (("--emotion", "joy", "--n-tokens", "0", PROMPT), ("--n-tokens", "more than 0")),
+        (("calibrate", "--budget-perplexity", "0.5"), ("--budget-perplexity",)),
+    ],
+)
+def test_a_number_out_of_its_range_is_told_the_range(arguments, ways, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    said = run(*arguments).stderr
+    assert all(way in said.rpartition(". ")[2] for way in ways), said
 
 
 def test_json_has_both_answers_and_what_was_done(tmp_path):

@@ -8,23 +8,30 @@ import numpy as np
 import pytest
 
 from emospace.errors import EmospaceError
-from emospace.evaluation.scores import (
-    Scored,
-    adjusted,
+from emospace.evaluation.estimates import (
     agreement,
-    confusion,
     dose_response,
     exceeds,
-    hits,
-    is_judged,
-    measure,
     median_ratio,
-    probability,
+    nan_median,
     rate,
     row_mean,
     shift,
 )
+from emospace.evaluation.scores import Scored, adjusted, confusion, hits, is_judged, measure, probability
 from emospace.judges import BASIC_SEVEN, Judgement, is_fit, weakness
+
+
+def test_a_median_leaves_out_what_is_missing():
+    rows = np.random.default_rng(0).normal(size=(5, 4, 7))
+    np.testing.assert_array_equal(nan_median(rows), np.median(rows, axis=-1))
+    rows[np.random.default_rng(1).random(rows.shape) < 0.4] = np.nan
+    rows[1, 2] = np.nan
+    with np.testing.suppress_warnings() as quiet:
+        quiet.filter(RuntimeWarning)
+        np.testing.assert_array_equal(nan_median(rows), np.nanmedian(rows, axis=-1))
+    assert np.isnan(nan_median(rows)[1, 2])
+
 
 LABELS = ("joy", "neutral", "pride", "relief")
 

@@ -27,6 +27,10 @@ _PYTHON = {"True": True, "False": False, "None": None}
 """Words that would be text, and true, as they stand."""
 
 
+BOUNDS = {"gt": "more than", "ge": "at least", "lt": "less than", "le": "at most"}
+"""How a field declares a bound of its numbers -> the words for it."""
+
+
 class Option(NamedTuple):
     """An option and the fields it sets: paths from the specification, one for most options."""
 
@@ -47,6 +51,18 @@ class Option(NamedTuple):
         """Whether one value holds several, separated by commas."""
         inner = get_args(self.annotation)[0] if get_origin(self.annotation) is tuple else str
         return bool(self.shown.get("comma")) or inner in (int, float)
+
+    @property
+    def bounds(self) -> str:
+        """The numbers it takes, in words; empty where it takes any, or none."""
+        inner = getattr(next(iter(get_args(self.annotation)), None), "__metadata__", ())
+        limits = [limit for field in (self.field, *inner) for limit in field.metadata]
+        return " and ".join(
+            f"{words} {value:g}"
+            for name, words in BOUNDS.items()
+            for limit in limits
+            if (value := getattr(limit, name, None)) is not None
+        )
 
     def parse(self, given: Any) -> Any:
         """Return the field's value from what was given on the line."""
@@ -223,7 +239,9 @@ def _named(
     return InvalidInput(
         option.flag if shown in (None, "") else f"{option.flag} {shown}",
         f"it {why}" if why.startswith("should") else why,
-        f"Give another {option.flag}.",
+        f"Give {option.flag} {bounds}."
+        if (bounds := option.bounds)
+        else f"Give another {option.flag}: {option.field.description}",
     )
 
 

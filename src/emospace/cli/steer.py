@@ -84,11 +84,11 @@ def text(spec: TextSpec) -> None:
 
     options: dict[str, Any] = {"scope": spec.scope, "op": spec.op, "window": window_of(spec.window)}
     guidance = spec.guidance
-    if spec.beams > 1 and not guidance.is_plain:
+    if spec.beams > 1 and (guidance.block or not guidance.is_plain):
         raise InvalidInput(
             f"--beams {spec.beams} with guidance {guidance}",
             "a beam search runs through the model's own generate, which reads each text once",
-            "Leave out --beams, or give --guidance 1 --plausible 0 --cost 0 --sharpen 1 --candidates 1.",
+            "Leave out --beams, or give --guidance 1 --plausible 0 --cost 0 --sharpen 1 --candidates 1 --block 0.",
         )
     condition = None if spec.when is None else condition_of(spec.when, "--when")
     if spec.beams > 1 and (condition or not spec.steer_thought):

@@ -18,6 +18,7 @@ from emospace.artefacts import cache_dir, content_hash, read_as, read_object, wr
 from emospace.display import say, track
 from emospace.errors import EmospaceError, InvalidInput, unknown
 from emospace.evaluation.content import answered
+from emospace.evaluation.estimates import row_mean
 from emospace.evaluation.materials import Materials, materials
 from emospace.evaluation.prompts import (
     FactualPrompt,
@@ -28,7 +29,7 @@ from emospace.evaluation.prompts import (
     prompt_kind,
 )
 from emospace.evaluation.ranges import Chance, measured_range, shortfall, untried
-from emospace.evaluation.scores import counts, hits, is_judged, row_mean
+from emospace.evaluation.scores import counts, hits, is_judged
 from emospace.generation import generate, perplexity
 from emospace.judges import BASIC, BASIC_SEVEN, Judge, Judgement, load_judge
 from emospace.specs import CalibrationSpec, Mode, Sampling, VectorSource

@@ -10,17 +10,8 @@ import numpy as np
 import pandas as pd
 
 from emospace import stats
-from emospace.evaluation.scores import (
-    counts,
-    exceeds,
-    hits,
-    is_judged,
-    mean_of,
-    median_ratio,
-    probability,
-    rate,
-    row_mean,
-)
+from emospace.evaluation.estimates import exceeds, mean_of, median_ratio, rate, row_mean
+from emospace.evaluation.scores import counts, hits, is_judged, probability
 from emospace.evaluation.tables import sample_table
 from emospace.judges import BASIC, weakness
 

@@ -16,7 +16,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from emospace import stats
-from emospace.evaluation.scores import Estimate, Scored, hits, interval_of, is_judged, over_draws
+from emospace.evaluation.estimates import Estimate, interval_of, nan_median, over_draws
+from emospace.evaluation.scores import Scored, hits, is_judged
 from emospace.judges import BASIC, weakness
 from emospace.records import SummaryRecord
 
@@ -216,9 +217,7 @@ def trace(curve: Curve, drawn: Resamples) -> Trace:
     def median(table: Floats) -> Floats:
         # [n_points, n_emotions, n_draws, n_prompts] -> a row of all answers for each point and draw
         rows = np.moveaxis(table[..., drawn.prompts], 1, 2)
-        rows = rows.reshape(*rows.shape[:2], -1)
-        whole = np.isfinite(rows).all()
-        return (np.median(rows, axis=-1) if whole else _nanmedian(rows)).T
+        return nan_median(rows.reshape(*rows.shape[:2], -1)).T
 
     base = curve.base_facts[drawn.questions].mean(axis=-1) if len(curve.base_facts) else np.zeros(1)
     right = (
@@ -448,16 +447,3 @@ def _mean(values: Floats, axis: int) -> Floats:
     sums = np.where(finite, values, 0.0).sum(axis=axis)
     mean: Floats = np.divide(sums, n, out=np.full(sums.shape, np.nan), where=n > 0)
     return mean
-
-
-def _nanmedian(rows: Floats) -> Floats:
-    """Return the median over the last axis of what is finite, NaN where nothing is."""
-    # NaN sorts to the end.
-    ordered = np.sort(np.where(np.isfinite(rows), rows, np.nan), axis=-1)
-    n = np.isfinite(ordered).sum(axis=-1, keepdims=True)
-    low, high = (
-        np.take_along_axis(ordered, np.clip(place, 0, rows.shape[-1] - 1), axis=-1)
-        for place in ((n - 1) // 2, n // 2)
-    )
-    median: Floats = np.where(n > 0, (low + high) / 2, np.nan)[..., 0]
-    return median

@@ -167,7 +167,7 @@ def judge_cells(
         raise InvalidInput(
             "the cells of a steering study",
             "unsteered answers are what all others are compared with",
-            "Give exactly one cell of kind 'none'",
+            "Give exactly one cell of kind 'none'.",
         )
     check_cap(spec, cells, len(prompts), len(factual), n_requests(spec))
     judge.check_language(spec.language)

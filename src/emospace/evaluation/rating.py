@@ -18,7 +18,7 @@ from emospace import stats
 from emospace.artefacts import read_parquet, write_parquet, write_text
 from emospace.concepts import load_concepts
 from emospace.errors import DiskError, EmospaceError, InvalidInput, unknown
-from emospace.evaluation.scores import NAN, rate
+from emospace.evaluation.estimates import NAN, rate
 from emospace.judges import BASIC, BASIC_SEVEN, UNJUDGED, load_judge
 from emospace.norms.delimited import SEPARATORS, decode
 from emospace.records import Results

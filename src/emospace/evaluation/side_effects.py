@@ -18,8 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from emospace.artefacts import parse_toml
 from emospace.evaluation.answers import Answers, answer, plan_of
+from emospace.evaluation.estimates import Estimate, mean_estimate, paired_difference, shift
 from emospace.evaluation.prompts import prompt_kind
-from emospace.evaluation.scores import Estimate, mean_estimate, paired_difference, shift
 from emospace.generation.forward import first_scores
 from emospace.lexicon import base_language
 from emospace.models import turns_of

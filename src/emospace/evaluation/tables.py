@@ -8,21 +8,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from emospace.evaluation.frontier import frontier_tables
-from emospace.evaluation.scores import (
+from emospace.evaluation.estimates import (
     Estimate,
-    Scored,
     agreement,
-    confusion,
     dose_response,
-    hits,
     interval_of,
-    is_judged,
     mean_estimate,
+    nan_median,
     over_draws,
-    probability,
     rate,
 )
+from emospace.evaluation.frontier import frontier_tables
+from emospace.evaluation.scores import Scored, confusion, hits, is_judged, probability
 from emospace.judges import BASIC, is_fit, weakness
 from emospace.structure import category_ratings
 
@@ -294,5 +291,5 @@ def _pooled_ratio(groups: Sequence[Group], base: Scored, seed: int) -> Estimate:
     if not n_prompts:
         return Estimate(np.nan, np.nan, np.nan, 0)
     places = np.random.default_rng(seed).integers(0, n_prompts, (2000, n_prompts))
-    draws = np.nanmedian(np.moveaxis(ratios[:, places], 1, 0).reshape(len(places), -1), axis=1)
-    return interval_of(float(np.nanmedian(ratios)), draws, n_prompts)
+    draws = nan_median(np.moveaxis(ratios[:, places], 1, 0).reshape(len(places), -1))
+    return interval_of(float(nan_median(ratios.ravel())), draws, n_prompts)

@@ -14,7 +14,7 @@ from emospace.generation.decoding import opens_thought
 from emospace.reading import make_gate
 from emospace.server.failures import ApiError, from_emospace
 from emospace.server.schemas import TEMPERATURE, ChatRequest, CompletionRequest, Steered
-from emospace.specs import Sampling
+from emospace.specs import Guidance, Sampling
 from emospace.steering import SteeringPlan, SteeringVector, plan_steering
 from emospace.steering.bank import AXES
 from emospace.steering.directions import latent_vector
@@ -147,16 +147,25 @@ def plan_of(
         gate = _gate_of(request, reader)
         if vector is None or request.dose == 0:
             return None
+        guidance = _guidance_of(request, vector)
         return plan_steering(
             *(model, vector, request.dose),
             mode=request.mode,
             scope=request.scope,
-            guidance=request.guidance,
+            guidance=guidance,
             gate=gate,
             thoughts=request.steer_thought,
         )
     except EmospaceError as error:
         raise from_emospace(error, "emotion" if request.latent is None else "latent") from error
+
+
+def _guidance_of(request: Tone, vector: SteeringVector) -> Guidance:
+    """Return how tokens are chosen, what the client leaves open as the vector was calibrated."""
+    try:
+        return (request.guidance or Guidance()).over(vector.guidance_in(request.mode))
+    except EmospaceError as error:
+        raise from_emospace(error, "guidance") from error
 
 
 def _gate_of(request: Tone, reader: Reader | None) -> Gate | None:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import ValidationInfo, field_validator
 
+from emospace.errors import InvalidInput
 from emospace.specs.base import (
     BASIC,
     COMMA,
@@ -92,8 +93,22 @@ class Guidance(Spec):
         return is_alone and all(value in (None, 1) for value in (self.weight, self.sharpen, self.candidates))
 
     def over(self, calibrated: Guidance | None) -> Guidance:
-        """Return it with what is left open as calibrated, and everything else said."""
+        """Return it with what is left open as calibrated, and everything else said.
+
+        Raises
+        ------
+        EmospaceError
+            If it chooses by blocks, and there is one candidate.
+        """
         merged = {**PLAIN, **(calibrated.given if calibrated else {}), **self.given}
+        if merged["candidates"] == 1:
+            if self.block:
+                raise InvalidInput(
+                    f"guidance block={self.block}",
+                    "after each block the best of several candidates is chosen, and there is one",
+                    "Give candidates as well (--candidates 4), or leave the block out.",
+                )
+            merged["block"] = 0
         return Guidance(**merged)
 
     @property

@@ -304,12 +304,12 @@ def load_vectors(model: LanguageModel, source: str | None = None, language: str 
     if candidates:
         return VectorBank.load(min(candidates)[-1])
     command = missing_companion(model.identity.get("sha256"))
-    hint = f"make them: emospace steer calibrate --model {model.name}"
-    hint = f"{command}; or {hint}" if command else hint
+    calibrate = f"emospace steer calibrate --model {model.name}"
+    hint = f"Install them {command}; or make them: {calibrate}" if command else f"Make them: {calibrate}"
     raise EmospaceError(
         f"the model '{model.name}'",
         f"no {f'{source} ' if source else ''}steering vectors were calibrated for it",
-        hint[0].upper() + hint[1:],
+        hint,
     )
 
 

@@ -99,7 +99,7 @@ class Steering:
             raise InvalidInput(
                 f"the vector {plan.vector.name!r} with a gate, or with thoughts left out",
                 "a context steers passes of any kind, and knows no text to be read before",
-                "Use emospace.generation.generate or stream, or plan without gate= and thoughts=",
+                "Use emospace.generation.generate or stream, or plan without gate= and thoughts=.",
             )
         self.plan, self.prompt_length = plan, prompt_length
         self._root = root_of(model)

@@ -409,7 +409,7 @@ class Stage:
                 f"a forward pass over {n_columns} tokens of the model that is steered",
                 "it goes on from earlier tokens, but shows no key-value cache of transformers that holds them, so "
                 "prompt and answer cannot be told apart",
-                "Let the model keep its cache in a `transformers.Cache`, or run it without one (use_cache=False)",
+                "Let the model keep its cache in a `transformers.Cache`, or run it without one (use_cache=False).",
             )
 
     def _width(self, active: ContextSteering) -> Any:

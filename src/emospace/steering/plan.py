@@ -145,7 +145,8 @@ def plan_steering(
     Raises
     ------
     EmospaceError
-        A vector of another width, an unknown setting, a dose that is not finite or was never calibrated.
+        A vector of another width, an unknown setting, a dose that is not finite or was never calibrated, or guidance
+        by blocks with a single candidate.
     """
     if layers is not None:
         vector = vector.at(layers)
@@ -158,11 +159,9 @@ def plan_steering(
     if dose is None:
         dose = 0.0 if op == "ablate" else vector.dose(mode)
     if not math.isfinite(dose):
-        raise InvalidInput(f"the dose {dose}", "it is no finite number", "Give a dose such as 0.1")
+        raise InvalidInput(f"the dose {dose}", "it is no finite number", "Give a dose such as 0.1.")
     window = check_window(window if window is not None else vector.window)
-    # In another mode than it was calibrated for a dose is another, and guidance with it.
-    calibrated = vector.guidance if mode == vector.mode else None
-    chosen = (guidance or Guidance()).over(calibrated)
+    chosen = (guidance or Guidance()).over(vector.guidance_in(mode))
     return SteeringPlan(vector, float(dose), mode, scope, op, window, first_position, chosen, gate, thoughts)
 
 
@@ -179,7 +178,7 @@ def check_fit(root: Any, blocks: Sequence[Any], vector: SteeringVector) -> None:
         raise InvalidInput(
             f"the vector {vector.name!r} has width {vector.d_model}",
             f"the residual stream of this model has width {config.hidden_size}",
-            f"Use a vector made for this model; this one was made for {vector.model}",
+            f"Use a vector made for this model; this one was made for {vector.model}.",
         )
     wrong = [layer for layer in vector.layers if not 1 <= layer <= len(blocks)]
     if wrong:

@@ -119,7 +119,7 @@ class SteeringVector(Pictured):
             raise InvalidInput(
                 f"the steering vector {self.name!r} lacks the median norm of layers {missing}",
                 "a constant dose is measured in it",
-                "Give `medians` for each layer of `directions`",
+                "Give `medians` for each layer of `directions`.",
             )
         widths = sorted({row.shape[0] for row in units.values()})
         if len(widths) > 1:
@@ -231,6 +231,10 @@ class SteeringVector(Pictured):
         write_json(path.with_suffix(".json"), self.card())
         return path
 
+    def guidance_in(self, mode: Mode) -> Guidance | None:
+        """Return the guidance it was calibrated under, None in another mode, where a dose is another."""
+        return self.guidance if mode == self.mode else None
+
     def card(self) -> dict[str, Any]:
         """Return everything but the directions, ready for JSON."""
         return {
@@ -334,7 +338,7 @@ def mix(vectors: Mapping[SteeringVector, float] | Sequence[tuple[SteeringVector,
     parts = list(vectors.items()) if isinstance(vectors, Mapping) else list(vectors)
     parts = [(vector, float(weight)) for vector, weight in parts if weight]
     if not parts:
-        raise InvalidInput("no vector to mix", "every weight is zero", 'Give weights, such as {"joy": 0.7}')
+        raise InvalidInput("no vector to mix", "every weight is zero", 'Give weights: {"joy": 0.7}')
     if len(parts) == 1 and parts[0][1] == 1.0:
         return parts[0][0]
     first = parts[0][0]
@@ -456,5 +460,5 @@ def check_window(window: tuple[int, int | None]) -> tuple[int, int | None]:
     except (TypeError, ValueError):
         pass
     raise InvalidInput(
-        f"the window {window}", "it holds no token of an answer", "Give (start, stop) or (start, None)"
+        f"the window {window}", "it holds no token of an answer", "Give (start, stop) or (start, None)."
     )
