@@ -232,7 +232,13 @@ class SteeringVector(Pictured):
         return path
 
     def guidance_in(self, mode: Mode) -> Guidance | None:
-        """Return the guidance it was calibrated under, None in another mode, where a dose is another."""
+        """Return the guidance it was calibrated under, None where it was calibrated without.
+
+        Parameters
+        ----------
+        mode
+            Of the dose; guidance is for the mode of the vector alone, since in another a dose is another.
+        """
         return self.guidance if mode == self.mode else None
 
     def card(self) -> dict[str, Any]:
