@@ -16,6 +16,7 @@ import argparse
 import shlex
 import sys
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -106,6 +107,13 @@ WAYS = (
     Way(1.0, guided(1, plausible=0, sharpen=1.5), "shipped"),
     Way(0.85, guided(2, candidates=4, block=10, sharpen=1.5), "shipped"),
     Way(1.0, guided(1, plausible=0, candidates=4, block=10, sharpen=1.25), "shipped"),
+    Way(1.0, guided(1, plausible=0, candidates=4, block=10, sharpen=1.5, certainty=0.5), "shipped"),
+    Way(1.25, guided(1, plausible=0, candidates=4, block=10, sharpen=1.5, certainty=0.4), "shipped"),
+    Way(1.5, guided(1, plausible=0, candidates=4, block=10, sharpen=1.5, certainty=0.3), "shipped"),
+    Way(1.0, guided(1.5, plausible=0, candidates=4, block=10, sharpen=1.5, certainty=0.35), "shipped"),
+    Way(1.5, guided(1, plausible=0, candidates=4, block=10, sharpen=1.5, certainty=0.2), "shipped"),
+    Way(1.25, guided(1, plausible=0, candidates=4, block=10, sharpen=1.5, certainty=0.25), "shipped"),
+    Way(2.0, guided(1, plausible=0, candidates=4, block=10, sharpen=1.5, certainty=0.2), "shipped"),
 )
 """``mix 0.5`` names vectors made anew: source and contrast, cleaned of directions common to all text, dose 1."""
 
@@ -210,10 +218,11 @@ def main() -> None:
     parser.add_argument("--n-prompts", type=int, default=12)
     parser.add_argument("--n-tokens", type=int, default=40)
     parser.add_argument("--ways", default="", help="numbers of ways, 3:1 for another seed than 0; else all")
+    parser.add_argument("--out", type=Path, default=DOCS)
     options = parser.parse_args()
     numbers = [tuple(map(int, name.split(":"))) for name in options.ways.split(",") if name]
     asked = [(WAYS[number[0]], (*number, 0)[1]) for number in numbers] or [(way, 0) for way in WAYS]
-    model = load_model("embedded", dtype="bfloat16")
+    model = load_model("embedded", dtype="auto")
     pilots = {seed: Pilot(model, options.n_prompts, options.n_tokens, seed) for _, seed in asked}
     card = made_by(shlex.join(["python", "recipes/pilot_steering.py", *sys.argv[1:]]))
     card |= {
@@ -227,8 +236,8 @@ def main() -> None:
     for way, seed in asked:
         figures = pilots[seed].tried(way)
         found.append({"way": way.named(), "seed": seed, "mean": means(figures), "by_emotion": figures})
-        write_json(DOCS / "steering-ways.json", {**card, "ways": found})
-        write_text(DOCS / "steering-ways.md", page(card, found))
+        write_json(options.out / "steering-ways.json", {**card, "ways": found})
+        write_text(options.out / "steering-ways.md", page(card, found))
         say(f"{way.vectors} {way.dose:g} {way.guidance} seed {seed}: {means(figures)}")
 
 

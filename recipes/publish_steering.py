@@ -38,6 +38,7 @@ COLUMNS: Mapping[str, Get] = {
     "perplexity ratio": "perplexity_ratio",
     "distinct-2": "distinct2_ratio",
     "judge recall": "judge_recall",
+    "judge recall, masked": "judge_recall_masked",
     "judge AUROC": "judge_auroc",
     "valence shift": "valence_shift",
     "arousal shift": "arousal_shift",

@@ -50,8 +50,8 @@ class Letters:
     def auroc(self, language, label):
         return {"joy": 0.95, "sadness": 0.9, "pride": 0.7}.get(label)
 
-    def recall(self, language, label):
-        return 0.75
+    def recall(self, language, label, *, masked=False):
+        return 0.3 if masked else 0.75
 
     def calibration_error(self, language, label):
         return 0.02
@@ -277,6 +277,7 @@ def test_records_hold_what_was_measured(found):
         8,
         8,
     )
+    assert joy.judge_recall_masked == 0.3
     assert joy.ci_low <= joy.target_rate <= joy.ci_high
     assert joy.p is not None
     assert joy.p_fdr >= joy.p

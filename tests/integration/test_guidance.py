@@ -178,9 +178,7 @@ def test_the_weight_is_lowered_to_the_cost_and_no_further():
 
 def test_what_is_left_open_is_as_calibrated(llama):
     vector = vector_for(llama, guidance=STRONG)
-    assert plan_steering(llama, vector, 1.0).guidance == Guidance(
-        weight=3, plausible=0.05, cost=0, sharpen=1, candidates=1, block=0
-    )
+    assert plan_steering(llama, vector, 1.0).guidance == STRONG.over(None)
     assert plan_steering(llama, vector, 1.0, guidance=Guidance(weight=1)).guidance.plausible == 0.05
     assert plan_steering(llama, vector, 1.0, mode="constant").acting_guidance is None
     assert plan_steering(llama, vector_for(llama), 1.0).acting_guidance is None
@@ -241,6 +239,29 @@ def test_sharpened_tokens_are_those_of_a_lower_temperature(llama):
     assert sharp.texts == generate(llama, PROMPTS, vector, dose=1.0, sampling=cool).texts
     greedy = generate(llama, PROMPTS, vector, sampling=GREEDY, **asked)
     assert greedy.texts == generate(llama, PROMPTS, vector, dose=1.0, sampling=GREEDY).texts
+
+
+def test_tokens_of_which_the_unsteered_model_is_sure_are_drawn_from_it(llama):
+    torch.manual_seed(2)
+    logits = 4 * torch.randn(12, 40)
+    unsteered = logits[1::2].log_softmax(dim=-1)
+    certainty = float(unsteered.exp().amax(dim=-1).median())
+    guidance = Guidance(weight=2, cost=0.5, plausible=0.01, sharpen=1.5)
+    free = Pairs([guidance] * 6, "cpu").guided(logits.clone()).softmax(dim=-1)
+    kept = guidance.model_copy(update={"certainty": certainty})
+    held = Pairs([kept] * 6, "cpu").guided(logits.clone()).softmax(dim=-1)
+    is_sure = unsteered.exp().amax(dim=-1) >= certainty
+    assert 0 < is_sure.sum() < 6
+    likely = unsteered >= unsteered.amax(dim=-1, keepdim=True) + np.log(0.01)
+    expected = (1.5 * unsteered).masked_fill(~likely, -torch.inf).softmax(dim=-1)
+    assert torch.allclose(held[is_sure], expected[is_sure], atol=1e-6)
+    assert torch.equal(held[~is_sure], free[~is_sure])
+
+    vector = vector_for(llama)
+    everywhere = generate(
+        llama, PROMPTS, vector, dose=1.0, sampling=GREEDY, guidance=Guidance(weight=3, certainty=1e-9)
+    )
+    assert everywhere.texts == generate(llama, PROMPTS, sampling=GREEDY).texts
 
 
 def test_likeliest_tokens_have_no_candidates(llama, monkeypatch):

@@ -159,6 +159,7 @@ def test_a_guided_answer_says_how_much_of_the_tone_each_piece_is(client):
         "weight": 3,
         "plausible": 0.05,
         "cost": 0,
+        "certainty": 0,
         "sharpen": 1,
         "candidates": 1,
         "block": 0,

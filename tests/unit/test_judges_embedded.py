@@ -288,6 +288,8 @@ def test_the_card_says_what_was_measured(judge):
     assert 0.5 < judge.auroc("en", "joy") < 1
     assert judge.auroc("en", "calmness") is None
     assert all(0 < judge.recall("en", name) < 1 for name in BASIC_SEVEN)
+    masked = {name: judge.recall("en", name, masked=True) for name in BASIC_SEVEN if name != "neutral"}
+    assert all(masked[name] < judge.recall("en", name) for name in masked)
     card = judge.card
     assert "bg" in card["projected"]
     assert not {"en", "fi", "de"} & set(card["projected"])

@@ -66,7 +66,7 @@ JUDGE = SimpleNamespace(
     kind="for tests",
     labels=LABELS,
     auroc=lambda language, label: {"pride": 0.7}.get(label, 0.9 if label in BASIC else None),
-    recall=lambda language, label: 0.63,
+    recall=lambda language, label, masked=False: 0.63,
     calibration_error=lambda language, label: 0.021,
 )
 

@@ -88,7 +88,7 @@ def text(spec: TextSpec) -> None:
         raise InvalidInput(
             f"--beams {spec.beams} with guidance {guidance}",
             "a beam search runs through the model's own generate, which reads each text once",
-            "Leave out --beams, or give --guidance 1 --plausible 0 --cost 0 --sharpen 1 --candidates 1 --block 0.",
+            "Leave out --beams, or give --guidance 1 --plausible 0 --cost 0 --certainty 0 --sharpen 1 --candidates 1 --block 0.",
         )
     condition = None if spec.when is None else condition_of(spec.when, "--when")
     if spec.beams > 1 and (condition or not spec.steer_thought):

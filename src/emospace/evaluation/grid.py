@@ -273,7 +273,9 @@ def group_cells(
         figures = measure([scores for _, scores in members], base, target, controls, seed=spec.seed)
         figures["judge_auroc"] = judge.auroc(spec.language, target)
         figures["judge_calibration_error"] = judge.calibration_error(spec.language, target)
-        figures["judge_recall"] = judge.recall(spec.language, target) if target in BASIC else None
+        if target in BASIC:
+            figures["judge_recall"] = judge.recall(spec.language, target)
+            figures["judge_recall_masked"] = judge.recall(spec.language, target, masked=True)
         alike, scored_alike = zip(*members, strict=True)
         groups.append(Group(target, alike, scored_alike, figures, controls))
     families: dict[tuple[Any, ...], list[dict[str, Any]]] = {}

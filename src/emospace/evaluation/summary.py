@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 Records = Sequence[SteeringRecord]
 CONTROLS = ("random", "none")
 MEANS = (
-    *("target_rate", "target_rate_masked", "base_rate", "judge_recall", "distinct2_ratio", "repetition"),
-    *("similarity", "answered", "answered_sampled", "facts_kept", "in_language"),
+    *("target_rate", "target_rate_masked", "base_rate", "judge_recall", "judge_recall_masked"),
+    *("distinct2_ratio", "repetition", "similarity", "answered", "answered_sampled", "facts_kept", "in_language"),
 )
 MEDIANS = ("perplexity_ratio",)
 MATRIX = ("target_rate", "target_rate_masked", "base_rate", "perplexity_ratio", "in_language")

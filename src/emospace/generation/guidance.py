@@ -5,7 +5,8 @@ the logits ``s`` and ``u`` of both, the token is drawn from ``u + weight * (s - 
 (Sanchez et al. 2023) with a steering vector in place of a prompt: a small dose, whose direction the model still
 follows, can be made to count more. Bounds keep the answer what it is: `Guidance.plausible` leaves only tokens that the
 unsteered model finds likely (the plausibility constraint of contrastive decoding, Li et al. 2023), `Guidance.budget`
-lowers the weight where the tone would cost more than so many nats.
+lowers the weight where the tone would cost more than so many nats, and `Guidance.certainty` makes it 0 where the unsteered
+model is sure of the token, so that what it knows stays said.
 """
 
 from __future__ import annotations
@@ -71,9 +72,13 @@ class Pairs:
             torch.tensor(references).to(device),
         )
         self._guided = torch.tensor([row is not None for row in guidances]).nonzero()[:, 0].to(device)
-        values = [[g.weight or 1.0, g.plausible or 0.0, g.cost or torch.inf, g.sharpen or 1.0] for g in given]
+        values = [
+            [g.weight or 1.0, g.plausible or 0.0, g.cost or torch.inf, g.certainty or torch.inf, g.sharpen or 1.0]
+            for g in given
+        ]
         columns = torch.tensor(values, dtype=torch.float32).to(device)
-        self._weight, self._plausible, self._cost, self._sharpen = columns.T.unsqueeze(-1)
+        self._weight, self._plausible, self._cost, certainty, self._sharpen = columns.T.unsqueeze(-1)
+        self._certainty = certainty.log()
         self._is_bounded = any(g.cost for g in given)
         self._readings: tuple[torch.Tensor, torch.Tensor] | None = None
 
@@ -95,11 +100,11 @@ class Pairs:
         unsteered = logits[self._references].log_softmax(dim=-1)
         self._readings = steered, unsteered
         difference = steered - unsteered
-        floor = unsteered.amax(dim=-1, keepdim=True) + self._plausible.log()
-        is_plausible = unsteered >= floor
-        weight = self._weight
+        likeliest = unsteered.amax(dim=-1, keepdim=True)
+        is_plausible = unsteered >= likeliest + self._plausible.log()
+        weight = self._weight.masked_fill(likeliest >= self._certainty, 0.0)
         if self._is_bounded:
-            weight = self._within(unsteered, difference, is_plausible, torch.maximum(steered, unsteered))
+            weight = self._within(weight, unsteered, difference, is_plausible, torch.maximum(steered, unsteered))
         joined = torch.addcmul(unsteered, weight, difference).masked_fill_(~is_plausible, -torch.inf)
         joined.mul_(self._sharpen)
         if any(closed):
@@ -126,12 +131,13 @@ class Pairs:
 
     def _within(
         self,
+        weight: torch.Tensor,
         unsteered: torch.Tensor,
         difference: torch.Tensor,
         is_plausible: torch.Tensor,
         likeliest: torch.Tensor,
     ) -> torch.Tensor:
-        """Return the weights ``[n_guided, 1]``, lowered until the unsteered surprisal rises by the cost at most."""
+        """Return the weights ``[n_guided, 1]`` lowered until the unsteered surprisal rises by the cost at most."""
         import torch
 
         tokens = likeliest.topk(min(LIKELIEST, likeliest.shape[-1]), dim=-1).indices
@@ -143,10 +149,10 @@ class Pairs:
             return -(share * score).sum(dim=-1, keepdim=True)
 
         limit = surprisal(0.0) + self._cost
-        low, high = torch.zeros_like(self._weight), self._weight
+        low, high = torch.zeros_like(weight), weight
         whole = surprisal(high) <= limit
         for _ in range(HALVINGS):
             middle = (low + high) / 2
             fits = surprisal(middle) <= limit
             low, high = torch.where(fits, middle, low), torch.where(fits, high, middle)
-        return torch.where(whole, self._weight, low)
+        return torch.where(whole, weight, low)

@@ -119,8 +119,11 @@ class Judge(Protocol):
         """Return the held-out area under the ROC curve of a label, None where it was not measured."""
         ...
 
-    def recall(self, language: str, label: str) -> float | None:
-        """Return the held-out recall of one of `BASIC_SEVEN` by ``seven``, None where it was not measured."""
+    def recall(self, language: str, label: str, *, masked: bool = False) -> float | None:
+        """Return the held-out recall of one of `BASIC_SEVEN` by ``seven``, None where it was not measured.
+
+        With `masked`, that of the same texts with their concept words hidden (`mask_concepts`).
+        """
         ...
 
     def calibration_error(self, language: str, label: str) -> float | None:
@@ -155,7 +158,7 @@ class MeasuredJudge:
     Parameters
     ----------
     card
-        ``auroc`` and ``recall``: language -> label -> value, and what else its kind of judge reads.
+        ``auroc``, ``recall`` and ``recall_masked``: language -> label -> value, and what else its kind of judge reads.
     """
 
     name: str
@@ -165,9 +168,9 @@ class MeasuredJudge:
         """Return the held-out area under the ROC curve of a label, None where it was not measured."""
         return self._measured("auroc", language, label)
 
-    def recall(self, language: str, label: str) -> float | None:
+    def recall(self, language: str, label: str, *, masked: bool = False) -> float | None:
         """Return the held-out recall of one of `BASIC_SEVEN`, None where it was not measured."""
-        return self._measured("recall", language, label)
+        return self._measured("recall_masked" if masked else "recall", language, label)
 
     def calibration_error(self, language: str, label: str) -> float | None:
         """Return the expected calibration error of a label (0..1) on the texts its AUROC is of, None where unmeasured."""

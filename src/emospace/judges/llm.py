@@ -86,7 +86,7 @@ class LanguageModelJudge:
         """Return None: it was not measured."""
         return None
 
-    def recall(self, language: str, label: str) -> float | None:  # noqa: ARG002
+    def recall(self, language: str, label: str, *, masked: bool = False) -> float | None:  # noqa: ARG002
         """Return None: it was not measured."""
         return None
 

@@ -406,6 +406,7 @@ class SteeringRecord(Record):
     p: float | None = P
     p_fdr: float | None = P
     judge_recall: float | None = P
+    judge_recall_masked: float | None = P
     judge_auroc: float | None = P
     judge_calibration_error: float | None = P
     caveat: str | None = None

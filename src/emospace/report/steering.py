@@ -95,6 +95,7 @@ def _cost(accepted: Records, results: Results) -> str:
         "random directions": mean("target_rate", way="random"),
         "concept words masked": mean("target_rate_masked"),
         "the judge's own recall": mean("judge_recall"),
+        "its recall with concept words masked": mean("judge_recall_masked"),
     }
     parts = [f"unsteered {figure(mean('base_rate'))}"]
     parts += [f"{name} {figure(value)}" for name, value in beside.items() if value is not None]

@@ -133,6 +133,9 @@ def emotion_table(records: Sequence[SteeringRecord], key: str, note: str = "") -
             *RATES,
             Column("p (FDR)", _tested, numeric=True),
             score("Judge's recall", "judge_recall"),
+            score("Judge's recall, masked", "judge_recall_masked")
+            if any(record.judge_recall_masked is not None for record in records)
+            else None,
             AUROC,
             score("ECE", "judge_calibration_error", digits=3)
             if any(record.judge_calibration_error is not None for record in records)

@@ -64,6 +64,13 @@ class Guidance(Spec):
         ge=0,
         le=100,
     )
+    certainty: float | None = option(
+        None,
+        "Where the model, unsteered, gives a token at least this probability, it draws as if unsteered; 0: nowhere.",
+        panel=DOSE,
+        ge=0,
+        le=1,
+    )
     sharpen: float | None = option(
         None,
         "Times the logits that steered tokens are drawn from: a dose makes a model less sure than it was; 1: as it is.",
@@ -89,7 +96,7 @@ class Guidance(Spec):
     @property
     def is_plain(self) -> bool:
         """Whether the steered model alone decides."""
-        is_alone = not self.plausible and not self.cost
+        is_alone = not (self.plausible or self.cost or self.certainty)
         return is_alone and all(value in (None, 1) for value in (self.weight, self.sharpen, self.candidates))
 
     def over(self, calibrated: Guidance | None) -> Guidance:
@@ -121,7 +128,7 @@ class Guidance(Spec):
         return " ".join(said) or "plain"
 
 
-PLAIN = {"weight": 1.0, "plausible": 0.0, "cost": 0.0, "sharpen": 1.0, "candidates": 1, "block": 0}
+PLAIN = {"weight": 1.0, "plausible": 0.0, "cost": 0.0, "certainty": 0.0, "sharpen": 1.0, "candidates": 1, "block": 0}
 """The guidance under which the steered model alone decides."""
 
 
