@@ -264,6 +264,26 @@ def test_tokens_of_which_the_unsteered_model_is_sure_are_drawn_from_it(llama):
     assert everywhere.texts == generate(llama, PROMPTS, sampling=GREEDY).texts
 
 
+@pytest.mark.parametrize("family", ["llama", "gpt2", "gemma3"])
+def test_a_prompt_is_read_once_under_each_plan(family, monkeypatch):
+    model = tiny(family)
+    vector = vector_for(model)
+    guidance = Guidance(weight=2, candidates=3, block=4)
+    plans = [plan_steering(model, vector, dose, guidance=guidance) for dose in (0.5, 1.0)]
+    asked = [(PROMPTS, plan) for plan in plans]
+    # Each answer has the noise of its number, which is 0 where it is alone.
+    first = [generate(model, PROMPTS[:1], plan, sampling=SAMPLING).texts[0] for plan in plans]
+    seen = widths(monkeypatch)
+    together = generate_together(model, asked, sampling=SAMPLING, batch_size=64)
+    n_candidates = 2 * 3 * len(PROMPTS)
+    assert seen[0] == 3 * len(PROMPTS)
+    assert seen[1] == 2 * n_candidates
+    assert [made.texts[0] for made in together] == first
+    seen.clear()
+    generate(model, [PROMPTS[0]] * 4, sampling=SAMPLING)
+    assert (seen[0], seen[1]) == (1, 4)
+
+
 def test_likeliest_tokens_have_no_candidates(llama, monkeypatch):
     seen = widths(monkeypatch)
     guidance = Guidance(weight=2, candidates=4)

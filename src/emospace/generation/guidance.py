@@ -112,11 +112,11 @@ class Pairs:
             joined = torch.where(is_closed, chosen[self._guided], joined)
         return chosen.index_copy_(0, self._guided, joined)
 
-    def figures(self, tokens: torch.Tensor, reading: torch.Tensor) -> torch.Tensor:
+    def figures(self, tokens: torch.Tensor, reading: torch.Tensor | None) -> torch.Tensor:
         """Return what guidance says of each answer's token ``[3, n_answers]``, 0 where an answer is alone.
 
         Its log-probability steered less unsteered, the unsteered one, and the `reading` ``[n_guided]`` of the token
-        before it.
+        before it, None where that was not read.
         """
         import torch
 
@@ -126,7 +126,8 @@ class Pairs:
         steered, unsteered = (logits.gather(1, places)[:, 0] for logits in self._readings)
         figures[0, self._guided] = steered - unsteered
         figures[1, self._guided] = unsteered
-        figures[2, self._guided] = reading.to(figures.device, figures.dtype)
+        if reading is not None:
+            figures[2, self._guided] = reading.to(figures.device, figures.dtype)
         return figures
 
     def _within(

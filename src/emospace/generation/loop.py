@@ -7,7 +7,7 @@ token: but for rounding an answer does not depend on its batch, and steered and 
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from itertools import accumulate
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import torch
 
     from emospace.models import LanguageModel
+    from emospace.steering import SteeringPlan
 
 
 class _Run(NamedTuple):
@@ -94,27 +95,39 @@ class Batch:
                 answer.text = AnswerStream(partial(decode, self.model), answer.opened, answer.stops)
         self._read_prompts(answers)
         pairs = Pairs([answer.guidance for answer in answers], self.model.device)
-        ids, mask = left_padded([answers[place].prompt for place in pairs.answer_of])
+        read, copies = _read_once(answers, pairs)
+        ids, mask = left_padded([prompt for prompt, _, _ in read])
         positions = torch.arange(-mask.shape[1], 0).expand(mask.shape), mask > 0
         ids, mask = ids.to(self.model.device), mask.to(self.model.device)
         # Without the config a cache keeps all keys of sliding layers too, whose masks see to the rest.
         cache = DynamicCache(config=self.model.model.config) if self.is_closed else DynamicCache()
         state = _OnDevice(answers, pairs, self.ends, self.model.device)
+        is_shared = len(read) < len(copies)
+        alone = (
+            RowSteering(self.model, [plan for _, plan, _ in read]) if is_shared else self._steering_of(answers)
+        )
+        alone.begins = [begins for _, _, begins in read]
         # Whatever fails leaves the rows under way as they are.
-        alone = self._steering_of(answers)
         with ExitStack() as attached:
             attached.enter_context(alone.attached())
-            run = self._run(answers, state, alone, ids, mask, positions, cache)
-            if not self.rows:
-                self._cache, self._mask, self._state = cache, mask, state
+            run = self._run(answers, state, alone, ids, mask, positions, cache, copies)
+            if not (self.rows or is_shared):
                 self._steer(alone, attached.pop_all())
-        if self.rows:
+        if is_shared:
+            rows = torch.tensor(copies)
+            mask = mask[rows.to(mask.device)]
+            cache.reorder_cache(rows.to(self.model.device))
+        if self.rows or is_shared:
             together = self._steering_of((*self.rows, *answers))
             with ExitStack() as attached:
                 attached.enter_context(together.attached())
-                self._merge(cache, mask)
+                if self.rows:
+                    self._merge(cache, mask)
                 self._steer(together, attached.pop_all())
+        if self.rows:
             self._state = None
+        else:
+            self._cache, self._mask, self._state = cache, mask, state
         self.rows += answers
         self._next += run.tokens
         self._take(answers, run)
@@ -136,6 +149,7 @@ class Batch:
             torch.tensor([[row.n_tokens - 1] for row in rows]),
             torch.tensor([[not row.ended] for row in rows]),
         )
+        self._steering.begins = [row.begins for row in rows]
         run = self._run(self.rows, self._state, self._steering, ids, self._mask, positions, self._cache)
         self._next = run.tokens
         for row, reading in zip(self.rows, run.readings, strict=True):
@@ -278,23 +292,25 @@ class Batch:
         mask: torch.Tensor,
         positions: tuple[torch.Tensor, torch.Tensor],
         cache: Any,
+        copies: Sequence[int] = (),
     ) -> _Run:
-        """Return what a forward pass gives each answer."""
+        """Return what a forward pass gives each answer; `copies` are as of `_read_once`."""
         import torch
 
-        pairs = state.pairs
-        steering.begins = [answers[place].begins for place in pairs.answer_of]
+        pairs, row_of = state.pairs, copies or range(len(state.pairs.answer_of))
         closed = [answer.begins == math.inf for answer in answers]
         with torch.inference_mode(), steering.on(*positions) as counts:
             logits = forward(self.model, ids, mask, keep=1, cache=cache)[:, -1].float()
+            if len(logits) < len(row_of):
+                logits = logits[torch.tensor(row_of).to(logits.device)]
             # A dose beyond all measure can make numbers of a row overflow; the others must not suffer for it.
             tokens = state.draw(pairs.guided(logits.nan_to_num_(), closed), answers)
-            shifts, unsteered, readings = state.figures(steering)
+            shifts, unsteered, readings = state.figures(None if copies else steering.reading)
         shifts = [0.0 if is_closed else shift for shift, is_closed in zip(shifts, closed, strict=True)]
-        for place, count in zip(pairs.answer_of, counts, strict=True):
-            answers[place].applications += count
+        for place, row in zip(pairs.answer_of, row_of, strict=True):
+            answers[place].applications += counts[row]
         steered = [
-            at_end for at_end, apart in zip(steering.at_end, pairs.is_reference, strict=True) if not apart
+            steering.at_end[row] for row, apart in zip(row_of, pairs.is_reference, strict=True) if not apart
         ]
         return _Run(tokens, shifts, unsteered, readings, steered)
 
@@ -321,6 +337,28 @@ class Batch:
                     upper.values = upper.values[:n_rows, :, -before:]
                 raise
         self._mask = merged
+
+
+def _read_once(
+    answers: Sequence[Answer], pairs: Pairs
+) -> tuple[list[tuple[Sequence[int], SteeringPlan | None, float]], list[int]]:
+    """Return each prompt once under each plan, with where steering begins, and for each row of a batch which it has.
+
+    Rivals have one prompt and plan, and unsteered rows of one prompt are alike whatever stands beside them.
+    """
+    places: dict[tuple[tuple[int, ...], int, float], int] = {}
+    read: list[tuple[Sequence[int], SteeringPlan | None, float]] = []
+    copies = []
+    for place, is_reference in zip(pairs.answer_of, pairs.is_reference, strict=True):
+        answer = answers[place]
+        plan = None if is_reference else answer.plan
+        begins = -math.inf if plan is None else answer.begins
+        key = (tuple(answer.prompt), id(plan), begins)
+        if key not in places:
+            places[key] = len(read)
+            read.append((answer.prompt, plan, begins))
+        copies.append(places[key])
+    return read, copies
 
 
 class _OnDevice:
@@ -369,11 +407,14 @@ class _OnDevice:
         ids = self._tokens.unsqueeze(1).masked_fill(~self._is_alive, 0)
         return self.pairs.spread(ids), self.pairs.spread(self._is_alive)
 
-    def figures(self, steering: RowSteering) -> Sequence[Sequence[float]]:
-        """Return the `Pairs.figures` of the answers: one copy, and none where no answer is guided."""
+    def figures(self, reading: Callable[[], torch.Tensor] | None) -> Sequence[Sequence[float]]:
+        """Return the `Pairs.figures` of the answers: one copy, and none where no answer is guided.
+
+        `reading` is `RowSteering.reading`, None in a pass whose states are not read.
+        """
         if not self.pairs.n_guided:
             return [[0.0] * len(self._alive)] * 3
-        figures: list[list[float]] = self.pairs.figures(self._tokens, steering.reading()).tolist()
+        figures: list[list[float]] = self.pairs.figures(self._tokens, reading and reading()).tolist()
         return figures
 
     def draw(self, logits: torch.Tensor, rows: Sequence[Answer]) -> list[int]:
