@@ -37,13 +37,16 @@ SHIPMENTS = {
     "embedded": Shipment(
         ROOT / "src/emospace/data/steering/smollm2-135m-instruct-mix",
         {
-            "n_prompts": 20,
-            "doses": (0.5, 0.65, 0.8, 0.95),
-            "feature_doses": (0.3,),
+            "n_prompts": 12,
+            "n_tokens": 32,
+            "doses": (0.75, 1.0, 1.25),
+            "feature_doses": (0.4,),
             "constant_doses": (0.35, 0.5),
             "n_factual": 12,
-            # The most tone at perplexity ratio 1.5 of the ways tried (docs/results/steering-ways.md).
-            "guidance": Guidance(weight=1.0, plausible=0.0, sharpen=1.5, candidates=4, block=10),
+            # The most tone at perplexity ratio 1.5 of the ways tried, and most of the facts (docs/results/steering-ways.md).
+            "guidance": Guidance(
+                weight=1.0, plausible=0.0, certainty=0.25, sharpen=1.5, candidates=4, block=10
+            ),
             # Under guidance as much tone as cleaned ones, at less perplexity (docs/results/steering-ways.md).
             "cleaned": False,
             "dtype": "auto",
