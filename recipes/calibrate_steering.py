@@ -43,6 +43,8 @@ SHIPMENTS = {
             "feature_doses": (0.4,),
             "constant_doses": (0.35, 0.5),
             "n_factual": 12,
+            # Tried under plain guidance, they took the doses of the basic six.
+            "others": "median",
             # The most tone at perplexity ratio 1.5 of the ways tried, and most of the facts (docs/results/steering-ways.md).
             "guidance": Guidance(
                 weight=1.0, plausible=0.0, certainty=0.25, sharpen=1.5, candidates=4, block=10

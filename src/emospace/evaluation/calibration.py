@@ -118,9 +118,9 @@ def calibrate(
     banks = _vectors_by_way(spec, made, source)
     wanted = _emotions(spec, made, source, next(iter(banks.values())))
     trials = _Trials(model, spec, load_judge(spec.judge), cache_dir() / "steering" / "trials")
-    tried, chosen = trials.choose(banks, wanted)
-    made_into = {name: banks[trial.way][name] for name, trial in chosen.items()}
     basic = [name for name in wanted if name in BASIC]
+    tried, chosen = trials.choose(banks, basic if basic and spec.others == "median" else wanted)
+    made_into = {name: banks[trial.way][name] for name, trial in chosen.items()}
     swept = (basic or wanted[: len(BASIC)]) if spec.constant_doses else []
     tried_constant, constant = trials.choose_constant({name: made_into[name] for name in swept})
     if trials.n_unjudged:
@@ -133,7 +133,7 @@ def calibrate(
     proportion = float(np.median(ratios)) if ratios else None
     vectors: dict[tuple[str, Mode], SteeringVector] = {}
     for name, trial in chosen.items():
-        vector = replace(made_into[name], kind="mix") if source == "mix" else made_into[name]
+        vector = _named(made_into[name], source)
         chance = trials.chance(name)
         alike = [attempt for attempt in tried[name] if attempt.way == trial.way]
         vectors[name, "relative"] = _relative(
@@ -146,10 +146,12 @@ def calibrate(
                 vector, measured_range(dose, swept_doses, spec.ceiling, chance)
             )
     dose = float(np.median([trial.dose for trial in chosen.values()]))
-    for name, axis in _axes(spec, made).items():
-        vectors[name, "relative"] = _relative(axis, untried(dose), spec)
+    usual = next(iter(banks.values()))
+    rest = {name: _named(usual[name], source) for name in wanted if name not in chosen}
+    for name, vector in {**rest, **_axes(spec, made)}.items():
+        vectors[name, "relative"] = _relative(vector, untried(dose), spec)
         if proportion is not None:
-            vectors[name, "constant"] = _constant(axis, untried(dose * proportion))
+            vectors[name, "constant"] = _constant(vector, untried(dose * proportion))
     note = {
         "spec": spec.model_dump(mode="json", exclude={"model", "device"}),
         "source": source,
@@ -439,6 +441,11 @@ def rates(judgement: Judgement, target: str) -> tuple[float, float, int]:
         judgement.seven[:, BASIC_SEVEN.index(target)] if target in BASIC else judgement.for_category(target)
     )
     return row_mean(hits(judgement, target)), row_mean(likely), n_judged
+
+
+def _named(vector: SteeringVector, source: VectorSource) -> SteeringVector:
+    """Return a vector under the name of its source, of which the features alone are part."""
+    return replace(vector, kind="mix") if source == "mix" else vector
 
 
 def _relative(vector: SteeringVector, doses: DoseRange, spec: CalibrationSpec) -> SteeringVector:

@@ -321,6 +321,11 @@ class CalibrationSpec(ChatModelSpec):
         panel=DOSE,
         min_length=1,
     )
+    others: Literal["tried", "median"] = option(
+        "tried",
+        "Emotions beyond the basic six: tried at two doses, or given the median dose of the six.",
+        panel=DOSE,
+    )
     cleaned: bool = option(True, "Take directions common to all running text out of the vectors.", panel=DOSE)
     prompts: Path | None = option(None, _PROMPTS, panel=JUDGED)
     n_prompts: int = option(24, "Calibration prompts.", panel=JUDGED, gt=0)
