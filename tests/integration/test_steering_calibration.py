@@ -165,6 +165,24 @@ def test_a_dose_is_the_best_of_those_tried(done):
         assert done.bank.vector(name, "constant").dose() == trial["dose"]
 
 
+def test_others_may_take_the_median_dose_of_the_basic_six(done, files, monkeypatch):
+    judge = Letters()
+    monkeypatch.setenv("EMOSPACE_CACHE", str(done.cache))
+    monkeypatch.setattr(calibration, "load_judge", lambda name: judge)
+    monkeypatch.setattr(calibration, "materials", lambda model, spec: done.made)
+    calls = counted(monkeypatch)
+    bank = calibrate(spec_of(files, others="median"), model=done.model)
+    # The unsteered answers: what was tried of the basic six is known.
+    assert calls == [None]
+    basic = [name for name in bank.names if name in BASIC]
+    assert bank.names == done.bank.names
+    dose = np.median([bank.vector(name).dose() for name in basic])
+    for name in ("pride", "homeliness"):
+        assert bank.vector(name).calibration["relative"] == DoseRange(dose, dose, dose)
+        assert name not in bank.note["trials"]
+    assert all(bank.vector(name).dose() == done.bank.vector(name).dose() for name in basic)
+
+
 def test_a_trial_is_what_one_hears_when_one_does_it_oneself(done):
     trial = Trial(**done.bank.note["trials"]["joy"][-1])
     chosen = [one for one in done.calls if one is not None and one.name == "joy" and one.mode == "relative"]
