@@ -21,7 +21,15 @@ Records = Sequence[SteeringRecord]
 CONTROLS = ("random", "none")
 MEANS = (
     *("target_rate", "target_rate_masked", "base_rate", "judge_recall", "judge_recall_masked"),
-    *("distinct2_ratio", "repetition", "similarity", "answered", "answered_sampled", "facts_kept", "in_language"),
+    *(
+        "distinct2_ratio",
+        "repetition",
+        "similarity",
+        "answered",
+        "answered_sampled",
+        "facts_kept",
+        "in_language",
+    ),
 )
 MEDIANS = ("perplexity_ratio",)
 MATRIX = ("target_rate", "target_rate_masked", "base_rate", "perplexity_ratio", "in_language")

@@ -73,7 +73,13 @@ class Pairs:
         )
         self._guided = torch.tensor([row is not None for row in guidances]).nonzero()[:, 0].to(device)
         values = [
-            [g.weight or 1.0, g.plausible or 0.0, g.cost or torch.inf, g.certainty or torch.inf, g.sharpen or 1.0]
+            [
+                g.weight or 1.0,
+                g.plausible or 0.0,
+                g.cost or torch.inf,
+                g.certainty or torch.inf,
+                g.sharpen or 1.0,
+            ]
             for g in given
         ]
         columns = torch.tensor(values, dtype=torch.float32).to(device)
@@ -104,7 +110,9 @@ class Pairs:
         is_plausible = unsteered >= likeliest + self._plausible.log()
         weight = self._weight.masked_fill(likeliest >= self._certainty, 0.0)
         if self._is_bounded:
-            weight = self._within(weight, unsteered, difference, is_plausible, torch.maximum(steered, unsteered))
+            weight = self._within(
+                weight, unsteered, difference, is_plausible, torch.maximum(steered, unsteered)
+            )
         joined = torch.addcmul(unsteered, weight, difference).masked_fill_(~is_plausible, -torch.inf)
         joined.mul_(self._sharpen)
         if any(closed):

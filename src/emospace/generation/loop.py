@@ -104,7 +104,9 @@ class Batch:
         state = _OnDevice(answers, pairs, self.ends, self.model.device)
         is_shared = len(read) < len(copies)
         alone = (
-            RowSteering(self.model, [plan for _, plan, _ in read]) if is_shared else self._steering_of(answers)
+            RowSteering(self.model, [plan for _, plan, _ in read])
+            if is_shared
+            else self._steering_of(answers)
         )
         alone.begins = [begins for _, _, begins in read]
         # Whatever fails leaves the rows under way as they are.

@@ -128,7 +128,15 @@ class Guidance(Spec):
         return " ".join(said) or "plain"
 
 
-PLAIN = {"weight": 1.0, "plausible": 0.0, "cost": 0.0, "certainty": 0.0, "sharpen": 1.0, "candidates": 1, "block": 0}
+PLAIN = {
+    "weight": 1.0,
+    "plausible": 0.0,
+    "cost": 0.0,
+    "certainty": 0.0,
+    "sharpen": 1.0,
+    "candidates": 1,
+    "block": 0,
+}
 """The guidance under which the steered model alone decides."""
 
 
