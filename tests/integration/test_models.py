@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 from pathlib import Path
@@ -174,6 +175,28 @@ def test_an_argument_the_template_does_not_read_is_refused(name):
 
 
 # --- folders ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("was_on", [True, False])
+def test_no_garbage_is_looked_for_while_a_model_loads(folder, was_on):
+    passes: list[str] = []
+
+    def note(phase: str, _: object) -> None:
+        passes.append(phase)
+
+    gc.enable() if was_on else gc.disable()
+    gc.callbacks.append(note)
+    try:
+        load_model(str(folder))
+        # One at most: the first once it is on again.
+        assert passes in ([], ["start", "stop"])
+        assert gc.isenabled() == was_on
+        with pytest.raises(EmospaceError):
+            load_model(str(folder / "nowhere"))
+        assert gc.isenabled() == was_on
+    finally:
+        gc.callbacks.remove(note)
+        gc.enable()
 
 
 def test_a_folder_loads_and_is_known_by_its_files(folder, tmp_path):

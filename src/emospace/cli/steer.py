@@ -79,7 +79,6 @@ def text(spec: TextSpec) -> None:
         raise InvalidInput(
             f"--out {spec.out}", "it is for the answers of --batch", "Leave it out, or give --batch."
         )
-    from emospace.reading import make_gate
     from emospace.steering import plan_steering
 
     options: dict[str, Any] = {"scope": spec.scope, "op": spec.op, "window": window_of(spec.window)}
@@ -98,7 +97,11 @@ def text(spec: TextSpec) -> None:
             "Leave out one of them.",
         )
     model, vector, _ = load_vector(spec, spec.mode, COMMANDS)
-    gate = None if condition is None else make_gate(reader_of(spec, model), condition)
+    gate = None
+    if condition is not None:
+        from emospace.reading import make_gate
+
+        gate = make_gate(reader_of(spec, model), condition)
     plan = plan_steering(
         *(model, vector, spec.dose), guidance=guidance, gate=gate, thoughts=spec.steer_thought, **options
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import logging
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cached_property
@@ -190,6 +191,22 @@ class LanguageModel:
         return [*self.start_ids(), *self.tokenizer(text, add_special_tokens=False)["input_ids"]]
 
 
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Collect no garbage within.
+
+    Importing torch and transformers makes 700,000 objects that stay, among which garbage was looked for a thousand times.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+@_uncollected()
 def load_model(
     name: str = EMBEDDED,
     *,
