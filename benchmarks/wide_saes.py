@@ -92,7 +92,9 @@ def every(n_words: int, n_latents: int) -> str:
 
 
 def selection(n_words: int, n_latents: int) -> str:
-    """Select the features of the English concept-sets of all categories."""
+    """Select the features of the English concept-sets of all categories; the neutral words are all others."""
+    from scipy.sparse import csr_matrix
+
     from emospace.concepts import load_concepts
     from emospace.features import MatchedPool, select_features
 
@@ -103,13 +105,20 @@ def selection(n_words: int, n_latents: int) -> str:
     pool = MatchedPool(
         neutral, rng.integers(0, 20, len(concepts)), rng.integers(0, 20, len(neutral)), "frequency", 0
     )
-    codes = synthetic(n_words, n_latents)[0].tolil()
     row_of = {word: row for row, word in enumerate(concepts)}
-    for latent, category in enumerate(sets.categories):
-        for word in sets.words("en", category):
-            codes[row_of[word], latent] = 5.0
-    found = select_features(codes.tocsr(), [*concepts, *neutral], sets, "en", pool)
-    return f"{len(found.latents)} features of {len(sets.categories)} categories"
+    planted = [
+        (row_of[word], latent)
+        for latent, category in enumerate(sets.categories)
+        for word in sets.words("en", category)
+    ]
+    values = (np.full(len(planted), 5, dtype=np.float32), tuple(np.transpose(planted)))
+    codes = synthetic(n_words, n_latents)[0] + csr_matrix(values, shape=(n_words, n_latents))
+    start = time.monotonic()
+    found = select_features(codes, [*concepts, *neutral], sets, "en", pool)
+    return (
+        f"{len(found.latents)} features of {len(sets.categories)} categories among {len(neutral):,} neutral words, "
+        f"in {time.monotonic() - start:.0f} s"
+    )
 
 
 def encode(n_words: int, n_latents: int, architecture: str) -> str:
