@@ -8,7 +8,7 @@ Nothing on the page is typed by hand; a part whose figures are not there says so
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -194,15 +194,30 @@ def soak(card: Mapping[str, Any]) -> str:
         f"each tone alone: {card['other_words']} had words of no tone (near ties fall otherwise where others are in the batch), "
         f"{card['cut_by_time']} began right and ended where the time of a request did. "
         f"Answers wrong in status, form or tone: {card['wrong']}. Resident memory changed by {slope:.1f} MB an hour (95% interval "
-        f"{low:.1f} to {high:.1f}) once warm. Rows left behind: {card['rows_left']:g}.\n\n"
+        f"{low:.1f} to {high:.1f}) once warm{', so it did not stay flat' * (low > 0)}: {memory_of(card['memory'])}. Rows left behind: {card['rows_left']:g}.\n\n"
         f"Overload: of {crowded['answered'] + crowded['busy'] + crowded['other']} requests at once {crowded['answered']} were answered, "
         f"{crowded['busy']} had status 429 and a time to come back, {crowded['other']} ended otherwise; the next request was "
         f"{'answered' if crowded['recovered'] else '**not answered**'}. Stop with {stopped['whole'] + stopped['told'] + stopped['broken']} "
         f"answers under way: {stopped['whole']} ended whole, {stopped['told']} by the error that says so, {stopped['broken']} otherwise, "
         f"and the process was gone in {stopped['seconds']:.1f} s.\n\n"
-        "Seconds to the first token and for each further one:\n\n"
+        f"{card.get('note', '')}{' ' * bool(card.get('note'))}Seconds to the first token and for each further one:\n\n"
         + markdown_table(("clients", "answers", "first, p50", "first, p95", "token, p50", "token, p95"), rows)
     )
+
+
+def memory_of(memory: Sequence[Sequence[float]]) -> str:
+    """Return how much memory there was after thirds of the time, and the longest time without a change of 1 MB."""
+    thirds = [memory[place] for place in (len(memory) // 3, 2 * len(memory) // 3, -1)]
+    first, longest = 0, 0.0
+    for place, (seconds, _) in enumerate(memory):
+        while (
+            max(mb for _, mb in memory[first : place + 1]) - min(mb for _, mb in memory[first : place + 1])
+            > 1
+        ):
+            first += 1
+        longest = max(longest, seconds - memory[first][0])
+    shown = ", ".join(f"{mb:,.0f} MB after {seconds / 60:.0f} minutes" for seconds, mb in thirds)
+    return f"{shown}; for {longest / 60:.0f} minutes on end it changed by less than 1 MB"
 
 
 PARTS: Mapping[str, tuple[str, str, Callable[[Mapping[str, Any]], str]]] = {

@@ -197,6 +197,7 @@ def main() -> None:
     parser.add_argument(
         "--timed", type=int, default=32, help="answers that are timed at each number of clients"
     )
+    parser.add_argument("--note", default="", help="a sentence about the machine, which the page shows")
     parser.add_argument("--growth", type=float, default=64.0, help="MB that the server may grow by")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="where the figures go, as JSON")
@@ -235,6 +236,7 @@ def main() -> None:
             "dtype": asked.dtype,
             "minutes": asked.minutes,
             "clients": asked.clients,
+            "note": asked.note,
             "requests": counts,
         },
         **{"tones": len(TONES), "compared": compared, "other_words": other, "cut_by_time": cut},
