@@ -1,7 +1,7 @@
 # Every target sets up .venv first: Python 3.11 or later with venv, git and make are all that is needed.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo docs test test-versions lint types results steering steering-candidates side-effects steering-gemma steering-gemma-en steering-gemma-zh steering-gemma-zh-by-en languages steering-languages faults calibration references fuzz soak reliability licences sbom audit llama bench bench-environments bench-llama setup clean
+.PHONY: help demo docs test test-versions lint types results steering side-effects steering-gemma steering-gemma-en steering-gemma-zh steering-gemma-zh-by-en languages steering-languages faults calibration references fuzz soak reliability licences sbom audit llama bench bench-environments bench-llama setup clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -58,9 +58,8 @@ results: $(STAMP) ## Make docs/results/gemma.json, smollm2.json and compare.json
 	$(BIN)/python recipes/publish_comparison.py runs/compare --name compare --command "$(PUBLISHED)"
 	$(CLAIMS)
 
-# The categories that the embedded judges know.
-JUDGED := anger,disgust,fear,joy,sadness,surprise,admiration,amusement,annoyance,approval,caring,confusion,curiosity,desire,disappointment,disapproval,embarrassment,excitement,gratitude,grief,love,nervousness,optimism,pride,relief,remorse
-STUDY := emospace steer evaluate --emotions $(JUDGED) --baselines none --doses 0.5,1,1.75 --n-random 2 --random-doses 1,2 --n-shuffled 1 --n-prompts 32 --tokens 32 --instruction-prompts 12 --n-factual 20 --batch-size 128 --dtype auto --out runs/steering
+BASIC := anger,disgust,fear,joy,sadness,surprise
+STUDY := emospace steer evaluate --emotions $(BASIC) --baselines none --doses 0.5,1,1.5 --n-random 2 --random-doses 1 --n-shuffled 1 --n-prompts 32 --tokens 32 --instruction-prompts 12 --n-factual 16 --factual-tokens 16 --batch-size 256 --dtype auto --out runs/steering
 steering: $(STAMP) ## Calibrate the embedded model's vectors and make docs/results/steering.json again (an hour)
 	$(BIN)/python recipes/calibrate_steering.py
 	$(BIN)/$(STUDY)
@@ -69,13 +68,6 @@ steering: $(STAMP) ## Calibrate the embedded model's vectors and make docs/resul
 
 side-effects: $(STAMP) ## What the shipped vectors change beside the tone; make docs/results/side-effects.json again (ten minutes)
 	$(BIN)/python recipes/measure_side_effects.py runs/side-effects
-
-# What is chosen on calibration prompts (docs/results/steering-ways.md): sharper tokens, and the best of four texts every ten tokens.
-CHOSEN := emospace steer evaluate --emotions anger,disgust,fear,joy,sadness,surprise --guidance 1 --plausible 0 --sharpen 1.5 --candidates 4 --block 10 --baselines none --doses 0.5,0.75,1,1.25 --n-random 1 --random-doses 1 --n-shuffled 1 --n-prompts 40 --tokens 32 --instruction-prompts 12 --n-factual 20 --batch-size 256 --dtype auto --out runs/steering-candidates
-steering-candidates: $(STAMP) ## Evaluate the best of four texts every ten tokens; make docs/results/steering-candidates.json again
-	$(BIN)/$(CHOSEN)
-	$(BIN)/python recipes/publish_steering.py runs/steering-candidates --name steering-candidates --command "make steering-candidates: $(CHOSEN)"
-	$(CLAIMS)
 
 languages: $(STAMP) ## Study thirteen languages in Gemma; make docs/results/languages.json again (an hour)
 	$(BIN)/emospace study --model gemma --languages all --no-cebra --no-steering --dtype auto --out runs/languages
@@ -87,7 +79,6 @@ steering-languages: $(STAMP) ## Steer answers of the embedded model by concepts 
 	$(BIN)/$(CROSSED)
 	$(BIN)/python recipes/publish_languages.py runs/steering-languages --command "make steering-languages: $(CROSSED)"
 
-BASIC := anger,disgust,fear,joy,sadness,surprise
 GEMMA := emospace steer evaluate --model gemma --emotions $(BASIC) --doses 1 --n-random 4 --random-doses 1,2 --n-shuffled 0 --n-prompts 32 --tokens 32 --batch-size 64 --dtype auto
 steering-gemma: $(STAMP) ## Calibrate the vectors of Gemma and make docs/results/steering-gemma-*.json again: English and Chinese answers, Chinese ones by English concepts (two hours)
 	$(BIN)/python recipes/calibrate_steering.py --model gemma --emotions $(BASIC)

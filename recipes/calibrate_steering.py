@@ -45,10 +45,6 @@ SHIPMENTS = {
             "n_factual": 12,
             # Tried under plain guidance, they took the doses of the basic six.
             "others": "median",
-            # The most tone at perplexity ratio 1.5 of the ways tried, and most of the facts (docs/results/steering-ways.md).
-            "guidance": Guidance(
-                weight=1.0, plausible=0.0, certainty=0.25, sharpen=1.5, candidates=4, block=10
-            ),
             # Under guidance as much tone as cleaned ones, at less perplexity (docs/results/steering-ways.md).
             "cleaned": False,
             "dtype": "auto",
@@ -65,6 +61,7 @@ SHIPMENTS = {
             "n_tokens": 32,
             "contrasts": (1.0,),
             "doses": (0.5, 0.75, 1.0, 1.25),
+            "guidance": Guidance(weight=2.0, plausible=0.02),
             "feature_doses": (),
             "constant_doses": (0.5, 0.75, 1.0),
             "batch_size": 16,

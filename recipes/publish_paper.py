@@ -25,7 +25,6 @@ PAGE = DOCS.parent / "paper.md"
 STUDIES = {"Gemma": "gemma", "SmolLM2": "smollm2"}
 STEERING = {
     "SmolLM2, English": "steering",
-    "SmolLM2, English, best of four texts": "steering-candidates",
     "Gemma, English": "steering-gemma-en",
     "Gemma, Chinese": "steering-gemma-zh",
     "Gemma, Chinese by English concepts": "steering-gemma-zh-by-en",

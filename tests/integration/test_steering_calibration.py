@@ -165,13 +165,13 @@ def test_a_dose_is_the_best_of_those_tried(done):
         assert done.bank.vector(name, "constant").dose() == trial["dose"]
 
 
-def test_others_may_take_the_median_dose_of_the_basic_six(done, files, monkeypatch):
+def test_others_may_take_the_median_dose_of_the_basic_six(done, files, tmp_path, monkeypatch):
     judge = Letters()
     monkeypatch.setenv("EMOSPACE_CACHE", str(done.cache))
     monkeypatch.setattr(calibration, "load_judge", lambda name: judge)
     monkeypatch.setattr(calibration, "materials", lambda model, spec: done.made)
     calls = counted(monkeypatch)
-    bank = calibrate(spec_of(files, others="median"), model=done.model)
+    bank = calibrate(spec_of(files, others="median"), tmp_path, model=done.model)
     # The unsteered answers: what was tried of the basic six is known.
     assert calls == [None]
     basic = [name for name in bank.names if name in BASIC]
