@@ -59,7 +59,7 @@ results: $(STAMP) ## Make docs/results/gemma.json, smollm2.json and compare.json
 	$(CLAIMS)
 
 BASIC := anger,disgust,fear,joy,sadness,surprise
-STUDY := emospace steer evaluate --emotions $(BASIC) --baselines none --doses 0.5,1,1.5 --n-random 2 --random-doses 1 --n-shuffled 1 --n-prompts 32 --tokens 32 --instruction-prompts 12 --n-factual 16 --factual-tokens 16 --batch-size 256 --dtype auto --out runs/steering
+STUDY := emospace steer evaluate --emotions $(BASIC) --baselines none --doses 1,1.4 --n-random 1 --random-doses 1 --n-shuffled 1 --n-prompts 24 --tokens 32 --instruction-prompts 8 --n-factual 12 --factual-tokens 16 --batch-size 256 --dtype auto --out runs/steering
 steering: $(STAMP) ## Calibrate the embedded model's vectors and make docs/results/steering.json again (an hour)
 	$(BIN)/python recipes/calibrate_steering.py
 	$(BIN)/$(STUDY)
