@@ -171,7 +171,8 @@ def test_the_cost_of_the_dose_is_drawn_and_said(visit) -> None:
         t for t in trials if t["dose"] == pytest.approx(CARD["note"]["chosen"]["anger"]["dose"])
     )
     sentence = (
-        f"In calibration {calibrated['rate']:.0%} of 20 answers at this dose were taken for anger (unsteered: 5%), "
+        f"In calibration {calibrated['rate']:.0%} of {calibrated['n_judged']} answers at this dose were taken for anger "
+        f"(unsteered: {CARD['note']['unsteered']['anger']:.0%}), "
         f"at {calibrated['perplexity_ratio']:.1f} times the perplexity."
     )
     expect(shown).to_contain_text(sentence)
@@ -252,20 +253,20 @@ def test_mix_dose_and_scope_are_sent_and_shared(visit, stub) -> None:
     page.fill(".more input[type=search]", "nost")
     assert page.locator(".more .slide:visible").count() == 1
     page.get_by_label("nostalgia").fill("0.3")
-    page.get_by_role("slider", name="Dose").fill("1.2")
+    page.get_by_role("slider", name="Dose").fill("1.6")
     page.wait_for_selector(".dose :text('Beyond the calibrated range')")
     page.click("text=Sampling")
     page.select_option("select[name=scope]", "response")
     page.fill("input[name=seed]", "7")
     sent = answered(page, stub)
     assert sent["emotion"] == {"joy": 0.7, "nostalgia": 0.3}
-    assert (sent["dose"], sent["scope"], sent["seed"]) == (1.2, "response", 7)
+    assert (sent["dose"], sent["scope"], sent["seed"]) == (1.6, "response", 7)
 
     page.wait_for_url("**seed=7**")
     again = visit(page.url.removeprefix(stub.address))
     ready(again)
     assert tone(again) == "joy .70 + nostalgia .30"
-    assert again.input_value(".dose input") == "1.2"
+    assert again.input_value(".dose input") == "1.6"
     assert again.input_value("input[name=seed]") == "7"
     again.click("text=Back to the calibrated dose")
     again.wait_for_url(lambda url: "dose=" not in url)
