@@ -16,7 +16,6 @@ import argparse
 import shlex
 import sys
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -218,7 +217,7 @@ def main() -> None:
     parser.add_argument("--n-prompts", type=int, default=12)
     parser.add_argument("--n-tokens", type=int, default=40)
     parser.add_argument("--ways", default="", help="numbers of ways, 3:1 for another seed than 0; else all")
-    parser.add_argument("--out", type=Path, default=DOCS)
+    parser.add_argument("--name", default="steering-ways", help="of the files in docs/results")
     options = parser.parse_args()
     numbers = [tuple(map(int, name.split(":"))) for name in options.ways.split(",") if name]
     asked = [(WAYS[number[0]], (*number, 0)[1]) for number in numbers] or [(way, 0) for way in WAYS]
@@ -236,8 +235,8 @@ def main() -> None:
     for way, seed in asked:
         figures = pilots[seed].tried(way)
         found.append({"way": way.named(), "seed": seed, "mean": means(figures), "by_emotion": figures})
-        write_json(options.out / "steering-ways.json", {**card, "ways": found})
-        write_text(options.out / "steering-ways.md", page(card, found))
+        write_json(DOCS / f"{options.name}.json", {**card, "ways": found})
+        write_text(DOCS / f"{options.name}.md", page(card, found))
         say(f"{way.vectors} {way.dose:g} {way.guidance} seed {seed}: {means(figures)}")
 
 
@@ -262,7 +261,7 @@ def page(card: dict[str, Any], found: list[dict[str, Any]]) -> str:
         "# Ways of steering, on calibration prompts\n\n"
         f"{card['model']}, judge `{card['judge']}`, basic six, {card['n_prompts']} calibration prompts, "
         f"{card['n_tokens']} tokens, {card['n_facts']} questions answered rightly unsteered. The dose is a multiple of the "
-        "shipped vectors' calibrated one, of the norm that is left for vectors made anew (source and contrast). "
+        "calibrated one of the vectors shipped at that date, of the norm that is left for vectors made anew (source and contrast). "
         f"{made_on(card)} Written by `recipes/pilot_steering.py`; no evaluation prompt and no reporting judge took part.\n\n"
         f"{markdown_table((*names, *more), rows)}\n"
     )
