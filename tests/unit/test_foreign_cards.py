@@ -20,7 +20,7 @@ from emospace.norms.cards import read_card
 from emospace.sae.files import load_sae
 from emospace.sharing import push
 from emospace.sharing.hub import _place
-from emospace.sharing.kinds import KINDS, MARK
+from emospace.sharing.kinds import KINDS, MARK, Kind
 from emospace.steering import SteeringVector
 from emospace.steering.bank import VectorBank
 from emospace.steering.directions import read_direction
@@ -151,7 +151,7 @@ def test_a_card_within_a_file_of_tensors_is_an_object(tmp_path, card):
         (RUN, {"model": "tiny"}),
         (SAE, {"metadata": [1]}),
     ],
-    ids=str,
+    ids=lambda value: value.name if isinstance(value, Kind) else str(value),
 )
 def test_a_card_to_share_whose_parts_are_of_another_kind_is_refused_by_name(tmp_path, kind, card):
     (tmp_path / kind.mark).write_text(json.dumps(card), encoding="utf-8")
