@@ -145,7 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "The study in figures": markdown(FIGURES, figures.to_dict("records")),
         "Other doses": markdown(COLUMNS, (r for r in basic if r.vector == "mix" and not r.calibrated)),
         "Random directions": markdown(COLUMNS, (r for r in basic if r.vector == "random")),
-        "The other categories, calibrated": markdown(COLUMNS, others),
+        "The other categories, calibrated": markdown(COLUMNS, others) if others else "Not studied.",
         "Not computed": gaps(results.not_computed, "Nothing."),
     }
     head = (
