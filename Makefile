@@ -1,7 +1,7 @@
 # Every target sets up .venv first: Python 3.11 or later with venv, git and make are all that is needed.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo docs test test-versions lint types results steering side-effects steering-gemma steering-gemma-en steering-gemma-zh steering-gemma-zh-by-en languages steering-languages faults calibration references fuzz soak reliability licences sbom audit llama bench bench-environments bench-llama setup clean
+.PHONY: help demo docs test test-versions lint types results steering side-effects steering-gemma steering-gemma-en steering-gemma-zh steering-gemma-zh-by-en languages steering-languages faults calibration references fuzz soak reliability package licences sbom audit llama bench bench-environments bench-llama setup clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -122,6 +122,9 @@ RELEASED := dist/requirements.txt
 $(RELEASED): uv.lock
 	mkdir -p dist
 	$(BIN)/uv export --frozen --no-dev --no-emit-workspace --no-header --output-file $@ >/dev/null
+
+package: $(STAMP) ## Build wheel and sdist into dist/, look inside, and run the first study from the wheel
+	$(BIN)/python recipes/check_package.py
 
 sbom: $(STAMP) $(RELEASED) ## Write the bill of materials of a release, dist/sbom.cdx.json (CycloneDX)
 	$(BIN)/uvx --from cyclonedx-bom==7.5.0 cyclonedx-py requirements $(RELEASED) --output-reproducible --of JSON --output-file dist/sbom.cdx.json

@@ -31,9 +31,8 @@ def answered(model, text: str, choices: list[str]) -> list[float]:
 
 def test_the_harness_steers_as_our_hook_does(tmp_path, monkeypatch):
     pytest.importorskip("lm_eval", reason="lm_eval is not installed")
-    from lm_eval.tasks import TaskManager
-
     from lm_eval import simple_evaluate
+    from lm_eval.tasks import TaskManager
 
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "datasets"))
@@ -47,7 +46,9 @@ def test_the_harness_steers_as_our_hook_does(tmp_path, monkeypatch):
         model="steered",
         model_args=given,
         tasks=["feelings"],
-        task_manager=TaskManager(include_path=str(ROOT / "recipes" / "lm_eval"), include_defaults=False),
+        task_manager=TaskManager(
+            include_path=str(ROOT / "recipes" / "harness_tasks"), include_defaults=False
+        ),
         batch_size=1,
         bootstrap_iters=0,
     )
