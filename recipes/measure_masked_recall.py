@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from combine_judges import NAMES
 from emospace.artefacts import read_json, write_json
 from emospace.concepts import bundled_languages, load_concepts
 from emospace.display import say, track
@@ -22,8 +23,6 @@ from judge_training.card import SOURCES
 from judge_training.corpus import read_corpus
 from judge_training.scoring import FEWEST_OF_CLASS, measure_seven
 from train_judges import OUT, RESULTS
-
-NAMES = ("ngram", "subword", "ngram+subword")
 
 
 def main() -> None:
@@ -35,7 +34,7 @@ def main() -> None:
     corpus = read_corpus(parser.parse_args().data)
     corpus = corpus.where((corpus.part == "test") & (corpus.seven >= 0))
     published = read_json(RESULTS)
-    for name in NAMES:
+    for name in (*NAMES, "+".join(NAMES)):
         judge, card = load_judge(name), read_json(OUT / name / "card.json")
         recall_masked: dict[str, dict[str, float]] = {}
         measured = [language for language in bundled_languages() if language in card["recall"]]

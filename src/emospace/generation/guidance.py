@@ -4,9 +4,9 @@ A guided answer has two rows in its batch: the steered one, and beside it the sa
 the logits ``s`` and ``u`` of both, the token is drawn from ``u + weight * (s - u)``, which is classifier-free guidance
 (Sanchez et al. 2023) with a steering vector in place of a prompt: a small dose, whose direction the model still
 follows, can be made to count more. Bounds keep the answer what it is: `Guidance.plausible` leaves only tokens that the
-unsteered model finds likely (the plausibility constraint of contrastive decoding, Li et al. 2023), `Guidance.budget`
+unsteered model finds likely (the plausibility constraint of contrastive decoding, Li et al. 2023), `Guidance.cost`
 lowers the weight where the tone would cost more than so many nats, and `Guidance.certainty` makes it 0 where the unsteered
-model is sure of the token, so that what it knows stays said.
+model is sure of the token, so that the answer still says what the model knows.
 """
 
 from __future__ import annotations

@@ -24,11 +24,11 @@ from emospace.specs.base import (
     VectorSource,
     option,
 )
+from emospace.specs.guidance import Guidance
 from emospace.specs.steering import (
     CalibrationSpec,
     CrossingSpec,
     ExportSpec,
-    Guidance,
     RatingSpec,
     Sampling,
     ShowSpec,
