@@ -1,7 +1,7 @@
 # Every target sets up .venv first: Python 3.11 or later with venv, git and make are all that is needed.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo docs test test-versions lint types results steering side-effects steering-gemma steering-gemma-en steering-gemma-zh steering-gemma-zh-by-en languages steering-languages faults calibration references fuzz soak reliability package licences sbom audit llama bench bench-environments bench-llama setup clean
+.PHONY: help demo docs test test-versions lint types results steering side-effects steering-stability steering-gemma steering-gemma-en steering-gemma-zh steering-gemma-zh-by-en languages steering-languages faults calibration references fuzz soak reliability package licences sbom audit llama bench bench-environments bench-llama setup clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -65,6 +65,11 @@ steering: $(STAMP) ## Calibrate the embedded model's vectors and make docs/resul
 	$(BIN)/$(STUDY)
 	$(BIN)/python recipes/publish_steering.py runs/steering --readme README.md --command "make steering: $(STUDY)"
 	$(CLAIMS)
+
+STABILITY := emospace steer evaluate --emotions $(BASIC) --baselines none --doses 1 --n-random 0 --n-shuffled 0 --n-prompts 24 --tokens 32 --instruction-prompts 1 --n-factual 0 --seeds 3 --batch-size 256 --dtype auto --out runs/steering-stability
+steering-stability: $(STAMP) ## Answer each prompt with three seeds: whether a tone stays; make docs/results/steering-stability.json again (twenty minutes)
+	$(BIN)/$(STABILITY)
+	$(BIN)/python recipes/publish_steering.py runs/steering-stability --name steering-stability --command "make steering-stability: $(STABILITY)"
 
 side-effects: $(STAMP) ## What the shipped vectors change beside the tone; make docs/results/side-effects.json again (ten minutes)
 	$(BIN)/python recipes/measure_side_effects.py runs/side-effects

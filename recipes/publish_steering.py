@@ -53,6 +53,20 @@ FIGURES: Mapping[str, Get] = {
     "high": "value_high",
     "n": "n",
 }
+STABILITY: Mapping[str, Get] = {
+    "emotion": lambda row: row["emotion"] or "mean",
+    "vectors": "way",
+    "rate": "rate",
+    "least seed": "least",
+    "greatest seed": "greatest",
+    "in most seeds": "most",
+    "in every seed": "every",
+    "again": "again",
+    "low": "again_low",
+    "high": "again_high",
+    "prompts": "n",
+    "seeds": "n_seeds",
+}
 AT_COST: Mapping[str, Get] = {
     "way": "way",
     "at": "at",
@@ -123,7 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command_line.add_argument("--readme", type=Path)
     options = command_line.parse_args(arguments)
     results, card = load(options.run), made_by(options.command)
-    names = ("figures", "frontier", "frontier_figures", "frontier_tests", "instructions")
+    names = ("figures", "frontier", "frontier_figures", "frontier_tests", "instructions", "stability")
     tables = {name: pd.read_parquet(options.run / "tables" / f"steering_{name}.parquet") for name in names}
     figures = tables["figures"]
     write_json(
@@ -143,6 +157,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "Ways beside each other": markdown(TESTS, tables["frontier_tests"].to_dict("records")),
         "The curve of each way": markdown(CURVE, means(tables["frontier"])),
         "The study in figures": markdown(FIGURES, figures.to_dict("records")),
+        "Stability over seeds": markdown(STABILITY, tables["stability"].to_dict("records"))
+        if len(tables["stability"])
+        else "Not studied.",
         "Other doses": markdown(COLUMNS, (r for r in basic if r.vector == "mix" and not r.calibrated)),
         "Random directions": markdown(COLUMNS, (r for r in basic if r.vector == "random")),
         "The other categories, calibrated": markdown(COLUMNS, others) if others else "Not studied.",

@@ -174,6 +174,23 @@ def test_side_effects_stand_in_a_table_of_their_own(folder, tmp_path):
     assert "table-steering-side-effects" not in (folder / "report.html").read_text(encoding="utf-8")
 
 
+def test_stability_stands_in_a_table_of_its_own(folder, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(folder, run)
+    row = {"way": "mix", "n_emotions": 1, "n_seeds": 3, "n": 24, "least": 0.6, "greatest": 0.8}
+    for name, value in (("rate", 0.7), ("most", 0.75), ("every", 0.5), ("again", 0.9)):
+        row |= {name: value, f"{name}_low": 0.1, f"{name}_high": 0.95}
+    table = pd.DataFrame([{**row, "emotion": "joy"}, {**row, "emotion": None}])
+    table.to_parquet(run / "tables" / "steering_stability.parquet")
+    page = write_report(run).read_text(encoding="utf-8")
+    rows = [
+        [cell.replace("\xa0", " ") for cell in row] for row in Rows(page).tables["table-steering-stability"]
+    ]
+    assert [row[0] for row in rows[1:]] == ["Joy", "Mean"]
+    assert rows[1][2:] == [".70", ".10 to .95", ".60", ".80", ".75", ".50", ".90", ".10 to .95", "24", "3"]
+    assert "table-steering-stability" not in (folder / "report.html").read_text(encoding="utf-8")
+
+
 def results_with(records):
     """Return results that hold records of steering and their means."""
     manifest = Manifest(**COMMON, command="emospace steer evaluate", languages=("en",))

@@ -171,6 +171,12 @@ def show_evaluation(evaluation: Evaluation) -> None:
         columns |= {"low": "value_low", "high": "value_high", "n": "n"}
         table("The study in figures", *bare(columns, figures.to_dict("records")))
     show_frontier(evaluation.tables["frontier_figures"])
+    if len(stability := evaluation.tables["stability"]):
+        columns = {"emotion": lambda row: row["emotion"] or "mean", "vector": "way", "rate": "rate"}
+        columns |= {"least seed": "least", "greatest seed": "greatest", "in most seeds": "most"}
+        columns |= {"in every seed": "every", "again": "again"}
+        columns |= {"95% CI": between("again_low", "again_high"), "seeds": "n_seeds"}
+        table("Stability over seeds", *bare(columns, stability.to_dict("records")))
     if evaluation.side_effects:
         columns = {"emotion": lambda record: record.emotion or record.vector, "figure": "figure"}
         columns |= {"steered": "value", "unsteered": "base_value", "change": "change"}

@@ -103,6 +103,11 @@ class Cell:
             return self.kind == "none"
         return self.factor == 1.0 and self.kind != "shuffled" and self.settings.get("guidance") != UNGUIDED
 
+    @property
+    def is_repeated(self) -> bool:
+        """Whether it is answered with other seeds too: a vector of the basic six, as calibrated."""
+        return self.is_probed and self.emotion in BASIC
+
     def acting(self) -> dict[str, Any]:
         """Return what acts, where and how strongly, for tables."""
         layers = ",".join(map(str, self.layers))
@@ -257,6 +262,8 @@ def n_tokens(
     factual = 2 * sum(cell.factual for cell in cells) * n_factual * spec.factual_tokens
     answers = sum(_candidates(cell) for cell in cells) * n_prompts
     answers += sum(cell.is_probed for cell in cells) * n_requests
+    repeated = sum(_candidates(cell) for cell in cells if cell.is_repeated)
+    answers += repeated * n_prompts * (spec.seeds - 1)
     return answers * spec.sampling.n_tokens + factual
 
 

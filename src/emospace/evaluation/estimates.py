@@ -278,13 +278,32 @@ def facts_kept(steered: ArrayLike, base: ArrayLike, *, seed: int, n: int = 2000)
     Estimate
         NaN where the unsteered answers have no fact right; `Estimate.n` counts the questions.
     """
-    pair = np.stack([np.asarray(steered, dtype=np.float64), np.asarray(base, dtype=np.float64)])
-    n_questions = pair.shape[1]
-    if not pair[1].any():
-        return Estimate(NAN, NAN, NAN, n_questions)
+    return ratio_estimate(steered, base, seed=seed, n=n)
+
+
+def ratio_estimate(above: ArrayLike, below: ArrayLike, *, seed: int, n: int = 2000) -> Estimate:
+    """Return the ratio of two sums over prompts (or questions), with a bootstrap over these.
+
+    Parameters
+    ----------
+    above, below
+        ``[n_prompts]``, or ``[n_rows, n_prompts]`` for several targets: the mean of the rows' ratios, without those whose
+        sum below is 0.
+
+    Returns
+    -------
+    Estimate
+        NaN where every sum below is 0; `Estimate.n` counts the prompts.
+    """
+    sums = np.stack([np.atleast_2d(np.asarray(part, dtype=np.float64)) for part in (above, below)])
+    sums = sums[:, sums[1].any(axis=1)]
+    n_prompts = sums.shape[2]
+    if not sums.size:
+        return Estimate(NAN, NAN, NAN, n_prompts)
+    drawn = sums[:, :, _resamples(n_prompts, seed, n)].sum(axis=3)
     with np.errstate(divide="ignore", invalid="ignore"):
-        draws = np.divide(*pair[:, _resamples(n_questions, seed, n)].mean(axis=2))
-    return interval_of(float(pair[0].sum() / pair[1].sum()), draws, n_questions)
+        draws = np.divide(*drawn).mean(axis=0)
+    return interval_of(float(np.divide(*sums.sum(axis=2)).mean()), draws, n_prompts)
 
 
 def interval_of(value: float, draws: Floats, n: int) -> Estimate:

@@ -15,6 +15,7 @@ from emospace.evaluation.content import answered, distinct_n, in_language, repet
 from emospace.evaluation.prompts import FactualPrompt, load_factual, load_prompts, prompt_kind
 from emospace.evaluation.scores import Scored, adjusted, counts, measure
 from emospace.evaluation.side_effects import n_requests, side_effects
+from emospace.evaluation.stability import stability_table
 from emospace.evaluation.tables import study_tables
 from emospace.judges import AUROC_FLOOR, BASIC, is_fit, weakness
 from emospace.judges.masking import mask_concepts
@@ -38,7 +39,7 @@ class Evaluation(NamedTuple):
     people's ratings of the categories), ``random`` (random directions at matched perplexity), ``figures`` (the
     study in a few numbers), ``samples`` (three answers a cell), ``frontier``, ``frontier_figures`` and
     ``frontier_tests`` (each way's curve of tone over cost, and ways at equal cost: `emospace.evaluation.frontier`), and
-    ``side_effects`` where they were asked for.
+    ``stability`` (answers with other seeds) and ``side_effects`` where they were asked for.
     `n_answers` counts the answers to evaluation prompts.
     """
 
@@ -139,6 +140,7 @@ def evaluate(
     judged = judge_cells(spec, model, cells, judge, sets=sets, norms=norms, prompts=prompts, factual=factual)
     tables = study_tables(spec, judged, sets=sets, norms=norms)
     records = records_of(spec, model, judge, judged.groups)
+    tables["stability"] = stability_table(spec, model, judged, judge)
     missing, beside = judged.not_computed, None
     if spec.side_effects:
         beside = side_effects(spec, model, cells, judged.answers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from emospace.evaluation import summary
@@ -32,6 +33,7 @@ SLOPE_FIELDS = (
     *("rho", "rho_low", "rho_high"),
 )
 FIGURE_FIELDS = ("kind", "figure", "value", "n")
+STABILITY_FIELDS = ("emotion", "way", "rate", "least", "greatest", "most", "every", "again", "n", "n_seeds")
 
 
 def is_steering_run(run: Run) -> bool:
@@ -169,6 +171,9 @@ def _answer(run: Run) -> Iterator[Block]:
     yield tables.comparison_table(run.results)
     table = run.table("steering_figures", FIGURE_FIELDS)
     yield build("table-steering-figures", tables.FIGURE_COLUMNS, table.to_dict("records"))
+    with suppress(Absent):
+        stability = run.table("steering_stability", STABILITY_FIELDS)
+        yield build("table-steering-stability", tables.STABILITY, stability.to_dict("records"))
     if run.results.side_effects:
         yield build("table-steering-side-effects", tables.SIDE_EFFECTS, run.results.side_effects)
 

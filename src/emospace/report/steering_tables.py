@@ -212,6 +212,22 @@ FIGURE_COLUMNS = (
 )
 
 
+STABILITY = (
+    Column("Emotion", "emotion", lambda name: emotion_name(name) if name else "Mean"),
+    Column("Vector", "way", way_name),
+    score("Rate", "rate"),
+    ci("rate_low", "rate_high"),
+    score("Least seed", "least"),
+    score("Greatest seed", "greatest"),
+    score("In most seeds", "most"),
+    score("In every seed", "every"),
+    score("Again", "again"),
+    ci("again_low", "again_high", "95% CI of again"),
+    counts("Prompts", lambda row: int(row["n"])),
+    counts("Seeds", lambda row: int(row["n_seeds"])),
+)
+
+
 SLOPES = (
     Column("Emotion", "target", emotion_name),
     VECTOR,

@@ -326,6 +326,12 @@ class SteeringSpec(ChatModelSpec):
         60, "Factual questions, the first of the file, each answered twice.", panel=JUDGED, ge=0
     )
     factual_tokens: int = option(20, "Tokens of an answer to a factual question.", panel=JUDGED, gt=0)
+    seeds: int = option(
+        1,
+        "Seeds that the basic six are answered with at the calibrated dose, the first that of all else: whether a tone stays.",
+        panel=JUDGED,
+        ge=1,
+    )
     side_effects: bool = option(
         False,
         "Also look at refusals, agreement with false claims and words of abuse (English).",
