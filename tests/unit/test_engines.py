@@ -7,6 +7,7 @@ import sys
 import threading
 import warnings
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -142,17 +143,32 @@ def test_without_ray_the_line_that_installs_it_is_told(monkeypatch):
 
 
 class FakeRay(SimpleNamespace):
-    """Stands for the module: machines with CPUs and GPUs, which nothing runs on."""
+    """Stands for the module: machines with CPUs and GPUs, which nothing runs on; `asked` are the options of its workers."""
 
     def __init__(self, *machines: tuple[int, int]) -> None:
         resources = [{"CPU": cpus, "GPU": gpus} if gpus else {"CPU": cpus} for cpus, gpus in machines]
+        self.asked: list[dict[str, Any]] = []
         super().__init__(
             is_initialized=lambda: True,
             nodes=lambda: (
-                [{"Alive": True, "Resources": each} for each in resources]
-                + [{"Alive": False, "Resources": {"CPU": 64, "GPU": 8}}]
+                [
+                    {"NodeID": str(place), "Alive": True, "Resources": each}
+                    for place, each in enumerate(resources)
+                ]
+                + [{"NodeID": "gone", "Alive": False, "Resources": {"CPU": 64, "GPU": 8}}]
+            ),
+            remote=lambda _worker: SimpleNamespace(options=self._options),
+            kill=lambda _worker: None,
+            util=SimpleNamespace(
+                scheduling_strategies=SimpleNamespace(
+                    NodeAffinitySchedulingStrategy=lambda node, soft: (node, soft)
+                )
             ),
         )
+
+    def _options(self, **options):
+        self.asked.append(options)
+        return SimpleNamespace(remote=lambda: None)
 
 
 @pytest.mark.parametrize(
@@ -181,6 +197,30 @@ def test_workers_are_as_many_as_have_a_device(monkeypatch, machines, workers, de
         assert (engine.workers, engine._gpus, engine._place) == expected
         assert engine.device == ("cuda" if expected[1] else "cpu")
     assert current() is LOCAL
+
+
+def test_workers_on_cpus_are_spread_by_the_cpus_of_machines(monkeypatch):
+    cluster = FakeRay((0, 0), (1, 0), (3, 0))
+    monkeypatch.setitem(sys.modules, "ray", cluster)
+    with running_on("ray", workers=4) as engine:
+        hands = [engine._hired() for _ in range(4)]
+        assert sorted(asked["scheduling_strategy"] for asked in cluster.asked) == [
+            ("1", True),
+            *[("2", True)] * 3,
+        ]
+        lost = [hand for hand in hands if hand.node == "1"]
+        engine._dismiss(lost)
+        assert engine._hired().node == "1"
+
+
+def test_workers_on_gpus_keep_them(monkeypatch):
+    cluster = FakeRay((8, 2), (8, 2))
+    monkeypatch.setitem(sys.modules, "ray", cluster)
+    with running_on("ray", device="map") as engine:
+        engine._hired()
+    assert cluster.asked == [
+        {"max_restarts": 0, "num_gpus": 2, "num_cpus": 0, "scheduling_strategy": "SPREAD"}
+    ]
 
 
 def test_gpus_that_are_not_there_are_missed(monkeypatch):

@@ -1,17 +1,18 @@
 """The engine of a Ray cluster: workers that hold one model each, and tasks that fit one layer each.
 
-A worker that is lost costs the shard it was at: that shard goes to the next free worker, and another worker is hired
-in its place. Every worker computes with as many threads as the session that asks, since the last bit of a sum can
+A worker that is lost costs the shard it was at: that shard goes to an idle worker, or to the next free one while another
+is hired in its place. Every worker computes with as many threads as the session that asks, since the last bit of a sum can
 depend on their number.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import os
 import re
 import socket
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -35,23 +36,27 @@ QUIET_SECONDS = 60
 class Worker:
     """A process on the cluster; holds one model at a time and does one shard at a time."""
 
-    def hold(self, make: Callable[[str], Any], device: str, threads: int) -> None:
+    def hold(self, make: Callable[[str], Any], device: str, threads: int) -> str:
+        """Hold what is made, and return the machine where that is."""
+        import ray
         import torch
 
         torch.set_num_threads(threads)
         # The one before is let go first: there may be no room for both.
         self.held = None
         self.held = make(device)
+        return str(ray.get_runtime_context().get_node_id())
 
     def do(self, work: Callable[[Any, Any], Iterable[Any]], item: Any) -> list[Any]:
         return list(work(self.held, item))
 
 
-@dataclass
+@dataclass(eq=False)
 class _Hand:
-    """A worker and the key of what it holds or is loading."""
+    """A worker, its machine (None while Ray is to choose one), and the key of what it holds or is loading."""
 
     worker: Any
+    node: str | None
     key: str | None = None
 
 
@@ -72,6 +77,7 @@ class Ray:
         self._ray = _import_ray()
         self._name = name
         self._owned = _connect(self._ray, name)
+        self._hands: list[_Hand] = []
         self._idle: list[_Hand] = []
         self._loading: dict[Any, _Hand] = {}
         try:
@@ -83,7 +89,7 @@ class Ray:
 
     def close(self) -> None:
         """Dismiss the workers, and leave the cluster if it was entered here."""
-        self._dismiss([*self._idle, *self._loading.values()])
+        self._dismiss(list(self._hands))
         self._idle, self._loading = [], {}
         if self._owned:
             self._ray.shutdown()
@@ -143,9 +149,9 @@ class Ray:
                 try:
                     pieces = self._result(done[0])
                 except lost as error:
-                    # Idle ones may be lost too; if not, they keep a place that is needed now.
-                    self._dismiss([hand, *self._idle])
-                    self._idle = []
+                    # With its machine, idle ones may be lost too; others take the shard at once.
+                    alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+                    self._dismiss([hand, *(idle for idle in self._idle if idle.node not in alive)])
                     if job is None:
                         lost_unloaded += 1
                     else:
@@ -155,12 +161,12 @@ class Ray:
                     if max(lost_unloaded, job.lost if job else 0) >= PATIENCE:
                         where = "the same shard" if job else "loading the model"
                         raise self._given_up(where, error) from error
-                    engage(self._hired())
+                    engage(self._idle.pop() if self._idle else self._hired())
                     continue
-                engage(hand)
                 if job is None:
-                    lost_unloaded = 0
-                else:
+                    lost_unloaded, hand.node = 0, pieces
+                engage(hand)
+                if job is not None:
                     yield job.item, pieces
         finally:
             self._dismiss([hand for hand, _ in busy.values()])
@@ -183,14 +189,35 @@ class Ray:
         return wanted, each, "map"
 
     def _hired(self) -> _Hand:
-        # On CPUs a place is asked for but not kept, so that idle workers leave room for fits.
-        wants = {"num_gpus": self._gpus, "num_cpus": 0} if self._gpus else {}
-        options = {"max_restarts": 0, "scheduling_strategy": "SPREAD", **wants}
-        return _Hand(self._ray.remote(Worker).options(**options).remote())
+        if self._gpus:
+            node = None
+            options = {"num_gpus": self._gpus, "num_cpus": 0, "scheduling_strategy": "SPREAD"}
+        else:
+            # A place on a CPU is asked for but not kept, so that idle workers leave room for fits. Ray's SPREAD does
+            # not see workers that keep none, and puts two on one machine while another has none.
+            node = self._emptiest()
+            place = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(node, soft=True)
+            options = {"scheduling_strategy": place}
+        hand = _Hand(self._ray.remote(Worker).options(max_restarts=0, **options).remote(), node)
+        self._hands.append(hand)
+        return hand
+
+    def _emptiest(self) -> str:
+        """Return the machine that has the fewest workers for its CPUs, another one counted."""
+        n_on = Counter(hand.node for hand in self._hands)
+
+        def share(node: dict[str, Any]) -> float:
+            cpus = node["Resources"].get("CPU", 0)
+            return (n_on[node["NodeID"]] + 1) / cpus if cpus else math.inf
+
+        return str(min((node for node in self._ray.nodes() if node["Alive"]), key=share)["NodeID"])
 
     def _dismiss(self, hands: Iterable[_Hand]) -> None:
-        for hand in hands:
+        gone = set(hands)
+        for hand in gone:
             self._ray.kill(hand.worker)
+        self._hands = [hand for hand in self._hands if hand not in gone]
+        self._idle = [hand for hand in self._idle if hand not in gone]
 
     def _result(self, ref: Any) -> Any:
         """Return what a worker made, or raise what it met as it would be raised here."""
