@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 
 from emospace.artefacts import write_json, write_text
-from emospace.display import Get
+from emospace.display import Get, get_value
 from emospace.judges import BASIC
 from publishing import fill, gaps, load, made_by, made_on, markdown, markdown_table, parser
 
@@ -54,7 +54,7 @@ FIGURES: Mapping[str, Get] = {
     "n": "n",
 }
 STABILITY: Mapping[str, Get] = {
-    "emotion": lambda row: row["emotion"] or "mean",
+    "emotion": lambda row: get_value(row, "emotion") or "mean",
     "vectors": "way",
     "rate": "rate",
     "least seed": "least",

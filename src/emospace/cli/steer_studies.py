@@ -172,7 +172,11 @@ def show_evaluation(evaluation: Evaluation) -> None:
         table("The study in figures", *bare(columns, figures.to_dict("records")))
     show_frontier(evaluation.tables["frontier_figures"])
     if len(stability := evaluation.tables["stability"]):
-        columns = {"emotion": lambda row: row["emotion"] or "mean", "vector": "way", "rate": "rate"}
+        columns = {
+            "emotion": lambda row: get_value(row, "emotion") or "mean",
+            "vector": "way",
+            "rate": "rate",
+        }
         columns |= {"least seed": "least", "greatest seed": "greatest", "in most seeds": "most"}
         columns |= {"in every seed": "every", "again": "again"}
         columns |= {"95% CI": between("again_low", "again_high"), "seeds": "n_seeds"}

@@ -213,7 +213,7 @@ FIGURE_COLUMNS = (
 
 
 STABILITY = (
-    Column("Emotion", lambda row: emotion_name(row["emotion"]) if row["emotion"] else "Mean"),
+    Column("Emotion", lambda row: emotion_name(get_value(row, "emotion") or "mean")),
     Column("Vector", "way", way_name),
     score("Rate", "rate"),
     ci("rate_low", "rate_high"),
