@@ -59,7 +59,8 @@ results: $(STAMP) ## Make docs/results/gemma.json, smollm2.json and compare.json
 	$(CLAIMS)
 
 BASIC := anger,disgust,fear,joy,sadness,surprise
-STUDY := emospace steer evaluate --emotions $(BASIC) --baselines none --doses 1,1.4 --n-random 1 --random-doses 1 --n-shuffled 1 --n-prompts 24 --tokens 32 --instruction-prompts 8 --n-factual 12 --factual-tokens 16 --batch-size 256 --dtype auto --out runs/steering
+CELLS := --emotions $(BASIC) --baselines none --doses 1,1.4 --n-random 1 --random-doses 1 --n-shuffled 1 --n-prompts 24 --tokens 32 --instruction-prompts 8 --n-factual 12 --factual-tokens 16 --dtype auto
+STUDY := emospace steer evaluate $(CELLS) --batch-size 256 --out runs/steering
 steering: $(STAMP) ## Calibrate the embedded model's vectors and make docs/results/steering.json again (an hour)
 	$(BIN)/python recipes/calibrate_steering.py
 	$(BIN)/$(STUDY)
@@ -84,14 +85,14 @@ steering-languages: $(STAMP) ## Steer answers of the embedded model by concepts 
 	$(BIN)/$(CROSSED)
 	$(BIN)/python recipes/publish_languages.py runs/steering-languages --command "make steering-languages: $(CROSSED)"
 
-GEMMA := emospace steer evaluate --model gemma --emotions $(BASIC) --doses 1 --n-random 4 --random-doses 1,2 --n-shuffled 0 --n-prompts 32 --tokens 32 --batch-size 64 --dtype auto
+GEMMA := emospace steer evaluate --model gemma $(CELLS) --batch-size 96
 steering-gemma: $(STAMP) ## Calibrate the vectors of Gemma and make docs/results/steering-gemma-*.json again: English and Chinese answers, Chinese ones by English concepts (two hours)
 	$(BIN)/python recipes/calibrate_steering.py --model gemma --emotions $(BASIC)
 	$(BIN)/python recipes/calibrate_steering.py --model gemma --emotions $(BASIC) --language zh
 	$(MAKE) --no-print-directory steering-gemma-en steering-gemma-zh steering-gemma-zh-by-en
-steering-gemma-en: EVALUATED := $(GEMMA) --baselines dense --language en
-steering-gemma-zh: EVALUATED := $(GEMMA) --baselines none --language zh
-steering-gemma-zh-by-en: EVALUATED := $(GEMMA) --baselines none --language zh --concept-language en
+steering-gemma-en: EVALUATED := $(GEMMA) --language en
+steering-gemma-zh: EVALUATED := $(GEMMA) --language zh
+steering-gemma-zh-by-en: EVALUATED := $(GEMMA) --language zh --concept-language en
 steering-gemma-en steering-gemma-zh steering-gemma-zh-by-en: $(STAMP)
 	$(BIN)/$(EVALUATED) --out runs/$@
 	$(BIN)/python recipes/publish_steering.py runs/$@ --name $@ --command "make $@: $(EVALUATED) --out runs/$@"

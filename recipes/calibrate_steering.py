@@ -18,7 +18,7 @@ from emospace.display import say
 from emospace.evaluation.calibration import calibrate
 from emospace.judges import BASIC
 from emospace.models import load_model
-from emospace.specs import CalibrationSpec, Guidance
+from emospace.specs import CalibrationSpec
 from emospace.steering.bank import bank_folder
 
 ROOT = Path(__file__).parent.parent
@@ -57,17 +57,17 @@ SHIPMENTS = {
     "gemma": Shipment(
         ROOT / "packages/gemma/src/emospace_gemma/steering/gemma-3-270m-mix",
         {
-            "n_prompts": 16,
+            "n_prompts": 12,
             "n_tokens": 32,
             "contrasts": (1.0,),
-            "doses": (0.5, 0.75, 1.0, 1.25),
-            "guidance": Guidance(weight=2.0, plausible=0.02),
+            "doses": (0.75, 1.0, 1.25),
             "feature_doses": (),
             "constant_doses": (0.5, 0.75, 1.0),
-            "batch_size": 16,
+            "n_factual": 12,
+            "batch_size": 96,
             "dtype": "auto",
         },
-        {"dense": {}},
+        {},
     ),
 }
 
