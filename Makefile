@@ -1,7 +1,7 @@
 # Every target sets up .venv first: Python 3.11 or later with venv, git and make are all that is needed.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo docs test test-versions lint types results steering side-effects steering-stability steering-gemma steering-gemma-en steering-gemma-zh steering-gemma-zh-by-en languages steering-languages faults calibration references fuzz soak reliability package licences sbom audit llama bench bench-environments bench-llama setup clean
+.PHONY: help demo docs test test-versions test-ecosystem lint types results steering side-effects steering-stability steering-gemma steering-gemma-en steering-gemma-zh steering-gemma-zh-by-en languages steering-languages faults calibration references fuzz soak reliability package licences sbom audit llama bench bench-environments bench-llama setup clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -37,6 +37,11 @@ lint: $(STAMP) ## Lint, format, spelling and layers only
 
 types: $(STAMP) ## Type check only
 	$(BIN)/mypy
+
+# Tests that need libraries of other people which the development environment does not hold.
+ECOSYSTEM := --with lm-eval==0.4.13 --with inspect-ai==0.3.285 --with steering-vectors==0.12.2
+test-ecosystem: $(STAMP) ## Run exports and tasks in lm-eval, Inspect and steering-vectors themselves
+	$(BIN)/uv run --frozen $(ECOSYSTEM) python -m pytest -n 0 tests/integration/test_lm_eval.py tests/integration/test_steering_peers.py tests/unit/test_inspect_task.py
 
 docs: $(STAMP) ## Build the documentation site into site/, offline
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
