@@ -132,7 +132,13 @@ def test_what_the_page_makes_of_the_figures_is_what_they_say():
         more = number(row, "valence r / ceiling") - number(row, "arousal r / ceiling")
         assert more > 0.1 if row["language"] == "en" else more < 0.02
 
-    assert all(number(row, "across r") < number(row, "same language r") for row in claimed("transfer"))
+    gains = {
+        (row["model"], row["languages"], row["rating"], row["features"]): number(row, "across r")
+        - number(row, "same language r")
+        for row in claimed("transfer")
+    }
+    assert {row for row, gain in gains.items() if gain >= 0} == {("Gemma", "en to zh", "valence", "space")}
+    assert max(gains.values()) < 0.01
 
     valence = [row for row in claimed("arrangement") if "r with valence" in row["figure"]]
     assert all(
