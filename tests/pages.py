@@ -12,14 +12,17 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from inspect import signature
 from pathlib import Path
 from threading import Thread
 from typing import Any, NamedTuple
+from unittest import mock
 
 from pyarrow import parquet
 from typer.testing import CliRunner
 
 from emospace.cli import app
+from emospace.models import load_model
 
 ROOT = Path(__file__).parents[1]
 FENCE = re.compile(r"(<!-- not run: [^\n]+ -->\n)?^```(sh|python|text)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -40,6 +43,30 @@ def blocks(page: Path) -> list[Block]:
     ]
 
 
+MODELS: dict[str, Any] = {}
+"""Those loaded in this process, by the arguments of `load_model`."""
+
+
+def load_once(*name: str, **options: Any) -> Any:
+    """Return what `load_model` does, for the same arguments the same: the pages name two models in every command."""
+    given = signature(load_model).bind(*name, **options)
+    given.apply_defaults()
+    key = repr(given)
+    if key not in MODELS:
+        MODELS[key] = load_model(*name, **options)
+    return MODELS[key]
+
+
+@contextlib.contextmanager
+def models_loaded_once() -> Iterator[None]:
+    """Let commands and Python of this process share the models they load."""
+    with (
+        mock.patch("emospace.models.load_model", load_once),
+        mock.patch("emospace.load_model", load_once),
+    ):
+        yield
+
+
 def digitless(line: str) -> str:
     """Return a line with its numbers masked and its spaces alike, since figures differ between machines."""
     return re.sub(r"\d+(\.\d+)?", "#", " ".join(line.split()))
@@ -54,7 +81,7 @@ def run_page(page: Path, folder: Path) -> str:
     port = str(_free_port())
     names: dict[str, Any] = {"__name__": page.stem}
     shown = ""
-    with contextlib.chdir(folder), contextlib.ExitStack() as servers:
+    with contextlib.chdir(folder), models_loaded_once(), contextlib.ExitStack() as servers:
         for kind, text, skipped in blocks(page):
             here = text.replace(":8000", f":{port}").replace("--port 8000", f"--port {port}")
             if skipped:
@@ -79,7 +106,7 @@ def run_notebook(notebook: Path, folder: Path) -> str:
     names: dict[str, Any] = {"__name__": notebook.stem}
     stream = io.StringIO()
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-    with contextlib.chdir(folder), contextlib.redirect_stdout(stream):
+    with contextlib.chdir(folder), models_loaded_once(), contextlib.redirect_stdout(stream):
         for cell in cells:
             if cell["cell_type"] == "code":
                 exec(compile("".join(cell["source"]), notebook.name, "exec"), names)

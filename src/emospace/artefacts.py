@@ -261,6 +261,9 @@ def read_as(path: Path, what: str) -> Iterator[None]:
 
 def jsonable(value: Any) -> Any:
     """Return `value` with numpy scalars and arrays, tuples and paths as plain JSON values."""
+    # Most values of a page's data; the check of an abstract class takes ten times as long.
+    if value is None or type(value) in (str, int, bool):
+        return value
     if isinstance(value, Mapping):
         return {str(key): jsonable(item) for key, item in value.items()}
     if isinstance(value, np.ndarray):

@@ -70,17 +70,17 @@ def test_parts_are_large_enough_and_apart(language, kind):
 
 @pytest.mark.parametrize(("language", "kind"), BUNDLED)
 def test_no_neutral_prompt_holds_a_concept_word(language, kind):
-    concepts = load_concepts().words(language)
-    for part in ("calibration", "evaluation"):
-        for prompt in load_prompts(language, part, kind=kind):
-            if language == "zh":
-                held = [word for word in concepts if word in prompt]
-            else:
-                words = re.findall(r"\w+", prompt)
-                held = [
-                    w for w, hit in zip(words, same_family(words, concepts, language), strict=True) if hit
-                ]
-            assert not held, (prompt, held)
+    concepts = load_concepts([language]).words(language)
+    prompts = [
+        prompt for part in ("calibration", "evaluation") for prompt in load_prompts(language, part, kind=kind)
+    ]
+    if language == "zh":
+        held = [(prompt, word) for prompt in prompts for word in concepts if word in prompt]
+    else:
+        words = [(prompt, word) for prompt in prompts for word in re.findall(r"\w+", prompt)]
+        hits = same_family([word for _, word in words], concepts, language)
+        held = [each for each, hit in zip(words, hits, strict=True) if hit]
+    assert prompts and not held
 
 
 @pytest.mark.parametrize("language", STEMS)

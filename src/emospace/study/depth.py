@@ -58,7 +58,8 @@ def depth_table(
         human = squares[source]
         for layer, part in pairs.groupby("layer"):
             shared = part[part["a"].isin(human.index) & part["b"].isin(human.index)]
-            names = [name for name in human.index if name in {*shared["a"], *shared["b"]}]
+            paired = {*shared["a"], *shared["b"]}
+            names = [name for name in human.index if name in paired]
             model = np.full((len(names), len(names)), np.nan)
             i, j = (pd.Index(names).get_indexer(shared[side]) for side in "ab")
             model[i, j] = model[j, i] = shared["dissimilarity"]
