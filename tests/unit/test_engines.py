@@ -8,6 +8,7 @@ import threading
 import warnings
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -123,6 +124,15 @@ def test_a_generator_closed_elsewhere_does_not_hold_its_thread_for_good():
     with limited_threads(1):
         pass
     assert torch.get_num_threads() == 2
+
+
+def test_libraries_are_looked_for_once_for_many_maps(monkeypatch):
+    import threadpoolctl
+
+    assert list(in_parallel(abs, [-1, 2])) == [1, 2]
+    monkeypatch.setattr(threadpoolctl, "ThreadpoolController", Mock(side_effect=AssertionError("a look")))
+    for _ in range(5):
+        assert list(in_parallel(abs, [-1, 2])) == [1, 2]
 
 
 def test_an_unknown_engine_is_named():

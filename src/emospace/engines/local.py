@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from threading import Lock, get_ident
+from typing import Any
 
 from emospace.engines.engine import Held, Item, Piece, Result, Thing
 
@@ -102,6 +104,7 @@ class _ThreadLimits:
         self._before: dict[int, int] = {}
         self._limit: int | None = None  # of the libraries
         self._free: dict[str, int] = {}  # their numbers without one
+        self._looked: tuple[int, list[Any]] = (0, [])
 
     def begin(self, n: int) -> int:
         """Add a limit and return the thread it belongs to."""
@@ -136,12 +139,9 @@ class _ThreadLimits:
             torch.set_num_threads(self._before.pop(thread))
 
     def _hold_libraries(self, limit: int | None) -> None:
-        from threadpoolctl import ThreadpoolController
-
-        libraries = ThreadpoolController().select(user_api="blas").lib_controllers
         if self._limit is None:
             self._free = {}
-        for library in libraries:
+        for library in self._libraries():
             free = self._free.setdefault(library.filepath, library.num_threads)
             # A newer threadpoolctl lets one thread alone set a library, until that is taken back.
             release = getattr(library, "clear_controlling_thread", dict)
@@ -149,6 +149,16 @@ class _ThreadLimits:
             library.set_num_threads(free if limit is None else limit)
             release(force=True)
         self._limit = limit
+
+    def _libraries(self) -> list[Any]:
+        """Return the linear algebra libraries of this process, looked for again only where modules were imported."""
+        # A look takes five milliseconds, longer than many a map.
+        from threadpoolctl import ThreadpoolController
+
+        if self._looked[0] != len(sys.modules):
+            libraries = ThreadpoolController().select(user_api="blas").lib_controllers
+            self._looked = len(sys.modules), libraries
+        return self._looked[1]
 
 
 _LIMITS = _ThreadLimits()
