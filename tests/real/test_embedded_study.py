@@ -14,7 +14,7 @@ from emospace.models import EMBEDDED, PACKAGED
 from emospace.norms import load_norms
 from emospace.records import Results
 from emospace.report import write_report
-from emospace.study import StudySpec, run_study
+from emospace.study import StudySpec, run_study, steering
 
 try:
     PACKAGED[EMBEDDED].parts()
@@ -50,7 +50,10 @@ def study(tmp_path_factory) -> tuple[Path, Results]:
         cebra=False,
         device="cpu",
     )
-    return out / "run", run_study(spec, out / "run")
+    with pytest.MonkeyPatch.context() as patch:
+        # Most of the fixture's time is answers: half their length shows the tone too.
+        patch.setattr(steering, "N_TOKENS", 16)
+        return out / "run", run_study(spec, out / "run")
 
 
 def r_of(results: Results, features: str, target: str, *, excluded: bool) -> float:
