@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections import Counter
 
 import pytest
@@ -9,7 +12,7 @@ import torch
 
 from conftest import counting, make_hf_model, make_tokenizer
 from emospace.generation import Sampling, generate, packing
-from emospace.models import onednn, wrap_model
+from emospace.models import load_model, onednn, wrap_model
 
 pytestmark = pytest.mark.skipif(not onednn.has_onednn(), reason="this torch has no oneDNN")
 
@@ -96,3 +99,37 @@ def test_without_the_operators_layers_run(model, products, monkeypatch):
     monkeypatch.setattr(packing, "has_onednn", lambda: False)
     generate(model, PROMPTS, sampling=SAMPLING)
     assert not products
+
+
+ROWS = """
+import torch
+from emospace.models.onednn import has_onednn, product
+assert has_onednn()
+weight = torch.ops.mkldnn._reorder_linear_weight(torch.ones(24, 16), 8)
+with torch.inference_mode():
+    for n in [*range(1, 101), 1]:
+        product(torch.ones(n, 16), weight)
+"""
+
+
+@pytest.mark.parametrize(("asked", "n_compiled"), [({}, 2), (dict.fromkeys(onednn.KEPT, "1000"), 1)])
+def test_products_of_few_shapes_are_kept_compiled_unless_the_user_asks_for_more(asked, n_compiled):
+    """Each shape takes half a megabyte, and a server sees hundreds."""
+    environment = {name: value for name, value in os.environ.items() if name not in onednn.KEPT}
+    environment |= {"ONEDNN_VERBOSE": "profile_create", **asked}
+    done = subprocess.run(
+        [sys.executable, "-c", ROWS], env=environment, capture_output=True, text=True, check=True
+    )
+    compiled = [
+        line for line in done.stdout.splitlines() if "create:cache_miss" in line and "mb1ic16oc24" in line
+    ]
+    assert len(compiled) == n_compiled
+
+
+def test_a_loaded_model_keeps_few_products_before_any_is_made(tmp_path, monkeypatch):
+    make_hf_model("llama").save_pretrained(tmp_path)
+    make_tokenizer().save_pretrained(tmp_path)
+    for name in onednn.KEPT:
+        monkeypatch.delenv(name, raising=False)
+    load_model(str(tmp_path), device="cpu")
+    assert {name: os.environ[name] for name in onednn.KEPT} == onednn.KEPT

@@ -21,6 +21,7 @@ from emospace.models.devices import faster_dtype, find_device
 from emospace.models.families import BLOCK_PATHS, find_blocks
 from emospace.models.gguf import from_gguf
 from emospace.models.hub import hub
+from emospace.models.onednn import keep_few_products
 from emospace.models.packaged import (
     EMBEDDED,
     PACKAGED,
@@ -262,6 +263,7 @@ def load_model(
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     _keep_deprecations_in_the_log()
+    keep_few_products()
     quantised = quantization_config is not None
     placed = None if device == "map" else find_device(device)
     dtype = faster_dtype(placed) if dtype == "auto" else dtype

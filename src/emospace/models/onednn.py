@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
+
+KEPT: Mapping[str, str] = dict.fromkeys(("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"), "64")
+"""Environment variables that say how many compiled products oneDNN and torch keep, and their values where the user sets none.
+
+There is one product for each shape: each number of rows and each weight. By default 1,024 are kept, of half a megabyte each,
+and the memory of a server grows for hours. To compile one takes a fraction of a millisecond.
+"""
+
+
+def keep_few_products() -> None:
+    """Let oneDNN and torch keep few compiled products; it has to be said before the first one."""
+    for name, value in KEPT.items():
+        os.environ.setdefault(name, value)
 
 
 def product(
@@ -45,6 +60,7 @@ def has_onednn() -> bool:
     """Return whether torch has the products with a step after them, and they are what they are taken for."""
     import torch
 
+    keep_few_products()
     rows, other = torch.linspace(-2, 2, 12).view(3, 4), torch.linspace(3, -1, 15).view(3, 5)
     # Its weights are drawn, which is to move nobody's seed.
     with torch.random.fork_rng(devices=()):
