@@ -176,6 +176,27 @@ def test_a_gate_opens_row_by_row_where_the_text_so_far_is_beyond_it(model, reade
             np.testing.assert_array_equal(tokens, plain.tokens[place])
 
 
+def test_the_gate_of_several_candidates_reads_a_prompt_once(model, reader, joy, monkeypatch):
+    from emospace.generation import loop
+
+    n_read = []
+    inner = loop.forward
+
+    def forward(model, ids, *args, **given):
+        if given.get("cache") is None:
+            n_read.append(len(ids))
+        return inner(model, ids, *args, **given)
+
+    monkeypatch.setattr(loop, "forward", forward)
+    gate = gate_at(reader, -1e6)
+    guidance = Guidance(weight=1, certainty=0.9, candidates=3)
+    gated = generate(model, PROMPTS, plan(model, joy, gate=gate, guidance=guidance), sampling=SAMPLED)
+    assert n_read == [len(PROMPTS)]
+    assert [state.opened_after for state in gated.gates] == [0] * len(PROMPTS)
+    free = generate(model, PROMPTS, plan(model, joy, guidance=guidance), sampling=SAMPLED)
+    assert gated.texts == free.texts
+
+
 def test_a_gate_may_open_below(model, reader, joy):
     gate = gate_at(reader, 1e6, above=False)
     assert generate(model, PROMPTS, plan(model, joy, gate=gate), sampling=GREEDY).texts == (

@@ -17,6 +17,7 @@ from emospace.cli.tone import load_vector, read_batch, read_prompt, reader_of, w
 from emospace.display import say, table, written
 from emospace.errors import InvalidInput, unknown
 from emospace.specs import OUTPUT, CalibrationSpec, ExportSpec, Mode, ShowSpec, TextSpec, condition_of
+from emospace.specs.guidance import PLAIN_OPTIONS
 
 if TYPE_CHECKING:
     from emospace.steering import DoseRange
@@ -87,7 +88,7 @@ def text(spec: TextSpec) -> None:
         raise InvalidInput(
             f"--beams {spec.beams} with guidance {guidance}",
             "a beam search runs through the model's own generate, which reads each text once",
-            "Leave out --beams, or give --guidance 1 --plausible 0 --cost 0 --certainty 0 --sharpen 1 --candidates 1 --block 0.",
+            f"Leave out --beams, or give {PLAIN_OPTIONS}.",
         )
     condition = None if spec.when is None else condition_of(spec.when, "--when")
     if spec.beams > 1 and (condition or not spec.steer_thought):

@@ -88,12 +88,18 @@ class Batch:
         import torch
         from transformers import DynamicCache
 
-        answers = [candidate for answer in answers for candidate in answer.candidates]
         for answer in answers:
             answer.opening = Opening(self.model, answer.prompt, answer.plan)
+        self._read_prompts(answers)
+        for answer in answers:
+            # Rivals have one prompt and plan, so what their gate reads there is read once.
+            for rival in answer.candidates[1:]:
+                assert answer.opening is not None
+                rival.opening = answer.opening.copy()
+        answers = [candidate for answer in answers for candidate in answer.candidates]
+        for answer in answers:
             if answer.emit is not None:
                 answer.text = AnswerStream(partial(decode, self.model), answer.opened, answer.stops)
-        self._read_prompts(answers)
         pairs = Pairs([answer.guidance for answer in answers], self.model.device)
         read, copies = _read_once(answers, pairs)
         ids, mask = left_padded([prompt for prompt, _, _ in read])
@@ -103,18 +109,18 @@ class Batch:
         cache = DynamicCache(config=self.model.model.config) if self.is_closed else DynamicCache()
         state = _OnDevice(answers, pairs, self.ends, self.model.device)
         is_shared = len(read) < len(copies)
-        alone = (
+        reading = (
             RowSteering(self.model, [plan for _, plan, _ in read])
             if is_shared
             else self._steering_of(answers)
         )
-        alone.begins = [begins for _, _, begins in read]
+        reading.begins = [begins for _, _, begins in read]
         # Whatever fails leaves the rows under way as they are.
         with ExitStack() as attached:
-            attached.enter_context(alone.attached())
-            run = self._run(answers, state, alone, ids, mask, positions, cache, copies)
+            attached.enter_context(reading.attached())
+            run = self._run(answers, state, reading, ids, mask, positions, cache, copies)
             if not (self.rows or is_shared):
-                self._steer(alone, attached.pop_all())
+                self._steer(reading, attached.pop_all())
         if is_shared:
             rows = torch.tensor(copies)
             mask = mask[rows.to(mask.device)]
