@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -24,6 +25,18 @@ N_ITEMS = 5
 TEN = Held(10, "ten", lambda _device: 10)
 RESULTS = {item: [10 * item] for item in range(N_ITEMS)}
 STORE = 100_000_000
+PATIENCE = 240
+"""Seconds after which a worker that waits for the other machine fails, so that the test does not hang."""
+
+
+def started(start: Callable):
+    """Return what is started, at the third try at the latest: on a busy machine a raylet outlasts Ray's 30 seconds."""
+    for _ in range(2):
+        try:
+            return start()
+        except Exception as error:
+            logging.getLogger(__name__).warning("not started: %s", error)
+    return start()
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +53,7 @@ def cluster(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EMOSPACE_CACHE", str(tmp_path_factory.mktemp("workers")))
         patch.delenv("RAY_ADDRESS", raising=False)
-        cluster = Cluster(initialize_head=True, head_node_args=head)
+        cluster = started(lambda: Cluster(initialize_head=True, head_node_args=head))
         ray.init(cluster.address, log_to_driver=False, logging_level=logging.ERROR)
         yield cluster
         ray.shutdown()
@@ -51,7 +64,7 @@ def cluster(tmp_path_factory):
 def nodes(cluster) -> list:
     """Return two machines of one CPU each, a new one in place of one that an earlier test lost."""
     while len(cluster.worker_nodes) < 2:
-        cluster.add_node(num_cpus=1, object_store_memory=STORE)
+        started(lambda: cluster.add_node(num_cpus=1, object_store_memory=STORE))
     return sorted(cluster.worker_nodes, key=lambda node: node.node_id)
 
 
@@ -73,7 +86,12 @@ def noting(folder: Path, held) -> Callable[[int], None]:
     os.mkfifo(both)
     os.mkfifo(go)
 
+    def give_up(*_signal: object) -> None:
+        raise TimeoutError("the other machine has begun nothing")
+
     def begin(item: int) -> None:
+        signal.signal(signal.SIGALRM, give_up)
+        signal.alarm(PATIENCE)
         node = ray.get_runtime_context().get_node_id()
         is_first = not list(folder.glob(f"{node} *"))
         (folder / f"{node} {item} {os.urandom(4).hex()}").touch()
@@ -82,6 +100,7 @@ def noting(folder: Path, held) -> Callable[[int], None]:
             go.open("r").close()
         elif is_first:
             both.open("r").close()
+        signal.alarm(0)
 
     return begin
 
