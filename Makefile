@@ -64,8 +64,8 @@ results: $(STAMP) ## Make docs/results/gemma.json, smollm2.json and compare.json
 	$(CLAIMS)
 
 BASIC := anger,disgust,fear,joy,sadness,surprise
-CELLS := --emotions $(BASIC) --baselines none --doses 1,1.4 --n-random 1 --random-doses 1 --n-shuffled 1 --n-prompts 24 --tokens 32 --instruction-prompts 8 --n-factual 12 --factual-tokens 16 --dtype auto
-STUDY := emospace steer evaluate $(CELLS) --batch-size 256 --out runs/steering
+CELLS := --emotions $(BASIC) --baselines none --doses 1,1.4 --n-random 1 --random-doses 1 --n-prompts 24 --tokens 32 --instruction-prompts 8 --n-factual 12 --factual-tokens 16 --dtype auto
+STUDY := emospace steer evaluate $(CELLS) --n-shuffled 1 --batch-size 256 --out runs/steering
 steering: $(STAMP) ## Calibrate the embedded model's vectors and make docs/results/steering.json again (an hour)
 	$(BIN)/python recipes/calibrate_steering.py
 	$(BIN)/$(STUDY)
@@ -90,7 +90,7 @@ steering-languages: $(STAMP) ## Steer answers of the embedded model by concepts 
 	$(BIN)/$(CROSSED)
 	$(BIN)/python recipes/publish_languages.py runs/steering-languages --command "make steering-languages: $(CROSSED)"
 
-GEMMA := emospace steer evaluate --model gemma $(CELLS) --batch-size 96
+GEMMA := emospace steer evaluate --model gemma $(CELLS) --n-shuffled 0 --batch-size 96
 steering-gemma: $(STAMP) ## Calibrate the vectors of Gemma and make docs/results/steering-gemma-*.json again: English and Chinese answers, Chinese ones by English concepts (two hours)
 	$(BIN)/python recipes/calibrate_steering.py --model gemma --emotions $(BASIC)
 	$(BIN)/python recipes/calibrate_steering.py --model gemma --emotions $(BASIC) --language zh
