@@ -448,7 +448,8 @@ def test_the_command_in_the_manifest_asks_for_the_same_evaluation(monkeypatch, t
         from emospace.evaluation.frontier import FIGURE_COLUMNS
 
         asked.append((spec, set(baselines), command))
-        tables = {"figures": pd.DataFrame(), "frontier_figures": pd.DataFrame(columns=FIGURE_COLUMNS)}
+        tables = dict.fromkeys(("figures", "stability"), pd.DataFrame())
+        tables["frontier_figures"] = pd.DataFrame(columns=FIGURE_COLUMNS)
         return Evaluation((), tables, (), 0)
 
     monkeypatch.setattr(emospace.evaluation.running, "run_evaluation", run_evaluation)
