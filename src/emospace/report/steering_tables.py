@@ -82,6 +82,11 @@ def _acting(record: SteeringRecord) -> str | None:
     return "; ".join(filter(None, (layers, record.options))) or None
 
 
+def _masked_recall(record: SteeringRecord) -> str | None:
+    recall = record.judge_recall_masked
+    return None if recall is None else f"of people's texts masked alike the judge recalls {figure(recall)}"
+
+
 def _judged(record: SteeringRecord) -> Cell:
     return Cell(judged_of([record]) or "all", record.n_judged)
 
@@ -90,7 +95,7 @@ JUDGED = Column("Judged", _judged)
 RATES = (
     score("Target rate", "target_rate", note="reason"),
     ci(),
-    score("Masked", "target_rate_masked"),
+    score("Masked", "target_rate_masked", note=_masked_recall),
     score("Unsteered", "base_rate"),
 )
 AUROC = Column("AUROC", _auroc_cell, numeric=True, wrap=True)
@@ -133,9 +138,6 @@ def emotion_table(records: Sequence[SteeringRecord], key: str, note: str = "") -
             *RATES,
             Column("p (FDR)", _tested, numeric=True),
             score("Judge's recall", "judge_recall"),
-            score("Judge's recall, masked", "judge_recall_masked")
-            if any(record.judge_recall_masked is not None for record in records)
-            else None,
             AUROC,
             score("ECE", "judge_calibration_error", digits=3)
             if any(record.judge_calibration_error is not None for record in records)
