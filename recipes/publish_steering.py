@@ -61,9 +61,9 @@ STABILITY: Mapping[str, Get] = {
     "greatest seed": "greatest",
     "in most seeds": "most",
     "in every seed": "every",
-    "again": "again",
-    "low": "again_low",
-    "high": "again_high",
+    "agreement": "agreement",
+    "low": "agreement_low",
+    "high": "agreement_high",
     "prompts": "n",
     "seeds": "n_seeds",
 }

@@ -80,20 +80,20 @@ def test_prompts_with_an_unjudged_answer_are_left_out(spec):  # noqa: F811
 
 
 @pytest.mark.parametrize(
-    ("hit", "most", "every", "again"),
+    ("hit", "most", "every", "agreement"),
     [
         ([[1, 1, 0, 0], [1, 1, 0, 0], [1, 1, 0, 0]], 0.5, 0.5, 1.0),
         ([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0]], 0.0, 0.0, 0.0),
         ([[1, 1, np.nan, 0], [1, 0, 1, 0], [1, 1, 1, 0]], 2 / 3, 1 / 3, 8 / 10),
     ],
 )
-def test_figures_of_planted_hits(hit, most, every, again):
+def test_figures_of_planted_hits(hit, most, every, agreement):
     row = _row("mix", "joy", [np.array(hit, dtype=float)], 0)
-    assert [row["most"], row["every"], row["again"]] == pytest.approx([most, every, again])
+    assert [row["most"], row["every"], row["agreement"]] == pytest.approx([most, every, agreement])
 
 
-def test_again_is_the_rate_where_answers_of_a_prompt_are_independent():
+def test_agreement_is_the_rate_where_answers_of_a_prompt_are_independent():
     hit = (np.random.default_rng(0).random((3, 1_000)) < 0.6).astype(float)
     row = _row("mix", "joy", [hit], 0)
-    assert row["again"] == pytest.approx(0.6, abs=0.03)
-    assert row["again_low"] < 0.6 < row["again_high"]
+    assert row["agreement"] == pytest.approx(0.6, abs=0.03)
+    assert row["agreement_low"] < 0.6 < row["agreement_high"]

@@ -178,7 +178,7 @@ def test_stability_stands_in_a_table_of_its_own(folder, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(folder, run)
     row = {"way": "mix", "n_emotions": 1, "n_seeds": 3, "n": 24, "least": 0.6, "greatest": 0.8}
-    for name, value in (("rate", 0.7), ("most", 0.75), ("every", 0.5), ("again", 0.9)):
+    for name, value in (("rate", 0.7), ("most", 0.75), ("every", 0.5), ("agreement", 0.9)):
         row |= {name: value, f"{name}_low": 0.1, f"{name}_high": 0.95}
     table = pd.DataFrame([{**row, "emotion": "joy"}, {**row, "emotion": None}])
     table.to_parquet(run / "tables" / "steering_stability.parquet")

@@ -178,8 +178,8 @@ def show_evaluation(evaluation: Evaluation) -> None:
             "rate": "rate",
         }
         columns |= {"least seed": "least", "greatest seed": "greatest", "in most seeds": "most"}
-        columns |= {"in every seed": "every", "again": "again"}
-        columns |= {"95% CI": between("again_low", "again_high"), "seeds": "n_seeds"}
+        columns |= {"in every seed": "every", "agreement": "agreement"}
+        columns |= {"95% CI": between("agreement_low", "agreement_high"), "seeds": "n_seeds"}
         table("Stability over seeds", *bare(columns, stability.to_dict("records")))
     if evaluation.side_effects:
         columns = {"emotion": lambda record: record.emotion or record.vector, "figure": "figure"}

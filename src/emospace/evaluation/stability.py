@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from emospace.models import LanguageModel
     from emospace.specs import SteeringSpec
 
-FIGURES = ("rate", "most", "every", "again")
+FIGURES = ("rate", "most", "every", "agreement")
 COLUMNS = (
     *("way", "emotion", "n_emotions", "n_seeds", "n", "least", "greatest"),
     *(f"{figure}{part}" for figure in FIGURES for part in ("", "_low", "_high")),
@@ -32,7 +32,7 @@ def stability_table(spec: SteeringSpec, model: LanguageModel, judged: Judged, ju
 
     One row an emotion of the basic six that was judged, and one of their mean (no ``emotion``). ``rate`` is the share of all
     answers with the tone, ``least`` and ``greatest`` that of a seed; ``most`` the share of prompts with the tone in more than
-    half of their answers, ``every`` in all; ``again`` the chance that an answer has the tone where another answer to its
+    half of their answers, ``every`` in all; ``agreement`` the chance that an answer has the tone where another answer to its
     prompt has it (specific agreement, Cicchetti & Feinstein 1990). 95% intervals over prompts. No row where there is one seed.
 
     Parameters
@@ -50,8 +50,8 @@ def stability_table(spec: SteeringSpec, model: LanguageModel, judged: Judged, ju
     for number in range(1, spec.seeds):
         say(f"Stability: answers of seed {spec.sampling.seed + number}.")
         sampling = spec.sampling.model_copy(update={"seed": spec.sampling.seed + number})
-        again = spec.model_copy(update={"sampling": sampling})
-        for given, seen in zip(answer(again, model, cells, judged.prompts), read, strict=True):
+        reseeded = spec.model_copy(update={"sampling": sampling})
+        for given, seen in zip(answer(reseeded, model, cells, judged.prompts), read, strict=True):
             seen.append(judge.judge(given.texts, spec.language))
     tables: dict[str, dict[str, Floats]] = {}
     for cell, seen in zip(cells, read, strict=True):
@@ -77,7 +77,7 @@ def _row(way: str, emotion: str | None, tables: Sequence[Floats], seed: int) -> 
         "rate": rate(counts / n_seeds, seed=seed),
         "most": rate(np.where(is_known, counts > n_seeds / 2, NAN), seed=seed),
         "every": rate(np.where(is_known, counts == n_seeds, NAN), seed=seed),
-        "again": ratio_estimate(
+        "agreement": ratio_estimate(
             np.where(is_known, counts * (counts - 1), 0),
             np.where(is_known, counts * (n_seeds - 1), 0),
             seed=seed,

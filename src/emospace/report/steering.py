@@ -33,7 +33,18 @@ SLOPE_FIELDS = (
     *("rho", "rho_low", "rho_high"),
 )
 FIGURE_FIELDS = ("kind", "figure", "value", "n")
-STABILITY_FIELDS = ("emotion", "way", "rate", "least", "greatest", "most", "every", "again", "n", "n_seeds")
+STABILITY_FIELDS = (
+    "emotion",
+    "way",
+    "rate",
+    "least",
+    "greatest",
+    "most",
+    "every",
+    "agreement",
+    "n",
+    "n_seeds",
+)
 
 
 def is_steering_run(run: Run) -> bool:

@@ -223,8 +223,8 @@ STABILITY = (
     score("Greatest seed", "greatest"),
     score("In most seeds", "most"),
     score("In every seed", "every"),
-    score("Again", "again"),
-    ci("again_low", "again_high", "95% CI of again"),
+    score("Agreement", "agreement"),
+    ci("agreement_low", "agreement_high", "95% CI of agreement"),
     counts("Prompts", lambda row: int(row["n"])),
     counts("Seeds", lambda row: int(row["n_seeds"])),
 )

@@ -328,7 +328,7 @@ class SteeringSpec(ChatModelSpec):
     factual_tokens: int = option(20, "Tokens of an answer to a factual question.", panel=JUDGED, gt=0)
     seeds: int = option(
         1,
-        "Seeds that the basic six are answered with at the calibrated dose, the first that of all else: whether a tone stays.",
+        "Answers to each prompt for the basic six at the calibrated dose, each with another seed; from 2 on, how often the tone is found again is reported.",
         panel=JUDGED,
         ge=1,
     )
