@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 from typer.core import TyperGroup
 
-from emospace.cli.options import keep_spec, takes
+from emospace.cli.options import keep_spec, options_of, takes
 from emospace.cli.steered import SteeredModel, show_answers, write_batch
 from emospace.cli.tone import load_vector, read_batch, read_prompt, reader_of, window_of
 from emospace.display import say, table, written
 from emospace.errors import InvalidInput, unknown
 from emospace.specs import OUTPUT, CalibrationSpec, ExportSpec, Mode, ShowSpec, TextSpec, condition_of
-from emospace.specs.guidance import PLAIN_OPTIONS
+from emospace.specs.guidance import PLAIN, Guidance
 
 if TYPE_CHECKING:
     from emospace.steering import DoseRange
@@ -85,10 +85,11 @@ def text(spec: TextSpec) -> None:
     options: dict[str, Any] = {"scope": spec.scope, "op": spec.op, "window": window_of(spec.window)}
     guidance = spec.guidance
     if spec.beams > 1 and (guidance.block or not guidance.is_plain):
+        plain = [option.words(f"{PLAIN[option.name]:g}") for option in options_of(Guidance)]
         raise InvalidInput(
             f"--beams {spec.beams} with guidance {guidance}",
             "a beam search runs through the model's own generate, which reads each text once",
-            f"Leave out --beams, or give {PLAIN_OPTIONS}.",
+            f"Leave out --beams, or give {' '.join(word for words in plain for word in words)}.",
         )
     condition = None if spec.when is None else condition_of(spec.when, "--when")
     if spec.beams > 1 and (condition or not spec.steer_thought):

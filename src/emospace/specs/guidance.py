@@ -109,8 +109,3 @@ PLAIN = {
     "block": 0,
 }
 """The guidance under which the steered model alone decides."""
-
-PLAIN_OPTIONS = " ".join(
-    f"--{'guidance' if name == 'weight' else name} {value:g}" for name, value in PLAIN.items()
-)
-"""The options of the command line that give it."""
