@@ -272,6 +272,14 @@ def test_mix_dose_and_scope_are_sent_and_shared(visit, stub) -> None:
     again.wait_for_url(lambda url: "dose=" not in url)
 
 
+@pytest.mark.parametrize("dose", ["1.6", "9.55"])
+def test_a_shared_dose_stands_where_its_range_is_not_known(visit, stub, dose) -> None:
+    stub.fail["/v1/emotions/resolve"] = (500, "internal_error", {})
+    page = visit(f"#/steer?mix=joy:1&dose={dose}")
+    ready(page)
+    assert page.input_value(".dose input") == dose
+
+
 def test_code_is_what_is_sent(visit, stub) -> None:
     page = visit("#/steer?mix=joy:0.5&prompt=It%27s%20%22late%22")
     ready(page)

@@ -27,7 +27,8 @@ export const makeDose = (box, change) => {
 
   const draw = () => {
     const shown = dose ?? range?.dose ?? 0;
-    slider.input.max = String(Math.max(1.4, Math.ceil((range?.high ?? 0) * 1.5 * 10) / 10));
+    // A dose from an address may be shown before its range is known, or lie beyond it.
+    slider.input.max = String(Math.max(1.4, Math.ceil((range?.high ?? 0) * 1.5 * 10) / 10, shown));
     slider.input.disabled = !range && dose === null;
     slider.set(shown);
     const top = Number(slider.input.max);
