@@ -10,9 +10,10 @@ import numpy as np
 from conftest import make_hf_model, make_tokenizer
 
 
-def write_gguf(path: Path) -> None:
-    """Write the tiny Llama as GGUF with its tokenizer."""
+def write_gguf(path: Path, *, quantised: bool = False) -> None:
+    """Write the tiny Llama as GGUF with its tokenizer, its weights in 8 bits where their rows fill whole blocks."""
     import gguf
+    from gguf.quants import quantize
 
     hf, tokenizer = make_hf_model("llama"), make_tokenizer()
     config, heads = hf.config, {"q_proj": 4, "k_proj": 2}
@@ -57,7 +58,11 @@ def write_gguf(path: Path) -> None:
             # llama.cpp keeps the two halves of each head's rotary pairs interleaved.
             n = heads[parts[-2]]
             array = array.reshape(n, 2, array.shape[0] // n // 2, -1).swapaxes(1, 2).reshape(array.shape)
-        writer.add_tensor(f"{block}{names[parts[-2]]}.weight", np.ascontiguousarray(array))
+        array, kind = np.ascontiguousarray(array), None
+        if quantised and array.ndim == 2 and array.shape[1] % 32 == 0:
+            kind = gguf.GGMLQuantizationType.Q8_0
+            array = quantize(array, kind)
+        writer.add_tensor(f"{block}{names[parts[-2]]}.weight", array, raw_dtype=kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -479,6 +479,14 @@ def test_models_that_can_be_had_are_listed(monkeypatch):
 # --- GGUF -------------------------------------------------------------------------------------------------
 
 
+def test_a_gguf_file_is_read_without_a_word_of_transformers(tmp_path, monkeypatch, capfd, caplog):
+    monkeypatch.setenv("EMOSPACE_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / "tiny.gguf"
+    write_gguf(path, quantised=True)
+    assert gguf_files.from_gguf(path, "tiny", dtype="bfloat16")[1]["quantisation"] == "Q8_0"
+    assert "ransformers" not in capfd.readouterr().err + caplog.text
+
+
 def test_a_gguf_file_is_turned_into_safetensors_once(tmp_path, monkeypatch, capfd):
     import transformers
 

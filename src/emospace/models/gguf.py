@@ -124,14 +124,18 @@ def _convert(path: Path, name: str, digest: str, dtype: str) -> dict[str, Any]:
 def _loaded(path: Path, dtype: str) -> tuple[Any, Any]:
     """Return a GGUF file's model, of plain floats, and its tokenizer."""
     import torch
+    import transformers
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     location = {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
+    # Newer releases keep weights packed where they have kernels for that.
+    plain = getattr(transformers, "GgufConfig", None)
+    options = {"quantization_config": plain(dequantize=True)} if plain else {}
     try:
         # The bar over the tensors cannot be turned off; it is kept off a stream that is no terminal.
         with quiet_bars(), nullcontext() if is_terminal() else redirect_stderr(StringIO()):
             tokenizer = AutoTokenizer.from_pretrained(**location)
-            model = AutoModelForCausalLM.from_pretrained(**location, dtype=getattr(torch, dtype))
+            model = AutoModelForCausalLM.from_pretrained(**location, dtype=getattr(torch, dtype), **options)
     # A damaged file can be wrong in ways that raise anything.
     except Exception as error:
         raise EmospaceError(
