@@ -23,7 +23,7 @@ from publishing import fill, gaps, load, made_by, made_on, markdown, markdown_ta
 
 AT_EQUAL_COST = (
     "Means over the basic emotions, read off each way's curve over doses where it meets the cost: perplexity "
-    "ratios 1.5 and 2, and 80% of the facts kept. Never extrapolated."
+    "ratios 1.5 and 2, and 80% of the facts kept. Never extrapolated: where all doses cost less, the last one's."
 )
 COLUMNS: Mapping[str, Get] = {
     "emotion": "emotion",

@@ -81,6 +81,13 @@ def test_an_outcome_is_read_where_its_curve_first_meets_the_cost(cost, level, ou
     assert read == pytest.approx([outcome], nan_ok=True)
 
 
+def test_a_curve_that_ends_below_the_cost_gives_its_end_where_that_is_asked():
+    outcome = np.array([[0.0, 10.0, 30.0]] * 3)
+    cost = np.array([[0.0, 1.0, 0.5], [0.0, 1.0, 2.0], [1.6, 1.7, 1.8]])
+    assert at_cost(outcome, cost, 1.5, or_end=True) == pytest.approx([30.0, 20.0, np.nan], nan_ok=True)
+    assert np.isnan(at_cost(outcome, cost, 1.5)[[0, 2]]).all()
+
+
 def test_each_resample_has_its_own_curve_and_level():
     outcome, cost = np.array([[0.0, 1.0]] * 3), np.array([[0.0, 1.0], [0.0, 2.0], [0.0, 0.1]])
     assert at_cost(outcome, cost, 0.5) == pytest.approx([0.5, 0.25, np.nan], nan_ok=True)
@@ -163,9 +170,8 @@ def test_figures_are_read_between_doses():
 @pytest.mark.parametrize(
     ("curve", "at", "level", "why"),
     [
-        (planted(ratios=(1.0, 1.2, 1.4)), "perplexity_ratio", 1.5, "1.00 to 1.40"),
         (planted(ratios=(1.7, 1.8, 1.9)), "perplexity_ratio", 1.5, "1.70 to 1.90"),
-        (planted(kept=(10, 10, 9)), "facts_kept", KEPT, "0.90 to 1.00"),
+        (planted(kept=(7, 6, 5)), "facts_kept", KEPT, "0.50 to 0.70"),
         (planted(kept=(None, None, None)), "facts_kept", KEPT, "no facts were asked"),
         (
             planted("prompt", rates=(0.3,), ratios=(1.65,), kept=(8,)),
@@ -182,11 +188,27 @@ def test_what_a_curve_does_not_reach_has_the_reason(curve, at, level, why):
     assert why in row["reason"]
 
 
+@pytest.mark.parametrize(
+    ("curve", "at", "level", "why"),
+    [
+        (planted(ratios=(1.0, 1.2, 1.4)), "perplexity_ratio", 1.5, "doses end at perplexity ratio 1.40"),
+        (planted(ratios=(1.0, 0.9, 0.8)), "perplexity_ratio", 1.5, "doses end at perplexity ratio 0.80"),
+        (planted(kept=(10, 10, 9)), "facts_kept", KEPT, "doses end at share of facts kept 0.90"),
+    ],
+)
+def test_a_way_that_costs_less_has_what_its_last_dose_gives(curve, at, level, why):
+    row = value(figure_table([curve], DRAWN), at, level, "target_rate")
+    assert row["value"] == pytest.approx(0.9)
+    assert row["value_low"] <= 0.9 <= row["value_high"]
+    assert row["reached"] == 1.0
+    assert why in row["reason"]
+
+
 def test_no_interval_where_too_few_resamples_reach_the_cost():
-    curve = planted()
+    curve = planted(ratios=(1.4, 1.8, 3.0))
     logs = curve.logs.copy()
-    # Half of the answers are far below the cost, so the median of many resamples is too.
-    logs[1:, :, : N // 2 - 1] = 0.0
+    # Half of the answers at its first dose are above the cost, so the median of many resamples is too.
+    logs[0, :, : N // 2 - 1] = np.log(1.7)
     wavering = Curve(
         curve.way,
         curve.emotions,
@@ -225,8 +247,8 @@ def test_the_summary_holds_the_means_with_intervals_or_reasons():
     assert met.value == pytest.approx(0.5)
     assert met.ci_low < 0.5 < met.ci_high
     beyond = by["target_rate", "perplexity_ratio", "2"]
-    assert beyond.value is None
-    assert "1.00 to 1.80" in beyond.reason
+    assert beyond.value == pytest.approx(0.9)
+    assert "end at perplexity ratio 1.80" in beyond.reason
 
 
 # --- ways beside each other
@@ -253,8 +275,16 @@ def test_a_way_without_a_dose_is_compared_at_its_own_cost():
     assert first["level"] == pytest.approx(1.5)
     assert first["difference"] == pytest.approx(0.3)
     beyond = table.loc[("random", "target_rate")]
-    assert np.isnan(beyond["p"])
-    assert beyond["reason"].startswith("mix: its doses are at perplexity ratio 1.00 to 3.00")
+    assert beyond["difference"] == pytest.approx(0.7)
+    assert beyond["p"] < 0.05
+    assert beyond["reason"] == "mix: its doses end at perplexity ratio 3.00"
+
+
+def test_a_way_that_ends_below_the_cost_is_not_held_against_the_first():
+    table = paired_tests([planted(), planted("dense", ratios=(1.0, 1.2, 1.4))], DRAWN)
+    row = table.set_index(["figure", "level"]).loc[("target_rate", 1.5)]
+    assert np.isnan(row["p"])
+    assert row["reason"] == "dense: its doses are at perplexity ratio 1.00 to 1.40"
 
 
 def test_only_emotions_that_both_ways_have_are_compared():

@@ -1,7 +1,7 @@
 """The frontier: how much tone each way of steering gives at what cost, read off its curve over doses.
 
 A way is compared with another at equal cost, so a figure is interpolated along the curve of the doses tried, from
-unsteered answers on, and never extrapolated. Intervals and tests resample prompts and factual questions, the same ones
+unsteered answers on, and never extrapolated: a curve that ends before it costs as much has what its last dose gives. Intervals and tests resample prompts and factual questions, the same ones
 for all ways.
 """
 
@@ -229,7 +229,7 @@ def trace(curve: Curve, drawn: Resamples) -> Trace:
     return Trace(rate(curve.chosen), rate(curve.masked), median(curve.logs), kept)
 
 
-def at_cost(outcome: Floats, cost: Floats, level: float | Floats) -> Floats:
+def at_cost(outcome: Floats, cost: Floats, level: float | Floats, *, or_end: bool = False) -> Floats:
     """Return the outcome ``[n_draws]`` where a curve first meets a cost, linear between two doses.
 
     Parameters
@@ -238,10 +238,12 @@ def at_cost(outcome: Floats, cost: Floats, level: float | Floats) -> Floats:
         ``[n_draws, n_points]`` in the order of doses; a point whose cost is NaN in the first draw was not measured.
     level
         The cost, one for all draws or ``[n_draws]``.
+    or_end
+        Whether a curve all of which costs less than `level` gives what its last dose does.
 
     Returns
     -------
-    ``[n_draws]``, NaN where the curve does not meet the level: nothing is extrapolated.
+    ``[n_draws]``, NaN where the curve does not meet the level, nor ends below it: nothing is extrapolated.
     """
     measured = np.isfinite(cost[0])
     outcome, cost = outcome[:, measured], cost[:, measured]
@@ -254,7 +256,10 @@ def at_cost(outcome: Floats, cost: Floats, level: float | Floats) -> Floats:
     start, stop = before[rows, first], after[rows, first]
     step = np.divide(wanted[:, 0] - start, stop - start, out=np.zeros(len(cost)), where=stop != start)
     low, high = outcome[rows, first], outcome[rows, first + 1]
-    return np.where(meets.any(axis=1), low + step * (high - low), np.nan)
+    cheaper = or_end & (cost < wanted).all(axis=1)
+    return np.where(
+        meets.any(axis=1), low + step * (high - low), np.where(cheaper, outcome[:, -1], np.nan)
+    )
 
 
 def point_table(curves: Sequence[Curve], drawn: Resamples) -> pd.DataFrame:
@@ -296,7 +301,7 @@ def point_table(curves: Sequence[Curve], drawn: Resamples) -> pd.DataFrame:
 def figure_table(curves: Sequence[Curve], drawn: Resamples) -> pd.DataFrame:
     """Return what each way gives at `RATIOS` and where `KEPT` of the facts are kept, or the reason why it is not known.
 
-    A row without an emotion is the mean of the way's emotions: one multiple of their calibrated doses for all.
+    A way that costs less at all its doses has what the last of them gives, with that as its reason. A row without an emotion is the mean of the way's emotions: one multiple of their calibrated doses for all.
     """
     rows = [
         {"way": curve.way, "emotion": emotion, "n_emotions": len(curve.emotions), **figure}
@@ -312,11 +317,14 @@ def _figures(traced: Trace, n_prompts: int) -> Iterator[dict[str, Any]]:
     with_facts = {**rates, "facts_kept": traced.kept}
     with_ratio = {**rates, "perplexity_ratio": traced.perplexity_ratio}
     places = [("perplexity_ratio", ratio, traced.logs, np.log(ratio), with_facts) for ratio in RATIOS]
-    for at, level, cost, met, outcomes in (*places, ("facts_kept", KEPT, traced.kept, KEPT, with_ratio)):
+    # Facts lost are a cost, facts kept are not.
+    for at, level, cost, met, outcomes in (*places, ("facts_kept", KEPT, -traced.kept, -KEPT, with_ratio)):
         for name, outcome in outcomes.items():
-            estimate, reached, reason = _at_level(at_cost(outcome, cost, met), n_prompts)
+            estimate, reached, reason = _at_level(at_cost(outcome, cost, met, or_end=True), n_prompts)
             if not np.isfinite(estimate.value):
                 reason = _unreached(traced, at, level, outcome if name == "facts_kept" else None)
+            elif reason is None:
+                reason = _ended(traced, at, cost[0], met)
             place = {"at": at, "level": level, "figure": name}
             yield {**place, **estimate.named("value"), "n": estimate.n, "reached": reached, "reason": reason}
 
@@ -332,7 +340,8 @@ def _at_level(values: Floats, n: int) -> tuple[Estimate, float, str | None]:
 def paired_tests(curves: Sequence[Curve], drawn: Resamples) -> pd.DataFrame:
     """Return the first way against each other one at equal perplexity, paired by prompt.
 
-    Ways with doses are compared at `RATIOS`; one without a dose at the ratio it has, anew in each resample. `difference`
+    Ways with doses are compared at `RATIOS`; one without a dose at the ratio it has, anew in each resample. Where all
+    doses of the first way cost less, its last one is compared, with that as the reason. `difference`
     is the first way's mean rate less the other's, over the emotions of both; `p` is two-sided, twice the share of the
     resamples beyond zero with one added to both counts, and `p_fdr` over all tests of one figure.
     """
@@ -346,7 +355,7 @@ def paired_tests(curves: Sequence[Curve], drawn: Resamples) -> pd.DataFrame:
         for ratio in levels:
             level = beside.logs[:, 0] if ratio is None else np.full(len(main.logs), np.log(ratio))
             for name in OUTCOMES:
-                ours = at_cost(getattr(main, name), main.logs, level)
+                ours = at_cost(getattr(main, name), main.logs, level, or_end=True)
                 theirs = getattr(beside, name)
                 theirs = theirs[:, 0] if ratio is None else at_cost(theirs, beside.logs, level)
                 estimate, _, reason = _at_level(ours - theirs, other.chosen.shape[2])
@@ -354,6 +363,8 @@ def paired_tests(curves: Sequence[Curve], drawn: Resamples) -> pd.DataFrame:
                     part, way = (beside, other.way) if np.isfinite(ours[0]) else (main, curves[0].way)
                     reason = f"{way}: {_unreached(part, 'perplexity_ratio', float(np.exp(level[0])))}"
                 p = _two_sided((ours - theirs)[1:]) if reason is None else np.nan
+                if reason is None and (ended := _ended(main, "perplexity_ratio", main.logs[0], level[0])):
+                    reason = f"{curves[0].way}: {ended}"
                 rows.append(
                     {
                         "way": curves[0].way,
@@ -418,8 +429,7 @@ def _traced(curves: Sequence[Curve], drawn: Resamples) -> Iterator[tuple[Curve, 
 
 def _unreached(traced: Trace, at: str, level: float, outcome: Floats | None = None) -> str:
     """Return why a curve has no value at a cost, with the costs that it has."""
-    costs = (traced.perplexity_ratio if at == "perplexity_ratio" else traced.kept)[0]
-    name = "perplexity ratio" if at == "perplexity_ratio" else "share of facts kept"
+    costs, name = _costs(traced, at)
     known = costs[np.isfinite(costs)]
     if not len(known) or (outcome is not None and not np.isfinite(outcome[0]).any()):
         return "no facts were asked, or the unsteered model knows none"
@@ -428,6 +438,21 @@ def _unreached(traced: Trace, at: str, level: float, outcome: Floats | None = No
     if known.min() <= level <= known.max():
         return f"it was not measured at all doses around {name} {level:g}"
     return f"its doses are at {name} {known.min():.2f} to {known.max():.2f}"
+
+
+def _ended(traced: Trace, at: str, cost: Floats, level: float) -> str | None:
+    """Return at which cost the doses of a curve end, None where they reach the level."""
+    if (cost[np.isfinite(cost)] >= level).any():
+        return None
+    costs, name = _costs(traced, at)
+    return f"its doses end at {name} {costs[np.isfinite(costs)][-1]:.2f}"
+
+
+def _costs(traced: Trace, at: str) -> tuple[Floats, str]:
+    """Return the costs of the points of the sample's curve, and what they are called."""
+    if at == "perplexity_ratio":
+        return traced.perplexity_ratio[0], "perplexity ratio"
+    return traced.kept[0], "share of facts kept"
 
 
 def _two_sided(draws: Floats) -> float:

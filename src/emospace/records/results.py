@@ -134,7 +134,7 @@ class SummaryRecord(Explained):
 
     ``of`` names the records as `Results` does, ``figure`` their field; ``among`` says which of them, field by field. Of
     a way of steering at a cost (``among["group"]`` is ``frontier``) there is a bootstrap interval over prompts, n counts
-    the emotions, and `reason` says why a figure is not known.
+    the emotions, and `reason` says why a figure is not known, or where doses end that all cost less.
     """
 
     figure_field = "value"
