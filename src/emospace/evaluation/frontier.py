@@ -257,9 +257,7 @@ def at_cost(outcome: Floats, cost: Floats, level: float | Floats, *, or_end: boo
     step = np.divide(wanted[:, 0] - start, stop - start, out=np.zeros(len(cost)), where=stop != start)
     low, high = outcome[rows, first], outcome[rows, first + 1]
     cheaper = or_end & (cost < wanted).all(axis=1)
-    return np.where(
-        meets.any(axis=1), low + step * (high - low), np.where(cheaper, outcome[:, -1], np.nan)
-    )
+    return np.where(meets.any(axis=1), low + step * (high - low), np.where(cheaper, outcome[:, -1], np.nan))
 
 
 def point_table(curves: Sequence[Curve], drawn: Resamples) -> pd.DataFrame:
