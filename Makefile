@@ -80,7 +80,7 @@ steering-stability: $(STAMP) ## Answer each prompt with three seeds: whether a t
 side-effects: $(STAMP) ## What the shipped vectors change beside the tone; make docs/results/side-effects.json again (ten minutes)
 	$(BIN)/python recipes/measure_side_effects.py runs/side-effects
 
-languages: $(STAMP) ## Study thirteen languages in Gemma; make docs/results/languages.json again (an hour)
+languages: $(STAMP) ## Study thirteen languages in Gemma; make docs/results/languages.json again (a quarter of an hour)
 	$(BIN)/emospace study --model gemma --languages all --no-cebra --no-steering --dtype auto --out runs/languages
 	$(BIN)/python recipes/publish_languages.py runs/languages --command "make languages"
 	$(CLAIMS)
