@@ -1,9 +1,9 @@
 """Compare ways of steering on calibration prompts with the calibration judge: no figure that is reported is looked at.
 
-    python recipes/pilot_steering.py [--n-prompts 12] [--ways 0,3,3:1]
+    python recipes/pilot_steering.py [--model embedded] [--n-prompts 12] [--ways 0,3,3:1]
 
-Each way is a set of vectors, a multiple of their calibrated dose and a guidance; it is tried on the basic six of the embedded
-model in English. Written for each: how often the judge finds the target, as it is and with the words of all concept-sets
+Each way is a set of vectors, a multiple of their calibrated dose and a guidance; it is tried on the basic six of a model in
+English. Written for each: how often the judge finds the target, as it is and with the words of all concept-sets
 masked, its mean probability, the perplexity under the unsteered model over that of the unsteered answer (geometric mean over
 emotions of the medians), the part of the factual questions of calibration, answered rightly unsteered, that stay right, and
 distinct bigrams. Answers share their random numbers. What was tried is kept in the cache, so a run that was stopped goes
@@ -26,7 +26,7 @@ from emospace.display import say
 from emospace.evaluation.content import answered, distinct_n
 from emospace.evaluation.estimates import row_mean
 from emospace.evaluation.materials import Materials, materials
-from emospace.evaluation.prompts import load_factual, load_prompts
+from emospace.evaluation.prompts import load_factual, load_prompts, prompt_kind
 from emospace.evaluation.scores import hits
 from emospace.generation import Sampling, generate, generate_together, perplexity
 from emospace.judges import BASIC, BASIC_SEVEN, load_judge
@@ -113,6 +113,12 @@ WAYS = (
     Way(1.5, guided(1, plausible=0, candidates=4, block=10, sharpen=1.5, certainty=0.2), "shipped"),
     Way(1.25, guided(1, plausible=0, candidates=4, block=10, sharpen=1.5, certainty=0.25), "shipped"),
     Way(2.0, guided(1, plausible=0, candidates=4, block=10, sharpen=1.5, certainty=0.2), "shipped"),
+    Way(1.0, guided(1, plausible=0, candidates=4, block=10, sharpen=1.5, certainty=0.25), "shipped"),
+    Way(1.0, guided(1, plausible=0, candidates=4, block=10, sharpen=1.5, margin=1.5), "shipped"),
+    Way(1.0, guided(1, plausible=0, candidates=4, block=10, sharpen=1.5, margin=2), "shipped"),
+    Way(1.25, guided(1, plausible=0, candidates=4, block=10, sharpen=1.5, margin=2), "shipped"),
+    Way(1.5, guided(1, plausible=0, candidates=4, block=10, sharpen=1.5, margin=1.3), "shipped"),
+    Way(1.0, guided(1, plausible=0, candidates=4, block=10, sharpen=1.5, margin=3), "shipped"),
 )
 """``mix 0.5`` names vectors made anew: source and contrast, cleaned of directions common to all text, dose 1."""
 
@@ -123,12 +129,13 @@ class Pilot:
     def __init__(self, model: LanguageModel, n_prompts: int, n_tokens: int, seed: int) -> None:
         self.model = model
         self.judge, self.sets = load_judge(JUDGE), load_concepts([LANGUAGE])
-        self.prompts = load_prompts(LANGUAGE, "calibration")[:n_prompts]
+        kind = prompt_kind(model, None)
+        self.prompts = load_prompts(LANGUAGE, "calibration", None, kind)[:n_prompts]
         self.sampling = Sampling(n_tokens=n_tokens, seed=seed)
         self.greedy = Sampling(n_tokens=16, temperature=0.0)
         plain = generate(self.model, self.prompts, sampling=self.sampling)
         self.base = perplexity(self.model, self.prompts, plain)
-        facts = load_factual(LANGUAGE, part="calibration")
+        facts = load_factual(LANGUAGE, None, kind, "calibration")
         right = answered(
             generate(self.model, [fact.prompt for fact in facts], sampling=self.greedy).texts,
             [fact.answers for fact in facts],
@@ -214,6 +221,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--model", default="embedded")
     parser.add_argument("--n-prompts", type=int, default=12)
     parser.add_argument("--n-tokens", type=int, default=40)
     parser.add_argument("--ways", default="", help="numbers of ways, 3:1 for another seed than 0; else all")
@@ -221,11 +229,11 @@ def main() -> None:
     options = parser.parse_args()
     numbers = [tuple(map(int, name.split(":"))) for name in options.ways.split(",") if name]
     asked = [(WAYS[number[0]], (*number, 0)[1]) for number in numbers] or [(way, 0) for way in WAYS]
-    model = load_model("embedded", dtype="auto")
+    model = load_model(options.model, dtype="auto")
     pilots = {seed: Pilot(model, options.n_prompts, options.n_tokens, seed) for _, seed in asked}
     card = made_by(shlex.join(["python", "recipes/pilot_steering.py", *sys.argv[1:]]))
     card |= {
-        "model": "embedded",
+        "model": options.model,
         "judge": JUDGE,
         "n_prompts": options.n_prompts,
         "n_tokens": options.n_tokens,

@@ -411,7 +411,7 @@ class Handler(BaseHTTPRequestHandler):
 def serving():
     """Serve on a free port of loopback until the block ends."""
     server = StubServer()
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:
         yield server
