@@ -23,6 +23,8 @@ from inputs import PROMPT
 from processes import ToolError
 from rounds import Taken, rate_row
 
+from emospace.specs import Guidance
+
 EMOTION = "joy"
 LLAMA = "llama.cpp"
 SERVE = "from emospace.cli import main; main()"
@@ -139,7 +141,7 @@ def own_answer(n_tokens: int, steered: bool) -> Ask:
     if steered:
         # What a control vector does: the same addition at every token.
         body |= {"emotion": {EMOTION: 1.0}, "mode": "constant", "scope": "all"}
-        body["guidance"] = {"weight": 1, "plausible": 0, "cost": 0, "candidates": 1}
+        body["guidance"] = Guidance().over(None).given
 
     def ask(client: httpx.Client) -> int:
         return last_event(client, "/v1/completions", body)["usage"]["completion_tokens"]

@@ -65,11 +65,11 @@ def guided(
     plausible: float = 0.02,
     **more: float,
 ) -> Guidance:
-    """Return a guidance with all said."""
-    return Guidance(weight=weight, plausible=plausible, cost=cost, **more)
+    """Return a guidance with all said, so that nothing is as the vector was calibrated."""
+    return Guidance(weight=weight, plausible=plausible, cost=cost, **more).over(None)
 
 
-PLAIN = Guidance(weight=1, plausible=0, cost=0)
+PLAIN = Guidance().over(None)
 WAYS = (
     Way(1.0, PLAIN, "shipped"),
     Way(0.75, PLAIN, "shipped"),
@@ -114,10 +114,20 @@ WAYS = (
     Way(1.25, guided(1, plausible=0, candidates=4, block=10, sharpen=1.5, certainty=0.25), "shipped"),
     Way(2.0, guided(1, plausible=0, candidates=4, block=10, sharpen=1.5, certainty=0.2), "shipped"),
     Way(1.0, guided(1, plausible=0, candidates=4, block=10, sharpen=1.5, certainty=0.25), "shipped"),
-    Way(1.0, guided(1, plausible=0, candidates=4, block=10, sharpen=1.5, margin=1.5), "shipped"),
     Way(1.0, guided(1, plausible=0, candidates=4, block=10, sharpen=1.5, margin=2), "shipped"),
-    Way(1.25, guided(1, plausible=0, candidates=4, block=10, sharpen=1.5, margin=2), "shipped"),
-    Way(1.5, guided(1, plausible=0, candidates=4, block=10, sharpen=1.5, margin=1.3), "shipped"),
+    Way(1.25, guided(1, plausible=0, candidates=4, block=10, sharpen=1.5, margin=1.5), "shipped"),
+    Way(
+        1.0, guided(1, plausible=0, candidates=4, block=10, sharpen=1.5, margin=2, certainty=0.25), "shipped"
+    ),
+    Way(
+        1.25, guided(1, plausible=0, candidates=4, block=10, sharpen=1.5, margin=2, certainty=0.25), "shipped"
+    ),
+    Way(
+        1.0,
+        guided(1, plausible=0, candidates=4, block=10, sharpen=1.5, margin=1.5, certainty=0.25),
+        "shipped",
+    ),
+    Way(1.5, guided(1, plausible=0, candidates=4, block=10, sharpen=1.5, margin=2), "shipped"),
     Way(1.0, guided(1, plausible=0, candidates=4, block=10, sharpen=1.5, margin=3), "shipped"),
 )
 """``mix 0.5`` names vectors made anew: source and contrast, cleaned of directions common to all text, dose 1."""

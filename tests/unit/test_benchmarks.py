@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from emospace.artefacts import read_json, write_json
+from emospace.specs import Guidance
 
 ROOT = Path(__file__).parents[2]
 SUITE = ROOT / "benchmarks"
@@ -342,3 +343,15 @@ def test_the_published_page_holds_every_row_and_no_path(tmp_path):
     assert "/home/" not in page
     assert "/home/" not in (docs / "benchmarks.json").read_text(encoding="utf-8")
     assert (docs.parent / "images" / "benchmarks-linear.png").stat().st_size > 1000
+
+
+def test_a_server_is_asked_for_the_addition_alone_whatever_the_vectors_were_calibrated_with(monkeypatch):
+    import serving
+
+    asked = []
+    monkeypatch.setattr(
+        serving, "last_event", lambda *call: asked.append(call[-1]) or {"usage": {"completion_tokens": 1}}
+    )
+    serving.own_answer(4, steered=True)(None)
+    calibrated = Guidance(certainty=0.25, margin=2, sharpen=1.5, candidates=4, block=10)
+    assert Guidance(**asked[0]["guidance"]).over(calibrated).is_plain
