@@ -18,7 +18,7 @@ from emospace.display import say
 from emospace.evaluation.calibration import calibrate
 from emospace.judges import BASIC
 from emospace.models import load_model
-from emospace.specs import CalibrationSpec, Guidance
+from emospace.specs import CalibrationSpec
 from emospace.steering.bank import bank_folder
 
 ROOT = Path(__file__).parent.parent
@@ -60,12 +60,8 @@ SHIPMENTS = {
             "n_prompts": 12,
             "n_tokens": 32,
             "contrasts": (1.0,),
-            "doses": (0.75, 1.0, 1.25, 1.5),
+            "doses": (0.75, 1.0, 1.25),
             "feature_doses": (),
-            # At the same share of facts more tone than certainty (docs/results/steering-margin-gemma.md).
-            "guidance": Guidance(
-                weight=1, plausible=0, certainty=0, margin=2, sharpen=1.5, candidates=4, block=10
-            ),
             "constant_doses": (0.5, 0.75, 1.0),
             "n_factual": 12,
             "batch_size": 96,

@@ -114,21 +114,14 @@ WAYS = (
     Way(1.25, guided(1, plausible=0, candidates=4, block=10, sharpen=1.5, certainty=0.25), "shipped"),
     Way(2.0, guided(1, plausible=0, candidates=4, block=10, sharpen=1.5, certainty=0.2), "shipped"),
     Way(1.0, guided(1, plausible=0, candidates=4, block=10, sharpen=1.5, certainty=0.25), "shipped"),
-    Way(1.0, guided(1, plausible=0, candidates=4, block=10, sharpen=1.5, margin=2), "shipped"),
-    Way(1.25, guided(1, plausible=0, candidates=4, block=10, sharpen=1.5, margin=1.5), "shipped"),
-    Way(
-        1.0, guided(1, plausible=0, candidates=4, block=10, sharpen=1.5, margin=2, certainty=0.25), "shipped"
-    ),
-    Way(
-        1.25, guided(1, plausible=0, candidates=4, block=10, sharpen=1.5, margin=2, certainty=0.25), "shipped"
-    ),
+    Way(),
+    Way(),
     Way(
         1.0,
-        guided(1, plausible=0, candidates=4, block=10, sharpen=1.5, margin=1.5, certainty=0.25),
         "shipped",
     ),
-    Way(1.5, guided(1, plausible=0, candidates=4, block=10, sharpen=1.5, margin=2), "shipped"),
-    Way(1.0, guided(1, plausible=0, candidates=4, block=10, sharpen=1.5, margin=3), "shipped"),
+    Way(1.0, guided(1, plausible=0, candidates=4, block=10, sharpen=1.5, certainty=0.2), "shipped"),
+    Way(1.25, guided(1, plausible=0, candidates=4, block=10, sharpen=1.5, certainty=0.2), "shipped"),
 )
 """``mix 0.5`` names vectors made anew: source and contrast, cleaned of directions common to all text, dose 1."""
 

@@ -241,19 +241,16 @@ def test_sharpened_tokens_are_those_of_a_lower_temperature(llama):
     assert greedy.texts == generate(llama, PROMPTS, vector, dose=1.0, sampling=GREEDY).texts
 
 
-@pytest.mark.parametrize("sign", ["certainty", "margin"])
-def test_tokens_of_which_the_unsteered_model_is_sure_are_drawn_from_it(llama, sign):
+def test_tokens_of_which_the_unsteered_model_is_sure_are_drawn_from_it(llama):
     torch.manual_seed(2)
     logits = 4 * torch.randn(12, 40)
     unsteered = logits[1::2].log_softmax(dim=-1)
-    first, second = unsteered.exp().topk(2, dim=-1).values.T
-    sureness = {"certainty": first, "margin": first / second}[sign]
-    threshold = float(sureness.median())
+    certainty = float(unsteered.exp().amax(dim=-1).median())
     guidance = Guidance(weight=2, cost=0.5, plausible=0.01, sharpen=1.5)
     free = Pairs([guidance] * 6, "cpu").guided(logits.clone()).softmax(dim=-1)
-    kept = guidance.model_copy(update={sign: threshold})
+    kept = guidance.model_copy(update={"certainty": certainty})
     held = Pairs([kept] * 6, "cpu").guided(logits.clone()).softmax(dim=-1)
-    is_sure = sureness >= threshold
+    is_sure = unsteered.exp().amax(dim=-1) >= certainty
     assert 0 < is_sure.sum() < 6
     likely = unsteered >= unsteered.amax(dim=-1, keepdim=True) + np.log(0.01)
     expected = (1.5 * unsteered).masked_fill(~likely, -torch.inf).softmax(dim=-1)
@@ -262,7 +259,7 @@ def test_tokens_of_which_the_unsteered_model_is_sure_are_drawn_from_it(llama, si
 
     vector = vector_for(llama)
     everywhere = generate(
-        llama, PROMPTS, vector, dose=1.0, sampling=GREEDY, guidance=Guidance(weight=3, **{sign: 1e-9})
+        llama, PROMPTS, vector, dose=1.0, sampling=GREEDY, guidance=Guidance(weight=3, certainty=1e-9)
     )
     assert everywhere.texts == generate(llama, PROMPTS, sampling=GREEDY).texts
 

@@ -160,7 +160,6 @@ def test_a_guided_answer_says_how_much_of_the_tone_each_piece_is(client):
         "plausible": 0.05,
         "cost": 0,
         "certainty": 0,
-        "margin": 0,
         "sharpen": 1,
         "candidates": 1,
         "block": 0,

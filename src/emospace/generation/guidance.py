@@ -5,9 +5,8 @@ the logits ``s`` and ``u`` of both, the token is drawn from ``u + weight * (s - 
 (Sanchez et al. 2023) with a steering vector in place of a prompt: a small dose, whose direction the model still
 follows, can be made to count more. Bounds keep the answer what it is: `Guidance.plausible` leaves only tokens that the
 unsteered model finds likely (the plausibility constraint of contrastive decoding, Li et al. 2023), `Guidance.cost`
-lowers the weight where the tone would cost more than so many nats, and `Guidance.certainty` and `Guidance.margin` make it 0
-where the unsteered model is sure of the token, by its probability or by how far it is ahead of the next, so that the answer
-still says what the model knows.
+lowers the weight where the tone would cost more than so many nats, and `Guidance.certainty` makes it 0 where the unsteered
+model is sure of the token, so that the answer still says what the model knows.
 """
 
 from __future__ import annotations
@@ -79,16 +78,14 @@ class Pairs:
                 g.plausible or 0.0,
                 g.cost or torch.inf,
                 g.certainty or torch.inf,
-                g.margin or torch.inf,
                 g.sharpen or 1.0,
             ]
             for g in given
         ]
         columns = torch.tensor(values, dtype=torch.float32).to(device)
-        self._weight, self._plausible, self._cost, certainty, margin, self._sharpen = columns.T.unsqueeze(-1)
-        self._certainty, self._margin = certainty.log(), margin.log()
+        self._weight, self._plausible, self._cost, certainty, self._sharpen = columns.T.unsqueeze(-1)
+        self._certainty = certainty.log()
         self._is_bounded = any(g.cost for g in given)
-        self._has_margin = any(g.margin for g in given)
         self._readings: tuple[torch.Tensor, torch.Tensor] | None = None
 
     def spread(self, values: torch.Tensor) -> torch.Tensor:
@@ -111,11 +108,7 @@ class Pairs:
         difference = steered - unsteered
         likeliest = unsteered.amax(dim=-1, keepdim=True)
         is_plausible = unsteered >= likeliest + self._plausible.log()
-        is_sure = likeliest >= self._certainty
-        if self._has_margin:
-            second = unsteered.topk(2, dim=-1).values[:, 1:]
-            is_sure |= likeliest - second >= self._margin
-        weight = self._weight.masked_fill(is_sure, 0.0)
+        weight = self._weight.masked_fill(likeliest >= self._certainty, 0.0)
         if self._is_bounded:
             weight = self._within(
                 weight, unsteered, difference, is_plausible, torch.maximum(steered, unsteered)

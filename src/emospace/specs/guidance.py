@@ -42,12 +42,6 @@ class Guidance(Spec):
         ge=0,
         le=1,
     )
-    margin: float | None = option(
-        None,
-        "Where the model, unsteered, finds a token this many times as likely as any other, it draws as if unsteered; 0: nowhere.",
-        panel=DOSE,
-        ge=0,
-    )
     sharpen: float | None = option(
         None,
         "Times the logits that steered tokens are drawn from: a dose makes a model less sure than it was; 1: as it is.",
@@ -73,7 +67,7 @@ class Guidance(Spec):
     @property
     def is_plain(self) -> bool:
         """Whether the steered model alone decides."""
-        is_alone = not (self.plausible or self.cost or self.certainty or self.margin)
+        is_alone = not (self.plausible or self.cost or self.certainty)
         return is_alone and all(value in (None, 1) for value in (self.weight, self.sharpen, self.candidates))
 
     def over(self, calibrated: Guidance | None) -> Guidance:
@@ -110,7 +104,6 @@ PLAIN = {
     "plausible": 0.0,
     "cost": 0.0,
     "certainty": 0.0,
-    "margin": 0.0,
     "sharpen": 1.0,
     "candidates": 1,
     "block": 0,
