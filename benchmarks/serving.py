@@ -19,13 +19,15 @@ from typing import Any
 import httpx
 import llama
 from bench import OWN, Bench
-from inputs import PROMPT
+from inputs import PROMPT, words
 from processes import ToolError
 from rounds import Taken, rate_row
 
 from emospace.specs import Guidance
 
 EMOTION = "joy"
+LONG = 200
+"""Words, nearly all of one token, of the prompt whose first token is waited for."""
 LLAMA = "llama.cpp"
 SERVE = "from emospace.cli import main; main()"
 
@@ -46,12 +48,16 @@ def serving(bench: Bench, model: str, workload: str) -> list[Taken]:
     threads = bench.setting.threads
     slots = ("--parallel", str(most), "--ctx-size", str(256 * most))
     found: dict[tuple[str, bool, int], list[float]] = {}
+    waits: dict[tuple[str, bool], list[float]] = {}
+    long = " ".join(words(LONG))
     errors: dict[str, str] = {}
     with ExitStack() as stack:
         turns: dict[tuple[str, bool], Turn] = {}
+        firsts: dict[tuple[str, bool], Turn] = {}
         own = stack.enter_context(own_server(threads, most, bench.out / "logs" / "serve.log"))
         for steered in (False, True):
-            turns[OWN, steered] = streams(own, own_answer(n_tokens, steered))
+            turns[OWN, steered] = streams(own, own_answer(PROMPT, n_tokens, steered))
+            firsts[OWN, steered] = streams(own, own_answer(long, 1, steered))
         try:
             control = ("--control-vector", str(exported(bench.out / "outputs" / f"{EMOTION}.gguf")))
             whole = llama.in_float32(file, bench.out / "outputs" / "float32.gguf")
@@ -60,15 +66,19 @@ def serving(bench: Bench, model: str, workload: str) -> list[Taken]:
                     log = bench.out / "logs" / f"{name.replace(' ', '-')}-{steered}.log"
                     arguments = (*slots, *(control if steered else ()))
                     client = stack.enter_context(llama.server(weights, *arguments, threads=threads, log=log))
-                    turns[name, steered] = streams(client, llama_answer(n_tokens))
+                    turns[name, steered] = streams(client, llama_answer(PROMPT, n_tokens))
+                    firsts[name, steered] = streams(client, llama_answer(long, 1))
         except ToolError as error:
             errors[LLAMA] = str(error)
         process = bench.pool([OWN], model)[OWN]
-        turns["transformers generate", False] = lambda n: generated(process, n, n_tokens)
-        for turn in turns.values():
+        turns["transformers generate", False] = lambda n: generated(process, PROMPT, n, n_tokens)
+        firsts["transformers generate", False] = lambda n: generated(process, long, n, 1)
+        for turn in (*turns.values(), *firsts.values()):
             turn(1)
         for number in range(bench.rounds):
             order = list(turns)[number % len(turns) :] + list(turns)[: number % len(turns)]
+            for name, steered in order:
+                waits.setdefault((name, steered), []).append(firsts[name, steered](1))
             for n in bench.sizes.batches:
                 for name, steered in order:
                     found.setdefault((name, steered, n), []).append(turns[name, steered](n))
@@ -77,6 +87,9 @@ def serving(bench: Bench, model: str, workload: str) -> list[Taken]:
         for n in bench.sizes.batches
         for name in dict.fromkeys(name for name, _ in turns)
     ]
+    for row in rows:
+        if row["n"] == 1:
+            row |= first_tokens(row["name"], waits)
     common = {"model": model, "workload": workload, "n": 1, "unit": "tokens"}
     return rows + [{"name": name, "tool": name, **common, "error": error} for name, error in errors.items()]
 
@@ -93,6 +106,16 @@ def row_of(name: str, n: int, found: Mapping[tuple[str, bool, int], list[float]]
         row["steered_over_unsteered"] = statistics.median(ratios)
         row["steered_over_unsteered_low"], row["steered_over_unsteered_high"] = min(ratios), max(ratios)
     return row
+
+
+def first_tokens(name: str, waits: Mapping[tuple[str, bool], list[float]]) -> Taken:
+    """Return the seconds until the first token of a long prompt: unsteered and, where a server steers, steered."""
+    return {
+        f"{kind}{key}": value
+        for kind, steered in (("first", False), ("steered_first", True))
+        if (taken := waits.get((name, steered)))
+        for key, value in (("", statistics.median(taken)), ("_low", min(taken)), ("_high", max(taken)))
+    }
 
 
 def streams(client: httpx.Client, ask: Ask) -> Turn:
@@ -134,9 +157,9 @@ def own_server(threads: int, rows: int, log: Path) -> Iterator[httpx.Client]:
         process.wait(30)
 
 
-def own_answer(n_tokens: int, steered: bool) -> Ask:
+def own_answer(prompt: str, n_tokens: int, steered: bool) -> Ask:
     """Return what asks our server for a greedy answer, in the calibrated tone or in none, as a stream."""
-    body: dict[str, Any] = {"prompt": PROMPT, "max_tokens": n_tokens, "temperature": 0, "stream": True}
+    body: dict[str, Any] = {"prompt": prompt, "max_tokens": n_tokens, "temperature": 0, "stream": True}
     body["stream_options"] = {"include_usage": True}
     if steered:
         # What a control vector does: the same addition at every token.
@@ -149,9 +172,9 @@ def own_answer(n_tokens: int, steered: bool) -> Ask:
     return ask
 
 
-def llama_answer(n_tokens: int) -> Ask:
+def llama_answer(prompt: str, n_tokens: int) -> Ask:
     """Return what asks llama.cpp's server for a greedy answer as a stream."""
-    body = {"prompt": PROMPT, "n_predict": n_tokens, "temperature": 0, "stream": True, "cache_prompt": False}
+    body = {"prompt": prompt, "n_predict": n_tokens, "temperature": 0, "stream": True, "cache_prompt": False}
 
     def ask(client: httpx.Client) -> int:
         return int(last_event(client, "/completion", body)["tokens_predicted"])
@@ -181,9 +204,9 @@ def exported(path: Path) -> Path:
     return export_vector(vector, path, "gguf", model, dose)
 
 
-def generated(process: Any, n: int, n_tokens: int) -> float:
+def generated(process: Any, prompt: str, n: int, n_tokens: int) -> float:
     """Return the seconds of a token of one call of `generate` for so many equal prompts."""
     process.ask("prepare", steered=False, compiled=False, vectors="")
-    answer = process.ask("tokens", text=PROMPT, batch=n, n_tokens=n_tokens)
+    answer = process.ask("tokens", text=prompt, batch=n, n_tokens=n_tokens)
     process.ask("release")
     return float(answer["seconds"]) / (n * n_tokens)

@@ -53,7 +53,8 @@ SAID: Mapping[str, str] = {
     "linear": "Every number of words in a process of its own, states into a store on disk.",
     "serve": "Greedy answers to one prompt, as many at once as there are streams; steered: the bundled vector of joy as a "
     "constant addition, in llama.cpp's server as our exported control vector. `generate` takes the prompts as one batch. "
-    "llama.cpp has the same float32 weights, and the file as it is shipped, in 4 bits.",
+    "llama.cpp has the same float32 weights, and the file as it is shipped, in 4 bits. The first token is that of a prompt of 200 "
+    "words, nearly all of one token.",
 }
 
 
@@ -77,6 +78,13 @@ def ratio(row: Row, name: str) -> str | None:
     if name not in row:
         return None
     return f"{row[name]:.3f} ({row[f'{name}_low']:.3f} to {row[f'{name}_high']:.3f})"
+
+
+def seconds(row: Row, name: str) -> str | None:
+    """Return seconds with their least and greatest."""
+    if name not in row:
+        return None
+    return f"{row[name]:.2f} ({row[f'{name}_low']:.2f} to {row[f'{name}_high']:.2f})"
 
 
 def agreement(row: Row) -> str | None:
@@ -120,6 +128,8 @@ COLUMNS: Mapping[str, Mapping[str, Get]] = {
         "tokens/s": spread,
         "steered": lambda row: spread(row, "steered_rate") if "steered_rate" in row else None,
         "steered/unsteered": lambda row: ratio(row, "steered_over_unsteered"),
+        "first token, s": lambda row: seconds(row, "first"),
+        "steered, s": lambda row: seconds(row, "steered_first"),
     },
     "ridge": {
         "data": "model",

@@ -352,6 +352,6 @@ def test_a_server_is_asked_for_the_addition_alone_whatever_the_vectors_were_cali
     monkeypatch.setattr(
         serving, "last_event", lambda *call: asked.append(call[-1]) or {"usage": {"completion_tokens": 1}}
     )
-    serving.own_answer(4, steered=True)(None)
+    serving.own_answer("Hi", 4, steered=True)(None)
     calibrated = Guidance(certainty=0.25, sharpen=1.5, candidates=4, block=10)
     assert Guidance(**asked[0]["guidance"]).over(calibrated).is_plain
