@@ -54,10 +54,12 @@ def serving(bench: Bench, model: str, workload: str) -> list[Taken]:
     with ExitStack() as stack:
         turns: dict[tuple[str, bool], Turn] = {}
         firsts: dict[tuple[str, bool], Turn] = {}
-        own = stack.enter_context(own_server(threads, most, bench.out / "logs" / "serve.log"))
-        for steered in (False, True):
-            turns[OWN, steered] = streams(own, own_answer(PROMPT, n_tokens, steered))
-            firsts[OWN, steered] = streams(own, own_answer(long, 1, steered))
+        for name, dtype in ((OWN, "float32"), (f"{OWN}, auto", "auto")):
+            log = bench.out / "logs" / f"serve-{dtype}.log"
+            own = stack.enter_context(own_server(threads, most, dtype, log))
+            for steered in (False, True):
+                turns[name, steered] = streams(own, own_answer(PROMPT, n_tokens, steered))
+                firsts[name, steered] = streams(own, own_answer(long, 1, steered))
         try:
             control = ("--control-vector", str(exported(bench.out / "outputs" / f"{EMOTION}.gguf")))
             whole = llama.in_float32(file, bench.out / "outputs" / "float32.gguf")
@@ -132,9 +134,9 @@ def streams(client: httpx.Client, ask: Ask) -> Turn:
 
 
 @contextmanager
-def own_server(threads: int, rows: int, log: Path) -> Iterator[httpx.Client]:
-    """Run `emospace serve` of the embedded model in float32, with room for so many streams."""
-    command = [sys.executable, "-c", SERVE, "serve", "--port", "0", "--dtype", "float32", "--no-reader"]
+def own_server(threads: int, rows: int, dtype: str, log: Path) -> Iterator[httpx.Client]:
+    """Run `emospace serve` of the embedded model, with room for so many streams."""
+    command = [sys.executable, "-c", SERVE, "serve", "--port", "0", "--dtype", dtype, "--no-reader"]
     command += ["--rows", str(rows)]
     log.parent.mkdir(parents=True, exist_ok=True)
     process = subprocess.Popen(

@@ -53,7 +53,8 @@ SAID: Mapping[str, str] = {
     "linear": "Every number of words in a process of its own, states into a store on disk.",
     "serve": "Greedy answers to one prompt, as many at once as there are streams; steered: the bundled vector of joy as a "
     "constant addition, in llama.cpp's server as our exported control vector. `generate` takes the prompts as one batch. "
-    "llama.cpp has the same float32 weights, and the file as it is shipped, in 4 bits. The first token is that of a prompt of 200 "
+    "llama.cpp has the same float32 weights, and the file as it is shipped, in 4 bits. `auto` is the precision that "
+    "is faster here by trial: bfloat16 where the processor has instructions for it. The first token is that of a prompt of 200 "
     "words, nearly all of one token.",
 }
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import gc
 import json
+import os
+import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -355,6 +358,48 @@ def test_auto_is_bfloat16_where_the_processor_gains_by_it(folder, monkeypatch, a
     model = load_model(str(folder), dtype="auto", device="cpu")
     assert model.identity["dtype"] == dtype
     assert model.model.dtype == getattr(torch, dtype)
+
+
+THREADS = """
+from pathlib import Path
+from time import monotonic
+import torch
+from emospace.models import devices
+
+def count():
+    return len(list(Path("/proc/self/task").iterdir()))
+
+torch.ones(2, 2) @ torch.ones(2, 2)
+counts = [count()]
+devices.in_passing_thread(devices._gain_of_bfloat16)
+# The threads of a pool end by themselves, soon after the one it belongs to.
+end = monotonic() + 60
+while count() > counts[0] and monotonic() < end:
+    pass
+counts.append(count())
+devices._gain_of_bfloat16.cache_clear()
+devices._gain_of_bfloat16()
+counts.append(count())
+print(counts)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are counted in Linux's /proc")
+def test_the_trial_leaves_no_pool_of_threads_behind():
+    environment = {**os.environ, "OMP_NUM_THREADS": "4", "PYTHONPATH": str(Path(devices.__file__).parents[2])}
+    done = subprocess.run(
+        [sys.executable, "-c", THREADS], env=environment, capture_output=True, text=True, check=True
+    )
+    before, after, here = json.loads(done.stdout)
+    assert after == before
+    # What computes in a thread that stays has a pool that stays.
+    assert here > before
+
+
+def test_what_a_passing_thread_does_comes_back_or_is_raised():
+    assert devices.in_passing_thread(threading.get_ident) != threading.get_ident()
+    with pytest.raises(ZeroDivisionError):
+        devices.in_passing_thread(lambda: 1 / 0)
 
 
 def test_code_that_comes_with_a_model_does_not_run_unless_asked(folder, tmp_path):

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import threading
+from pathlib import Path
 
 import pandas as pd
 import pytest
 from pydantic import ValidationError
 
+from emospace import server
 from emospace.errors import EmospaceError
 from emospace.generation.decoding import EMPTY, AnswerStream, split_reasoning
 from emospace.records import Results
+from emospace.server.beside import beside
 from emospace.server.emotions import tried_doses
 from emospace.server.engine import FairQueue, QueueFull
 from emospace.server.failures import api_error, from_validation
@@ -269,6 +274,40 @@ def test_the_command_refuses_before_a_model_is_loaded(given, said, monkeypatch):
     result = CliRunner().invoke(app, ["serve", *given])
     assert result.exit_code == 2
     assert said in result.output
+
+
+def test_the_command_loads_in_a_thread_that_ends(monkeypatch):
+    from typer.testing import CliRunner
+
+    from emospace.cli import app
+
+    loading, served = [], []
+    note = lambda *_, **__: loading.append(threading.current_thread())  # noqa: E731
+    for name in ("models.load_model", "steering.bank.load_vectors", "reading.load_reader"):
+        monkeypatch.setattr(f"emospace.{name}", note)
+    monkeypatch.setattr("emospace.server.engine.Engine", lambda *parts: parts)
+    monkeypatch.setattr("emospace.server.app.serve", lambda engine, settings: served.append(engine))
+    result = CliRunner().invoke(app, ["serve"])
+    assert result.exit_code == 0, result.output
+    assert len(loading) == 3
+    assert len(served) == 1
+    assert len({thread.ident for thread in loading}) == 1
+    assert not loading[0].is_alive()
+
+
+def test_what_is_done_beside_the_engine_has_one_processor():
+    import torch
+
+    before = torch.get_num_threads()
+    assert asyncio.run(beside(torch.get_num_threads)) == 1
+    assert torch.get_num_threads() == before
+
+
+def test_all_that_is_done_beside_the_engine_is_done_there():
+    folder = Path(server.__file__).parent
+    calls = {path.name: path.read_text(encoding="utf-8").count("to_thread(") for path in folder.glob("*.py")}
+    # The end of the engine computes nothing.
+    assert {name: n for name, n in calls.items() if n} == {"app.py": 1, "beside.py": 1}
 
 
 def test_words_of_a_feature_are_those_of_the_language_read_where_it_has_some(tmp_path):

@@ -28,6 +28,7 @@ def serve(spec: ServeSpec) -> None:
     emospace serve --model gemma --port 8080 --runs studies
     """
     from emospace.models import load_model
+    from emospace.models.devices import in_passing_thread
     from emospace.reading import load_reader
     from emospace.server.app import serve as run_server
     from emospace.server.engine import Engine
@@ -45,10 +46,14 @@ def serve(spec: ServeSpec) -> None:
         drain=spec.drain,
         runs=spec.runs or (RUNS if RUNS.is_dir() else None),
     ).check()
-    model = load_model(spec.model, **spec.loading)
-    bank = _bank(model, spec.source)
-    reader = load_reader(model, language=spec.language) if spec.reader else None
-    run_server(Engine(model, bank, reader, spec.limits), settings)
+
+    def engine() -> Engine:
+        model = load_model(spec.model, **spec.loading)
+        bank = _bank(model, spec.source)
+        reader = load_reader(model, language=spec.language) if spec.reader else None
+        return Engine(model, bank, reader, spec.limits)
+
+    run_server(in_passing_thread(engine), settings)
 
 
 def _bank(model: LanguageModel, source: str | None) -> VectorBank | None:

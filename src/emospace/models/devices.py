@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextvars import copy_context
 from functools import cache
+from threading import Thread
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
 
 from emospace.errors import EmospaceError, first_line
+
+Result = TypeVar("Result")
 
 
 def find_device(device: str) -> str:
@@ -36,7 +42,28 @@ def faster_dtype(device: str | None) -> str:
         return "bfloat16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported(False) else "float32"
     able: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)() if device == "cpu" else {}
     has_it = able.get("avx512_bf16") or able.get("amx_bf16")
-    return "bfloat16" if has_it and _gain_of_bfloat16() > 1 else "float32"
+    return "bfloat16" if has_it and in_passing_thread(_gain_of_bfloat16) > 1 else "float32"
+
+
+def in_passing_thread(function: Callable[[], Result]) -> Result:
+    """Return what a function returns, called in a thread that ends with it.
+
+    OpenMP keeps a pool of threads for every thread that has computed in parallel, until that thread ends. With more of them
+    than processors its threads sleep between two products in place of waiting for the next: the answers of a server, whose
+    engine has a thread of its own, then take twice as long.
+    """
+    future: Future[Result] = Future()
+
+    def call() -> None:
+        try:
+            future.set_result(function())
+        except BaseException as error:
+            future.set_exception(error)
+
+    thread = Thread(target=copy_context().run, args=(call,), daemon=True)
+    thread.start()
+    thread.join()
+    return future.result()
 
 
 @cache

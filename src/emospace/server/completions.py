@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from emospace.generation.answering import Answer, Event
 from emospace.generation.decoding import EMPTY, Parts
+from emospace.server.beside import beside
 from emospace.server.engine import Engine, Stopped
 from emospace.server.failures import ApiError, sse_error
 from emospace.server.requests import begin_answers, check_model, describe_plan, read_prompts, read_ranges
@@ -135,7 +136,7 @@ async def begin(
 ) -> Exchange:
     """Queue the answers of a request; raises `ApiError` for what cannot be done as asked."""
     check_model(body.model, (settings.model, str(engine.model.identity.get("name")), engine.model.name))
-    prompts = await asyncio.to_thread(read_prompts, engine.model, body, engine.limits)
+    prompts = await beside(read_prompts, engine.model, body, engine.limits)
     await read_ranges(engine, request.state.client, body)
     exchange = Exchange(engine, settings, body, prompts)
     engine.submit(request.state.client, exchange.answers)

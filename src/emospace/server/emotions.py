@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from functools import lru_cache
 from typing import Any
@@ -12,6 +11,7 @@ from starlette.responses import JSONResponse
 
 from emospace.artefacts import jsonable
 from emospace.concepts import bundled_languages, categories, load_concepts
+from emospace.server.beside import beside
 from emospace.server.engine import Engine
 from emospace.server.requests import check_model, describe_plan, plan_of, read_ranges
 from emospace.server.schemas import ResolveRequest
@@ -72,7 +72,7 @@ def emotion_routes(engine: Engine, settings: Settings) -> APIRouter:
     async def resolve(body: ResolveRequest, request: Request) -> JSONResponse:
         """Tell what a tone would do: its vector, layers, dose and calibrated range."""
         await read_ranges(engine, request.state.client, body)
-        plan = await asyncio.to_thread(plan_of, engine.model, engine.bank, body, engine.reader)
+        plan = await beside(plan_of, engine.model, engine.bank, body, engine.reader)
         steered = None if plan is None else describe_plan(plan).model_dump()
         return JSONResponse({"object": "emotion.resolved", "steering": steered})
 

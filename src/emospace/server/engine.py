@@ -231,6 +231,10 @@ class Engine:
         return min(max(math.ceil(turns * self._seconds), 1), 60)
 
     def _run(self) -> None:
+        import torch
+
+        # A thread takes the number that holds when it first computes, and another's may be limited just then.
+        torch.get_num_threads()
         while True:
             with self._work:
                 while not (self._stopping or len(self._waiting) or self._batch.rows):

@@ -15,6 +15,7 @@ from emospace.errors import EmospaceError
 from emospace.generation.forward import perplexities
 from emospace.judges import BASIC_SEVEN, load_judge
 from emospace.reading.tokens import over_tokens, tokenise
+from emospace.server.beside import beside
 from emospace.server.engine import Engine
 from emospace.server.failures import ApiError, from_emospace
 from emospace.server.requests import chat_ids, check_model, text_ids
@@ -50,7 +51,7 @@ def reading_routes(engine: Engine, settings: Settings, runs: Runs) -> APIRouter:
 
         reading = await asyncio.wrap_future(engine.call(request.state.client, compute))
         if reader.sae is not None and body.features:
-            words = await asyncio.to_thread(runs.feature_words, reader.sae.content_hash, reading["language"])
+            words = await beside(runs.feature_words, reader.sae.content_hash, reading["language"])
             for text in reading["data"]:
                 for token in text["tokens"]:
                     for feature in token["features"]:
@@ -64,10 +65,10 @@ def reading_routes(engine: Engine, settings: Settings, runs: Runs) -> APIRouter:
         _check_texts(body.texts, limit)
         if body.messages is not None and body.prompt is not None:
             raise ApiError(400, "prompt: give messages or a prompt", "invalid_value", "prompt")
-        judged = await asyncio.to_thread(_judge, body)
+        judged = await beside(_judge, body)
         values: list[float | None] = [None] * len(body.texts)
         if body.messages is not None or body.prompt is not None:
-            rows = await asyncio.to_thread(_rows, engine.model, body, limit)
+            rows = await beside(_rows, engine.model, body, limit)
             # One text at a time: a long one beside many short ones would be padded to its length in all of them.
             work = engine.call(request.state.client, lambda: perplexities(engine.model, *rows, batch_size=1))
             values = (await asyncio.wrap_future(work)).tolist()

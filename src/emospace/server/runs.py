@@ -21,6 +21,7 @@ from emospace.errors import DiskError, EmospaceError
 from emospace.report.figure_data import figure_data, run_figures
 from emospace.report.planes import BASIC
 from emospace.report.run import Run, load_run
+from emospace.server.beside import beside
 from emospace.server.failures import ApiError
 
 if TYPE_CHECKING:
@@ -148,10 +149,10 @@ def run_routes(runs: Runs) -> APIRouter:
         answer: Callable[[Compared], dict[str, Any]], names: Sequence[str], compute: bool = True
     ) -> JSONResponse:
         if not compute:
-            return await asyncio.to_thread(lambda: _json(answer(runs.side_by_side(names))))
+            return await beside(lambda: _json(answer(runs.side_by_side(names))))
         # A comparison takes seconds: those that wait for it hold no thread that others need.
         async with one_at_a_time:
-            return await asyncio.to_thread(lambda: _json(answer(runs.compared(names))))
+            return await beside(lambda: _json(answer(runs.compared(names))))
 
     @router.get("/runs")
     def list_runs() -> JSONResponse:
