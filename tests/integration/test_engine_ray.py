@@ -9,6 +9,7 @@ import shutil
 import signal
 from contextlib import closing, contextmanager
 from pathlib import Path
+from time import monotonic
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ import pytest
 from conftest import CARRIER, WORDS, make_hf_model, make_tokenizer, tiny
 from emospace.activations import capture, extract, extract_words, states
 from emospace.activations.shards import as_held
-from emospace.engines import _in_use, ray as engine_ray, running_on
+from emospace.engines import Held, _in_use, ray as engine_ray, running_on
 from emospace.errors import EmospaceError
 from emospace.models import load_model
 from emospace.prediction import fit_ratings, predict_ratings
@@ -106,6 +107,30 @@ def record_work(monkeypatch, seen: Path, deadly=None) -> None:
 
 def begun(seen: Path) -> list[int]:
     return sorted(int(path.name.split("-")[0]) for path in seen.iterdir())
+
+
+def test_a_worker_goes_on_while_what_it_made_is_on_its_way(engine, tmp_path, monkeypatch):
+    def work(held, item):
+        (tmp_path / str(item)).touch()
+        yield held + item
+
+    fetch, went_on = engine._result, []
+
+    def slow(ref):
+        result = fetch(ref)
+        if isinstance(result, list):
+            end = monotonic() + 60
+            while not (tmp_path / "2").exists() and monotonic() < end:
+                pass
+            went_on.append((tmp_path / "2").exists())
+        return result
+
+    ten = Held(10, "ten", lambda _device: 10)
+    while len(engine._idle) < 2:
+        list(engine.spread(lambda held, item: [held], range(4), ten))
+    monkeypatch.setattr(engine, "_result", slow)
+    assert dict(engine.spread(work, range(3), ten)) == {item: [10 + item] for item in range(3)}
+    assert went_on == [True] * 3
 
 
 def processes(seen: Path) -> set[str]:

@@ -47,8 +47,9 @@ class Worker:
         self.held = make(device)
         return str(ray.get_runtime_context().get_node_id())
 
-    def do(self, work: Callable[[Any, Any], Iterable[Any]], item: Any) -> list[Any]:
-        return list(work(self.held, item))
+    def do(self, work: Callable[[Any, Any], Iterable[Any]], item: Any) -> tuple[None, list[Any]]:
+        """Return that an item is done, and apart from it the pieces, which take a while to travel."""
+        return None, list(work(self.held, item))
 
 
 @dataclass(eq=False)
@@ -121,8 +122,16 @@ class Ray:
         ray, lost = self._ray, _losses(self._ray)
         jobs = (_Job(item) for item in items)
         waiting = deque(islice(jobs, self.workers))
-        busy: dict[Any, tuple[_Hand, _Job]] = {}
+        busy: dict[Any, tuple[_Hand, _Job, Any]] = {}
         lost_unloaded = 0
+
+        def again(job: _Job, error: Exception) -> None:
+            """Put a job back that its worker, or the machine with its result, was lost with."""
+            job.lost += 1
+            waiting.appendleft(job)
+            log.warning("a worker was lost; its shard goes to another (%s)", _first_line(error))
+            if job.lost >= PATIENCE:
+                raise self._given_up("the same shard", error) from error
 
         def engage(hand: _Hand) -> None:
             """Let a worker go on: with the model, or with a job where it has that."""
@@ -134,7 +143,8 @@ class Ray:
             if job is None:
                 self._idle.append(hand)
             else:
-                busy[hand.worker.do.remote(work, job.item)] = hand, job
+                done, pieces = hand.worker.do.options(num_returns=2).remote(work, job.item)
+                busy[done] = hand, job, pieces
 
         try:
             for _ in range(len(waiting) - len(self._loading)):
@@ -145,31 +155,40 @@ class Ray:
                 if not done:
                     self._tell()
                     continue
-                hand, job = busy.pop(done[0], None) or (self._loading.pop(done[0]), None)
+                hand, job, pieces = busy.pop(done[0], None) or (self._loading.pop(done[0]), None, None)
                 try:
-                    pieces = self._result(done[0])
+                    told = self._result(done[0])
                 except lost as error:
-                    # With its machine, idle ones may be lost too; others take the shard at once.
-                    alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
-                    self._dismiss([hand, *(idle for idle in self._idle if idle.node not in alive)])
+                    self._dismiss([hand, *self._idle_of_lost_machines()])
                     if job is None:
                         lost_unloaded += 1
+                        if lost_unloaded >= PATIENCE:
+                            raise self._given_up("loading the model", error) from error
                     else:
-                        job.lost += 1
-                        waiting.appendleft(job)
-                        log.warning("a worker was lost; its shard goes to another (%s)", _first_line(error))
-                    if max(lost_unloaded, job.lost if job else 0) >= PATIENCE:
-                        where = "the same shard" if job else "loading the model"
-                        raise self._given_up(where, error) from error
+                        again(job, error)
                     engage(self._idle.pop() if self._idle else self._hired())
                     continue
-                if job is None:
-                    lost_unloaded, hand.node = 0, pieces
+                # It goes on while what it made is on its way.
                 engage(hand)
-                if job is not None:
-                    yield job.item, pieces
+                if job is None:
+                    lost_unloaded, hand.node = 0, told
+                    continue
+                try:
+                    result = self._result(pieces)
+                except lost as error:
+                    self._dismiss(self._idle_of_lost_machines())
+                    again(job, error)
+                    if self._idle or not busy:
+                        engage(self._idle.pop() if self._idle else self._hired())
+                    continue
+                yield job.item, result
         finally:
-            self._dismiss([hand for hand, _ in busy.values()])
+            self._dismiss([hand for hand, *_ in busy.values()])
+
+    def _idle_of_lost_machines(self) -> list[_Hand]:
+        """Return the idle workers that were lost with their machine; the others can take a shard at once."""
+        alive = {node["NodeID"] for node in self._ray.nodes() if node["Alive"]}
+        return [hand for hand in self._idle if hand.node not in alive]
 
     def _plan(self, workers: int | None, device: str) -> tuple[int, int, str]:
         """Return how many workers, the GPUs of each, and the device to load a model on."""
