@@ -13,17 +13,19 @@ say what it takes from the workers.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from statistics import median
 from typing import TYPE_CHECKING
 
 import psutil
 from inputs import many_words
+from rounds import Taken, interleave
 
 if TYPE_CHECKING:
     from emospace.models import LanguageModel
@@ -118,6 +120,21 @@ def cpu_seconds() -> dict[int, float]:
     return taken
 
 
+def timed(turn: Callable[[], None]) -> Callable[[], Taken]:
+    """Return a turn that gives its seconds, and the CPU seconds of each process in it."""
+
+    def taken() -> Taken:
+        before, start = cpu_seconds(), time.monotonic()
+        turn()
+        seconds = time.monotonic() - start
+        return {
+            "seconds": seconds,
+            "cpu": {pid: used - before.get(pid, 0) for pid, used in cpu_seconds().items()},
+        }
+
+    return taken
+
+
 def main() -> None:
     """Measure what the command line asks for."""
     parser = argparse.ArgumentParser(
@@ -145,31 +162,22 @@ def main() -> None:
         turns = {name: each.turn for name, each in sessions.items()} | {"cluster": clustered}
         for turn in turns.values():
             turn()
-        seconds: dict[str, list[float]] = {name: [] for name in turns}
-        cpu: dict[str, list[float]] = {name: [] for name in turns}
-        asking: list[float] = []
-        for number in range(asked.rounds):
-            names = list(turns)
-            for name in names[number % len(names) :] + names[: number % len(names)]:
-                before, start = cpu_seconds(), time.monotonic()
-                turns[name]()
-                seconds[name].append(time.monotonic() - start)
-                taken = {pid: used - before.get(pid, 0) for pid, used in cpu_seconds().items()}
-                cpu[name].append(sum(taken.values()))
-                if name == "cluster":
-                    asking.append(taken[os.getpid()])
+        taken = interleave({name: timed(turn) for name, turn in turns.items()}, asked.rounds, math.inf)
     for each in sessions.values():
         each.close()
 
     sys.stdout.write("| who | words/s | of two sessions | CPU seconds |\n|---|---|---|---|\n")
-    for name, taken_seconds in seconds.items():
-        rates = [asked.words / taken for taken in taken_seconds]
-        shares = [both / taken for both, taken in zip(seconds["two sessions"], taken_seconds, strict=True)]
+    both = taken["two sessions"]
+    for name, rounds in taken.items():
+        rates = [asked.words / each["seconds"] for each in rounds]
+        shares = [pair["seconds"] / each["seconds"] for pair, each in zip(both, rounds, strict=True)]
+        cpu = median(sum(each["cpu"].values()) for each in rounds)
         sys.stdout.write(
             f"| {name} | {median(rates):.0f} ({min(rates):.0f} to {max(rates):.0f}) | {median(shares):.2f} "
-            f"({min(shares):.2f} to {max(shares):.2f}) | {median(cpu[name]):.1f} |\n"
+            f"({min(shares):.2f} to {max(shares):.2f}) | {cpu:.1f} |\n"
         )
-    sys.stdout.write(f"\nThe session that asks the cluster: {median(asking):.1f} of its CPU seconds.\n")
+    asking = median(each["cpu"][os.getpid()] for each in taken["cluster"])
+    sys.stdout.write(f"\nThe session that asks the cluster: {asking:.1f} of its CPU seconds.\n")
 
 
 if __name__ == "__main__":

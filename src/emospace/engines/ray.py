@@ -157,7 +157,7 @@ class Ray:
                     continue
                 hand, job, pieces = busy.pop(done[0], None) or (self._loading.pop(done[0]), None, None)
                 try:
-                    told = self._result(done[0])
+                    node = self._result(done[0])
                 except lost as error:
                     self._dismiss([hand, *self._idle_of_lost_machines()])
                     if job is None:
@@ -171,7 +171,7 @@ class Ray:
                 # It goes on while what it made is on its way.
                 engage(hand)
                 if job is None:
-                    lost_unloaded, hand.node = 0, told
+                    lost_unloaded, hand.node = 0, node
                     continue
                 try:
                     result = self._result(pieces)

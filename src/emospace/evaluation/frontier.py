@@ -1,8 +1,8 @@
 """The frontier: how much tone each way of steering gives at what cost, read off its curve over doses.
 
 A way is compared with another at equal cost, so a figure is interpolated along the curve of the doses tried, from
-unsteered answers on, and never extrapolated: a curve that ends before it costs as much has what its last dose gives. Intervals and tests resample prompts and factual questions, the same ones
-for all ways.
+unsteered answers on, and never extrapolated: a curve that ends before it costs as much has what its last dose gives.
+Intervals and tests resample prompts and factual questions, the same ones for all ways.
 """
 
 from __future__ import annotations
@@ -299,7 +299,8 @@ def point_table(curves: Sequence[Curve], drawn: Resamples) -> pd.DataFrame:
 def figure_table(curves: Sequence[Curve], drawn: Resamples) -> pd.DataFrame:
     """Return what each way gives at `RATIOS` and where `KEPT` of the facts are kept, or the reason why it is not known.
 
-    A way that costs less at all its doses has what the last of them gives, with that as its reason. A row without an emotion is the mean of the way's emotions: one multiple of their calibrated doses for all.
+    A way that costs less at all its doses has what the last of them gives, with that as its reason. A row without an
+    emotion is the mean of the way's emotions: one multiple of their calibrated doses for all.
     """
     rows = [
         {"way": curve.way, "emotion": emotion, "n_emotions": len(curve.emotions), **figure}
