@@ -16,18 +16,20 @@ from typing import Any
 
 import pandas as pd
 
-from emospace.artefacts import write_json, write_text
+from emospace.artefacts import read_json, write_json, write_text
 from emospace.display import Get, get_value
+from emospace.evaluation.summary import way
 from emospace.judges import BASIC
+from emospace.records import Results
 from publishing import fill, gaps, load, made_by, made_on, markdown, markdown_table, parser
 
 AT_EQUAL_COST = (
     "Means over the basic emotions, read off each way's curve over doses where it meets the cost: perplexity "
-    "ratios 1.5 and 2, and 80% of the facts kept. Never extrapolated: where all doses cost less, the last one's."
+    "ratios 1.5 and 2, and 80% of the facts kept. Never extrapolated: where its doses end before the cost, the reason says so."
 )
 COLUMNS: Mapping[str, Get] = {
     "emotion": "emotion",
-    "vector": "vector",
+    "vectors": way,
     "dose": "dose",
     "rate": "target_rate",
     "low": "ci_low",
@@ -124,10 +126,44 @@ def key_figures(figures: pd.DataFrame) -> str:
     return markdown_table(("vectors", *names.values()), rows)
 
 
-def means(table: pd.DataFrame) -> list[dict[Any, Any]]:
+def means(table: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Return the rows of a table of the frontier that are means over emotions."""
-    rows: list[dict[Any, Any]] = table[table["emotion"].isna()].to_dict("records")
-    return rows
+    return [row for row in table if get_value(row, "emotion") is None]
+
+
+def page(name: str, published: Mapping[str, Any]) -> str:
+    """Return the page of a published study.
+
+    Parameters
+    ----------
+    name
+        Of the published files.
+    published
+        What the JSON file holds: date, machine and command, the tables, the results.
+    """
+    results = Results.model_validate(published["results"])
+    figures, stability = pd.DataFrame(published["figures"]), published.get("stability")
+    basic = [record for record in results.steering if record.emotion in BASIC]
+    others = [r for r in results.steering if r.emotion not in BASIC and r.vector == "mix" and r.calibrated]
+    parts = {
+        "The basic six, calibrated": f"{key_figures(figures)}\n\n{markdown(COLUMNS, (r for r in basic if r.calibrated))}",
+        "Ways at equal cost": f"{AT_EQUAL_COST}\n\n{markdown(AT_COST, means(published['frontier_figures']))}",
+        "Ways beside each other": markdown(TESTS, published["frontier_tests"]),
+        "The curve of each way": markdown(CURVE, means(published["frontier"])),
+        "The study in figures": markdown(FIGURES, published["figures"]),
+        "Stability over seeds": markdown(STABILITY, stability) if stability else "Not studied.",
+        "Other doses": markdown(COLUMNS, (r for r in basic if r.vector == "mix" and not r.calibrated)),
+        "Random directions": markdown(COLUMNS, (r for r in basic if r.vector == "random")),
+        "The other categories, calibrated": markdown(COLUMNS, others) if others else "Not studied.",
+        "Not computed": gaps(results.not_computed, "Nothing."),
+    }
+    head = (
+        f"# Results: {name}\n\n{results.model.model} in {results.model.dtype}, judge "
+        f"`{results.steering[0].judge}`, seed {results.manifest.seed}. {made_on(published)} Written by "
+        f"`recipes/publish_steering.py` from [{name}.json]({name}.json)."
+    )
+    body = "\n\n".join(f"## {title}\n\n{part}" for title, part in parts.items())
+    return f"{head}\n\n{body}\n"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -139,41 +175,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     results, card = load(options.run), made_by(options.command)
     names = ("figures", "frontier", "frontier_figures", "frontier_tests", "instructions", "stability")
     tables = {name: pd.read_parquet(options.run / "tables" / f"steering_{name}.parquet") for name in names}
-    figures = tables["figures"]
+    written = options.docs / f"{options.name}.json"
     write_json(
-        options.docs / f"{options.name}.json",
+        written,
         {
             **card,
             **{name: table.to_dict("records") for name, table in tables.items()},
             "results": results.model_dump(mode="json"),
         },
     )
-    short = key_figures(figures)
-    basic = [record for record in results.steering if record.emotion in BASIC]
-    others = [r for r in results.steering if r.emotion not in BASIC and r.vector == "mix" and r.calibrated]
-    parts = {
-        "The basic six, calibrated": f"{short}\n\n{markdown(COLUMNS, (r for r in basic if r.calibrated))}",
-        "Ways at equal cost": f"{AT_EQUAL_COST}\n\n{markdown(AT_COST, means(tables['frontier_figures']))}",
-        "Ways beside each other": markdown(TESTS, tables["frontier_tests"].to_dict("records")),
-        "The curve of each way": markdown(CURVE, means(tables["frontier"])),
-        "The study in figures": markdown(FIGURES, figures.to_dict("records")),
-        "Stability over seeds": markdown(STABILITY, tables["stability"].to_dict("records"))
-        if len(tables["stability"])
-        else "Not studied.",
-        "Other doses": markdown(COLUMNS, (r for r in basic if r.vector == "mix" and not r.calibrated)),
-        "Random directions": markdown(COLUMNS, (r for r in basic if r.vector == "random")),
-        "The other categories, calibrated": markdown(COLUMNS, others) if others else "Not studied.",
-        "Not computed": gaps(results.not_computed, "Nothing."),
-    }
-    head = (
-        f"# Results: {options.name}\n\n{results.model.model} in {results.model.dtype}, judge "
-        f"`{results.steering[0].judge}`, seed {results.manifest.seed}. {made_on(card)} Written by "
-        f"`recipes/publish_steering.py` from [{options.name}.json]({options.name}.json)."
-    )
-    body = "\n\n".join(f"## {title}\n\n{part}" for title, part in parts.items())
-    write_text(options.docs / f"{options.name}.md", f"{head}\n\n{body}\n")
-    fill(options.readme, "steering", short)
-    sys.stdout.write(f"{options.docs / f'{options.name}.json'}\n")
+    write_text(written.with_suffix(".md"), page(options.name, read_json(written)))
+    fill(options.readme, "steering", key_figures(tables["figures"]))
+    sys.stdout.write(f"{written}\n")
 
 
 if __name__ == "__main__":

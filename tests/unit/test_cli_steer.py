@@ -21,7 +21,7 @@ from emospace.errors import EmospaceError
 from emospace.evaluation import load_prompts
 from emospace.generation import generate, perplexity
 from emospace.judges import BASIC_SEVEN, Judgement
-from emospace.records import Results
+from emospace.records import Results, SteeringRecord
 from emospace.specs import CalibrationSpec, Sampling, SteeringSpec, ToneSpec, WeightedTone, tone_of
 from emospace.steering import DoseRange, SteeringVector
 from emospace.steering.bank import VectorBank
@@ -582,6 +582,34 @@ def test_an_evaluation_ends_with_figures_and_a_report(monkeypatch, tmp_path):
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert "What a dose does" in page
     assert 'id="table-steering-samples"' in page
+
+
+def test_ways_of_steering_to_an_emotion_are_told_apart(capsys):
+    """Vectors under guidance and the same without it were both called mix."""
+    import pandas as pd
+
+    from emospace.cli.steer_studies import show_evaluation
+    from emospace.evaluation import Evaluation
+    from emospace.evaluation.frontier import FIGURE_COLUMNS
+
+    shape = {
+        "model": "tiny",
+        "layer": None,
+        "n": 12,
+        "seed": 0,
+        "emotion": "joy",
+        "vector": "mix",
+        "dose": 1.0,
+    }
+    shape |= {"judge": "subword", "language": "en", "calibrated": True, "n_prompts": 12}
+    shape |= {"perplexity_ratio": 1.1, "distinct2_ratio": 0.9}
+    records = tuple(SteeringRecord(**shape, setting=setting) for setting in (None, "guidance=plain"))
+    tables = dict.fromkeys(("figures", "stability"), pd.DataFrame())
+    tables["frontier_figures"] = pd.DataFrame(columns=FIGURE_COLUMNS)
+    show_evaluation(Evaluation(records, tables, (), 0))
+    rows = [line.split("\t")[:2] for line in capsys.readouterr().out.splitlines()]
+    assert ["joy", "mix"] in rows
+    assert ["joy", "mix guidance=plain"] in rows
 
 
 def test_an_export_is_the_constant_vector(tmp_path):

@@ -14,7 +14,9 @@ import pytest
 
 import gallery
 import publish_paper
+import publish_steering
 import site_pages
+from emospace.artefacts import read_json
 from pages import ROOT
 
 DOCS = ROOT / "docs"
@@ -73,6 +75,30 @@ def test_the_claims_show_the_published_figures(mark):
 def test_the_gallery_shows_the_published_figures(name):
     numbers, _ = gallery.FIGURES[name]
     assert gallery.drawn(name) == gallery.digest(numbers()), "run: python recipes/publish_paper.py"
+
+
+def published_evaluations():
+    """The published steering studies that compare ways at equal cost."""
+    studies = {path: read_json(path) for path in sorted((DOCS / "results").glob("steering*.json"))}
+    return [
+        pytest.param(path, study, id=path.stem)
+        for path, study in studies.items()
+        if "frontier_figures" in study
+    ]
+
+
+@pytest.mark.parametrize(("path", "study"), published_evaluations())
+def test_the_page_of_an_evaluation_shows_its_published_figures(path, study):
+    page = publish_steering.page(path.stem, study)
+    assert path.with_suffix(".md").read_text(encoding="utf-8") == page
+
+
+def test_a_page_tells_the_ways_of_an_emotion_apart():
+    """Vectors under guidance and the same without it were both called mix."""
+    study = read_json(DOCS / "results" / "steering.json")
+    table = publish_steering.page("steering", study).split("| emotion |")[1].split("\n\n")[0]
+    ways = [tuple(line.split(" | ")[:2]) for line in table.splitlines()[2:]]
+    assert len(ways) == len(set(ways)) >= 12
 
 
 def test_the_example_of_a_concept_set_is_one(tmp_path):

@@ -152,11 +152,13 @@ def bank_or_none(model: LanguageModel, source: str, language: str | None) -> Vec
 
 def show_evaluation(evaluation: Evaluation) -> None:
     """Print the basic emotions at their calibrated dose, the study in figures, and what could not be given."""
+    from emospace.evaluation.summary import way
+
     rows = [record for record in evaluation.records if record.calibrated and record.emotion in BASIC]
     unjudged = any(record.n_unjudged for record in evaluation.records)
     weak = any(record.caveat for record in evaluation.records)
     columns: dict[str, Get] = {
-        **{"emotion": "emotion", "vector": "vector"},
+        **{"emotion": "emotion", "vector": way},
         **({"judged": lambda record: f"{record.n_judged} of {record.n}"} if unjudged else {}),
         **{"rate": "target_rate", "95% CI": between(), "masked": "target_rate_masked"},
         **{"unsteered": "base_rate", "p (FDR)": lambda record: p_value(record.p_fdr)},
