@@ -175,12 +175,12 @@ def faults(card: Mapping[str, Any]) -> str:
 
 
 GROWTH = (
-    "Where it grows, found on 2026-12-01 (trials outside `make soak`, which no command here makes again): in one arena of malloc, that of the "
-    "engine's thread, in steps of 1 to 36 MB that become rarer; no object of ours accumulates. Of what four minutes of such requests "
-    "allocate, 18 MB are still held at their end, rows under way included, most of it compiled products that replaced others. "
+    "Where it grows, found on 2026-12-01 (trials outside `make soak`, which no command here makes again): in one arena of malloc, by its size "
+    "that of the engine's thread, in steps of 1 to 36 MB that become rarer. Of what four minutes of such requests allocate, beside other work, "
+    "18 MB are still held at their end, rows under way included, most of it compiled products of oneDNN; no other object accumulates. "
     "oneDNN and torch keep a compiled product for each number of rows and each weight, 1,024 of them by default and 0.6 MB each: 64 are kept "
     "here (`ONEDNN_PRIMITIVE_CACHE_CAPACITY`, `LRU_CACHE_CAPACITY`, unless you set them); with all of them an hour of a quarter of these requests "
-    "grew by 84 MB. Tried beside: one cache bounded alone (157 and 253 MB stay of 256), one arena (262), `malloc_trim` (1 MB comes back), "
+    "grew by 84 MB. Tried beside: one cache bounded alone (157 and 253 MB stay of 256), one arena (262), `malloc_trim` (after five minutes 1 MB comes back), "
     "rows padded to few numbers so that no product is compiled twice (products of 9 to 500 rows take 8 to 64% longer), blocks of a megabyte "
     "given back as soon as they are free (`GLIBC_TUNABLES=glibc.malloc.mmap_threshold=1048576`: in five minutes 2,450 to 2,600 MB without a "
     "trend, 2,774 MB after them without it, but 470 answers compared, where the hour had 610 in five minutes). The last is yours to set where memory "
