@@ -19,6 +19,7 @@ from emospace.concepts import (
     import_associations,
     load_concepts,
     overlap,
+    unknown_category,
 )
 from emospace.concepts.association_files import read_answers
 from emospace.concepts.category import BUNDLED
@@ -713,6 +714,30 @@ def test_missing_files_unknown_names_and_other_encodings(tmp_path: Path):
         load_concepts(["en"], path=written(tmp_path, OWN))
     with pytest.raises(EmospaceError, match=r"category 'awe'.*'pt'"):
         load_concepts(path=written(tmp_path, OWN), selection=["awe"])
+
+
+@pytest.mark.parametrize(
+    ("given", "category", "word"),
+    [
+        ("joi", "joy", ""),
+        ("Sadnes", "sadness", ""),
+        ("happiness", "joy", "happiness"),
+        ("hapiness", "joy", "happiness"),
+        ("felicidad", "joy", "felicidad"),
+        ("furious", "anger", "furious"),
+        ("悲しみ", "sadness", "悲しみ"),
+    ],
+)
+def test_an_unknown_category_is_answered_by_the_one_it_means(given: str, category: str, word: str):
+    error = unknown_category(given, [named.name for named in CATEGORIES], "emotion")
+    assert error.what == f"emotion '{given}'"
+    assert error.hint.startswith(f"Did you mean {category}")
+    assert f"'{word}'" in error.hint or not word
+
+
+def test_a_word_that_is_near_no_category_is_answered_by_all_there_are():
+    assert unknown_category("parcel", ["joy", "anger"]).hint == "Known: anger, joy."
+    assert unknown_category("happiness", ["anger", "fear"]).hint == "Known: anger, fear."
 
 
 def test_asking_for_what_is_not_there_names_it():

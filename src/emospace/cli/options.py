@@ -130,11 +130,14 @@ def _parameters(option: Option, config: bool) -> Iterator[inspect.Parameter]:
         kind = list[str]
         values = list(map(str, default or ()))
         default = ([",".join(values)] if option.splits else values) if values else None
+    elif plain in (int, float):
+        # The specification reads numbers: its message names what was given, and the bounds.
+        kind, default = str, default if default in (None, inspect.Parameter.empty) else str(default)
     else:
         kind = plain
     look: dict[str, Any] = {
         "help": option.field.description,
-        "metavar": shown.get("metavar"),
+        "metavar": shown.get("metavar") or (f"<{plain.__name__}>" if plain in (int, float) else None),
         "rich_help_panel": shown.get("panel"),
     }
     if shown.get("argument"):

@@ -10,7 +10,14 @@ from __future__ import annotations
 from emospace.concepts.associations import import_associations
 from emospace.concepts.category import CATEGORIES, LISTS, Category
 from emospace.concepts.checks import FATAL, Tokenizer, check_concepts, overlap
-from emospace.concepts.loading import Selection, bundled_languages, categories, category_lists, load_concepts
+from emospace.concepts.loading import (
+    Selection,
+    bundled_languages,
+    categories,
+    category_lists,
+    load_concepts,
+    unknown_category,
+)
 from emospace.concepts.sets import ConceptSets, Provenance
 
 __all__ = [
@@ -29,4 +36,5 @@ __all__ = [
     "import_associations",
     "load_concepts",
     "overlap",
+    "unknown_category",
 ]

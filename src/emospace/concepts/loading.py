@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import TypeAlias, cast
@@ -20,8 +21,8 @@ from emospace.concepts.category import (
 )
 from emospace.concepts.checks import FATAL, check_concepts
 from emospace.concepts.files import joined, listed, read_language, read_sets, read_text
-from emospace.concepts.sets import ConceptSets, no_language
-from emospace.errors import EmospaceError, unknown
+from emospace.concepts.sets import ConceptSets, folded, no_language
+from emospace.errors import EmospaceError, InvalidInput
 
 Selection: TypeAlias = str | Path | Sequence[str]
 
@@ -67,8 +68,47 @@ def categories(
         )
     for name in names:
         if name not in by_name:
-            raise unknown("category", name, tuple(by_name))
+            raise unknown_category(name, tuple(by_name))
     return tuple(sorted((by_name[name] for name in dict.fromkeys(names)), key=place))
+
+
+def unknown_category(name: str, known: Collection[str], kind: str = "category") -> InvalidInput:
+    """Return the error for a name that is no category, with the category whose name or concept it is or nearly is.
+
+    Parameters
+    ----------
+    name
+        What was given: a word of any bundled language (``happiness``, ``felicidad``), or one misspelt in English.
+    known
+        The categories there are.
+    kind
+        What the message calls a category.
+    """
+    meant = _near_names(name, known, 0.8) or _categories_of(name, known) or _near_names(name, known, 0.6)
+    shown = [
+        f"{category} ('{word}' is a word of it)" if word else category for category, word in meant.items()
+    ]
+    hint = f"Did you mean {' or '.join(shown)}?" if meant else f"Known: {', '.join(sorted(known))}."
+    return InvalidInput(f"{kind} '{name}'", f"there is no such {kind}", hint)
+
+
+def _near_names(name: str, known: Collection[str], likeness: float) -> dict[str, str]:
+    return dict.fromkeys(get_close_matches(folded(name), known, cutoff=likeness), "")
+
+
+def _categories_of(name: str, known: Collection[str]) -> dict[str, str]:
+    """Return the category whose typical concept a word of any language is, or nearly is in English -> that word."""
+    import pandas as pd
+
+    tables = [bundled(language).table for language in ("en", *bundled_languages())]
+    words = {folded(word) for word in tables[0]["word"]}
+    near = get_close_matches(folded(name), words, n=1, cutoff=0.8)
+    for word, places in ((folded(name), tables), *((word, tables[:1]) for word in near)):
+        rows = pd.concat([table[table["word"].map(folded) == word] for table in places])
+        rows = rows[rows["category"].isin(known)].sort_values("weight", ascending=False, kind="stable")
+        if len(rows):
+            return {str(rows["category"].iloc[0]): str(rows["word"].iloc[0])}
+    return {}
 
 
 def category_lists(path: Path | str | None = None) -> Mapping[str, tuple[str, ...]]:

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from emospace.artefacts import cache_dir, content_hash, read_as, read_object, write_json
+from emospace.concepts import unknown_category
 from emospace.display import say, track
-from emospace.errors import EmospaceError, InvalidInput, unknown
+from emospace.errors import EmospaceError, InvalidInput
 from emospace.evaluation.content import answered
 from emospace.evaluation.estimates import row_mean
 from emospace.evaluation.materials import Materials, materials
@@ -194,7 +195,7 @@ def _emotions(spec: CalibrationSpec, made: Materials, source: VectorSource, vect
     names = [name for name in made.sets.categories if made.sets.words(spec.language, name)]
     for name in spec.emotions:
         if name not in names:
-            raise unknown("emotion", name, names)
+            raise unknown_category(name, names, "emotion")
     wanted = spec.emotions or names
     lacking = [name for name in wanted if name not in vectors]
     if len(lacking) == len(wanted):

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from emospace.errors import InvalidInput, unknown
+from emospace.concepts import unknown_category
+from emospace.errors import InvalidInput
 from emospace.specs import BASIC, Guidance, Mode, SteeringSpec
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ def standard_cells(
     """
     for emotion in spec.emotions:
         if emotion not in vectors:
-            raise unknown("emotion", emotion, tuple(vectors))
+            raise unknown_category(emotion, tuple(vectors), "emotion")
     emotions = spec.emotions or tuple(vectors)
     basic = [emotion for emotion in emotions if emotion in BASIC]
     cells = [Cell(None, "none", factual=True)]

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from emospace.concepts import ConceptSets, load_concepts
+from emospace.concepts import ConceptSets, load_concepts, unknown_category
 from emospace.display import track
-from emospace.errors import EmospaceError, InvalidInput, unknown
+from emospace.errors import EmospaceError, InvalidInput
 from emospace.evaluation.cells import Cell, random_vectors
 from emospace.evaluation.cross_lingual_tables import ALL, cross_lingual_tables
 from emospace.evaluation.grid import Evaluation, Group, Judged, judge_cells, records_of
@@ -199,7 +199,7 @@ def _calibrated(
     vectors = bank.in_mode(spec.mode)
     for emotion in spec.emotions:
         if emotion not in (*sets.categories, *bank.names):
-            raise unknown("emotion", emotion, bank.names)
+            raise unknown_category(emotion, bank.names, "emotion")
         if emotion not in vectors:
             why = f"no vector was calibrated for it in mode '{spec.mode}' (emospace steer calibrate)"
             missing.append(NotComputed(what=f"{WHAT} towards {emotion}", why=why))

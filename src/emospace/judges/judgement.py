@@ -8,7 +8,8 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
-from emospace.errors import InvalidInput, unknown
+from emospace.concepts import unknown_category
+from emospace.errors import InvalidInput
 from emospace.specs import BASIC
 
 BASIC_SEVEN = (*BASIC, "neutral")
@@ -77,7 +78,7 @@ class Judgement:
             If the judge does not know the category.
         """
         if category not in self.labels:
-            raise unknown("label of the judge", category, self.labels)
+            raise unknown_category(category, self.labels, "label of the judge")
         return np.asarray(self.probability[:, self.labels.index(category)])
 
     @property

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from emospace.concepts import categories
-from emospace.errors import InvalidInput, unknown
+from emospace.concepts import categories, unknown_category
+from emospace.errors import InvalidInput
 from emospace.reading.reader import Reader, ReaderWeights, token_features
 from emospace.specs import Condition, condition_of
 from emospace.steering.gate import Gate
@@ -59,7 +59,7 @@ def _column(weights: ReaderWeights, name: str) -> ReaderWeights:
     if place is None or not np.any(weights.directions[:, place]):
         known = {category.name for category in categories()} | set(names)
         if name not in known:
-            raise unknown("emotion", name, names)
+            raise unknown_category(name, names, "emotion")
         raise InvalidInput(
             f"a gate on {name}",
             "the reader of this model has no features of it",

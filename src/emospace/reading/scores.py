@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from emospace.artefacts import atomic_write, write_json, write_parquet
-from emospace.errors import InvalidInput, unknown, warn_of_rename
+from emospace.concepts import unknown_category
+from emospace.errors import InvalidInput, warn_of_rename
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,7 +82,7 @@ class Reading:
             If there is no such category.
         """
         if category not in self.categories:
-            raise unknown("category", category, self.categories)
+            raise unknown_category(category, self.categories)
         return np.asarray(self.scores[:, self.categories.index(category)])
 
     def of(self, category: str) -> np.ndarray:

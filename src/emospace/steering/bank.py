@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 
 from emospace.artefacts import cache_dir, read_object, write_json, write_tensors
-from emospace.errors import EmospaceError, InvalidInput, first_line, unknown
+from emospace.concepts import unknown_category
+from emospace.errors import EmospaceError, InvalidInput, first_line
 from emospace.models import missing_companion, shipped
 from emospace.specs import CalibratedSource, Mode, WeightedTone, tone_of
 from emospace.steering.vector import SteeringVector, from_card, mix, orthogonal
@@ -88,7 +89,7 @@ class VectorBank:
             return self.vectors[name, mode]
         names = tuple(dict.fromkeys(name for name, _ in self.vectors))
         if name not in names:
-            raise unknown("emotion", name, names)
+            raise unknown_category(name, names, "emotion")
         raise InvalidInput(
             f"the emotion {name!r} in mode {mode!r}",
             "it was not calibrated in that mode",
