@@ -24,6 +24,7 @@ from emospace.server.emotions import emotion_routes
 from emospace.server.engine import Busy, Engine, Stopped
 from emospace.server.failures import ApiError, ErrorBody, api_error, from_validation
 from emospace.server.gate import Gate
+from emospace.server.memory import return_large_blocks
 from emospace.server.ollama import ollama_routes
 from emospace.server.pages import page_routes, reference
 from emospace.server.reading import reading_routes
@@ -128,6 +129,7 @@ def serve(engine: Engine, settings: Settings) -> None:
         If the address cannot be bound.
     """
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    return_large_blocks()
     bound = bind(settings)
     port = bound.getsockname()[1]
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
