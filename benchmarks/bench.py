@@ -76,12 +76,12 @@ class Bench:
 
 
 def finish(
-    rows: Sequence[Taken], found: Mapping[str, list[Taken] | str], amounts: Mapping[str, float]
+    rows: Sequence[Taken], outcomes: Mapping[str, list[Taken] | str], amounts: Mapping[str, float]
 ) -> None:
     """Write rates, or the message of a tool that could not, into the rows."""
     whole: dict[str, list[Taken]] = {}
     for row in rows:
-        rounds = found.get(row["name"])
+        rounds = outcomes.get(row["name"])
         if isinstance(rounds, str):
             row["error"] = rounds
         elif rounds:
@@ -94,14 +94,16 @@ def finish(
         row.pop("tried", None)
 
 
-def arrays_agree(rows: Sequence[Taken], paths: Mapping[str, Path], own: str, keys: Sequence[str]) -> None:
+def arrays_agree(
+    rows: Sequence[Taken], paths: Mapping[str, Path], reference: str, keys: Sequence[str]
+) -> None:
     """Hold saved arrays against emospace's."""
-    if not paths[own].exists():
+    if not paths[reference].exists():
         return
-    expected = {key: value for key, value in np.load(paths[own]).items() if key in keys}
+    expected = {key: value for key, value in np.load(paths[reference]).items() if key in keys}
     for row in rows:
         path = paths[row["name"]]
-        if row["name"] != own and "error" not in row and path.exists():
-            found = dict(np.load(path))
-            if all(found[key].shape == expected[key].shape for key in expected if key in found):
-                row["agreement"] = array_agreement(found, expected)
+        if row["name"] != reference and "error" not in row and path.exists():
+            arrays = dict(np.load(path))
+            if all(arrays[key].shape == expected[key].shape for key in expected if key in arrays):
+                row["agreement"] = array_agreement(arrays, expected)

@@ -21,9 +21,9 @@ def rsa(bench: Bench, _model: None, workload: str) -> list[Taken]:
         amount = sizes.permutations // scale
         call = partial(processes[OWN].ask, "call", name="rsa_permutations", inputs=inputs, n=amount)
         call(n=100)
-        own_rows: list[Taken] = [{"name": OWN, "tool": OWN, "n": amount, "unit": "permutations", **common}]
-        finish(own_rows, bench.run({OWN: call}), {OWN: amount})
-        rows += own_rows
+        entries: list[Taken] = [{"name": OWN, "tool": OWN, "n": amount, "unit": "permutations", **common}]
+        finish(entries, bench.run({OWN: call}), {OWN: amount})
+        rows += entries
         for statistic in ("pearson", "spearman"):
             amounts = {
                 OWN: max(32, sizes.bootstraps // scale),

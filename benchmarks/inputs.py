@@ -193,19 +193,19 @@ def regression(n: int, d: int, n_targets: int = 2, n_alphas: int = 13) -> dict[s
 def write_inputs(folder: Path, sizes: Sizes) -> dict[str, Path]:
     """Write all inputs but the models; return their files."""
     said, all_words = carrier(), words(max(sizes.words, 256))
-    told, (positive, negative) = stories(sizes.stories), pairs(sizes.pairs)
+    texts, (positive, negative) = stories(sizes.stories), pairs(sizes.pairs)
     files: dict[str, dict[str, Any]] = {
         "words": {"words": all_words[: sizes.words], "carrier": said},
         "words_small": {"words": _spread(all_words[: sizes.words], sizes.sample), "carrier": said},
         "words_few": {"words": all_words[:16], "carrier": said},
-        "stories": {"texts": told},
-        "stories_small": {"texts": _spread(told, sizes.sample // 8)},
+        "stories": {"texts": texts},
+        "stories_small": {"texts": _spread(texts, sizes.sample // 8)},
         "pairs": {"positive": positive, "negative": negative},
         "pairs_small": {"positive": positive[: sizes.sample], "negative": negative[: sizes.sample]},
-        "norm_texts": {"texts": told[:8]},
+        "norm_texts": {"texts": texts[:8]},
     }
-    found = many_words(max(sizes.linear))
-    files |= {f"linear_{n}": {"words": found[:n], "carrier": said} for n in sizes.linear}
+    vocabulary = many_words(max(sizes.linear))
+    files |= {f"linear_{n}": {"words": vocabulary[:n], "carrier": said} for n in sizes.linear}
     for name, value in files.items():
         write_json(folder / f"{name}.json", value)
     for n in sizes.categories:

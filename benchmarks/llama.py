@@ -23,19 +23,19 @@ START_SECONDS = 120.0
 
 def folder() -> Path:
     """Return the folder of the built programs; raises `ToolError` where there is none."""
-    found = sorted(
+    folders = sorted(
         (HERE / "environments" / ENVIRONMENT / ".venv").glob(f"lib/python*/site-packages/{PACKAGE}/bin")
     )
-    if not found or not (found[0] / "llama-server").is_file():
+    if not folders or not (folders[0] / "llama-server").is_file():
         raise ToolError(
             "not installed: run `make bench-llama` (it is built from source: cmake, a C++ compiler)"
         )
-    links = found[0] / "_symlinks.json"
+    links = folders[0] / "_symlinks.json"
     # A wheel holds no links: the names by which programs know the libraries are made here.
     for name, target in json.loads(links.read_text()).items() if links.is_file() else ():
-        if not (found[0] / name).exists():
-            (found[0] / name).symlink_to(target)
-    return found[0]
+        if not (folders[0] / name).exists():
+            (folders[0] / name).symlink_to(target)
+    return folders[0]
 
 
 def version() -> str:

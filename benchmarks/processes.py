@@ -42,8 +42,8 @@ class Setting:
         environment = ENVIRONMENTS[tool]
         if environment is None:
             return self.pythons.get("project", sys.executable)
-        own = HERE / "environments" / environment / ".venv" / "bin" / "python"
-        return self.pythons.get(environment, str(own))
+        interpreter = HERE / "environments" / environment / ".venv" / "bin" / "python"
+        return self.pythons.get(environment, str(interpreter))
 
 
 class Process:
@@ -77,7 +77,7 @@ class Process:
         if not Path(python).exists():
             raise ToolError(f"not installed: run `make bench-environments` ({ENVIRONMENTS[self.tool]})")
         threads = str(self.setting.threads)
-        own = dict.fromkeys(
+        limits = dict.fromkeys(
             ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"), threads
         )
         quiet = {
@@ -94,7 +94,7 @@ class Process:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
-                env={**os.environ, **own, **quiet},
+                env={**os.environ, **limits, **quiet},
             )
         if self.load is not None:
             self._exchange("load", self.load)

@@ -29,31 +29,31 @@ def interleave(
     -------
     Name -> the rounds, or the message of the tool that could not.
     """
-    found: dict[str, list[Taken] | str] = {name: [] for name in turns}
+    outcomes: dict[str, list[Taken] | str] = {name: [] for name in turns}
     begin = time.monotonic()
     for number in range(n_rounds):
         if number >= least and time.monotonic() - begin > 60 * minutes:
             break
         names = list(turns)
         for name in names[number % len(names) :] + names[: number % len(names)]:
-            rounds = found[name]
+            rounds = outcomes[name]
             if isinstance(rounds, str):
                 continue
             try:
                 rounds.append(turns[name]())
             except ToolError as error:
-                found[name] = str(error)
+                outcomes[name] = str(error)
                 say(f"  {name}: {error}")
-    return found
+    return outcomes
 
 
 def tune(rate: Callable[[int], float], batches: Sequence[int]) -> int:
     """Return the batch with the best rate, trying them in order until two in a row are worse than the best."""
     best, best_rate, worse = batches[0], 0.0, 0
     for batch in batches:
-        found = rate(batch)
-        if found > best_rate:
-            best, best_rate, worse = batch, found, 0
+        speed = rate(batch)
+        if speed > best_rate:
+            best, best_rate, worse = batch, speed, 0
         else:
             worse += 1
         if worse == 2:
@@ -103,26 +103,26 @@ def beside_neighbours(plain: Sequence[float], steered: Sequence[float]) -> Taken
 
 def compared(rows: Sequence[Taken], rounds: Mapping[str, Sequence[Taken]], reference: str) -> None:
     """Write into each row how many times faster the reference was, by the median of the rounds they shared."""
-    own = rounds.get(reference)
+    baseline = rounds.get(reference)
     for row in rows:
         theirs = rounds.get(row["name"])
-        if not own or not theirs or row["name"] == reference:
+        if not baseline or not theirs or row["name"] == reference:
             continue
         per_item = {name: row["amount"][name] for name in (reference, row["name"])}
         ratios = [
             (per_item[reference] / mine["seconds"]) / (per_item[row["name"]] / other["seconds"])
-            for mine, other in zip(own, theirs, strict=False)
+            for mine, other in zip(baseline, theirs, strict=False)
         ]
         row["emospace_times"] = statistics.median(ratios)
         row["emospace_times_low"], row["emospace_times_high"] = min(ratios), max(ratios)
 
 
-def state_agreement(found: np.ndarray, expected: np.ndarray) -> Taken:
+def state_agreement(states: np.ndarray, expected: np.ndarray) -> Taken:
     """Return the greatest differences of states ``[n, n_blocks, d_model]``, the last block by itself.
 
     Relative ones are to the greatest expected value of the block.
     """
-    gap = np.abs(found - expected).max(axis=(0, 2))
+    gap = np.abs(states - expected).max(axis=(0, 2))
     size = np.abs(expected).max(axis=(0, 2))
     return {
         "max_abs": float(gap[:-1].max()),
@@ -131,14 +131,14 @@ def state_agreement(found: np.ndarray, expected: np.ndarray) -> Taken:
     }
 
 
-def cosines(found: np.ndarray, expected: np.ndarray) -> Taken:
+def cosines(directions: np.ndarray, expected: np.ndarray) -> Taken:
     """Return least and median cosine of directions ``[n_blocks, d_model]``."""
-    size = np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1)
-    cosine = (found * expected).sum(1) / size
+    size = np.linalg.norm(directions, axis=1) * np.linalg.norm(expected, axis=1)
+    cosine = (directions * expected).sum(1) / size
     return {"least_cosine": float(cosine.min()), "median_cosine": float(np.median(cosine))}
 
 
-def array_agreement(found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> Taken:
+def array_agreement(arrays: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> Taken:
     """Return the greatest difference of each array that both have."""
-    both = [key for key in expected if key in found]
-    return {f"{key}_max_abs": float(np.abs(found[key] - expected[key]).max()) for key in both}
+    both = [key for key in expected if key in arrays]
+    return {f"{key}_max_abs": float(np.abs(arrays[key] - expected[key]).max()) for key in both}

@@ -39,7 +39,7 @@ def machine(device: str) -> dict[str, Any]:
     info = Path("/proc/cpuinfo")
     named = re.search(r"model name\s*:\s*(.+)", info.read_text()) if info.exists() else None
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    found: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "cpu": named[1] if named else platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
         "memory_gib": round(memory, 1),
@@ -47,22 +47,22 @@ def machine(device: str) -> dict[str, Any]:
     if device.startswith("cuda"):
         import torch
 
-        found["gpu"] = torch.cuda.get_device_name()
-    return found
+        facts["gpu"] = torch.cuda.get_device_name()
+    return facts
 
 
 def versions(setting: Setting, tools: Sequence[str], log: Path) -> dict[str, Any]:
     """Return each tool's versions, or why there are none."""
-    found: dict[str, Any] = {}
+    entries: dict[str, Any] = {}
     for tool in tools:
         process = Process(tool, setting, log / f"{tool}.log")
         try:
-            found[tool] = process.ask("versions")
+            entries[tool] = process.ask("versions")
         except ToolError as error:
-            found[tool] = {"error": str(error)}
+            entries[tool] = {"error": str(error)}
         finally:
             process.close()
-    return found
+    return entries
 
 
 def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -162,14 +162,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
             path = out / "rows" / f"{name}{f'-{model}' if model else ''}.json"
             if not path.is_file() or name in options.again:
                 say(f"{WORKLOADS[name].letter}: {name} {model or ''}")
-                found = WORKLOADS[name].run(bench, model, name)
-                for row in found:
+                entries = WORKLOADS[name].run(bench, model, name)
+                for row in entries:
                     row |= {
                         "letter": WORKLOADS[name].letter,
                         "dtype": bench.dtype(model) if model else "float64",
                     }
                     say(f"  {summary(row)}")
-                write_json(path, {**card, "rows": found})
+                write_json(path, {**card, "rows": entries})
     finally:
         bench.close()
     parts = [read_json(path) for path in sorted((out / "rows").glob("*.json"))]

@@ -47,7 +47,7 @@ def serving(bench: Bench, model: str, workload: str) -> list[Taken]:
     n_tokens, most = bench.sizes.served_tokens, max(bench.sizes.batches)
     threads = bench.setting.threads
     slots = ("--parallel", str(most), "--ctx-size", str(256 * most))
-    found: dict[tuple[str, bool, int], list[float]] = {}
+    times: dict[tuple[str, bool, int], list[float]] = {}
     waits: dict[tuple[str, bool], list[float]] = {}
     long = " ".join(words(LONG))
     errors: dict[str, str] = {}
@@ -56,10 +56,10 @@ def serving(bench: Bench, model: str, workload: str) -> list[Taken]:
         firsts: dict[tuple[str, bool], Turn] = {}
         for name, dtype in ((OWN, "float32"), (f"{OWN}, auto", "auto")):
             log = bench.out / "logs" / f"serve-{dtype}.log"
-            own = stack.enter_context(own_server(threads, most, dtype, log))
+            server = stack.enter_context(own_server(threads, most, dtype, log))
             for steered in (False, True):
-                turns[name, steered] = streams(own, own_answer(PROMPT, n_tokens, steered))
-                firsts[name, steered] = streams(own, own_answer(long, 1, steered))
+                turns[name, steered] = streams(server, own_answer(PROMPT, n_tokens, steered))
+                firsts[name, steered] = streams(server, own_answer(long, 1, steered))
         try:
             control = ("--control-vector", str(exported(bench.out / "outputs" / f"{EMOTION}.gguf")))
             whole = llama.in_float32(file, bench.out / "outputs" / "float32.gguf")
@@ -83,9 +83,9 @@ def serving(bench: Bench, model: str, workload: str) -> list[Taken]:
                 waits.setdefault((name, steered), []).append(firsts[name, steered](1))
             for n in bench.sizes.batches:
                 for name, steered in order:
-                    found.setdefault((name, steered, n), []).append(turns[name, steered](n))
+                    times.setdefault((name, steered, n), []).append(turns[name, steered](n))
     rows: list[Taken] = [
-        row_of(name, n, found, {"model": model, "workload": workload, "unit": "tokens"})
+        row_of(name, n, times, {"model": model, "workload": workload, "unit": "tokens"})
         for n in bench.sizes.batches
         for name in dict.fromkeys(name for name, _ in turns)
     ]
@@ -96,12 +96,12 @@ def serving(bench: Bench, model: str, workload: str) -> list[Taken]:
     return rows + [{"name": name, "tool": name, **common, "error": error} for name, error in errors.items()]
 
 
-def row_of(name: str, n: int, found: Mapping[tuple[str, bool, int], list[float]], common: Taken) -> Taken:
+def row_of(name: str, n: int, times: Mapping[tuple[str, bool, int], list[float]], common: Taken) -> Taken:
     """Return the rates of a server at a number of streams: unsteered and, where it steers, steered."""
     row: Taken = {"name": name, "tool": name, "n": n, **common}
-    plain = found[name, False, n]
+    plain = times[name, False, n]
     row |= rate_row([{"seconds": seconds} for seconds in plain], 1)
-    if steered := found.get((name, True, n)):
+    if steered := times.get((name, True, n)):
         rates = rate_row([{"seconds": seconds} for seconds in steered], 1)
         row |= {f"steered_{key}": rates[key] for key in ("rate", "rate_low", "rate_high")}
         ratios = [before / after for before, after in zip(plain, steered, strict=True)]

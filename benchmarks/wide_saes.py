@@ -114,9 +114,9 @@ def selection(n_words: int, n_latents: int) -> str:
     values = (np.full(len(planted), 5, dtype=np.float32), tuple(np.transpose(planted)))
     codes = synthetic(n_words, n_latents)[0] + csr_matrix(values, shape=(n_words, n_latents))
     start = time.monotonic()
-    found = select_features(codes, [*concepts, *neutral], sets, "en", pool)
+    features = select_features(codes, [*concepts, *neutral], sets, "en", pool)
     return (
-        f"{len(found.latents)} features of {len(sets.categories)} categories among {len(neutral):,} neutral words, "
+        f"{len(features.latents)} features of {len(sets.categories)} categories among {len(neutral):,} neutral words, "
         f"in {time.monotonic() - start:.0f} s"
     )
 

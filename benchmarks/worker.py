@@ -38,10 +38,10 @@ class Worker:
 
     def versions(self) -> Fields:
         """Return the versions of what the tool runs on."""
-        found = {}
+        numbers = {}
         for package in self.tool.PACKAGES:
-            found[package] = importlib.metadata.version(package)
-        return {"versions": found, "python": sys.version.split()[0]}
+            numbers[package] = importlib.metadata.version(package)
+        return {"versions": numbers, "python": sys.version.split()[0]}
 
     def abilities(self) -> Fields:
         """Return what the tool can do and the batches to try."""
@@ -98,8 +98,8 @@ class Worker:
         if self.generate is None:
             raise RuntimeError("prepare comes first")
         generate = self.generate
-        found, spent = measured(lambda: generate([text] * batch, n_tokens, **self.options))
-        return {**spent, "tokens": [int(token) for token in np.asarray(found)[0, -n_tokens:]]}
+        output, spent = measured(lambda: generate([text] * batch, n_tokens, **self.options))
+        return {**spent, "tokens": [int(token) for token in np.asarray(output)[0, -n_tokens:]]}
 
     def release(self) -> Fields:
         """Leave the steering."""
@@ -131,7 +131,7 @@ def compiled_forward(module: Any) -> Any:
 
     @contextmanager
     def context() -> Any:
-        own, plain = module.__dict__.get("forward"), module.forward
+        override, plain = module.__dict__.get("forward"), module.forward
         compiled = torch.compile(plain, dynamic=False)
 
         @wraps(plain)
@@ -144,8 +144,8 @@ def compiled_forward(module: Any) -> Any:
             yield
         finally:
             del module.forward
-            if own is not None:
-                module.forward = own
+            if override is not None:
+                module.forward = override
 
     return context()
 

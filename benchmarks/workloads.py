@@ -76,12 +76,12 @@ def states(bench: Bench, model: str, workload: str) -> list[Taken]:
             bench.turn, process, "call", name=called, inputs=str(bench.files[inputs]), batch=row["batch"]
         )
     if workload == "words" and OWN in turns:
-        own = next(row for row in rows if row["tool"] == OWN)
-        turns[OWN] = partial(_beside_products, bench, processes[OWN], turns[OWN], own["batch"])
-    found = bench.run(turns)
-    finish(rows, found, dict.fromkeys(turns, amount))
-    if workload == "words" and isinstance(taken := found.get(OWN), list):
-        own["products"] = _products(taken, amount)
+        entry = next(row for row in rows if row["tool"] == OWN)
+        turns[OWN] = partial(_beside_products, bench, processes[OWN], turns[OWN], entry["batch"])
+    outcomes = bench.run(turns)
+    finish(rows, outcomes, dict.fromkeys(turns, amount))
+    if workload == "words" and isinstance(taken := outcomes.get(OWN), list):
+        entry["products"] = _products(taken, amount)
     return rows
 
 
@@ -115,8 +115,8 @@ def vector(bench: Bench, model: str, workload: str) -> list[Taken]:
             bench.turn, process, "call", name="vector", inputs=str(bench.files["pairs"]), batch=row["batch"],
             save=str(made / f"vector-{tool}.npz"),
         )  # fmt: skip
-    found = bench.run(turns)
-    finish(rows, found, dict.fromkeys(turns, amount))
+    outcomes = bench.run(turns)
+    finish(rows, outcomes, dict.fromkeys(turns, amount))
     expected = made / f"vector-{OWN}.npz"
     for row in rows:
         path = made / f"vector-{row['tool']}.npz"
@@ -159,18 +159,18 @@ def generation(bench: Bench, model: str, workload: str) -> list[Taken]:
             return taken | beside_neighbours(seconds[False], seconds[True])
 
         ready: dict[str, set[bool]] = {tool: set() for tool in tools}
-        found = bench.run({tool: partial(turn, tool, ready[tool]) for tool in tools})
+        outcomes = bench.run({tool: partial(turn, tool, ready[tool]) for tool in tools})
         rows += _generation_rows(
-            found, {"model": model, "workload": workload, "n": batch}, batch * PARTS * fields["n_tokens"]
+            outcomes, {"model": model, "workload": workload, "n": batch}, batch * PARTS * fields["n_tokens"]
         )
     return rows
 
 
-def _generation_rows(found: Mapping[str, list[Taken] | str], common: Taken, n_tokens: int) -> list[Taken]:
-    own = found.get(OWN)
-    expected = own[0]["tokens"] if isinstance(own, list) and own else None
+def _generation_rows(outcomes: Mapping[str, list[Taken] | str], common: Taken, n_tokens: int) -> list[Taken]:
+    baseline = outcomes.get(OWN)
+    expected = baseline[0]["tokens"] if isinstance(baseline, list) and baseline else None
     rows = []
-    for tool, rounds in found.items():
+    for tool, rounds in outcomes.items():
         row: Taken = {"name": tool, "tool": tool, "unit": "tokens", **common}
         rows.append(row)
         if isinstance(rounds, str):
@@ -296,7 +296,7 @@ def _tuned(bench: Bench, process: Process, row: Taken, function: str, inputs: st
 
 
 def _states_agree(
-    bench: Bench, process: Process, own: Process, row: Taken, called: str, inputs: str
+    bench: Bench, process: Process, reference: Process, row: Taken, called: str, inputs: str
 ) -> Taken | None:
     """Hold a tool's states of the sample against emospace's, of the same tokens pooled alike."""
     if row["tool"] == OWN:
@@ -304,10 +304,10 @@ def _states_agree(
     path, folder = str(bench.files[inputs]), bench.out / "outputs"
     expected = folder / f"{row['model']}-{called}-{inputs}.npz"
     if not expected.exists():
-        own.ask("call", name=called, inputs=path, batch=2048, save=str(expected))
-    found = folder / "found.npz"
-    process.ask("call", name=called, inputs=path, batch=row["batch"], save=str(found))
-    return state_agreement(np.load(found)["value"], np.load(expected)["value"])
+        reference.ask("call", name=called, inputs=path, batch=2048, save=str(expected))
+    output = folder / "found.npz"
+    process.ask("call", name=called, inputs=path, batch=row["batch"], save=str(output))
+    return state_agreement(np.load(output)["value"], np.load(expected)["value"])
 
 
 def _beside_products(bench: Bench, process: Process, turn: Callable[[], Taken], tokens: int) -> Taken:
@@ -330,11 +330,11 @@ def _products(rounds: Sequence[Taken], amount: int) -> Taken:
         products = taken["products"]
         allowed.append(products["flop_per_s"] / (products["flop_per_token"] * products["tokens_per_word"]))
         shares.append(amount / taken["seconds"] / allowed[-1])
-    found = {
+    medians = {
         key: float(np.median([taken["products"][key] for taken in rounds])) for key in rounds[0]["products"]
     }
     say(f"  products alone: {np.median(allowed):,.0f} words/s, {np.median(shares):.0%} of it reached")
-    return found | {
+    return medians | {
         "allowed_rate": float(np.median(allowed)),
         "share": float(np.median(shares)),
         "share_low": min(shares),
@@ -349,9 +349,9 @@ def _vectors(bench: Bench, model: str) -> Path:
         path.parent.mkdir(exist_ok=True)
         process, norms = bench.pool([OWN], model)[OWN], path.with_name("norms.npz")
         process.ask("call", name="median_norms", inputs=str(bench.files["norm_texts"]), save=str(norms))
-        found = np.load(norms)
-        rows = np.random.default_rng(0).normal(size=(len(found["norms"]), int(found["d_model"])))
-        rows *= 0.05 * found["norms"][:, None] / np.linalg.norm(rows, axis=1, keepdims=True)
+        arrays = np.load(norms)
+        rows = np.random.default_rng(0).normal(size=(len(arrays["norms"]), int(arrays["d_model"])))
+        rows *= 0.05 * arrays["norms"][:, None] / np.linalg.norm(rows, axis=1, keepdims=True)
         np.savez(path, vectors=rows.astype(np.float32))
     return path
 

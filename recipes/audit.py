@@ -22,15 +22,15 @@ VULNERABLE, UNKNOWN = 1, 2
 
 def verdict(packages: Sequence[Mapping[str, Any]]) -> tuple[list[str], int]:
     """Return what is known of the packages of a report of pip-audit, in lines, and the exit code."""
-    found = [
+    flaws = [
         f"{package['name']} {package['version']}: {flaw['id']}, repaired in {', '.join(flaw['fix_versions']) or 'no version yet'}"
         for package in packages
         for flaw in package.get("vulns", ())
     ]
     skipped = [package["name"] for package in packages if "skip_reason" in package]
     lines = [
-        *found,
-        f"{len(packages) - len(skipped)} of {len(packages)} packages looked up, {len(found)} known flaws",
+        *flaws,
+        f"{len(packages) - len(skipped)} of {len(packages)} packages looked up, {len(flaws)} known flaws",
     ]
     if skipped:
         why = (
@@ -39,7 +39,7 @@ def verdict(packages: Sequence[Mapping[str, Any]]) -> tuple[list[str], int]:
             else ", ".join(skipped)
         )
         lines.append(f"not looked up, so nothing is known of them: {len(skipped)} packages ({why})")
-    return lines, VULNERABLE if found else UNKNOWN if skipped or not packages else 0
+    return lines, VULNERABLE if flaws else UNKNOWN if skipped or not packages else 0
 
 
 def main() -> None:

@@ -303,14 +303,14 @@ def string_table(texts: dict[str, list[str]], spec: Language, wanted: set[str]) 
     """
     run = re.compile(spec.run)
     runs = {
-        source: [found for line in lines for found in run.findall(line)] for source, lines in texts.items()
+        source: [piece for line in lines for piece in run.findall(line)] for source, lines in texts.items()
     }
-    strings, n_characters = count_strings([found for part in runs.values() for found in part])
+    strings, n_characters = count_strings([piece for part in runs.values() for piece in part])
     strings["pool"] = discovered(strings)
-    short = [found for source, part in runs.items() if source != spec.corpus for found in part]
+    short = [piece for source, part in runs.items() if source != spec.corpus for piece in part]
     if sum(map(len, short)) > 100_000:
         parts = Counter(
-            found[i : i + n] for found in short for n in (2, 3, 4) for i in range(len(found) - n + 1)
+            piece[i : i + n] for piece in short for n in (2, 3, 4) for i in range(len(piece) - n + 1)
         )
         in_short = strings["word"].map(parts).fillna(0)
         strings["pool"] &= (in_short > 0) & (in_short < strings["count"])
@@ -319,7 +319,7 @@ def string_table(texts: dict[str, list[str]], spec: Language, wanted: set[str]) 
     known = strings[firm | kept].sort_values(["count", "word"], ascending=[False, True])
     known = known[(np.arange(len(known)) < spec.max_words) | kept.loc[known.index]]
     missing = sorted(wanted - set(known["word"]))
-    text = "\n".join(found for part in runs.values() for found in part)
+    text = "\n".join(piece for part in runs.values() for piece in part)
     tail = pd.DataFrame({"word": missing, "count": [text.count(word) for word in missing], "pool": False})
     table = pd.concat([known[["word", "count", "pool"]], tail[tail["count"] > 0]], ignore_index=True)
     return table.sort_values(["count", "word"], ascending=[False, True], ignore_index=True), n_characters

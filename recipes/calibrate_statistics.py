@@ -39,12 +39,12 @@ def all_cases() -> list[Case]:
 
 def draws(case: Case, effect: float, n: int) -> list[Draw]:
     """Return `n` figures of a case at an effect; the same ones whatever else is drawn."""
-    found: list[Draw] = []
+    figures: list[Draw] = []
     start = zlib.crc32(f"{case.name} {effect}".encode())
     for number in range(10 * n):
-        found += case.draw(np.random.default_rng([start, number]), number, effect)
-        if len(found) >= n:
-            return found[:n]
+        figures += case.draw(np.random.default_rng([start, number]), number, effect)
+        if len(figures) >= n:
+            return figures[:n]
     raise SystemExit(f"{case.name}: too few of its data sets have a figure")
 
 
@@ -56,12 +56,12 @@ def allowed(level: float, n: int, careful: bool) -> tuple[float, float]:
     return (0.0 if careful else float(low)), float(high)
 
 
-def null_row(case: Case, found: Sequence[Draw]) -> dict[str, Any]:
+def null_row(case: Case, figures: Sequence[Draw]) -> dict[str, Any]:
     """Return how often a null was rejected."""
-    rejected = float(np.mean([draw.p <= case.level for draw in found]))
-    low, high = allowed(case.level, len(found), case.careful)
+    rejected = float(np.mean([draw.p <= case.level for draw in figures]))
+    low, high = allowed(case.level, len(figures), case.careful)
     return {
-        "n": len(found),
+        "n": len(figures),
         "level": case.level,
         "rejected": rejected,
         "allowed": [low, high],
@@ -69,21 +69,21 @@ def null_row(case: Case, found: Sequence[Draw]) -> dict[str, Any]:
     }
 
 
-def planted_row(case: Case, effect: float, found: Sequence[Draw]) -> dict[str, Any]:
+def planted_row(case: Case, effect: float, figures: Sequence[Draw]) -> dict[str, Any]:
     """Return how often a planted effect was found, and how often the interval held the truth."""
-    row: dict[str, Any] = {"effect": effect, "n": len(found)}
+    row: dict[str, Any] = {"effect": effect, "n": len(figures)}
     if case.tested:
-        row["power"] = float(np.mean([draw.p <= case.level for draw in found]))
+        row["power"] = float(np.mean([draw.p <= case.level for draw in figures]))
     if case.estimand:
-        value = float(np.mean([draw.value for draw in found]))
+        value = float(np.mean([draw.value for draw in figures]))
         whole = case.truth(effect) if case.truth else NAN
-        truths = [whole if case.truth else draw.truth for draw in found]
-        pairs = list(zip(truths, found, strict=True))
+        truths = [whole if case.truth else draw.truth for draw in figures]
+        pairs = list(zip(truths, figures, strict=True))
         covered = float(np.mean([draw.low - 1e-9 <= truth <= draw.high + 1e-9 for truth, draw in pairs]))
         row |= {"truth": float(np.mean(truths)), "mean": value, "covered": covered}
-        row["width"] = float(np.mean([draw.high - draw.low for draw in found]))
+        row["width"] = float(np.mean([draw.high - draw.low for draw in figures]))
         row["above"] = float(np.mean([truth < draw.low - 1e-9 for truth, draw in pairs]))
-        slack = 2 * float(np.sqrt(0.05 * 0.95 / len(found)))
+        slack = 2 * float(np.sqrt(0.05 * 0.95 / len(figures)))
         row["holds"] = covered >= COVERED[0] - slack and (case.wide or covered <= COVERED[1] + slack)
     return row
 

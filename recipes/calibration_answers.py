@@ -65,9 +65,9 @@ def crossed(rng: np.random.Generator, seed: int, effect: float) -> list[Draw]:
     return [Draw(estimates.exceeds(cell, controls, seed=seed, n=499))]
 
 
-def estimated(found: estimates.Estimate) -> list[Draw]:
+def estimated(estimate: estimates.Estimate) -> list[Draw]:
     """Return the draw of an estimate."""
-    return [Draw(low=found.low, high=found.high, value=found.value)]
+    return [Draw(low=estimate.low, high=estimate.high, value=estimate.value)]
 
 
 def rate(rng: np.random.Generator, seed: int, effect: float) -> list[Draw]:
@@ -144,9 +144,9 @@ def depth(field: str) -> Any:
     """Return the case of a figure of two models layer by layer."""
 
     def draw(rng: np.random.Generator, seed: int, effect: float) -> list[Draw]:
-        found, _ = compare_depths(*lagging(rng, N), seed=seed, n_bootstrap=300)
+        record, _ = compare_depths(*lagging(rng, N), seed=seed, n_bootstrap=300)
         low, high = ("ci_low", "ci_high") if field == "value" else ("shift_low", "shift_high")
-        return [Draw(low=getattr(found, low), high=getattr(found, high), value=getattr(found, field))]
+        return [Draw(low=getattr(record, low), high=getattr(record, high), value=getattr(record, field))]
 
     return draw
 
@@ -155,13 +155,13 @@ def depth_truth(field: str) -> Any:
     """Return the truth of `depth`, over the population of categories."""
 
     def truth(_: float) -> float:
-        found = [
+        values = [
             getattr(
                 compare_depths(*lagging(np.random.default_rng(seed), 400), seed=0, n_bootstrap=2)[0], field
             )
             for seed in range(4)
         ]
-        return float(np.mean(found))
+        return float(np.mean(values))
 
     return truth
 
@@ -182,8 +182,8 @@ def onset_figures(rng: np.random.Generator, n: int, seed: int, n_bootstrap: int)
 
 def onset_depth(rng: np.random.Generator, seed: int, effect: float) -> list[Draw]:
     """Return the relative depth from which a model is as like people as it gets."""
-    found = onset_figures(rng, N, seed, 300)
-    return [Draw(low=found.onset_low, high=found.onset_high, value=found.onset_depth)]
+    figures = onset_figures(rng, N, seed, 300)
+    return [Draw(low=figures.onset_low, high=figures.onset_high, value=figures.onset_depth)]
 
 
 def onset_truth(_: float) -> float:

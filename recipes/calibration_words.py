@@ -34,10 +34,11 @@ def signal(rng: np.random.Generator, n: int, d: int, effect: float, k: int) -> t
     return x, effect * x @ slope + np.sqrt(1 - effect**2) * rng.standard_normal((n, k))
 
 
-def reached(found: Sequence[Predicted], known: Any) -> list[float]:
+def reached(predictions: Sequence[Predicted], known: Any) -> list[float]:
     """Return the r that the models of some predictions reach on words that are in no fold's training."""
     return [
-        correlation(one.out_of_fold[~known], one.observed[~known], one.folds[~known]).item() for one in found
+        correlation(predicted.out_of_fold[~known], predicted.observed[~known], predicted.folds[~known]).item()
+        for predicted in predictions
     ]
 
 
@@ -56,11 +57,11 @@ def prediction(n_words: int) -> Any:
             "train_mask": known,
             "n_bootstrap": 500 if effect else 2,
         }
-        found = predict_ratings(x, y, np.arange(n), **options)
+        predictions = predict_ratings(x, y, np.arange(n), **options)
         if not effect:
-            return [Draw(one.p) for one in found]
-        score = found[0].without_concepts
-        return [Draw(score.p, score.ci_low, score.ci_high, score.r, reached(found, known)[0])]
+            return [Draw(predicted.p) for predicted in predictions]
+        score = predictions[0].without_concepts
+        return [Draw(score.p, score.ci_low, score.ci_high, score.r, reached(predictions, known)[0])]
 
     return draw
 
@@ -75,9 +76,9 @@ def two_feature_sets(rng: np.random.Generator, seed: int, effect: float) -> list
     options: dict[str, Any] = {"targets": ["y"], "penalties": PENALTIES, "seed": seed, "n_bootstrap": 2}
     options |= {"scored": known, "train_mask": known}
     pair = [predict_ratings(x, y, np.arange(n), **options)[0] for x in sets]
-    found = compare_predictions(*pair, without_concepts=True, n_bootstrap=500, seed=seed)
+    comparison = compare_predictions(*pair, without_concepts=True, n_bootstrap=500, seed=seed)
     truth = float(np.subtract(*reached(pair, known))) if effect else 0.0
-    return [Draw(found.p, found.ci_low, found.ci_high, found.difference, truth)]
+    return [Draw(comparison.p, comparison.ci_low, comparison.ci_high, comparison.difference, truth)]
 
 
 def two_feature_sets_90(rng: np.random.Generator, seed: int, effect: float) -> list[Draw]:
@@ -93,16 +94,16 @@ def grouped_words(rng: np.random.Generator, seed: int, effect: float) -> list[Dr
     y, rest = (np.repeat(rng.standard_normal(100), 2) for _ in range(2))
     groups, folds = np.repeat(np.arange(100), 2), np.zeros(200, dtype=int)
     guess = effect * y + np.sqrt(1 - effect**2) * rest
-    found = score(guess, y, groups, folds, cross_validated=False, n_bootstrap=500, seed=seed)
-    return [Draw(found.p, found.ci_low, found.ci_high, found.r)]
+    outcome = score(guess, y, groups, folds, cross_validated=False, n_bootstrap=500, seed=seed)
+    return [Draw(outcome.p, outcome.ci_low, outcome.ci_high, outcome.r)]
 
 
 def paired(rng: np.random.Generator, seed: int, effect: float) -> list[Draw]:
     """Compare two predictors of words that come in groups of four."""
     groups = np.repeat(np.arange(100), 4)
     y, a, b = rng.normal(size=(3, 100))[:, groups] + 0.3 * rng.normal(size=(3, 400))
-    found = stats.paired_bootstrap(y + a, y + (1 + effect) * b, y, groups, seed=seed, n=500)
-    return [Draw(found.p, found.low, found.high, found.value)]
+    difference = stats.paired_bootstrap(y + a, y + (1 + effect) * b, y, groups, seed=seed, n=500)
+    return [Draw(difference.p, difference.low, difference.high, difference.value)]
 
 
 def paired_truth(effect: float) -> float:
@@ -117,9 +118,9 @@ def across_languages(rng: np.random.Generator, seed: int, effect: float) -> list
     options: dict[str, Any] = {"targets": ["y"], "penalties": PENALTIES, "seed": seed, "n_permutations": 199}
     fitted = fit_ratings(x[train], y[train], np.arange(120), **options)[0]
     n_bootstrap = 500 if effect else 2
-    found = read_ratings(fitted, x[test], y[test, 0], np.arange(120), n_bootstrap=n_bootstrap, seed=seed)
+    transfer = read_ratings(fitted, x[test], y[test, 0], np.arange(120), n_bootstrap=n_bootstrap, seed=seed)
     truth = float(stats.pearson(fitted.predict(x[new])[:, 0], y[new, 0]))
-    return [Draw(found.p or 0.0, found.score.ci_low, found.score.ci_high, found.score.r, truth)]
+    return [Draw(transfer.p or 0.0, transfer.score.ci_low, transfer.score.ci_high, transfer.score.r, truth)]
 
 
 def membership(rng: np.random.Generator, seed: int, effect: float) -> list[Draw]:
@@ -127,14 +128,14 @@ def membership(rng: np.random.Generator, seed: int, effect: float) -> list[Draw]
     labels = rng.permutation(np.arange(150) % 10)
     x = rng.standard_normal((150, 8)) + effect * np.eye(10)[labels][:, :8]
     members = np.eye(10, dtype=bool)[labels][:, : 1 if effect else 5]
-    return [Draw(one.p) for one in membership_aucs(x, members, np.arange(150), seed=seed)]
+    return [Draw(auc.p) for auc in membership_aucs(x, members, np.arange(150), seed=seed)]
 
 
 def plain_auc(rng: np.random.Generator, seed: int, effect: float) -> list[Draw]:
     """Tell 20 words from 180 by a score."""
     cases = np.arange(200) < 20
-    found = stats.auc(rng.standard_normal(200) + effect * cases, cases)
-    return [Draw(found.p, found.low, found.high, found.value)]
+    auc = stats.auc(rng.standard_normal(200) + effect * cases, cases)
+    return [Draw(auc.p, auc.low, auc.high, auc.value)]
 
 
 def auc_truth(effect: float) -> float:
@@ -170,8 +171,8 @@ def discoveries(rng: np.random.Generator, seed: int, effect: float) -> list[Draw
     from scipy.stats import norm
 
     shift = np.repeat([0.0, effect], 20)
-    found = stats.fdr_bh(norm.sf(rng.standard_normal(40) + shift)) <= 0.05
-    return [Draw(value=found[:20].sum() / max(found.sum(), 1))]
+    hits = stats.fdr_bh(norm.sf(rng.standard_normal(40) + shift)) <= 0.05
+    return [Draw(value=hits[:20].sum() / max(hits.sum(), 1))]
 
 
 def turned_scale(rng: np.random.Generator, seed: int, effect: float) -> list[Draw]:
@@ -183,7 +184,7 @@ def turned_scale(rng: np.random.Generator, seed: int, effect: float) -> list[Dra
     table = DataFrame({"word": [*sides[0], *sides[1]], "valence": rated})
     norms = WordNorms("made", "en", table, {"valence": (0, 10)}, ("valence",))
     anchors = {"valence": (frozenset(sides[0]), frozenset(sides[1]))}
-    return [Draw(one.p) for one in directions(norms, anchors)]
+    return [Draw(direction.p) for direction in directions(norms, anchors)]
 
 
 def cebra(rng: np.random.Generator, seed: int, effect: float) -> list[Draw]:
@@ -193,8 +194,8 @@ def cebra(rng: np.random.Generator, seed: int, effect: float) -> list[Draw]:
     place = rng.standard_normal((20, 6)) + effect * np.hstack([ratings, np.zeros((20, 4))])
     x = place[labels] + 0.5 * rng.standard_normal((100, 6))
     options: dict[str, Any] = {"n_seeds": 1, "n_iterations": 20, "seed": seed}
-    found = cebra_decoding(x, labels, ratings, **options, **DRAWN)
-    return [Draw(float(p)) for p in found.p]
+    decoding = cebra_decoding(x, labels, ratings, **options, **DRAWN)
+    return [Draw(float(p)) for p in decoding.p]
 
 
 def cases() -> Iterable[Case]:

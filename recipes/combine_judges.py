@@ -37,16 +37,18 @@ SEED = 0
 def measured(judge: Judge, test: Corpus, thresholds: dict[str, float]) -> dict[str, Any]:
     """Return the scores of a judge on the test texts of one language, by source; as the cards of its parts have them."""
     language = str(test.language[0])
-    found = judge.judge(list(test.texts), language)
+    judgement = judge.judge(list(test.texts), language)
     long = joined(test.texts, join(test, np.random.default_rng(SEED), 1.0).rows)
-    chosen, chosen_long = found.seven.argmax(axis=1), judge.judge(long, language).seven.argmax(axis=1)
-    cut = [thresholds[label] for label in found.labels]
+    chosen, chosen_long = judgement.seven.argmax(axis=1), judge.judge(long, language).seven.argmax(axis=1)
+    cut = [thresholds[label] for label in judgement.labels]
     scores = {}
     for source in sorted(set(test.source)):
         here = test.source == source
         single = here & (test.seven >= 0)
         scores[source] = {
-            **scoring.measure_labels(found.labels, found.probability[here], marks_of(test, found)[here], cut),
+            **scoring.measure_labels(
+                judgement.labels, judgement.probability[here], marks_of(test, judgement)[here], cut
+            ),
             "seven": scoring.measure_seven(chosen[single], test.seven[single]),
             "seven_joined": scoring.measure_seven(chosen_long[single], test.seven[single]),
         }
@@ -66,10 +68,10 @@ def thresholds_of(judge: Judge, dev: Corpus) -> dict[str, float]:
     marks: dict[str, list[np.ndarray]] = {}
     for language in sorted(set(dev.language)):
         here = dev.where(dev.language == language)
-        found = judge.judge(list(here.texts), language)
-        for place, label in enumerate(found.labels):
-            known = marks_of(here, found)[:, place]
-            probability.setdefault(label, []).append(found.probability[~np.isnan(known), place])
+        judgement = judge.judge(list(here.texts), language)
+        for place, label in enumerate(judgement.labels):
+            known = marks_of(here, judgement)[:, place]
+            probability.setdefault(label, []).append(judgement.probability[~np.isnan(known), place])
             marks.setdefault(label, []).append(known[~np.isnan(known)])
     return {
         label: scoring.best_threshold(np.concatenate(values), np.concatenate(marks[label]))

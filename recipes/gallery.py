@@ -158,12 +158,12 @@ def universal() -> Data:
 def draw_universal(data: Data) -> Figure:
     """Draw both counts over k on a logarithmic scale."""
     figure, axes = _axes(6.5, 3.2)
-    ks, found, expected, low, high = zip(*data["rows"], strict=True)
+    ks, observed, expected, low, high = zip(*data["rows"], strict=True)
     axes.fill_between(
         ks, [max(v, 0.5) for v in low], [max(v, 0.5) for v in high], color="#dee2e6", label="by chance, 95%"
     )
     axes.plot(ks, [max(v, 0.5) for v in expected], color="#868e96", lw=1, label="by chance, mean")
-    axes.plot(ks, found, "o-", color=COLOURS["features"], label="features")
+    axes.plot(ks, observed, "o-", color=COLOURS["features"], label="features")
     axes.set_yscale("log")
     axes.set_xlabel("a feature in at least k of 13 languages")
     axes.set_ylabel("latents (below 1 drawn at 0.5)")

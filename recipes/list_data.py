@@ -156,8 +156,8 @@ def counted(folder: str, title: str, more: Mapping[str, str] | None = None) -> s
     more, rows = more or {}, []
     for path in sorted((DATA / folder).glob("*.json")):
         card = read_json(path)
-        own = [card[key] for key in more]
-        cells = (card["n_words"], *own, card["n_tokens"], card["unit"], card["corpus"], card["licence"])
+        extras = [card[key] for key in more]
+        cells = (card["n_words"], *extras, card["n_tokens"], card["unit"], card["corpus"], card["licence"])
         rows.append(row(f"`{card['language']}`", *cells))
     columns = ("language", "words", *more.values(), "tokens counted", "tokens are", "corpus", "licence")
     return f"## {title}\n\n{table(columns, rows)}\n"
@@ -209,7 +209,7 @@ def judges() -> str:
     rows = []
     for path in sorted((DATA / "judges").glob("*/card.json")):
         card = read_json(path)
-        trained = "; ".join(f"{one['citation']} ({one['licence']})" for one in card["sources"])
+        trained = "; ".join(f"{source['citation']} ({source['licence']})" for source in card["sources"])
         rows.append(row(f"`{card['name']}`", card["kind"], len(card["auroc"]), trained, card["licence"]))
     columns = ("name", "kind", "languages with a held-out score", "trained on", "licence of the weights")
     return f"## Judges of emotion\n\n{table(columns, rows)}\n"

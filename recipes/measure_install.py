@@ -97,7 +97,7 @@ def main(arguments: list[str] | None = None) -> int:
                 label, _, requirement = entry.partition("=")
                 rows.append({"install": label, **measure(interpreter, wheel, requirement)})
                 print(json.dumps(rows[-1]), flush=True)
-    found = {
+    record = {
         "date": datetime.now(UTC).date().isoformat(),
         "machine": f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}",
         "command": f"python recipes/measure_install.py {' '.join(arguments or sys.argv[1:])}",
@@ -105,7 +105,7 @@ def main(arguments: list[str] | None = None) -> int:
         "wheel_mb": size,
         "rows": rows,
     }
-    given.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    given.out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return 0
 
 

@@ -187,14 +187,14 @@ class Pilot:
         asked = [(self.prompts, plans[emotion]) for emotion in BASIC]
         made = generate_together(self.model, asked, sampling=self.sampling, batch_size=len(asked) * 24)
         questions = [fact.prompt for fact in self.known]
-        told = generate_together(
+        replies = generate_together(
             self.model,
             [(questions, plans[emotion]) for emotion in BASIC],
             sampling=self.greedy,
             batch_size=144,
         )
         figures: dict[str, Any] = {"rate": {}, "masked": {}, "probability": {}, "ratio": {}, "facts": {}}
-        for emotion, answers, facts in zip(BASIC, made, told, strict=True):
+        for emotion, answers, facts in zip(BASIC, made, replies, strict=True):
             judged = self.judge.judge(answers.texts, LANGUAGE)
             masked = self.judge.judge(mask_concepts(answers.texts, self.sets, LANGUAGE), LANGUAGE)
             ratio = perplexity(self.model, self.prompts, answers) / self.base
@@ -242,16 +242,16 @@ def main() -> None:
         "n_tokens": options.n_tokens,
         "n_facts": len(next(iter(pilots.values())).known),
     }
-    found: list[dict[str, Any]] = []
+    entries: list[dict[str, Any]] = []
     for way, seed in asked:
         figures = pilots[seed].tried(way)
-        found.append({"way": way.named(), "seed": seed, "mean": means(figures), "by_emotion": figures})
-        write_json(DOCS / f"{options.name}.json", {**card, "ways": found})
-        write_text(DOCS / f"{options.name}.md", page(card, found))
+        entries.append({"way": way.named(), "seed": seed, "mean": means(figures), "by_emotion": figures})
+        write_json(DOCS / f"{options.name}.json", {**card, "ways": entries})
+        write_text(DOCS / f"{options.name}.md", page(card, entries))
         say(f"{way.vectors} {way.dose:g} {way.guidance} seed {seed}: {means(figures)}")
 
 
-def page(card: dict[str, Any], found: list[dict[str, Any]]) -> str:
+def page(card: dict[str, Any], entries: list[dict[str, Any]]) -> str:
     """Return the page of the figures."""
     columns = ("rate", "masked", "probability", "ratio", "facts", "distinct2")
     rows = [
@@ -263,7 +263,7 @@ def page(card: dict[str, Any], found: list[dict[str, Any]]) -> str:
             entry["seed"],
             *(entry["mean"][name] for name in columns),
         ]
-        for entry in found
+        for entry in entries
         for way in [entry["way"]]
     ]
     names = ("vectors", "dose", "guidance", "scope", "seed", "rate", "words masked", "probability")

@@ -101,8 +101,8 @@ def agreement(row: Row) -> str | None:
         "upper_max_abs": "upper bound",
         "predicted_max_abs": "predictions",
     }
-    found = row.get("agreement") or {}
-    return ", ".join(f"{name} {found[key]:.2g}" for key, name in said.items() if key in found) or None
+    values = row.get("agreement") or {}
+    return ", ".join(f"{name} {values[key]:.2g}" for key, name in said.items() if key in values) or None
 
 
 COMMON: Mapping[str, Get] = {"model": "model", "tool": "name", "n": lambda row: f"{row['n']:,}"}
@@ -219,7 +219,7 @@ def page(card: Mapping[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _versions(found: Mapping[str, Any]) -> str:
+def _versions(entries: Mapping[str, Any]) -> str:
     rows = [
         (
             tool,
@@ -227,7 +227,7 @@ def _versions(found: Mapping[str, Any]) -> str:
             if "versions" in entry
             else entry["error"],
         )
-        for tool, entry in found.items()
+        for tool, entry in entries.items()
     ]
     return markdown_table(("tool", "versions"), rows)
 
@@ -241,11 +241,11 @@ def plot(rows: Sequence[Row], target: Path) -> None:
 
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
     for model in dict.fromkeys(row["model"] for row in rows):
-        own = sorted((row for row in rows if row["model"] == model), key=lambda row: row["n"])
-        numbers = [row["n"] for row in own]
-        left.loglog(numbers, [row["seconds"] for row in own], "o-", label=model)
-        right.semilogx(numbers, [row["peak_rss_mib"] for row in own], "o-", label=model)
-        first = own[0]
+        points = sorted((row for row in rows if row["model"] == model), key=lambda row: row["n"])
+        numbers = [row["n"] for row in points]
+        left.loglog(numbers, [row["seconds"] for row in points], "o-", label=model)
+        right.semilogx(numbers, [row["peak_rss_mib"] for row in points], "o-", label=model)
+        first = points[0]
         left.loglog(
             numbers, [first["seconds"] * n / first["n"] for n in numbers], ":", color="grey", linewidth=1
         )

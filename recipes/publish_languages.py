@@ -226,20 +226,22 @@ def _across(results: Results) -> Iterable[dict[str, CrossLanguageRecord]]:
 def _matrix(results: Results, space: str) -> Iterator[tuple[object, ...]]:
     records = matching(results.language_rsa, statistic="rsa_spearman", space=space)
     pairs = {(row.a, row.b): row for row in records}
-    for one in results.manifest.languages:
+    for language in results.manifest.languages:
         cells: list[object] = []
         for other in results.manifest.languages:
-            above, below = pairs.get((one, other)), pairs.get((other, one))
+            above, below = pairs.get((language, other)), pairs.get((other, language))
             cells.append(below.value if below else f"p {_number(above.p)}" if above else None)
-        yield (one, *cells)
+        yield (language, *cells)
 
 
 def _means(results: Results) -> Iterator[tuple[object, ...]]:
-    found = [row for row in results.language_rsa if row.statistic == "rsa_spearman" and row.value is not None]
-    for space in dict.fromkeys(row.space for row in found):
+    records = [
+        row for row in results.language_rsa if row.statistic == "rsa_spearman" and row.value is not None
+    ]
+    for space in dict.fromkeys(row.space for row in records):
         of = {"statistic": "rsa_spearman", "space": space}
         means = (results.mean("language_rsa", name, **of) for name in ("value", "distinct", "baseline"))
-        yield (space, sum(row.space == space for row in found), *means)
+        yield (space, sum(row.space == space for row in records), *means)
 
 
 def steering_section(results: Results) -> str:

@@ -129,7 +129,7 @@ def geometry_table() -> str:
     def rows() -> Iterator[Sequence[object]]:
         for model, results, language in each():
             for target in RATINGS:
-                found = {
+                records = {
                     space: next(
                         iter(
                             matching(
@@ -144,7 +144,7 @@ def geometry_table() -> str:
                     )
                     for space in ("sae", "sae_shuffled")
                 }
-                cebra, shuffled = found["sae"], found["sae_shuffled"]
+                cebra, shuffled = records["sae"], records["sae_shuffled"]
                 if cebra is not None:
                     yield (
                         model,
@@ -217,7 +217,7 @@ def shared_table() -> str:
                 space, shared = sets["space"], sets.get("shared")
                 if space.target not in RATINGS or shared is None:
                     continue
-                found = matching(
+                pairs = matching(
                     results.comparison,
                     language=space.language,
                     norms=space.norms,
@@ -226,7 +226,7 @@ def shared_table() -> str:
                     against="shared",
                     excluded_concepts=True,
                 )
-                for pair in found:
+                for pair in pairs:
                     yield (
                         model,
                         space.language,

@@ -70,13 +70,13 @@ def capture(model: LanguageModel, name: str, texts: Sequence[str], layer: int, f
     path = folder / f"{name}-{content_hash(model.content_hash, layer, list(texts))}.safetensors"
     if not path.is_file():
         tokens = tokenise(model, texts)
-        found = over_tokens(
+        arrays = over_tokens(
             model, tokens, layer, lambda states: states.astype(np.float16), autocast=True, title=name
         )
         tensors = {
-            "states": np.concatenate(found),
-            "ids": np.concatenate([one.ids for one in tokens]),
-            "n": np.array([len(one.ids) for one in tokens]),
+            "states": np.concatenate(arrays),
+            "ids": np.concatenate([text.ids for text in tokens]),
+            "n": np.array([len(text.ids) for text in tokens]),
         }
         write_tensors(path, tensors)
     return Texts(list(texts), **load_file(str(path)))
@@ -100,7 +100,7 @@ class Static(NamedTuple):
     def scores(self, part: Texts, n_categories: int) -> np.ndarray:
         """Return the scores of texts, ``[n_texts, n_categories + 2]``."""
         tokens = (self.table[part.ids] @ self.directions - self.centre) / self.scale
-        return np.stack([pool_tokens(one, n_categories) for one in part.split(tokens)])
+        return np.stack([pool_tokens(rows, n_categories) for rows in part.split(tokens)])
 
 
 def static_reader(reader: Reader, train: Texts, language: str, shrink: float = 3.0) -> Static:
@@ -137,10 +137,10 @@ def static_reader(reader: Reader, train: Texts, language: str, shrink: float = 3
 def word_vectors(texts: Sequence[str], language: str) -> np.ndarray:
     """Return the mean PPMI-SVD vector of each text's words, ``[n_texts, d]``."""
     words = [WORD.findall(text.lower()) or [""] for text in texts]
-    flat = [word for one in words for word in one]
-    starts = np.concatenate([[0], np.cumsum([len(one) for one in words])[:-1]])
+    flat = [word for entry in words for word in entry]
+    starts = np.concatenate([[0], np.cumsum([len(entry) for entry in words])[:-1]])
     sums = np.add.reduceat(ppmi_vectors(language, flat).vectors, starts, axis=0)
-    return np.asarray(sums / np.array([len(one) for one in words])[:, None], dtype=np.float64)
+    return np.asarray(sums / np.array([len(entry) for entry in words])[:, None], dtype=np.float64)
 
 
 def describe(reader: Reader, part: Texts, static: Static, language: str) -> Split:
@@ -148,7 +148,7 @@ def describe(reader: Reader, part: Texts, static: Static, language: str) -> Spli
     tokens = reader.features(part.states.astype(np.float32))
     scored = part.split(reader.weights.token_scores(tokens))
     features = part.mean(tokens)
-    scores = [reader.weights.text_scores(one) for one in scored]
+    scores = [reader.weights.text_scores(rows) for rows in scored]
     return Split(
         {"features": np.stack(scores), "static": static.scores(part, len(reader.categories))},
         {
@@ -171,7 +171,7 @@ def records(
     language: str,
 ) -> list[ReadingRecord]:
     """Return one record for each target, method and subset."""
-    found = []
+    readings = []
     for subset, rows in (("all", np.ones(len(plain), dtype=bool)), ("no_concept_word", plain)):
         for column, target in enumerate(targets):
             for method, predicted in predictions.items():
@@ -186,7 +186,7 @@ def records(
                     reason = f"only {int(y.sum())} texts carry the label"
                 else:
                     value, low, high, _ = auc(x, y.astype(bool))
-                found.append(
+                readings.append(
                     ReadingRecord(
                         model=str(reader.model.identity.get("name")),
                         layer=reader.weights.layer,
@@ -204,7 +204,7 @@ def records(
                         subset=subset,
                     )
                 )
-    return found
+    return readings
 
 
 def validate(
@@ -230,20 +230,20 @@ def validate(
         words = rate_words(test[0].texts, norms, language)
         predictions["words"] = np.stack([getattr(words, target) for target in targets], axis=1)
     masked = mask_concepts(test[0].texts, sets, language)
-    plain = np.array([one == text for one, text in zip(masked, test[0].texts, strict=True)])
-    found = records(reader, source, metric, targets, predictions, test[1], plain, language)
+    plain = np.array([copy == text for copy, text in zip(masked, test[0].texts, strict=True)])
+    readings = records(reader, source, metric, targets, predictions, test[1], plain, language)
     differences = []
-    for one, other in (("ridge", "static_ridge"), ("features", "static")) if metric == "r" else ():
+    for name, other in (("ridge", "static_ridge"), ("features", "static")) if metric == "r" else ():
         for at, target in enumerate(targets):
-            pair = predictions[one][:, at], predictions[other][:, at]
+            pair = predictions[name][:, at], predictions[other][:, at]
             difference = paired_bootstrap(*pair, test[1][:, at], seed=SEED)
-            differences.append({"target": target, "method": one, "against": other, **difference._asdict()})
-    return found, differences
+            differences.append({"target": target, "method": name, "against": other, **difference._asdict()})
+    return readings, differences
 
 
-def summary(found: Sequence[ReadingRecord]) -> pd.DataFrame:
+def summary(readings: Sequence[ReadingRecord]) -> pd.DataFrame:
     """Return the mean over a source's targets for each method and subset; valence and arousal on their own."""
-    frame = pd.DataFrame([record.model_dump() for record in found])
+    frame = pd.DataFrame([record.model_dump() for record in readings])
     frame["what"] = np.where(frame.metric == "r", frame.target, "mean AUROC")
     frame = frame[frame.value.notna()]
     grouped = frame.groupby(["source", "what", "subset", "method"], sort=False)
@@ -269,7 +269,7 @@ def main() -> None:
     emobank = pd.read_parquet(options.data / "texts/emobank/emobank.parquet")
     split = {name: emobank[emobank.split == name] for name in ("train", "test")}
     values = {name: frame[list(AFFECT)].to_numpy() for name, frame in split.items()}
-    found, differences = validate(
+    readings, differences = validate(
         reader,
         "emobank",
         "r",
@@ -283,7 +283,7 @@ def main() -> None:
     if options.goemotions_test:
         test = test.sample(options.goemotions_test, random_state=SEED)
     targets = [category for category in reader.categories if category in goemotions.columns]
-    found += validate(
+    readings += validate(
         reader,
         "goemotions",
         "auroc",
@@ -291,7 +291,7 @@ def main() -> None:
         (part("goemotions-train", train), train[targets].to_numpy(float)),
         (part("goemotions-test", test), test[targets].to_numpy(float)),
     )[0]
-    short = summary(found)
+    short = summary(readings)
     table("Reading", list(short.columns), short.itertuples(index=False))
     drawn = f" --goemotions-test {options.goemotions_test}" if options.goemotions_test else ""
     out: dict[str, Any] = {
@@ -306,7 +306,7 @@ def main() -> None:
         "note": "SAE trained on GoEmotions train texts (unlabelled) among others; it never saw EmoBank.",
         "differences": differences,
         "summary": short.to_dict(orient="records"),
-        "reading": [record.model_dump() for record in found],
+        "reading": [record.model_dump() for record in readings],
     }
     write_json(options.out, out)
     say(f"Written: {options.out}")

@@ -37,11 +37,11 @@ def load(folder: str, dtype: str, device: str) -> State:
         def from_pretrained(*_: Any, **__: Any) -> Any:
             return model
 
-    own, theirs.AutoModelForCausalLM = theirs.AutoModelForCausalLM, Loaded
+    original, theirs.AutoModelForCausalLM = theirs.AutoModelForCausalLM, Loaded
     try:
         wrapped = theirs.SteeringModel(folder, list(range(model.config.num_hidden_layers)))
     finally:
-        theirs.AutoModelForCausalLM = own
+        theirs.AutoModelForCausalLM = original
     wrapped.unwrap()
     return State(wrapped, tokenizer, folder)
 
@@ -56,8 +56,8 @@ def texts_last(state: State, texts: Sequence[str], batch: int) -> np.ndarray:
     from dialz.vector import batched_get_hiddens
 
     layers = list(range(state.wrapped.config.num_hidden_layers))
-    found = batched_get_hiddens(state.wrapped.model, state.tokenizer, list(texts), layers, batch)
-    return np.stack([found[layer] for layer in layers], axis=1)
+    hidden = batched_get_hiddens(state.wrapped.model, state.tokenizer, list(texts), layers, batch)
+    return np.stack([hidden[layer] for layer in layers], axis=1)
 
 
 def vector(state: State, positive: Sequence[str], negative: Sequence[str], batch: int) -> np.ndarray:
@@ -65,8 +65,8 @@ def vector(state: State, positive: Sequence[str], negative: Sequence[str], batch
     from dialz import Dataset, SteeringVector
 
     pairs = Dataset()
-    for one, other in zip(positive, negative, strict=True):
-        pairs.add_entry(one, other)
+    for text, other in zip(positive, negative, strict=True):
+        pairs.add_entry(text, other)
     layers = list(range(state.wrapped.config.num_hidden_layers))
     made = SteeringVector.train(
         state.wrapped, pairs, method="mean_diff", hidden_layers=layers, batch_size=batch

@@ -176,12 +176,12 @@ def rsa_bootstrap(_: Any, model: np.ndarray, humans: np.ndarray, n: int, statist
     rows = [model, *humans]
     whole = rdm_correlations(rows, statistic=statistic)[None]
     drawn = bootstrap_rdm_correlations(rows, seed=0, n=n, statistic=statistic)
-    found: dict[str, Any] = {"value": whole[0, 0, 1:].mean()}
+    figures: dict[str, Any] = {"value": whole[0, 0, 1:].mean()}
     values = {"drawn": drawn[:, 0, 1:].mean(1)}
     if statistic == "pearson":
-        found["lower"], found["upper"] = (float(bound[0]) for bound in _ceiling(whole[:, 1:, 1:]))
+        figures["lower"], figures["upper"] = (float(bound[0]) for bound in _ceiling(whole[:, 1:, 1:]))
         values["lower"], values["upper"] = _ceiling(drawn[:, 1:, 1:])
-    return found | {f"sd_{name}": float(np.nanstd(each)) for name, each in values.items()}
+    return figures | {f"sd_{name}": float(np.nanstd(each)) for name, each in values.items()}
 
 
 def _ceiling(r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -236,8 +236,8 @@ def ridge_nested(
     from emospace.prediction.ratings import nested_predictions
 
     del test
-    found = nested_predictions(x, y, np.arange(len(x)), penalties=tuple(alphas / (0.6 * len(x))))
-    return {"out_of_fold": found.predicted}
+    prediction = nested_predictions(x, y, np.arange(len(x)), penalties=tuple(alphas / (0.6 * len(x))))
+    return {"out_of_fold": prediction.predicted}
 
 
 def _folds(x: np.ndarray, y: np.ndarray) -> tuple[Any, list[Any], list[int]]:

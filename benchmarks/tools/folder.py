@@ -25,7 +25,7 @@ def greedy(model: Any, tokenizer: Any) -> Callable[..., Any]:
             model.device
         )
         with torch.inference_mode():
-            found = model.generate(
+            tokens = model.generate(
                 input_ids=ids,
                 attention_mask=torch.ones_like(ids),
                 max_new_tokens=n_tokens,
@@ -34,7 +34,7 @@ def greedy(model: Any, tokenizer: Any) -> Callable[..., Any]:
                 pad_token_id=0,
                 **options,
             )
-        return found.cpu().numpy()
+        return tokens.cpu().numpy()
 
     return generate
 

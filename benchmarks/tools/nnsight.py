@@ -112,8 +112,8 @@ def steered(state: State, vectors: np.ndarray) -> Iterator[Callable[..., Any]]:
             for _ in tracer.iter[0:n_tokens]:
                 for block, row in zip(traced.model.layers, rows, strict=True):
                     block.output[:] += row
-            found = tracer.result.save()
-        return found.cpu().numpy()
+            tokens = tracer.result.save()
+        return tokens.cpu().numpy()
 
     yield generate
 

@@ -40,8 +40,8 @@ def texts_last(state: State, texts: Sequence[str], batch: int) -> np.ndarray:
     from repeng.extract import batched_get_hiddens
 
     layers = list(range(state.model.config.num_hidden_layers))
-    found = batched_get_hiddens(state.model, state.tokenizer, list(texts), layers, batch)
-    return np.stack([found[layer] for layer in layers], axis=1)
+    hidden = batched_get_hiddens(state.model, state.tokenizer, list(texts), layers, batch)
+    return np.stack([hidden[layer] for layer in layers], axis=1)
 
 
 def vector(state: State, positive: Sequence[str], negative: Sequence[str], batch: int) -> np.ndarray:

@@ -25,8 +25,8 @@ def rsa_bootstrap(_: Any, model: np.ndarray, humans: np.ndarray, n: int, statist
     data = RDMs(humans)
     whole = eval_fixed(fixed, data, method=method)
     drawn = eval_bootstrap_pattern(fixed, data, method=method, N=n, boot_noise_ceil=statistic == "pearson")
-    found = {"value": float(np.mean(whole.evaluations)), "sd_drawn": float(np.nanstd(drawn.evaluations))}
+    figures = {"value": float(np.mean(whole.evaluations)), "sd_drawn": float(np.nanstd(drawn.evaluations))}
     if statistic == "pearson":
-        found["lower"], found["upper"] = (float(bound) for bound in np.ravel(whole.noise_ceiling))
-        found["sd_lower"], found["sd_upper"] = (float(np.nanstd(bound)) for bound in drawn.noise_ceiling)
-    return found
+        figures["lower"], figures["upper"] = (float(bound) for bound in np.ravel(whole.noise_ceiling))
+        figures["sd_lower"], figures["sd_upper"] = (float(np.nanstd(bound)) for bound in drawn.noise_ceiling)
+    return figures

@@ -54,7 +54,7 @@ def texts_last(state: State, texts: Sequence[str], batch: int) -> np.ndarray:
     with _ReusablePooledCapture(state.model, state.blocks, layers) as context:
         for low in range(0, len(order), batch):
             chosen = order[low : low + batch]
-            found = _encode_and_capture_all_batch(
+            hidden = _encode_and_capture_all_batch(
                 state.model,
                 state.tokenizer,
                 [""] * len(chosen),
@@ -65,7 +65,7 @@ def texts_last(state: State, texts: Sequence[str], batch: int) -> np.ndarray:
                 rendered=[rendered[index] for index in chosen],
                 capture_context=context,
             )
-            states[chosen] = torch.stack([found[layer].cpu() for layer in layers], 1).numpy()
+            states[chosen] = torch.stack([hidden[layer].cpu() for layer in layers], 1).numpy()
     return states
 
 
@@ -86,8 +86,8 @@ def texts_mean(state: State, texts: Sequence[str], batch: int) -> np.ndarray:
         column = torch.arange(ids.shape[1], device=device)
         mask = (column < lengths[:, None]).long()
         weight = (mask * (column > 0)) / (lengths - 1)[:, None]
-        found = _capture_all_hidden_states(state.model, state.blocks, ids, attention_mask=mask)
-        pooled = [torch.einsum("bt,btd->bd", weight, found[i].float()) for i in range(len(state.blocks))]
+        hidden = _capture_all_hidden_states(state.model, state.blocks, ids, attention_mask=mask)
+        pooled = [torch.einsum("bt,btd->bd", weight, hidden[i].float()) for i in range(len(state.blocks))]
         states[chosen] = torch.stack(pooled, 1).cpu().numpy()
     return states
 

@@ -53,18 +53,18 @@ def rate(values: ArrayLike, *, seed: int, n: int = 2000) -> Estimate:
     ----------
     Wilson (1927), J. Am. Stat. Assoc. 22, 209-212; Korn & Graubard (1998), Surv. Methodol. 24, 193-201.
     """
-    found, draws = _bootstrap_mean(values, seed, n)
-    if not found.n:
-        return found
-    share = min(max(found.value, 0.0), 1.0)
-    varied = float(np.nanvar(draws)) * found.n / max(found.n - 1, 1)
+    mean, draws = _bootstrap_mean(values, seed, n)
+    if not mean.n:
+        return mean
+    share = min(max(mean.value, 0.0), 1.0)
+    varied = float(np.nanvar(draws)) * mean.n / max(mean.n - 1, 1)
     if 0 < share < 1 and varied < 1e-15:
-        return Estimate(found.value, found.value, found.value, found.n)
-    worth = share * (1 - share) / varied if 0 < share < 1 else found.n
+        return Estimate(mean.value, mean.value, mean.value, mean.n)
+    worth = share * (1 - share) / varied if 0 < share < 1 else mean.n
     square = 1.959964**2
     centre = (share + square / (2 * worth)) / (1 + square / worth)
     half = np.sqrt(square * (share * (1 - share) / worth + square / (4 * worth**2))) / (1 + square / worth)
-    return Estimate(found.value, max(0.0, float(centre - half)), min(1.0, float(centre + half)), found.n)
+    return Estimate(mean.value, max(0.0, float(centre - half)), min(1.0, float(centre + half)), mean.n)
 
 
 def mean_estimate(values: ArrayLike, *, seed: int, n: int = 2000) -> Estimate:

@@ -174,14 +174,14 @@ def read_ratings(
         If shapes disagree, or a value is not finite.
     """
     features, ratings, groups, _, _ = checked(features, ratings, groups, None, None)
-    observed, one_fold = ratings[:, 0], np.zeros(len(ratings), dtype=np.int64)
+    observed, folds = ratings[:, 0], np.zeros(len(ratings), dtype=np.int64)
     predicted = fitted.predict(features)
     outcome = score(
-        predicted[:, 0], observed, groups, one_fold, cross_validated=False, n_bootstrap=n_bootstrap, seed=seed
+        predicted[:, 0], observed, groups, folds, cross_validated=False, n_bootstrap=n_bootstrap, seed=seed
     )
     permuted: dict[str, float] = {}
     if predicted.shape[1] > 1:
-        null = correlation(predicted[:, 1:], observed[:, None], one_fold)
+        null = correlation(predicted[:, 1:], observed[:, None], folds)
         low, high = np.quantile(null, [0.025, 0.975])
         p = (1 + int((null >= outcome.r).sum())) / (1 + len(null))
         permuted = {"p": p, "permuted_low": float(low), "permuted_high": float(high)}

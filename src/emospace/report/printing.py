@@ -77,11 +77,11 @@ def find_browser() -> str:
         If there is none.
     """
     if named := os.environ.get(NAMED):
-        if found := shutil.which(named):
-            return found
+        if browser := shutil.which(named):
+            return browser
         raise InvalidInput(f"{NAMED}={named}", "there is no such program", "Name a Chromium or Chrome.")
-    if found := next(filter(None, map(shutil.which, BROWSERS)), None):
-        return found
+    if browser := next(filter(None, map(shutil.which, BROWSERS)), None):
+        return browser
     raise MissingDependency(
         "a report as PDF",
         "no Chromium or Chrome was found, which prints it",

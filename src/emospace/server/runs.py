@@ -143,7 +143,7 @@ class Runs:
 def run_routes(runs: Runs) -> APIRouter:
     """Return the routes that serve results."""
     router = APIRouter(prefix="/v1", tags=["runs"])
-    one_at_a_time = asyncio.Semaphore(1)
+    turn = asyncio.Semaphore(1)
 
     async def comparing(
         answer: Callable[[Compared], dict[str, Any]], names: Sequence[str], compute: bool = True
@@ -151,7 +151,7 @@ def run_routes(runs: Runs) -> APIRouter:
         if not compute:
             return await beside(lambda: _json(answer(runs.side_by_side(names))))
         # A comparison takes seconds: those that wait for it hold no thread that others need.
-        async with one_at_a_time:
+        async with turn:
             return await beside(lambda: _json(answer(runs.compared(names))))
 
     @router.get("/runs")
