@@ -92,8 +92,8 @@ def write_run(
     tables.mkdir(parents=True)
     prediction, alignment, predicted, layer_parts = [], [], [], []
     for language in languages:
-        own = distances(rng.normal(size=(len(CATEGORIES), 2)))[np.ix_(index, index)]
-        rdm = like * everyone[np.ix_(index, index)] + (1 - like) * own
+        noise = distances(rng.normal(size=(len(CATEGORIES), 2)))[np.ix_(index, index)]
+        rdm = like * everyone[np.ix_(index, index)] + (1 - like) * noise
         square(rdm, categories).to_parquet(tables / f"rdm_{language}.parquet")
         square(human, categories).to_parquet(tables / f"rdm_human_{language}_valence_arousal.parquet")
         a, b = np.triu_indices(len(categories), 1)
@@ -101,7 +101,9 @@ def write_run(
         for layer in range(n_blocks + 1):
             share = like * min(1.0, layer / n_blocks / onset)
             # Layers near one another are alike beside what people's ratings say.
-            turned = own * np.cos(layer / n_blocks * 1.5) + own[::-1, ::-1] * np.sin(layer / n_blocks * 1.5)
+            turned = noise * np.cos(layer / n_blocks * 1.5) + noise[::-1, ::-1] * np.sin(
+                layer / n_blocks * 1.5
+            )
             part = {"language": language, "layer": layer, "a": names[a], "b": names[b]}
             value = (share * human + (1 - share) * turned)[a, b]
             layer_parts.append(pd.DataFrame({**part, "dissimilarity": value}))

@@ -67,13 +67,13 @@ def model_card() -> dict:
 
 def emotion_list() -> list[dict]:
     """Return the shipped calibration as `/v1/emotions` gives it."""
-    found = []
-    for one in CARD["vectors"]:
-        name, mode = one["name"], one["mode"]
+    emotions = []
+    for entry in CARD["vectors"]:
+        name, mode = entry["name"], entry["mode"]
         if mode != "relative":
             continue
         valence, arousal = CARD["positions"].get(name, (None, None))
-        found.append(
+        emotions.append(
             {
                 "id": name,
                 "object": "emotion",
@@ -83,10 +83,10 @@ def emotion_list() -> list[dict]:
                 "valence": valence,
                 "arousal": arousal,
                 "words": {"en": [name]},
-                "vectors": {"relative": vector_of(one["card"]) | tried_doses(BANK, name)},
+                "vectors": {"relative": vector_of(entry["card"]) | tried_doses(BANK, name)},
             }
         )
-    return found
+    return emotions
 
 
 def vector_of(card: dict) -> dict:
@@ -109,7 +109,7 @@ def steering_of(body: dict) -> dict | None:
     emotion = body.get("emotion")
     if not emotion:
         return None
-    known = {one["id"]: one["vectors"]["relative"] for one in emotion_list()}
+    known = {entry["id"]: entry["vectors"]["relative"] for entry in emotion_list()}
     total = sum(abs(weight) for weight in emotion.values())
     strength = min(1.0, math.hypot(*emotion.values()) if set(emotion) <= set(AXES) else total)
     mean = {
@@ -164,7 +164,7 @@ def reading_of(text: str, n_features: int) -> dict:
                 "features": features,
             }
         )
-    mean = np.mean([one["scores"] for one in tokens], axis=0)
+    mean = np.mean([token["scores"] for token in tokens], axis=0)
     return {
         "object": "list",
         "model": "embedded",
@@ -177,9 +177,9 @@ def reading_of(text: str, n_features: int) -> dict:
                 "object": "reading",
                 "index": 0,
                 "text": text,
-                "valence": float(np.mean([one["valence"] for one in tokens])),
+                "valence": float(np.mean([token["valence"] for token in tokens])),
                 "arousal": 0.05,
-                "scores": [float(one) for one in mean],
+                "scores": [float(score) for score in mean],
                 "tokens": tokens,
             }
         ],
@@ -315,8 +315,8 @@ class Handler(BaseHTTPRequestHandler):
         if table == ["figures"]:
             return self.figures(run, query)
         if not table:
-            one = next(one for one in run_list() if one["id"] == run)
-            return {**one, **run_results(0.0 if run == "demo" else -0.1)}
+            entry = next(entry for entry in run_list() if entry["id"] == run)
+            return {**entry, **run_results(0.0 if run == "demo" else -0.1)}
         return self.table(run, table[1], query)
 
     def figures(self, run: str, query: dict[str, list[str]]) -> dict:
@@ -393,13 +393,13 @@ class Handler(BaseHTTPRequestHandler):
         self.event({"choices": [choice], **more})
 
     def event(self, fields: dict) -> None:
-        told = {
+        envelope = {
             "id": "chatcmpl-0",
             "object": "chat.completion.chunk",
             "created": 1790000000,
             "model": "embedded",
         }
-        chunk = told | fields
+        chunk = envelope | fields
         # Cut in the middle, as a network may.
         written = f": keep\r\n\r\ndata: {json.dumps(chunk, ensure_ascii=False)}\r\n\r\n".encode()
         for part in (written[:23], written[23:]):

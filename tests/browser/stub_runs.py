@@ -220,10 +220,10 @@ def figures(ids: tuple[str, ...]) -> Iterator[FigureRecord]:
         common = {"run": name, "n": 3773, "p": 0.001, "difference": -0.1 * place if place else None}
         pairs = tuple(itertools.combinations(LANGUAGES[:: -1 if place else 1], 2))
         for language, (kind, of, against, target, value) in itertools.product(LANGUAGES, FIGURES):
-            told = value - 0.1 * place
+            figure = value - 0.1 * place
             yield FigureRecord(
-                **common, kind=kind, of=of, against=against, target=target, language=language, value=told,
-                ci_low=told - 0.03, ci_high=told + 0.03,
+                **common, kind=kind, of=of, against=against, target=target, language=language, value=figure,
+                ci_low=figure - 0.03, ci_high=figure + 0.03,
             )  # fmt: skip
         for language, against in pairs:
             yield FigureRecord(

@@ -82,7 +82,7 @@ def test_a_strict_policy_allows_the_file(path) -> None:
     text = path.read_text(encoding="utf-8")
     assert text.count("\n") < 400
     foreign = re.findall(r"https?://[^\s\"'`)]+|//cdn\S*", text)
-    assert [one for one in foreign if not one.startswith("http://www.w3.org/")] == []
+    assert [address for address in foreign if not address.startswith("http://www.w3.org/")] == []
     assert not re.search(r"\beval\(|new Function|innerHTML|insertAdjacentHTML|document\.write", text)
     if path.suffix == ".html":
         assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?![^>]*\ssrc=)", text)

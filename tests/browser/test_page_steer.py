@@ -63,8 +63,8 @@ def test_dragged_point_is_sent(visit, stub) -> None:
     assert sent["emotion"]["arousal"] == pytest.approx(-0.4, abs=0.03)
     assert "dose" not in sent
     page.wait_for_url(re.compile(r"v=-0\.\d+&a=-0\.\d+"))
-    told = dict(zip(("valence", "arousal"), page.locator(".axes output").all_inner_texts(), strict=True))
-    assert tone(page) == f"valence {told['valence']}, arousal {told['arousal']}"
+    axes = dict(zip(("valence", "arousal"), page.locator(".axes output").all_inner_texts(), strict=True))
+    assert tone(page) == f"valence {axes['valence']}, arousal {axes['arousal']}"
 
 
 def test_click_on_category_takes_its_place(visit) -> None:

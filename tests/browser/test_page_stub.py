@@ -74,8 +74,8 @@ def check_alike(stub, real, where: str, name: str = "") -> None:
         return
     assert KINDS[type(stub)] == KINDS[type(real)], where
     if isinstance(stub, list) and stub and real:
-        for one in stub if isinstance(stub[0], dict) else stub[:1]:
-            check_alike(one, real[0], f"{where}[]")
+        for item in stub if isinstance(stub[0], dict) else stub[:1]:
+            check_alike(item, real[0], f"{where}[]")
     elif isinstance(stub, dict) and name in MAPS:
         check_alike(list(stub.values()), list(real.values()), f"{where}.*")
     elif isinstance(stub, dict):

@@ -29,9 +29,9 @@ def browser_fixture() -> Iterator[Any]:
     if CHROMIUM is None:
         pytest.skip("there is no Chromium here: apt-get install chromium")
     with playwright.sync_playwright() as running:
-        found = running.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield found
-        found.close()
+        browser = running.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(name="stub")
@@ -79,6 +79,8 @@ def visit_fixture(browser: Any, stub: StubServer) -> Iterator[Callable[..., Any]
     yield open_page
     for context in contexts:
         context.close()
-    told = [f"status of {status}" for status, _, _ in stub.fail.values()] + ["status of 401"] * bool(stub.key)
-    assert [fault for fault in faults if not any(part in fault for part in told)] == []
+    expected = [f"status of {status}" for status, _, _ in stub.fail.values()] + ["status of 401"] * bool(
+        stub.key
+    )
+    assert [fault for fault in faults if not any(part in fault for part in expected)] == []
     assert strangers == []

@@ -79,16 +79,16 @@ def left_padded_run(model: LanguageModel, spans: list[Span]) -> np.ndarray:
 
 def collect(model: LanguageModel, spans: list[Span], pooling: str = "last", **options) -> np.ndarray:
     layers = range(model.n_blocks + 1)
-    found = np.full((len(spans), model.n_blocks + 1, model.d_model), np.nan, dtype=np.float32)
+    array = np.full((len(spans), model.n_blocks + 1, model.d_model), np.nan, dtype=np.float32)
     for indices, values in pooled_states(model, spans, layers, pooling, **options):
-        assert np.isnan(found[indices]).all(), "a span came twice"
-        found[indices] = values
-    return found
+        assert np.isnan(array[indices]).all(), "a span came twice"
+        array[indices] = values
+    return array
 
 
-def relative_error(found: np.ndarray, reference: np.ndarray) -> float:
-    assert found.shape == reference.shape
-    return float((np.linalg.norm(found - reference, axis=-1) / np.linalg.norm(reference, axis=-1)).max())
+def relative_error(actual: np.ndarray, reference: np.ndarray) -> float:
+    assert actual.shape == reference.shape
+    return float((np.linalg.norm(actual - reference, axis=-1) / np.linalg.norm(reference, axis=-1)).max())
 
 
 def slides(model: LanguageModel) -> bool:
@@ -140,7 +140,7 @@ def test_every_way_to_run_gives_the_same_states(model):
         "shared head, one by one": collect(model, spans, share_heads=True, token_budget=1),
         "padded left, plain": left_padded_run(model, spans),
     }
-    errors = {name: relative_error(found, reference) for name, found in runs.items()}
+    errors = {name: relative_error(run, reference) for name, run in runs.items()}
     assert max(errors.values()) <= TOLERANCE, errors
 
 
@@ -432,12 +432,12 @@ def test_a_layer_that_is_not_there_is_refused(layers):
 
 
 def test_layers_come_sorted_and_once_and_an_absent_one_is_refused():
-    found = extract_words(tiny(), ["joy", "grief"], CARRIER, [3, 0, 3])
-    assert found.layers == (0, 3)
-    assert found.states.shape == (2, 2, 32)
-    assert np.array_equal(found.layer(3), found.states[:, 1])
+    result = extract_words(tiny(), ["joy", "grief"], CARRIER, [3, 0, 3])
+    assert result.layers == (0, 3)
+    assert result.states.shape == (2, 2, 32)
+    assert np.array_equal(result.layer(3), result.states[:, 1])
     with pytest.raises(EmospaceError, match="it was not captured"):
-        found.layer(1)
+        result.layer(1)
     with pytest.raises(EmospaceError, match="layers 0 to 3"):
         token_states(tiny(), torch.tensor([[1, 5]]), 4)
 
@@ -485,9 +485,9 @@ def test_batches_keep_to_the_token_budget_and_results_to_the_order(monkeypatch):
     for most in (0, sys.maxsize):
         monkeypatch.setattr(capture, "_most_packed", lambda _, most=most: most)
         ran.clear(), tokens.clear()
-        found = extract_words(model, WORDS, CARRIER, range(4), token_budget=16)
-        assert found.texts == WORDS
-        assert relative_error(found.states, reference) <= TOLERANCE
+        result = extract_words(model, WORDS, CARRIER, range(4), token_budget=16)
+        assert result.texts == WORDS
+        assert relative_error(result.states, reference) <= TOLERANCE
         assert len(ran) > 2
         assert all(n <= 16 or rows == 1 for (rows, _), n in zip(ran, tokens[1:], strict=True))
         assert sum(rows for rows, _ in ran) == len(WORDS)
@@ -506,12 +506,12 @@ def test_batches_beside_each_other_are_those_run_one_after_another(model, monkey
             torch.set_num_threads(n_threads)
             threads.clear()
             try:
-                found = collect(model, spans, pooling, token_budget=48)
+                actual = collect(model, spans, pooling, token_budget=48)
                 assert torch.get_num_threads() == n_threads
             finally:
                 torch.set_num_threads(before)
             assert (threads == {threading.get_ident()}) is (n_threads == 1)
-            assert relative_error(found, single_runs(model, spans, pooling)) <= TOLERANCE
+            assert relative_error(actual, single_runs(model, spans, pooling)) <= TOLERANCE
 
 
 @pytest.mark.parametrize("n_at_once", [1, 2, 5])
@@ -560,10 +560,10 @@ def test_figures_of_tokens_are_those_of_single_passes_and_run_each_batch_once():
     rows = [model.tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
     passes = []
     handle = model.blocks[0].register_forward_hook(lambda *_: passes.append(1))
-    found = token_figures(model, rows, [1, 3], lambda state: state.norm(dim=-1))
+    by_layer = token_figures(model, rows, [1, 3], lambda state: state.norm(dim=-1))
     handle.remove()
     assert len(passes) < len(rows)
-    for layer, figures in found.items():
+    for layer, figures in by_layer.items():
         for row, figure in zip(rows, figures, strict=True):
             alone = token_states(model, torch.tensor([row]), layer)[0].norm(dim=-1).numpy()
             np.testing.assert_allclose(figure, alone, rtol=1e-4)
@@ -600,8 +600,8 @@ def test_a_batch_is_halved_where_memory_runs_out(monkeypatch, caplog, error):
     reference = single_runs(model, word_spans(model, WORDS, CARRIER), "last")
     ran = record_batches(monkeypatch, limit=2, error=error)
     with caplog.at_level(logging.WARNING):
-        found = extract_words(model, WORDS, CARRIER, range(4)).states
-    assert relative_error(found, reference) <= TOLERANCE
+        actual = extract_words(model, WORDS, CARRIER, range(4)).states
+    assert relative_error(actual, reference) <= TOLERANCE
     assert max(rows for rows, _ in ran) == 2
     assert "halving" in caplog.text
 
@@ -709,8 +709,8 @@ def test_an_interrupted_run_keeps_its_finished_shards(monkeypatch, tmp_path):
     kept = len(shards(tmp_path))
     assert kept >= 1
     ran = record_batches(monkeypatch)
-    found = extract_words(tiny(), WORDS, CARRIER, [1, 3], store=tmp_path).states
-    assert relative_error(found, reference) <= TOLERANCE
+    actual = extract_words(tiny(), WORDS, CARRIER, [1, 3], store=tmp_path).states
+    assert relative_error(actual, reference) <= TOLERANCE
     assert sum(rows for rows, _ in ran) == len(WORDS) - 4 * kept
 
 
@@ -746,6 +746,6 @@ def test_kill_9_leaves_nothing_half_written(monkeypatch, tmp_path):
     assert all(states._read_shard(path) is not None for path in shards(tmp_path))
     monkeypatch.setattr(states, "SHARD_WORDS", 4)
     ran = record_batches(monkeypatch)
-    found = extract_words(tiny(), WORDS, CARRIER, [1, 3], store=tmp_path).states
+    actual = extract_words(tiny(), WORDS, CARRIER, [1, 3], store=tmp_path).states
     assert sum(rows for rows, _ in ran) == len(WORDS) - 8
-    assert relative_error(found, extract_words(tiny(), WORDS, CARRIER, [1, 3]).states) <= TOLERANCE
+    assert relative_error(actual, extract_words(tiny(), WORDS, CARRIER, [1, 3]).states) <= TOLERANCE

@@ -46,8 +46,8 @@ def test_states_are_those_of_the_modules(family, attention, short_row, passes, m
     assert passes
     monkeypatch.setattr(fused, "FEWEST_TOKENS", 10**9)
     passes.clear()
-    for found, expected in zip(ours, states(), strict=True):
-        assert relative_error(found, expected) <= TOLERANCE
+    for actual, expected in zip(ours, states(), strict=True):
+        assert relative_error(actual, expected) <= TOLERANCE
     assert not passes
 
 
@@ -56,11 +56,11 @@ def test_bfloat16_is_as_near_to_float32_as_the_modules_are(passes, monkeypatch):
     exact = extract_words(fresh(), MANY, CARRIER, [3]).states
     model = wrap_model(make_hf_model("llama").to(torch.bfloat16), make_tokenizer())
     passes.clear()
-    found = extract_words(model, MANY, CARRIER, [3]).states
+    states = extract_words(model, MANY, CARRIER, [3]).states
     assert bool(passes) is torch.ops.mkldnn._is_mkldnn_bf16_supported()
     monkeypatch.setattr(fused, "FEWEST_TOKENS", 10**9)
     modules = extract_words(model, MANY, CARRIER, [3]).states
-    assert relative_error(found, exact) <= 1.2 * relative_error(modules, exact)
+    assert relative_error(states, exact) <= 1.2 * relative_error(modules, exact)
 
 
 def test_few_tokens_and_other_families_run_as_they_are(passes, monkeypatch):
@@ -131,14 +131,14 @@ def test_autocast_has_its_way(passes):
     exact = token_states(model, ids, 2)
     passes.clear()
     with torch.autocast("cpu", torch.bfloat16):
-        found = token_states(model, ids, 2)
+        states = token_states(model, ids, 2)
         with torch.no_grad():  # torch 2.6 keeps the weights it has cast for inference
             hidden = model.model(ids, output_hidden_states=True, use_cache=False).hidden_states[2]
         # Threads of their own would not know of it.
         assert capture._at_once(model, [2], 10**6) == 1
     assert not passes
-    assert torch.equal(found, hidden)
-    assert not torch.equal(found, exact)
+    assert torch.equal(states, hidden)
+    assert not torch.equal(states, exact)
 
 
 def test_passes_in_two_threads_do_not_meet(passes):

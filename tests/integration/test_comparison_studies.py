@@ -53,8 +53,8 @@ def runs(tmp_path_factory) -> tuple[Path, Path]:
 
 
 def test_two_studies_are_compared_from_their_folders_alone(runs, tmp_path):
-    found = compare_runs(runs, n_permutations=99)
-    comparison = found.comparison
+    result = compare_runs(runs, n_permutations=99)
+    comparison = result.comparison
     assert [(run.name, run.n_blocks, run.space) for run in comparison.runs] == [
         ("shallow", N_BLOCKS, "sae"),
         ("deep", DEEPER, "dense"),
@@ -64,9 +64,9 @@ def test_two_studies_are_compared_from_their_folders_alone(runs, tmp_path):
     assert -1 <= rsa.value <= 1 and rsa.baseline is not None
     (depth,) = comparison.depth
     assert (depth.n_layers_a, depth.n_layers_b) == (N_BLOCKS + 1, DEEPER + 1)
-    assert len(found.tables["depth"]) == (N_BLOCKS + 1) * (DEEPER + 1)
+    assert len(result.tables["depth"]) == (N_BLOCKS + 1) * (DEEPER + 1)
     assert all("rdm_human_en_valence_arousal" in r.reason for r in comparison.onset)
-    assert "Layer by relative depth" in write_page(found, tmp_path).read_text(encoding="utf-8")
+    assert "Layer by relative depth" in write_page(result, tmp_path).read_text(encoding="utf-8")
 
 
 def test_folds_drawn_again_give_the_r_that_each_study_published(runs):

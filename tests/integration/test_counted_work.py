@@ -113,7 +113,7 @@ def test_words_run_what_they_begin_with_once_and_nothing_else(token_budget):
     model, words = tiny(), words_of(400)
     n_heads, n_shared, n_ways = needed(model, words, CARRIER)
     spans = word_spans(model, words, CARRIER)
-    n_own = sum(len(span.ids) - span.start for span in spans)
+    n_tail = sum(len(span.ids) - span.start for span in spans)
     with counted(model) as work:
         batches = [
             values.shape for _, values in pooled_states(model, spans, [0, LAYER], token_budget=token_budget)
@@ -123,7 +123,7 @@ def test_words_run_what_they_begin_with_once_and_nothing_else(token_budget):
     assert n_ways <= ran
     if token_budget == 4096:
         assert ran <= 1.12 * n_ways, "rows are filled up, or words do not share what they begin with"
-        assert ran < 0.9 * n_own
+        assert ran < 0.9 * n_tail
     assert work.tokens[LAYER - 1] == work.tokens[0]
     assert all(work.tokens[block] == 0 for block in range(LAYER, N_BLOCKS)), (
         "blocks ran after the last wanted"
@@ -157,12 +157,12 @@ def test_texts_are_hardly_filled_up():
     texts = [" ".join(rng.choice(words_of(50), rng.integers(20, 60))) for _ in range(60)]
     spans = text_spans(model, [*texts, *TEXTS], 200)
     n_head = 1
-    n_own = sum(len(span.ids) - n_head for span in spans)
+    n_tail = sum(len(span.ids) - n_head for span in spans)
     with counted(model) as work:
         batches = [
             values.shape for _, values in pooled_states(model, spans, [LAYER], "mean", token_budget=1024)
         ]
-    assert work.tokens[0] - n_head <= 1.1 * n_own
+    assert work.tokens[0] - n_head <= 1.1 * n_tail
     assert work.n_head == 0
     assert work.copies == [4 * n * D_MODEL for n, _, _ in batches]
     assert work.waits == 0
@@ -172,11 +172,11 @@ def test_rows_that_cannot_be_packed_are_sorted_by_length():
     model = tiny("falcon")
     spans = word_spans(model, words_of(300), CARRIER)
     _, n_shared, _ = needed(model, words_of(300), CARRIER)
-    n_own = sum(len(span.ids) - span.start for span in spans)
+    n_tail = sum(len(span.ids) - span.start for span in spans)
     with counted(model) as work:
         for _ in pooled_states(model, spans, [LAYER]):
             pass
-    assert work.tokens[0] - n_shared <= 1.4 * n_own
+    assert work.tokens[0] - n_shared <= 1.4 * n_tail
 
 
 def test_what_is_in_the_store_is_not_run(tmp_path, monkeypatch):
@@ -271,7 +271,7 @@ def test_a_study_runs_each_word_once_in_each_carrier(sae, tmp_path, monkeypatch)
     every = {*NORMED, *CONCEPTS, *POOL}
     deep = [{*NORMED, *CONCEPTS}, {*NORMED}]
     for carrier, below in zip(CARRIERS, deep, strict=True):
-        parts = [(layers, words) for one, layers, words in ran if one == carrier]
+        parts = [(layers, words) for key, layers, words in ran if key == carrier]
         assert Counter(word for _, words in parts for word in words) == dict.fromkeys(every, 1)
         assert {layers: set(words) for layers, words in parts} == {
             tuple(range(N_BLOCKS + 1)): below,
@@ -288,27 +288,27 @@ def test_a_study_runs_each_word_once_in_each_carrier(sae, tmp_path, monkeypatch)
 
 
 def test_a_study_averages_what_each_carrier_gives(sae, tmp_path):
-    found = encode(sae, tmp_path)
+    result = encode(sae, tmp_path)
     words = tuple(dict.fromkeys((*NORMED, *CONCEPTS, *POOL)))
-    assert found.words == words
+    assert result.words == words
     runs = [extract_words(tiny(), words, carrier, range(N_BLOCKS + 1)).states for carrier in CARRIERS]
     mean = np.mean(runs, axis=0)
     close = {"rtol": 1e-4, "atol": 1e-4}
-    np.testing.assert_allclose(found.states, mean[:, LAYER], **close)
-    np.testing.assert_allclose(found.normed_states, mean[: len(NORMED)], **close)
-    np.testing.assert_allclose(found.concept_states, runs[0][found.rows(CONCEPTS)], **close)
+    np.testing.assert_allclose(result.states, mean[:, LAYER], **close)
+    np.testing.assert_allclose(result.normed_states, mean[: len(NORMED)], **close)
+    np.testing.assert_allclose(result.concept_states, runs[0][result.rows(CONCEPTS)], **close)
     codes = np.mean([sae.encode(run[:, LAYER]).toarray() for run in runs], axis=0)
-    np.testing.assert_allclose(found.codes.toarray(), codes, **close)
+    np.testing.assert_allclose(result.codes.toarray(), codes, **close)
     assert encode(None, tmp_path).codes is None
 
 
 def test_codes_are_sparse_and_states_are_kept_once(sae, tmp_path):
-    found = encode(sae, tmp_path)
-    assert issparse(found.codes)
-    assert found.codes.nnz <= K * len(CARRIERS) * len(found.words)
-    rows = found.rows(NORMED[2:6])
-    assert np.shares_memory(found.all_layers(rows), found.normed_states)
-    np.testing.assert_array_equal(found.all_layers(rows[::-1]), found.normed_states[rows[::-1]])
+    result = encode(sae, tmp_path)
+    assert issparse(result.codes)
+    assert result.codes.nnz <= K * len(CARRIERS) * len(result.words)
+    rows = result.rows(NORMED[2:6])
+    assert np.shares_memory(result.all_layers(rows), result.normed_states)
+    np.testing.assert_array_equal(result.all_layers(rows[::-1]), result.normed_states[rows[::-1]])
 
 
 # --- prediction -------------------------------------------------------------------------------------------

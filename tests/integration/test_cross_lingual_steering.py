@@ -66,7 +66,9 @@ class Letters:
     def judge(self, texts, language="en"):
         self.check_language(language)
         letters = ("aei", "stn", "ou", "rh")
-        counts = np.array([[sum(text.count(one) for one in group) for group in letters] for text in texts])
+        counts = np.array(
+            [[sum(text.count(letter) for letter in group) for group in letters] for text in texts]
+        )
         share = (counts + 0.5) / (counts.sum(1, keepdims=True) + 2)
         seven = np.full((len(texts), 7), 0.01)
         for label in self.labels:
@@ -94,7 +96,7 @@ def bank(concepts, tmp_path_factory):
         pool = neutral_pool(model, sets, "en", 0)
         states = concept_states(model, sets, "en", pool.words, ["The word is rain"], layers=(1, 2))
     made = category_vectors(states, sets, Recipe(**DENSE))
-    own = {
+    vectors = {
         name: replace(
             made[name] if name != "anger" else made[name].at([2]),
             kind="mix",
@@ -105,7 +107,7 @@ def bank(concepts, tmp_path_factory):
         for name, dose in (("joy", 0.5), ("sadness", 0.8), ("anger", 0.5))
     }
     return VectorBank(
-        {(name, "relative"): vector for name, vector in own.items()},
+        {(name, "relative"): vector for name, vector in vectors.items()},
         note={"spec": {"language": "en", "sae": "none"}, "judge": "ngram"},
     )
 
@@ -136,42 +138,46 @@ def done(bank, concepts, tmp_path_factory):
         patch.setenv("EMOSPACE_CACHE", cache)
         patch.setattr(running, "load_judge", lambda name: Letters())
         spec = spec_of(concepts, tmp_path_factory.mktemp("study"))
-        found = run_cross_lingual(spec, tiny("llama"), bank, command="emospace steer languages")
-    return SimpleNamespace(spec=spec, found=found, cache=cache)
+        study = run_cross_lingual(spec, tiny("llama"), bank, command="emospace steer languages")
+    return SimpleNamespace(spec=spec, found=study, cache=cache)
 
 
 def test_every_source_is_heard_in_every_output(done):
-    records = [one for one in done.found.records if one.vector not in ("none", "random")]
-    assert {(one.source_language or one.language, one.language) for one in records} == {
+    records = [record for record in done.found.records if record.vector not in ("none", "random")]
+    assert {(record.source_language or record.language, record.language) for record in records} == {
         (source, output) for source in ("en", "es", "all") for output in ("en", "es")
     }
     assert len(records) == 3 * 2 * 3
-    told = {(one.source_language, one.language, one.emotion): one for one in records}
-    joy = told["es", "en", "joy"]
+    cells = {(record.source_language, record.language, record.emotion): record for record in records}
+    joy = cells["es", "en", "joy"]
     assert (joy.dose, joy.layers, joy.judge_auroc, joy.n_prompts) == (0.5, (1, 2), 0.9, 6)
     # The tiny model has no chat template.
-    assert {one.prompt_kind for one in done.found.records} == {"stems"}
+    assert {record.prompt_kind for record in done.found.records} == {"stems"}
     for language, part in done.found.tables["samples"].groupby("output"):
         assert set(part["prompt"]) < set(load_prompts(language, "evaluation", kind="stems")[:6])
     assert joy.options == "op=clamp window=1: dose_of=en"
     assert not joy.calibrated
     assert joy.p is not None
     assert joy.ci_low <= joy.target_rate <= joy.ci_high
-    home = told[None, "en", "joy"]
+    home = cells[None, "en", "joy"]
     assert home.calibrated
     assert home.options == "op=clamp window=1:"
     # The judge is too weak for joy in Spanish: no adjusted p there.
     assert home.p_fdr is not None
     assert home.caveat is None
-    assert told["en", "es", "joy"].p_fdr is None
-    assert told["en", "es", "joy"].caveat == "judge AUROC .74: too weak to say"
-    assert told["en", "es", "anger"].p_fdr is not None
+    assert cells["en", "es", "joy"].p_fdr is None
+    assert cells["en", "es", "joy"].caveat == "judge AUROC .74: too weak to say"
+    assert cells["en", "es", "anger"].p_fdr is not None
 
 
 def test_random_directions_act_where_the_vectors_of_their_target_do(done):
-    random = {(one.emotion, one.language): one for one in done.found.records if one.vector == "random"}
+    random = {
+        (record.emotion, record.language): record
+        for record in done.found.records
+        if record.vector == "random"
+    }
     assert len(random) == 6
-    assert {key[0]: (one.dose, one.layers) for key, one in random.items()} == {
+    assert {key[0]: (record.dose, record.layers) for key, record in random.items()} == {
         "joy": (0.5, (1, 2)),
         "sadness": (0.8, (1, 2)),
         "anger": (0.5, (2,)),
@@ -195,14 +201,16 @@ def test_what_is_written_is_what_was_found(done):
     assert results.mean("crossing_cosines", "cosine") == pytest.approx(
         done.found.tables["cosines"]["cosine"].mean()
     )
-    assert {one.language for one in results.manifest.sources if one.name.startswith("vectors of")} == {
+    assert {
+        source.language for source in results.manifest.sources if source.name.startswith("vectors of")
+    } == {
         "en",
         "es",
     }
     for key in ("rates", "means", "cosines", "samples"):
         table = pd.read_parquet(done.spec.out / "tables" / f"crossing_{key}.parquet")
         assert len(table) == len(done.found.tables[key]) > 0
-    left = {(one.language, one.what): one.why for one in results.not_computed}
+    left = {(row.language, row.what): row.why for row in results.not_computed}
     assert "no concept-sets" in left["zh", "steering across languages: answers"]
 
 
@@ -210,15 +218,15 @@ def test_means_are_over_the_emotions(done):
     means = done.found.tables["means"].set_index(["source", "output"])
     rates = done.found.tables["rates"]
     row = means.loc[("es", "en")]
-    own = rates[(rates["source"] == "es") & (rates["output"] == "en")]
-    assert row["rate"] == pytest.approx(own["target_rate"].mean())
-    assert row["control_rate"] == pytest.approx(own["control_rate"].mean())
+    part = rates[(rates["source"] == "es") & (rates["output"] == "en")]
+    assert row["rate"] == pytest.approx(part["target_rate"].mean())
+    assert row["control_rate"] == pytest.approx(part["control_rate"].mean())
     assert row["n_emotions"] == 3
     # Without joy, for which the judge is too weak in Spanish.
     row = means.loc[("en", "es")]
-    own = rates[(rates["source"] == "en") & (rates["output"] == "es") & (rates["emotion"] != "joy")]
+    part = rates[(rates["source"] == "en") & (rates["output"] == "es") & (rates["emotion"] != "joy")]
     assert row["n_emotions"] == 2
-    assert row["rate"] == pytest.approx(own["target_rate"].mean())
+    assert row["rate"] == pytest.approx(part["target_rate"].mean())
     assert 0 < row["p"] <= row["p_fdr"] <= 1
 
 
@@ -242,10 +250,10 @@ def test_vectors_of_the_calibrated_language_are_those_calibrated(bank, concepts,
     again, _ = language_vectors(tiny("llama"), None, sets, "en", planned.calibrated, seed=0)
     assert list(again) == ["joy", "sadness", "anger"]
     for name, vector in again.items():
-        own = bank.vector(name)
-        assert vector.layers == own.layers
-        for layer in own.layers:
-            np.testing.assert_allclose(vector.directions[layer], own.directions[layer], atol=1e-5)
+        original = bank.vector(name)
+        assert vector.layers == original.layers
+        for layer in original.layers:
+            np.testing.assert_allclose(vector.directions[layer], original.directions[layer], atol=1e-5)
     spanish = vectors["es"]["anger"]
     assert (spanish.layers, spanish.op, spanish.window, spanish.dose()) == ((2,), "clamp", (1, None), 0.5)
     assert spanish.note["language"] == "es"
@@ -303,9 +311,9 @@ def test_an_emotion_without_a_feature_is_left_out_and_told(with_sae, concepts, t
     vectors, missing = source_vectors(spec, tiny("llama"), bank, sets, planned)
     assert set(vectors["es"]) == {"joy", "anger"}
     assert vectors["es"]["joy"].layers == (1, 2)
-    (told,) = missing
-    assert (told.what, told.language) == ("vectors of its concepts for sadness", "es")
-    assert "no feature" in told.why
+    (row,) = missing
+    assert (row.what, row.language) == ("vectors of its concepts for sadness", "es")
+    assert "no feature" in row.why
     plant([])
     with pytest.raises(EmospaceError, match=r"no source language has a vector.*no latent passes"):
         source_vectors(spec, tiny("llama"), bank, sets, planned)
@@ -350,9 +358,9 @@ def test_a_study_of_one_language_saves_its_means(bank, concepts, tmp_path, monke
         factual_tokens=1,
         out=tmp_path / "run",
     )
-    found = running.run_evaluation(spec, tiny("llama"), bank, {}, command="emospace steer evaluate")
+    study = running.run_evaluation(spec, tiny("llama"), bank, {}, command="emospace steer evaluate")
     results = Results.load(spec.out / "results.json")
-    rates = [r.target_rate for r in found.records if r.calibrated and r.vector != "prompted"]
+    rates = [r.target_rate for r in study.records if r.calibrated and r.vector != "prompted"]
     assert len(rates) == 2
     of = {"group": "compared", "way": "mix"}
     assert results.mean("steering", "target_rate", **of) == pytest.approx(np.mean(rates))

@@ -55,7 +55,7 @@ def test_map_loads_and_gives_the_same_states(tmp_path):
     make_tokenizer().save_pretrained(tmp_path)
     expected = extract_words(load_model(str(tmp_path), device="cpu"), WORDS, CARRIER, LAYERS).states
     spread = load_model(str(tmp_path), device="map")
-    found = extract_words(spread, WORDS, CARRIER, LAYERS).states
+    states = extract_words(spread, WORDS, CARRIER, LAYERS).states
     if spread.device.type == "cpu":
-        assert np.array_equal(found, expected)
-    assert np.allclose(found, expected, atol=1e-3)
+        assert np.array_equal(states, expected)
+    assert np.allclose(states, expected, atol=1e-3)

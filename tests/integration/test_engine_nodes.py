@@ -124,12 +124,12 @@ def times_ten(begin: Callable[[int], None]) -> Callable:
 
 def test_a_slow_machine_costs_its_share_and_no_more(nodes, engine, tmp_path):
     fast, slow = nodes
-    found = {}
+    results = {}
     for item, pieces in engine.spread(times_ten(noting(tmp_path, slow)), range(N_ITEMS), TEN):
-        found[item] = list(pieces)
-        if len(found) == N_ITEMS - 1:
+        results[item] = list(pieces)
+        if len(results) == N_ITEMS - 1:
             let_go(tmp_path)
-    assert found == RESULTS
+    assert results == RESULTS
     assert len(begun(tmp_path, slow)) == 1
     assert sorted(begun(tmp_path, fast) + begun(tmp_path, slow)) == list(RESULTS)
 

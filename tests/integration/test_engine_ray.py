@@ -182,8 +182,8 @@ def test_a_worker_killed_in_mid_run_costs_one_shard(model, engine, local, tmp_pa
     monkeypatch.setattr(states, "progress", counted)
     deadly = {0, (N_SHARDS - 1) * size}
     record_work(monkeypatch, tmp_path / "seen", lambda low, before: low in deadly and before == 0)
-    found = extract_words(model, MANY, CARRIER, LAYERS, store=tmp_path / "store").states
-    assert found.tobytes() == local.tobytes()
+    actual = extract_words(model, MANY, CARRIER, LAYERS, store=tmp_path / "store").states
+    assert actual.tobytes() == local.tobytes()
     assert begun(tmp_path / "seen") == sorted([*range(0, len(MANY), size), *deadly])
     assert sum(n for n, _ in steps) == len(MANY) == steps[0][1]
     assert len(deadly) + 1 <= len(processes(tmp_path / "seen")) <= 2 + len(deadly)
@@ -209,12 +209,12 @@ def test_a_model_with_hooks_is_run_where_they_are(model, engine, local, monkeypa
     inner = capture._run_batch
     monkeypatch.setattr(capture, "_run_batch", lambda *args: ran.append(args) or inner(*args))
     try:
-        found = extract_words(model, MANY, CARRIER, LAYERS).states
+        actual = extract_words(model, MANY, CARRIER, LAYERS).states
     finally:
         handle.remove()
     assert ran
     assert "it is run here" in caplog.text
-    assert np.allclose(found[:, 1], local[:, 1] + 1, atol=1e-5)
+    assert np.allclose(actual[:, 1], local[:, 1] + 1, atol=1e-5)
 
 
 # --- layers -----------------------------------------------------------------------------------------------
@@ -250,9 +250,9 @@ def test_layers_go_to_the_workers_and_come_back_in_order_though_one_is_killed(en
             os.kill(os.getpid(), signal.SIGKILL)
         return layer, os.getpid()
 
-    found = list(engine.map(fit, range(8)))
-    assert [layer for layer, _ in found] == list(range(8))
-    assert os.getpid() not in {process for _, process in found}
+    pairs = list(engine.map(fit, range(8)))
+    assert [layer for layer, _ in pairs] == list(range(8))
+    assert os.getpid() not in {process for _, process in pairs}
 
     def refuse(_):
         raise EmospaceError("features", "some are not finite", "Extract them again.")

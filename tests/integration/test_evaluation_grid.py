@@ -208,7 +208,7 @@ def test_random_directions_act_where_most_vectors_do():
         vector("c", 3),
     ]
     drawn = random_vectors(vectors, 3, seed=0)
-    assert [one.layers for one in drawn] == [(1, 3)] * 3
+    assert [item.layers for item in drawn] == [(1, 3)] * 3
     assert drawn[0].window == (2, None)
     assert np.allclose(drawn[0].directions[1], drawn[0].directions[3])
     assert abs(drawn[0].directions[1] @ drawn[1].directions[1]) < 0.8
@@ -241,7 +241,7 @@ def test_a_study_over_the_cap_stops_before_anything_is_generated(spec, sets, mon
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory, sets):
+def evaluated(tmp_path_factory, sets):
     spec = SteeringSpec(
         doses=(0.5, 2.0, 3.0),
         random_doses=(1.0, 2.0),
@@ -255,9 +255,9 @@ def found(tmp_path_factory, sets):
     return spec, run(spec, sets=sets, norms=load_norms("en_glasgow_2019"))
 
 
-def test_records_hold_what_was_measured(found):
-    spec, study = found
-    records = {(one.emotion, one.vector, one.dose): one for one in study.records}
+def test_records_hold_what_was_measured(evaluated):
+    spec, study = evaluated
+    records = {(record.emotion, record.vector, record.dose): record for record in study.records}
     assert len(records) == len(study.records)
     joy = records["joy", "sae", 0.5]
     model = tiny("llama")
@@ -291,22 +291,22 @@ def test_records_hold_what_was_measured(found):
     assert (dense.layer, dense.layers) == (None, (1, 2))
 
 
-def test_what_the_judge_cannot_say_is_null_with_its_reason(found):
-    _, study = found
-    awe = next(one for one in study.records if one.emotion == "awe" and one.vector == "sae")
+def test_what_the_judge_cannot_say_is_null_with_its_reason(evaluated):
+    _, study = evaluated
+    awe = next(record for record in study.records if record.emotion == "awe" and record.vector == "sae")
     assert awe.target_rate is None
     assert "awe" in awe.reason
     assert awe.perplexity_ratio is not None
-    pride = next(one for one in study.records if one.emotion == "pride" and one.calibrated)
+    pride = next(record for record in study.records if record.emotion == "pride" and record.calibrated)
     assert pride.p is not None
     assert pride.p_fdr is None
-    said = {one.what: one.why for one in study.not_computed}
+    said = {row.what: row.why for row in study.not_computed}
     assert "awe" in said["target rates"]
     assert "pride" in said["p over categories"]
 
 
-def test_tables_hold_the_study(found):
-    _, study = found
+def test_tables_hold_the_study(evaluated):
+    _, study = evaluated
     tables = study.tables
     assert len(tables["cells"]) == len(study.records)
     doses = tables["dose_response"].set_index(["target", "kind", "outcome"])
@@ -315,14 +315,16 @@ def test_tables_hold_the_study(found):
     confusion = tables["confusion"].set_index(["kind", "target"])
     assert confusion[list(BASIC_SEVEN)].sum(axis=1).to_numpy() == pytest.approx(1)
     joy = next(
-        one for one in study.records if one.emotion == "joy" and one.vector == "sae" and one.calibrated
+        record
+        for record in study.records
+        if record.emotion == "joy" and record.vector == "sae" and record.calibrated
     )
     assert confusion.loc[("sae", "joy"), "joy"] == pytest.approx(joy.target_rate)
     affect = tables["affect"].set_index(["kind", "target"])
     assert affect.loc[("sae", "joy"), "human_valence"] > 0.5 > affect.loc[("sae", "sadness"), "human_valence"]
     random = tables["random"].set_index(["kind", "target"])
-    one = random.loc[("sae", "joy")]
-    assert one["deviation"] == pytest.approx(one["random_rate"] - one["base_rate"])
+    row = random.loc[("sae", "joy")]
+    assert row["deviation"] == pytest.approx(row["random_rate"] - row["base_rate"])
     figures = tables["figures"].set_index(["kind", "figure"])
     assert figures.loc[("sae", "above_random"), "n"] == 2
     assert {"target_rate", "target_rate_masked", "perplexity_ratio", "valence_r"} <= set(
@@ -337,16 +339,16 @@ def test_tables_hold_the_study(found):
     assert samples["prompt"].nunique() == 3
 
 
-def test_every_column_of_the_tables_is_in_the_data_dictionary(found):
-    _, study = found
+def test_every_column_of_the_tables_is_in_the_data_dictionary(evaluated):
+    _, study = evaluated
     assert not undescribed({f"steering_{name}": table.columns for name, table in study.tables.items()})
 
 
-def test_a_second_run_generates_nothing_and_finds_the_same(found, sets, monkeypatch):
+def test_a_second_run_generates_nothing_and_finds_the_same(evaluated, sets, monkeypatch):
     from emospace.evaluation import answers
     from emospace.norms import load_norms
 
-    spec, study = found
+    spec, study = evaluated
     monkeypatch.setattr(answers, "generate_together", lambda *_args, **_given: pytest.fail("generated again"))
     again = run(spec, sets=sets, norms=load_norms("en_glasgow_2019"))
     assert again.records == study.records
@@ -369,9 +371,9 @@ def test_a_damaged_cell_alone_is_made_again(spec, caplog, monkeypatch):
     monkeypatch.setattr(answers, "generate_together", counted)
     for _ in range(2):
         again = answer(spec, model, cells, PROMPTS)
-        for own, before in zip(again, first, strict=True):
-            assert own.texts == before.texts
-            assert np.array_equal(own.perplexity, before.perplexity, equal_nan=True)
+        for after, before in zip(again, first, strict=True):
+            assert after.texts == before.texts
+            assert np.array_equal(after.perplexity, before.perplexity, equal_nan=True)
     assert "cannot be read" in caplog.text
     assert asked == [[joy.vector]] * 3  # free answers and both readings of factual ones, once
 
@@ -445,7 +447,11 @@ def refuses(text):
 def test_an_answer_that_could_not_be_judged_is_missing_and_counted(spec, sets):
     model = tiny("llama")
     study = run(spec, judge=Moody(refuses), sets=sets)
-    joy = next(one for one in study.records if (one.emotion, one.vector, one.dose) == ("joy", "sae", 0.5))
+    joy = next(
+        record
+        for record in study.records
+        if (record.emotion, record.vector, record.dose) == ("joy", "sae", 0.5)
+    )
     made = generate(model, PROMPTS, BANK["joy"], dose=0.5, sampling=spec.sampling)
     plain = generate(model, PROMPTS, sampling=spec.sampling)
     masked = mask_concepts(made.texts, sets, "en")
@@ -465,7 +471,7 @@ def test_an_answer_that_could_not_be_judged_is_missing_and_counted(spec, sets):
     assert joy.base_rate == pytest.approx((base.choice == "joy")[base_known].mean())
     assert joy.ci_low <= joy.target_rate <= joy.ci_high
     # Nothing the judge never said counts as the first of its labels.
-    anger = [one for one in study.records if one.emotion == "anger"]
+    anger = [record for record in study.records if record.emotion == "anger"]
     assert not anger
     confusion = study.tables["confusion"].set_index(["kind", "target"]).loc[("sae", "joy")]
     assert confusion[list(BASIC_SEVEN)].sum() == pytest.approx(1)
@@ -473,15 +479,15 @@ def test_an_answer_that_could_not_be_judged_is_missing_and_counted(spec, sets):
     assert (confusion["n_judged"], confusion["n_unjudged"]) == (joy.n_judged, joy.n_unjudged)
     figures = study.tables["figures"].set_index(["kind", "figure"])
     basic = [
-        one.target_rate
-        for one in study.records
-        if one.vector == "sae" and one.calibrated and one.emotion in ("joy", "sadness")
+        record.target_rate
+        for record in study.records
+        if record.vector == "sae" and record.calibrated and record.emotion in ("joy", "sadness")
     ]
     assert figures.loc[("sae", "target_rate"), "value"] == pytest.approx(np.mean(basic))
     samples = study.tables["samples"]
     assert "unjudged" in set(samples["judged"])
     assert "anger" not in set(samples["judged"])
-    (said,) = [one.why for one in study.not_computed if one.what == "judgements"]
+    (said,) = [row.why for row in study.not_computed if row.what == "judgements"]
     n_answers = study.n_answers
     assert f"of {n_answers} answers" in said
 
@@ -515,15 +521,15 @@ def test_what_a_language_model_refuses_to_judge_is_no_anger(spec, sets, tmp_path
         Cell("anger", "sae", replace(BANK["joy"], name="anger"), 0.5, 1.0, "relative"),
     ]
     study = run(spec, cells, judge, sets=sets, factual=())
-    (anger,) = [one for one in study.records if one.vector == "sae"]
+    (anger,) = [record for record in study.records if record.vector == "sae"]
     assert anger.n_unjudged > 0 < anger.n_judged
     assert anger.target_rate == anger.base_rate == 0
     assert anger.target_probability == pytest.approx(0.05)
     assert set(study.tables["samples"]["judged"]) <= {"joy", "unjudged"}
 
 
-def test_n_answers_are_those_given(found, spec, sets):
-    _, study = found
+def test_n_answers_are_those_given(evaluated, spec, sets):
+    _, study = evaluated
     cells = standard_cells(spec, BANK, baselines=[DENSE], shuffled=SHUFFLED, instructions=INSTRUCTIONS)
     assert study.n_answers == len(cells) * len(PROMPTS)  # not the 40 prompts a study has at most
 
@@ -547,12 +553,12 @@ def test_a_chat_model_is_asked_questions_and_a_base_model_goes_on_from_stems(spe
     assert {record.prompt_kind for record in study.records} == {kind}
     asked = load_prompts("en", "evaluation", kind=kind)[:2]
     known = [each.prompt for each in load_factual("en", kind=kind)]
-    told = (
+    instructed = (
         [f"{prompt} Answer with joy." for prompt in asked]
         if kind == "questions"
         else [f"Mood: joy\n\n{prompt}" for prompt in asked]
     )
-    assert [list(prompts) for prompts, _ in given] == [list(asked), told, *[known, []] * 2]
+    assert [list(prompts) for prompts, _ in given] == [list(asked), instructed, *[known, []] * 2]
 
 
 def test_an_instruction_stands_after_the_prompt_or_around_it():
@@ -567,8 +573,8 @@ def test_another_setting_of_a_vector_is_another_way_with_answers_of_its_own(spec
     joy = Cell("joy", "sae", BANK["joy"], 0.5, 1.0, "relative")
     later = replace(joy, settings={"window": (3, None)})
     study = run(spec, [Cell(None, "none"), joy, later], sets=sets, factual=())
-    (usual,) = (one for one in study.records if one.vector == "sae" and one.setting is None)
-    (other,) = (one for one in study.records if one.setting is not None)
+    (usual,) = (record for record in study.records if record.vector == "sae" and record.setting is None)
+    (other,) = (record for record in study.records if record.setting is not None)
     assert (other.vector, other.setting, other.options) == ("sae", "window=(3, None)", "window=(3, None)")
     assert 0 < other.applications < usual.applications
     assert set(study.tables["figures"]["kind"]) == {"sae", "sae window=(3, None)"}

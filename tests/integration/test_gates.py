@@ -238,9 +238,9 @@ def test_a_compiled_model_is_gated_alike(model, reader, joy):
     module.compile(backend="eager")
     for threshold in (-1e6, 1e6):
         gated = plan(model, joy, gate=gate_at(reader, threshold))
-        expected, found = (generate(each, PROMPTS[:2], gated, sampling=GREEDY) for each in (model, compiled))
-        assert found.texts == expected.texts
-        assert [state.opened_after for state in found.gates] == [
+        expected, actual = (generate(each, PROMPTS[:2], gated, sampling=GREEDY) for each in (model, compiled))
+        assert actual.texts == expected.texts
+        assert [state.opened_after for state in actual.gates] == [
             state.opened_after for state in expected.gates
         ]
     torch._dynamo.reset()

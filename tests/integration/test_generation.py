@@ -75,8 +75,8 @@ def test_greedy_answers_are_those_of_generate(llama):
     ours = generate(llama, PROMPTS, sampling=Sampling(n_tokens=10, temperature=0))
     for prompt, answer in zip(PROMPTS, ours.tokens, strict=True):
         ids = torch.tensor([[*llama.start_ids(), *llama.tokenizer(prompt)["input_ids"]]])
-        told = llama.model.generate(ids, max_new_tokens=10, do_sample=False)[0, ids.shape[1] :].tolist()
-        assert answer.tolist() == told[: told.index(2)] if 2 in told else told
+        tokens = llama.model.generate(ids, max_new_tokens=10, do_sample=False)[0, ids.shape[1] :].tolist()
+        assert answer.tolist() == tokens[: tokens.index(2)] if 2 in tokens else tokens
 
 
 def test_the_seed_and_the_place_of_a_prompt_make_the_noise(llama):
@@ -109,8 +109,8 @@ def test_applications_count_what_was_steered_whatever_the_batch(llama, scope):
         made = generate(llama, PROMPTS, vector, dose=0.5, sampling=SAMPLING, batch_size=size, scope=scope)
         # The last token of an unfinished answer is sampled but never read.
         read = [len(answer) - (not ended) for answer, ended in zip(made.tokens, made.stopped, strict=True)]
-        told = {"prompt": sum(widths), "response": sum(read), "all": sum(widths) + sum(read)}[scope]
-        assert made.applications == 2 * told
+        n_tokens = {"prompt": sum(widths), "response": sum(read), "all": sum(widths) + sum(read)}[scope]
+        assert made.applications == 2 * n_tokens
         counts.append(made.applications)
     assert counts[0] == counts[1]
 
@@ -124,9 +124,9 @@ def test_sets_answered_together_are_answered_as_each_alone(family):
         ((), None),
         (PROMPTS, plan_steering(model, vector_for(model, layers=(1, 3), seed=1), 0.5, mode="constant")),
     ]
-    found = generate_together(model, asked, sampling=SAMPLING, batch_size=6)
-    assert len({tuple(made.texts) for made in found}) == len(asked)
-    for (prompts, plan), made in zip(asked, found, strict=True):
+    answers = generate_together(model, asked, sampling=SAMPLING, batch_size=6)
+    assert len({tuple(made.texts) for made in answers}) == len(asked)
+    for (prompts, plan), made in zip(asked, answers, strict=True):
         alone = generate(model, prompts, plan, sampling=SAMPLING)
         assert made.texts == alone.texts
         assert [row.tolist() for row in made.tokens] == [row.tolist() for row in alone.tokens]
@@ -181,15 +181,15 @@ def test_no_answer_ends_before_its_least_tokens(llama):
     assert min(map(len, generate(model, PROMPTS, sampling=SAMPLING).tokens)) == 0
     lasting = generate(model, PROMPTS, sampling=SAMPLING.model_copy(update={"least_tokens": 3}))
     assert min(map(len, lasting.tokens)) >= 3
-    assert token not in {int(one) for answer in lasting.tokens for one in answer}
+    assert token not in {int(sampled) for answer in lasting.tokens for sampled in answer}
 
 
 def plain_perplexity(model, prompt, answer):
     ids = [*model.start_ids(), *model.tokenizer(prompt)["input_ids"]]
     with torch.no_grad():
         logits = model.model(torch.tensor([[*ids, *answer.tolist()]])).logits[0].log_softmax(-1)
-    told = [float(logits[len(ids) - 1 + place, token]) for place, token in enumerate(answer)]
-    return np.exp(-np.mean(told))
+    scores = [float(logits[len(ids) - 1 + place, token]) for place, token in enumerate(answer)]
+    return np.exp(-np.mean(scores))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -197,16 +197,16 @@ def test_perplexity_is_that_of_one_plain_pass_each(family):
     model = tiny(family)
     made = generate(model, PROMPTS, sampling=SAMPLING)
     short = [answer[: 3 + 2 * place] for place, answer in enumerate(made.tokens)]
-    found = perplexity(model, PROMPTS, made._replace(tokens=short), batch_size=3)
-    for prompt, answer, value in zip(PROMPTS, short, found, strict=True):
+    values = perplexity(model, PROMPTS, made._replace(tokens=short), batch_size=3)
+    for prompt, answer, value in zip(PROMPTS, short, values, strict=True):
         assert value == pytest.approx(plain_perplexity(model, prompt, answer), rel=1e-3)
 
 
 def test_an_answer_without_a_token_has_no_perplexity(llama):
     empty = Generated(["", "x"], [np.empty(0, dtype=np.int64), np.array([7])], np.array([True, False]), 0)
-    found = perplexity(llama, PROMPTS[:2], empty)
-    assert np.isnan(found[0])
-    assert np.isfinite(found[1])
+    values = perplexity(llama, PROMPTS[:2], empty)
+    assert np.isnan(values[0])
+    assert np.isfinite(values[1])
     with pytest.raises(EmospaceError, match="2 answers to 1 prompts"):
         perplexity(llama, PROMPTS[:1], empty)
 
@@ -289,8 +289,8 @@ def test_a_token_of_a_stream_costs_no_hooks_no_copies_and_no_compiling_anew(llam
 def test_a_pass_all_of_whose_states_are_steered_takes_no_mask(llama):
     steering = RowSteering(llama, [plan_steering(llama, vector_for(llama), 1.0), None])
     state = torch.randn(2, 1, D_MODEL)
-    told, real = torch.zeros(2, 1, dtype=torch.long), torch.ones(2, 1, dtype=torch.bool)
-    with steering.attached(), steering.on(told, real) as counts:
+    ids, real = torch.zeros(2, 1, dtype=torch.long), torch.ones(2, 1, dtype=torch.bool)
+    with steering.attached(), steering.on(ids, real) as counts:
         change = steering.apply(2, state, state) - state
         assert steering._pass.mask_for(state) is None
     assert counts == [1, 0]
@@ -332,12 +332,12 @@ def test_the_first_position_is_steered_on_request(llama, scope, monkeypatch):
 
 
 def test_one_new_token_in_scope_response_steers_nothing_and_says_so(llama, caplog):
-    one = Sampling(n_tokens=1, temperature=0)
-    plain = generate(llama, PROMPTS, sampling=one)
-    steered = generate(llama, PROMPTS, vector_for(llama), dose=2.0, sampling=one, scope="response")
+    sampling = Sampling(n_tokens=1, temperature=0)
+    plain = generate(llama, PROMPTS, sampling=sampling)
+    steered = generate(llama, PROMPTS, vector_for(llama), dose=2.0, sampling=sampling, scope="response")
     assert steered.texts == plain.texts
     assert steered.applications == 0
-    assert "".join(stream(llama, "joy", vector_for(llama), dose=2.0, sampling=one, scope="response"))
+    assert "".join(stream(llama, "joy", vector_for(llama), dose=2.0, sampling=sampling, scope="response"))
     assert ["changed no state" in said for said in caplog.messages] == [True, True]
 
 

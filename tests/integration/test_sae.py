@@ -105,10 +105,10 @@ def test_codes_and_reconstructions_are_those_of_saelens(tmp_path, architecture, 
 @pytest.mark.parametrize(("architecture", "settings"), KINDS)
 def test_a_folder_brings_everything_back(tmp_path, architecture, settings):
     sae = random_sae(architecture, card={"corpus": {"x": 1.0}, "seed": 0}, **settings)
-    found = load_sae(save_sae(sae, tmp_path, model_name="tiny"))
-    assert found.content_hash == sae.content_hash
-    assert found.card == sae.card
-    assert (found.encode(random_states()) != sae.encode(random_states())).nnz == 0
+    loaded = load_sae(save_sae(sae, tmp_path, model_name="tiny"))
+    assert loaded.content_hash == sae.content_hash
+    assert loaded.card == sae.card
+    assert (loaded.encode(random_states()) != sae.encode(random_states())).nnz == 0
 
 
 def test_half_precision_weights_give_saelens_and_us_the_same_codes(tmp_path):
@@ -528,8 +528,8 @@ def test_the_folded_autoencoder_reads_raw_states_as_the_trained_one_read_standar
     codes = torch.zeros_like(before).scatter(1, chosen, values.relu())
     np.testing.assert_allclose(sae.activations(raw), codes, rtol=1e-3, atol=2e-3)
     rebuilt = codes @ weights["w_dec"] + weights["b_dec"]
-    found = (sae.reconstruct(raw) - torch.from_numpy(scaling.mean)) / torch.from_numpy(scale)
-    np.testing.assert_allclose(found, rebuilt, rtol=1e-3, atol=5e-3)
+    decoded = (sae.reconstruct(raw) - torch.from_numpy(scaling.mean)) / torch.from_numpy(scale)
+    np.testing.assert_allclose(decoded, rebuilt, rtol=1e-3, atol=5e-3)
 
 
 def test_gradients_are_those_of_the_loss():

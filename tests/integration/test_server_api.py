@@ -68,12 +68,12 @@ def check_error(response, status, code):
 
 
 def test_an_unsteered_completion_is_the_librarys(client):
-    found = complete(client).json()
-    assert found["choices"][0]["text"] == alone(make_engine(), PROMPTS[0])
-    assert found["object"] == "text_completion"
-    assert found["steering"] is None
-    assert found["usage"]["completion_tokens"] <= 12
-    assert sum(found["usage"].values()) == 2 * found["usage"]["total_tokens"]
+    answer = complete(client).json()
+    assert answer["choices"][0]["text"] == alone(make_engine(), PROMPTS[0])
+    assert answer["object"] == "text_completion"
+    assert answer["steering"] is None
+    assert answer["usage"]["completion_tokens"] <= 12
+    assert sum(answer["usage"].values()) == 2 * answer["usage"]["total_tokens"]
 
 
 @pytest.mark.parametrize(
@@ -87,9 +87,9 @@ def test_an_unsteered_completion_is_the_librarys(client):
     ],
 )
 def test_a_tone_gives_what_the_library_gives_and_is_told(client, tone):
-    found = complete(client, **tone).json()
-    assert found["choices"][0]["text"] == alone(make_engine(), PROMPTS[0], **tone)
-    steering = found["steering"]
+    answer = complete(client, **tone).json()
+    assert answer["choices"][0]["text"] == alone(make_engine(), PROMPTS[0], **tone)
+    steering = answer["steering"]
     assert steering["applications"] > 0
     assert steering["mode"] == tone.get("mode", "relative")
     assert steering["scope"] == tone.get("scope", "all")
@@ -117,9 +117,9 @@ def test_an_emotion_may_be_written_as_on_the_command_line(client, text, weights)
 
 @pytest.mark.parametrize("emotion", [None, {}, {"joy": 0}, {"valence": 0, "arousal": 0}])
 def test_no_tone_is_no_steering(client, emotion):
-    found = complete(client, emotion=emotion).json()
-    assert found["steering"] is None
-    assert found["choices"][0]["text"] == alone(make_engine(), PROMPTS[0])
+    answer = complete(client, emotion=emotion).json()
+    assert answer["steering"] is None
+    assert answer["choices"][0]["text"] == alone(make_engine(), PROMPTS[0])
 
 
 def test_a_conversation_is_answered_by_a_model_without_a_template(client):
@@ -130,10 +130,10 @@ def test_a_conversation_is_answered_by_a_model_without_a_template(client):
             "content": [{"type": "text", "text": "The word"}, {"type": "text", "text": " is joy"}],
         },
     ]
-    found = client.post("/v1/chat/completions", json={"messages": messages, **GREEDY}).json()
-    assert found["object"] == "chat.completion"
-    assert found["choices"][0]["message"]["role"] == "assistant"
-    assert found["choices"][0]["message"]["content"] == alone(make_engine(), "rain\n\nThe word is joy")
+    answer = client.post("/v1/chat/completions", json={"messages": messages, **GREEDY}).json()
+    assert answer["object"] == "chat.completion"
+    assert answer["choices"][0]["message"]["role"] == "assistant"
+    assert answer["choices"][0]["message"]["content"] == alone(make_engine(), "rain\n\nThe word is joy")
 
 
 @pytest.mark.parametrize("tone", [{}, {"emotion": {"sadness": 1.0}}])
@@ -143,13 +143,17 @@ def test_a_stream_says_what_the_whole_answer_says(client, tone, sampling):
     whole = complete(client, **asked).json()
     streamed = events(complete(client, **asked, stream=True, stream_options={"include_usage": True}))
     for choice in whole["choices"]:
-        own = [one for one in streamed if one["choices"] and one["choices"][0]["index"] == choice["index"]]
-        assert "".join(one["choices"][0]["text"] for one in own) == choice["text"]
-        assert own[-1]["choices"][0]["finish_reason"] == choice["finish_reason"]
-        assert ("steering" in own[-1]) == bool(tone)
+        parts = [
+            event
+            for event in streamed
+            if event["choices"] and event["choices"][0]["index"] == choice["index"]
+        ]
+        assert "".join(event["choices"][0]["text"] for event in parts) == choice["text"]
+        assert parts[-1]["choices"][0]["finish_reason"] == choice["finish_reason"]
+        assert ("steering" in parts[-1]) == bool(tone)
     assert streamed[-1]["choices"] == []
     assert streamed[-1]["usage"] == whole["usage"]
-    assert {one["id"] for one in streamed} == {streamed[0]["id"]}
+    assert {event["id"] for event in streamed} == {streamed[0]["id"]}
 
 
 def test_a_guided_answer_says_how_much_of_the_tone_each_piece_is(client):
@@ -231,7 +235,7 @@ def test_no_piece_of_a_stream_holds_half_a_character(monkeypatch, text):
     script(monkeypatch, engine, text)
     with TestClient(create_app(engine), base_url=HERE) as client:
         streamed = events(complete(client, max_tokens=64, stream=True))
-        pieces = [one["choices"][0]["text"] for one in streamed]
+        pieces = [event["choices"][0]["text"] for event in streamed]
         assert "".join(pieces) == text
         assert not any("\ufffd" in piece for piece in pieces)
         assert len([piece for piece in pieces if piece]) > 3
@@ -249,7 +253,7 @@ def test_a_stop_text_is_never_shown_not_even_its_beginning(monkeypatch):
     with TestClient(create_app(engine), base_url=HERE) as client:
         asked = {"max_tokens": 64, "stop": ["o thr", "zzz"]}
         streamed = events(complete(client, **asked, stream=True))
-        assert "".join(one["choices"][0]["text"] for one in streamed) == "one tw"
+        assert "".join(event["choices"][0]["text"] for event in streamed) == "one tw"
         assert complete(client, **asked).json()["choices"][0]["finish_reason"] == "stop"
         kept = complete(client, max_tokens=64, stop="fourteen").json()["choices"][0]
         assert kept["text"] == "one two three four"
@@ -257,10 +261,10 @@ def test_a_stop_text_is_never_shown_not_even_its_beginning(monkeypatch):
 
 def test_several_prompts_and_token_ids(client):
     model = make_engine().model
-    found = complete(client, prompt=list(PROMPTS[:3])).json()["choices"]
-    assert [one["text"] for one in found] == [alone(make_engine(), prompt) for prompt in PROMPTS[:3]]
+    choices = complete(client, prompt=list(PROMPTS[:3])).json()["choices"]
+    assert [choice["text"] for choice in choices] == [alone(make_engine(), prompt) for prompt in PROMPTS[:3]]
     ids = [*model.start_ids(), *model.tokenizer(PROMPTS[0], add_special_tokens=False)["input_ids"]]
-    assert complete(client, prompt=ids).json()["choices"][0]["text"] == found[0]["text"]
+    assert complete(client, prompt=ids).json()["choices"][0]["text"] == choices[0]["text"]
 
 
 @pytest.mark.parametrize(
@@ -303,10 +307,10 @@ def test_what_cannot_be_done_is_refused_with_its_field(client, given, status, co
 
 
 def test_fields_that_change_nothing_are_let_pass(client):
-    found = complete(
+    response = complete(
         client, user="me", logprobs=None, tools=[], response_format={"type": "text"}, store=False
     )
-    assert found.status_code == 200
+    assert response.status_code == 200
 
 
 LONE = "\ud800"
@@ -471,9 +475,9 @@ def test_without_a_limit_an_answer_may_be_as_long_as_the_server_gives(monkeypatc
     engine = make_engine()
     script(monkeypatch, engine, "one two three four " * 40)
     with TestClient(create_app(engine), base_url=HERE) as client:
-        found = client.post("/v1/chat/completions", json={**CHAT, **given}).json()
-        assert found["usage"]["completion_tokens"] == engine.limits.answer_tokens
-        assert found["choices"][0]["finish_reason"] == "length"
+        answer = client.post("/v1/chat/completions", json={**CHAT, **given}).json()
+        assert answer["usage"]["completion_tokens"] == engine.limits.answer_tokens
+        assert answer["choices"][0]["finish_reason"] == "length"
 
 
 def test_a_seed_of_minus_one_is_drawn(client):
@@ -522,14 +526,14 @@ def test_a_thought_comes_as_reasoning_content(monkeypatch, stream, says, kwargs,
     with TestClient(create_app(engine), base_url=HERE) as client:
         answer = client.post("/v1/chat/completions", json=asked)
         if stream:
-            deltas = [one["choices"][0]["delta"] for one in events(answer)]
-            found = {
+            deltas = [event["choices"][0]["delta"] for event in events(answer)]
+            message = {
                 name: "".join(delta.get(name, "") for delta in deltas)
                 for name in ("content", "reasoning_content")
             }
         else:
-            found = answer.json()["choices"][0]["message"]
-        assert (found["content"], found["reasoning_content"] or None) == (content, reasoning)
+            message = answer.json()["choices"][0]["message"]
+        assert (message["content"], message["reasoning_content"] or None) == (content, reasoning)
         plain = complete(client, max_tokens=60).json()["choices"][0]["text"]
         assert plain == says  # a text that is continued has no thoughts
 
@@ -538,18 +542,18 @@ def test_a_template_is_given_what_it_takes(monkeypatch):
     engine = thinking_engine()
     with TestClient(create_app(engine), base_url=HERE) as client:
         asked = {**CHAT, **GREEDY, "chat_template_kwargs": {"enable_thinkin": False}}
-        told = check_error(client.post("/v1/chat/completions", json=asked), 400, "invalid_value")
-        assert told["param"] == "chat_template_kwargs"
+        error = check_error(client.post("/v1/chat/completions", json=asked), 400, "invalid_value")
+        assert error["param"] == "chat_template_kwargs"
         system = [{"role": "system", "content": "rain"}, {"role": "user", "content": "joy"}]
-        one = [{"role": "user", "content": "rain\n\njoy"}]
+        merged = [{"role": "user", "content": "rain\n\njoy"}]
         said = [
             client.post("/v1/chat/completions", json={"messages": messages, **GREEDY}).json()["usage"]
-            for messages in (system, one)
+            for messages in (system, merged)
         ]
         assert said[0] == said[1]
-        refused = {"messages": [*one, *system], **GREEDY}
-        told = check_error(client.post("/v1/chat/completions", json=refused), 400, "invalid_value")
-        assert told["param"] == "messages"
+        refused = {"messages": [*merged, *system], **GREEDY}
+        error = check_error(client.post("/v1/chat/completions", json=refused), 400, "invalid_value")
+        assert error["param"] == "messages"
 
 
 @pytest.mark.parametrize("path", ["/v1/nothing", "/nothing", "/v1/runs/../../secret", "/js/../app"])
@@ -604,9 +608,9 @@ def test_foreign_hosts_and_origins_are_refused(client):
         ({"origin": "http://evil.example"}, "--allow-origin http://evil.example"),
     ):
         assert option in client.get("/healthz", headers=headers).json()["error"]["message"]
-    own = client.get("/healthz", headers={"origin": HERE})
-    assert own.status_code == 200
-    assert not any(header.startswith("access-control") for header in own.headers)
+    response = client.get("/healthz", headers={"origin": HERE})
+    assert response.status_code == 200
+    assert not any(header.startswith("access-control") for header in response.headers)
     asked = {"origin": "http://evil.example", "access-control-request-method": "POST"}
     assert client.options("/v1/completions", headers=asked).status_code == 403
 
@@ -715,8 +719,8 @@ def test_a_full_queue_is_429_with_retry_after():
         entered, release = threading.Event(), threading.Event()
         engine.call("holder", lambda: (entered.set(), release.wait(60)))
         assert entered.wait(60)
-        found = []
-        waiting = threading.Thread(target=lambda: found.append(complete(client)))
+        responses = []
+        waiting = threading.Thread(target=lambda: responses.append(complete(client)))
         waiting.start()
         while not engine._waiting:
             pass
@@ -727,7 +731,7 @@ def test_a_full_queue_is_429_with_retry_after():
         check_error(streamed, 429, "queue_full")
         release.set()
         waiting.join(60)
-        assert found[0].status_code == 200
+        assert responses[0].status_code == 200
 
 
 def test_the_model_and_its_emotions_are_listed(client):
@@ -735,7 +739,7 @@ def test_the_model_and_its_emotions_are_listed(client):
     assert (model["id"], model["chat"], model["n_blocks"], model["context"]) == ("tiny", False, 3, 256)
     assert model["limits"]["answer_tokens"] == 64
     assert client.get("/v1/models/tiny").json() == model
-    listed = {one["id"]: one for one in client.get("/v1/emotions").json()["data"]}
+    listed = {emotion["id"]: emotion for emotion in client.get("/v1/emotions").json()["data"]}
     assert set(listed) == {*EMOTIONS, "valence", "arousal"}
     joy = listed["joy"]
     assert (joy["kind"], joy["basic"], joy["valence"], joy["arousal"]) == ("category", True, 0.8, 0.5)
@@ -759,12 +763,12 @@ def test_the_model_and_its_emotions_are_listed(client):
 
 def test_a_text_is_read_as_the_library_reads_it(client):
     reading = make_engine().reader.read(list(PROMPTS[:2]))
-    found = client.post("/v1/read", json={"input": list(PROMPTS[:2])}).json()
-    assert (found["space"], found["categories"]) == ("dense", list(EMOTIONS))
-    for index, one in enumerate(found["data"]):
-        assert one["scores"] == pytest.approx(reading.scores[index], rel=1e-4, abs=1e-5)
-        assert "".join(PROMPTS[index][t["start"] : t["end"]] for t in one["tokens"]) == PROMPTS[index]
-        valences = [token["valence"] for token in one["tokens"]]
+    answer = client.post("/v1/read", json={"input": list(PROMPTS[:2])}).json()
+    assert (answer["space"], answer["categories"]) == ("dense", list(EMOTIONS))
+    for index, entry in enumerate(answer["data"]):
+        assert entry["scores"] == pytest.approx(reading.scores[index], rel=1e-4, abs=1e-5)
+        assert "".join(PROMPTS[index][t["start"] : t["end"]] for t in entry["tokens"]) == PROMPTS[index]
+        valences = [token["valence"] for token in entry["tokens"]]
         assert valences == pytest.approx(reading.tokens[index].valence, rel=1e-3, abs=1e-4)
     chosen = client.post("/v1/read", json={"input": "rain", "categories": ["fear"]}).json()
     assert len(chosen["data"][0]["scores"]) == 1
@@ -778,40 +782,40 @@ def test_judging_says_emotion_and_fluency(client):
 
     engine = make_engine()
     asked = {"input": ["I am so happy, thank you!", ""], "prompt": PROMPTS[0]}
-    found = client.post("/v1/judge", json=asked).json()
-    assert found["data"][0]["choice"] == "joy"
-    assert sum(found["data"][0]["basic"].values()) == pytest.approx(1)
-    assert found["data"][1]["perplexity"] is None
+    response = client.post("/v1/judge", json=asked).json()
+    assert response["data"][0]["choice"] == "joy"
+    assert sum(response["data"][0]["basic"].values()) == pytest.approx(1)
+    assert response["data"][1]["perplexity"] is None
     # An answer whose text is cut into the tokens it was made of has the library's perplexity.
     answer = generate(engine.model, PROMPTS[:1], sampling=Sampling(n_tokens=6, temperature=0))
     ids = engine.model.tokenizer(answer.texts[0], add_special_tokens=False)["input_ids"]
     again = answer._replace(tokens=[__import__("numpy").array(ids)])
-    told = client.post("/v1/judge", json={"input": answer.texts, "prompt": PROMPTS[0]}).json()
-    assert told["data"][0]["perplexity"] == pytest.approx(
+    reply = client.post("/v1/judge", json={"input": answer.texts, "prompt": PROMPTS[0]}).json()
+    assert reply["data"][0]["perplexity"] == pytest.approx(
         perplexity(engine.model, PROMPTS[:1], again)[0], rel=1e-3
     )
 
 
 def test_runs_are_listed_and_their_tables_filtered(client, runs):
     listed = client.get("/v1/runs").json()
-    assert [one["id"] for one in listed["data"]] == ["first", "second"]
-    assert [one["id"] for one in listed["unreadable"]] == ["broken"]
+    assert [entry["id"] for entry in listed["data"]] == ["first", "second"]
+    assert [entry["id"] for entry in listed["unreadable"]] == ["broken"]
     assert str(runs) not in json.dumps(listed)
     run = client.get("/v1/runs/first").json()
     assert run["results"]["prediction"]
-    own = Results.load(runs / "first" / "results.json").verdicts
-    assert run["answers"] == [one.record().model_dump(mode="json") for one in own]
-    assert {one["question"] for one in run["answers"]} == {"there", "in_features", "beyond_embeddings"}
+    verdicts = Results.load(runs / "first" / "results.json").verdicts
+    assert run["answers"] == [verdict.record().model_dump(mode="json") for verdict in verdicts]
+    assert {answer["question"] for answer in run["answers"]} == {"there", "in_features", "beyond_embeddings"}
     table = client.get("/v1/runs/first/tables/rdm_en").json()
     assert table["columns"][0] == "category"
     assert table["total"] == len(table["rows"]) == len(table["columns"]) - 1
-    one = client.get("/v1/runs/first/tables/rdm_en?category=joy&category=fear").json()
-    assert {row[0] for row in one["rows"]} == {"joy", "fear"}
+    filtered = client.get("/v1/runs/first/tables/rdm_en?category=joy&category=fear").json()
+    assert {row[0] for row in filtered["rows"]} == {"joy", "fear"}
     part = client.get("/v1/runs/first/tables/rdm_en?sort=-category&limit=2&offset=1").json()
     names = sorted((row[0] for row in table["rows"]), reverse=True)
     assert [row[0] for row in part["rows"]] == names[1:3]
-    found = client.get("/v1/runs/first/tables/rdm_en?search=ANG").json()
-    assert {row[0] for row in found["rows"]} == {"anger"}
+    matches = client.get("/v1/runs/first/tables/rdm_en?search=ANG").json()
+    assert {row[0] for row in matches["rows"]} == {"anger"}
     check_error(client.get("/v1/runs/first/tables/rdm_en?colour=red"), 400, "invalid_value")
     check_error(client.get("/v1/runs/first/tables/rdm_en?limit=0"), 400, "invalid_value")
 
@@ -823,10 +827,10 @@ def test_figures_of_a_run_are_those_of_its_report(client, runs):
     page = render(load_run(runs / "first"))
     written = json.loads(page.split('id="charts">')[1].split("</script>")[0])
     for part in ("rdms", "prediction", "words"):
-        found = client.get(f"/v1/runs/first/figures?part={part}&language=en").json()
-        assert found["object"] == "figures"
-        assert found["data"]
-        for figure in found["data"]:
+        response = client.get(f"/v1/runs/first/figures?part={part}&language=en").json()
+        assert response["object"] == "figures"
+        assert response["data"]
+        for figure in response["data"]:
             assert figure["heading"] and figure["alt"]
             assert {name: figure[name] for name in ("variants", "shape", "options")} == written[figure["key"]]
     layer = client.get("/v1/runs/first/figures?part=rdms&language=en&layer=2").json()
@@ -871,10 +875,10 @@ def test_no_path_of_a_request_reaches_the_disk(client, path):
 
 
 def test_runs_are_compared(client, runs):
-    found = client.get("/v1/compare?run=second&run=first").json()
-    assert found["runs"] == ["second", "first"]
-    assert [one["folder"] for one in found["comparison"]["runs"]] == ["second", "first"]
-    assert str(runs) not in json.dumps(found)
+    answer = client.get("/v1/compare?run=second&run=first").json()
+    assert answer["runs"] == ["second", "first"]
+    assert [run["folder"] for run in answer["comparison"]["runs"]] == ["second", "first"]
+    assert str(runs) not in json.dumps(answer)
     check_error(client.get("/v1/compare?run=first&run=none"), 404, "run_not_found")
     check_error(client.get("/v1/compare?run=first"), 400, "invalid_value")
 
@@ -915,11 +919,11 @@ def test_each_table_of_a_comparison_is_whole(client, runs):
 
     folders = [runs / "second", runs / "first"]
     tables = compare_runs(folders, names=["second", "first"]).tables
-    told = {
+    responses = {
         name: client.get(f"/v1/compare/tables/{name}?run=second&run=first&limit=50000").json()
         for name in tables
     }
-    assert {name: table["total"] for name, table in told.items()} == {
+    assert {name: table["total"] for name, table in responses.items()} == {
         name: len(frame) for name, frame in tables.items()
     }
     by_run = [name for name, frame in tables.items() if "run" in frame.columns and len(frame)]
@@ -927,8 +931,8 @@ def test_each_table_of_a_comparison_is_whole(client, runs):
     for name in by_run:
         shown = str(tables[name]["run"].iloc[0])
         asked = {"run": ["second", "first"], "where[run]": shown}
-        found = client.get(f"/v1/compare/tables/{name}", params=asked).json()
-        assert found["total"] == (tables[name]["run"] == shown).sum() > 0
+        response = client.get(f"/v1/compare/tables/{name}", params=asked).json()
+        assert response["total"] == (tables[name]["run"] == shown).sum() > 0
 
 
 def test_tables_are_sorted_whatever_a_column_holds(tmp_path, monkeypatch):
@@ -987,26 +991,26 @@ def test_comparisons_that_wait_keep_nobody_else_waiting(runs, monkeypatch):
             assert len(made) == 1
         finally:
             release.set()
-        assert {one.result().status_code for one in asked} == {200}
+        assert {future.result().status_code for future in asked} == {200}
 
 
 def pool_free(client, path) -> int:
     """Return the status of a path asked from a thread that is given up after a while."""
-    found = []
-    asking = threading.Thread(target=lambda: found.append(client.get(path).status_code), daemon=True)
+    statuses = []
+    asking = threading.Thread(target=lambda: statuses.append(client.get(path).status_code), daemon=True)
     asking.start()
     asking.join(30)
-    assert found, f"{path} waits"
-    return found[0]
+    assert statuses, f"{path} waits"
+    return statuses[0]
 
 
 def test_health_metrics_and_the_reference(client):
     complete(client, emotion={"joy": 1})
     assert client.get("/healthz").json() == {"status": "ok", "model": "tiny"}
-    told = client.get("/metrics").text
-    assert 'emospace_requests_total{route="/v1/completions",status="200"}' in told
-    assert "emospace_answer_tokens_total" in told
-    assert PROMPTS[0] not in told
+    metrics = client.get("/metrics").text
+    assert 'emospace_requests_total{route="/v1/completions",status="200"}' in metrics
+    assert "emospace_answer_tokens_total" in metrics
+    assert PROMPTS[0] not in metrics
     schema = client.get("/openapi.json").json()
     assert {"/v1/chat/completions", "/v1/emotions", "/v1/read", "/v1/runs"} <= set(schema["paths"])
     page = client.get("/docs")

@@ -81,9 +81,9 @@ def test_sampled_rows_draw_the_noise_of_their_own_seed():
         {"temperature": 1.2, "seed": 3, "top_p": 0.8},
         {"temperature": 0},
     ]
-    answers = [make_answer(engine, PROMPTS[0], {"emotion": {"joy": 1.0}}, **one) for one in settings]
+    answers = [make_answer(engine, PROMPTS[0], {"emotion": {"joy": 1.0}}, **setting) for setting in settings]
     run(Batch(engine.model), [(0, answer) for answer in answers])
-    expected = [alone(engine, PROMPTS[0], {"joy": 1.0}, **one) for one in settings]
+    expected = [alone(engine, PROMPTS[0], {"joy": 1.0}, **setting) for setting in settings]
     assert [said(answer) for answer in answers] == expected
     assert len(set(expected)) == 4
 
@@ -160,14 +160,14 @@ def held(engine):
 
 def test_a_full_queue_refuses_all_of_a_request_and_says_when_to_come_back(engine):
     release, waiters = held(engine), [Waiter() for _ in range(3)]
-    engine.submit("a", [make_answer(engine, PROMPTS[0], emit=one, n_tokens=3) for one in waiters[:2]])
+    engine.submit("a", [make_answer(engine, PROMPTS[0], emit=waiter, n_tokens=3) for waiter in waiters[:2]])
     with pytest.raises(Busy) as refused:
         engine.submit("b", [make_answer(engine, PROMPTS[0], n_tokens=3) for _ in range(2)])
     assert refused.value.retry_after >= 1
     engine.submit("b", [make_answer(engine, PROMPTS[0], emit=waiters[2], n_tokens=3)])
     release.set()
-    assert all(one.done.wait(30) for one in waiters)
-    assert {one.events[-1].finish for one in waiters} == {"length"}
+    assert all(waiter.done.wait(30) for waiter in waiters)
+    assert {waiter.events[-1].finish for waiter in waiters} == {"length"}
 
 
 def test_who_leaves_the_queue_makes_room_and_is_never_run(engine):
@@ -296,6 +296,11 @@ def test_the_doses_of_a_tone_keep_to_the_vectors_own_formula():
     engine = make_engine()
     request = Tone(emotion={"joy": 1.0}, dose=0.25, scope="response")
     plan = plan_of(engine.model, engine.bank, request)
-    told = describe_plan(plan)
+    description = describe_plan(plan)
     assert (plan.dose, plan.scope, plan.op) == (0.25, "response", "clamp")
-    assert (told.calibrated_dose, told.low, told.high, told.beyond_range) == (1.2, 0.4, 2.0, False)
+    assert (description.calibrated_dose, description.low, description.high, description.beyond_range) == (
+        1.2,
+        0.4,
+        2.0,
+        False,
+    )

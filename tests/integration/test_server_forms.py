@@ -66,14 +66,14 @@ def test_what_a_response_cannot_be_is_refused_by_the_name_of_its_field(client, g
     ],
 )
 def test_fields_of_common_clients_that_change_nothing_are_let_pass(client, harmless):
-    found = respond(client, **harmless).json()
-    assert found["output"][0]["content"][0]["text"] == alone(make_engine(), PROMPTS[0])
+    answer = respond(client, **harmless).json()
+    assert answer["output"][0]["content"][0]["text"] == alone(make_engine(), PROMPTS[0])
 
 
 def test_an_answer_that_was_cut_is_incomplete(client):
-    found = respond(client, max_output_tokens=2).json()
-    assert found["status"] == found["output"][0]["status"] == "incomplete"
-    assert found["incomplete_details"] == {"reason": "max_output_tokens"}
+    answer = respond(client, max_output_tokens=2).json()
+    assert answer["status"] == answer["output"][0]["status"] == "incomplete"
+    assert answer["incomplete_details"] == {"reason": "max_output_tokens"}
 
 
 @pytest.mark.parametrize("form", ["responses", "ollama"])
@@ -83,14 +83,14 @@ def test_a_thought_is_kept_apart_from_the_answer(monkeypatch, stream, form):
     script(monkeypatch, engine, "hm</think>joy")
     with TestClient(create_app(engine, Settings(model="tiny")), base_url=HERE) as client:
         if form == "ollama":
-            found = client.post("/api/chat", json={"messages": MESSAGES, "stream": stream})
-            lines = [json.loads(line)["message"] for line in found.text.splitlines()]
+            response = client.post("/api/chat", json={"messages": MESSAGES, "stream": stream})
+            lines = [json.loads(line)["message"] for line in response.text.splitlines()]
             thought, text = (
                 "".join(line.get(name, "") for line in lines) for name in ("thinking", "content")
             )
         elif stream:
-            found = client.post("/v1/responses", json={"input": PROMPTS[0], "stream": True})
-            events = [json.loads(part.split("data: ")[1]) for part in found.text.split("\n\n") if part]
+            response = client.post("/v1/responses", json={"input": PROMPTS[0], "stream": True})
+            events = [json.loads(part.split("data: ")[1]) for part in response.text.split("\n\n") if part]
             kinds = [event["type"] for event in events]
             assert kinds.index("response.reasoning_text.done") < kinds.index("response.content_part.added")
             thought, text = (

@@ -53,8 +53,8 @@ def engine():
 
 @pytest.fixture(scope="module")
 def address(engine):
-    with running(engine) as found:
-        yield found
+    with running(engine) as url:
+        yield url
 
 
 def test_fifty_clients_with_mixed_emotions_each_get_their_own_answer(address, engine):
@@ -77,8 +77,8 @@ def test_fifty_clients_with_mixed_emotions_each_get_their_own_answer(address, en
             return client.completions.create(**given, extra_body={"emotion": tone}).choices[0].text
 
     with ThreadPoolExecutor(50) as crowd:
-        found = list(crowd.map(ask, range(50)))
-    assert found == [expected[prompt, str(tone), n] for prompt, tone, n in asked]
+        texts = list(crowd.map(ask, range(50)))
+    assert texts == [expected[prompt, str(tone), n] for prompt, tone, n in asked]
 
 
 def test_chat_models_and_errors_through_the_client(address, engine):
@@ -86,9 +86,9 @@ def test_chat_models_and_errors_through_the_client(address, engine):
         assert [model.id for model in client.models.list()] == ["tiny"]
         messages = [{"role": "user", "content": PROMPTS[0]}]
         given = {"model": "tiny", "messages": messages, "max_completion_tokens": 12, "temperature": 0}
-        told = client.chat.completions.create(**given, extra_body={"emotion": {"joy": 1.0}, "dose": 0.9})
-        assert told.choices[0].message.content == alone(engine, PROMPTS[0], {"joy": 1.0}, dose=0.9)
-        assert told.steering["dose"] == 0.9
+        answer = client.chat.completions.create(**given, extra_body={"emotion": {"joy": 1.0}, "dose": 0.9})
+        assert answer.choices[0].message.content == alone(engine, PROMPTS[0], {"joy": 1.0}, dose=0.9)
+        assert answer.steering["dose"] == 0.9
         parts = list(
             client.chat.completions.create(
                 **given,
@@ -99,7 +99,7 @@ def test_chat_models_and_errors_through_the_client(address, engine):
         )
         text = "".join(part.choices[0].delta.content or "" for part in parts if part.choices)
         assert text == alone(engine, PROMPTS[0], {"joy": 1.0})
-        assert parts[-1].usage.completion_tokens == told.usage.completion_tokens
+        assert parts[-1].usage.completion_tokens == answer.usage.completion_tokens
         with pytest.raises(openai.BadRequestError, match="Did you mean joy") as refused:
             client.chat.completions.create(**given, extra_body={"emotion": {"jou": 1}})
         assert (refused.value.code, refused.value.param) == ("unknown_emotion", "emotion")
@@ -174,8 +174,8 @@ def test_a_client_that_leaves_frees_its_row(address, engine, stream, monkeypatch
     assert not engine._batch.rows
     monkeypatch.setattr(engine._batch, "step", step)
     with client_of(address) as client:
-        found = client.completions.create(model="tiny", prompt=PROMPTS[0], max_tokens=12, temperature=0)
-    assert found.choices[0].text == alone(engine, PROMPTS[0])
+        answer = client.completions.create(model="tiny", prompt=PROMPTS[0], max_tokens=12, temperature=0)
+    assert answer.choices[0].text == alone(engine, PROMPTS[0])
 
 
 @contextmanager
@@ -323,8 +323,8 @@ def test_ten_megabytes_and_a_wrong_key_are_refused():
             with pytest.raises(openai.APIStatusError) as refused:
                 client.completions.create(model="tiny", prompt="x" * 10_000_000)
             assert refused.value.status_code == 413
-            found = client.completions.create(model="tiny", prompt=PROMPTS[0], max_tokens=12, temperature=0)
-            assert found.choices[0].text == alone(engine, PROMPTS[0])
+            answer = client.completions.create(model="tiny", prompt=PROMPTS[0], max_tokens=12, temperature=0)
+            assert answer.choices[0].text == alone(engine, PROMPTS[0])
 
 
 def test_a_full_queue_is_a_rate_limit_to_the_client():

@@ -109,8 +109,8 @@ def test_agreement_is_the_share_of_yes_against_no(monkeypatch):
         return table
 
     monkeypatch.setattr(side_effects, "first_scores", scores)
-    told = probes.model_copy(update={"yes": ("yes",), "no": ("no",)})
-    assert agreement(model, ["Is it true?"], None, told) == pytest.approx([0.75])
+    variant = probes.model_copy(update={"yes": ("yes",), "no": ("no",)})
+    assert agreement(model, ["Is it true?"], None, variant) == pytest.approx([0.75])
 
 
 def test_the_probes_are_what_they_say():

@@ -89,7 +89,9 @@ class Letters:
     def judge(self, texts, language="en"):
         self.asked += 1
         letters = ("aei", "stn", "ou", "pdl", "rh")
-        counts = np.array([[sum(text.count(one) for one in group) for group in letters] for text in texts])
+        counts = np.array(
+            [[sum(text.count(letter) for letter in group) for group in letters] for text in texts]
+        )
         share = (counts + 0.5) / (counts.sum(1, keepdims=True) + 2.5)
         seven = np.full((len(texts), 7), 0.01)
         for label in ("joy", "sadness", "anger", "neutral"):
@@ -185,7 +187,9 @@ def test_others_may_take_the_median_dose_of_the_basic_six(done, files, tmp_path,
 
 def test_a_trial_is_what_one_hears_when_one_does_it_oneself(done):
     trial = Trial(**done.bank.note["trials"]["joy"][-1])
-    chosen = [one for one in done.calls if one is not None and one.name == "joy" and one.mode == "relative"]
+    chosen = [
+        call for call in done.calls if call is not None and call.name == "joy" and call.mode == "relative"
+    ]
     vector = chosen[-1]
     assert vector.dose() == trial.dose
     sampling, prompts = Sampling(n_tokens=6), PROMPTS[:5]
@@ -220,11 +224,11 @@ def test_doses_are_tried_on_what_the_model_is_prompted_with(done, files, kind, t
 
 def test_load_vectors_finds_what_was_calibrated(done, monkeypatch):
     monkeypatch.setenv("EMOSPACE_CACHE", str(done.cache))
-    found = load_vectors(done.model)
-    assert found.names == done.bank.names
-    assert found.note["source"] == "dense"
-    assert found.vector("joy").dose() == done.bank.vector("joy").dose()
-    steered = generate(done.model, PROMPTS[:2], found.point(0.6, 0.2), sampling=Sampling(n_tokens=4))
+    bank = load_vectors(done.model)
+    assert bank.names == done.bank.names
+    assert bank.note["source"] == "dense"
+    assert bank.vector("joy").dose() == done.bank.vector("joy").dose()
+    steered = generate(done.model, PROMPTS[:2], bank.point(0.6, 0.2), sampling=Sampling(n_tokens=4))
     assert steered.applications > 0
 
 
@@ -243,13 +247,13 @@ def test_shuffled_sets_act_like_the_bank_and_say_something_else(done, files, mon
     first, second = shuffled_banks(done.model, bank, 2, mode=mode, seed=3)
     alike = []
     for name in bank.names:
-        own, drawn, other = (one.vector(name, mode) for one in (bank, first, second))
+        original, drawn, other = (source.vector(name, mode) for source in (bank, first, second))
         assert (drawn.kind, dict(drawn.calibration)) == ("shuffled", {})
         for field in ("name", "mode", "op", "scope", "window", "layers", "model_hash"):
-            assert getattr(drawn, field) == getattr(own, field)
-        assert drawn.note["recipe"] == own.note["recipe"]
-        assert drawn.note["concepts"] != own.note["concepts"]
-        alike += [own.directions[2] @ drawn.directions[2], drawn.directions[2] @ other.directions[2]]
+            assert getattr(drawn, field) == getattr(original, field)
+        assert drawn.note["recipe"] == original.note["recipe"]
+        assert drawn.note["concepts"] != original.note["concepts"]
+        alike += [original.directions[2] @ drawn.directions[2], drawn.directions[2] @ other.directions[2]]
     assert max(alike) < 0.97
     assert np.mean(alike) < 0.6
     assert first.note == {"seed": 3}
@@ -348,7 +352,7 @@ def named(**costs):
 )
 def test_the_median_over_emotions_keeps_the_budget(tried, doses):
     chosen = best_together(tried, budget=2.0, ceiling=3.0)
-    assert tuple(one.dose for one in chosen.values()) == doses
+    assert tuple(choice.dose for choice in chosen.values()) == doses
     assert tuple(chosen) == tuple(tried)
 
 
@@ -361,7 +365,7 @@ def test_facts_are_kept_where_a_dose_keeps_them():
         ]
 
     def doses(tried, facts):
-        return [one.dose for one in best_together(tried, budget=2.0, ceiling=3.0, facts=facts).values()]
+        return [choice.dose for choice in best_together(tried, budget=2.0, ceiling=3.0, facts=facts).values()]
 
     assert doses({"a": at(0.8), "b": at(0.6)}, 0.7) == [0.8, 0.8]
     assert doses({"a": at(0.6), "b": at(0.7)}, 0.7) == [0.5, 0.5]
@@ -464,7 +468,7 @@ def test_doses_are_chosen_under_guidance_that_keeps_what_the_model_knows(
     file.write_text((files / "prompts.toml").read_text() + asked)
     said = []
 
-    def told(model, prompts, plan=None, **given):
+    def noted(model, prompts, plan=None, **given):
         if not prompts[0].endswith("?"):
             return planted.generate(model, prompts, plan, **given)
         dose = None if plan is None else plan.dose
@@ -472,7 +476,7 @@ def test_doses_are_chosen_under_guidance_that_keeps_what_the_model_knows(
         n_right = 8 if dose is None or dose < 0.9 else 2
         return Generated(["yes"] * n_right + ["no"] * (len(prompts) - n_right), [], np.zeros(len(prompts)), 0)
 
-    monkeypatch.setattr(calibration, "generate", told)
+    monkeypatch.setattr(calibration, "generate", noted)
     guidance = Guidance(weight=2, cost=0.5)
     six = {"emotions": ("joy", "sadness", "pride"), "budget_facts": 0.8}
     spec = planted_spec(files, prompts=file, guidance=guidance, **six)

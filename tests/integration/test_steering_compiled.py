@@ -53,8 +53,8 @@ def steered(model, vector, mode="relative", ids=IDS, **inputs) -> torch.Tensor:
         return run(model, ids, **inputs)
 
 
-def assert_close(found, expected):
-    assert float((found - expected).abs().max()) <= 1e-5 * float(expected.abs().max())
+def assert_close(actual, expected):
+    assert float((actual - expected).abs().max()) <= 1e-5 * float(expected.abs().max())
 
 
 def test_a_model_compiled_before_is_steered_inside_and_itself_outside(model):
@@ -147,11 +147,11 @@ def test_the_step_of_a_static_cache_is_one_graph_and_stays_it(model, mode, op):
     options = {**GREEDY, "cache_implementation": "static"}
     with steer(model, vector, 0.5, mode=mode, op=op):
         expected = model.generate(IDS, **options)
-    own, compiled = model.forward, torch.compile(model.forward, backend=counter, fullgraph=True)
+    original, compiled = model.forward, torch.compile(model.forward, backend=counter, fullgraph=True)
 
-    @wraps(own)
+    @wraps(original)
     def forward(*args, **kwargs):
-        return (compiled if kwargs["input_ids"].shape[1] == 1 else own)(*args, **kwargs)
+        return (compiled if kwargs["input_ids"].shape[1] == 1 else original)(*args, **kwargs)
 
     model.forward = forward
     with steer(model, vector, 0.5, mode=mode, op=op) as steering:

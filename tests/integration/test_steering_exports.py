@@ -65,8 +65,8 @@ def with_additions(hf_model, modules: dict, additions: dict) -> torch.Tensor:
             handle.remove()
 
 
-def assert_close(found, expected):
-    assert float((found - expected).abs().max()) <= 1e-5 * float(expected.abs().max())
+def assert_close(actual, expected):
+    assert float((actual - expected).abs().max()) <= 1e-5 * float(expected.abs().max())
 
 
 @pytest.mark.parametrize("dose", [None, -0.7])
@@ -76,8 +76,8 @@ def test_safetensors_and_card_hold_the_dose(llama, tmp_path, dose):
     loaded = SteeringVector.load(path)
     assert loaded.dose() == (DOSE if dose is None else dose)
     with steer(llama, loaded):
-        found = logits_of(llama.model)
-    assert torch.equal(found, hooked(llama, vector, dose, first_position=False))
+        logits = logits_of(llama.model)
+    assert torch.equal(logits, hooked(llama, vector, dose, first_position=False))
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2", "gemma2", "falcon"])
@@ -99,9 +99,9 @@ def test_a_control_vector_of_llama_cpp(family, tmp_path):
     }
     assert min(rows) >= 1, "the loader refuses index 0"
     # llama.cpp adds direction.N to the output of the block with index N, from 0.
-    found = with_additions(model.model, dict(enumerate(model.blocks)), rows)
-    assert_close(found, hooked(model, vector))
-    assert float((found - logits_of(model.model)).abs().max()) > 1e-2
+    logits = with_additions(model.model, dict(enumerate(model.blocks)), rows)
+    assert_close(logits, hooked(model, vector))
+    assert float((logits - logits_of(model.model)).abs().max()) > 1e-2
 
 
 def test_llama_cpp_has_no_place_for_the_first_block(llama, tmp_path):

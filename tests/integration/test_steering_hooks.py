@@ -77,9 +77,9 @@ def logits_of(model, change=None, **inputs) -> torch.Tensor:
             handle.remove()
 
 
-def assert_close(found, expected, tolerance=TOLERANCE):
+def assert_close(actual, expected, tolerance=TOLERANCE):
     scale = float(expected.abs().max())
-    assert float((found - expected).abs().max()) <= tolerance * scale
+    assert float((actual - expected).abs().max()) <= tolerance * scale
 
 
 def is_clean(model) -> bool:
@@ -125,10 +125,10 @@ def test_each_mode_and_operation_is_what_its_formula_says(llama, mode, op, dose)
     ids = IDS[0][None]
     expected = logits_of(llama, change, input_ids=ids)
     with steer(llama, vector, dose, mode=mode, op=op) as steering:
-        found = logits_of(llama, input_ids=ids)
-    assert_close(found, expected)
+        logits = logits_of(llama, input_ids=ids)
+    assert_close(logits, expected)
     assert steering.applications == 2 * (ids.shape[1] - 1)
-    assert float((found - logits_of(llama, input_ids=ids)).abs().max()) > 1e-3
+    assert float((logits - logits_of(llama, input_ids=ids)).abs().max()) > 1e-3
     if op == "ablate":
         assert float(seen[2][1][:, 1:].abs().max()) < 1e-5
     if op == "clamp":  # some were there already, some were moved
@@ -209,7 +209,7 @@ def test_scopes_with_and_without_cache_in_every_family(family):
     plain = model.model.generate(**batch, **options)
     n_prompt = int(batch["attention_mask"].sum()) - len(IDS)
     n_fed = (N_NEW - 1) * len(IDS)
-    found = {}
+    logits = {}
     for scope in SCOPES:
         runs = []
         for use_cache in (True, False):
@@ -222,11 +222,11 @@ def test_scopes_with_and_without_cache_in_every_family(family):
         cached, uncached = (torch.stack(run.logits) for run in runs)
         assert torch.equal(runs[0].sequences, runs[1].sequences)
         assert_close(cached, uncached, 2e-5)
-        found[scope] = cached
+        logits[scope] = cached
         # The first answer token depends on the prompt alone.
         assert torch.equal(cached[0], plain.logits[0]) == (scope == "response")
         assert float((cached[1:] - torch.stack(plain.logits)[1:]).abs().max()) > 1e-3
-    assert not torch.allclose(found["prompt"], found["all"])
+    assert not torch.allclose(logits["prompt"], logits["all"])
     again = model.model.generate(**batch, **options)
     assert torch.equal(torch.stack(again.logits), torch.stack(plain.logits))
     assert is_clean(model.model)
@@ -653,27 +653,27 @@ def test_one_object_enters_twice_and_again(llama):
 def test_a_generate_of_the_models_own_comes_back():
     model = make_hf_model("llama")
 
-    def own(*args, **kwargs):
+    def overridden(*args, **kwargs):
         return type(model).generate(model, *args, **kwargs)
 
-    model.generate = own
+    model.generate = overridden
     with steer(model, make_vector((2,)), 0.5):
         model.generate(IDS[0][None], **GREEDY)
-    assert vars(model)["generate"] is own
+    assert vars(model)["generate"] is overridden
 
 
 def test_two_models_at_once():
-    one, other = tiny("llama"), tiny("gpt2")
+    first, other = tiny("llama"), tiny("gpt2")
     ids = IDS[0][None]
-    plain = [logits_of(model, input_ids=ids) for model in (one, other)]
-    with steer(one, make_vector((2,), 1), 0.5) as a:
-        alone = logits_of(one, input_ids=ids)
+    plain = [logits_of(model, input_ids=ids) for model in (first, other)]
+    with steer(first, make_vector((2,), 1), 0.5) as a:
+        alone = logits_of(first, input_ids=ids)
         assert torch.equal(logits_of(other, input_ids=ids), plain[1])
         with steer(other, make_vector((3,), 2), 0.5) as b:
             logits_of(other, input_ids=ids)
-            assert torch.equal(logits_of(one, input_ids=ids), alone)
+            assert torch.equal(logits_of(first, input_ids=ids), alone)
     assert (a.applications, b.applications) == (2 * (ids.shape[1] - 1), ids.shape[1] - 1)
-    assert torch.equal(logits_of(one, input_ids=ids), plain[0])
+    assert torch.equal(logits_of(first, input_ids=ids), plain[0])
 
 
 def test_nothing_is_kept_of_a_model():

@@ -68,6 +68,6 @@ def test_steering_vectors_applies_ours(llama, tmp_path):
     path = export_vector(vector, tmp_path / "joy", "steering-vectors", llama)
     theirs = library.SteeringVector(**torch.load(path, weights_only=True))
     with theirs.apply(llama.model):
-        found = logits_of(llama.model)
-    assert_close(found, hooked(llama, vector))
-    assert IDS.shape == found.shape[:2]
+        logits = logits_of(llama.model)
+    assert_close(logits, hooked(llama, vector))
+    assert IDS.shape == logits.shape[:2]

@@ -328,13 +328,13 @@ def test_every_record_carries_model_layer_n_and_seed(english, both):
 
 def test_the_three_answers_are_saved_in_the_summary_as_every_view_gives_them(english, both):
     for results in (english.results, both.results):
-        saved = [one for one in results.summary if isinstance(one, AnswerRecord)]
-        assert saved == [one.record() for one in results.verdicts]
-        assert {(one.language, one.question) for one in saved} == {
+        saved = [record for record in results.summary if isinstance(record, AnswerRecord)]
+        assert saved == [verdict.record() for verdict in results.verdicts]
+        assert {(record.language, record.question) for record in saved} == {
             (language, question) for language in results.languages for question in QUESTIONS
         }
-        assert {one.about for one in saved} >= {None, "valence", "arousal"}
-        assert all(one.answer for one in saved if one.about in {None, "valence", "arousal"})
+        assert {record.about for record in saved} >= {None, "valence", "arousal"}
+        assert all(record.answer for record in saved if record.about in {None, "valence", "arousal"})
 
 
 def test_p_values_are_adjusted_over_all_predictions_together(both):
@@ -342,7 +342,7 @@ def test_p_values_are_adjusted_over_all_predictions_together(both):
     assert {row.language for row in rows} == {"en", "zh"}
     order = sorted(rows, key=lambda row: row.p)
     assert all(row.p_fdr >= row.p for row in rows)
-    assert all(one.p_fdr <= other.p_fdr + 1e-12 for one, other in pairwise(order))
+    assert all(lower.p_fdr <= other.p_fdr + 1e-12 for lower, other in pairwise(order))
     assert order[-1].p_fdr == pytest.approx(order[-1].p)
 
 
@@ -447,11 +447,11 @@ def test_ratings_are_predicted_across_both_languages_from_every_feature_set(both
 
 
 def test_features_of_both_languages_are_counted_beside_chance(both):
-    one, two = both.results.universal
+    first, second = both.results.universal
     latents = both.table("features").groupby("language").latent.apply(set)
-    assert (one.k, one.n_latents) == (1, len(latents["en"] | latents["zh"]))
-    assert (two.k, two.n_latents) == (2, len(latents["en"] & latents["zh"]))
-    assert one.expected_low <= one.expected <= one.expected_high
+    assert (first.k, first.n_latents) == (1, len(latents["en"] | latents["zh"]))
+    assert (second.k, second.n_latents) == (2, len(latents["en"] & latents["zh"]))
+    assert first.expected_low <= first.expected <= first.expected_high
 
 
 def test_the_depth_table_holds_every_pair_at_every_layer(both):
@@ -482,13 +482,13 @@ def test_a_language_without_any_feature_is_said_and_the_others_stand(study_files
         return real(*args, **options)
 
     with mock.patch.object(selecting, "select_features", side_effect=only_english):
-        found = done(study_files.both(), tmp_path / "run")
-    said = [row for row in found.results.not_computed if row.what == "every figure"]
+        study = done(study_files.both(), tmp_path / "run")
+    said = [row for row in study.results.not_computed if row.what == "every figure"]
     assert [row.language for row in said] == ["zh"]
     assert "no latent passes" in said[0].why
-    assert {row.language for row in found.results.prediction} == {"en"}
-    assert found.results.manifest.languages == ("en",)
-    assert found.results.cross_language == ()
+    assert {row.language for row in study.results.prediction} == {"en"}
+    assert study.results.manifest.languages == ("en",)
+    assert study.results.cross_language == ()
 
 
 def test_fewer_carriers_than_asked_for_are_said(study_files, tmp_path):
@@ -512,15 +512,15 @@ def test_enough_categories_give_figures_instead_of_reasons(study_files, tmp_path
     names = sets.categories[:17]
     (tmp_path / "concepts").mkdir()
     for language in ("en", "zh"):
-        own = {name: " ".join(sets.words(language, name)[:5]) for name in names}
-        write_concepts(tmp_path / "concepts" / f"{language}.toml", language, own)
-        write_norms(tmp_path / f"many_{language}.csv", language, own, n=120)
+        words = {name: " ".join(sets.words(language, name)[:5]) for name in names}
+        write_concepts(tmp_path / "concepts" / f"{language}.toml", language, words)
+        write_norms(tmp_path / f"many_{language}.csv", language, words, n=120)
     norms = tuple(str(tmp_path / f"many_{language}.csv") for language in ("en", "zh"))
     spec = study_files.spec(languages=("en", "zh"), norms=norms, concepts=tmp_path / "concepts", sae="none")
-    found = done(spec, tmp_path / "run")
-    assert found.results.manifest.category_names == names
-    assert found.results.manifest.category_list == "17 categories (all)"
-    for pair in found.results.language_rsa:
+    study = done(spec, tmp_path / "run")
+    assert study.results.manifest.category_names == names
+    assert study.results.manifest.category_list == "17 categories (all)"
+    for pair in study.results.language_rsa:
         assert pair.n == 17
         if pair.statistic == "rsa_spearman":
             # No word of English is spelled as one of Chinese, so that leaving these out leaves out nothing.
@@ -528,16 +528,16 @@ def test_enough_categories_give_figures_instead_of_reasons(study_files, tmp_path
             assert pair.distinct == pytest.approx(pair.value)
         assert -1 <= pair.value <= 1
         assert 0.02 <= pair.p <= 1
-    shifts = found.results.category_shift
+    shifts = study.results.category_shift
     assert len(shifts) == 17
     assert [row.excess for row in shifts] == sorted((row.excess for row in shifts), reverse=True)
-    weights = [row for row in found.results.alignment if row.statistic == "rdm_weight"]
+    weights = [row for row in study.results.alignment if row.statistic == "rdm_weight"]
     assert {(row.language, row.target) for row in weights} == {
         (language, target) for language in ("en", "zh") for target in ("valence", "arousal")
     }
     assert {row.norms for row in weights} == {"many_en"}
     valued = [
-        row for row in found.results.alignment if row.value is not None and row.statistic != "rdm_weight"
+        row for row in study.results.alignment if row.value is not None and row.statistic != "rdm_weight"
     ]
     assert {row.language for row in valued} == {"en", "zh"}
     assert {row.statistic for row in valued} == {
@@ -562,12 +562,12 @@ def test_enough_categories_give_figures_instead_of_reasons(study_files, tmp_path
             ]
             assert row.baseline == static
     for language in ("en", "zh"):
-        square = found.table(f"rdm_{language}").set_index("category")
+        square = study.table(f"rdm_{language}").set_index("category")
         assert tuple(square.index) == tuple(square.columns)
         np.testing.assert_allclose(square, square.T)
-        assert len(found.table(f"rdm_human_{language}_valence_arousal")) == 17
-    assert set(found.table("circumplex").language) == {"en", "zh"}
-    write_report(found.out)
+        assert len(study.table(f"rdm_human_{language}_valence_arousal")) == 17
+    assert set(study.table("circumplex").language) == {"en", "zh"}
+    write_report(study.out)
 
 
 # --- what is remembered -----------------------------------------------------------------------------------
@@ -680,15 +680,15 @@ def test_a_study_ends_with_an_illustration_of_steering(english, study_files, tmp
     out = tmp_path / "run"
     shutil.copytree(english.out, out)
     with no_forward_pass():
-        found = done(study_files.spec(), out)
-    assert {(row.emotion, row.vector, row.judge) for row in found.results.steering} == {
+        study = done(study_files.spec(), out)
+    assert {(row.emotion, row.vector, row.judge) for row in study.results.steering} == {
         ("joy", "dense", "subword"),
         ("joy", "none", "subword"),
     }
-    assert all("illustration" in row.options for row in found.results.steering)
-    assert found.results.prediction == english.results.prediction
-    assert len(found.table("steering_samples")) == 6
-    assert {"steering vectors", "judge"} <= set(found.results.manifest.files)
+    assert all("illustration" in row.options for row in study.results.steering)
+    assert study.results.prediction == english.results.prediction
+    assert len(study.table("steering_samples")) == 6
+    assert {"steering vectors", "judge"} <= set(study.results.manifest.files)
     page = write_report(out).read_text(encoding="utf-8")
     assert "An illustration, not a test" in page
     assert "table-steering-samples" in page
@@ -708,8 +708,8 @@ def test_a_layer_that_is_not_the_autoencoders_is_refused_at_once(study_files, tm
 
 
 def test_without_an_sae_dense_directions_stand_in_and_it_is_said(study_files, tmp_path):
-    found = done(study_files.spec(sae="none", layer=1), tmp_path)
-    results = found.results
+    study = done(study_files.spec(sae="none", layer=1), tmp_path)
+    results = study.results
     assert results.sae is None
     static = {"static", "static_concepts", "static_pcs", "dense_static", "space_static"}
     assert {row.features for row in results.prediction} == {"space", "shuffled", "dense", "surface", *static}
@@ -732,13 +732,13 @@ def test_words_without_a_rating_are_left_out_where_all_targets_are_taken_togethe
     ratings.to_csv(path, index=False)
     norms = (str(path), str(study_files.folder / "small_zh.csv"))
     spec = study_files.both(sae="none", layer=1).model_copy(update={"norms": norms})
-    found = done(spec, tmp_path / "out").results
-    whole = {row.n for row in found.prediction if row.language == "en" and not row.excluded_concepts}
+    results = done(spec, tmp_path / "out").results
+    whole = {row.n for row in results.prediction if row.language == "en" and not row.excluded_concepts}
     assert whole == {N_NORMED - 4}
-    assert all(np.isfinite(row.r) for row in (*found.prediction, *found.cross_language))
+    assert all(np.isfinite(row.r) for row in (*results.prediction, *results.cross_language))
     assert any(
         row.language == "en" and "3 words are not rated on all of valence, arousal" in row.why
-        for row in found.not_computed
+        for row in results.not_computed
     )
 
 
@@ -756,15 +756,15 @@ def test_discrete_emotions_are_targets_as_valence_is(study_files, tmp_path):
         paths.append(str(path))
     spec = study_files.both(sae="none", layer=1).model_copy(update={"norms": tuple(paths)})
     study = done(spec, tmp_path / "out")
-    found = study.results
-    assert {(row.language, row.target) for row in found.prediction} == {
+    results = study.results
+    assert {(row.language, row.target) for row in results.prediction} == {
         ("en", "happiness"),
         ("en", "arousal"),
         ("zh", "happiness"),
     }
-    assert {(row.target, row.reference) for row in found.cross_language} == {("happiness", None)}
-    assert all(np.isfinite(row.r) for row in (*found.prediction, *found.cross_language))
-    axes = {row.reason for row in found.alignment if row.against == "valence_arousal"}
+    assert {(row.target, row.reference) for row in results.cross_language} == {("happiness", None)}
+    assert all(np.isfinite(row.r) for row in (*results.prediction, *results.cross_language))
+    axes = {row.reason for row in results.alignment if row.against == "valence_arousal"}
     assert all("at least" in reason for reason in axes)
     assert "appiness" in write_report(study.out).read_text(encoding="utf-8")
 

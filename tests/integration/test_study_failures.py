@@ -49,9 +49,9 @@ def test_what_hinders_one_language_stops_the_study_and_is_not_remembered(study_f
     assert (caught.value.what, caught.value.why) == (what, why)
     assert stages(tmp_path) == {"dictionary-en", "features-en"}
     assert not (tmp_path / "results.json").exists()
-    found = run_study(spec, tmp_path)
-    assert {row.language for row in found.features} == {"en", "zh"}
-    assert not any(why in row.why for row in found.not_computed)
+    results = run_study(spec, tmp_path)
+    assert {row.language for row in results.features} == {"en", "zh"}
+    assert not any(why in row.why for row in results.not_computed)
 
 
 def test_a_stage_that_cannot_be_written_is_computed_by_the_next_run(study_files, tmp_path):
@@ -79,18 +79,18 @@ def test_a_library_that_is_missing_is_told_and_looked_for_again(study_files, tmp
     spec = study_files.spec(**QUICK, **given, cebra=True)
     missing = ImportError("No module named 'cebra'")
     with mock.patch.object(aligning, "cebra_alignment", side_effect=missing):
-        found = run_study(spec, tmp_path)
-    (said,) = [row for row in found.not_computed if row.what == "CEBRA"]
+        results = run_study(spec, tmp_path)
+    (said,) = [row for row in results.not_computed if row.what == "CEBRA"]
     assert said.language == "en"
     assert "No module named 'cebra'" in said.why and "emospace[cebra]" in said.why
-    assert found.alignment
+    assert results.alignment
     assert "cebra-en" not in stages(tmp_path)
     with mock.patch.object(aligning, "cebra_alignment", return_value=[]) as decoding:
         again = run_study(spec, tmp_path)
         run_study(spec, tmp_path)
     assert decoding.call_count == 1
     assert "CEBRA" not in {row.what for row in again.not_computed}
-    assert again.alignment == found.alignment
+    assert again.alignment == results.alignment
 
 
 def test_a_language_without_features_is_a_result_and_kept(study_files, tmp_path):
@@ -103,11 +103,11 @@ def test_a_language_without_features_is_a_result_and_kept(study_files, tmp_path)
 
     spec = study_files.both(**QUICK)
     with mock.patch.object(selecting, "select_features", only_english):
-        found = run_study(spec, tmp_path)
+        results = run_study(spec, tmp_path)
     with mock.patch.object(Stage, "__call__", side_effect=AssertionError("a stage is computed")):
         again = run_study(spec, tmp_path)
-    assert again == found
-    assert [row.language for row in found.not_computed if row.what == selecting.NOTHING] == ["zh"]
+    assert again == results
+    assert [row.language for row in results.not_computed if row.what == selecting.NOTHING] == ["zh"]
 
 
 def test_a_second_study_in_a_folder_stops_and_names_the_first(study_files, tmp_path):

@@ -378,14 +378,16 @@ BUNDLED = {
     "a structure": (
         inputs,
         "load_structure",
-        lambda found: (
-            replace(found, similarity=found.similarity * 0.9) if found.name == "goemotions" else found
+        lambda structure: (
+            replace(structure, similarity=structure.similarity * 0.9)
+            if structure.name == "goemotions"
+            else structure
         ),
         of("alignment", languages=ENGLISH),
     ),
-    "the prompts": (steering, "load_prompts", lambda found: found[1:], STEERING),
-    "word frequencies": (encodings, "table_hash", lambda found: f"{found}0", of("prediction")),
-    "vectors from text": (encodings, "vectors_hash", lambda found: f"{found}0", of("prediction")),
+    "the prompts": (steering, "load_prompts", lambda prompts: prompts[1:], STEERING),
+    "word frequencies": (encodings, "table_hash", lambda digest: f"{digest}0", of("prediction")),
+    "vectors from text": (encodings, "vectors_hash", lambda digest: f"{digest}0", of("prediction")),
 }
 
 

@@ -154,16 +154,16 @@ def nothing_generated():
         yield
 
 
-def why(found) -> str:
-    assert found.records == {} and found.tables == {}
-    (missing,) = found.not_computed
+def why(result) -> str:
+    assert result.records == {} and result.tables == {}
+    (missing,) = result.not_computed
     assert missing.what == "steering, an illustration"
     return missing.why
 
 
 def test_six_emotions_are_tried_on_eight_prompts(finished):
-    _, found = finished
-    records = found.records["steering"]
+    _, result = finished
+    records = result.records["steering"]
     steered = [record for record in records if record.calibrated]
     assert {record.emotion: record.dose for record in steered} == pytest.approx(DOSES)
     assert [record.emotion for record in records if record.vector == "none"] == list(BASIC)
@@ -207,9 +207,9 @@ def test_doses_of_another_language_or_of_the_same_judge_are_said(study):
 
 
 def test_three_answers_of_each_cell_are_kept_to_read(finished):
-    _, found = finished
-    assert set(found.tables) == {"steering_samples"}
-    samples = found.tables["steering_samples"]
+    _, result = finished
+    assert set(result.tables) == {"steering_samples"}
+    samples = result.tables["steering_samples"]
     assert samples["emotion"].fillna("unsteered").value_counts().to_dict() == dict.fromkeys(
         (*BASIC, "unsteered"), 3
     )
@@ -235,9 +235,9 @@ def test_a_second_run_generates_nothing(finished, again, monkeypatch):
 
 def test_emotions_without_a_vector_are_named(study):
     keep(bank(("joy", "fear", "pride")))
-    found = steering_stage(study())
-    assert {record.emotion for record in found.records["steering"]} == {"joy", "fear"}
-    missing = [row.what.rpartition(" ")[2] for row in found.not_computed]
+    result = steering_stage(study())
+    assert {record.emotion for record in result.records["steering"]} == {"joy", "fear"}
+    missing = [row.what.rpartition(" ")[2] for row in result.not_computed]
     assert missing == ["anger", "disgust", "sadness", "surprise"]
     keep(bank(("pride",)))
     assert "no basic emotion was calibrated" in why(steering_stage(study()))

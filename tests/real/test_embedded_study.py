@@ -94,10 +94,10 @@ def test_features_of_joy_fire_most_on_words_of_joy(study):
     features = pd.read_parquet(out / "tables" / "features.parquet")
     sets = load_concepts(["en"], "basic")
     for category in sets.categories:
-        own = features[features.category == category]
-        assert len(own), category
+        rows = features[features.category == category]
+        assert len(rows), category
         words = set(sets.words("en", category))
-        assert any(words & set(row.split(", ")) for row in own.top_words), category
+        assert any(words & set(row.split(", ")) for row in rows.top_words), category
     joy = features[features.category == "joy"].sort_values("effect", ascending=False).iloc[0]
     assert joy.rate_in > joy.rate_pool
 

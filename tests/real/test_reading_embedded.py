@@ -56,9 +56,9 @@ def test_neutral_text_is_near_zero(reader):
 
 
 def test_the_emotional_token_stands_out(reader):
-    (one,) = reader.read(["The door opened and they screamed in terror at the sight."]).tokens
-    fear = one.scores[:, reader.categories.index("fear")]
-    assert one.tokens[int(fear.argmax())].strip() in {"screamed", "terror"}
+    (reading,) = reader.read(["The door opened and they screamed in terror at the sight."]).tokens
+    fear = reading.scores[:, reader.categories.index("fear")]
+    assert reading.tokens[int(fear.argmax())].strip() in {"screamed", "terror"}
 
 
 def test_the_command_line_reads(tmp_path):

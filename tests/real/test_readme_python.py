@@ -29,8 +29,8 @@ def test_the_python_of_the_readme_runs(tmp_path, monkeypatch, capsys):
     for block in blocks:
         exec(compile(block, "README.md", "exec"), names)
     shown = capsys.readouterr().out
-    found = re.findall(r"^(\w+) (valence|arousal) (\S+) \S+$", shown, flags=re.MULTILINE)
-    figures = {(statistic, target): float(value) for statistic, target, value in found}
+    matches = re.findall(r"^(\w+) (valence|arousal) (\S+) \S+$", shown, flags=re.MULTILINE)
+    figures = {(statistic, target): float(value) for statistic, target, value in matches}
     # Where the first component is the best, the two differ in the last bit at most.
     assert figures["best_pc_r", "valence"] > figures["pc1_r", "valence"] - 1e-9 > 0
     answers = [line for line in shown.splitlines() if line.startswith(("['", '["'))]

@@ -62,8 +62,8 @@ def logits_of(hf_model, prompts) -> list[torch.Tensor]:
         return [hf_model(ids).logits[0] for ids in prompts]
 
 
-def apart(found, expected) -> float:
-    return max(float((a - b).abs().max() / b.abs().max()) for a, b in zip(found, expected, strict=True))
+def apart(actual, expected) -> float:
+    return max(float((a - b).abs().max() / b.abs().max()) for a, b in zip(actual, expected, strict=True))
 
 
 @pytest.fixture(scope="module")
@@ -101,11 +101,11 @@ def test_additions_of_other_engines_equal_their_hook(model, vector, prompts, hoo
         for block, row in rows.items()
     ]
     try:
-        found = logits_of(model.model, prompts)
+        logits = logits_of(model.model, prompts)
     finally:
         for handle in handles:
             handle.remove()
-    assert apart(found, hooked) <= 1e-5
+    assert apart(logits, hooked) <= 1e-5
 
 
 def test_the_first_position_makes_a_difference_that_is_small_beside_steering(model, vector, prompts, hooked):

@@ -20,13 +20,13 @@ def draw(rng, extra=0.0, size=()):
 
 def p_values(seed, effects):
     rng = np.random.default_rng(seed)
-    found = []
+    values = []
     for place, effect in enumerate(effects):
         prompts = draw(rng, size=(1 + N_CONTROLS,))
         if effect:
             prompts[0] = draw(rng, effect)
-        found.append(exceeds(prompts[0], prompts[1:], seed=seed + place, n=999))
-    return np.array(found)
+        values.append(exceeds(prompts[0], prompts[1:], seed=seed + place, n=999))
+    return np.array(values)
 
 
 def test_without_an_effect_p_is_uniform():
@@ -54,22 +54,22 @@ def test_hits_are_never_tested_too_lightly():
 
 def test_planted_categories_are_found_at_the_nominal_false_discovery_rate():
     effects = np.repeat([1.2, 0.0], [14, 14])
-    false, found, missed = 0, 0, 0
+    false, total, missed = 0, 0, 0
     for seed in range(20):
         chosen = adjusted(p_values(100 * seed, effects), [0.9] * len(effects)) < 0.05
         false += int(chosen[effects == 0].sum())
-        found += int(chosen.sum())
+        total += int(chosen.sum())
         missed += int((~chosen[effects > 0]).sum())
     assert missed / (20 * 14) < 0.05
-    assert false / found < 0.05
+    assert false / total < 0.05
 
 
 def test_intervals_cover_the_planted_rate_and_shift():
     rng = np.random.default_rng(4)
     covered_rate, covered_shift = 0, 0
     for seed in range(300):
-        told = rate(rng.random(N_PROMPTS) < 0.6, seed=seed, n=500)
-        covered_rate += told.low <= 0.6 <= told.high
+        interval = rate(rng.random(N_PROMPTS) < 0.6, seed=seed, n=500)
+        covered_rate += interval.low <= 0.6 <= interval.high
         base = rng.normal(0, 0.2, N_PROMPTS)
         moved = shift(base + rng.normal(0.1, 0.15, N_PROMPTS), base, seed=seed, n=500)
         covered_shift += moved.low <= 0.1 <= moved.high
@@ -94,8 +94,8 @@ def test_intervals_of_rare_tones_cover_their_rate():
     """Resampled prompts without a hit have none: their interval was from 0 to 0, and covered 86% at a rate of .05."""
     rng = np.random.default_rng(6)
     for chance in (0.02, 0.05, 0.95):
-        found = [rate(rng.random(N_PROMPTS) < chance, seed=seed, n=200) for seed in range(400)]
-        assert np.mean([each.low <= chance <= each.high for each in found]) >= 0.93
+        intervals = [rate(rng.random(N_PROMPTS) < chance, seed=seed, n=200) for seed in range(400)]
+        assert np.mean([each.low <= chance <= each.high for each in intervals]) >= 0.93
     none = rate(np.zeros((2, N_PROMPTS)), seed=0)
     assert (none.value, none.low) == (0, 0)
     assert 0.05 < none.high < 0.12
@@ -107,8 +107,8 @@ def test_intervals_of_a_rate_over_vectors_know_that_prompts_repeat():
     for seed in range(400):
         prompts = rng.random(N_PROMPTS) < 0.3
         rows = np.where(rng.random((4, N_PROMPTS)) < 0.8, prompts, rng.random((4, N_PROMPTS)) < 0.3)
-        found = rate(rows, seed=seed, n=300)
-        covered += found.low <= 0.3 <= found.high
+        interval = rate(rows, seed=seed, n=300)
+        covered += interval.low <= 0.3 <= interval.high
     assert 0.93 <= covered / 400 <= 0.98
 
 
@@ -158,10 +158,10 @@ def paired_shares(rng, base, change, n=24):
 @pytest.mark.parametrize(("base", "change"), [(0.1, 0.0), (0.5, 0.0), (0.3, 0.3), (0.0, 0.0)])
 def test_the_interval_of_a_paired_difference_holds_the_truth(base, change):
     rng = np.random.default_rng(5)
-    found = [paired_difference(*paired_shares(rng, base, change)) for _ in range(600)]
-    held = np.mean([estimate.low - 1e-9 <= change <= estimate.high + 1e-9 for estimate in found])
+    estimates = [paired_difference(*paired_shares(rng, base, change)) for _ in range(600)]
+    held = np.mean([estimate.low - 1e-9 <= change <= estimate.high + 1e-9 for estimate in estimates])
     assert held >= 0.95 - 4 * np.sqrt(0.05 * 0.95 / 600)
-    assert np.mean([estimate.value for estimate in found]) == pytest.approx(change, abs=0.03)
+    assert np.mean([estimate.value for estimate in estimates]) == pytest.approx(change, abs=0.03)
 
 
 def test_a_planted_difference_of_shares_is_found_and_none_where_there_is_none():

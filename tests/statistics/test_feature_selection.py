@@ -64,12 +64,12 @@ def within_binomial(hits: int, n: int, rate: float) -> bool:
 
 def test_labels_at_random_within_strata_yield_a_selection_in_five_of_a_hundred():
     n = 100
-    any_found = sum(len(found_in(null_data(seed), n_permutations=0)) > 0 for seed in range(n))
-    assert within_binomial(any_found, n, 0.05)
+    hits = sum(len(found_in(null_data(seed), n_permutations=0)) > 0 for seed in range(n))
+    assert within_binomial(hits, n, 0.05)
 
 
 def test_without_strata_the_same_data_would_yield_many():
-    n, any_found = 40, 0
+    n, hits = 40, 0
     for seed in range(n):
         codes, words, sets, pool = null_data(seed)
         flat = replace(
@@ -77,8 +77,8 @@ def test_without_strata_the_same_data_would_yield_many():
             concept_strata=np.zeros_like(pool.concept_strata),
             pool_strata=np.zeros_like(pool.pool_strata),
         )
-        any_found += len(found_in((codes, words, sets, flat), n_permutations=0)) > 0
-    assert any_found > n / 5
+        hits += len(found_in((codes, words, sets, flat), n_permutations=0)) > 0
+    assert hits > n / 5
 
 
 def test_p_values_of_a_null_are_uniform_enough():
@@ -146,7 +146,7 @@ def selected(codes, words, sets, pool) -> int:
 
 
 def test_latents_of_frequent_words_are_no_features_of_a_matched_pool():
-    matched_found, unmatched_found = [], []
+    matched_counts, unmatched_counts = [], []
     for seed in range(12):
         codes, words, sets, frequencies = frequent_concepts(seed)
         concepts, candidates = sets.words("en"), words[N_SETS * 20 :]
@@ -161,8 +161,8 @@ def test_latents_of_frequent_words_are_no_features_of_a_matched_pool():
             "nothing",
             0,
         )
-        matched_found.append(selected(codes, words, sets, pool))
-        unmatched_found.append(selected(codes, words, sets, unmatched))
-    assert min(unmatched_found) > 10
-    assert sum(found > 0 for found in matched_found) <= 3
-    assert sum(matched_found) < 0.02 * sum(unmatched_found)
+        matched_counts.append(selected(codes, words, sets, pool))
+        unmatched_counts.append(selected(codes, words, sets, unmatched))
+    assert min(unmatched_counts) > 10
+    assert sum(count > 0 for count in matched_counts) <= 3
+    assert sum(matched_counts) < 0.02 * sum(unmatched_counts)

@@ -37,11 +37,14 @@ def test_partial_mantel_is_not_fooled_by_a_common_cause_and_finds_what_goes_beyo
     plain, partial, beyond = [], [], []
     upper = np.triu_indices(20, 1)
     for seed in range(N):
-        cause, own = points_rdm(rng.normal(size=(20, 3)))[upper], points_rdm(rng.normal(size=(20, 3)))[upper]
+        cause, extra = (
+            points_rdm(rng.normal(size=(20, 3)))[upper],
+            points_rdm(rng.normal(size=(20, 3)))[upper],
+        )
         a, b = (cause + points_rdm(rng.normal(size=(20, 3)))[upper] for _ in range(2))
         plain.append(stats.mantel(a, b, seed=seed, n_permutations=199).p)
         partial.append(stats.mantel(a, b, seed=seed, n_permutations=199, partial=[cause]).p)
-        beyond.append(stats.mantel(a + own, b + own, seed=seed, n_permutations=199, partial=[cause]).p)
+        beyond.append(stats.mantel(a + extra, b + extra, seed=seed, n_permutations=199, partial=[cause]).p)
     assert np.mean(np.array(plain) <= 0.05) > 0.9
     assert nominal(partial, slack=0.3)
     assert np.mean(np.array(beyond) <= 0.05) > 0.8
@@ -76,7 +79,7 @@ def test_a_difference_of_two_rdm_correlations_is_rarely_found_where_there_is_non
         null.append(stats.rdm_difference(like(0.5), like(0.5), third, seed=seed, n=200).p)
         planted.append(stats.rdm_difference(like(0.2), like(1.2), third, seed=seed, n=200))
     assert np.mean(np.array(null) <= 0.05) < 0.08
-    assert np.mean([one.p <= 0.05 and one.low > 0 for one in planted]) > 0.9
+    assert np.mean([difference.p <= 0.05 and difference.low > 0 for difference in planted]) > 0.9
 
 
 def test_the_best_component_is_tested_as_a_maximum():
@@ -84,15 +87,15 @@ def test_the_best_component_is_tested_as_a_maximum():
     best, naive, planted = [], [], []
     for seed in range(N):
         scores, y = rng.normal(size=(41, 5)), rng.normal(size=41)
-        found = stats.best_of_components(scores, y, seed=seed, n_permutations=199, n_bootstrap=10)
-        best.append(found.p)
-        chosen = scores[:, [found.component]]
+        result = stats.best_of_components(scores, y, seed=seed, n_permutations=199, n_bootstrap=10)
+        best.append(result.p)
+        chosen = scores[:, [result.component]]
         naive.append(stats.best_of_components(chosen, y, seed=seed, n_permutations=199, n_bootstrap=10).p)
         y = scores[:, 2] + y
         planted.append(stats.best_of_components(scores, y, seed=seed, n_permutations=199, n_bootstrap=10))
     assert nominal(best)
     assert not nominal(naive)
-    assert np.mean([found.p <= 0.05 and found.component == 2 for found in planted]) > 0.95
+    assert np.mean([result.p <= 0.05 and result.component == 2 for result in planted]) > 0.95
 
 
 def test_paired_bootstrap_holds_its_level_when_words_come_in_groups():
@@ -101,10 +104,10 @@ def test_paired_bootstrap_holds_its_level_when_words_come_in_groups():
     groups = np.repeat(np.arange(100), 4)
     for seed in range(N):
         y, a, b = rng.normal(size=(3, 100))[:, groups] + 0.3 * rng.normal(size=(3, 400))
-        found = stats.paired_bootstrap(y + a, y + b, y, groups, seed=seed, n=299)
-        grouped.append(found.p)
+        difference = stats.paired_bootstrap(y + a, y + b, y, groups, seed=seed, n=299)
+        grouped.append(difference.p)
         ignored.append(stats.paired_bootstrap(y + a, y + b, y, seed=seed, n=299).p)
-        covered.append(found.low90 <= 0 <= found.high90)
+        covered.append(difference.low90 <= 0 <= difference.high90)
     assert nominal(grouped, slack=0.5)
     assert not nominal(ignored, slack=0.5)
     assert 0.85 <= np.mean(covered) <= 0.95
@@ -129,14 +132,14 @@ def test_equivalence_is_seldom_declared_at_the_margin_and_mostly_at_zero():
 
 def test_simulated_ceilings_are_what_a_perfect_model_reaches():
     rng = np.random.default_rng(6)
-    found, reached = [], []
+    ceilings, reached = [], []
     for seed in range(100):
         true = rng.normal(size=41) * 0.5
         sd, n = rng.uniform(0.5, 1.0, 41), rng.integers(10, 30, 41)
         observed = true + sd / np.sqrt(n) * rng.normal(size=41)
-        found.append(stats.rating_ceiling(observed, sd, n, seed=seed, n_simulations=50))
+        ceilings.append(stats.rating_ceiling(observed, sd, n, seed=seed, n_simulations=50))
         reached.append(np.corrcoef(true, observed)[0, 1])
-    assert np.mean(found) == pytest.approx(np.mean(reached), abs=0.01)
+    assert np.mean(ceilings) == pytest.approx(np.mean(reached), abs=0.01)
 
 
 def sparse_words(rng, n_words=1200, n_latents=600):
@@ -184,10 +187,10 @@ def test_word_set_tests_find_planted_latents_and_fdr_holds():
                 values[label, latent], rng.gamma(4, 1, label.sum()) * (rng.random(label.sum()) < 0.5)
             )
     for test in (stats.stratified_rank_sum, stats.stratified_rate_test):
-        found = stats.fdr_bh(test(sp.csr_array(values), labels, strata).p) <= 0.05
-        assert found[planted].mean() > 0.85
+        selection = stats.fdr_bh(test(sp.csr_array(values), labels, strata).p) <= 0.05
+        assert selection[planted].mean() > 0.85
         # Planting in one set also lifts the words it shares with others, hence a little above 5%.
-        assert (found & ~planted).sum() / found.sum() < 0.15
+        assert (selection & ~planted).sum() / selection.sum() < 0.15
 
 
 @pytest.mark.parametrize("n_latents", [3, 400])

@@ -60,9 +60,9 @@ def test_categories_of_the_same_means_are_seldom_called_shifted(noise_a, noise_b
     for seed in range(6):
         means = means_of(rng)
         a, b = language("aa", means, rng, 20, noise_a), language("bb", means, rng, 25, noise_b)
-        found = category_shifts(a, b, seed=seed, n_bootstrap=100)
-        called += [row.shifted for row in found]
-        excess += [row.excess for row in found]
+        shifts = category_shifts(a, b, seed=seed, n_bootstrap=100)
+        called += [row.shifted for row in shifts]
+        excess += [row.excess for row in shifts]
     assert len(called) == 120
     assert np.mean([bool(shifted) for shifted in called]) <= 0.05
     unjudged = np.mean([shifted is None for shifted in called])
@@ -81,10 +81,10 @@ def test_a_moved_category_is_first_and_called():
         moved = means.copy()
         moved[7] = means[points_rdm(means)[7].argmax()] + 0.5 * rng.normal(size=30)
         a, b = language("aa", means, rng, 25, 3), language("bb", moved, rng, 25, 3)
-        found = category_shifts(a, b, seed=seed, n_bootstrap=100)
-        first.append(found[0].category == "c07")
-        called.append(bool(found[0].shifted))
-        others += [row.excess for row in found[1:]]
+        shifts = category_shifts(a, b, seed=seed, n_bootstrap=100)
+        first.append(shifts[0].category == "c07")
+        called.append(bool(shifts[0].shifted))
+        others += [row.excess for row in shifts[1:]]
     assert np.mean(first) > 0.8
     assert np.mean(called) > 0.8
     assert np.mean(others) < 0.2
@@ -117,14 +117,14 @@ def test_planted_universal_features_stand_out():
     planted = rng.choice(500, 20, replace=False)
     dictionaries = {}
     for name in rates:
-        own = rng.choice(np.setdiff1d(np.arange(500), planted), 40, replace=False)
-        table = pd.DataFrame({"category": "joy", "latent": [*planted, *own], "effect": 1.0})
+        extra = rng.choice(np.setdiff1d(np.arange(500), planted), 40, replace=False)
+        table = pd.DataFrame({"category": "joy", "latent": [*planted, *extra], "effect": 1.0})
         dictionaries[name] = FeatureDictionary(name, table)
-    found = universal_counts(dictionaries, rates, seed=0, n_draws=300)
-    assert found[4].n_latents >= 20
-    assert [row.p for row in found[2:]] == [1 / 301] * 3
-    assert found[4].expected_high < 3
-    assert found[0].n_latents < found[0].expected_low
+    counts = universal_counts(dictionaries, rates, seed=0, n_draws=300)
+    assert counts[4].n_latents >= 20
+    assert [row.p for row in counts[2:]] == [1 / 301] * 3
+    assert counts[4].expected_high < 3
+    assert counts[0].n_latents < counts[0].expected_low
 
 
 def test_a_weight_holds_its_level_beside_a_strong_and_related_one_and_is_found_where_planted():
@@ -135,12 +135,12 @@ def test_a_weight_holds_its_level_beside_a_strong_and_related_one_and_is_found_w
         # Arousal follows |valence|, so the two distances are related.
         points = np.column_stack([valence, np.abs(valence) + 0.3 * rng.normal(size=25)])
         gap = [np.abs(column[:, None] - column[None]) for column in points.T]
-        own = points_rdm(rng.normal(size=(25, 3)))
+        noise = points_rdm(rng.normal(size=(25, 3)))
         options = {"seed": seed, "n_permutations": 99, "n_bootstrap": 60}
-        null.append(affect_weights(2 * gap[0] + 0.3 * own, points, **options)[1].p)
-        found = affect_weights(gap[0] + 1.5 * gap[1] + 0.3 * own, points, **options)[1]
-        planted.append(found.p)
-        covered.append(found.ci_low > 0)
+        null.append(affect_weights(2 * gap[0] + 0.3 * noise, points, **options)[1].p)
+        weight = affect_weights(gap[0] + 1.5 * gap[1] + 0.3 * noise, points, **options)[1]
+        planted.append(weight.p)
+        covered.append(weight.ci_low > 0)
     assert nominal(null)
     assert np.mean(np.array(planted) <= 0.05) > 0.9
     assert np.mean(covered) > 0.9
@@ -178,8 +178,8 @@ def test_clades_are_supported_where_planted_and_families_told_apart():
             for at, family in enumerate(families)
         }
         tree = language_tree(rdms, seed=seed, n_bootstrap=100)
-        found = {merge.members: merge.support for merge in tree.merges()}
-        support += [found.get(("x0", "x1", "x2"), 0), found.get(("y3", "y4"), 0)]
+        by_members = {merge.members: merge.support for merge in tree.merges()}
+        support += [by_members.get(("x0", "x1", "x2"), 0), by_members.get(("y3", "y4"), 0)]
         planted.append(family_contrast(tree.similarity, families, seed=seed, n_permutations=499))
         star = {name: points_rdm(stem + 0.5 * rng.normal(size=stem.shape)) for name in rdms}
         tree = language_tree(star, seed=seed, n_bootstrap=100)

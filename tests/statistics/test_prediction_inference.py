@@ -31,8 +31,8 @@ def test_null_ratings_give_r_around_zero_and_p_at_most_nominal():
             n_bootstrap=10,
             penalties=(0.1, 1, 10),
         )
-        r += [one.r for one in out]
-        p += [one.p for one in out]
+        r += [prediction.r for prediction in out]
+        p += [prediction.p for prediction in out]
     assert abs(np.mean(r)) < 0.03
     assert np.mean(np.array(p) < 0.05) < 0.08
     assert np.mean(np.array(p) < 0.01) < 0.03
@@ -80,8 +80,8 @@ def test_interval_covers_the_true_correlation():
     for _ in range(150):
         y = np.repeat(rng.standard_normal(100), 2)
         p = 0.6 * y + 0.8 * np.repeat(rng.standard_normal(100), 2)
-        one = score(p, y, np.repeat(np.arange(100), 2), np.zeros(200, dtype=int), n_bootstrap=200)
-        covered += one.ci_low <= 0.6 <= one.ci_high
+        result = score(p, y, np.repeat(np.arange(100), 2), np.zeros(200, dtype=int), n_bootstrap=200)
+        covered += result.ci_low <= 0.6 <= result.ci_high
     assert 0.88 <= covered / 150 <= 0.99
 
 
@@ -141,12 +141,15 @@ def test_a_space_without_signal_is_not_above_its_draws_and_one_with_signal_is():
 def new_words_beside(rng, sets, y, n):
     """Return the predictions of the first n words from each set, and the r of the same models on all other words."""
     known, options = np.arange(len(y)) < n, {"penalties": (0.1, 1, 10), "n_bootstrap": 300}
-    found = [
+    predictions = [
         predict_ratings(x, y, np.arange(len(y)), targets=["y"], scored=known, train_mask=known, **options)[0]
         for x in sets
     ]
-    return found, [
-        correlation(one.out_of_fold[~known], one.observed[~known], one.folds[~known]).item() for one in found
+    return predictions, [
+        correlation(
+            prediction.out_of_fold[~known], prediction.observed[~known], prediction.folds[~known]
+        ).item()
+        for prediction in predictions
     ]
 
 
@@ -157,8 +160,8 @@ def test_the_interval_of_cross_validated_r_covers_what_its_models_reach_on_new_w
     for _ in range(150):
         x, noise = rng.standard_normal((1150, 20)), rng.standard_normal((1150, 1))
         y = 0.4 * x @ rng.standard_normal((20, 1)) / np.sqrt(20) + 0.9 * noise
-        (one,), (truth,) = new_words_beside(rng, [x], y, 150)
-        covered.append(one.without_concepts.ci_low <= truth <= one.without_concepts.ci_high)
+        (prediction,), (truth,) = new_words_beside(rng, [x], y, 150)
+        covered.append(prediction.without_concepts.ci_low <= truth <= prediction.without_concepts.ci_high)
     assert 0.91 <= np.mean(covered) <= 0.995
 
 
@@ -170,8 +173,8 @@ def test_two_feature_sets_that_are_as_good_are_seldom_called_different():
         y = core @ rng.standard_normal((8, 1)) / np.sqrt(8) + rng.standard_normal((1200, 1))
         sets = [core + rng.standard_normal(core.shape) for _ in range(2)]
         pair, truth = new_words_beside(rng, sets, y, 200)
-        found = compare_predictions(*pair, without_concepts=True, n_bootstrap=300, seed=seed)
-        p.append(found.p)
-        covered.append(found.ci_low <= truth[0] - truth[1] <= found.ci_high)
+        comparison = compare_predictions(*pair, without_concepts=True, n_bootstrap=300, seed=seed)
+        p.append(comparison.p)
+        covered.append(comparison.ci_low <= truth[0] - truth[1] <= comparison.ci_high)
     assert np.mean(np.array(p) <= 0.05) <= 0.09
     assert np.mean(covered) >= 0.91

@@ -23,13 +23,13 @@ def test_ridge_reaches_the_planted_correlation():
 
 
 def test_ridge_finds_nothing_in_noise():
-    found = []
+    correlations = []
     for seed in range(20):
         x, y = planted(400, 0.0, seed)
         fitted = fit_ridge(x[:200], y[:200], seed=seed)
-        found.append(pearson(fitted.predict(x[200:])[:, 0], y[200:, 0]))
-    assert abs(np.mean(found)) < 0.05
-    assert np.mean(np.abs(found) > 0.14) <= 0.2
+        correlations.append(pearson(fitted.predict(x[200:])[:, 0], y[200:, 0]))
+    assert abs(np.mean(correlations)) < 0.05
+    assert np.mean(np.abs(correlations) > 0.14) <= 0.2
 
 
 def test_the_penalty_is_chosen_for_each_target():
@@ -45,7 +45,7 @@ def test_a_few_strong_tokens_are_seen_better_than_by_the_mean():
     labels = rng.random(n) < 0.5
     tokens = rng.normal(size=(n, length, 1))
     tokens[labels, 0] += 4.0
-    soft = np.array([pool_tokens(one, 1)[0] for one in tokens])
+    soft = np.array([pool_tokens(text, 1)[0] for text in tokens])
     mean = tokens.mean(axis=1)[:, 0]
 
     def auroc(scores: np.ndarray) -> float:

@@ -72,15 +72,15 @@ def noise(seed, scale=1.0) -> np.ndarray:
     return scale * np.random.default_rng(seed).normal(size=(len(CATEGORIES), N_WORDS, len(LAYERS), D))
 
 
-OWN = orthonormal(len(CATEGORIES) + 2)
-SHARED, OFF = OWN[-2], OWN[-1]
-OWN = OWN[:-2]
+DIRECTIONS = orthonormal(len(CATEGORIES) + 2)
+SHARED, OFF = DIRECTIONS[-2], DIRECTIONS[-1]
+DIRECTIONS = DIRECTIONS[:-2]
 
 
-def planted(shared=6.0, own=3.0, seed=1) -> ConceptStates:
+def planted(shared=6.0, weight=3.0, seed=1) -> ConceptStates:
     """Return a neutral state, an emotion that all categories share, and a direction of each category's own."""
     neutral = np.random.default_rng(seed).normal(size=(len(LAYERS), D)).astype(np.float32) * 5
-    felt = neutral + shared * SHARED + own * OWN[:, None, None, :] + noise(seed, 0.3)
+    felt = neutral + shared * SHARED + weight * DIRECTIONS[:, None, None, :] + noise(seed, 0.3)
     return make_states(felt, neutral)
 
 
@@ -88,13 +88,13 @@ def planted(shared=6.0, own=3.0, seed=1) -> ConceptStates:
 
 
 def test_a_category_s_own_direction_is_found_at_every_layer():
-    found = category_vectors(planted(shared=0), SETS, Recipe(source="dense", contrast=0))
-    assert tuple(found) == CATEGORIES
-    for own, (name, vector) in zip(OWN, found.items(), strict=True):
+    vectors = category_vectors(planted(shared=0), SETS, Recipe(source="dense", contrast=0))
+    assert tuple(vectors) == CATEGORIES
+    for direction, (name, vector) in zip(DIRECTIONS, vectors.items(), strict=True):
         assert (vector.name, vector.kind, vector.layers) == (name, "dense", LAYERS)
         for layer in LAYERS:
-            assert vector.directions[layer] @ own > 0.95
-            others = vector.directions[layer] @ OWN[[name != other for other in CATEGORIES]].T
+            assert vector.directions[layer] @ direction > 0.95
+            others = vector.directions[layer] @ DIRECTIONS[[name != other for other in CATEGORIES]].T
             assert np.abs(others).max() < 0.2
 
 
@@ -115,9 +115,9 @@ def test_contrast_takes_out_what_all_categories_share():
     assert (along[0.5] < along[0.0] - 0.1).all()
     np.testing.assert_allclose(along[1.0], 0, atol=0.1)
     whole = category_vectors(states, SETS, Recipe(source="dense", contrast=1.0))
-    for own, vector in zip(OWN, whole.values(), strict=True):
+    for direction, vector in zip(DIRECTIONS, whole.values(), strict=True):
         # The mean over eight orthogonal directions goes with the shared part.
-        assert vector.directions[5] @ own > 0.85
+        assert vector.directions[5] @ direction > 0.85
 
 
 def text_like(constant=200.0, outlier=40.0, rest=1.0, n=400, seed=5) -> np.ndarray:
@@ -164,7 +164,7 @@ def test_cleaned_vectors_keep_the_emotion_and_lose_what_all_text_shares(source):
             assert common == pytest.approx(0, abs=1e-6) if cleaned else source == "axes" or common > along
     if source == "dense":
         for place, vector in enumerate(made.values()):
-            assert vector.directions[5] @ OWN[place] > 0.9
+            assert vector.directions[5] @ DIRECTIONS[place] > 0.9
         blend = mix({made["joy"]: 0.5, made["pride"]: 0.5})
         assert sum(blend.shares.values()) == pytest.approx(text.rest / text.median)
 
@@ -172,12 +172,12 @@ def test_cleaned_vectors_keep_the_emotion_and_lose_what_all_text_shares(source):
 def test_power_favours_core_words():
     # Core words carry the category, its causes and signs something else.
     part = ((1 - WEIGHTS) / 0.7)[:, None, None]
-    felt = (1 - part) * OWN[:, None, None, :] + part * OFF + noise(2, 0.02)
+    felt = (1 - part) * DIRECTIONS[:, None, None, :] + part * OFF + noise(2, 0.02)
     states = make_states(felt)
     along = []
     for power in (0.0, 1.0, 4.0, 16.0):
         vector = category_vectors(states, SETS, Recipe(source="dense", contrast=0, power=power))["joy"]
-        along.append(vector.directions[3] @ OWN[CATEGORIES.index("joy")])
+        along.append(vector.directions[3] @ DIRECTIONS[CATEGORIES.index("joy")])
         weights = WEIGHTS**power / (WEIGHTS**power).sum()
         row = weights @ felt[CATEGORIES.index("joy"), :, 0]
         np.testing.assert_allclose(vector.directions[3], row / np.linalg.norm(row), atol=1e-5)
@@ -187,9 +187,9 @@ def test_power_favours_core_words():
 
 
 def test_layers_are_those_asked_for():
-    found = category_vectors(planted(), SETS, Recipe(source="dense"), layers=(5,))
-    assert {vector.layers for vector in found.values()} == {(5,)}
-    assert {dict(vector.medians)[5] for vector in found.values()} == {40.0}
+    vectors = category_vectors(planted(), SETS, Recipe(source="dense"), layers=(5,))
+    assert {vector.layers for vector in vectors.values()} == {(5,)}
+    assert {dict(vector.medians)[5] for vector in vectors.values()} == {40.0}
 
 
 # --- through a sparse autoencoder
@@ -250,11 +250,11 @@ def weights_of(row, latents, sae) -> np.ndarray:
 @pytest.mark.parametrize("contrast", [0.0, 1.0])
 def test_the_sae_s_part_is_a_positive_sum_of_the_category_s_features(contrast):
     (states, features), sae = with_codes(), make_sae()
-    found = category_vectors(
+    vectors = category_vectors(
         states, SETS, Recipe(source="sae", contrast=contrast), sae=sae, features=features
     )
-    assert tuple(found) == tuple(name for name in CATEGORIES if name != "relief")
-    for name, vector in found.items():
+    assert tuple(vectors) == tuple(name for name in CATEGORIES if name != "relief")
+    for name, vector in vectors.items():
         assert vector.layers == (3,)
         assert vector.kind == "sae"
         weights = weights_of(vector.directions[3], features.for_category(name), sae)
@@ -281,9 +281,9 @@ def test_a_mix_is_dense_where_there_is_no_sae():
 
 def test_features_alone_are_weighted_by_their_effect():
     (states, features), sae = with_codes(), make_sae()
-    found = category_vectors(states, SETS, Recipe(source="features"), sae=sae, features=features)
-    assert "relief" not in found
-    for name, vector in found.items():
+    vectors = category_vectors(states, SETS, Recipe(source="features"), sae=sae, features=features)
+    assert "relief" not in vectors
+    for name, vector in vectors.items():
         assert (vector.layers, vector.kind) == ((3,), "sae")
         weights = weights_of(vector.directions[3], features.for_category(name), sae)
         np.testing.assert_allclose(weights / weights.sum(), (0.4, 0.3, 0.2, 0.1), atol=1e-4)
@@ -311,7 +311,7 @@ def test_axes_are_found_though_valence_and_arousal_go_together():
     values = np.array(list(ratings.values()))
     assert np.corrcoef(values.T)[0, 1] > 0.8
     rated = values[:, :1] * 6 * SHARED + values[:, 1:] * 3 * OFF
-    felt = 7 * OWN[0] + rated[:, None, None, :] + noise(6, 0.1)
+    felt = 7 * DIRECTIONS[0] + rated[:, None, None, :] + noise(6, 0.1)
     axes = affect_axes(make_states(felt), SETS, ratings, Recipe(contrast=0.5))
     assert set(axes) == {"valence", "arousal"}
     for layer in LAYERS:
@@ -346,7 +346,7 @@ def test_axes_take_the_rated_categories_only_and_four_at_least():
 def test_where_nothing_is_planted_no_direction_is_preferred(contrast):
     along = np.array(
         [
-            OWN @ vector.directions[layer]
+            DIRECTIONS @ vector.directions[layer]
             for seed in range(8)
             for vector in category_vectors(
                 make_states(noise(100 + seed)), SETS, Recipe(source="dense", contrast=contrast)
@@ -361,8 +361,8 @@ def test_where_nothing_is_planted_no_direction_is_preferred(contrast):
 
 def test_where_nothing_is_planted_axes_prefer_no_direction():
     ratings = correlated_ratings()
-    found = [affect_axes(make_states(noise(300 + seed)), SETS, ratings, Recipe()) for seed in range(16)]
+    draws = [affect_axes(make_states(noise(300 + seed)), SETS, ratings, Recipe()) for seed in range(16)]
     for axis in ("valence", "arousal"):
-        along = np.array([OWN @ one[axis].directions[layer] for one in found for layer in LAYERS])
+        along = np.array([DIRECTIONS @ draw[axis].directions[layer] for draw in draws for layer in LAYERS])
         assert abs(along.mean()) < 4 / np.sqrt(along.size * D)
         assert along.var() * D == pytest.approx(1, abs=0.35)

@@ -61,8 +61,8 @@ class Planted:
         n = N_CATEGORIES * N_CONCEPTS + N_POOL + N_RATED
         rating = rng.normal(size=n)
         if self.by_category:
-            own = np.repeat(np.linspace(-1.5, 1.5, N_CATEGORIES), N_CONCEPTS)
-            rating[: len(own)] = own + 0.3 * rng.normal(size=len(own))
+            centres = np.repeat(np.linspace(-1.5, 1.5, N_CATEGORIES), N_CONCEPTS)
+            rating[: len(centres)] = centres + 0.3 * rng.normal(size=len(centres))
         # Categories differ in much that is no rating.
         topic = np.zeros((n, D))
         topic[: N_CATEGORIES * N_CONCEPTS] = np.repeat(rng.normal(size=(N_CATEGORIES, D)), N_CONCEPTS, axis=0)
@@ -133,7 +133,7 @@ def answers(planted: Planted, seed: int, *, latents: bool = False) -> tuple[str 
             "valence": rating[rated] + 0.5 * np.random.default_rng(seed + 1).normal(size=N_RATED),
         }
     )
-    found = predict(
+    result = predict(
         model="planted",
         layer=2,
         norms=WordNorms("planted", "en", people, {"valence": (-5, 5)}, ("valence",)),
@@ -149,17 +149,17 @@ def answers(planted: Planted, seed: int, *, latents: bool = False) -> tuple[str 
         seed=seed,
     )
     return of_records(
-        "valence", prediction=found.records["prediction"], comparison=found.records["comparison"]
+        "valence", prediction=result.records["prediction"], comparison=result.records["comparison"]
     )
 
 
 def of_records(about: str, prediction=(), comparison=(), alignment=()) -> tuple[str | None, ...]:
-    found = {
-        one.question: one.answer
-        for one in verdicts(["en"], prediction, comparison, alignment)
-        if one.about == about
+    by_question = {
+        entry.question: entry.answer
+        for entry in verdicts(["en"], prediction, comparison, alignment)
+        if entry.about == about
     }
-    return tuple(found[question] for question in QUESTIONS)
+    return tuple(by_question[question] for question in QUESTIONS)
 
 
 CASES = {
@@ -233,11 +233,11 @@ def arranged(in_embeddings: float, in_depth: float, seed: int) -> tuple[str | No
     people = CategoryRatings("en", "planted", table, ("valence", "arousal"))
     both = (space.rdm() + embeddings.rdm()) / 2
     options = {"seed": seed, "n_permutations": 199, "beside": embeddings.rdm()}
-    found = [
+    figures = [
         rsa_affect(space, people, **options),
         rsa_affect(replace(space, kind="dense_static"), people, rdm=both, **options),
     ]
-    records = [AlignmentRecord.from_figure(one, model="planted", layer=2) for one in found]
+    records = [AlignmentRecord.from_figure(figure, model="planted", layer=2) for figure in figures]
     return of_records("valence_arousal", alignment=records)
 
 
@@ -249,5 +249,5 @@ def arranged(in_embeddings: float, in_depth: float, seed: int) -> tuple[str | No
 def test_the_arrangement_gets_the_right_three_answers(in_embeddings, in_depth, expected):
     given = [arranged(in_embeddings, in_depth, seed) for seed in range(30)]
     for place, answer in enumerate(expected):
-        right = sum(one[place] == answer for one in given)
-        assert right >= 27, (place, Counter(one[place] for one in given))
+        right = sum(triple[place] == answer for triple in given)
+        assert right >= 27, (place, Counter(triple[place] for triple in given))

@@ -42,8 +42,8 @@ def space(human):
 
 
 def test_axes_give_pc1_and_the_best_component_for_both_targets(space, human):
-    found = axes(space, ratings_of(human), seed=0, n_permutations=PERMUTATIONS)
-    assert [(row.statistic, row.target) for row in found] == [
+    rows = axes(space, ratings_of(human), seed=0, n_permutations=PERMUTATIONS)
+    assert [(row.statistic, row.target) for row in rows] == [
         ("pc1_r", "valence"),
         ("best_pc_r", "valence"),
         ("pc1_r", "arousal"),
@@ -51,20 +51,20 @@ def test_axes_give_pc1_and_the_best_component_for_both_targets(space, human):
     ]
     scores = space.pca(5).scores
     r = np.abs([scipy.stats.pearsonr(scores[:, k], human[:, 1]).statistic for k in range(5)])
-    assert found[2].value == pytest.approx(r[0])
-    assert found[3].value == pytest.approx(r.max())
-    assert found[3].component == r.argmax() + 1
-    assert found[1].p == 1 / 500
-    assert 0.9 < found[0].ceiling < 1
-    assert found[0].ceiling_kind == "simulated from rater SD and n"
-    assert (found[0].n, found[0].n_label, found[0].n_derived, found[0].n_features) == (24, 23, 1, 60)
-    assert found[1].ci_low < found[1].value < found[1].ci_high
+    assert rows[2].value == pytest.approx(r[0])
+    assert rows[3].value == pytest.approx(r.max())
+    assert rows[3].component == r.argmax() + 1
+    assert rows[1].p == 1 / 500
+    assert 0.9 < rows[0].ceiling < 1
+    assert rows[0].ceiling_kind == "simulated from rater SD and n"
+    assert (rows[0].n, rows[0].n_label, rows[0].n_derived, rows[0].n_features) == (24, 23, 1, 60)
+    assert rows[1].ci_low < rows[1].value < rows[1].ci_high
 
 
 def test_norms_without_rater_spread_give_no_ceiling(space, human):
-    found = axes(space, ratings_of(human, sd=np.nan), seed=0, n_permutations=99)
-    assert found[0].value is not None
-    assert (found[0].ceiling, found[0].ceiling_kind) == (None, None)
+    rows = axes(space, ratings_of(human, sd=np.nan), seed=0, n_permutations=99)
+    assert rows[0].value is not None
+    assert (rows[0].ceiling, rows[0].ceiling_kind) == (None, None)
 
 
 def test_fewer_than_fifteen_rated_categories_give_reasons_and_no_figures(space, human):
@@ -107,15 +107,19 @@ def test_every_figure_fits_its_record(space, human):
 
 
 def test_rsa_against_affect_is_spearman_with_plane_distances(space, human):
-    found = rsa_affect(space, ratings_of(human), seed=0, n_permutations=PERMUTATIONS)
+    figure = rsa_affect(space, ratings_of(human), seed=0, n_permutations=PERMUTATIONS)
     upper = np.triu_indices(24, 1)
     distance = np.linalg.norm(human[:, None] - human[None], axis=-1)[upper]
     expected = scipy.stats.spearmanr(space.rdm()[upper], distance).statistic
-    assert found.value == pytest.approx(expected)
-    assert (found.statistic, found.against, found.target) == ("rsa_spearman", "valence_arousal", "distance")
-    assert found.p == 1 / 500
-    assert found.ci_low < found.value < found.ci_high
-    assert 0.5 < found.ceiling < 1
+    assert figure.value == pytest.approx(expected)
+    assert (figure.statistic, figure.against, figure.target) == (
+        "rsa_spearman",
+        "valence_arousal",
+        "distance",
+    )
+    assert figure.p == 1 / 500
+    assert figure.ci_low < figure.value < figure.ci_high
+    assert 0.5 < figure.ceiling < 1
 
 
 def test_a_control_turns_rsa_partial(space, human):
@@ -143,18 +147,18 @@ def test_the_difference_from_another_rdm_stands_beside_the_rsa(space, human):
     noise = np.random.default_rng(2).random((24, 24))
     noise = noise + noise.T
     plain = rsa_affect(space, ratings, seed=0, n_permutations=99)
-    found = rsa_affect(space, ratings, seed=0, n_permutations=99, beside=noise)
+    figure = rsa_affect(space, ratings, seed=0, n_permutations=99, beside=noise)
     assert plain.difference is None
     other = rsa_affect(space, ratings, seed=0, n_permutations=99, rdm=noise)
-    assert found.difference == pytest.approx(plain.value - other.value)
-    assert found.difference_low < found.difference < found.difference_high
-    assert found.difference_p < 0.05
+    assert figure.difference == pytest.approx(plain.value - other.value)
+    assert figure.difference_low < figure.difference < figure.difference_high
+    assert figure.difference_p < 0.05
     itself = rsa_affect(space, ratings, seed=0, n_permutations=99, beside=space.rdm())
     assert itself.difference == pytest.approx(0, abs=1e-12)
     assert itself.difference_p == 1
     similarity = 1 - np.linalg.norm(human[:, None] - human[None], axis=-1)
     people = rsa_structure(space, structure_of(similarity, NAMES), seed=0, n_permutations=99, beside=noise)
-    assert people.difference == pytest.approx(found.difference)
+    assert people.difference == pytest.approx(figure.difference)
 
 
 def test_a_given_rdm_replaces_the_spaces_own(space, human):
@@ -168,9 +172,9 @@ def test_a_given_rdm_replaces_the_spaces_own(space, human):
 def test_a_silent_category_gives_a_reason(space, human):
     matrix = space.matrix.copy()
     matrix[4] = 0
-    found = rsa_affect(replace(space, matrix=matrix), ratings_of(human), seed=0, n_permutations=99)
-    assert found.value is None
-    assert found.reason.startswith("c04: no feature is active")
+    figure = rsa_affect(replace(space, matrix=matrix), ratings_of(human), seed=0, n_permutations=99)
+    assert figure.value is None
+    assert figure.reason.startswith("c04: no feature is active")
 
 
 def structure_of(similarity, names, halves=None):
@@ -183,27 +187,27 @@ def test_rsa_with_a_structure_uses_the_common_categories(space):
     similarity = np.eye(len(names))
     similarity[:-1, :-1] = 1 - space.select([NAMES[index] for index in order]).rdm()
     halves = np.stack([np.stack([similarity, similarity])] * 3)
-    found = rsa_structure(space, structure_of(similarity, names, halves), seed=0, n_permutations=99)
-    assert found.value == pytest.approx(1)
-    assert (found.n, found.against, found.target) == (19, "people", "structure")
-    assert (found.ceiling, found.ceiling_kind) == (pytest.approx(1), "split-half over texts")
+    figure = rsa_structure(space, structure_of(similarity, names, halves), seed=0, n_permutations=99)
+    assert figure.value == pytest.approx(1)
+    assert (figure.n, figure.against, figure.target) == (19, "people", "structure")
+    assert (figure.ceiling, figure.ceiling_kind) == (pytest.approx(1), "split-half over texts")
     bare = rsa_structure(space, structure_of(similarity, names), seed=0, n_permutations=99)
     assert (bare.ceiling, bare.ceiling_kind) == (None, None)
 
 
 def test_a_structure_with_few_common_categories_gives_a_reason(space):
-    found = rsa_structure(space, structure_of(np.eye(4), NAMES[:4]), seed=0)
-    assert found.value is None
-    assert "share 4 categories; at least 5" in found.reason
+    figure = rsa_structure(space, structure_of(np.eye(4), NAMES[:4]), seed=0)
+    assert figure.value is None
+    assert "share 4 categories; at least 5" in figure.reason
 
 
 def test_five_categories_are_enough_for_a_structure(space):
     names = NAMES[3:8]
-    found = rsa_structure(space, structure_of(1 - space.select(names).rdm(), names), seed=0)
-    assert found.value == pytest.approx(1)
-    assert found.n == 5
-    assert found.p == pytest.approx(1 / 120, abs=0.004)
-    assert found.reason is None
+    figure = rsa_structure(space, structure_of(1 - space.select(names).rdm(), names), seed=0)
+    assert figure.value == pytest.approx(1)
+    assert figure.n == 5
+    assert figure.p == pytest.approx(1 / 120, abs=0.004)
+    assert figure.reason is None
 
 
 def test_pairs_people_said_nothing_of_are_left_out_and_counted(space):
@@ -214,15 +218,15 @@ def test_pairs_people_said_nothing_of_are_left_out_and_counted(space):
     for i, j in ((0, 1), (2, 7), (3, 4)):
         similarity[i, j] = similarity[j, i] = np.nan
     similarity[8, :8] = similarity[:8, 8] = np.nan
-    found = rsa_structure(space, structure_of(similarity, names), seed=0, n_permutations=PERMUTATIONS)
+    figure = rsa_structure(space, structure_of(similarity, names), seed=0, n_permutations=PERMUTATIONS)
     upper = np.triu_indices(8, 1)
     model, people = space.select(names[:8]).rdm()[upper], 1 - similarity[:8, :8][upper]
     known = np.isfinite(people)
-    assert found.value == pytest.approx(scipy.stats.spearmanr(model[known], people[known]).statistic)
-    assert found.n == 8
-    assert found.reason == "3 of 28 pairs are left out: people says nothing of them"
-    assert found.ci_low < found.value < found.ci_high
-    AlignmentRecord.from_figure(found, model="m", layer=3, provenance="curated")
+    assert figure.value == pytest.approx(scipy.stats.spearmanr(model[known], people[known]).statistic)
+    assert figure.n == 8
+    assert figure.reason == "3 of 28 pairs are left out: people says nothing of them"
+    assert figure.ci_low < figure.value < figure.ci_high
+    AlignmentRecord.from_figure(figure, model="m", layer=3, provenance="curated")
     controls = {"static": np.abs(np.subtract.outer(np.arange(24.0), np.arange(24)) ** 2)}
     partial = rsa_structure(
         space, structure_of(similarity, names), controls=controls, seed=0, n_permutations=99
@@ -253,12 +257,12 @@ def test_shared_latents_are_counted_in_one_autoencoder_alone(space, kind, dictio
 def test_pairs_the_model_lacks_are_left_out_and_counted(space, human):
     rdm = space.rdm()
     rdm[1, 2] = rdm[2, 1] = np.nan
-    found = rsa_affect(space, ratings_of(human), seed=0, n_permutations=99, rdm=rdm)
+    figure = rsa_affect(space, ratings_of(human), seed=0, n_permutations=99, rdm=rdm)
     upper = np.triu_indices(24, 1)
     people = np.linalg.norm(human[:, None] - human[None], axis=-1)[upper]
     known = np.isfinite(rdm[upper])
-    assert found.value == pytest.approx(scipy.stats.spearmanr(rdm[upper][known], people[known]).statistic)
-    assert found.reason == "1 of 276 pairs are left out: one side has no value for them"
+    assert figure.value == pytest.approx(scipy.stats.spearmanr(rdm[upper][known], people[known]).statistic)
+    assert figure.reason == "1 of 276 pairs are left out: one side has no value for them"
     few = np.full((24, 24), np.nan)
     few[0, 1:] = few[1:, 0] = 0.5
     assert rsa_affect(space, ratings_of(human), seed=0, n_permutations=99, rdm=few).reason.endswith("vary")
@@ -268,22 +272,22 @@ def test_pairs_the_model_lacks_are_left_out_and_counted(space, human):
 
 def test_languages_are_compared_on_common_categories(space):
     other = EmotionSpace("zh", NAMES[::-1][2:], np.arange(30, 90), space.matrix[::-1][2:] * 2 + 1)
-    found = language_rsa(space, other, seed=0, n_permutations=PERMUTATIONS)
-    assert (found.a, found.b, found.n, found.n_shared) == ("en", "zh", 22, 30)
-    assert found.value == pytest.approx(1)
-    assert found.p == 1 / 500
+    figure = language_rsa(space, other, seed=0, n_permutations=PERMUTATIONS)
+    assert (figure.a, figure.b, figure.n, figure.n_shared) == ("en", "zh", 22, 30)
+    assert figure.value == pytest.approx(1)
+    assert figure.p == 1 / 500
     few = language_rsa(space, other.select(NAMES[3:9]), seed=0)
     assert few.value is None
     assert "share 6 categories" in few.reason
 
 
 def test_procrustes_matches_scipy_and_turns_the_model_onto_people(space, human):
-    found, circumplex = procrustes(space, ratings_of(human), seed=0, n_permutations=PERMUTATIONS)
+    figure, circumplex = procrustes(space, ratings_of(human), seed=0, n_permutations=PERMUTATIONS)
     scores = space.pca(2).scores
     disparity = scipy_procrustes(human / human.std(axis=0), scores / scores.std(axis=0))[2]
-    assert found.value == pytest.approx(np.sqrt(1 - disparity))
-    assert found.p == 1 / 500
-    assert found.ci_low < found.value < found.ci_high
+    assert figure.value == pytest.approx(np.sqrt(1 - disparity))
+    assert figure.p == 1 / 500
+    assert figure.ci_low < figure.value < figure.ci_high
     assert circumplex.categories == NAMES
     for axis in range(2):
         assert np.corrcoef(circumplex.model[:, axis], human[:, axis])[0, 1] > 0.8
@@ -297,7 +301,7 @@ def test_cebra_figures_stand_beside_pca_and_the_shuffled_fit(space, human):
     sets = SimpleNamespace(
         words=lambda language, category: [word for word in words if word.startswith(category)]
     )
-    found = cebra_alignment(
+    rows = cebra_alignment(
         space,
         features,
         words,
@@ -309,15 +313,15 @@ def test_cebra_figures_stand_beside_pca_and_the_shuffled_fit(space, human):
         n_iterations=40,
         n_permutations=99,
     )
-    assert [(row.space, row.target) for row in found] == [
+    assert [(row.space, row.target) for row in rows] == [
         ("sae", "valence"),
         ("sae", "arousal"),
         ("sae_shuffled", "valence"),
         ("sae_shuffled", "arousal"),
     ]
-    assert found[0].value > 0.4
-    assert found[0].baseline > 0.4
-    assert found[0].baseline_name == "PCA of 3 dimensions"
-    assert found[2].value < found[0].value
-    for row in found:
+    assert rows[0].value > 0.4
+    assert rows[0].baseline > 0.4
+    assert rows[0].baseline_name == "PCA of 3 dimensions"
+    assert rows[2].value < rows[0].value
+    for row in rows:
         AlignmentRecord.from_figure(row, model="m", layer=3, provenance="curated")

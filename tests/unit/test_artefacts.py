@@ -164,18 +164,18 @@ def test_tensors_come_back_equal_with_their_metadata(tmp_path):
     path = tmp_path / "a.safetensors"
     array = np.arange(12, dtype=np.float32).reshape(3, 4)
     write_tensors(path, {"x": array.T, "y": array[:, ::2]}, {"checksum": "abc"})
-    found = load_file(path)
-    assert np.array_equal(found["x"], array.T)
-    assert np.array_equal(found["y"], array[:, ::2])
+    tensors = load_file(path)
+    assert np.array_equal(tensors["x"], array.T)
+    assert np.array_equal(tensors["y"], array[:, ::2])
     with safe_open(path, "np") as file:
         assert file.metadata() == {"checksum": "abc"}
 
 
 def test_parquet_keeps_the_words_null_and_nan(tmp_path):
     write_parquet(tmp_path / "t.parquet", pd.DataFrame({"word": ["null", "nan", "NA"], "r": [1.0, 2.0, 3.0]}))
-    found = pd.read_parquet(tmp_path / "t.parquet")
-    assert found.word.tolist() == ["null", "nan", "NA"]
-    assert list(found.columns) == ["word", "r"]
+    table = pd.read_parquet(tmp_path / "t.parquet")
+    assert table.word.tolist() == ["null", "nan", "NA"]
+    assert list(table.columns) == ["word", "r"]
 
 
 def test_a_content_hash_changes_with_any_part():

@@ -25,8 +25,8 @@ def test_delong_interval_holds_the_true_area_as_often_as_it_says():
     truth, covered, rejected = norm.cdf(0.7 / np.sqrt(2)), 0, 0
     cases = np.arange(200) < 40
     for _ in range(600):
-        found = auc(rng.standard_normal(200) + 0.7 * cases, cases)
-        covered += found.low <= truth <= found.high
+        area = auc(rng.standard_normal(200) + 0.7 * cases, cases)
+        covered += area.low <= truth <= area.high
         rejected += auc(rng.standard_normal(200), cases).p < 0.05
     assert covered / 600 == pytest.approx(0.95, abs=0.025)
     assert rejected / 600 == pytest.approx(0.05, abs=0.025)
@@ -51,8 +51,8 @@ def test_held_out_words_of_no_category_are_seldom_told():
     for seed in range(150):
         members = np.eye(10, dtype=bool)[rng.permutation(np.arange(150) % 10)][:, :6]
         p += [
-            one.p
-            for one in membership_aucs(rng.standard_normal((150, 8)), members, np.arange(150), seed=seed)
+            area.p
+            for area in membership_aucs(rng.standard_normal((150, 8)), members, np.arange(150), seed=seed)
         ]
     assert np.mean(np.array(p) <= 0.05) <= 0.06
 

@@ -38,7 +38,7 @@ class Tokenizer:
 
     def __call__(self, text, add_special_tokens=True):
         assert not add_special_tokens
-        return {"input_ids": self._ids(text) if isinstance(text, str) else [self._ids(one) for one in text]}
+        return {"input_ids": self._ids(text) if isinstance(text, str) else [self._ids(item) for item in text]}
 
     def convert_ids_to_tokens(self, ids):
         names = {number: piece for piece, number in self.vocabulary.items()}
@@ -66,11 +66,11 @@ def test_input_embeddings_are_means_over_sub_tokens():
         model=SimpleNamespace(get_input_embeddings=lambda: embedding), tokenizer=tokenizer
     )
     rows = embedding.weight.detach().numpy()
-    found = input_embeddings(model, ["joy", "fearful", "joy"])
-    assert found.dtype == np.float32
-    assert found[0] == pytest.approx(rows[ids[0]].mean(axis=0), abs=1e-6)
-    assert found[1] == pytest.approx(rows[ids[1]].mean(axis=0), abs=1e-6)
-    assert (found[0] == found[2]).all()
+    embeddings = input_embeddings(model, ["joy", "fearful", "joy"])
+    assert embeddings.dtype == np.float32
+    assert embeddings[0] == pytest.approx(rows[ids[0]].mean(axis=0), abs=1e-6)
+    assert embeddings[1] == pytest.approx(rows[ids[1]].mean(axis=0), abs=1e-6)
+    assert (embeddings[0] == embeddings[2]).all()
     assert input_embeddings(model, []).shape == (0, 4)
 
 
@@ -118,10 +118,10 @@ def test_written_vectors_come_back_within_quantisation(tmp_path, monkeypatch):
         tmp_path / "xy.safetensors", ["joy", "快乐", "none"], vectors, PpmiSettings(), {"corpus": "c"}
     )
     monkeypatch.setattr(baselines, "DATA", tmp_path)
-    found = ppmi_vectors("xy-Latn", ["快乐", "Joy", "absent", "none"])
-    assert found.covered.tolist() == [True, True, False, True]
-    assert found.vectors[:2] == pytest.approx(vectors[[1, 0]], abs=float(np.abs(vectors).max()) / 127)
-    assert not found.vectors[2:].any()
+    result = ppmi_vectors("xy-Latn", ["快乐", "Joy", "absent", "none"])
+    assert result.covered.tolist() == [True, True, False, True]
+    assert result.vectors[:2] == pytest.approx(vectors[[1, 0]], abs=float(np.abs(vectors).max()) / 127)
+    assert not result.vectors[2:].any()
     baselines._bundled.cache_clear()
 
 
@@ -155,13 +155,13 @@ def test_principal_components_are_those_of_a_singular_value_decomposition():
     vectors = (rng.standard_normal((60, 8)) @ rng.standard_normal((8, 8)) + 5).astype(np.float32)
     centred = vectors - vectors.mean(0)
     left, size, _ = np.linalg.svd(centred.astype(np.float64), full_matrices=False)
-    found = principal_components(vectors, 3)
-    assert np.allclose(np.abs(found), np.abs(left[:, :3] * size[:3]), atol=1e-4)
-    assert np.allclose(found.mean(0), 0, atol=1e-9)
+    components = principal_components(vectors, 3)
+    assert np.allclose(np.abs(components), np.abs(left[:, :3] * size[:3]), atol=1e-4)
+    assert np.allclose(components.mean(0), 0, atol=1e-9)
 
 
 @pytest.mark.parametrize(("n", "shape", "k"), [(20, (60, 8), 8), (20, (10, 16), 9), (5, (10, 16), 5)])
 def test_there_are_no_more_components_than_dimensions_or_words_allow(n, shape, k):
-    found = principal_components(np.random.default_rng(0).standard_normal(shape), n)
-    assert found.shape == (shape[0], k)
-    assert np.linalg.matrix_rank(found) == k
+    components = principal_components(np.random.default_rng(0).standard_normal(shape), n)
+    assert components.shape == (shape[0], k)
+    assert np.linalg.matrix_rank(components) == k

@@ -26,9 +26,9 @@ def _importable(monkeypatch):
     monkeypatch.syspath_prepend(SUITE)
     monkeypatch.syspath_prepend(ROOT / "recipes")
     yield
-    own = {path.stem for path in SUITE.glob("*.py")} | {"tools"}
+    stems = {path.stem for path in SUITE.glob("*.py")} | {"tools"}
     for name in set(sys.modules) - before:
-        if name.split(".")[0] in own:
+        if name.split(".")[0] in stems:
             del sys.modules[name]
 
 
@@ -78,10 +78,10 @@ def test_inputs_are_the_same_each_time_and_of_the_size_asked_for(tmp_path):
     given = read_json(files["words"])
     assert len(set(given["words"])) == QUICK.words
     assert given["carrier"].count("{word}") == 1
-    told = read_json(files["stories"])["texts"]
-    assert len(told) == QUICK.stories
-    assert all(text.startswith(START) for text in told)
-    assert len({len(text) for text in told}) > QUICK.stories / 2
+    texts = read_json(files["stories"])["texts"]
+    assert len(texts) == QUICK.stories
+    assert all(text.startswith(START) for text in texts)
+    assert len({len(text) for text in texts}) > QUICK.stories / 2
     many = many_words(60_000)
     assert len(set(many)) == 60_000
     assert many[:100] == many_words(100)
@@ -101,9 +101,9 @@ def test_ridge_of_the_same_grid_gives_the_predictions_of_scikit_learn():
     from tools import emospace, scikit_learn
 
     data = regression(150, 12)
-    own, theirs = emospace.ridge_same_grid(None, **data), scikit_learn.ridge_cv5(None, **data)
-    assert own["alpha"] == theirs["alpha"]
-    np.testing.assert_allclose(own["predicted"], theirs["predicted"], atol=1e-9)
+    ours, theirs = emospace.ridge_same_grid(None, **data), scikit_learn.ridge_cv5(None, **data)
+    assert ours["alpha"] == theirs["alpha"]
+    np.testing.assert_allclose(ours["predicted"], theirs["predicted"], atol=1e-9)
     walked = emospace.ridge_walked(None, **data)
     assert np.corrcoef(walked["predicted"][:, 0], theirs["predicted"][:, 0])[0, 1] > 0.99
 
@@ -114,11 +114,11 @@ def test_point_estimates_and_ceilings_are_those_of_rsatoolbox(statistic):
     from tools import emospace, rsatoolbox
 
     data = matrices(9, n_humans=4)
-    own = emospace.rsa_bootstrap(None, **data, n=16, statistic=statistic)
+    ours = emospace.rsa_bootstrap(None, **data, n=16, statistic=statistic)
     theirs = rsatoolbox.rsa_bootstrap(None, **data, n=3, statistic=statistic)
     for key in {"value", "lower", "upper"} & theirs.keys():
-        assert own[key] == pytest.approx(theirs[key], abs=1e-12)
-    assert ("lower" in own) == (statistic == "pearson")
+        assert ours[key] == pytest.approx(theirs[key], abs=1e-12)
+    assert ("lower" in ours) == (statistic == "pearson")
 
 
 def test_rounds_take_turns_and_a_tool_that_cannot_is_left_behind():
@@ -136,9 +136,9 @@ def test_rounds_take_turns_and_a_tool_that_cannot_is_left_behind():
 
         return take
 
-    found = interleave({name: turn(name) for name in ("a", "b", "broken")}, 4, minutes=60)
-    assert found["broken"] == "no such function"
-    assert [len(found[name]) for name in ("a", "b")] == [4, 4]
+    results = interleave({name: turn(name) for name in ("a", "b", "broken")}, 4, minutes=60)
+    assert results["broken"] == "no such function"
+    assert [len(results[name]) for name in ("a", "b")] == [4, 4]
     assert order[:3] == ["a", "b", "broken"]
     assert order[3:5] == ["b", "a"]
     assert order.count("broken") == 1
@@ -179,9 +179,9 @@ def test_agreement_tells_the_last_block_apart():
     from rounds import cosines, state_agreement
 
     expected = np.random.default_rng(0).normal(size=(5, 3, 4))
-    found = expected.copy()
-    found[:, -1] *= 2
-    agreement = state_agreement(found, expected)
+    states = expected.copy()
+    states[:, -1] *= 2
+    agreement = state_agreement(states, expected)
     assert agreement["max_abs"] == 0
     assert agreement["last_block_max_rel"] == pytest.approx(1.0)
     assert cosines(-expected[0], expected[0])["least_cosine"] == pytest.approx(-1)
@@ -230,9 +230,9 @@ def test_a_run_keeps_what_is_finished_and_goes_on_from_there(tmp_path):
     marked["rows"][0]["name"] = "as it was"
     write_json(kept, marked)
     run.main(options)
-    found = read_json(tmp_path / "results.json")
-    assert found["rows"][0]["name"] == "as it was"
-    assert found["versions"]["scikit_learn"]["versions"]["scikit-learn"]
+    results = read_json(tmp_path / "results.json")
+    assert results["rows"][0]["name"] == "as it was"
+    assert results["versions"]["scikit_learn"]["versions"]["scikit-learn"]
     with pytest.raises(SystemExit, match="unknown: rigde"):
         run.main(["--workloads", "rigde", "--out", str(tmp_path)])
 
@@ -266,12 +266,12 @@ def test_steering_is_held_against_the_unsteered_answers_around_it():
     def taken(plain, steered, tokens):
         return {**beside_neighbours([plain] * 3, [steered] * 2), "tokens": tokens, "plain_tokens": [9, 9]}
 
-    found = {
+    results = {
         "emospace": [taken(1.0, 1.0, [1, 2]), taken(2.0, 2.5, [1, 2]), taken(3.0, 4.0, [1, 2])],
         "peer": [taken(1.0, 2.0, [1, 3])],
         "broken": "shape is invalid",
     }
-    rows = {row["tool"]: row for row in _generation_rows(found, {"model": "tiny"}, 20)}
+    rows = {row["tool"]: row for row in _generation_rows(results, {"model": "tiny"}, 20)}
     assert rows["emospace"]["steered_over_unsteered"] == pytest.approx(0.8)
     assert rows["emospace"]["agreement"] == {"changed_by_steering": True}
     assert rows["peer"]["agreement"]["same_tokens"] == 0.5

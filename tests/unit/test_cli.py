@@ -153,8 +153,8 @@ def test_version(flag):
 
 def test_python_m_is_the_command():
     asked = [sys.executable, "-m", "emospace", "--version"]
-    found = subprocess.run(asked, capture_output=True, text=True, check=True)
-    assert found.stdout.split() == ["emospace", emospace.__version__]
+    process = subprocess.run(asked, capture_output=True, text=True, check=True)
+    assert process.stdout.split() == ["emospace", emospace.__version__]
 
 
 @pytest.mark.parametrize("flags", [[], ["--json"]])
@@ -468,9 +468,9 @@ def test_a_wrong_input_is_one_message_that_names_it(arguments, named, tmp_path, 
 
 
 def test_an_unknown_category_is_named_with_the_nearest(tmp_path):
-    own = tmp_path / "mine.txt"
-    own.write_text("joy\nsadnes\n", encoding="utf-8")
-    done = run("concepts", "list", "--categories", own)
+    file = tmp_path / "mine.txt"
+    file.write_text("joy\nsadnes\n", encoding="utf-8")
+    done = run("concepts", "list", "--categories", file)
     assert done.exit_code == 2
     assert "category 'sadnes'" in done.stderr
     assert "sadness" in done.stderr
@@ -551,13 +551,13 @@ def test_concepts_list_counts_by_language_and_says_the_provenance():
 
 
 def test_concepts_list_shows_the_specific_words_and_their_categories(tmp_path):
-    own = tmp_path / "pt.toml"
+    file = tmp_path / "pt.toml"
     words = 'labels = ["saudade"]\nwords = ["saudade", "longe:0.5"]\n'
-    own.write_text(
+    file.write_text(
         f'language = "pt"\nspecific = ["saudade: longing"]\n[nostalgia]\n{words}[sadness]\n{words}',
         encoding="utf-8",
     )
-    lines = run("concepts", "list", own).stdout.splitlines()
+    lines = run("concepts", "list", file).stdout.splitlines()
     assert lines[-3:] == [
         "# 1 words specific to a language",
         "language\tword\tcategory\tgloss",
@@ -566,9 +566,9 @@ def test_concepts_list_shows_the_specific_words_and_their_categories(tmp_path):
 
 
 def test_concepts_check_ends_with_2_where_a_set_cannot_be_used(tmp_path):
-    own = tmp_path / "en.toml"
-    own.write_text('language = "en"\n[joy]\nlabels = ["joy"]\nwords = ["glad", "glad"]\n', encoding="utf-8")
-    done = run("concepts", "check", own)
+    file = tmp_path / "en.toml"
+    file.write_text('language = "en"\n[joy]\nlabels = ["joy"]\nwords = ["glad", "glad"]\n', encoding="utf-8")
+    done = run("concepts", "check", file)
     assert done.exit_code == 2
     assert "duplicate word\ten\tjoy\tglad" in done.stdout
     assert "duplicate word" in done.stderr
@@ -601,8 +601,8 @@ def written_associations(folder):
 def test_concepts_check_of_valence_refuses_what_it_cannot_use():
     done = run("concepts", "check", "--languages", "en", "--categories", "basic", "--norms", "glasgow")
     assert done.exit_code == 2 and "Add --valence" in done.stderr
-    one = ("concepts", "check", "--languages", "zh", "--categories", "basic", "--valence")
-    done = run(*one, "--norms", "anpw")
+    command = ("concepts", "check", "--languages", "zh", "--categories", "basic", "--valence")
+    done = run(*command, "--norms", "anpw")
     assert done.exit_code == 2 and "no concept-sets of 'pl'" in done.stderr
     done = run("concepts", "check", "--languages", "en", "--categories", "basic", "--valence")
     assert done.exit_code == 2 and "English alone" in done.stderr

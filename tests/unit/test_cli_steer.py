@@ -180,8 +180,10 @@ def test_dose_nought_changes_nothing_and_no_baseline_leaves_it_out():
 
 
 def test_the_seed_fixes_the_answer():
-    one, two, three = (run("--emotion", "joy", "--seed", seed, *SHORT, PROMPT).stdout for seed in (1, 1, 2))
-    assert one == two != three
+    first, second, third = (
+        run("--emotion", "joy", "--seed", seed, *SHORT, PROMPT).stdout for seed in (1, 1, 2)
+    )
+    assert first == second != third
 
 
 def test_emotions_are_mixed_and_points_are_vectors():
@@ -198,8 +200,8 @@ def test_where_and_how_it_acts_can_be_said():
     done = run("--emotion", "joy", *given, *SHORT, PROMPT)
     assert done.exit_code == 0, done.output
     # Columns 1 and 2 of the answer at one layer.
-    told = "constant dose 0.9 · layers 3 · scope response · op add · window 1:3 · 2 applications"
-    assert told in done.stderr
+    line = "constant dose 0.9 · layers 3 · scope response · op add · window 1:3 · 2 applications"
+    assert line in done.stderr
     ablated = run("--emotion", "joy", "--op", "ablate", *SHORT, PROMPT)
     assert ablated.exit_code == 0, ablated.output
     assert "dose 0 " in ablated.stderr
@@ -618,9 +620,9 @@ def test_an_export_is_the_constant_vector(tmp_path):
     )
     assert done.exit_code == 0, done.output
     assert "constant dose 0.2, layers 2, 3" in done.stderr
-    found = SteeringVector.load(tmp_path / "joy.safetensors")
-    assert (found.mode, found.dose()) == ("constant", 0.2)
-    assert np.allclose(found.directions[2], BANK.vector("joy", "constant").directions[2])
+    export = SteeringVector.load(tmp_path / "joy.safetensors")
+    assert (export.mode, export.dose()) == ("constant", 0.2)
+    assert np.allclose(export.directions[2], BANK.vector("joy", "constant").directions[2])
     assert (
         run(
             "export", "--emotion", "joy", "--layers", 2, "--format", "gguf", "--out", tmp_path / "joy"

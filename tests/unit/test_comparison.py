@@ -62,7 +62,7 @@ def test_rsa_is_that_of_the_rdms_on_common_categories_whatever_their_order(pair,
     small, large = pair
     squares = [pd.read_parquet(run / "tables" / "rdm_en.parquet").set_index("category") for run in pair]
     names = CATEGORIES[2:]
-    expected = stats.rdm_correlation(*(one.loc[names, names].to_numpy() for one in squares))
+    expected = stats.rdm_correlation(*(frame.loc[names, names].to_numpy() for frame in squares))
     assert compared.comparison.rsa[0].value == pytest.approx(expected)
     shutil.copytree(large, tmp_path / "turned")
     turned = squares[1].iloc[::-1, ::-1].reset_index()
@@ -99,10 +99,16 @@ def test_what_two_runs_share_before_the_first_block_is_held_constant(tmp_path):
 
 def test_the_three_answers_of_each_run_are_those_of_its_report(pair, compared, tmp_path):
     for folder, run in zip(pair, compared.comparison.runs, strict=True):
-        own = [one.record() for one in Results.load(folder / "results.json").verdicts if one.language == "en"]
-        given = [one for one in compared.comparison.answers if one.run == run.name]
-        assert [one.model_dump(exclude={"run"}) for one in given] == [one.model_dump() for one in own]
-    assert {one.language for one in compared.comparison.answers} == {"en"}
+        expected = [
+            verdict.record()
+            for verdict in Results.load(folder / "results.json").verdicts
+            if verdict.language == "en"
+        ]
+        given = [record for record in compared.comparison.answers if record.run == run.name]
+        assert [record.model_dump(exclude={"run"}) for record in given] == [
+            record.model_dump() for record in expected
+        ]
+    assert {record.language for record in compared.comparison.answers} == {"en"}
     compared.save(tmp_path)
     assert Comparison.load(tmp_path / "comparison.json").answers == compared.comparison.answers
     page = write_page(compared, tmp_path).read_text(encoding="utf-8")
@@ -140,8 +146,8 @@ def test_onsets_are_summarised_where_two_runs_are_beyond_chance(compared):
         record.model_copy(update={"language": language, "onset_depth": depth, "p": p})
         for record, language, depth, p in others
     ]
-    found = {s.among["run"]: (s.statistic, s.value, s.n) for s in onset_medians(records)}
-    assert found == {
+    medians = {s.among["run"]: (s.statistic, s.value, s.n) for s in onset_medians(records)}
+    assert medians == {
         "small": ("median", pytest.approx(0.3), 2),
         "large": ("median", pytest.approx(0.7), 2),
     }
@@ -185,9 +191,9 @@ def test_layers_of_different_depths_are_matched(compared):
 
 
 def test_a_model_is_most_like_itself_at_equal_depth(tmp_path):
-    one = write_run(tmp_path / "one", "m")
-    two = shutil.copytree(one, tmp_path / "two")
-    comparison = compare_runs([one, two], **QUICK).comparison
+    first = write_run(tmp_path / "one", "m")
+    second = shutil.copytree(first, tmp_path / "two")
+    comparison = compare_runs([first, second], **QUICK).comparison
     assert [run.name for run in comparison.runs] == ["m (one)", "m (two)"]
     (depth,) = comparison.depth
     assert depth.value == pytest.approx(1) and depth.shift == 0 and depth.any_depth < 1
@@ -274,8 +280,8 @@ def test_runs_of_one_model_go_by_as_much_of_their_folders_as_it_takes(tmp_path):
 def test_a_comparison_is_saved_whole_and_the_same_each_time(pair, compared, tmp_path):
     written = {}
     for name in ("once", "again"):
-        found = compare_runs(pair, **QUICK)
-        write_page(found, found.save(tmp_path / name))
+        result = compare_runs(pair, **QUICK)
+        write_page(result, result.save(tmp_path / name))
         files = [path for path in (tmp_path / name).rglob("*") if path.is_file()]
         written[name] = {str(path.relative_to(tmp_path / name)): path.read_bytes() for path in files}
     assert written["once"] == written["again"]
@@ -301,8 +307,8 @@ def test_the_page_of_two_runs_has_every_section_and_asks_for_nothing(compared, t
     for key in ("answer", "runs", "arrangement", "depth", "figures", "missing", "manifest"):
         assert f'<section id="{key}"' in page
     assert "large beside small" in page
-    own = re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)
-    assert not re.findall(r'(?:src|href)="(?:https?:)?//', own)
+    markup = re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)
+    assert not re.findall(r'(?:src|href)="(?:https?:)?//', markup)
     assert "small and large arrange emotion categories alike beyond chance" in page
     assert set(charts_of(page)) == {
         "arrangement-points", "depth-equal", "depth-people", "depth-matrix-2", "difference-",
@@ -350,11 +356,11 @@ def test_five_runs_are_compared_pair_by_pair_and_all_with_the_first(five, tmp_pa
 
 def test_a_run_without_layers_leaves_the_rest(pair, tmp_path):
     old = write_run(tmp_path / "old", "old", layers=False)
-    found = compare_runs([pair[0], old], **QUICK)
-    assert found.comparison.rsa[0].value is not None and found.comparison.rsa[0].baseline is None
-    assert not found.comparison.depth
-    assert [m.what for m in found.comparison.not_computed] == ["layers of old"]
-    assert "Layers of two runs: not shown" in page_of(found, tmp_path)
+    result = compare_runs([pair[0], old], **QUICK)
+    assert result.comparison.rsa[0].value is not None and result.comparison.rsa[0].baseline is None
+    assert not result.comparison.depth
+    assert [m.what for m in result.comparison.not_computed] == ["layers of old"]
+    assert "Layers of two runs: not shown" in page_of(result, tmp_path)
 
 
 def test_norms_of_one_name_with_other_ratings_are_not_paired(pair, tmp_path):

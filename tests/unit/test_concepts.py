@@ -27,7 +27,7 @@ from emospace.errors import EmospaceError
 from judge_training.corpus import GOEMOTIONS
 
 BASIC = {"anger", "disgust", "fear", "joy", "sadness", "surprise"}
-OWN = """
+PORTUGUESE = """
 language = "pt"
 name = "Português"
 carriers = ["A palavra é {word}"]
@@ -86,9 +86,9 @@ def test_there_are_42_categories_and_three_lists_of_them():
 
 @pytest.mark.parametrize("name", LISTS)
 def test_a_list_is_a_selection_in_the_order_of_all(name: str):
-    found = tuple(category.name for category in categories(name))
-    assert found == LISTS[name] == load_concepts(["en"], name).categories
-    assert sorted(found, key=[category.name for category in CATEGORIES].index) == list(found)
+    names = tuple(category.name for category in categories(name))
+    assert names == LISTS[name] == load_concepts(["en"], name).categories
+    assert sorted(names, key=[category.name for category in CATEGORIES].index) == list(names)
 
 
 @pytest.mark.parametrize("language", bundled_languages())
@@ -140,7 +140,7 @@ def test_selection_keeps_the_order_of_the_house(tmp_path: Path):
     assert set(load_concepts(["en"], "basic").table["category"]) == BASIC
 
 
-OWN_CATEGORIES = """
+LUSOPHONE = """
 [lists]
 lusophone = ["saudade", "joy"]
 
@@ -150,13 +150,13 @@ definition = "Longing for someone or something loved and absent."
 
 
 def own_folder(folder: Path, text: str) -> Path:
-    written(folder, OWN, "pt.toml")
+    written(folder, PORTUGUESE, "pt.toml")
     written(folder, text, "categories.toml")
     return folder
 
 
 def test_a_folder_of_sets_may_have_lists_of_its_own(tmp_path: Path):
-    folder = own_folder(tmp_path, OWN_CATEGORIES)
+    folder = own_folder(tmp_path, LUSOPHONE)
     assert category_lists(folder) == {**LISTS, "lusophone": ("joy", "saudade")}
     assert category_lists() == category_lists(folder / "pt.toml") == LISTS
     assert load_concepts(path=folder, selection="lusophone").categories == ("joy", "saudade")
@@ -200,7 +200,7 @@ def test_a_malformed_file_of_categories_is_named_with_reason_and_mend(
 
 
 def test_a_toml_file_as_selection_brings_its_own_sets(tmp_path: Path):
-    path = written(tmp_path, OWN)
+    path = written(tmp_path, PORTUGUESE)
     assert [category.name for category in categories(path)] == ["joy", "saudade"]
     sets = load_concepts(selection=path)
     assert sets.languages == ("pt",)
@@ -256,13 +256,13 @@ def test_save_and_load_give_the_same_sets(tmp_path: Path):
     assert again.categories == sets.categories
     assert again.names == sets.names
     for language in sets.languages:
-        one = sets.select([language])
-        one.save(tmp_path / f"{language}.toml")
-        assert ConceptSets.load(tmp_path / f"{language}.toml").content_hash == one.content_hash
+        part = sets.select([language])
+        part.save(tmp_path / f"{language}.toml")
+        assert ConceptSets.load(tmp_path / f"{language}.toml").content_hash == part.content_hash
         assert again.words(language) == sets.words(language)
 
 
-SPECIFIC = OWN.replace(
+SPECIFIC = PORTUGUESE.replace(
     "[saudade]",
     """family = "indo-european"
 specific = ["saudade: longing for one loved: absent, bitter and sweet", "lembranc\u0327a: what one keeps"]
@@ -275,7 +275,7 @@ def test_family_and_specific_words_come_along_and_change_no_hash(tmp_path: Path)
     glosses = {"saudade": "longing for one loved: absent, bitter and sweet", "lembrança": "what one keeps"}
     assert sets.families == {"pt": "indo-european"}
     assert sets.specific == {"pt": glosses}
-    assert sets.content_hash == load_concepts(path=written(tmp_path, OWN, "plain.toml")).content_hash
+    assert sets.content_hash == load_concepts(path=written(tmp_path, PORTUGUESE, "plain.toml")).content_hash
     sets.save(tmp_path / "again.toml")
     again = ConceptSets.load(tmp_path / "again.toml")
     assert (again.families, again.specific) == (sets.families, sets.specific)
@@ -308,7 +308,7 @@ def test_a_shared_word_taken_away_is_no_longer_specific(tmp_path: Path):
     ],
 )
 def test_a_wrong_family_or_specific_word_is_named(tmp_path: Path, line: str, message: str):
-    path = written(tmp_path, OWN.replace("[saudade]", f"{line}\n[saudade]"))
+    path = written(tmp_path, PORTUGUESE.replace("[saudade]", f"{line}\n[saudade]"))
     with pytest.raises(EmospaceError, match=message) as raised:
         load_concepts(path=path)
     assert str(path) in raised.value.what and raised.value.hint
@@ -330,7 +330,7 @@ def test_saving_several_languages_into_one_file_or_beside_others_is_refused(tmp_
     )
     with pytest.raises(EmospaceError, match="one language"):
         both.save(tmp_path / "both.toml")
-    written(tmp_path, OWN, "pt.toml")
+    written(tmp_path, PORTUGUESE, "pt.toml")
     with pytest.raises(EmospaceError, match="pt"):
         sets.save(tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["pt.toml"]
@@ -376,17 +376,17 @@ def test_overlap_is_measured_by_pair_and_checked_against_the_smaller_set():
     ]
     assert pairs["jaccard"].tolist() == pytest.approx([6 / 55, 1 / 55])
     assert pairs["share"].tolist() == pytest.approx([6 / 30, 1 / 25])
-    found = check_concepts(sets)
-    assert found["problem"].tolist() == ["overlap"]
-    assert found.loc[0, "category"] == "joy + love"
-    assert found.loc[0, "word"] == ", ".join(f"joy{i}" for i in range(6))
+    table = check_concepts(sets)
+    assert table["problem"].tolist() == ["overlap"]
+    assert table.loc[0, "category"] == "joy + love"
+    assert table.loc[0, "word"] == ", ".join(f"joy{i}" for i in range(6))
 
 
 def test_check_reports_a_category_another_language_lacks(tmp_path: Path):
-    written(tmp_path, OWN, "pt.toml")
+    written(tmp_path, PORTUGUESE, "pt.toml")
     written(tmp_path, toml('["joy"]'), "en.toml")
-    found = check_concepts(load_concepts(path=tmp_path))
-    missing = found[found["problem"] == "missing category"]
+    table = check_concepts(load_concepts(path=tmp_path))
+    missing = table[table["problem"] == "missing category"]
     assert missing[["language", "category"]].to_numpy().tolist() == [["en", "saudade"]]
 
 
@@ -456,9 +456,9 @@ def test_association_files_become_concept_sets(tmp_path: Path, separator: str, k
     assert "fear: left out, none of its cues" in notes
     for reason in ("several words: 1", "no letters: 1", "too weak: 1"):
         assert reason in notes
-    told = capsys.readouterr().err
-    assert "1 of 2 categories" in told
-    assert all(note in told for note in sets.notes)
+    message = capsys.readouterr().err
+    assert "1 of 2 categories" in message
+    assert all(note in message for note in sets.notes)
 
 
 def test_an_import_is_saved_with_its_provenance_and_notes(tmp_path: Path):
@@ -632,8 +632,8 @@ def test_a_row_for_each_answer_is_counted_as_a_row_for_each_participant_is(tmp_p
     long = wide.melt(["participantID", "cue"], ["R1", "R2", "R3"], var_name="RPOS", value_name="response")
     long.to_csv(tmp_path / "long.csv", index=False)
     for responses in ("R1", "R123"):
-        one, other = (read_answers(tmp_path / name, responses).table for name in ("raw.csv", "long.csv"))
-        assert sorted(map(tuple, one.to_numpy())) == sorted(map(tuple, other.to_numpy()))
+        first, other = (read_answers(tmp_path / name, responses).table for name in ("raw.csv", "long.csv"))
+        assert sorted(map(tuple, first.to_numpy())) == sorted(map(tuple, other.to_numpy()))
 
 
 def test_an_unpaired_quotation_mark_in_a_tab_file_loses_no_row(tmp_path: Path):
@@ -709,11 +709,11 @@ def test_missing_files_unknown_names_and_other_encodings(tmp_path: Path):
     with pytest.raises(EmospaceError, match="language 'xx'"):
         load_concepts(["xx"])
     with pytest.raises(EmospaceError, match="not UTF-8"):
-        load_concepts(path=written(tmp_path, OWN.encode("latin-1")))
+        load_concepts(path=written(tmp_path, PORTUGUESE.encode("latin-1")))
     with pytest.raises(EmospaceError, match="language 'en'"):
-        load_concepts(["en"], path=written(tmp_path, OWN))
+        load_concepts(["en"], path=written(tmp_path, PORTUGUESE))
     with pytest.raises(EmospaceError, match=r"category 'awe'.*'pt'"):
-        load_concepts(path=written(tmp_path, OWN), selection=["awe"])
+        load_concepts(path=written(tmp_path, PORTUGUESE), selection=["awe"])
 
 
 @pytest.mark.parametrize(
@@ -751,8 +751,8 @@ def test_asking_for_what_is_not_there_names_it():
 
 
 def test_two_files_of_one_language_are_refused(tmp_path: Path):
-    written(tmp_path, OWN, "a.toml")
-    written(tmp_path, OWN, "b.toml")
+    written(tmp_path, PORTUGUESE, "a.toml")
+    written(tmp_path, PORTUGUESE, "b.toml")
     with pytest.raises(EmospaceError, match="two files are of one language"):
         load_concepts(path=tmp_path)
 

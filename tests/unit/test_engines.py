@@ -45,8 +45,8 @@ def test_the_local_engine_works_lazily_and_in_order():
 
 def test_a_local_map_keeps_order_and_puts_the_threads_back():
     before = torch.get_num_threads()
-    found = list(LOCAL.map(lambda item: (item, torch.get_num_threads()), range(20)))
-    assert found == [(item, 1) for item in range(20)]
+    results = list(LOCAL.map(lambda item: (item, torch.get_num_threads()), range(20)))
+    assert results == [(item, 1) for item in range(20)]
     assert torch.get_num_threads() == before
 
 
@@ -92,7 +92,7 @@ def test_generators_read_in_turn_give_all_threads_back():
 
 @pytest.mark.usefixtures("two_threads")
 def test_a_thread_that_is_done_first_has_its_own_number_again():
-    free, found = blas_threads(), []
+    free, counts = blas_threads(), []
     inside, leave = threading.Event(), threading.Event()
 
     def other():
@@ -100,7 +100,7 @@ def test_a_thread_that_is_done_first_has_its_own_number_again():
         with limited_threads(1):
             inside.set()
             assert leave.wait(30)
-        found.append(torch.get_num_threads())
+        counts.append(torch.get_num_threads())
 
     thread = threading.Thread(target=other)
     with limited_threads(1):
@@ -110,7 +110,7 @@ def test_a_thread_that_is_done_first_has_its_own_number_again():
     assert blas_threads() == {1}  # the other still stands
     leave.set()
     thread.join(30)
-    assert found == [2]
+    assert counts == [2]
     assert blas_threads() == free
 
 

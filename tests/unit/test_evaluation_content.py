@@ -49,9 +49,9 @@ def test_similarity_ends_and_inflections():
 def test_similarity_by_hand():
     # idf over two references: bread in both -> 1, butter and station in one -> log(3/2)+1, rain in none -> log(3)+1
     values = similarity(["bread rain", "station"], ["bread butter", "bread station"], "en")
-    one, none = math.log(3 / 2) + 1, math.log(3) + 1
-    assert values[0] == pytest.approx(1 / math.sqrt((1 + none**2) * (1 + one**2)))
-    assert values[1] == pytest.approx(one / math.sqrt(1 + one**2))
+    rare, none = math.log(3 / 2) + 1, math.log(3) + 1
+    assert values[0] == pytest.approx(1 / math.sqrt((1 + none**2) * (1 + rare**2)))
+    assert values[1] == pytest.approx(rare / math.sqrt(1 + rare**2))
 
 
 def test_similarity_of_a_text_does_not_depend_on_the_other_texts():

@@ -85,7 +85,7 @@ def test_outputs_are_the_languages_the_judge_is_fit_for():
     planned = plan(CrossingSpec(emotions=("joy",)), BANK, SETS, Judge(en=0.9, zh=0.69))
     assert planned.outputs == ("en",)
     assert planned.home == "en"
-    (left,) = [one for one in planned.missing if one.language == "zh"]
+    (left,) = [row for row in planned.missing if row.language == "zh"]
     assert "0.69 (mean of the basic six), below 0.7" in left.why
     assert plan(CrossingSpec(emotions=("joy",)), BANK, SETS, FIT).outputs == ("en", "zh")
     any_judge = CrossingSpec(emotions=("joy",), outputs=("zh",), least_auroc=0.0)
@@ -127,8 +127,8 @@ def test_vectors_of_unknown_making_are_refused():
 def test_an_emotion_without_a_calibrated_vector_is_told():
     planned = plan(CrossingSpec(), BANK, SETS, FIT)
     assert list(planned.calibrated) == ["anger", "fear", "joy"]
-    told = [one.what for one in planned.missing if "calibrate" in one.why]
-    assert told == [
+    missing = [row.what for row in planned.missing if "calibrate" in row.why]
+    assert missing == [
         f"steering across languages towards {name}" for name in ("disgust", "sadness", "surprise")
     ]
 
@@ -139,14 +139,16 @@ def test_a_source_without_a_frequency_table_is_an_error_where_named_and_else_lef
         plan(CrossingSpec(emotions=("joy",), sources=("zh",)), BANK, SETS, FIT)
     planned = plan(CrossingSpec(emotions=("joy",)), BANK, SETS, FIT)
     assert planned.sources == ("en",)
-    assert [one.language for one in planned.missing if "frequency table" in one.why] == ["zh"]
+    assert [row.language for row in planned.missing if "frequency table" in row.why] == ["zh"]
 
 
 def test_cells_are_every_source_beside_random_directions_where_its_vectors_act():
-    own = {name: BANK.vector(name) for name in BANK.names}
-    spanish = {name: vector(name, axis(5), own[name].layers, language="es") for name in ("joy", "fear")}
+    calibrated = {name: BANK.vector(name) for name in BANK.names}
+    spanish = {
+        name: vector(name, axis(5), calibrated[name].layers, language="es") for name in ("joy", "fear")
+    }
     spec = CrossingSpec(n_random=2, factor=0.5)
-    cells = cross_lingual_cells(spec, own, {"en": own, "es": spanish})
+    cells = cross_lingual_cells(spec, calibrated, {"en": calibrated, "es": spanish})
     assert sum(cell.kind == "none" for cell in cells) == 1
     random = {(cell.layers, cell.dose, cell.draw) for cell in cells if cell.kind == "random"}
     assert random == {
@@ -154,8 +156,8 @@ def test_cells_are_every_source_beside_random_directions_where_its_vectors_act()
         for layers, dose in (((1, 2), 0.25), ((1, 2), 0.4), ((2,), 0.25))
         for draw in (0, 1)
     }
-    told = [(cell.emotion, cell.vector.note["language"], cell.dose) for cell in cells if cell.emotion]
-    assert told == [
+    keys = [(cell.emotion, cell.vector.note["language"], cell.dose) for cell in cells if cell.emotion]
+    assert keys == [
         *(("joy", "en", 0.25), ("anger", "en", 0.4), ("fear", "en", 0.25)),
         *(("joy", "es", 0.25), ("fear", "es", 0.25)),
     ]
@@ -174,12 +176,12 @@ def test_controls_are_the_random_directions_at_a_cells_own_layers():
 
 
 def test_the_mean_over_languages_is_of_unit_directions():
-    own = {name: BANK.vector(name) for name in BANK.names}
+    english = {name: BANK.vector(name) for name in BANK.names}
     other = {"joy": vector("joy", 100 * axis(3), language="zh")}
-    found = pooled({"en": own, "zh": other}, own)
-    assert list(found) == ["joy"]
-    np.testing.assert_allclose(found["joy"].directions[1], (axis(0) + axis(3)) / np.sqrt(2), atol=1e-6)
-    assert found["joy"].note == {"language": ALL, "languages": ["en", "zh"]}
+    means = pooled({"en": english, "zh": other}, english)
+    assert list(means) == ["joy"]
+    np.testing.assert_allclose(means["joy"].directions[1], (axis(0) + axis(3)) / np.sqrt(2), atol=1e-6)
+    assert means["joy"].note == {"language": ALL, "languages": ["en", "zh"]}
 
 
 def test_cosines_are_told_beside_those_of_other_emotions():
@@ -208,9 +210,9 @@ def test_an_answer_is_known_by_its_words():
         "... !",
     ]
     for place, language in enumerate(("en", "es", "zh-Hant")):
-        told = in_language(texts, language)
-        assert told[:3].tolist() == [float(place == other) for other in range(3)]
-        assert np.isnan(told[3])
+        marks = in_language(texts, language)
+        assert marks[:3].tolist() == [float(place == other) for other in range(3)]
+        assert np.isnan(marks[3])
     assert np.isnan(in_language(texts, "xx")).all()
 
 

@@ -240,7 +240,7 @@ def test_points_have_intervals_of_their_own():
 def test_the_summary_holds_the_means_with_intervals_or_reasons():
     records = frontier_summary(figure_table([planted(ratios=(1.0, 1.5, 1.8))], DRAWN))
     of = {"group": "frontier", "way": "mix", "at": "perplexity_ratio"}
-    by = {(one.figure, one.among["at"], one.among["level"]): one for one in records}
+    by = {(record.figure, record.among["at"], record.among["level"]): record for record in records}
     assert len(by) == len(records) == 9
     met = by["target_rate", "perplexity_ratio", "1.5"]
     assert met.among == {**of, "level": "1.5"}

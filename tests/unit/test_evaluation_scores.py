@@ -86,11 +86,11 @@ def test_a_label_the_judge_lacks_is_said():
 
 
 def test_rate_is_the_mean_with_an_interval_over_prompts():
-    found = rate([1, 0] * 50, seed=0)
-    assert found.value == 0.5
-    assert found.low == pytest.approx(0.40, abs=0.03)
-    assert found.high == pytest.approx(0.60, abs=0.03)
-    assert found.n == 100
+    estimate = rate([1, 0] * 50, seed=0)
+    assert estimate.value == 0.5
+    assert estimate.low == pytest.approx(0.40, abs=0.03)
+    assert estimate.high == pytest.approx(0.60, abs=0.03)
+    assert estimate.n == 100
     draws = np.stack([np.ones(20), np.zeros(20)])
     assert rate(draws, seed=0) == (0.5, 0.5, 0.5, 20)
 
@@ -98,9 +98,9 @@ def test_rate_is_the_mean_with_an_interval_over_prompts():
 def test_shift_is_over_the_prompts_both_sides_know():
     base = np.array([0.0, 0.1, np.nan, 0.3])
     steered = np.array([0.5, np.nan, 0.9, 0.6])
-    found = shift(steered, base, seed=0)
-    assert found.value == pytest.approx(0.4)
-    assert found.n == 2
+    estimate = shift(steered, base, seed=0)
+    assert estimate.value == pytest.approx(0.4)
+    assert estimate.n == 2
     assert shift([steered, steered + 0.2], base, seed=0).value == pytest.approx(0.5)
     nothing = shift(np.full(4, np.nan), base, seed=0)
     assert nothing.n == 0
@@ -110,11 +110,11 @@ def test_shift_is_over_the_prompts_both_sides_know():
 def test_median_ratio_is_of_pairs_and_leaves_out_empty_answers():
     base = np.array([10.0, 20.0, 40.0, 10.0])
     steered = np.array([20.0, 20.0, 160.0, np.nan])
-    found = median_ratio(steered, base, seed=0)
-    assert found.value == pytest.approx(2.0)
-    assert found.n == 3
-    assert found.low == pytest.approx(1.0)
-    assert found.high == pytest.approx(4.0)
+    estimate = median_ratio(steered, base, seed=0)
+    assert estimate.value == pytest.approx(2.0)
+    assert estimate.n == 3
+    assert estimate.low == pytest.approx(1.0)
+    assert estimate.high == pytest.approx(4.0)
 
 
 def test_exceeds_is_the_exact_share_of_permutations():
@@ -127,9 +127,9 @@ def test_exceeds_is_the_exact_share_of_permutations():
 
 
 def test_only_categories_the_judge_is_fit_for_are_adjusted_together():
-    found = adjusted([0.01, 0.04, 0.03, 0.001], [0.9, 0.76, 0.74, None])
-    assert found[:2] == pytest.approx([0.02, 0.04])
-    assert np.isnan(found[2:]).all()
+    values = adjusted([0.01, 0.04, 0.03, 0.001], [0.9, 0.76, 0.74, None])
+    assert values[:2] == pytest.approx([0.02, 0.04])
+    assert np.isnan(values[2:]).all()
     assert is_fit(0.75)
     assert not is_fit(0.74)
     assert not is_fit(None)
@@ -145,10 +145,10 @@ def test_dose_response_of_a_rising_and_a_flat_rate():
     doses = [0.0, 0.1, 0.2, 0.3]
     steps = np.arange(100) / 100
     rising = np.array([steps < dose * 2 for dose in doses])
-    found = dose_response(doses, rising, seed=0)
-    assert found.slope.value == pytest.approx(2.0)
-    assert found.slope.low < 2.0 < found.slope.high
-    assert found.monotonicity.value == pytest.approx(1.0)
+    curve = dose_response(doses, rising, seed=0)
+    assert curve.slope.value == pytest.approx(2.0)
+    assert curve.slope.low < 2.0 < curve.slope.high
+    assert curve.monotonicity.value == pytest.approx(1.0)
     falling = dose_response(doses, ~rising, seed=0)
     assert falling.slope.value == pytest.approx(-2.0)
     assert falling.monotonicity.value == pytest.approx(-1.0)
@@ -166,9 +166,9 @@ def test_confusion_holds_shares_of_the_seven():
 
 
 def test_agreement_leaves_out_unrated_categories():
-    found = agreement([0.1, 0.2, 0.3, np.nan, 0.5], [0.2, 0.4, 0.6, 0.1, 1.0])
-    assert found.value == pytest.approx(1.0)
-    assert found.n == 4
+    estimate = agreement([0.1, 0.2, 0.3, np.nan, 0.5], [0.2, 0.4, 0.6, 0.1, 1.0])
+    assert estimate.value == pytest.approx(1.0)
+    assert estimate.n == 4
     assert np.isnan(agreement([0.1, 0.2], [0.1, 0.2]).value)
 
 
@@ -184,36 +184,36 @@ def test_measure_sets_a_cell_beside_base_and_controls():
         applications=700,
         stopped=np.array([True] + [False] * 9),
     )
-    found = measure([cell], base, "joy", [base] * 5, seed=0)
-    assert found["target_rate"] == 0.8
-    assert found["target_rate_masked"] == 0.5
-    assert found["base_rate"] == found["control_rate"] == 0.1
-    assert found["perplexity_ratio"] == pytest.approx(1.5)
-    assert found["distinct2_ratio"] == pytest.approx(0.75)
-    assert found["valence_shift"] == pytest.approx(0.3)
-    assert found["early_stop"] == 0.1
-    assert (found["answered"], found["answered_sampled"], found["base_answered"]) == (0.5, 1.0, 1.0)
-    assert (found["facts_kept"], found["n_facts"]) == (0.75, 2)
-    assert (found["n"], found["n_prompts"], found["applications"]) == (10, 10, 700)
-    assert found["p_rate"] < 0.001
-    assert found["p"] == 1.0  # its probabilities are those of the controls
+    figures = measure([cell], base, "joy", [base] * 5, seed=0)
+    assert figures["target_rate"] == 0.8
+    assert figures["target_rate_masked"] == 0.5
+    assert figures["base_rate"] == figures["control_rate"] == 0.1
+    assert figures["perplexity_ratio"] == pytest.approx(1.5)
+    assert figures["distinct2_ratio"] == pytest.approx(0.75)
+    assert figures["valence_shift"] == pytest.approx(0.3)
+    assert figures["early_stop"] == 0.1
+    assert (figures["answered"], figures["answered_sampled"], figures["base_answered"]) == (0.5, 1.0, 1.0)
+    assert (figures["facts_kept"], figures["n_facts"]) == (0.75, 2)
+    assert (figures["n"], figures["n_prompts"], figures["applications"]) == (10, 10, 700)
+    assert figures["p_rate"] < 0.001
+    assert figures["p"] == 1.0  # its probabilities are those of the controls
 
 
 def test_measure_averages_draws_and_gives_them_no_p():
     base = scored(["neutral"] * 4)
     draws = [scored(["joy"] * 4, perplexity=20.0), scored(["neutral"] * 4, perplexity=5.0)]
-    found = measure(draws, base, "joy", [base], seed=0)
-    assert found["target_rate"] == 0.5
-    assert found["perplexity_ratio"] == pytest.approx(1.0)
-    assert found["n"] == 8
-    assert "p" not in found
+    figures = measure(draws, base, "joy", [base], seed=0)
+    assert figures["target_rate"] == 0.5
+    assert figures["perplexity_ratio"] == pytest.approx(1.0)
+    assert figures["n"] == 8
+    assert "p" not in figures
 
 
 def test_measure_without_the_judges_label_has_all_but_rates():
-    found = measure([scored(["joy"] * 3, perplexity=20.0)], scored(["neutral"] * 3), "awe", [], seed=0)
-    assert found["target_rate"] is None
-    assert "awe" in found["reason"]
-    assert found["perplexity_ratio"] == pytest.approx(2.0)
+    figures = measure([scored(["joy"] * 3, perplexity=20.0)], scored(["neutral"] * 3), "awe", [], seed=0)
+    assert figures["target_rate"] is None
+    assert "awe" in figures["reason"]
+    assert figures["perplexity_ratio"] == pytest.approx(2.0)
 
 
 def test_the_share_in_the_language_of_the_prompts_leaves_out_answers_without_a_word():
@@ -226,9 +226,9 @@ def test_the_share_in_the_language_of_the_prompts_leaves_out_answers_without_a_w
 
 def test_empty_answers_are_counted():
     base = scored(["neutral"] * 3, perplexity=np.array([1.0, np.nan, 2.0]))
-    found = measure([scored(["joy"] * 3, perplexity=np.array([2.0, 2.0, np.nan]))], base, "joy", seed=0)
-    assert found["n_without_perplexity"] == 2
-    assert found["perplexity_ratio"] == pytest.approx(2.0)
+    figures = measure([scored(["joy"] * 3, perplexity=np.array([2.0, 2.0, np.nan]))], base, "joy", seed=0)
+    assert figures["n_without_perplexity"] == 2
+    assert figures["perplexity_ratio"] == pytest.approx(2.0)
 
 
 def test_a_basic_emotion_a_classifier_does_not_know_has_no_rate():
@@ -238,9 +238,9 @@ def test_a_basic_emotion_a_classifier_does_not_know_has_no_rate():
     assert not is_judged(heard, "fear")
     assert is_judged(heard, "anger")
     cell = replace(scored(["joy"] * 3), judgement=heard, masked=heard)
-    found = measure([cell], cell, "fear", [cell], seed=0)
-    assert found["target_rate"] is None
-    assert "no label 'fear'" in found["reason"]
+    figures = measure([cell], cell, "fear", [cell], seed=0)
+    assert figures["target_rate"] is None
+    assert "no label 'fear'" in figures["reason"]
 
 
 # --- answers that could not be judged
@@ -271,9 +271,9 @@ def test_rates_are_over_the_judged_answers():
     whole = scored(["joy", "joy", "neutral", "joy"])
     gone = np.array([False, False, False, True])
     cell = replace(whole, judgement=whole.judgement.without(gone), masked=whole.masked.without(gone))
-    found = measure([cell], base, "joy", [base], seed=0)
-    assert found["target_rate"] == pytest.approx(2 / 3)
-    assert (found["n"], found["n_judged"], found["n_unjudged"], found["n_tested"]) == (4, 3, 1, 3)
+    figures = measure([cell], base, "joy", [base], seed=0)
+    assert figures["target_rate"] == pytest.approx(2 / 3)
+    assert (figures["n"], figures["n_judged"], figures["n_unjudged"], figures["n_tested"]) == (4, 3, 1, 3)
     assert measure([base], cell, "joy", [], seed=0)["base_rate"] == pytest.approx(2 / 3)
     table = confusion({"joy": cell.judgement})
     assert table.loc[0, ["joy", "neutral", "anger"]].tolist() == pytest.approx([2 / 3, 1 / 3, 0])
@@ -282,16 +282,16 @@ def test_rates_are_over_the_judged_answers():
 
 def test_a_rate_of_several_rows_is_the_mean_of_their_rates():
     rows = [[1, 0, np.nan, np.nan], [1, 1, 1, 0]]
-    found = rate(rows, seed=0)
-    assert found.value == row_mean(rows) == pytest.approx((0.5 + 0.75) / 2)
-    assert found.n == 4
-    assert found.low <= found.value <= found.high
+    estimate = rate(rows, seed=0)
+    assert estimate.value == row_mean(rows) == pytest.approx((0.5 + 0.75) / 2)
+    assert estimate.n == 4
+    assert estimate.low <= estimate.value <= estimate.high
     assert np.isnan(rate(np.full((2, 3), np.nan), seed=0).value)
 
 
 def test_a_dose_curve_is_of_prompts_judged_at_every_dose():
     outcomes = np.array([[0, 0, 0, 1], [1, 1, 0, np.nan]], dtype=float)
-    found = dose_response([0.0, 1.0], outcomes, seed=0)
-    assert found.slope.value == pytest.approx(2 / 3)
-    assert found.slope.n == 3
+    curve = dose_response([0.0, 1.0], outcomes, seed=0)
+    assert curve.slope.value == pytest.approx(2 / 3)
+    assert curve.slope.n == 3
     assert np.isnan(dose_response([0.0, 1.0], np.full((2, 3), np.nan), seed=0).slope.value)

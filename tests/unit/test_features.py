@@ -179,28 +179,30 @@ def test_concepts_in_cells_without_neutral_words_are_counted():
 
 @pytest.mark.parametrize("rule", EFFECTS)
 def test_every_rule_finds_the_planted_latents_and_only_those(rule):
-    found = select(planted(), rule=rule)
-    assert found.settings["rule"] == rule
-    assert set(found.categories) == set(CATEGORIES)
+    dictionary = select(planted(), rule=rule)
+    assert dictionary.settings["rule"] == rule
+    assert set(dictionary.categories) == set(CATEGORIES)
     for number, name in enumerate(CATEGORIES):
-        assert set(found.for_category(name)) == {2 * number, 2 * number + 1}
-    np.testing.assert_array_equal(found.latents, np.arange(len(CATEGORIES) * N_PLANTED))
+        assert set(dictionary.for_category(name)) == {2 * number, 2 * number + 1}
+    np.testing.assert_array_equal(dictionary.latents, np.arange(len(CATEGORIES) * N_PLANTED))
 
 
 def matched(sets, pool, category):
     """The members of a set, their weights, and the pool's: as many pool words as members in every stratum."""
     stratum = dict(zip(sets.words("en"), pool.concept_strata, strict=True))
     members = list(sets.words("en", category))
-    own = np.array([stratum[word] for word in members])
-    inside = np.isin(own, pool.pool_strata).astype(float)
-    shares = {cell: (own == cell).sum() / (pool.pool_strata == cell).sum() for cell in set(pool.pool_strata)}
+    strata = np.array([stratum[word] for word in members])
+    inside = np.isin(strata, pool.pool_strata).astype(float)
+    shares = {
+        cell: (strata == cell).sum() / (pool.pool_strata == cell).sum() for cell in set(pool.pool_strata)
+    }
     return members, inside, np.array([shares[cell] for cell in pool.pool_strata])
 
 
 def test_a_row_says_what_was_found():
     codes, words, sets, pool = given = planted()
-    found = select(given)
-    table = found.table
+    dictionary = select(given)
+    table = dictionary.table
     np.testing.assert_allclose(table.groupby("category").weight.sum(), 1)
     assert (table.effect > 0).all()
     assert ((table.q <= 0.001) & (table.p <= table.q) & (table.p_max <= 0.05)).all()
@@ -213,7 +215,7 @@ def test_a_row_says_what_was_found():
         asked = [*sets.words("en"), *pool.words]
         best = dense.loc[asked, row.latent].sort_values(ascending=False, kind="stable").index[:8]
         assert row.top_words.split(", ") == list(best)
-    assert list(found.for_category("joy")) == list(
+    assert list(dictionary.for_category("joy")) == list(
         table[table.category == "joy"].sort_values("effect", ascending=False).latent
     )
 
@@ -234,46 +236,46 @@ def test_effects_of_the_rules_are_what_they_are_called():
     dense = codes.toarray().astype(float)
     inside, outside = dense[rows], dense[neutral]
     for latent in (4, 5):
-        one, other = inside[:, latent], outside[:, latent]
+        inner, outer = inside[:, latent], outside[:, latent]
         rank = by_rule["rank"].loc["joy", latent]
-        chance = (np.greater.outer(one, other) + np.equal.outer(one, other) / 2).mean()
+        chance = (np.greater.outer(inner, outer) + np.equal.outer(inner, outer) / 2).mean()
         assert rank.effect == pytest.approx(chance - 0.5, abs=0.03)  # that of the strata, pooled
         rate = by_rule["rate"].loc["joy", latent]
         assert rate.effect == pytest.approx(rate.rate_in - rate.rate_pool, abs=0.03)
         _, ours, theirs = matched(sets, pool, "joy")
-        mean_in, mean_out = np.average(one, weights=ours), np.average(other, weights=theirs)
-        variance_in = np.average((one - mean_in) ** 2, weights=ours)
-        variance_out = np.average((other - mean_out) ** 2, weights=theirs)
+        mean_in, mean_out = np.average(inner, weights=ours), np.average(outer, weights=theirs)
+        variance_in = np.average((inner - mean_in) ** 2, weights=ours)
+        variance_out = np.average((outer - mean_out) ** 2, weights=theirs)
         d = (mean_in - mean_out) / np.sqrt((variance_in + variance_out) / 2)
         assert by_rule["standardised"].loc["joy", latent].effect == pytest.approx(d, rel=1e-4)
 
 
 @pytest.mark.parametrize("most", [1, 2, 3, 4, 5, 6, 100])
 def test_no_more_distinct_latents_than_allowed(most):
-    found = select(planted(), max_features=most)
-    assert 1 <= len(found.latents) <= most
-    np.testing.assert_allclose(found.table.groupby("category").weight.sum(), 1)
+    dictionary = select(planted(), max_features=most)
+    assert 1 <= len(dictionary.latents) <= most
+    np.testing.assert_allclose(dictionary.table.groupby("category").weight.sum(), 1)
     if most >= len(CATEGORIES):
-        depth = {len(found.for_category(name)) for name in found.categories}
+        depth = {len(dictionary.for_category(name)) for name in dictionary.categories}
         assert len(depth) == 1, "every category goes equally deep"
-        assert len(found.categories) == len(CATEGORIES)
+        assert len(dictionary.categories) == len(CATEGORIES)
 
 
 def test_a_limit_keeps_the_strongest():
     everything, few = select(planted()), select(planted(), max_features=3)
     for name in CATEGORIES:
         assert list(few.for_category(name)) == list(everything.for_category(name)[:1])
-    one = select(planted(), max_features=1)
-    assert one.table.effect.max() == pytest.approx(everything.table.effect.max())
+    single = select(planted(), max_features=1)
+    assert single.table.effect.max() == pytest.approx(everything.table.effect.max())
 
 
 def test_a_latent_may_serve_several_categories_and_counts_once():
     codes, words, sets, pool = planted()
     dense = codes.toarray()
     dense[[words.index(word) for word in sets.words("en")], 30] = 4
-    found = select((sp.csr_matrix(dense), words, sets, pool))
-    assert set(found.table[found.table.latent == 30].category) == set(CATEGORIES)
-    assert len(found.latents) == len(CATEGORIES) * N_PLANTED + 1
+    dictionary = select((sp.csr_matrix(dense), words, sets, pool))
+    assert set(dictionary.table[dictionary.table.latent == 30].category) == set(CATEGORIES)
+    assert len(dictionary.latents) == len(CATEGORIES) * N_PLANTED + 1
     assert len(select((sp.csr_matrix(dense), words, sets, pool), max_features=1).table) == len(CATEGORIES)
 
 
@@ -303,9 +305,9 @@ def test_a_latent_that_never_varies_within_the_set_has_an_effect_all_the_same(ru
     dense = codes.toarray()
     dense[:, 30] = 0
     dense[[words.index(word) for word in sets.words("en")], 30] = 0.1
-    found = select((sp.csr_matrix(dense, dtype=np.float32), words, sets, pool), rule=rule)
-    assert set(found.table[found.table.latent == 30].category) == set(CATEGORIES)
-    assert np.isfinite(found.table.effect).all()
+    dictionary = select((sp.csr_matrix(dense, dtype=np.float32), words, sets, pool), rule=rule)
+    assert set(dictionary.table[dictionary.table.latent == 30].category) == set(CATEGORIES)
+    assert np.isfinite(dictionary.table.effect).all()
 
 
 def test_nothing_found_is_an_error_that_names_the_language():
@@ -339,13 +341,13 @@ def test_the_order_of_the_rows_is_no_matter():
 
 
 def test_a_dictionary_comes_back_from_its_folder(tmp_path):
-    found = select(planted())
-    found.save(tmp_path / "dictionary")
+    dictionary = select(planted())
+    dictionary.save(tmp_path / "dictionary")
     again = FeatureDictionary.load(tmp_path / "dictionary")
     assert again.language == "en"
-    assert dict(again.settings) == dict(found.settings)
-    pd.testing.assert_frame_equal(again.table, found.table)
-    np.testing.assert_array_equal(again.latents, found.latents)
+    assert dict(again.settings) == dict(dictionary.settings)
+    pd.testing.assert_frame_equal(again.table, dictionary.table)
+    np.testing.assert_array_equal(again.latents, dictionary.latents)
 
 
 def test_shared_and_specific_latents():
@@ -400,9 +402,9 @@ def test_shuffled_words_keep_their_strata():
 def test_shuffled_sets_follow_their_seed_and_leave_the_real_ones_alone():
     _, _, sets, pool = planted()
     before = sets.content_hash
-    one, two, same = (shuffled_sets(sets, "en", pool, seed=seed)[0] for seed in (0, 1, 0))
-    assert one.words("en") == same.words("en")
-    assert one.words("en") != two.words("en")
+    first, second, same = (shuffled_sets(sets, "en", pool, seed=seed)[0] for seed in (0, 1, 0))
+    assert first.words("en") == same.words("en")
+    assert first.words("en") != second.words("en")
     assert sets.content_hash == before
 
 
@@ -418,8 +420,8 @@ def test_the_selection_runs_on_shuffled_sets():
     shuffled, left = shuffled_sets(sets, "en", pool, seed=0)
     with pytest.raises(EmospaceError, match="no latent passes"):
         select((codes, words, shuffled, left))
-    found = select((codes, words, shuffled, left), q=1.0, max_features=6)
-    assert 0 < len(found.latents) <= 6
+    dictionary = select((codes, words, shuffled, left), q=1.0, max_features=6)
+    assert 0 < len(dictionary.latents) <= 6
 
 
 # --- dense directions -------------------------------------------------------------------------------------
@@ -442,11 +444,11 @@ def test_dense_directions_recover_what_was_planted(kind):
     pool = pool_of(sets.words("en"), 400)
     truth = np.linalg.qr(rng.normal(size=(16, 3)))[0].T
     states, words = dense_states(rng, sets, pool, truth, scale=np.full(16, 0.5))
-    found = dense_directions(states, words, sets, "en", pool, kind)
-    assert found.shape == (3, 16)
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, rtol=1e-5)
-    cosines = found @ truth.T
+    directions = dense_directions(states, words, sets, "en", pool, kind)
+    assert directions.shape == (3, 16)
+    assert directions.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(directions, axis=1), 1, rtol=1e-5)
+    cosines = directions @ truth.T
     assert (np.diag(cosines) > 0.95).all()
     assert np.abs(cosines - np.diag(np.diag(cosines))).max() < 0.2
 
@@ -485,8 +487,8 @@ def test_dense_directions_weigh_concepts():
     sets = concept_sets({"joy": {"glad": 1.0, "party": 0.25}})
     pool = pool_of(sets.words("en"), 2)
     states = np.array([[4, 0], [0, 4], [0, 0], [0, 0]], dtype=np.float32)
-    found = dense_directions(states, ["glad", "party", *pool.words], sets, "en", pool, "mean_difference")
-    np.testing.assert_allclose(found[0], np.array([4, 1]) / np.sqrt(17), rtol=1e-6)
+    directions = dense_directions(states, ["glad", "party", *pool.words], sets, "en", pool, "mean_difference")
+    np.testing.assert_allclose(directions[0], np.array([4, 1]) / np.sqrt(17), rtol=1e-6)
 
 
 # --- the transformer ----------------------------------------------------------------------------------------
@@ -531,6 +533,6 @@ def test_the_transformer_names_what_it_lacks():
 
 
 def test_the_former_name_of_a_categorys_latents_warns():
-    found = select(planted())
+    dictionary = select(planted())
     with pytest.warns(DeprecationWarning, match="for_category"):
-        assert list(found.of("joy")) == list(found.for_category("joy"))
+        assert list(dictionary.of("joy")) == list(dictionary.for_category("joy"))

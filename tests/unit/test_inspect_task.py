@@ -31,7 +31,7 @@ def test_the_task_for_inspect_asks_for_the_tone_and_its_judge_scores_answers(mon
     state = TaskState(
         model="mockllm/model", sample_id=1, epoch=1, input="Tell me.", messages=[], output=output
     )
-    found = {target: asyncio.run(score(state, Target(target))).value for target in ("joy", "fear")}
-    assert found == {"joy": 1.0, "fear": 0.0}
+    values = {target: asyncio.run(score(state, Target(target))).value for target in ("joy", "fear")}
+    assert values == {"joy": 1.0, "fear": 0.0}
     with pytest.raises(ValueError, match="the judge chooses among"):
         tone("awe")

@@ -86,14 +86,14 @@ def test_copies_of_a_text_share_a_key():
 def test_features_of_a_text_do_not_depend_on_its_neighbours():
     texts = ["a cat sat", "", "dogs do not sit down"]
     tokens = tokenise(texts)
-    found, counts = features(tokens, tokens.words, np.diff(tokens.starts), 1 << 20)
+    ids, counts = features(tokens, tokens.words, np.diff(tokens.starts), 1 << 20)
     at = 0
     for text, count in zip(texts, counts, strict=True):
         alone = tokenise([text])
         expected, _ = features(alone, alone.words, np.diff(alone.starts), 1 << 20)
-        assert sorted(found[at : at + count]) == sorted(expected)
+        assert sorted(ids[at : at + count]) == sorted(expected)
         at += count
-    assert at == len(found)
+    assert at == len(ids)
 
 
 def test_hashes_stay_the_same():
@@ -177,11 +177,11 @@ def test_joined_rows_keep_language_and_class():
     examples = join(corpus, np.random.default_rng(3), 1.0)
     sizes = (examples.rows >= 0).sum(axis=1)
     assert set(sizes) == {2, 3, 4}
-    for own, row in enumerate(examples.rows):
+    for index, row in enumerate(examples.rows):
         members = row[row >= 0]
-        assert own in members
-        assert set(corpus.language[members]) == {corpus.language[own]}
-        assert set(corpus.seven[members]) <= {corpus.seven[own], NEUTRAL}
+        assert index in members
+        assert set(corpus.language[members]) == {corpus.language[index]}
+        assert set(corpus.seven[members]) <= {corpus.seven[index], NEUTRAL}
     assert (examples.fine[:, GOEMOTIONS.index("neutral")] == (corpus.seven == NEUTRAL)).all()
     assert (examples.basic.sum(axis=1) == (corpus.seven != NEUTRAL)).all()
     assert (join(corpus, np.random.default_rng(3), 0.0).rows[:, 1:] == -1).all()
@@ -237,9 +237,9 @@ def test_platt_finds_the_planted_curve():
     language = np.where(rng.random(20_000) < 0.5, "a", "b")
     logit = 1.5 * scores + np.where(language == "a", -1.0, 0.5)
     marks = (rng.random(20_000) < 1 / (1 + np.exp(-logit))).astype(float)
-    found = scoring.platt(scores, marks, language)
-    np.testing.assert_allclose(found["a"], [1.5, -1.0], atol=0.1)
-    np.testing.assert_allclose(found["b"], [1.5, 0.5], atol=0.1)
+    curve = scoring.platt(scores, marks, language)
+    np.testing.assert_allclose(curve["a"], [1.5, -1.0], atol=0.1)
+    np.testing.assert_allclose(curve["b"], [1.5, 0.5], atol=0.1)
     assert scoring.platt(scores, np.zeros(20_000), language)["a"][1] < -9
 
 

@@ -51,18 +51,18 @@ def weighted():
 
 
 def test_the_rdm_of_a_language_is_the_disjoint_one(weighted):
-    found = weighted.rdm(weighted.categories)
+    rdm = weighted.rdm(weighted.categories)
     assert weighted.categories == ("c0", "c1", "c2", "c3", "c4")
     expected = disjoint_rdm(weighted.features, weighted.words, weighted.sets, "xx")
-    assert np.allclose(found, expected)
-    one = 0.4 * weighted.features[2] + weighted.features[8]
+    assert np.allclose(rdm, expected)
+    first = 0.4 * weighted.features[2] + weighted.features[8]
     other = weighted.features[3] + 0.3 * weighted.features[4]
-    assert found[1, 2] == pytest.approx(1 - scipy.stats.pearsonr(one, other).statistic)
+    assert rdm[1, 2] == pytest.approx(1 - scipy.stats.pearsonr(first, other).statistic)
 
 
 def test_fewer_categories_are_taken_less_their_own_mean(weighted):
     names = ("c3", "c0", "c2")
-    found = weighted.rdm(names)
+    rdm = weighted.rdm(names)
     means = np.stack(
         [
             np.average(weighted.features[[5, 6]], axis=0, weights=[0.6, 1.0]),
@@ -70,13 +70,13 @@ def test_fewer_categories_are_taken_less_their_own_mean(weighted):
             np.average(weighted.features[[3, 9, 4]], axis=0, weights=[1.0, 0.9, 0.3]),
         ]
     )
-    assert np.allclose(found, 1 - np.corrcoef(means - means.mean(axis=0)))
+    assert np.allclose(rdm, 1 - np.corrcoef(means - means.mean(axis=0)))
 
 
 def test_words_counted_twice_are_words_listed_twice(weighted):
     counts = np.ones(len(weighted.words))
     counts[[0, 8]] = 2, 3
-    found = weighted.weighted_rdms(weighted.categories, counts[None])[0]
+    rdm = weighted.weighted_rdms(weighted.categories, counts[None])[0]
     members = {}
     for name in weighted.categories:
         words, weights = weighted.sets.words("xx", name), weighted.sets.weights("xx", name)
@@ -86,7 +86,7 @@ def test_words_counted_twice_are_words_listed_twice(weighted):
             if word in weighted.words
         }
     again = LanguageFeatures("xx", weighted.words, weighted.features, sets_of("xx", members))
-    assert np.allclose(found, again.rdm(weighted.categories))
+    assert np.allclose(rdm, again.rdm(weighted.categories))
     none = np.where(np.isin(np.arange(len(counts)), [5, 6]), 0.0, 1.0)
     gone = weighted.weighted_rdms(weighted.categories, none[None])[0]
     others = [0, 1, 2, 4]
@@ -96,18 +96,18 @@ def test_words_counted_twice_are_words_listed_twice(weighted):
 
 def test_a_set_without_a_word_of_its_own_and_an_unknown_category_are_named():
     members = {"c0": {"a": 1.0, "b": 1.0}, "c1": {"a": 1.0}, "c2": {"c": 1.0}}
-    found = LanguageFeatures(
+    features = LanguageFeatures(
         "xx", ("a", "b", "c"), np.random.default_rng(1).normal(size=(3, 5)), sets_of("xx", members)
     )
-    missing = np.isnan(found.rdm(("c0", "c1", "c2")))
+    missing = np.isnan(features.rdm(("c0", "c1", "c2")))
     assert missing[0, 1] and missing.sum() == 2
     with pytest.raises(EmospaceError, match="category 'c0' in xx: it has no word with features"):
-        found.rdm(("c0", "c1"))
-    silent = replace(found, silent=np.array([False, False, True]))
+        features.rdm(("c0", "c1"))
+    silent = replace(features, silent=np.array([False, False, True]))
     with pytest.raises(EmospaceError, match="category 'c0' in xx"):
         silent.rdm(("c0", "c1", "c2"))
     with pytest.raises(EmospaceError, match="category of xx 'c9'"):
-        found.rdm(("c0", "c9"))
+        features.rdm(("c0", "c9"))
     assert LanguageFeatures("xx", ("a", "b"), np.ones((2, 2)), sets_of("xx", members)).categories == (
         "c0",
         "c1",
@@ -118,9 +118,9 @@ def test_places_are_ranks_whose_product_is_spearman():
     rng = np.random.default_rng(2)
     rdms = rng.random((2, 6, 6)).round(1)
     rdms = rdms + rdms.swapaxes(1, 2)
-    found = places(rdms)
+    ranks = places(rdms)
     others = [0, 1, 3, 4, 5]
-    assert (found[0, 2] * found[1, 2]).sum() == pytest.approx(
+    assert (ranks[0, 2] * ranks[1, 2]).sum() == pytest.approx(
         scipy.stats.spearmanr(rdms[0, 2, others], rdms[1, 2, others]).statistic
     )
     rdms[0, 3, 4] = np.nan
@@ -136,10 +136,10 @@ def test_a_shift_is_one_less_spearman_of_the_rows_and_its_excess_the_rest_over_n
     rng = np.random.default_rng(3)
     means = rng.normal(size=(18, 3)) @ rng.normal(size=(3, 20))
     a, b = planted("aa", means, rng), planted("bb", means, rng)
-    found = category_shifts(a, b, seed=0, n_bootstrap=60)
-    assert len(found) == 18
-    assert [row.excess for row in found] == sorted((row.excess for row in found), reverse=True)
-    row = found[4]
+    shifts = category_shifts(a, b, seed=0, n_bootstrap=60)
+    assert len(shifts) == 18
+    assert [row.excess for row in shifts] == sorted((row.excess for row in shifts), reverse=True)
+    row = shifts[4]
     at = int(row.category[1:])
     others = np.arange(18) != at
     rows = [side.rdm(side.categories)[at, others] for side in (a, b)]
@@ -147,7 +147,7 @@ def test_a_shift_is_one_less_spearman_of_the_rows_and_its_excess_the_rest_over_n
     assert row.excess == pytest.approx(row.value - row.noise)
     assert row.ci_low < row.excess < row.ci_high
     assert (row.a, row.b, row.n, row.seed) == ("aa", "bb", 17, 0)
-    for shift in found:
+    for shift in shifts:
         CategoryShiftRecord.from_figure(shift, model="m", layer=3)
         assert 0 < shift.noise < 1
         assert shift.shifted == (shift.ci_low > 0)
@@ -160,13 +160,13 @@ def test_a_category_without_a_place_of_its_own_is_not_judged():
     rows = [at for at, word in enumerate(b.words) if word.startswith("bb5-")]
     noise = b.features.copy()
     noise[rows] = 20 * rng.normal(size=(len(rows), 20))
-    found = category_shifts(a, LanguageFeatures("bb", b.words, noise, b.sets), seed=0, n_bootstrap=20)
-    lost = next(row for row in found if row.category == "c05")
+    shifts = category_shifts(a, LanguageFeatures("bb", b.words, noise, b.sets), seed=0, n_bootstrap=20)
+    lost = next(row for row in shifts if row.category == "c05")
     assert lost.shifted is None
     assert lost.value is not None
     assert lost.reason == "halves of its words do not agree on its place in bb"
     CategoryShiftRecord.from_figure(lost, model="m", layer=3)
-    assert sum(row.shifted is None for row in found) < 4
+    assert sum(row.shifted is None for row in shifts) < 4
 
 
 def test_draws_are_made_once_a_language_and_seeded():
@@ -186,19 +186,19 @@ def test_draws_are_made_once_a_language_and_seeded():
 def test_the_same_words_in_both_languages_do_not_shift():
     rng = np.random.default_rng(5)
     a = planted("aa", rng.normal(size=(15, 8)), rng, n=6)
-    found = category_shifts(a, a, seed=0, n_bootstrap=20)
+    shifts = category_shifts(a, a, seed=0, n_bootstrap=20)
     assert all(
-        row.value == pytest.approx(0, abs=1e-12) and row.excess <= 0 and not row.shifted for row in found
+        row.value == pytest.approx(0, abs=1e-12) and row.excess <= 0 and not row.shifted for row in shifts
     )
 
 
 def test_few_shared_categories_give_a_reason():
     rng = np.random.default_rng(6)
     a, b = planted("aa", rng.normal(size=(15, 8)), rng, n=4), planted("bb", rng.normal(size=(9, 8)), rng, n=4)
-    found = category_shifts(a, b, seed=0)
-    assert [row.category for row in found] == [f"c{at:02d}" for at in range(9)]
-    assert all(row.value is None and "share 9 categories" in row.reason for row in found)
-    CategoryShiftRecord.from_figure(found[0], model="m", layer=3)
+    shifts = category_shifts(a, b, seed=0)
+    assert [row.category for row in shifts] == [f"c{at:02d}" for at in range(9)]
+    assert all(row.value is None and "share 9 categories" in row.reason for row in shifts)
+    CategoryShiftRecord.from_figure(shifts[0], model="m", layer=3)
 
 
 def test_a_category_of_one_word_has_no_halves_and_says_so():
@@ -218,8 +218,8 @@ def test_a_category_of_one_word_has_no_halves_and_says_so():
                 ),
             )
         )
-    found = category_shifts(*sides, seed=0, n_bootstrap=20)
-    assert found[-1].category == "c03"
-    assert found[-1].value is None
-    assert "too few" in found[-1].reason
-    assert [row.value is None for row in found] == [False] * 15 + [True]
+    shifts = category_shifts(*sides, seed=0, n_bootstrap=20)
+    assert shifts[-1].category == "c03"
+    assert shifts[-1].value is None
+    assert "too few" in shifts[-1].reason
+    assert [row.value is None for row in shifts] == [False] * 15 + [True]

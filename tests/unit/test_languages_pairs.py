@@ -24,10 +24,10 @@ def space():
 def test_one_space_in_other_features_fits_itself(space):
     turn = np.linalg.qr(np.random.default_rng(1).normal(size=(30, 30)))[0]
     other = replace(space, language="bb", matrix=-4 * space.matrix @ turn + 7).select(NAMES[::-1])
-    found = circumplex_fit(space, other, seed=0, n_permutations=199, n_bootstrap=50)
-    assert (found.value, found.ci_low, found.ci_high) == pytest.approx((1, 1, 1))
-    assert (found.a, found.b, found.n, found.p, found.n_permutations) == ("aa", "bb", 20, 1 / 200, 199)
-    LanguageRSARecord.from_figure(found, model="m", layer=3)
+    fit = circumplex_fit(space, other, seed=0, n_permutations=199, n_bootstrap=50)
+    assert (fit.value, fit.ci_low, fit.ci_high) == pytest.approx((1, 1, 1))
+    assert (fit.a, fit.b, fit.n, fit.p, fit.n_permutations) == ("aa", "bb", 20, 1 / 200, 199)
+    LanguageRSARecord.from_figure(fit, model="m", layer=3)
     plane = common_plane(space, other)
     assert plane.categories == NAMES
     assert np.allclose(plane.a, plane.b)
@@ -38,14 +38,14 @@ def test_one_space_in_other_features_fits_itself(space):
 def test_the_second_language_is_turned_onto_the_first(space):
     moved = space.matrix + 0.5 * np.random.default_rng(2).normal(size=space.matrix.shape)
     other = replace(space, language="bb", matrix=moved)
-    found = circumplex_fit(space, other, seed=0, n_permutations=199)
-    assert found.ci_low < found.value < 1
+    fit = circumplex_fit(space, other, seed=0, n_permutations=199)
+    assert fit.ci_low < fit.value < 1
     plane = common_plane(space, other)
     assert np.allclose(plane.a.std(axis=0), 1)
     both = np.linalg.norm(plane.a) * np.linalg.norm(plane.b)
-    assert (plane.a * plane.b).sum() / both == pytest.approx(found.value)
+    assert (plane.a * plane.b).sum() / both == pytest.approx(fit.value)
     backwards = circumplex_fit(other, space, seed=0, n_permutations=199)
-    assert backwards.value == pytest.approx(found.value)
+    assert backwards.value == pytest.approx(fit.value)
 
 
 def test_components_are_those_of_the_shared_categories(space):
@@ -56,9 +56,9 @@ def test_components_are_those_of_the_shared_categories(space):
 
 def test_what_spans_no_plane_or_shares_too_little_gives_a_reason(space):
     line = replace(space, language="bb", matrix=np.outer(np.arange(20.0), np.ones(30)))
-    found = circumplex_fit(space, line, seed=0)
-    assert (found.value, found.p, found.ci_low) == (None, None, None)
-    assert "do not span a plane" in found.reason
+    fit = circumplex_fit(space, line, seed=0)
+    assert (fit.value, fit.p, fit.ci_low) == (None, None, None)
+    assert "do not span a plane" in fit.reason
     assert common_plane(space, line) is None
     few = circumplex_fit(space, space.select(NAMES[:7]), seed=0)
     assert few.reason == "the languages share 7 categories; at least 15 are needed"

@@ -160,8 +160,8 @@ def test_other_languages_are_stemmed():
 
 
 def test_same_family_finds_concept_words_and_their_inflections():
-    found = same_family(["FEAR", "fears", "feared", "fearful", "table"], ["fear"], "en")
-    assert found.tolist() == [True, True, True, True, False]
+    mask = same_family(["FEAR", "fears", "feared", "fearful", "table"], ["fear"], "en")
+    assert mask.tolist() == [True, True, True, True, False]
     assert not same_family(["fear"], [], "en").any()
 
 

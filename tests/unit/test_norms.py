@@ -125,7 +125,7 @@ def test_chinese_is_read_in_every_encoding(tmp_path, encoding):
 
 
 @pytest.mark.parametrize(
-    ("encoding", "found", "words"),
+    ("encoding", "expected", "words"),
     [
         ("latin-1", "latin-1", ["Ärger", "Süße", "für", "Überfluß"]),
         ("cp1252", "latin-1", ["été", "naïveté", "forêt", "œuvre"]),
@@ -133,10 +133,10 @@ def test_chinese_is_read_in_every_encoding(tmp_path, encoding):
         ("gb18030", "gb18030", ["高興", "說話", "愤怒", "恐惧"]),
     ],
 )
-def test_encodings_without_a_mark_are_told_apart(encoding, found, words):
+def test_encodings_without_a_mark_are_told_apart(encoding, expected, words):
     content = text([["word", "valence"], *([word, "5.1"] for word in words)]).encode(encoding)
     decoded, name = decode(content)
-    assert name == found and all(word in decoded for word in words)
+    assert name == expected and all(word in decoded for word in words)
 
 
 def test_a_given_encoding_stands(tmp_path):
@@ -278,9 +278,9 @@ def test_bad_rows_are_rejected_with_reason_and_counted(tmp_path):
     assert len(norms) == 41 and "bank" not in norms.words and norms.words.count("same") == 1
     assert (norms.reading["rows"], norms.reading["merged"], norms.reading["blank"]) == (49, 1, 1)
     assert norms.reading["rows"] == len(norms) + len(norms.rejected) + norms.reading["merged"]
-    found = check_norms(norms).set_index("problem")["n"]
-    assert found["rejected: rated more than once and the ratings differ"] == 2
-    assert found["duplicate rows that agree, merged"] == 1 and found["blank lines"] == 1
+    counts = check_norms(norms).set_index("problem")["n"]
+    assert counts["rejected: rated more than once and the ratings differ"] == 2
+    assert counts["duplicate rows that agree, merged"] == 1 and counts["blank lines"] == 1
 
 
 def test_words_are_told_apart_by_case_but_not_by_unicode_form_or_spaces(tmp_path):
@@ -345,12 +345,14 @@ def test_findings_about_ratings(tmp_path):
         + "calm,4.5,0,20\nodd,4.6,9,20\nshaky,4.7,1,many\nstar*,4.8,1,20\n"
     )
     norms = english(planted(tmp_path, rows + "ice cream,5,1,20\n"))
-    found = check_norms(norms).set_index("problem")["detail"]
-    assert found["SD 0 with a mean no single answer gives"] == "calm"
-    assert found["SD larger than the scale allows"] == "odd"
-    assert found["no rater count"] == "shaky" and found["words not clean: marks"].startswith("star*: --clean")
-    assert found["entries of several words"] == "ice cream"
-    assert found["ratings fill less than half of the scale"] == "4.5 to 5 on 1..9"
+    details = check_norms(norms).set_index("problem")["detail"]
+    assert details["SD 0 with a mean no single answer gives"] == "calm"
+    assert details["SD larger than the scale allows"] == "odd"
+    assert details["no rater count"] == "shaky" and details["words not clean: marks"].startswith(
+        "star*: --clean"
+    )
+    assert details["entries of several words"] == "ice cream"
+    assert details["ratings fill less than half of the scale"] == "4.5 to 5 on 1..9"
     assert norms.reading["unread"] == 1
 
 

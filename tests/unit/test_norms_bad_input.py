@@ -126,8 +126,8 @@ def test_a_language_without_anchors_is_asked_about(tmp_path):
     assert asked.value.key == "reversed" and asked.value.choices == ("valence",)
     norms = load_norms(path, language="xx", scale=(1, 9), anchors=anchors, reversed=[])
     assert norms.reading["direction"] == "not checked: no words of 'xx' are known that tell"
-    told = load_norms(path, language="en", scale=(1, 9)).reading["direction"]
-    assert told == "not checked: too few anchor words are rated"
+    direction = load_norms(path, language="en", scale=(1, 9)).reading["direction"]
+    assert direction == "not checked: too few anchor words are rated"
 
 
 def test_no_bundled_set_looks_reversed_and_their_turned_copies_do():
@@ -136,12 +136,12 @@ def test_no_bundled_set_looks_reversed_and_their_turned_copies_do():
         if row.language not in bundled_languages():
             continue
         norms, words = load_norms(row.name), anchor_words(load_concepts([row.language]), row.language)
-        found = directions(norms, words)
-        assert not [direction for direction in found if direction.reversed], row.name
+        checks = directions(norms, words)
+        assert not [direction for direction in checks if direction.reversed], row.name
         table = norms.table.copy()
         for target in norms.targets:
             table[target] = sum(norms.scales[target]) - table[target]
-        for before, after in zip(found, directions(replace(norms, table=table), words), strict=True):
+        for before, after in zip(checks, directions(replace(norms, table=table), words), strict=True):
             if before.target == "valence" and min(before.n_high, before.n_low) >= 20:
                 assert after.reversed, row.name
                 checked += 1
@@ -260,8 +260,8 @@ def test_a_column_of_each_script_is_chosen_by_script(tmp_path):
 
 
 def test_counting_scripts():
-    found = words_by_script(["爱情", "愛情", "人", "love"])
-    assert found == {"Hans": ("爱情",), "Hant": ("愛情",)}
+    scripts = words_by_script(["爱情", "愛情", "人", "love"])
+    assert scripts == {"Hans": ("爱情",), "Hant": ("愛情",)}
     assert check_script(["爱情"], "", "x") == "" and check_script(["爱情"], "Hant", "x") == "Hant"
     assert one_in_simplified(["發", "髮", "人"]) == {"发": ("發", "髮")}
 

@@ -186,8 +186,8 @@ def test_numbers_keep_what_is_missing_apart_from_what_is_unreadable():
 def test_an_sd_that_was_not_read_is_not_said_to_be_lacking(tmp_path):
     text = "word,valence,valence_sd,arousal,SD_odd_rest\njoy,8,much,5,1\nsea,2,more,4,1\n"
     norms = english(planted(tmp_path, text))
-    found = check_norms(norms)
-    detail = {(row.problem.split(":")[0], row.target): row.detail for row in found.itertuples()}
+    table = check_norms(norms)
+    detail = {(row.problem.split(":")[0], row.target): row.detail for row in table.itertuples()}
     assert detail["no SD", "valence"].startswith("not read from 'valence_sd'")
     assert detail["no rater count", "valence"] == "the set has none"
 
@@ -197,9 +197,9 @@ def test_an_sd_that_was_not_read_is_not_said_to_be_lacking(tmp_path):
 
 def test_means_of_single_ratings_and_of_means():
     table = pd.DataFrame({"word": ["a", "a", "b", "a"], "valence": [1.0, 2.0, 5.0, np.nan]})
-    found = averaged(table, ("valence",)).set_index("word")
-    assert found.loc["a"].tolist() == [1.5, pytest.approx(np.sqrt(0.5)), 2]
-    assert found.loc["b", "valence_n"] == 1 and np.isnan(found.loc["b", "valence_sd"])
+    means = averaged(table, ("valence",)).set_index("word")
+    assert means.loc["a"].tolist() == [1.5, pytest.approx(np.sqrt(0.5)), 2]
+    assert means.loc["b", "valence_n"] == 1 and np.isnan(means.loc["b", "valence_sd"])
     rng = np.random.default_rng(1)
     first, second = rng.normal(5, 1, 30), rng.normal(6, 2, 12)
     parts = pd.DataFrame(
@@ -240,8 +240,8 @@ def test_duplicates_that_disagree_are_left_out_or_their_mean_is_taken(tmp_path):
     path = planted(tmp_path, rows("bank,4,5", "bank,7,5", "same,4,5", "same,4,"))
     dropped = english(path)
     assert "bank" not in dropped.words and dropped.ratings("arousal")["same"] == 5
-    found = problems(dropped)["rejected: rated more than once and the ratings differ"]
-    assert found[0] == 2 and "--duplicates mean" in found[1]
+    problem = problems(dropped)["rejected: rated more than once and the ratings differ"]
+    assert problem[0] == 2 and "--duplicates mean" in problem[1]
     norms = english(path, duplicates="mean")
     bank = norms.table.set_index("word").loc["bank"]
     assert (bank["valence"], bank["valence_n"]) == (5.5, 2) and bank["valence_sd"] == pytest.approx(

@@ -309,16 +309,16 @@ PUBLISHED = {
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_layouts_are_recognised(tmp_path, name):
-    content, told = PUBLISHED[name]
-    norms = load_norms(planted(tmp_path, content, "some file.txt"), **told.get("said", {}))
+    content, expected = PUBLISHED[name]
+    norms = load_norms(planted(tmp_path, content, "some file.txt"), **expected.get("said", {}))
     assert norms.name == name and norms.citation and not norms.redistributable
-    assert norms.words == told["words"] and norms.language == told["language"]
-    assert norms.scales[norms.targets[0]] == told["scale"]
-    for target in set(TARGETS) & set(told):
-        assert norms.ratings(target).iloc[0] == told[target]
-    assert told.get("scales", {}).items() <= norms.scales.items()
-    if "n" in told:
-        assert norms.table["valence_n"].tolist() == [told["n"]]
+    assert norms.words == expected["words"] and norms.language == expected["language"]
+    assert norms.scales[norms.targets[0]] == expected["scale"]
+    for target in set(TARGETS) & set(expected):
+        assert norms.ratings(target).iloc[0] == expected[target]
+    assert expected.get("scales", {}).items() <= norms.scales.items()
+    if "n" in expected:
+        assert norms.table["valence_n"].tolist() == [expected["n"]]
 
 
 def test_every_layout_known_by_its_columns_is_tested():
@@ -368,10 +368,10 @@ OTHERS = {
 
 @pytest.mark.parametrize("kind", OTHERS)
 def test_other_forms_of_published_files(tmp_path, kind):
-    content, said, told = OTHERS[kind]
+    content, said, expected = OTHERS[kind]
     norms = load_norms(planted(tmp_path, content), **said)
     row = norms.table.iloc[0]
-    assert (norms.name, *row[["word", "valence", "arousal", "valence_sd"]]) == told
+    assert (norms.name, *row[["word", "valence", "arousal", "valence_sd"]]) == expected
 
 
 def test_an_unverified_layout_says_so(tmp_path):

@@ -186,8 +186,8 @@ def test_translations_tell_the_direction_where_the_words_do_not(tmp_path):
     for values, expected in ((LIKED, True), (tuple(10 - v for v in LIKED), False)):
         path = planted(tmp_path, "word,valence,English translation", values, WORDS, words=words)
         if expected:
-            told = load_norms(path, language="xx", scale=(1, 9)).reading["direction"]
-            assert "translations in 'English translation'" in told and "as expected" in told
+            direction = load_norms(path, language="xx", scale=(1, 9)).reading["direction"]
+            assert "translations in 'English translation'" in direction and "as expected" in direction
         else:
             assert "looks reversed" in asked(path, language="xx", scale=(1, 9)).why
 
@@ -274,8 +274,8 @@ def test_what_is_said_stands_over_a_card_key_by_key(tmp_path):
 
 def test_too_few_words_say_so_and_no_p(tmp_path):
     path = planted(tmp_path, "word,valence,arousal", (8, 2, 5), (3, 4, 5), words=("joy", "war", "calmness"))
-    told = load_norms(path, language="en", scale=(1, 9)).reading["direction"]
-    assert "as expected, few words" in told and "Welch" not in told
+    direction = load_norms(path, language="en", scale=(1, 9)).reading["direction"]
+    assert "as expected, few words" in direction and "Welch" not in direction
 
 
 def test_the_spread_of_a_column_that_was_named_is_found_beside_it(tmp_path):

@@ -94,10 +94,10 @@ def test_predictions_equal_explicit_nested_cross_validation(n, d):
     )
     fold_of = assign_folds(groups, 5, seed=4)
     expected, chosen = explicit([layers[:, i] for i in range(3)], y, fold_of, trains, GRID)
-    for t, one in enumerate(predicted):
-        np.testing.assert_allclose(one.out_of_fold, expected[:, t], rtol=1e-6, atol=1e-6)
-        assert one.layer == tuple((3, 6, 9)[chosen[t, fold][0]] for fold in range(5))
-        assert one.penalty == pytest.approx(tuple(chosen[t, fold][1] for fold in range(5)))
+    for t, prediction in enumerate(predicted):
+        np.testing.assert_allclose(prediction.out_of_fold, expected[:, t], rtol=1e-6, atol=1e-6)
+        assert prediction.layer == tuple((3, 6, 9)[chosen[t, fold][0]] for fold in range(5))
+        assert prediction.penalty == pytest.approx(tuple(chosen[t, fold][1] for fold in range(5)))
 
 
 def test_float32_and_sparse_features_predict_as_dense_ones():
@@ -166,7 +166,7 @@ def test_draws_are_predicted_as_spaces_are(monkeypatch):
     np.testing.assert_allclose(single, double, atol=1e-3)
     for draw, r in zip(draws, double, strict=True):
         space = predict_ratings(codes[:, draw], y, groups, scored=scored, seed=3)
-        expected = [[one.r, one.without_concepts.r] for one in space]
+        expected = [[prediction.r, prediction.without_concepts.r] for prediction in space]
         np.testing.assert_allclose(r, expected, atol=1e-9)
 
 
@@ -183,9 +183,9 @@ def test_sparse_features_wider_than_words_are_predicted_as_dense_ones_are(monkey
     codes = sparse_codes(120, 300)
     dense = predict_ratings(codes, y, groups, n_bootstrap=10)
     thin = predict_ratings(sparse.csr_matrix(codes), y, groups, n_bootstrap=10)
-    for one, other in zip(thin, dense, strict=True):
-        np.testing.assert_allclose(one.out_of_fold, other.out_of_fold, atol=1e-4)
-        assert one.penalty == other.penalty
+    for prediction, other in zip(thin, dense, strict=True):
+        np.testing.assert_allclose(prediction.out_of_fold, other.out_of_fold, atol=1e-4)
+        assert prediction.penalty == other.penalty
     fitted = fit_ratings(sparse.csr_matrix(codes), y, groups)[0].predict(codes)
     np.testing.assert_allclose(fitted, fit_ratings(codes, y, groups)[0].predict(codes), atol=1e-4)
 
@@ -195,16 +195,16 @@ def test_draws_of_more_latents_than_training_words_are_predicted_as_spaces_are()
     codes = sparse_codes(60, 200)
     draws = random_draws(200, 80, 3, seed=2)
     r = predict_draws(sparse.csr_matrix(codes), draws, y, groups, seed=3)
-    for draw, found in zip(draws, r, strict=True):
+    for draw, row in zip(draws, r, strict=True):
         space = predict_ratings(codes[:, np.sort(draw)], y, groups, n_bootstrap=10, seed=3)
-        np.testing.assert_allclose(found[:, 0], [one.r for one in space], atol=1e-4)
+        np.testing.assert_allclose(row[:, 0], [prediction.r for prediction in space], atol=1e-4)
 
 
 def test_moments_of_sparse_columns_are_those_of_dense_ones():
     codes = sparse_codes(50, 20)
     codes[:, 3], codes[:, 4] = 0, 1e4 + np.arange(50) * 1e-3
-    for found, expected in zip(ridge.moments(sparse.csr_matrix(codes)), ridge.moments(codes), strict=True):
-        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+    for actual, expected in zip(ridge.moments(sparse.csr_matrix(codes)), ridge.moments(codes), strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=1e-9, atol=1e-12)
 
 
 def skewed_profile(n_latents: int = 800, seed: int = 0) -> np.ndarray:
@@ -302,18 +302,18 @@ def test_duplicated_words_do_not_narrow_the_interval():
 
 
 def test_disattenuated_r_divides_by_the_root_of_the_reliability():
-    one = score(
+    result = score(
         np.arange(20.0), np.arange(20.0) + np.tile([0, 3], 10), np.arange(20), np.zeros(20, dtype=int)
     )
-    assert one.disattenuated(0.81) == pytest.approx(one.r / 0.9)
-    assert one.disattenuated(None) is None
+    assert result.disattenuated(0.81) == pytest.approx(result.r / 0.9)
+    assert result.disattenuated(None) is None
 
 
 def test_constant_predictions_score_zero():
-    one = score(np.ones(30), np.random.default_rng(0).random(30), np.arange(30), np.arange(30) % 5)
-    assert one.r == 0
-    assert np.isnan(one.ci_low)
-    assert one.p == pytest.approx(0.5)
+    result = score(np.ones(30), np.random.default_rng(0).random(30), np.arange(30), np.arange(30) % 5)
+    assert result.r == 0
+    assert np.isnan(result.ci_low)
+    assert result.p == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("d", [8, 200], ids=["primal", "dual"])
@@ -414,10 +414,14 @@ def test_features_beside_others_are_predicted_from_as_if_they_were_one_set():
     alone = predict_ratings(x, y, groups, **options)
     joined = predict_beside(x, beside, alone, penalties=GRID, seed=3)
     together = predict_ratings(np.hstack([x, beside]), y, groups, **options)
-    for one, other in zip(joined, together, strict=True):
-        assert np.allclose(one.out_of_fold, other.out_of_fold)
-        assert (one.target, one.n_features, one.penalty) == (other.target, 13, other.penalty)
-        assert one.without_concepts == other.without_concepts
+    for prediction, other in zip(joined, together, strict=True):
+        assert np.allclose(prediction.out_of_fold, other.out_of_fold)
+        assert (prediction.target, prediction.n_features, prediction.penalty) == (
+            other.target,
+            13,
+            other.penalty,
+        )
+        assert prediction.without_concepts == other.without_concepts
     compare_predictions(joined[0], alone[0])
 
 
@@ -434,11 +438,11 @@ def test_features_beside_layers_keep_the_layer_of_each_fold():
         name: predict_ratings(np.hstack([layers[:, at], beside]), y, groups, penalties=GRID)
         for at, name in enumerate(names)
     }
-    for t, (one, first) in enumerate(zip(joined, alone, strict=True)):
-        assert one.layer == first.layer
-        for fold, layer in enumerate(one.layer):
-            rows = one.folds == fold
-            assert np.allclose(one.out_of_fold[rows], by_layer[layer][t].out_of_fold[rows])
+    for t, (prediction, first) in enumerate(zip(joined, alone, strict=True)):
+        assert prediction.layer == first.layer
+        for fold, layer in enumerate(prediction.layer):
+            rows = prediction.folds == fold
+            assert np.allclose(prediction.out_of_fold[rows], by_layer[layer][t].out_of_fold[rows])
 
 
 # --- the estimator ------------------------------------------------------------------------------------------

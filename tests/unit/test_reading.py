@@ -73,10 +73,10 @@ def test_a_text_reads_the_same_alone_and_among_others(reader):
 
 
 def test_tokens_cover_the_text_by_their_offsets(reader):
-    for text, one in zip(TEXTS, reader.read(TEXTS).tokens, strict=True):
-        covered = {place for low, high in one.offsets for place in range(low, high)}
+    for text, reading in zip(TEXTS, reader.read(TEXTS).tokens, strict=True):
+        covered = {place for low, high in reading.offsets for place in range(low, high)}
         assert covered >= {place for place, letter in enumerate(text) if not letter.isspace()}
-        assert one.tokens == tuple(text[low:high] for low, high in one.offsets)
+        assert reading.tokens == tuple(text[low:high] for low, high in reading.offsets)
 
 
 def test_long_texts_are_read_to_their_end_in_windows(reader):
@@ -189,9 +189,9 @@ def test_fit_predicts_by_target_name(reader):
     texts = [f"{word} {tail}" for word in ("joy", "grief") for tail in ("a", "b", "rain", "word", "calm")]
     values = np.repeat([[1.0], [-1.0]], 5, axis=0)
     fitted = reader.fit(texts, values, ["valence"])
-    found = fitted.predict(texts)
-    assert list(found.columns) == ["valence"]
-    assert found.valence[:5].mean() > found.valence[5:].mean()
+    table = fitted.predict(texts)
+    assert list(table.columns) == ["valence"]
+    assert table.valence[:5].mean() > table.valence[5:].mean()
     with pytest.raises(EmospaceError, match="targets"):
         reader.fit(texts, values, ["valence", "arousal"])
 
@@ -224,7 +224,7 @@ def test_the_table_names_the_highest_category(reader, capsys):
         assert f"{best[0][0]} {best[0][1]:+.1f}" in shown
     show(reading, "token", 1)
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == sum(len(one.tokens) + 2 for one in reading.tokens)
+    assert len(lines) == sum(len(line.tokens) + 2 for line in reading.tokens)
 
 
 def test_the_command_reads_standard_input_and_writes_a_file(reader, tmp_path, monkeypatch):

@@ -48,12 +48,12 @@ def places(languages: tuple[str, ...]) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(3)
     people = np.array(list(PEOPLE.values()))
     by_family: dict[str, np.ndarray] = {}
-    found = {}
+    points = {}
     for language in languages:
         family = FAMILY.get(language, "indo-european")
         centre = by_family.setdefault(family, people + rng.normal(0, 0.25, people.shape))
-        found[language] = centre + rng.normal(0, 0.16, people.shape)
-    return found
+        points[language] = centre + rng.normal(0, 0.16, people.shape)
+    return points
 
 
 def distances(points: np.ndarray) -> np.ndarray:
@@ -453,11 +453,11 @@ def test_transfer_matrix_has_its_references_below(page):
 
 def test_transfer_is_counted_over_directions(three):
     run = load_run(three)
-    found = transfers_of(run.results)
-    space = found["valence", "space"]
+    transfers = transfers_of(run.results)
+    space = transfers["valence", "space"]
     assert (space.n, space.beyond, space.tested, space.below, space.compared) == (6, 6, 6, 6, 6)
     assert space.high == pytest.approx(0.52)
-    assert found["valence", "universal"].n == 5
+    assert transfers["valence", "universal"].n == 5
     words = " ".join(verdict(run))
     assert "in all 12 cases, and less well read than within the language in all 12" in words
     assert "over the 5 directions that all feature sets have: dense states" in words

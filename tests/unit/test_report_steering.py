@@ -119,11 +119,11 @@ def steering_run(folder, *, works=True, refused=()):
             texts=[f"{NASTY} {number}" for number in range(N_PROMPTS)],
             n_tokens=[9] * N_PROMPTS,
             stopped=[False] * N_PROMPTS,
-            perplexity=one.perplexity.tolist(),
+            perplexity=scores.perplexity.tolist(),
             applications=10,
             factual=[],
         )
-        for one in scored
+        for scores in scored
     ]
     prompts = [f"What is {number}?" for number in range(N_PROMPTS)]
     judged = Judged(cells, prompts, answers, scored, groups)
@@ -135,7 +135,7 @@ def steering_run(folder, *, works=True, refused=()):
     for name, table in tables.items():
         table.to_parquet(folder / "tables" / f"steering_{name}.parquet", index=False)
     model = SimpleNamespace(name="tiny", tokenizer=SimpleNamespace(chat_template="{{messages}}"))
-    records = tuple(_record(spec, model, JUDGE, one) for one in groups)
+    records = tuple(_record(spec, model, JUDGE, group) for group in groups)
     results = Results(
         steering=records,
         summary=steering_summary(records),
@@ -256,8 +256,8 @@ def charts_of(page):
 
 
 def test_the_page_has_its_own_sections_and_no_study(page):
-    found = Rows(page)
-    assert [attrs["id"] for tag, attrs in found.tags if tag == "section"] == [
+    parser = Rows(page)
+    assert [attrs["id"] for tag, attrs in parser.tags if tag == "section"] == [
         *(
             "answer",
             "frontier",
@@ -270,10 +270,10 @@ def test_the_page_has_its_own_sections_and_no_study(page):
             "manifest",
         ),
     ]
-    words = " ".join(found.words)
+    words = " ".join(parser.words)
     assert "emospace steer evaluate" in words
     assert "Steering towards 8 emotions in English, judged by “subword”" in words
-    names = [attrs["id"] for _, attrs in found.tags if "id" in attrs]
+    names = [attrs["id"] for _, attrs in parser.tags if "id" in attrs]
     assert len(names) == len(set(names))
 
 
@@ -520,8 +520,8 @@ def test_a_demo_is_marked_as_an_illustration(folder, records, tmp_path):
     assert "8 prompts for each are too few" in said[1]
     results = Results.load(folder / "results.json").model_copy(update={"steering": shown})
     results.save(tmp_path / "results.json")
-    found = Rows(write_report(tmp_path).read_text(encoding="utf-8"))
-    assert len(found.table("table-steering-basic")) == 6
+    parser = Rows(write_report(tmp_path).read_text(encoding="utf-8"))
+    assert len(parser.table("table-steering-basic")) == 6
 
 
 def test_a_demo_in_two_languages_is_one_table_that_marks_what_the_judge_is_too_weak_for(
@@ -600,8 +600,8 @@ def test_reading_is_a_table_of_methods_with_a_verdict(folder, tmp_path):
     results = Results.load(folder / "results.json").model_copy(update={"reading": given})
     results.save(tmp_path / "results.json")
     page = write_report(tmp_path).read_text(encoding="utf-8")
-    found = Rows(page)
-    rows = found.table("table-reading")
+    parser = Rows(page)
+    rows = parser.table("table-reading")
     assert rows[0]["Features, no labelled text"] == ".59"
     assert rows[0]["Static vectors, no labelled text"] == ".38"
     assert rows[0]["Features, fitted"] == "–"
@@ -609,15 +609,15 @@ def test_reading_is_a_table_of_methods_with_a_verdict(folder, tmp_path):
     assert (rows[2]["Target"], rows[2]["Measure"]) == ("Joy", "AUROC")
     assert 'title="no training texts"' in page
     assert "the valence of 1,000 texts of emobank agrees with people's at r = .59 (95% CI .55" in " ".join(
-        found.words
+        parser.words
     )
-    assert "reading of emobank by ridge: valence" in " ".join(found.words)
+    assert "reading of emobank by ridge: valence" in " ".join(parser.words)
 
 
 def test_a_study_without_steering_has_neither_section(folder, tmp_path):
     results = Results.load(folder / "results.json").model_copy(update={"steering": ()})
     results.save(tmp_path / "results.json")
-    found = Rows(write_report(tmp_path).read_text(encoding="utf-8"))
-    sections = [attrs["id"] for tag, attrs in found.tags if tag == "section"]
+    parser = Rows(write_report(tmp_path).read_text(encoding="utf-8"))
+    sections = [attrs["id"] for tag, attrs in parser.tags if tag == "section"]
     assert sections[:2] == ["answer", "circumplex"]
     assert not {"steering", "reading"} & set(sections)

@@ -54,15 +54,15 @@ def rate_of(source, output, place):
 
 
 def records():
-    found = []
+    rows = []
     for output in OUTPUTS:
         for place, emotion in enumerate(BASIC):
-            found += [
+            rows += [
                 record(emotion, None, output, 0.15, "none"),
                 record(emotion, None, output, 0.2, "random"),
             ]
-            found += [record(emotion, source, output, rate_of(source, output, place)) for source in SOURCES]
-    return tuple(found)
+            rows += [record(emotion, source, output, rate_of(source, output, place)) for source in SOURCES]
+    return tuple(rows)
 
 
 def means(p=0.001):
@@ -202,15 +202,15 @@ def test_the_matrix_holds_the_records_and_the_controls(page):
     whole = variants["mean"]["data"][0]["z"]
     assert whole[1][0] == pytest.approx(np.mean([rate_of("es", "en", place) for place in range(6)]), abs=1e-3)
     bold = [
-        trace["y"][one["y"]]
-        for one in variants["mean"]["layout"]["annotations"]
-        if one["text"].startswith("<b>")
+        trace["y"][annotation["y"]]
+        for annotation in variants["mean"]["layout"]["annotations"]
+        if annotation["text"].startswith("<b>")
     ]
     assert bold == ["English", "Spanish"]
 
 
 def test_a_missing_square_stays_blank():
-    some = [one for one in records() if (one.source_language, one.language) != ("ja", "es")]
+    some = [entry for entry in records() if (entry.source_language, entry.language) != ("ja", "es")]
     trace = matrix(results_with(some, means())).variants["mean"]["data"][0]
     row = trace["z"][trace["y"].index("Japanese")]
     assert row[0] is not None
@@ -239,21 +239,23 @@ def test_the_verdict_counts_pairs_of_different_languages():
 
 
 def test_tables_hold_the_figures(page):
-    found = Rows(page)
-    rows = {(row["Concepts"], row["Answers"]): row for row in found.table("table-crossing-means")}
+    parser = Rows(page)
+    rows = {(row["Concepts"], row["Answers"]): row for row in parser.table("table-crossing-means")}
     assert len(rows) == len(SOURCES) * len(OUTPUTS)
     assert rows["Spanish", "English"]["Random"] == ".20"
     assert rows["Japanese", "Spanish"]["In language"] == "40%"
-    rates = found.table("table-crossing-rates")
+    rates = parser.table("table-crossing-rates")
     assert len(rates) == len(SOURCES) * len(OUTPUTS) * 6
     assert {row["Random"] for row in rates} == {".20"}
-    pairs = {(row["Language"], row["And"]): row["Mean cosine"] for row in found.table("table-crossing-pairs")}
+    pairs = {
+        (row["Language"], row["And"]): row["Mean cosine"] for row in parser.table("table-crossing-pairs")
+    }
     assert pairs == {
         ("English", "Spanish"): ".80",
         ("English", "Japanese"): ".40",
         ("Spanish", "Japanese"): ".30",
     }
-    assert len(found.table("table-crossing-samples")) == 2 * (1 + len(SOURCES))
+    assert len(parser.table("table-crossing-samples")) == 2 * (1 + len(SOURCES))
     assert "<script>alert" not in page
     assert "calibrated for the English one" in page
 
@@ -268,10 +270,12 @@ def test_without_tables_every_part_says_why(folder, tmp_path):
 
 @pytest.mark.parametrize("source", ["en", "es"])
 def test_a_study_of_one_language_keeps_its_own_page(tmp_path, source):
-    kept = [one for one in records() if one.language == "en" and one.source_language in (None, source)]
+    kept = [
+        entry for entry in records() if entry.language == "en" and entry.source_language in (None, source)
+    ]
     if source != "en":
         # As `steer evaluate` in another language than that of the vectors, an instruction beside them.
-        kept = [one for one in kept if one.source_language or one.vector in ("none", "random")]
+        kept = [entry for entry in kept if entry.source_language or entry.vector in ("none", "random")]
         kept.append(record("joy", None, "en", 0.4, "prompt"))
     results = Results(
         steering=tuple(kept),

@@ -125,21 +125,21 @@ def test_stop_texts_end_the_text_wherever_tokens_were_cut(stops, whole, shown):
 @pytest.mark.parametrize("size", [1, 3, 100])
 def test_a_thought_is_parted_from_the_answer_wherever_tokens_were_cut(opened, whole, answer, reasoning, size):
     text = AnswerStream(lambda tokens: "".join(tokens), opened)
-    found = EMPTY
+    piece = EMPTY
     for start in range(0, len(whole), size):
-        found = found.then(text.push(whole[start : start + size]))
-    found = found.then(text.close())
-    assert (found.answer, found.reasoning) == (answer, reasoning)
+        piece = piece.then(text.push(whole[start : start + size]))
+    piece = piece.then(text.close())
+    assert (piece.answer, piece.reasoning) == (answer, reasoning)
     assert split_reasoning(whole, opened)[:2] == (answer, reasoning)
 
 
 def test_a_stop_text_ends_the_answer_and_not_the_thought():
-    text, found = AnswerStream(utf8, True, ["end"]), EMPTY
+    text, piece = AnswerStream(utf8, True, ["end"]), EMPTY
     for byte in b"the end is near</think>Joy without end.":
-        found = found.then(text.push(byte))
+        piece = piece.then(text.push(byte))
         if text.stopped:
             break
-    assert (found.answer, found.reasoning, text.stopped) == ("Joy without ", "the end is near", True)
+    assert (piece.answer, piece.reasoning, text.stopped) == ("Joy without ", "the end is near", True)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org"])
@@ -208,9 +208,9 @@ def test_an_origin_that_names_no_page_is_refused(origin):
 def test_what_cannot_be_honoured_is_refused_by_name(given):
     with pytest.raises(ValidationError) as raised:
         ChatRequest(messages=[{"role": "user", "content": "x"}], **given)
-    told = from_validation(raised.value.errors())
-    assert (told.status, told.body.error.param) == (400, *given)
-    assert told.body.error.code == ("invalid_value" if "stop" in given else "unsupported")
+    error = from_validation(raised.value.errors())
+    assert (error.status, error.body.error.param) == (400, *given)
+    assert error.body.error.code == ("invalid_value" if "stop" in given else "unsupported")
 
 
 def test_what_common_clients_send_is_taken():
@@ -251,8 +251,8 @@ def test_prompts_are_texts_or_token_ids():
 
 
 def test_an_error_nobody_foresaw_tells_nothing():
-    told = api_error(KeyError("/secret")).body.model_dump_json()
-    assert "secret" not in told
+    text = api_error(KeyError("/secret")).body.model_dump_json()
+    assert "secret" not in text
     assert api_error(KeyError("x")).status == 500
 
 
@@ -339,9 +339,9 @@ def test_doses_tried_are_those_of_the_vector_that_was_chosen():
         "unsteered": {"joy": 0.1, "awe": 0.0},
     }
     bank = VectorBank({}, {}, note)
-    found = tried_doses(bank, "joy")
-    assert found["base_rate"] == 0.1
-    assert found["tried"] == [
+    result = tried_doses(bank, "joy")
+    assert result["base_rate"] == 0.1
+    assert result["tried"] == [
         {"dose": 0.5, "rate": 0.2, "perplexity_ratio": 1.2, "facts": None, "n_judged": 20},
         {"dose": 0.8, "rate": 0.6, "perplexity_ratio": 1.6, "facts": None, "n_judged": 20},
     ]

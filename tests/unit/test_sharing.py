@@ -80,10 +80,10 @@ def test_vectors_are_pulled_to_where_steering_finds_them(hub, tmp_path):
     assert "library_name: emospace" in readme and "| vectors | joy |" in readme
     assert TOKEN not in readme
     (sent / "evil.pkl").write_text("x")
-    found = pull("me/vectors")
-    assert found == tmp_path / "cache" / "steering" / "abc-mix"
-    assert (found / "vectors.safetensors").read_text(encoding="utf-8") == "tensors"
-    assert not (found / "evil.pkl").exists()
+    place = pull("me/vectors")
+    assert place == tmp_path / "cache" / "steering" / "abc-mix"
+    assert (place / "vectors.safetensors").read_text(encoding="utf-8") == "tensors"
+    assert not (place / "evil.pkl").exists()
     with pytest.raises(EmospaceError, match="something is there already"):
         pull("me/vectors")
 
@@ -98,8 +98,8 @@ def test_autoencoders_lie_where_saelens_looks_and_one_is_pulled(hub, tmp_path):
     sent = hub.root / "model" / "me" / "sae"
     assert {path.name for path in sent.iterdir()} == {"layer-6", "layer-9", "README.md", "emospace.json"}
     assert "emospace hub pull me/sae/layer-9" in (sent / "README.md").read_text(encoding="utf-8")
-    found = pull("me/sae/layer-9", tmp_path / "new")
-    assert json.loads((found / "cfg.json").read_text(encoding="utf-8"))["d_sae"] == 32
+    place = pull("me/sae/layer-9", tmp_path / "new")
+    assert json.loads((place / "cfg.json").read_text(encoding="utf-8"))["d_sae"] == 32
     with pytest.raises(EmospaceError, match="it holds several: layer-6, layer-9"):
         pull("me/sae", tmp_path / "other")
     with pytest.raises(EmospaceError, match="layer-7"):
@@ -135,8 +135,8 @@ def test_a_run_keeps_ratings_that_may_not_be_passed_on(hub, tmp_path):
     assert "report.html" in left and all(
         "predictions" in n or "circumplex" in n or "rdm_human" in n or "report" in n for n in left
     )
-    found = pull("me/closed", tmp_path / "pulled")
-    assert (found / "results.json").is_file()
+    place = pull("me/closed", tmp_path / "pulled")
+    assert (place / "results.json").is_file()
 
 
 def test_what_the_hub_refuses_is_one_message_without_the_token(hub, tmp_path):

@@ -60,9 +60,9 @@ def test_a_category_of_silent_words_has_no_disjoint_dissimilarity():
     sets = concept_sets({name: dict.fromkeys(words, 1.0) for name, words in members.items()})
     features = np.random.default_rng(0).normal(size=(5, 6))
     silent = np.array([False, False, False, False, True])
-    found = disjoint_rdm(features, list("abcde"), sets, "en", silent=silent)
+    rdm = disjoint_rdm(features, list("abcde"), sets, "en", silent=silent)
     # Beside joy, awe is left with a word no feature is active in.
-    assert np.isnan(found[0, 2]) and np.isnan(found).sum() == 2
+    assert np.isnan(rdm[0, 2]) and np.isnan(rdm).sum() == 2
 
 
 def test_rdms_and_their_correlation_match_rsatoolbox():
@@ -86,9 +86,9 @@ def test_rdms_and_their_correlation_match_rsatoolbox():
 def test_a_constant_row_has_no_correlation_distance():
     rows = np.random.default_rng(3).normal(size=(4, 5))
     rows[2] = 1
-    found = dissimilarity(rows)
-    assert np.isnan(found[2, [0, 1, 3]]).all()
-    assert np.isfinite(found[np.ix_([0, 1, 3], [0, 1, 3])]).all()
+    distances = dissimilarity(rows)
+    assert np.isnan(distances[2, [0, 1, 3]]).all()
+    assert np.isfinite(distances[np.ix_([0, 1, 3], [0, 1, 3])]).all()
 
 
 def test_what_all_categories_share_does_not_make_them_alike():
@@ -107,11 +107,11 @@ def test_features_are_in_units_of_both_groups_spread():
     codes[:, 1] += 5
     pool[:, 1] = 0
     codes[:, 2] = pool[:, 2] = 7
-    found = standardise(codes, pool=pool, transform="raw", scale="pool")
+    values = standardise(codes, pool=pool, transform="raw", scale="pool")
     spread = np.sqrt((codes[:, 0].var() + pool[:, 0].var()) / 2)
-    assert np.allclose(found[:, 0], (codes[:, 0] - pool[:, 0].mean()) / spread)
-    assert np.isfinite(found[:, 1]).all()
-    assert (found[:, 2] == 0).all()
+    assert np.allclose(values[:, 0], (codes[:, 0] - pool[:, 0].mean()) / spread)
+    assert np.isfinite(values[:, 1]).all()
+    assert (values[:, 2] == 0).all()
 
 
 @pytest.mark.parametrize("kind", ["dense", "static"])
@@ -120,22 +120,22 @@ def test_dense_features_count_dimensions_alike_and_lack_what_neutral_words_diffe
     pool, words = rng.normal(size=(300, 12)), rng.normal(size=(40, 12))
     common = np.linalg.qr(rng.normal(size=(12, N_REMOVED)))[0].T
     pool += 9 * rng.normal(size=(300, N_REMOVED)) @ common
-    found = kind_features(words, None, kind, pool)
+    values = kind_features(words, None, kind, pool)
     massive = np.array([1e4, *[1] * 11])
-    assert np.allclose(kind_features(words * massive, None, kind, pool * massive), found)
+    assert np.allclose(kind_features(words * massive, None, kind, pool * massive), values)
     spread = np.sqrt((words.var(axis=0) + pool.var(axis=0)) / 2)
     _, _, components = np.linalg.svd((pool - pool.mean(axis=0)) / spread)
-    assert np.allclose(found @ components[:N_REMOVED].T, 0)
+    assert np.allclose(values @ components[:N_REMOVED].T, 0)
     assert np.allclose(
-        found @ components[N_REMOVED:].T, (words - pool.mean(axis=0)) / spread @ components[N_REMOVED:].T
+        values @ components[N_REMOVED:].T, (words - pool.mean(axis=0)) / spread @ components[N_REMOVED:].T
     )
 
 
 def test_dense_features_without_a_pool_are_in_units_of_the_words_spread():
     rng = np.random.default_rng(6)
     words = rng.normal(size=(40, 5)) * [1, 10, 1e4, 0.1, 0]
-    found = kind_features(words, None, "dense")
-    assert np.allclose(found.std(axis=0), [1, 1, 1, 1, 0])
+    values = kind_features(words, None, "dense")
+    assert np.allclose(values.std(axis=0), [1, 1, 1, 1, 0])
 
 
 def test_codes_are_compressed_and_otherwise_as_they_are(codes):
@@ -144,9 +144,9 @@ def test_codes_are_compressed_and_otherwise_as_they_are(codes):
 
 def test_compression_is_a_mirrored_logarithm_of_chosen_latents():
     codes = np.array([[0.0, -3.0, 1.0], [2.0, 0.0, 5.0]])
-    found = standardise(sp.csr_matrix(codes), [2, 1], scale="none")
-    assert np.allclose(found, [[np.log(2), -np.log(4)], [np.log(6), 0]])
-    assert np.allclose(found, standardise(codes, [2, 1], scale="none"))
+    values = standardise(sp.csr_matrix(codes), [2, 1], scale="none")
+    assert np.allclose(values, [[np.log(2), -np.log(4)], [np.log(6), 0]])
+    assert np.allclose(values, standardise(codes, [2, 1], scale="none"))
     with pytest.raises(EmospaceError, match="pool"):
         standardise(codes, scale="pool")
 
@@ -180,23 +180,23 @@ def test_scaling_over_categories_gives_unit_columns(codes):
 
 def test_pca_gives_ordered_orthogonal_scores_with_a_fixed_sign(codes):
     space = build_space(codes, WORDS, concept_sets(), "en", scale="none")
-    found = space.pca(5)
-    assert found.scores.shape == (4, 3)
-    assert np.allclose(found.scores.T @ found.scores, np.diag(np.diag(found.scores.T @ found.scores)))
-    assert np.allclose(found.scores, (space.matrix - space.matrix.mean(axis=0)) @ found.components.T)
-    assert found.explained.sum() == pytest.approx(1)
-    assert (found.scores[np.abs(found.scores).argmax(axis=0), range(3)] > 0).all()
+    pca = space.pca(5)
+    assert pca.scores.shape == (4, 3)
+    assert np.allclose(pca.scores.T @ pca.scores, np.diag(np.diag(pca.scores.T @ pca.scores)))
+    assert np.allclose(pca.scores, (space.matrix - space.matrix.mean(axis=0)) @ pca.components.T)
+    assert pca.explained.sum() == pytest.approx(1)
+    assert (pca.scores[np.abs(pca.scores).argmax(axis=0), range(3)] > 0).all()
     flipped = EmotionSpace("en", space.categories, space.latents, -space.matrix).pca(3)
-    assert np.allclose(np.abs(flipped.scores), np.abs(found.scores))
+    assert np.allclose(np.abs(flipped.scores), np.abs(pca.scores))
 
 
 def test_pca_is_that_of_scikit_learn_but_for_signs(codes):
     from sklearn.decomposition import PCA
 
     space = build_space(codes, WORDS, concept_sets(), "en", scale="none")
-    found, theirs = space.pca(3), PCA(3)
-    np.testing.assert_allclose(np.abs(found.scores), np.abs(theirs.fit_transform(space.matrix)), atol=1e-10)
-    np.testing.assert_allclose(found.explained, theirs.explained_variance_ratio_, atol=1e-10)
+    ours, theirs = space.pca(3), PCA(3)
+    np.testing.assert_allclose(np.abs(ours.scores), np.abs(theirs.fit_transform(space.matrix)), atol=1e-10)
+    np.testing.assert_allclose(ours.explained, theirs.explained_variance_ratio_, atol=1e-10)
 
 
 def test_a_space_survives_saving_and_selects_by_name(tmp_path, codes):
@@ -221,23 +221,23 @@ def test_a_file_that_is_no_space_is_named(tmp_path):
 
 
 def test_overlap_is_jaccard_of_weight_shares():
-    found = overlap_rdm(concept_sets(), "en")
+    rdm = overlap_rdm(concept_sets(), "en")
     shared = min(0.5, 0.25 / 1.25)
-    assert found[1, 2] == pytest.approx(1 - shared / (2 - shared))
-    assert found[0, 1] == 1
-    assert np.array_equal(found, found.T)
-    assert (np.diag(found) == 0).all()
+    assert rdm[1, 2] == pytest.approx(1 - shared / (2 - shared))
+    assert rdm[0, 1] == 1
+    assert np.array_equal(rdm, rdm.T)
+    assert (np.diag(rdm) == 0).all()
 
 
 def test_pairs_are_compared_without_the_words_they_share(codes):
     features = standardise(codes, scale="none")
-    found = disjoint_rdm(features, WORDS, concept_sets(), "en")
+    rdm = disjoint_rdm(features, WORDS, concept_sets(), "en")
     whole = build_space(codes, WORDS, concept_sets(), "en", scale="none").rdm(centred=False)
     at = {word: features[WORDS.index(word)] for word in WORDS}
-    assert found[0, 1] == pytest.approx(whole[0, 1])
-    assert found[1, 2] == pytest.approx(dissimilarity(np.stack([at["afraid"], at["rage"]]))[0, 1])
+    assert rdm[0, 1] == pytest.approx(whole[0, 1])
+    assert rdm[1, 2] == pytest.approx(dissimilarity(np.stack([at["afraid"], at["rage"]]))[0, 1])
     joy = (at["happy"] + at["glad"] / 2) / 1.5
-    assert found[0, 3] == pytest.approx(dissimilarity(np.stack([joy, at["wonder"]]))[0, 1])
+    assert rdm[0, 3] == pytest.approx(dissimilarity(np.stack([joy, at["wonder"]]))[0, 1])
     inside = {"fear": {"dread": 1.0}, "anger": {"rage": 1.0, "dread": 1.0}}
     with pytest.raises(EmospaceError, match="each of its 1 concept words is also in 'anger'"):
         disjoint_rdm(features[:2], ["dread", "rage"], concept_sets(inside), "en")
@@ -271,15 +271,15 @@ def test_cebra_repeats_itself_and_leaves_the_global_generators_alone(affective_w
 
 def test_cebra_decodes_unseen_categories_better_than_its_shuffled_self(affective_words):
     features, categories, ratings = affective_words
-    found = cebra_decoding(
+    decoding = cebra_decoding(
         features, categories, ratings, seed=0, n_seeds=2, folds=3, n_iterations=40, n_permutations=499
     )
-    assert (found.r2 > 0.5).all()
-    assert (found.r2 > found.shuffled_r2).all()
-    assert (found.p < 0.01).all()
-    assert (found.ci_low < found.r2).all()
-    assert found.predicted.shape == (20, 2)
-    assert (found.pca_r2 > 0.5).all()
+    assert (decoding.r2 > 0.5).all()
+    assert (decoding.r2 > decoding.shuffled_r2).all()
+    assert (decoding.p < 0.01).all()
+    assert (decoding.ci_low < decoding.r2).all()
+    assert decoding.predicted.shape == (20, 2)
+    assert (decoding.pca_r2 > 0.5).all()
 
 
 def test_cebra_decodes_alike_in_processes(affective_words, monkeypatch):

@@ -33,8 +33,8 @@ def test_fisher_interval_matches_scipy():
     rng = np.random.default_rng(2)
     x = rng.normal(size=30)
     y = x + rng.normal(size=30)
-    found = scipy.stats.pearsonr(x, y)
-    assert stats.pearson_interval(found.statistic, 30) == pytest.approx(tuple(found.confidence_interval()))
+    result = scipy.stats.pearsonr(x, y)
+    assert stats.pearson_interval(result.statistic, 30) == pytest.approx(tuple(result.confidence_interval()))
     assert np.isnan(stats.pearson_interval(0.3, 3)[0])
 
 
@@ -49,9 +49,9 @@ def test_rating_ceiling_is_the_root_of_the_reliability():
     true = rng.normal(size=4000)
     observed = true + rng.normal(size=4000) * 2 / np.sqrt(8)
     expected = np.corrcoef(true, observed)[0, 1]
-    found = stats.rating_ceiling(observed, np.full(4000, 2.0), np.full(4000, 8), seed=0, n_simulations=50)
-    assert found == pytest.approx(expected, abs=0.01)
-    assert found == pytest.approx(np.sqrt(1 - 0.5 / observed.var()), abs=0.01)
+    ceiling = stats.rating_ceiling(observed, np.full(4000, 2.0), np.full(4000, 8), seed=0, n_simulations=50)
+    assert ceiling == pytest.approx(expected, abs=0.01)
+    assert ceiling == pytest.approx(np.sqrt(1 - 0.5 / observed.var()), abs=0.01)
 
 
 def test_rating_ceiling_of_distances_falls_with_noise_and_skips_unknown_items():
@@ -119,7 +119,7 @@ def test_mantel_p_counts_relabellings_as_the_plain_loop_does(statistic, controls
     a, b = random_rdm(rng, 7, rounded=True), random_rdm(rng, 7, rounded=True)
     b = b + 0.6 * a
     partial = [random_rdm(rng, 7) for _ in range(controls)]
-    found = stats.mantel(a, b, seed=11, n_permutations=400, statistic=statistic, partial=partial)
+    result = stats.mantel(a, b, seed=11, n_permutations=400, statistic=statistic, partial=partial)
     upper = np.triu_indices(7, 1)
     order = np.random.default_rng(11).permuted(np.tile(np.arange(7), (400, 1)), axis=1)
     rank = scipy.stats.rankdata if statistic == "spearman" else np.asarray
@@ -133,9 +133,9 @@ def test_mantel_p_counts_relabellings_as_the_plain_loop_does(statistic, controls
     moved += moved.T
     fixed = rest(rank(b[upper]))
     values = [np.corrcoef(rest(moved[np.ix_(o, o)][upper]), fixed)[0, 1] for o in order]
-    reached = sum(value >= found.value - 1e-9 for value in values)
-    assert found.p == pytest.approx((1 + reached) / 401)
-    assert (found.n, found.n_permutations) == (7, 400)
+    reached = sum(value >= result.value - 1e-9 for value in values)
+    assert result.p == pytest.approx((1 + reached) / 401)
+    assert (result.n, result.n_permutations) == (7, 400)
 
 
 def test_mantel_reads_square_and_condensed_alike_and_is_seeded():
@@ -155,7 +155,7 @@ def test_unknown_pairs_stay_with_the_second_rdm_while_the_first_is_relabelled(co
     b[0, 3] = b[3, 0] = b[5, 6] = b[6, 5] = b[1, 7] = b[7, 1] = np.nan
     mask = np.isfinite(b)
     partial = [random_rdm(rng, 8) for _ in range(controls)]
-    found = stats.mantel(a, b, seed=11, n_permutations=400, partial=partial, mask=mask)
+    result = stats.mantel(a, b, seed=11, n_permutations=400, partial=partial, mask=mask)
     upper = np.triu_indices(8, 1)
     known = mask[upper]
 
@@ -166,7 +166,7 @@ def test_unknown_pairs_stay_with_the_second_rdm_while_the_first_is_relabelled(co
     rank, everything = scipy.stats.rankdata, np.ones(28, dtype=bool)
     fixed = rest(rank(b[upper][known]), known)
     value = np.corrcoef(rest(rank(a[upper][known]), known), fixed)[0, 1]
-    assert found.value == pytest.approx(value)
+    assert result.value == pytest.approx(value)
     assert stats.rdm_correlation(a, b, partial=partial, mask=mask[upper]) == pytest.approx(value)
     moved = np.zeros((8, 8))
     moved[upper] = rest(rank(a[upper]), everything)
@@ -178,8 +178,8 @@ def test_unknown_pairs_stay_with_the_second_rdm_while_the_first_is_relabelled(co
         return np.corrcoef(rest(values if controls else rank(values), known), fixed)[0, 1]
 
     reached = sum(statistic(o) >= statistic(np.arange(8)) - 1e-9 for o in order)
-    assert found.p == pytest.approx((1 + reached) / 401)
-    assert found.n == 8
+    assert result.p == pytest.approx((1 + reached) / 401)
+    assert result.n == 8
 
 
 def test_a_mask_without_gaps_changes_nothing_and_the_bootstrap_ignores_what_it_hides():
@@ -193,15 +193,15 @@ def test_a_mask_without_gaps_changes_nothing_and_the_bootstrap_ignores_what_it_h
     whole[2, 5] = whole[5, 2] = False
     spoilt, gap = b.copy(), b.copy()
     spoilt[2, 5], gap[2, 5] = 1e9, np.nan
-    found = stats.bootstrap_rdm(a, spoilt, seed=1, n=200, mask=whole)
-    assert found == stats.bootstrap_rdm(a, gap, seed=1, n=200, mask=whole)
+    interval = stats.bootstrap_rdm(a, spoilt, seed=1, n=200, mask=whole)
+    assert interval == stats.bootstrap_rdm(a, gap, seed=1, n=200, mask=whole)
     rows = np.random.default_rng(1).integers(0, 9, (200, 9))
     values = []
     for drawn in rows:
         i, j = (drawn[side] for side in np.triu_indices(9, 1))
         kept = (i != j) & whole[i, j]
         values.append(scipy.stats.spearmanr(a[i, j][kept], b[i, j][kept]).statistic)
-    assert (found.low, found.high) == pytest.approx(tuple(np.nanquantile(values, [0.025, 0.975])))
+    assert (interval.low, interval.high) == pytest.approx(tuple(np.nanquantile(values, [0.025, 0.975])))
     with pytest.raises(ValueError, match="a mask of 3 pairs"):
         stats.mantel(a, b, seed=0, mask=[True, False, True])
 
@@ -229,16 +229,16 @@ def test_pairs_missing_on_either_side_are_left_out_in_each_relabelling_anew(cont
     known = np.isfinite(rows).all(axis=0)
     x, y, *held = (rank(row[known]) for row in rows)
     value = np.corrcoef(rest(x, held), rest(y, held))[0, 1]
-    found = stats.mantel(a, b, seed=5, n_permutations=300, partial=partial)
-    assert found.value == pytest.approx(value)
+    result = stats.mantel(a, b, seed=5, n_permutations=300, partial=partial)
+    assert result.value == pytest.approx(value)
     assert stats.rdm_correlation(a, b, partial=partial) == pytest.approx(value)
     staying, moving = (
         np.isfinite(rows[1:]).all(axis=0),
         np.isfinite(rows[[0, *range(2, len(rows))]]).all(axis=0),
     )
     moved, fixed = np.full((8, 8), np.nan), np.full((2 + controls, 28), np.nan)
-    own = [rank(part[moving]) for part in (rows[0], *rows[2:])]
-    moved[tuple(side[moving] for side in upper)] = rest(own[0], own[1:]) if controls else own[0]
+    ranks = [rank(part[moving]) for part in (rows[0], *rows[2:])]
+    moved[tuple(side[moving] for side in upper)] = rest(ranks[0], ranks[1:]) if controls else ranks[0]
     moved = np.fmax(moved, moved.T)
     fixed[1:, staying] = [rank(row[staying]) for row in rows[1:]]
 
@@ -252,7 +252,7 @@ def test_pairs_missing_on_either_side_are_left_out_in_each_relabelling_anew(cont
 
     orders = np.random.default_rng(5).permuted(np.tile(np.arange(8), (300, 1)), axis=1)
     reached = sum(statistic(order) >= statistic(np.arange(8)) - 1e-9 for order in orders)
-    assert found.p == pytest.approx((1 + reached) / 301)
+    assert result.p == pytest.approx((1 + reached) / 301)
 
 
 def test_gaps_give_what_rsatoolbox_does_with_them():
@@ -295,9 +295,9 @@ def test_correlations_of_several_rdms_agree_with_those_of_pairs():
     rng = np.random.default_rng(14)
     rdms = [random_rdm(rng, 10, rounded=True) for _ in range(3)]
     rdms[2] = rdms[2] + rdms[0]
-    found = stats.rdm_correlations(rdms)
-    assert np.allclose(np.diag(found), 1)
-    assert found[0, 2] == found[2, 0] == pytest.approx(stats.rdm_correlation(rdms[0], rdms[2]))
+    correlations = stats.rdm_correlations(rdms)
+    assert np.allclose(np.diag(correlations), 1)
+    assert correlations[0, 2] == correlations[2, 0] == pytest.approx(stats.rdm_correlation(rdms[0], rdms[2]))
     draws = stats.bootstrap_rdm_correlations(rdms, seed=4, n=300)
     interval = stats.bootstrap_rdm(rdms[0], rdms[2], seed=4, n=300)
     assert np.quantile(draws[:, 0, 2], [0.025, 0.975]) == pytest.approx(interval[:2])
@@ -312,10 +312,10 @@ def test_pearson_resamples_are_exact_where_one_pair_outweighs_all_others():
         rdm[0, 1] = rdm[1, 0] = 1e6
     draws = stats.bootstrap_rdm_correlations(rdms, seed=2, n=80, statistic="pearson")
     rows = np.random.default_rng(2).integers(0, n, (80, n))
-    for draw, found in zip(rows, draws, strict=True):
+    for draw, correlations in zip(rows, draws, strict=True):
         i, j = (draw[side] for side in np.triu_indices(n, 1))
         kept = i != j
-        assert np.allclose(found, np.corrcoef([rdm[i, j][kept] for rdm in rdms]), atol=1e-8)
+        assert np.allclose(correlations, np.corrcoef([rdm[i, j][kept] for rdm in rdms]), atol=1e-8)
     assert any(not {0, 1} <= set(draw) for draw in rows)
 
 
@@ -325,12 +325,12 @@ def test_procrustes_fit_finds_a_rotation_and_a_reflection():
     whitened = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)[0]
     angle = 0.7
     turn = np.array([[np.cos(angle), np.sin(angle)], [np.sin(angle), -np.cos(angle)]])
-    found = stats.procrustes_fit(whitened, 3 * whitened @ turn + 5, seed=0, n_permutations=199)
-    assert found.value == pytest.approx(1)
-    assert found.p == 1 / 200
-    assert np.allclose(found.turned, found.target)
-    assert np.allclose(found.target, whitened @ turn)
-    assert (found.low, found.high) == pytest.approx((1, 1))
+    fit = stats.procrustes_fit(whitened, 3 * whitened @ turn + 5, seed=0, n_permutations=199)
+    assert fit.value == pytest.approx(1)
+    assert fit.p == 1 / 200
+    assert np.allclose(fit.turned, fit.target)
+    assert np.allclose(fit.target, whitened @ turn)
+    assert (fit.low, fit.high) == pytest.approx((1, 1))
     apart = stats.procrustes_fit(whitened, rng.normal(size=(20, 2)), seed=0, n_permutations=199)
     assert apart.p > 0.05
     assert apart.low < apart.value < 1
@@ -341,14 +341,16 @@ def test_a_difference_of_rdm_correlations_is_that_of_the_two_in_the_same_resampl
     rng = np.random.default_rng(3)
     a, other, b = (random_rdm(rng, 12) for _ in range(3))
     a, other = b + 0.5 * a, b + other
-    found = stats.rdm_difference(a, other, b, seed=4, n=300)
-    assert found.value == pytest.approx(stats.rdm_correlation(a, b) - stats.rdm_correlation(other, b))
+    difference = stats.rdm_difference(a, other, b, seed=4, n=300)
+    assert difference.value == pytest.approx(stats.rdm_correlation(a, b) - stats.rdm_correlation(other, b))
     drawn = stats.bootstrap_rdm_correlations([a, other, b], seed=4, n=300)
-    assert (found.low, found.high) == pytest.approx(
+    assert (difference.low, difference.high) == pytest.approx(
         np.quantile(drawn[:, 0, 2] - drawn[:, 1, 2], [0.025, 0.975])
     )
     turned = stats.rdm_difference(other, a, b, seed=4, n=300)
-    assert (turned.value, turned.low, turned.p) == pytest.approx((-found.value, -found.high, found.p))
+    assert (turned.value, turned.low, turned.p) == pytest.approx(
+        (-difference.value, -difference.high, difference.p)
+    )
 
 
 def test_a_difference_of_rdm_correlations_is_over_the_pairs_that_all_three_have():
@@ -357,9 +359,9 @@ def test_a_difference_of_rdm_correlations_is_over_the_pairs_that_all_three_have(
     with_gap, mask = other.copy(), np.ones_like(b, dtype=bool)
     with_gap[0, 1] = with_gap[1, 0] = np.nan
     mask[0, 1] = mask[1, 0] = False
-    found = stats.rdm_difference(a, with_gap, b, seed=0, n=50)
-    assert found == stats.rdm_difference(a, other, b, seed=0, n=50, mask=mask)
-    assert found.value == pytest.approx(
+    difference = stats.rdm_difference(a, with_gap, b, seed=0, n=50)
+    assert difference == stats.rdm_difference(a, other, b, seed=0, n=50, mask=mask)
+    assert difference.value == pytest.approx(
         stats.rdm_correlation(a, b, mask=mask) - stats.rdm_correlation(other, b, mask=mask)
     )
 
@@ -385,7 +387,7 @@ def test_bootstrap_of_rdms_equals_ranking_each_resample_anew(partial):
     rng = np.random.default_rng(12)
     a, b, c = (random_rdm(rng, 9, rounded=True) for _ in range(3))
     controls = [c] if partial else []
-    found = stats.bootstrap_rdm(a, b, seed=5, n=60, partial=controls)
+    interval = stats.bootstrap_rdm(a, b, seed=5, n=60, partial=controls)
     draws = np.random.default_rng(5).integers(0, 9, (60, 9))
     values = []
     for draw in draws:
@@ -397,8 +399,8 @@ def test_bootstrap_of_rdms_equals_ranking_each_resample_anew(partial):
             design = np.column_stack([np.ones_like(ranks[2]), ranks[2]])
             ranks = [r - design @ np.linalg.lstsq(design, r, rcond=None)[0] for r in ranks[:2]]
         values.append(np.corrcoef(ranks[0], ranks[1])[0, 1])
-    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(values, [0.025, 0.975])))
-    assert found.n == 60
+    assert (interval.low, interval.high) == pytest.approx(tuple(np.quantile(values, [0.025, 0.975])))
+    assert interval.n == 60
 
 
 def test_best_component_is_found_whatever_its_sign():
@@ -430,11 +432,11 @@ def test_bootstrap_correlations_resample_whole_groups():
     groups = rng.integers(0, 20, 50)
     draws = stats.bootstrap_correlations(x, y, groups, seed=7, n=30)
     names = np.unique(groups)
-    for draw, found in zip(
+    for draw, correlations in zip(
         np.random.default_rng(7).integers(0, len(names), (30, len(names))), draws, strict=True
     ):
         rows = np.concatenate([np.flatnonzero(groups == names[g]) for g in draw])
-        assert found == pytest.approx([np.corrcoef(row[rows], y[rows])[0, 1] for row in x])
+        assert correlations == pytest.approx([np.corrcoef(row[rows], y[rows])[0, 1] for row in x])
 
 
 def test_equivalence_needs_the_whole_interval_inside_the_margin():
@@ -466,7 +468,7 @@ def words_in_strata(rng, n_words=60, n_latents=12, n_strata=4, negative=False):
 def test_stratified_rank_sum_is_van_elteren_with_exact_variance(negative):
     rng = np.random.default_rng(17)
     values, labels, strata = words_in_strata(rng, negative=negative)
-    found = stats.stratified_rank_sum(values, labels, strata)
+    result = stats.stratified_rank_sum(values, labels, strata)
     sparse = stats.stratified_rank_sum(sp.csc_array(values), labels, strata)
     for row, label in enumerate(labels):
         for latent in range(values.shape[1]):
@@ -478,9 +480,9 @@ def test_stratified_rank_sum_is_van_elteren_with_exact_variance(negative):
                 total += (ranks[label[inside]].sum() - m * (n + 1) / 2) / (n + 1)
                 variance += m * (n - m) / n * ranks.var(ddof=1) / (n + 1) ** 2
                 pairs += m * (n - m) / (n + 1)
-            assert found.z[row, latent] == pytest.approx(total / np.sqrt(variance))
-            assert found.auc[row, latent] == pytest.approx(0.5 + total / pairs)
-    for dense, thin in zip(found, sparse, strict=True):
+            assert result.z[row, latent] == pytest.approx(total / np.sqrt(variance))
+            assert result.auc[row, latent] == pytest.approx(0.5 + total / pairs)
+    for dense, thin in zip(result, sparse, strict=True):
         assert np.allclose(dense, thin)
 
 
@@ -489,12 +491,12 @@ def test_one_stratum_rank_sum_agrees_with_mann_whitney():
     values = rng.normal(size=(80, 1))
     label = np.arange(80) < 40
     values[label] += 0.4
-    found = stats.stratified_rank_sum(values, label, np.zeros(80))
+    result = stats.stratified_rank_sum(values, label, np.zeros(80))
     expected = scipy.stats.mannwhitneyu(
         values[label, 0], values[~label, 0], alternative="greater", use_continuity=False, method="asymptotic"
     )
-    assert found.p[0] == pytest.approx(expected.pvalue, rel=1e-6)
-    assert found.auc[0] == pytest.approx(expected.statistic / 1600)
+    assert result.p[0] == pytest.approx(expected.pvalue, rel=1e-6)
+    assert result.auc[0] == pytest.approx(expected.statistic / 1600)
 
 
 def test_rank_sum_tail_is_right_for_latents_that_hardly_fire():
@@ -502,9 +504,9 @@ def test_rank_sum_tail_is_right_for_latents_that_hardly_fire():
     values = np.zeros((2000, 1))
     values[[0, 1, 1000]] = 1.0
     label = np.arange(2000) < 40
-    found = stats.stratified_rank_sum(values, label, np.zeros(2000))
+    result = stats.stratified_rank_sum(values, label, np.zeros(2000))
     exact = scipy.stats.hypergeom(2000, 3, 40).sf(1)
-    assert exact / 3 < found.p[0] < exact * 3
+    assert exact / 3 < result.p[0] < exact * 3
 
 
 def test_rank_sum_tail_follows_permutation():
@@ -515,7 +517,7 @@ def test_rank_sum_tail_follows_permutation():
     label = rng.permutation(n) < 30
     values[label] *= 1.8
     values[label] += 0.3
-    found = stats.stratified_rank_sum(values, label, strata)
+    result = stats.stratified_rank_sum(values, label, strata)
     scores = np.empty_like(values)
     for stratum in range(5):
         inside = strata == stratum
@@ -527,7 +529,7 @@ def test_rank_sum_tail_follows_permutation():
     draws[:, home] = label[np.argsort(strata + rng.random((5000, n)), axis=1)]
     assert set(draws.sum(axis=1)) == {30}
     expected = (draws @ scores >= label @ scores - 1e-9).mean(axis=0)
-    assert np.allclose(found.p, expected, rtol=0.3, atol=0.004)
+    assert np.allclose(result.p, expected, rtol=0.3, atol=0.004)
 
 
 def test_strata_without_both_kinds_of_word_say_nothing():
@@ -543,19 +545,19 @@ def test_strata_without_both_kinds_of_word_say_nothing():
 def test_rate_test_matches_cochran_mantel_haenszel():
     rng = np.random.default_rng(20)
     values, labels, strata = words_in_strata(rng, n_words=200)
-    found = stats.stratified_rate_test(sp.csr_array(values), labels, strata)
+    result = stats.stratified_rate_test(sp.csr_array(values), labels, strata)
     fires = values > 0
     for row, label in enumerate(labels):
-        assert found.rate_in[row] == pytest.approx(fires[label].mean(axis=0))
-        assert found.rate_out[row] == pytest.approx(fires[~label].mean(axis=0))
+        assert result.rate_in[row] == pytest.approx(fires[label].mean(axis=0))
+        assert result.rate_out[row] == pytest.approx(fires[~label].mean(axis=0))
         excess = variance = weight = 0.0
         for cell in (strata == s for s in range(4)):
             n, m, f = cell.sum(), (cell & label).sum(), fires[cell].sum(axis=0)
             excess = excess + fires[cell & label].sum(axis=0) - m * f / n
             variance = variance + scipy.stats.hypergeom(n, f, m).var()
             weight += m * (n - m) / n
-        assert found.z[row] == pytest.approx(excess / np.sqrt(variance))
-        assert found.difference[row] == pytest.approx(excess / weight)
+        assert result.z[row] == pytest.approx(excess / np.sqrt(variance))
+        assert result.difference[row] == pytest.approx(excess / weight)
 
 
 def test_strata_and_false_discoveries_are_those_of_statsmodels():
@@ -564,7 +566,7 @@ def test_strata_and_false_discoveries_are_those_of_statsmodels():
 
     rng = np.random.default_rng(23)
     values, labels, strata = words_in_strata(rng, n_words=200)
-    found = stats.stratified_rate_test(values, labels[0], strata)
+    result = stats.stratified_rate_test(values, labels[0], strata)
     for latent, fires in enumerate((values > 0).T):
         tables = [
             np.array(
@@ -576,7 +578,7 @@ def test_strata_and_false_discoveries_are_those_of_statsmodels():
             for s in range(4)
         ]
         theirs = StratifiedTable(tables).test_null_odds(correction=False).statistic
-        assert found.z[latent] ** 2 == pytest.approx(theirs)
+        assert result.z[latent] ** 2 == pytest.approx(theirs)
     p = rng.random(60) ** 3
     assert stats.fdr_bh(p) == pytest.approx(multipletests(p, method="fdr_bh")[1], abs=1e-12)
 
@@ -612,8 +614,8 @@ def test_max_t_equals_a_plain_permutation_of_the_same_statistic():
     rng = np.random.default_rng(22)
     values, labels, strata = words_in_strata(rng, n_words=80, n_latents=5)
     values[labels[0], 0] += 3
-    found = stats.max_t_strata(values, labels, strata, seed=9, n_permutations=150)
-    assert found.shape == (3, 5)
+    p = stats.max_t_strata(values, labels, strata, seed=9, n_permutations=150)
+    assert p.shape == (3, 5)
 
     from emospace.stats.strata import _design, _moments, _normal_scale, _rank_scores, _standardise
 
@@ -637,8 +639,8 @@ def test_max_t_equals_a_plain_permutation_of_the_same_statistic():
             [labels[:, strata == s].sum(1) for s in range(4)],
         )
         maxima.append(largest(mixed).max())
-    assert np.allclose(found, stats.max_t(observed.ravel(), np.array(maxima)).reshape(3, 5))
-    assert found[0, 0] < 0.05
+    assert np.allclose(p, stats.max_t(observed.ravel(), np.array(maxima)).reshape(3, 5))
+    assert p[0, 0] < 0.05
 
 
 def test_labels_that_do_not_fit_the_words_are_refused():
@@ -670,9 +672,9 @@ KRIPPENDORFF = {
 @pytest.mark.parametrize("example", KRIPPENDORFF)
 def test_nominal_alpha_is_that_of_krippendorffs_own_examples(example):
     ratings, published = KRIPPENDORFF[example]
-    found = stats.nominal_alpha(ratings, seed=0)
-    assert found.alpha == pytest.approx(published, abs=0.0006)
-    assert found.low < found.alpha < found.high
+    agreement = stats.nominal_alpha(ratings, seed=0)
+    assert agreement.alpha == pytest.approx(published, abs=0.0006)
+    assert agreement.low < agreement.alpha < agreement.high
 
 
 def test_nominal_alpha_of_chance_is_about_zero_and_of_one_category_unknown():

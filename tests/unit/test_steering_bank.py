@@ -81,9 +81,9 @@ def test_an_emotion_has_a_vector_for_each_mode(made):
 
 
 def test_an_unknown_emotion_is_told_its_neighbours(made):
-    with pytest.raises(EmospaceError, match="sadness") as told:
+    with pytest.raises(EmospaceError, match="sadness") as raised:
         made.vector("sadnes")
-    assert "Did you mean sadness" in told.value.hint
+    assert "Did you mean sadness" in raised.value.hint
     with pytest.raises(EmospaceError, match="'gloom'"):
         made.mix({"joy": 1, "gloom": 1})
 
@@ -109,12 +109,12 @@ def test_a_mix_is_the_weighted_sum_at_each_layer(made):
 
 @pytest.mark.parametrize(("weight", "part"), [(0.25, 0.25), (-0.25, 0.25), (1.0, 1.0), (3.0, 1.0)])
 def test_a_small_weight_is_a_part_of_the_dose_and_a_large_one_no_more_than_all(made, weight, part):
-    mixed, own = made.mix({"joy": weight}), made.vector("joy")
-    assert mixed.dose() == pytest.approx(part * own.dose())
-    assert mixed.calibration["relative"].high == own.calibration["relative"].high
+    mixed, original = made.mix({"joy": weight}), made.vector("joy")
+    assert mixed.dose() == pytest.approx(part * original.dose())
+    assert mixed.calibration["relative"].high == original.calibration["relative"].high
     for layer in LAYERS:
         np.testing.assert_allclose(
-            mixed.directions[layer], math.copysign(1, weight) * own.directions[layer], atol=1e-6
+            mixed.directions[layer], math.copysign(1, weight) * original.directions[layer], atol=1e-6
         )
 
 
@@ -200,20 +200,20 @@ def test_a_tone_is_weighted_emotions_or_a_point(made):
 
 def test_what_is_saved_is_loaded(made, tmp_path):
     folder = made.save(tmp_path / "bank")
-    found = VectorBank.load(folder)
-    assert found.names == made.names
-    assert set(found.vectors) == set(made.vectors)
-    assert found.positions == made.positions
-    assert found.note == made.note
+    loaded = VectorBank.load(folder)
+    assert loaded.names == made.names
+    assert set(loaded.vectors) == set(made.vectors)
+    assert loaded.positions == made.positions
+    assert loaded.note == made.note
     for key, vector in made.vectors.items():
-        assert {**found.vectors[key].card(), "note": 0} == {**vector.card(), "note": 0}
+        assert {**loaded.vectors[key].card(), "note": 0} == {**vector.card(), "note": 0}
         for layer, row in vector.directions.items():
-            again = found.vectors[key].directions[layer]
+            again = loaded.vectors[key].directions[layer]
             # Half precision on disk, unit length in use.
             np.testing.assert_allclose(again, row, atol=1e-3)
             assert np.linalg.norm(again) == pytest.approx(1, abs=1e-6)
-    assert found.point(0.3, 0.4).dose() == made.point(0.3, 0.4).dose()
-    assert found.vector("joy").note == made.vector("joy").note
+    assert loaded.point(0.3, 0.4).dose() == made.point(0.3, 0.4).dose()
+    assert loaded.vector("joy").note == made.vector("joy").note
 
 
 def test_a_bank_on_disk_is_half_precision(made, tmp_path):
@@ -279,9 +279,9 @@ def test_a_card_of_format_1_keeps_no_bound_that_was_not_measured(made, tmp_path)
 def test_a_damaged_bank_says_what_to_do(made, tmp_path, damage):
     made.save(tmp_path)
     damage(tmp_path)
-    with pytest.raises(EmospaceError, match="emospace steer calibrate") as told:
+    with pytest.raises(EmospaceError, match="emospace steer calibrate") as raised:
         VectorBank.load(tmp_path)
-    assert str(tmp_path) in told.value.what
+    assert str(tmp_path) in raised.value.what
 
 
 def test_a_damaged_card_of_one_vector_names_the_emotion(made, tmp_path):
@@ -311,9 +311,9 @@ def of_model(model, judge):
 
 
 def test_ones_own_vectors_come_before_the_bundled_ones(model, tmp_path):
-    with pytest.raises(EmospaceError, match="no steering vectors were calibrated") as told:
+    with pytest.raises(EmospaceError, match="no steering vectors were calibrated") as raised:
         load_vectors(model)
-    assert told.value.hint == "Make them: emospace steer calibrate --model tiny"
+    assert raised.value.hint == "Make them: emospace steer calibrate --model tiny"
     make_bank().save(tmp_path / "bundled" / "another-mix")
     of_model(model, "bundled").save(tmp_path / "bundled" / "tiny-mix")
     assert load_vectors(model).note["judge"] == "bundled"

@@ -315,16 +315,21 @@ def two_languages(n_categories, noise=0.0, n_words=6, seed=0):
 
 def test_agreement_of_valence_is_the_correlation_of_weighted_means():
     sets, rated = two_languages(20, noise=0.3)
-    (found,) = valence_agreement(sets, rated)
-    assert (found.language, found.norms, found.reference, found.n) == ("it", "planted", "en", 20)
-    pairs = {pair.category: pair for pair in found.pairs}
+    (agreement,) = valence_agreement(sets, rated)
+    assert (agreement.language, agreement.norms, agreement.reference, agreement.n) == (
+        "it",
+        "planted",
+        "en",
+        20,
+    )
+    pairs = {pair.category: pair for pair in agreement.pairs}
     r = pearsonr([pair.value for pair in pairs.values()], [pair.reference for pair in pairs.values()])
-    assert found.r == pytest.approx(r.statistic)
-    assert found.ci_low < found.r < found.ci_high
-    gaps = [abs(pair.difference) for pair in found.pairs]
+    assert agreement.r == pytest.approx(r.statistic)
+    assert agreement.ci_low < agreement.r < agreement.ci_high
+    gaps = [abs(pair.difference) for pair in agreement.pairs]
     assert gaps == sorted(gaps, reverse=True)
-    assert found.reached is (found.r >= 0.75) and found.reason == ""
-    assert valence_agreement(sets, rated) == (found,)
+    assert agreement.reached is (agreement.r >= 0.75) and agreement.reason == ""
+    assert valence_agreement(sets, rated) == (agreement,)
 
 
 def test_agreement_weighs_concepts_and_needs_five_of_a_category():
@@ -335,12 +340,12 @@ def test_agreement_weighs_concepts_and_needs_five_of_a_category():
     table = rated["it"][0].table.set_index("word")["valence"].to_dict()
     table["it0w0"] = 9.0
     few = {word: value for word, value in table.items() if word not in ("it3w0", "it3w1")}
-    (found,) = valence_agreement(sets, {**rated, "it": [norms(few, "it")]})
-    assert {pair.category for pair in found.pairs} == {"c00", "c01", "c02"}
-    first = next(pair for pair in found.pairs if pair.category == "c00")
+    (agreement,) = valence_agreement(sets, {**rated, "it": [norms(few, "it")]})
+    assert {pair.category for pair in agreement.pairs} == {"c00", "c01", "c02"}
+    first = next(pair for pair in agreement.pairs if pair.category == "c00")
     assert first.value == pytest.approx((0.5 * 1.0 + 5 * first.reference) / 5.5)
     assert (first.n_words, first.n_words_reference) == (6, 6)
-    assert found.reached is None and "fewer than 15" in found.reason and found.r is not None
+    assert agreement.reached is None and "fewer than 15" in agreement.reason and agreement.r is not None
 
 
 def test_agreement_says_why_there_is_none():

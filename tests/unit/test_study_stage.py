@@ -61,13 +61,13 @@ def stage(folder, compute, *inputs, name="features-en", version=1) -> StageResul
     return computed.kept(folder, name, given=inputs)
 
 
-def assert_same(one: StageResult, other: StageResult) -> None:
-    assert {kind: list(rows) for kind, rows in one.records.items()} == {
+def assert_same(first: StageResult, other: StageResult) -> None:
+    assert {kind: list(rows) for kind, rows in first.records.items()} == {
         kind: list(rows) for kind, rows in other.records.items()
     }
-    assert list(one.not_computed) == list(other.not_computed)
-    assert list(one.tables) == list(other.tables)
-    for name, table in one.tables.items():
+    assert list(first.not_computed) == list(other.not_computed)
+    assert list(first.tables) == list(other.tables)
+    for name, table in first.tables.items():
         pd.testing.assert_frame_equal(table, other.tables[name])
 
 
@@ -196,16 +196,19 @@ def test_what_is_deferred_is_made_once_and_only_for_a_stage_that_is_computed(tmp
 
 
 def test_stages_of_a_study_take_keyword_arguments_and_close_over_nothing():
-    found = {
+    by_name = {
         name: value
         for module in (aligning, cross_lingual, languages, predicting, selecting, steering)
         for name, value in vars(module).items()
         if isinstance(value, stages.Stage)
     }
-    assert len(found) == 8
-    for name, each in found.items():
+    assert len(by_name) == 8
+    for name, each in by_name.items():
         given = signature(each.function).parameters.values()
-        assert all(one.kind is one.KEYWORD_ONLY and one.default is one.empty for one in given), name
+        assert all(
+            parameter.kind is parameter.KEYWORD_ONLY and parameter.default is parameter.empty
+            for parameter in given
+        ), name
         assert each.function.__closure__ is None, name
 
 
@@ -282,9 +285,9 @@ def test_a_damaged_stage_is_computed_again_and_said(tmp_path, caplog, name, dama
     (path,) = tmp_path.rglob(name)
     damage(path)
     with caplog.at_level(logging.WARNING):
-        found = stage(tmp_path, compute, "a")
+        answer = stage(tmp_path, compute, "a")
     assert compute.times == 2
     assert "computing it again" in caplog.text
-    assert_same(found, result())
+    assert_same(answer, result())
     stage(tmp_path, compute, "a")
     assert compute.times == 2

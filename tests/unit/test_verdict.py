@@ -92,12 +92,16 @@ def study(sets=SETS, differences=DIFFERENCES, more=(), alignment=(), **fields) -
 
 def answers(results: Results, about: str | None = "valence", language: str = "en") -> list[str | None]:
     """Return the three answers in the order of the questions."""
-    found = {one.question: one for one in results.verdicts if (one.language, one.about) == (language, about)}
-    return [found[question].answer for question in QUESTIONS]
+    by_question = {
+        entry.question: entry
+        for entry in results.verdicts
+        if (entry.language, entry.about) == (language, about)
+    }
+    return [by_question[question].answer for question in QUESTIONS]
 
 
 def verdict(results: Results, question: str, about: str | None = "valence") -> Verdict:
-    return next(one for one in results.verdicts if (one.question, one.about) == (question, about))
+    return next(entry for entry in results.verdicts if (entry.question, entry.about) == (question, about))
 
 
 def unsure(*pairs) -> dict:
@@ -235,7 +239,7 @@ def test_the_arrangement_is_tested_by_relabelling_and_against_that_of_the_embedd
 
 def test_structures_of_six_emotions_and_other_spaces_answer_nothing():
     rows = (alignment(), joined(), alignment(against="clics"), alignment(space="static"))
-    abouts = {one.about for one in study(alignment=rows).verdicts}
+    abouts = {entry.about for entry in study(alignment=rows).verdicts}
     assert abouts == {None, "valence", "valence_arousal"}
 
 
@@ -275,7 +279,7 @@ def test_what_was_never_shown_stays_not_shown_as_a_whole():
 def test_without_figures_nothing_is_answered_and_the_reason_is_given():
     results = study({}, {}, more=(prediction("surface", 0.1),))
     assert answers(results, None) == [None] * 3
-    assert {one.reason for one in results.verdicts} == {NOTHING}
+    assert {entry.reason for entry in results.verdicts} == {NOTHING}
     said = f"Whether m represents emotion as people do cannot be said: {NOTHING}."
     assert answers_in_words(results, "m") == (said,)
 
@@ -300,7 +304,9 @@ def test_an_earlier_version_s_results_leave_two_questions_with_the_reason():
 
 def test_each_answer_is_said_with_its_figures_and_what_they_are_held_against():
     results = study(differences=unsure(COMPONENTS, SPACE), alignment=(alignment(), joined()))
-    said = {(one.question, one.about): figures_of(one).replace("\u00a0", " ") for one in results.verdicts}
+    said = {
+        (entry.question, entry.about): figures_of(entry).replace("\u00a0", " ") for entry in results.verdicts
+    }
     assert said["there", "valence"] == (
         ".70, beyond chance (p = .001) and shuffled concept-sets (.45); dense states .85 (p = .001)."
     )
@@ -322,8 +328,8 @@ def test_each_answer_is_said_with_its_figures_and_what_they_are_held_against():
 
 
 def test_the_words_grow_with_the_languages():
-    one = study(differences=unsure(COMPONENTS, DENSE, SPACE), alignment=(alignment(), joined()))
-    assert answers_in_words(one, "m") == (
+    results = study(differences=unsure(COMPONENTS, DENSE, SPACE), alignment=(alignment(), joined()))
+    assert answers_in_words(results, "m") == (
         "Is people's emotion in m? Yes.",
         "Is it in its concept features, more than in as many dimensions of the input embeddings? "
         "Partly (yes: arrangement (valence-arousal distance); partly: valence).",
@@ -332,8 +338,8 @@ def test_the_words_grow_with_the_languages():
     )
 
     def first_line(*languages: str) -> str:
-        manifest = one.manifest.model_copy(update={"languages": languages})
-        return answers_in_words(one.model_copy(update={"manifest": manifest}), "m")[0]
+        manifest = results.manifest.model_copy(update={"languages": languages})
+        return answers_in_words(results.model_copy(update={"manifest": manifest}), "m")[0]
 
     assert first_line("en", "zh") == f"Is people's emotion in m? English: yes; Chinese: – ({NOTHING})."
     assert (
@@ -355,18 +361,18 @@ def test_tables_and_saved_answers_are_the_same(differences, p):
     assert [
         [cell.text.lower() for cell in row[1:]] for row in overview_table(results, ["en"]).rows
     ] == expected[:1]
-    saved = [one.record() for one in results.verdicts]
-    assert [one.answer for one in saved] == [one.answer for one in results.verdicts]
+    saved = [entry.record() for entry in results.verdicts]
+    assert [entry.answer for entry in saved] == [entry.answer for entry in results.verdicts]
 
 
 def test_saved_answers_come_back_beside_the_means(tmp_path):
     mean = SummaryRecord(of="features", figure="auc", among={"language": "en"}, value=0.8, n=3)
     results = study(alignment=(alignment(), joined()))
-    saved = tuple(one.record() for one in results.verdicts)
+    saved = tuple(entry.record() for entry in results.verdicts)
     results = results.model_copy(update={"summary": (*saved, mean)})
     back = Results.load(results.save(tmp_path / "results.json"))
     assert back == results
-    assert [type(one) for one in back.summary] == [AnswerRecord] * 9 + [SummaryRecord]
+    assert [type(record) for record in back.summary] == [AnswerRecord] * 9 + [SummaryRecord]
     assert back.mean("features", "auc", language="en") == 0.8
     there = back.summary[1]
     assert (there.of, there.question, there.about, there.answer) == ("verdict", "there", "valence", "yes")

@@ -22,21 +22,21 @@ OF = re.compile(r"((?:`\w+`(?:, | or | and )?)+) of `([^`]+)`")
 def places(path: str) -> list[Path]:
     """Return the files or folders a path of the table stands for; `<lang>` is any language."""
     pattern = path.replace("<lang>", "*").rstrip("/")
-    return [found for base in (ROOT / "src" / "emospace", ROOT) for found in base.glob(pattern)]
+    return [match for base in (ROOT / "src" / "emospace", ROOT) for match in base.glob(pattern)]
 
 
 def names(file: Path) -> set[str]:
     """Return the functions, classes, methods and assigned names of a file."""
-    found: set[str] = set()
+    result: set[str] = set()
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            found.add(node.name)
+            result.add(node.name)
         elif isinstance(node, ast.Assign | ast.AnnAssign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            found |= {
+            result |= {
                 part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)
             }
-    return found
+    return result
 
 
 def test_the_table_is_read():
