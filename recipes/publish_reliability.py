@@ -8,13 +8,16 @@ Nothing on the page is typed by hand; a part whose figures are not there says so
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from calibrate_statistics import all_cases
 from emospace.artefacts import read_json, write_text
 from publishing import made_on, markdown_table
+from soak import slope_of
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -175,23 +178,20 @@ def faults(card: Mapping[str, Any]) -> str:
 
 
 GROWTH = (
-    "Where it grows, found on 2026-12-01 (trials outside `make soak`, which no command here makes again): in one arena of malloc, by its size "
-    "that of the engine's thread, in steps of 1 to 36 MB that become rarer. Of what four minutes of such requests allocate, beside other work, "
-    "18 MB are still held at their end, rows under way included, most of it compiled products of oneDNN; no other object accumulates. "
-    "oneDNN and torch keep a compiled product for each number of rows and each weight, 1,024 of them by default and 0.6 MB each: 64 are kept "
-    "here (`ONEDNN_PRIMITIVE_CACHE_CAPACITY`, `LRU_CACHE_CAPACITY`, unless you set them); with all of them an hour of a quarter of these requests "
-    "grew by 84 MB. Tried beside: one cache bounded alone (157 and 253 MB stay of 256), one arena (262), `malloc_trim` (after five minutes 1 MB comes back), "
-    "rows padded to few numbers so that no product is compiled twice (products of 9 to 500 rows take 8 to 64% longer), blocks of a megabyte "
-    "given back as soon as they are free (`GLIBC_TUNABLES=glibc.malloc.mmap_threshold=1048576`: in five minutes 2,450 to 2,600 MB without a "
-    "trend, 2,774 MB after them without it, but 470 answers compared, where the hour had 610 in five minutes). The last is yours to set where memory "
-    "counts more than speed."
+    "Where it grows, found on 2026-12-01 by mappings and memray (outside `make soak`): in malloc's heap of the engine's thread; no object of "
+    "emospace accumulates. oneDNN and torch keep a compiled product for each number of rows and each weight, 1,024 of them by default and "
+    "0.6 MB each: 64 are kept here (`ONEDNN_PRIMITIVE_CACHE_CAPACITY`, `LRU_CACHE_CAPACITY`, unless you set them). Keys, values and states, of another size at "
+    "every step, lay between them: blocks of a megabyte and more are now mapped alone and go back when they are free (`mallopt`). The same "
+    "hour without that ended at 2,895 MB, its least rose to the end (2,868, 2,880, 2,886 MB in the last three parts), and its slope was 32.0 MB an hour "
+    "(18.5 to 45.5). Tried beside: one cache bounded alone, one arena, `malloc_trim` (after five minutes 1 MB comes back), rows "
+    "padded to few numbers so that no product is compiled twice (products of 9 to 500 rows take 8 to 64% longer)."
 )
 """What is known of the growth of memory; shown as long as the published run has one."""
 
 
 def soak(card: Mapping[str, Any]) -> str:
     """Return the tables of a running server."""
-    slope, low, high = card["slope_mb_per_hour"]
+    grew = card["slope_mb_per_hour"][1] > 0
     counts = ", ".join(f"{count:,d} {kind}" for kind, count in card["requests"].items())
     crowded, stopped = card["overload"], card["stop"]
     rows = [
@@ -208,9 +208,9 @@ def soak(card: Mapping[str, Any]) -> str:
         f"{card['compared']:,d} greedy answers in {card['tones']} tones were held against what the same prompt is answered in "
         f"each tone alone: {card['other_words']} had words of no tone (near ties fall otherwise where others are in the batch), "
         f"{card['cut_by_time']} began right and ended where the time of a request did. "
-        f"Answers wrong in status, form or tone: {card['wrong']}. Resident memory changed by {slope:.1f} MB an hour (95% interval "
-        f"{low:.1f} to {high:.1f}) once warm{', so it did not stay flat' * (low > 0)}: {memory_of(card['memory'])}. Rows left behind: {card['rows_left']:g}.\n\n"
-        f"{GROWTH + chr(10) * 2 if low > 0 else ''}"
+        f"Answers wrong in status, form or tone: {card['wrong']}. Rows left behind: {card['rows_left']:g}.\n\n"
+        f"{memory_of(card['memory'])}\n\n"
+        f"{GROWTH + chr(10) * 2 if grew else ''}"
         f"Overload: of {crowded['answered'] + crowded['busy'] + crowded['other']} requests at once {crowded['answered']} were answered, "
         f"{crowded['busy']} had status 429 and a time to come back, {crowded['other']} ended otherwise; the next request was "
         f"{'answered' if crowded['recovered'] else '**not answered**'}. Stop with {stopped['whole'] + stopped['told'] + stopped['broken']} "
@@ -221,19 +221,20 @@ def soak(card: Mapping[str, Any]) -> str:
     )
 
 
-def memory_of(memory: Sequence[Sequence[float]]) -> str:
-    """Return how much memory there was after thirds of the time, and the longest time without a change of 1 MB."""
-    thirds = [memory[place] for place in (len(memory) // 3, 2 * len(memory) // 3, -1)]
-    first, longest = 0, 0.0
-    for place, (seconds, _) in enumerate(memory):
-        while (
-            max(mb for _, mb in memory[first : place + 1]) - min(mb for _, mb in memory[first : place + 1])
-            > 1
-        ):
-            first += 1
-        longest = max(longest, seconds - memory[first][0])
-    shown = ", ".join(f"{mb:,.0f} MB after {seconds / 60:.0f} minutes" for seconds, mb in thirds)
-    return f"{shown}; for {longest / 60:.0f} minutes on end it changed by less than 1 MB"
+def memory_of(memory: list[list[float]]) -> str:
+    """Return how resident memory changed once warm, and the least of each sixth of the time."""
+    spans = (("two thirds", 1 / 3), ("half", 1 / 2))
+    slopes = [(f"the last {span}", *slope_of(memory, cold)) for span, cold in spans]
+    shown = ", ".join(
+        f"in {span} by {slope:.1f} MB an hour (95% interval {low:.1f} to {high:.1f}, so it {'grew' if low > 0 else 'stayed flat'})"
+        for span, slope, low, high in slopes
+    )
+    parts = np.array_split(np.array(memory)[:, 1], 6)
+    return (
+        f"Resident memory changed {shown}. It goes up and down with the rows of the batch; the least of each sixth of the time, "
+        f"what stays when rows have left, was {', '.join(f'{part.min():,.1f}' for part in parts)} MB. The greatest was "
+        f"{max(mb for _, mb in memory):,.0f} MB."
+    )
 
 
 PARTS: Mapping[str, tuple[str, str, Callable[[Mapping[str, Any]], str]]] = {

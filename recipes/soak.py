@@ -443,14 +443,14 @@ def resident(pid: int) -> float:
     return int(fields[1]) * 4096 / 1e6
 
 
-def slope_of(memory: list[list[float]], blocks: int = 10) -> tuple[float, float, float]:
+def slope_of(memory: list[list[float]], cold: float = 1 / 3, blocks: int = 10) -> tuple[float, float, float]:
     """Return the slope of memory in MB an hour with its 95% interval, from means of ten parts of the time once warm.
 
-    The first third is left out. Samples of seconds that follow one another are alike; means of parts are less so.
+    The share `cold` is left out. Samples of seconds that follow one another are alike; means of parts are less so.
     """
     from scipy.stats import linregress, t
 
-    warm = np.array(memory[len(memory) // 3 :])
+    warm = np.array(memory[int(len(memory) * cold) :])
     if len(warm) < 2 * blocks:
         return float("nan"), float("nan"), float("nan")
     parts = np.array([part.mean(axis=0) for part in np.array_split(warm, blocks)])
