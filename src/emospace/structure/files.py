@@ -12,7 +12,6 @@ import numpy as np
 from pydantic import ValidationError
 
 from emospace.artefacts import read_object, write_text
-from emospace.concepts import unknown_category
 from emospace.errors import DiskError, InvalidInput, unknown
 from emospace.norms.cards import OpenQuestion, card_path, toml_value
 from emospace.norms.grids import Grid, read_grids
@@ -142,7 +141,7 @@ def _ours(
         if theirs not in categories:
             raise unknown(f"category of {source}", theirs, list(categories))
         if known and ours not in known:
-            raise unknown_category(ours, list(known), "emotion category")
+            raise unknown("emotion category", ours, list(known))
     by_fold = {name.casefold().replace("_", " "): name for name in known}
     called = tuple(
         names.get(name) or by_fold.get(name.casefold().replace("_", " "), name) for name in categories
