@@ -45,11 +45,13 @@ class DiskError(EmospaceError, OSError):
     """A file or folder that cannot be read or written; also an `OSError`."""
 
 
-def unknown(kind: str, given: str, known: list[str] | tuple[str, ...]) -> InvalidInput:
-    """Return the error for a name that is not in a list, with the nearest known names."""
+def unknown(
+    kind: str, given: str, known: list[str] | tuple[str, ...], near: list[str] | None = None
+) -> InvalidInput:
+    """Return the error for a name that is not in a list, with what was meant: `near`, by default the nearest known names."""
     from difflib import get_close_matches
 
-    near = get_close_matches(given, known, n=3, cutoff=0.5)
+    near = get_close_matches(given, known, n=3, cutoff=0.5) if near is None else near
     hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(sorted(known))}."
     return InvalidInput(f"{kind} '{given}'", f"there is no such {kind}", hint)
 

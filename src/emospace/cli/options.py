@@ -122,6 +122,7 @@ def _plain(annotation: Any) -> Any:
 def _parameters(option: Option, config: bool) -> Iterator[inspect.Parameter]:
     """Yield the parameter of an option for Typer, and a hidden one for its former name."""
     shown, default, plain = option.shown, option.default, option.annotation
+    is_number = plain in (int, float)
     if option.field.is_required() and not config:
         default = inspect.Parameter.empty
     if get_origin(plain) is Literal:
@@ -130,14 +131,14 @@ def _parameters(option: Option, config: bool) -> Iterator[inspect.Parameter]:
         kind = list[str]
         values = list(map(str, default or ()))
         default = ([",".join(values)] if option.splits else values) if values else None
-    elif plain in (int, float):
+    elif is_number:
         # The specification reads numbers: its message names what was given, and the bounds.
         kind, default = str, default if default in (None, inspect.Parameter.empty) else str(default)
     else:
         kind = plain
     look: dict[str, Any] = {
         "help": option.field.description,
-        "metavar": shown.get("metavar") or (f"<{plain.__name__}>" if plain in (int, float) else None),
+        "metavar": shown.get("metavar") or (f"<{plain.__name__}>" if is_number else None),
         "rich_help_panel": shown.get("panel"),
     }
     if shown.get("argument"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TypeAlias, cast
 
@@ -22,7 +22,7 @@ from emospace.concepts.category import (
 from emospace.concepts.checks import FATAL, check_concepts
 from emospace.concepts.files import joined, listed, read_language, read_sets, read_text
 from emospace.concepts.sets import ConceptSets, folded, no_language
-from emospace.errors import EmospaceError, InvalidInput
+from emospace.errors import EmospaceError, InvalidInput, unknown
 
 Selection: TypeAlias = str | Path | Sequence[str]
 
@@ -84,20 +84,13 @@ def unknown_category(name: str, known: Collection[str], kind: str = "category") 
     kind
         What the message calls a category.
     """
-    meant = _near_names(name, known, 0.8) or _categories_of(name, known) or _near_names(name, known, 0.6)
-    shown = [
-        f"{category} ('{word}' is a word of it)" if word else category for category, word in meant.items()
-    ]
-    hint = f"Did you mean {' or '.join(shown)}?" if meant else f"Known: {', '.join(sorted(known))}."
-    return InvalidInput(f"{kind} '{name}'", f"there is no such {kind}", hint)
+    close = partial(get_close_matches, folded(name), known)
+    near = close(cutoff=0.8) or _of_concept(name, known) or close(cutoff=0.6)
+    return unknown(kind, name, list(known), near)
 
 
-def _near_names(name: str, known: Collection[str], likeness: float) -> dict[str, str]:
-    return dict.fromkeys(get_close_matches(folded(name), known, cutoff=likeness), "")
-
-
-def _categories_of(name: str, known: Collection[str]) -> dict[str, str]:
-    """Return the category whose typical concept a word of any language is, or nearly is in English -> that word."""
+def _of_concept(name: str, known: Collection[str]) -> list[str]:
+    """Return, where a word of any language or nearly one of English is a concept, the category it is most typical of."""
     import pandas as pd
 
     tables = [bundled(language).table for language in ("en", *bundled_languages())]
@@ -107,8 +100,8 @@ def _categories_of(name: str, known: Collection[str]) -> dict[str, str]:
         rows = pd.concat([table[table["word"].map(folded) == word] for table in places])
         rows = rows[rows["category"].isin(known)].sort_values("weight", ascending=False, kind="stable")
         if len(rows):
-            return {str(rows["category"].iloc[0]): str(rows["word"].iloc[0])}
-    return {}
+            return [f"{rows['category'].iloc[0]} ('{rows['word'].iloc[0]}' is a word of it)"]
+    return []
 
 
 def category_lists(path: Path | str | None = None) -> Mapping[str, tuple[str, ...]]:
