@@ -209,7 +209,7 @@ def soak(card: Mapping[str, Any]) -> str:
         f"each tone alone: {card['other_words']} had words of no tone (near ties fall otherwise where others are in the batch), "
         f"{card['cut_by_time']} began right and ended where the time of a request did. "
         f"Answers wrong in status, form or tone: {card['wrong']}. Rows left behind: {card['rows_left']:g}.\n\n"
-        f"{memory_of(card['memory'])}\n\n"
+        f"{memory_of(card)}\n\n"
         f"{GROWTH + chr(10) * 2 if grew else ''}"
         f"Overload: of {crowded['answered'] + crowded['busy'] + crowded['other']} requests at once {crowded['answered']} were answered, "
         f"{crowded['busy']} had status 429 and a time to come back, {crowded['other']} ended otherwise; the next request was "
@@ -221,19 +221,18 @@ def soak(card: Mapping[str, Any]) -> str:
     )
 
 
-def memory_of(memory: list[list[float]]) -> str:
+def memory_of(card: Mapping[str, Any]) -> str:
     """Return how resident memory changed once warm, and the least of each sixth of the time."""
-    spans = (("two thirds", 1 / 3), ("half", 1 / 2))
-    slopes = [(f"the last {span}", *slope_of(memory, cold)) for span, cold in spans]
+    memory = card["memory"]
+    slopes = {"two thirds": card["slope_mb_per_hour"], "half": slope_of(memory, cold=1 / 2)}
     shown = ", ".join(
-        f"in {span} by {slope:.1f} MB an hour (95% interval {low:.1f} to {high:.1f}, so it {'grew' if low > 0 else 'stayed flat'})"
-        for span, slope, low, high in slopes
+        f"in the last {span} by {slope:.1f} MB an hour (95% interval {low:.1f} to {high:.1f}{', so it grew' * (low > 0)})"
+        for span, (slope, low, high) in slopes.items()
     )
-    parts = np.array_split(np.array(memory)[:, 1], 6)
+    least = ", ".join(f"{part.min():,.1f}" for part in np.array_split(np.array(memory)[:, 1], 6))
     return (
         f"Resident memory changed {shown}. It goes up and down with the rows of the batch; the least of each sixth of the time, "
-        f"what stays when rows have left, was {', '.join(f'{part.min():,.1f}' for part in parts)} MB. The greatest was "
-        f"{max(mb for _, mb in memory):,.0f} MB."
+        f"what stays when rows have left, was {least} MB. The greatest was {max(mb for _, mb in memory):,.0f} MB."
     )
 
 
