@@ -173,7 +173,7 @@ def load_concepts(
             raise EmospaceError(
                 what + (f", word '{row['word']}'" if row["word"] else ""),
                 f"{row['problem']} ({row['detail']})",
-                "Mend the file; `emospace concepts check` lists every such problem.",
+                "Fix the file; `emospace concepts check` lists every such problem.",
             )
     return sets
 
